@@ -1,0 +1,52 @@
+//! `amlrun` runs Azure ML v2 job YAML on the machine in front of you, unmodified.
+//!
+//! This file is the map. A layer uses the layers above its own line in this list and nothing below;
+//! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
+//!
+//! ```layers
+//! words     outcome digest id clock diagnostic
+//! reading   yaml spec
+//! keeping   sqlite store model_file registry
+//! planning  plan
+//! saying    event
+//! doing     exec engine
+//! faces     report tracking
+//! door      cli
+//! ```
+//!
+//! Finer rules, kept by the same test:
+//!
+//! - `plan` sees words and `spec` only: it asks the `spec::Catalog` trait for assets, which the registry implements.
+//! - `event` and `exec` see words only.
+//! - `engine` sees `plan`, `event`, `exec`, `store` and words: what it needs of a workspace it asks of a trait.
+//! - `report` sees `event` and words; faces never use each other.
+//! - nobody uses `cli`; `cli/context.rs` is the only place that wires the rooms together.
+//! - printing only in `cli/printer.rs`, process spawning only in `exec/supervise.rs`, indicatif only in
+//!   `report/terminal.rs`, SQLite only in `sqlite.rs`, `registry/` and `tracking/db.rs`.
+//! - `tch` only under `src/bin/amlrun-stage`: the runner never links libtorch.
+
+pub mod clock;
+pub mod diagnostic;
+pub mod digest;
+pub mod id;
+pub mod outcome;
+
+pub mod spec;
+pub mod yaml;
+
+pub mod model_file;
+pub mod registry;
+pub mod sqlite;
+pub mod store;
+
+pub mod plan;
+
+pub mod event;
+
+pub mod engine;
+pub mod exec;
+
+pub mod report;
+pub mod tracking;
+
+pub mod cli;

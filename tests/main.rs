@@ -1,0 +1,1 @@
+//! One test binary: each module is one behaviour that a user can see.
