@@ -92,7 +92,7 @@ pub fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
                 let linked = entry.file_type().map_err(|e| at(&path, &e))?.is_symlink();
                 if linked && here.canonicalize()?.starts_with(path.canonicalize()?) {
                     let message = format!("{}: this symbolic link leads back to a folder above it", path.display());
-                    return Err(io::Error::new(io::ErrorKind::FilesystemLoop, message));
+                    return Err(io::Error::other(message));
                 }
                 folders.push(relative);
             } else {
