@@ -65,6 +65,5 @@ fn is_wanted(index: usize, output: &str, request: &Request) -> bool {
         let wanted = Part::Output { step: index, output: output.to_owned() };
         values.flat_map(|v| &v.parts).any(|part| *part == wanted)
     };
-    request.plan.steps.iter().any(reads)
-        || request.plan.outputs.iter().any(|o| o.step == index && o.output == output)
+    request.plan.steps.iter().any(reads) || request.plan.outputs.iter().any(|o| o.step == index && o.output == output)
 }

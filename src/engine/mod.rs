@@ -85,6 +85,15 @@ pub struct Made<'a> {
     pub job: &'a str,
 }
 
+/// What a step told the tracking server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tracked {
+    /// The last value of each metric.
+    pub metrics: Vec<(String, f64)>,
+    /// The models that it registered itself, as `name:version`.
+    pub models: Vec<String>,
+}
+
 /// What the engine asks of the workspace around it. Calls block for a database's time, not longer.
 pub trait Workspace: Send + Sync + 'static {
     /// A step is about to start: makes its MLflow run and gives the variables that lead there.
@@ -93,11 +102,11 @@ pub trait Workspace: Send + Sync + 'static {
     /// A sentence; the step then runs without tracking.
     fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, String>;
 
-    /// A step ended.
+    /// A step ended: closes its MLflow run and tells what the step logged there.
     ///
     /// # Errors
     /// A sentence; the run goes on.
-    fn end_step(&self, job: &str, status: JobStatus) -> Result<(), String>;
+    fn end_step(&self, step: &str, job: &str, status: JobStatus) -> Result<Tracked, String>;
 
     /// Registers a sealed output and gives its id, `name:version`.
     ///

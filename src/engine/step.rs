@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Request, Surroundings, Workspace, collect, contract, prepare};
+use super::{Request, Surroundings, Tracked, Workspace, collect, contract, prepare};
 use crate::event::{OutputInfo, What};
 use crate::exec::{Ending, Executor, Launch, LineSink, Stop, StopWatch};
-use crate::outcome::{Failure, JobStatus, StepOutcome};
+use crate::outcome::{Failure, StepOutcome};
 
 /// How a step ended and what it wrote.
 pub(super) struct Finished {
@@ -43,26 +43,7 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     let outcome = outcome(around.executor.run(launch, lines, stop).await);
     let collected = blocking({
         let (request, around) = (request.clone(), around.clone());
-        let completed = outcome == StepOutcome::Completed;
-        move || {
-            let collected =
-                if completed { collect::collect(index, &request, &around) } else { Ok(Vec::new()) };
-            let status = match (&collected, completed) {
-                (Ok(_), true) => JobStatus::Completed,
-                (Ok(_), false) => outcome.status(),
-                (Err(_), _) => JobStatus::Failed,
-            };
-            let job = request.step_job(index);
-            if let Err(message) = around.workspace.end_step(&job, status) {
-                warn(&around, &request, index, message);
-            }
-            match collected {
-                Ok(outputs) => Ok(Finished { outcome, outputs }),
-                Err(failure) => {
-                    Ok(Finished { outcome: StepOutcome::Failed { failure }, outputs: Vec::new() })
-                }
-            }
-        }
+        move || Ok(finish(index, outcome, &request, &around))
     })
     .await;
     collected.unwrap_or_else(Finished::from)
@@ -90,6 +71,31 @@ fn lay_out<E: Executor, W: Workspace>(
         timeout: step.timeout,
         grace: request.grace,
     })
+}
+
+/// Collects the outputs of a step that completed and closes its MLflow run.
+fn finish<E, W: Workspace>(
+    index: usize,
+    outcome: StepOutcome,
+    request: &Request,
+    around: &Surroundings<E, W>,
+) -> Finished {
+    let finished = match outcome {
+        StepOutcome::Completed => match collect::collect(index, request, around) {
+            Ok(outputs) => Finished { outcome: StepOutcome::Completed, outputs },
+            Err(failure) => Finished { outcome: StepOutcome::Failed { failure }, outputs: Vec::new() },
+        },
+        outcome => Finished { outcome, outputs: Vec::new() },
+    };
+    let step = request.plan.steps[index].path.as_str();
+    match around.workspace.end_step(step, &request.step_job(index), finished.outcome.status()) {
+        Ok(Tracked { metrics, models }) if metrics.is_empty() && models.is_empty() => {}
+        Ok(Tracked { metrics, models }) => {
+            around.bus.say(What::StepTracked { step: step.to_owned(), metrics, models });
+        }
+        Err(message) => warn(around, request, index, message),
+    }
+    finished
 }
 
 pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: usize, message: String) {

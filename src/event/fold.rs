@@ -65,8 +65,10 @@ pub struct StepView {
     pub outcome: Option<StepOutcome>,
     /// What it wrote.
     pub outputs: Vec<OutputInfo>,
-    /// The assets that its outputs became, as (output, `name:version`).
-    pub assets: Vec<(String, String)>,
+    /// The assets that it made, as `name:version`.
+    pub assets: Vec<String>,
+    /// The last value of each metric that it logged.
+    pub metrics: Vec<(String, f64)>,
 }
 
 impl Default for RunView {
@@ -124,9 +126,11 @@ impl RunView {
                 s.command = Some(command.clone());
                 s.log = Some(log.clone());
             }),
-            What::AssetRegistered { step, output, id } => {
-                self.with(step, |s| s.assets.push((output.clone(), id.clone())));
-            }
+            What::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
+            What::StepTracked { step, metrics, models } => self.with(step, |s| {
+                s.metrics.clone_from(metrics);
+                s.assets.extend(models.iter().cloned());
+            }),
             What::Warning { step, message } => self.warnings.push(match step {
                 Some(step) => format!("{step}: {message}"),
                 None => message.clone(),
@@ -191,6 +195,7 @@ impl StepView {
             outcome: None,
             outputs: Vec::new(),
             assets: Vec::new(),
+            metrics: Vec::new(),
         }
     }
 

@@ -116,6 +116,15 @@ pub enum What {
         /// The asset, as `name:version`.
         id: String,
     },
+    /// What a step told the tracking server, at its end.
+    StepTracked {
+        /// The step.
+        step: String,
+        /// The last value of each metric.
+        metrics: Vec<(String, f64)>,
+        /// The models that it registered itself, as `name:version`.
+        models: Vec<String>,
+    },
     /// Something went wrong that does not stop the run.
     Warning {
         /// The step it is about.

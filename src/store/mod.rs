@@ -10,6 +10,7 @@
 pub mod layout;
 pub mod seal;
 pub mod snapshot;
+pub mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
