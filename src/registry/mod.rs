@@ -16,7 +16,7 @@ mod tests;
 pub mod versions;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -25,11 +25,10 @@ pub use containers::AssetContainer;
 
 use crate::sqlite::{self, SqliteError};
 
-/// The assets of one workspace. Cheap to clone; clones share one connection and may be used from any thread.
-#[derive(Clone)]
+/// The assets of one workspace. May be shared between threads, which take turns.
 pub struct Registry {
-    path: Arc<PathBuf>,
-    db: Arc<Mutex<Connection>>,
+    path: PathBuf,
+    db: Mutex<Connection>,
 }
 
 /// Why the registry did not do what was asked.
@@ -95,7 +94,7 @@ impl Registry {
     /// [`RegistryError::Open`].
     pub fn open(path: &Path) -> Result<Self> {
         let db = sqlite::open(path, schema::MIGRATIONS)?;
-        Ok(Self { path: Arc::new(path.to_owned()), db: Arc::new(Mutex::new(db)) })
+        Ok(Self { path: path.to_owned(), db: Mutex::new(db) })
     }
 
     /// The connection; what a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
@@ -123,7 +122,7 @@ impl Registry {
     fn explain(&self, trouble: Trouble) -> RegistryError {
         match trouble {
             Trouble::Said(error) => error,
-            Trouble::Database(source) => RegistryError::Database { path: self.path.to_path_buf(), source },
+            Trouble::Database(source) => RegistryError::Database { path: self.path.clone(), source },
         }
     }
 }

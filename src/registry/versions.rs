@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, pa
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-use super::asset::{Asset, AssetKind, AssetType, NewAsset, Selector, check_name, check_version};
+use super::asset::{Asset, AssetKind, NewAsset, Selector, check_name, check_version};
 use super::containers::require_container;
 use super::{Registry, RegistryError, Result, Trouble};
 use crate::clock::Timestamp;
