@@ -19,6 +19,7 @@ mod printer;
 mod record;
 mod run;
 mod validate;
+mod workspace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

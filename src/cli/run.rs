@@ -1,7 +1,7 @@
 //! `amlrun run`: the main verb.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -136,13 +136,13 @@ impl Ready {
     async fn to_the_end(self, bus: Arc<Bus>) -> Result<Exit, Failed> {
         let shells = self.home.for_shells()?;
         let registry = Context::registry(&self.home)?;
-        let job = self.folder.name.to_string();
-        let title = self.plan.display_name.clone().unwrap_or_else(|| job.clone());
-        let workspace =
-            LocalWorkspace::open(&self.home, registry, &self.experiment, &job, &title, self.plan.kind, &self.plan.tags, &bus);
-        let workspace = Arc::new(workspace.await);
+        let (job, artifacts) = (self.folder.name.to_string(), self.folder.artifacts());
+        let (home, experiment) = (&self.home, &self.experiment);
+        let (workspace, warning) = LocalWorkspace::open(home, registry, experiment, &job, artifacts, &self.plan).await;
+        let workspace = Arc::new(workspace);
         let (ask, asked) = watch::channel(Stop::No);
-        let signals = tokio::spawn(listen(ask, bus.clone()));
+        let stopped_by = Arc::new(OnceLock::new());
+        let signals = tokio::spawn(listen(ask, bus.clone(), stopped_by.clone()));
         let own_folder = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
         let request = Request {
             plan: self.plan,
@@ -153,25 +153,22 @@ impl Ready {
             jobs: self.jobs,
             grace: self.grace,
             path: own_folder.into_iter().collect(),
+            warnings: warning.into_iter().collect(),
         };
         let around = Surroundings { executor: Arc::new(LocalProcess), workspace: workspace.clone(), bus };
         let status = engine::run(request, around, asked).await;
-        workspace.close(&job, status).await;
-        let by = if signals.is_finished() { signals.await.ok() } else { signals.abort(); None };
-        let _ = by;
+        signals.abort();
+        workspace.close(status).await;
         Ok(match status {
             JobStatus::Completed => Exit::Ok,
-            JobStatus::Canceled => STOPPED_BY.get().copied().unwrap_or(Exit::Interrupted),
+            JobStatus::Canceled => stopped_by.get().copied().unwrap_or(Exit::Interrupted),
             _ => Exit::Failed,
         })
     }
 }
 
-/// The signal that stopped the run first decides the exit code.
-static STOPPED_BY: std::sync::OnceLock<Exit> = std::sync::OnceLock::new();
-
-/// The first signal asks the steps to end, the second ends them.
-async fn listen(ask: watch::Sender<Stop>, bus: Arc<Bus>) {
+/// The first signal asks the steps to end and decides the exit code, the second ends them.
+async fn listen(ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: Arc<OnceLock<Exit>>) {
     let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
     let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = streams else { return };
     loop {
@@ -180,7 +177,7 @@ async fn listen(ask: watch::Sender<Stop>, bus: Arc<Bus>) {
             _ = terminate.recv() => ("SIGTERM", Exit::Terminated),
             _ = hangup.recv() => ("SIGHUP", Exit::HungUp),
         };
-        if STOPPED_BY.set(exit).is_ok() {
+        if stopped_by.set(exit).is_ok() {
             bus.say(What::CancelRequested { by: by.to_owned() });
             ask.send_replace(Stop::Gently);
         } else {

@@ -19,6 +19,9 @@ pub async fn run<E: Executor, W: Workspace>(
     asked: StopWatch,
 ) -> JobStatus {
     around.bus.say(started(&request));
+    for message in &request.warnings {
+        around.bus.say(What::Warning { step: None, message: message.clone() });
+    }
     let needs: Vec<Vec<usize>> = request.plan.steps.iter().map(|s| s.needs.clone()).collect();
     let (halt, stop) = watch::channel(Stop::No);
     let mut run = Dispatch {

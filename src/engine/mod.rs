@@ -44,6 +44,8 @@ pub struct Request {
     pub grace: Duration,
     /// Folders to add at the end of a step's `PATH`.
     pub path: Vec<PathBuf>,
+    /// What is amiss already, for the record.
+    pub warnings: Vec<String>,
 }
 
 impl Request {

@@ -144,6 +144,36 @@ pub fn terminate(id: u32) -> Result<(), String> {
     nix::sys::signal::kill(pid(id), Signal::SIGTERM).map_err(|error| format!("cannot signal process {id}: {error}"))
 }
 
+/// Starts this very program once more in the background, in a process group of its own, and gives the first line that
+/// it prints; or what it had to say when it ends without printing one. It lives on when this process ends.
+///
+/// # Errors
+/// A sentence, when it cannot be started.
+pub fn detach(arguments: &[std::ffi::OsString]) -> Result<String, String> {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::os::unix::process::CommandExt as _;
+    let broken = |error: std::io::Error| format!("cannot start a runner in the background: {error}");
+    let own = std::env::current_exe().map_err(broken)?;
+    let mut child = std::process::Command::new(own)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(broken)?;
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line).map_err(broken)?;
+    }
+    if line.is_empty()
+        && let Some(mut stderr) = child.stderr.take()
+    {
+        stderr.read_to_string(&mut line).map_err(broken)?;
+    }
+    Ok(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::process::LocalProcess;

@@ -70,8 +70,8 @@ impl Loader<'_> {
         };
         let mut root = self.parse(path, &text)?;
         overrides::apply(&mut root, overrides, self.sources, self.found);
-        let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        let base = std::path::absolute(&base).unwrap_or(base);
+        let base = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let base = base.parent().map(Path::to_owned).unwrap_or_default();
         let kind = match root.get("type").filter(|n| !n.is_null()) {
             None => "command".to_owned(),
             Some(node) => node.literal().map(|l| l.python_str()).unwrap_or_default(),
