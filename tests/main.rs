@@ -1,2 +1,10 @@
 //! One test binary: each module is one behaviour that a user can see.
+
+mod architecture;
+mod cancel;
+mod jobs;
+mod no_libtorch;
+mod run;
+mod support;
 mod tracking_rest;
+mod validate;

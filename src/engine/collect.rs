@@ -4,8 +4,8 @@ use super::step::warn;
 use super::{Made, Request, Surroundings, Workspace};
 use crate::event::{OutputInfo, What};
 use crate::outcome::Failure;
+use crate::plan::PortType;
 use crate::plan::{Part, Step};
-use crate::spec::io::PortType;
 use crate::store::seal;
 
 /// Seals every output of a step and registers those that are to become assets.

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use crate::event::Bus;
 use crate::outcome::JobStatus;
+use crate::plan::PortType;
 use crate::plan::{AssetName, Plan};
-use crate::spec::io::PortType;
 use crate::store::{Home, RunFolder};
 
 pub use dispatch::run;

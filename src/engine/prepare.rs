@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Request;
+use crate::plan::PortType;
 use crate::plan::command::{Names, expand};
 use crate::plan::{InputMode, Part, StepInput};
-use crate::spec::io::PortType;
 use crate::store::layout::shell_safe;
 use crate::store::{StepFolder, at, snapshot, tree};
 

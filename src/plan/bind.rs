@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{InputMode, Part, Value};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
+use crate::spec::Literal;
 use crate::spec::asset_ref::Reference;
 use crate::spec::catalog::Catalog;
 use crate::spec::component::place;
@@ -12,7 +13,6 @@ use crate::spec::expr::{Expr, Piece, Template};
 use crate::spec::io::{Data, Input, InputValue, PortType};
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
-use crate::yaml::Literal;
 
 /// A value with what is known of it.
 #[derive(Clone, Debug)]

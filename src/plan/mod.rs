@@ -19,8 +19,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::spec::io::PortType;
-
+pub use crate::spec::io::PortType;
 pub use resolve::resolve;
 
 /// A job that can be run.

@@ -11,8 +11,7 @@ use crate::spec::component::{CommandBody, place};
 use crate::spec::expr::{Expr, Template};
 use crate::spec::io::{Data, Input, InputValue, Output, OutputValue, Port, PortType};
 use crate::spec::job::{CommandJob, Job, Node, PipelineJob, node::NodeBody};
-use crate::spec::{Document, Pairs, Spanned};
-use crate::yaml::Literal;
+use crate::spec::{Document, Literal, Pairs, Spanned};
 
 /// Resolves a document. Every mistake goes into `found`; the plan is `None` when one of them is an error.
 pub fn resolve(

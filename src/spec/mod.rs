@@ -20,6 +20,7 @@ pub mod settings;
 
 use crate::diagnostic::Span;
 
+pub use crate::yaml::Literal;
 pub use load::{Document, Loaded, load};
 
 /// A value and the place where it was written.
