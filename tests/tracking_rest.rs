@@ -252,6 +252,9 @@ fn mistakes_are_said_in_mlflow_s_words() {
     assert!(huge.refused(413, "INVALID_PARAMETER_VALUE").contains("16 MiB"));
 
     house.ask("logged-models/m-1").refused(404, "ENDPOINT_NOT_FOUND");
+    house.tell("logged-models", json!({"experiment_id": "1"})).refused(404, "ENDPOINT_NOT_FOUND");
+    let none = json!({"experiment_ids": ["1"], "filter": "name = 'model'"});
+    assert_eq!(house.tell("logged-models/search", none).json(), json!({}));
     house.get("/nothing/here").refused(404, "ENDPOINT_NOT_FOUND");
     house.tell("runs/get", json!({"run_id": id})).refused(405, "BAD_REQUEST");
 }

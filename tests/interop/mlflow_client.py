@@ -61,6 +61,7 @@ def log_a_run(folder):
         mlflow.log_text("hello", "model/notes and more.txt")
         mlflow.log_dict({"hidden": [20]}, "model/architecture.json")
         mlflow.log_text("", "empty.txt")
+        mlflow.log_text("flavors: {}", "flavoured/MLmodel")
         with mlflow.start_run(run_name="child", nested=True) as child:
             mlflow.log_param("lr", 0.01)
     return run.info.run_id, child.info.run_id
@@ -80,7 +81,7 @@ def check_run(client, run_id, child_id, folder):
     same("parent", client.get_run(child_id).data.tags["mlflow.parentRunId"], run_id)
     same("history", [m.value for m in client.get_metric_history(run_id, "loss")], [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
     same("long history", len(client.get_metric_history(run_id, "many")), 1000)
-    same("root", [f.path for f in client.list_artifacts(run_id)], ["empty.txt", "model"])
+    same("root", [f.path for f in client.list_artifacts(run_id)], ["empty.txt", "flavoured", "model"])
     listing = [(f.path, f.file_size) for f in client.list_artifacts(run_id, "model")]
     same("folder", [listing[1], listing[2]], [("model/notes and more.txt", 5), ("model/weights.bin", 2_560_000)])
     same("text", mlflow.artifacts.load_text(f"runs:/{run_id}/model/notes and more.txt"), "hello")
@@ -121,8 +122,10 @@ def check_models(client, run_id, folder):
     same("version", (made.version, made.status, made.run_id, made.source), ("1", "READY", run_id, source))
     uri = client.get_model_version_download_uri("simple-torch-model", "1")
     same("download uri", uri, "mlflow-artifacts:/models/simple-torch-model/1")
-    again = mlflow.register_model(f"runs:/{run_id}/model", "simple-torch-model")
-    same("register_model", again.version, "2")
+    again = client.create_model_version("simple-torch-model", f"runs:/{run_id}/model", run_id)
+    same("by runs:/", again.version, "2")
+    flavoured = mlflow.register_model(f"runs:/{run_id}/flavoured", "flavoured", tags={"a": "b"})
+    same("register_model", (flavoured.version, flavoured.tags), ("1", {"a": "b"}))
     for wanted in ["models:/simple-torch-model/1", "models:/simple-torch-model/latest", uri]:
         got = mlflow.artifacts.download_artifacts(wanted, dst_path=tempfile.mkdtemp(dir=folder))
         same(wanted, sorted(os.listdir(got)), ["architecture.json", "notes and more.txt", "weights.bin"])
