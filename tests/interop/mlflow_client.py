@@ -1,7 +1,11 @@
 """Drives a running tracking server with the real MLflow client and checks what comes back.
 
-Needs MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN in the environment and `mlflow-skinny` installed; exits with 1 at the
-first thing that is not as it should be.
+Needs MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN in the environment and `mlflow-skinny` installed. With MLFLOW_RUN_ID
+and MLFLOW_EXPERIMENT_ID it first logs to that run, as a step of a job does. Exits with 1 at the first thing that is not
+as it should be. By hand, with the server of the ignored test:
+
+    mkfifo stdin; AMLRUN_TEST_ENV_FILE=env cargo test serve_for_a_real_client -- --ignored < stdin &
+    exec 9> stdin; (set -a; . ./env; python tests/interop/mlflow_client.py); exec 9>&-
 """
 
 import math
@@ -34,6 +38,18 @@ def refused(what, code, call):
         same(what, error.error_code, code)
     else:
         sys.exit(f"MISMATCH {what}: it was not refused")
+
+
+def log_as_a_step(client):
+    run_id = os.environ["MLFLOW_RUN_ID"]
+    with mlflow.start_run() as run:
+        same("the job's run", run.info.run_id, run_id)
+        mlflow.log_metric("loss", 0.5, step=3)
+        mlflow.log_text("hello", "notes.txt")
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    run = client.get_run(run_id)
+    same("a step's run", (run.info.run_name, run.info.status, run.data.metrics), ("train", "FINISHED", {"loss": 0.5}))
+    same("a step's artifact", mlflow.artifacts.load_text(f"runs:/{run_id}/notes.txt"), "hello")
 
 
 def log_a_run(folder):
@@ -150,6 +166,8 @@ def check_models(client, run_id, folder):
 
 def main():
     client = MlflowClient()
+    if "MLFLOW_RUN_ID" in os.environ:
+        log_as_a_step(client)
     with tempfile.TemporaryDirectory() as folder:
         run_id, child_id = log_a_run(folder)
         check_run(client, run_id, child_id, folder)

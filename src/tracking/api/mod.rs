@@ -12,7 +12,8 @@ mod runs;
 mod versions;
 
 use super::Result;
-use super::filter::{Comparison, Field, Found};
+use super::compare::Found;
+use super::filter::{Comparison, Field};
 use super::server::Router;
 
 /// Everything below `/api/2.0/mlflow`.
