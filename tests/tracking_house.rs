@@ -2,6 +2,7 @@
 //! wrong. For the other `tracking_` files.
 
 #![allow(clippy::unwrap_used)] // only tests call this
+#![allow(clippy::needless_pass_by_value)] // `tell("…", json!(…))` reads better
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
