@@ -66,12 +66,14 @@ impl Guard {
         let Some(space) = authorization.iter().position(|byte| *byte == b' ') else { return false };
         let (scheme, credentials) = authorization.split_at(space);
         let credentials = credentials.trim_ascii();
+        // An empty token, given by mistake, must not open the door to everybody.
+        let right = |secret: &[u8]| !secret.is_empty() && blake3::hash(secret) == self.token;
         if scheme.eq_ignore_ascii_case(b"bearer") {
-            return blake3::hash(credentials) == self.token;
+            return right(credentials);
         }
         let Ok(pair) = BASE64.decode(credentials) else { return false };
         let password = pair.iter().position(|byte| *byte == b':').map_or(&[][..], |colon| &pair[colon + 1..]);
-        scheme.eq_ignore_ascii_case(b"basic") && blake3::hash(password) == self.token
+        scheme.eq_ignore_ascii_case(b"basic") && right(password)
     }
 }
 
@@ -98,6 +100,14 @@ mod tests {
         }
         assert_eq!(status(&Method::GET, "/x", &[HOST]), 401);
         assert_eq!(status(&Method::GET, "/health", &[HOST]), 200);
+    }
+
+    #[test]
+    fn an_empty_token_opens_nothing() {
+        let guard = Guard::new("", IpAddr::from([127, 0, 0, 1]));
+        for empty in ["Bearer ", "Basic Og==", "Basic "] {
+            assert!(!guard.has_token(empty.as_bytes()), "{empty:?}");
+        }
     }
 
     #[test]
