@@ -6,5 +6,8 @@ mod jobs;
 mod no_libtorch;
 mod run;
 mod support;
+mod tracking_artifacts;
+mod tracking_house;
+mod tracking_models;
 mod tracking_rest;
 mod validate;

@@ -144,7 +144,7 @@ fn a_named_output_becomes_an_asset_that_another_file_can_read() {
     assert_eq!(project.read(".amlrun/runs/second/steps/look/user_logs/std_log.txt"), "weights\n");
     project.write("wrong.yml", &pipeline(&(node("look", "true") + &input.replace("my-model", "my-modle"))));
     let refused = project.amlrun(&["run", "wrong.yml"]).ended(1);
-    assert!(refused.err.contains("wrong.yml:8:34") && refused.err.contains("my-model"), "{}", refused.err);
+    assert!(refused.err.contains("wrong.yml:8:37") && refused.err.contains("my-model"), "{}", refused.err);
 }
 
 #[test]

@@ -1,130 +1,14 @@
-//! The tracking server over real HTTP on loopback: MLflow's conventions, who may come in, artifacts that cannot escape,
-//! and a model from a run's artifacts to a sealed, registered version.
+//! The tracking server over real HTTP on loopback: MLflow's conventions and words, searches, who may come in, who says
+//! how a run ended, and that nothing is lost.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::sync::Arc;
+use std::net::TcpStream;
 
 use amlrun::clock::Timestamp;
-use amlrun::registry::{AssetKind, AssetType, Registry, Selector};
-use amlrun::tracking::{NewRun, RunStatus, Server, Tracking};
+use amlrun::tracking::{NewRun, RunStatus};
 use serde_json::{Value, json};
 
-const TOKEN: &str = "t0ken";
-
-/// A workspace with a running server.
-struct House {
-    runtime: tokio::runtime::Runtime,
-    server: Option<Server>,
-    tracking: Arc<Tracking>,
-    registry: Arc<Registry>,
-    address: SocketAddr,
-}
-
-impl House {
-    fn open(folder: &Path) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let registry = Arc::new(Registry::open(&folder.join("registry.db")).unwrap());
-        let (models, artifacts) = (folder.join("models"), folder.join("artifacts"));
-        let tracking = Tracking::open(&folder.join("tracking.db"), Arc::clone(&registry), models, artifacts);
-        let tracking = Arc::new(tracking.unwrap());
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = runtime.block_on(Server::start(Arc::clone(&tracking), TOKEN, any_port)).unwrap();
-        let address = server.url().strip_prefix("http://").unwrap().parse().unwrap();
-        Self { runtime, server: Some(server), tracking, registry, address }
-    }
-
-    fn close(mut self) {
-        let server = self.server.take().unwrap();
-        self.runtime.block_on(server.stop());
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let mut connection = TcpStream::connect(self.address).unwrap();
-        connection.write_all(format!("{request}\r\n").as_bytes()).unwrap();
-        // The server may refuse before it has read everything.
-        let _ = connection.write_all(body);
-        let mut bytes = Vec::new();
-        let _ = connection.read_to_end(&mut bytes);
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let body = bytes[end + 4..].to_vec();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body }
-    }
-
-    fn with_token(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Answer {
-        let token = format!("Bearer {TOKEN}");
-        let host = self.address.to_string();
-        let headers = [("Host", host.as_str()), ("Authorization", &token), ("Content-Type", kind)];
-        self.send(method, path, &headers, body)
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.with_token("GET", path, "", b"")
-    }
-
-    fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let path = format!("/api/2.0/mlflow/{path}");
-        self.with_token(method, &path, "application/json", body.to_string().as_bytes())
-    }
-
-    fn ask(&self, path: &str) -> Answer {
-        self.get(&format!("/api/2.0/mlflow/{path}"))
-    }
-
-    fn tell(&self, path: &str, body: Value) -> Answer {
-        self.call("POST", path, &body)
-    }
-
-    fn put(&self, path: &str, bytes: &[u8]) -> Answer {
-        self.with_token("PUT", &format!("/api/2.0/mlflow-artifacts/artifacts/{path}"), "text/plain", bytes)
-    }
-
-    fn artifact(&self, path: &str) -> Answer {
-        self.get(&format!("/api/2.0/mlflow-artifacts/artifacts/{path}"))
-    }
-
-    /// A run in the experiment `e`.
-    fn run(&self) -> String {
-        let experiment = self.tracking.experiment("e").unwrap();
-        let made = self.tell("runs/create", json!({"experiment_id": experiment, "run_name": "r"})).json();
-        made["run"]["info"]["run_id"].as_str().unwrap().to_owned()
-    }
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    #[track_caller]
-    fn json(&self) -> Value {
-        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    #[track_caller]
-    fn refused(&self, status: u16, code: &str) -> String {
-        let error: Value = serde_json::from_slice(&self.body).unwrap();
-        assert_eq!((self.status, error["error_code"].as_str().unwrap()), (status, code), "{error}");
-        error["message"].as_str().unwrap().to_owned()
-    }
-}
-
-fn house() -> (tempfile::TempDir, House) {
-    let folder = tempfile::tempdir().unwrap();
-    let house = House::open(folder.path());
-    (folder, house)
-}
+use crate::tracking_house::{House, TOKEN, house};
 
 #[test]
 fn the_minimal_transcript_of_a_client() {
@@ -252,6 +136,9 @@ fn mistakes_are_said_in_mlflow_s_words() {
     assert!(huge.refused(413, "INVALID_PARAMETER_VALUE").contains("16 MiB"));
 
     house.ask("logged-models/m-1").refused(404, "ENDPOINT_NOT_FOUND");
+    house.tell("logged-models", json!({"experiment_id": "1"})).refused(404, "ENDPOINT_NOT_FOUND");
+    let none = json!({"experiment_ids": ["1"], "filter": "name = 'model'"});
+    assert_eq!(house.tell("logged-models/search", none).json(), json!({}));
     house.get("/nothing/here").refused(404, "ENDPOINT_NOT_FOUND");
     house.tell("runs/get", json!({"run_id": id})).refused(405, "BAD_REQUEST");
 }
@@ -337,224 +224,6 @@ fn nobody_comes_in_without_the_token_or_from_elsewhere() {
 }
 
 #[test]
-fn artifacts_stream_whole_in_ranges_and_never_half() {
-    let (folder, house) = house();
-    let root = format!("1/{}/artifacts", house.run());
-    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
-    for bytes in [&big[..], &big[..17], b""] {
-        assert_eq!(house.put(&format!("{root}/deep/er/big.bin"), bytes).status, 200);
-        let got = house.artifact(&format!("{root}/deep/er/big.bin"));
-        assert!(got.status == 200 && got.body == bytes);
-        assert!(got.head.contains("content-disposition: attachment; filename=\"big.bin\""), "{}", got.head);
-        assert!(got.head.contains("x-content-type-options: nosniff"));
-    }
-    house.put(&format!("{root}/ten"), b"0123456789");
-    let (host, bearer) = (house.address.to_string(), format!("Bearer {TOKEN}"));
-    let headers = [("Host", host.as_str()), ("Authorization", &bearer), ("Range", "bytes=2-4")];
-    let part = house.send("GET", &format!("/api/2.0/mlflow-artifacts/artifacts/{root}/ten"), &headers, b"");
-    assert_eq!((part.status, part.body.as_slice()), (206, &b"234"[..]));
-    assert!(part.head.contains("content-range: bytes 2-4/10"));
-
-    // A client that says 100 bytes, sends 3 and goes away.
-    let mut connection = TcpStream::connect(house.address).unwrap();
-    let head = format!(
-        "PUT /api/2.0/mlflow-artifacts/artifacts/{root}/half HTTP/1.1\r\nHost: {host}\r\nAuthorization: {bearer}\r\n\
-         Content-Length: 100\r\n\r\nabc"
-    );
-    connection.write_all(head.as_bytes()).unwrap();
-    connection.shutdown(std::net::Shutdown::Write).unwrap();
-    let _ = connection.read_to_end(&mut Vec::new());
-    house.artifact(&format!("{root}/half")).refused(404, "RESOURCE_DOES_NOT_EXIST");
-
-    let listing = house.get(&format!("/api/2.0/mlflow-artifacts/artifacts?path={root}")).json();
-    assert_eq!(
-        listing["files"],
-        json!([{"path": "deep", "is_dir": true}, {"path": "ten", "is_dir": false, "file_size": 10}])
-    );
-    assert_eq!(house.get(&format!("/api/2.0/mlflow-artifacts/artifacts?path={root}/ten")).json(), json!({}));
-    house.close();
-    let left = std::fs::read_dir(folder.path().join("artifacts").join(root)).unwrap().count();
-    assert_eq!(left, 2, "nothing of the broken upload stays");
-}
-
-#[test]
-fn artifact_paths_cannot_escape() {
-    let (folder, house) = house();
-    let id = house.run();
-    std::fs::write(folder.path().join("secret"), "s").unwrap();
-    for path in [
-        "../secret",
-        "%2e%2e/secret",
-        "1/%2e%2e%2f%2e%2e/secret",
-        "1/..%2f../secret",
-        "%252e%252e/secret",
-        "%2Fetc%2Fpasswd",
-        "1%5c..%5csecret",
-        "C%3A/secret",
-    ] {
-        let message = house.artifact(path).refused(400, "INVALID_PARAMETER_VALUE");
-        assert!(message.starts_with("Invalid path"), "{path}: {message}");
-        house.put(path, b"x").refused(400, "INVALID_PARAMETER_VALUE");
-        house.get(&format!("/api/2.0/mlflow-artifacts/artifacts?path={path}")).refused(400, "INVALID_PARAMETER_VALUE");
-    }
-    house.ask(&format!("artifacts/list?run_id={id}&path=..")).refused(400, "INVALID_PARAMETER_VALUE");
-    assert_eq!(std::fs::read_to_string(folder.path().join("secret")).unwrap(), "s");
-
-    #[cfg(unix)]
-    {
-        house.put(&format!("1/{id}/artifacts/a"), b"x");
-        let run = folder.path().join(format!("artifacts/1/{id}/artifacts"));
-        std::os::unix::fs::symlink(folder.path(), run.join("link")).unwrap();
-        house.artifact(&format!("1/{id}/artifacts/link/secret")).refused(400, "INVALID_PARAMETER_VALUE");
-        house.put(&format!("1/{id}/artifacts/link/new"), b"x").refused(400, "INVALID_PARAMETER_VALUE");
-        assert!(!folder.path().join("new").exists());
-    }
-}
-
-#[test]
-fn a_model_goes_from_artifacts_to_a_sealed_version() {
-    let (folder, house) = house();
-    let id = house.run();
-    house.put(&format!("1/{id}/artifacts/model/model.safetensors"), b"weights");
-    house.put(&format!("1/{id}/artifacts/model/code/net.txt"), b"net");
-    house.tell("registered-models/create", json!({"name": "simple-torch-model"})).json();
-    let again = house.tell("registered-models/create", json!({"name": "simple-torch-model"}));
-    let message = again.refused(400, "RESOURCE_ALREADY_EXISTS");
-    assert_eq!(message, "Registered Model (name=simple-torch-model) already exists.");
-
-    let new = json!({"name": "simple-torch-model", "source": format!("mlflow-artifacts:/1/{id}/artifacts/model"),
-        "run_id": id, "description": "A net",
-        "tags": [{"key": "framework", "value": "pytorch"}, {"key": "libtorch_version", "value": "2.13.0"}]});
-    let made = house.tell("model-versions/create", new.clone()).json()["model_version"].clone();
-    assert_eq!((&made["version"], &made["status"], &made["run_id"]), (&json!("1"), &json!("READY"), &json!(id)));
-    assert_eq!(house.tell("model-versions/create", new).json()["model_version"]["version"], "2");
-
-    let asset = house.registry.get(AssetKind::Model, "simple-torch-model", &Selector::Version("1".into())).unwrap();
-    assert_eq!(asset.asset_type, AssetType::CustomModel);
-    assert_eq!((asset.framework.as_deref(), asset.framework_version.as_deref()), (Some("pytorch"), Some("2.13.0")));
-    assert_eq!((asset.run.as_deref(), asset.bytes), (Some(id.as_str()), 10));
-    assert!(asset.path.starts_with(folder.path().join("models")));
-    assert!(asset.path.join("model.safetensors").metadata().unwrap().permissions().readonly());
-
-    let uri = house.ask("model-versions/get-download-uri?name=simple-torch-model&version=1").json();
-    let uri = uri["artifact_uri"].as_str().unwrap();
-    assert_eq!(uri, "mlflow-artifacts:/models/simple-torch-model/1");
-    // What the run does afterwards changes nothing, and neither can a client.
-    assert_eq!(house.put(&format!("1/{id}/artifacts/model/model.safetensors"), b"changed").status, 200);
-    let sealed = "models/simple-torch-model/1";
-    assert_eq!(house.artifact(&format!("{sealed}/model.safetensors")).body, b"weights");
-    let refused = house.put(&format!("{sealed}/model.safetensors"), b"x").refused(400, "INVALID_PARAMETER_VALUE");
-    assert!(refused.contains("sealed"));
-    assert_eq!(
-        house.get(&format!("/api/2.0/mlflow-artifacts/artifacts?path={sealed}")).json()["files"],
-        json!([{"path": "code", "is_dir": true},
-            {"path": "model.safetensors", "is_dir": false, "file_size": 7}])
-    );
-}
-
-#[test]
-fn a_model_source_must_lie_among_its_run_s_artifacts() {
-    let (folder, house) = house();
-    let (id, other) = (house.run(), house.run());
-    for run in [&id, &other] {
-        house.put(&format!("1/{run}/artifacts/m/w"), b"w");
-    }
-    std::fs::write(folder.path().join("secret"), "s").unwrap();
-    house.tell("registered-models/create", json!({"name": "m"})).json();
-    let local = folder.path().join(format!("artifacts/1/{id}/artifacts/m"));
-    let (local, secret) = (local.to_str().unwrap(), folder.path().join("secret"));
-    let create = |source: &str, run: &str| {
-        house.tell("model-versions/create", json!({"name": "m", "source": source, "run_id": run}))
-    };
-    for (source, run) in [
-        (secret.to_str().unwrap(), id.as_str()),
-        (secret.to_str().unwrap(), ""),
-        (&format!("file://{}", secret.display()), &id),
-        (local, ""),
-        (local, &other),
-        (&format!("{local}/../../../../../../secret"), &id),
-        (&format!("mlflow-artifacts:/1/{other}/artifacts/m"), &id),
-        (&format!("mlflow-artifacts:/1/{id}/artifacts/../../{other}/artifacts/m"), &id),
-        (&format!("mlflow-artifacts:/1/{id}/artifacts/%2e%2e/%2e%2e/secret"), &id),
-        (&format!("runs:/{other}/m"), &id),
-        (&format!("runs:/{id}/m"), ""),
-        ("s3://bucket/m", &id),
-        ("models:/m-123", ""),
-    ] {
-        create(source, run).refused(400, "INVALID_PARAMETER_VALUE");
-    }
-    create(&format!("mlflow-artifacts:/1/{id}/artifacts/nothing"), &id).refused(404, "RESOURCE_DOES_NOT_EXIST");
-    assert!(house.registry.list(AssetKind::Model, None).unwrap().is_empty());
-
-    for (source, run) in [
-        (local, id.as_str()),
-        (&format!("file://{local}"), &id),
-        (&format!("runs:/{id}/m/w"), &id),
-        (&format!("mlflow-artifacts:/1/{id}/artifacts/m"), ""),
-        ("models:/m/1", ""),
-    ] {
-        create(source, run).json();
-    }
-    let uri = house.ask("model-versions/get-download-uri?name=m&version=3").json();
-    assert_eq!(uri["artifact_uri"], "mlflow-artifacts:/models/m/3/w", "a model of one file is that file");
-    assert_eq!(house.artifact("models/m/3/w").body, b"w");
-    assert_eq!(house.registry.list(AssetKind::Model, None).unwrap().len(), 5);
-}
-
-#[test]
-fn registered_models_have_aliases_stages_tags_and_are_searched() {
-    let (_folder, house) = house();
-    let id = house.run();
-    house.put(&format!("1/{id}/artifacts/m/MLmodel"), b"flavors: {}");
-    let none = house.ask("registered-models/get?name=none").refused(404, "RESOURCE_DOES_NOT_EXIST");
-    assert_eq!(none, "Registered Model with name=none not found");
-    house.tell("registered-models/create", json!({"name": "a/b"})).refused(400, "INVALID_PARAMETER_VALUE");
-    house.tell("registered-models/create", json!({"name": "net", "tags": [{"key": "team", "value": "x"}]})).json();
-    for _ in 0..2 {
-        let source = format!("runs:/{id}/m");
-        house.tell("model-versions/create", json!({"name": "net", "source": source, "run_id": id})).json();
-    }
-    let newest = house.registry.get(AssetKind::Model, "net", &Selector::Latest).unwrap();
-    assert_eq!(newest.asset_type, AssetType::MlflowModel);
-
-    house.tell("registered-models/alias", json!({"name": "net", "alias": "champion", "version": "1"})).json();
-    let champion = house.ask("registered-models/alias?name=net&alias=champion").json();
-    assert_eq!(champion["model_version"]["version"], "1");
-    let unknown = house.ask("registered-models/alias?name=net&alias=zz").refused(400, "INVALID_PARAMETER_VALUE");
-    assert_eq!(unknown, "Registered model alias zz not found.");
-    let reserved = json!({"name": "net", "alias": "latest", "version": "1"});
-    house.tell("registered-models/alias", reserved).refused(400, "INVALID_PARAMETER_VALUE");
-    let absent = json!({"name": "net", "alias": "x", "version": "77"});
-    let message = house.tell("registered-models/alias", absent).refused(404, "RESOURCE_DOES_NOT_EXIST");
-    assert_eq!(message, "Model Version (name=net, version=77) not found");
-
-    let stage = json!({"name": "net", "version": "1", "stage": "production", "archive_existing_versions": false});
-    let moved = house.tell("model-versions/transition-stage", stage).json();
-    assert_eq!(moved["model_version"]["current_stage"], "Production");
-    let latest = house.tell("registered-models/get-latest-versions", json!({"name": "net"})).json();
-    let versions: Vec<_> = latest["model_versions"].as_array().unwrap().iter().map(|v| v["version"].clone()).collect();
-    assert_eq!(versions, ["2", "1"], "the newest of each stage");
-
-    let tag = json!({"name": "net", "version": "2", "key": "quality", "value": "good"});
-    house.tell("model-versions/set-tag", tag).json();
-    let describe = json!({"name": "net", "version": "2", "description": "better"});
-    assert_eq!(
-        house.call("PATCH", "model-versions/update", &describe).json()["model_version"]["description"],
-        "better"
-    );
-    let search = |filter: &str| house.ask(&format!("model-versions/search?filter={filter}")).json();
-    assert_eq!(search("name%3D'net'%20AND%20tags.quality%3D'good'")["model_versions"].as_array().unwrap().len(), 1);
-    assert_eq!(search(&format!("run_id%20IN%20('{id}')"))["model_versions"].as_array().unwrap().len(), 2);
-
-    // What every client adds to every search; a model without the tag is no prompt.
-    let filter = "name%20ILIKE%20'NE%25'%20AND%20tag.%60mlflow.prompt.is_prompt%60%20!%3D%20'true'";
-    let models = house.ask(&format!("registered-models/search?filter={filter}&max_results=100")).json();
-    assert_eq!(models["registered_models"][0]["aliases"], json!([{"alias": "champion", "version": "1"}]));
-    house.call("DELETE", "registered-models/alias", &json!({"name": "net", "alias": "champion"})).json();
-    house.ask("registered-models/alias?name=net&alias=champion").refused(400, "INVALID_PARAMETER_VALUE");
-}
-
-#[test]
 fn the_runner_has_the_last_word_on_its_runs() {
     let (folder, house) = house();
     let experiment = house.tracking.experiment("simple_net").unwrap();
@@ -630,15 +299,64 @@ fn many_clients_log_at_once_and_nothing_is_lost() {
     assert_eq!(latest, vec![json!(9.0); 8]);
 }
 
-/// Serves until its input ends, for `tests/interop/mlflow_client.py`; says where in the file that
-/// `AMLRUN_TEST_URL_FILE` names.
+#[test]
+fn two_processes_share_one_store() {
+    let (folder, first) = house();
+    let second = House::open(folder.path());
+    let id = first.run();
+    std::thread::scope(|scope| {
+        for (house, name) in [(&first, "a"), (&second, "b")] {
+            let id = &id;
+            scope.spawn(move || {
+                for step in 0..20 {
+                    let metric = json!({"run_id": id, "key": name, "value": 1, "timestamp": step, "step": step});
+                    house.tell("runs/log-metric", metric).json();
+                }
+            });
+        }
+    });
+    for key in ["a", "b"] {
+        let history = first.ask(&format!("metrics/get-history?run_id={id}&metric_key={key}")).json();
+        assert_eq!(history["metrics"].as_array().unwrap().len(), 20);
+    }
+}
+
+#[test]
+fn a_stopped_server_is_gone_even_when_a_client_keeps_its_connection() {
+    let (_folder, house) = house();
+    let (address, host) = (house.address, house.address.to_string());
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.write_all(format!("GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+    connection.read_exact(&mut [0; 15]).unwrap();
+    house.close();
+    TcpStream::connect(address).unwrap_err();
+    // The kept connection is closed as well: reading it comes to an end.
+    let _ = connection.read_to_end(&mut Vec::new());
+}
+
+/// Serves until its input ends, for `tests/interop/mlflow_client.py`: writes what that needs in its environment to the
+/// file that `AMLRUN_TEST_ENV_FILE` names.
 #[test]
 #[ignore = "waits for a client"]
 fn serve_for_a_real_client() {
     let (_folder, house) = house();
-    if let Some(file) = std::env::var_os("AMLRUN_TEST_URL_FILE") {
-        std::fs::write(file, format!("http://{}", house.address)).unwrap();
-    }
+    let new = NewRun {
+        run_id: "brave_fox_1a2b3c-train".into(),
+        run_name: "train".into(),
+        experiment_id: house.tracking.experiment("job").unwrap(),
+        parent: None,
+        tags: vec![],
+        artifact_dir: None,
+        start_time: Timestamp::now(),
+    };
+    let run = house.tracking.create_run(&new).unwrap().info;
+    let file = std::env::var_os("AMLRUN_TEST_ENV_FILE").expect("AMLRUN_TEST_ENV_FILE");
+    let (address, id, experiment) = (house.address, run.run_id, run.experiment_id);
+    let variables = format!(
+        "MLFLOW_TRACKING_URI=http://{address}\nMLFLOW_TRACKING_TOKEN={TOKEN}\nMLFLOW_RUN_ID={id}\n\
+         MLFLOW_EXPERIMENT_ID={experiment}\n"
+    );
+    std::fs::write(file, variables).unwrap();
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     house.close();
 }

@@ -28,7 +28,7 @@ fn five_mistakes_give_five_diagnostics() {
         "'fast' is no value for the input 'lr' of type number",
         "pipeline.yml:15:13\n",
         "the pipeline has no input 'nope'",
-        "  |       ^^^^^^^^^^^",
+        "   |             ^^^^^^^^^^^^^^^^^^^^^^^\n",
     ] {
         assert!(ran.err.contains(part), "missing {part:?} in\n{}", ran.err);
     }

@@ -28,11 +28,19 @@ pub(super) enum Output {
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Format {
     /// How to print the answer
-    #[arg(short, long, value_enum, default_value = "json", env = "AMLRUN_OUTPUT", hide_env = true)]
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "json",
+        env = "AMLRUN_OUTPUT",
+        hide_env = true,
+        overrides_with = "output"
+    )]
     output: Output,
 
     /// A JMESPath query on the answer, such as status or "[].name"
-    #[arg(long, value_name = "JMESPATH")]
+    #[arg(long, value_name = "JMESPATH", overrides_with = "query")]
     query: Option<String>,
 }
 

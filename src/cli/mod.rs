@@ -31,6 +31,15 @@ use error::Failed;
 use exit::Exit;
 use printer::Printer;
 
+const EXAMPLES: &str = "Examples:\n  \
+        amlrun validate pipeline.yml          check a file; nothing is run\n  \
+        amlrun graph pipeline.yml             see its steps and what they hand on\n  \
+        amlrun run pipeline.yml               run it here\n  \
+        amlrun run pipeline.yml --set inputs.epochs=5\n  \
+        amlrun job list -o table              runs so far\n  \
+        amlrun logs RUN train                 what a step printed\n  \
+        amlrun model list -o table            registered models";
+
 /// Run Azure ML pipeline YAML on this machine, unmodified.
 #[derive(Parser)]
 #[command(
@@ -39,15 +48,8 @@ use printer::Printer;
     long_about = "Run Azure ML v2 job YAML on this machine, unmodified: no login, no workspace, no Docker.\n\n\
         Each step of a pipeline is a process of its own; steps hand each other files through their outputs,\n\
         as on Azure ML. Everything a run makes is kept under .amlrun/ beside your amlrun.toml or .git.",
-    after_help = "Examples:\n  \
-        amlrun validate pipeline.yml          check a file; nothing is run\n  \
-        amlrun graph pipeline.yml             see its steps and what they hand on\n  \
-        amlrun run pipeline.yml               run it here\n  \
-        amlrun run pipeline.yml --set inputs.epochs=5\n  \
-        amlrun job list -o table              runs so far\n  \
-        amlrun logs RUN train                 what a step printed\n  \
-        amlrun model list -o table            registered models",
-    after_long_help = exit::TABLE,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE),
     disable_help_subcommand = true
 )]
 struct Cli {

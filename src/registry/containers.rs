@@ -9,6 +9,7 @@ use super::asset::{AssetKind, Selector, check_label, check_name};
 use super::versions::{find, json, object};
 use super::{Registry, RegistryError, Result, Trouble};
 use crate::clock::Timestamp;
+use crate::diagnostic::suggest;
 
 /// A name and what is said about all its versions together.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,17 +160,9 @@ pub(super) fn require_container(db: &Connection, kind: AssetKind, name: &str) ->
         None => {
             let mut query = db.prepare_cached("SELECT name FROM containers WHERE kind = ?1")?;
             let names: Vec<String> = query.query_map([kind.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            Err(RegistryError::NoSuchName { kind, name: name.to_owned(), near: nearest(name, names) }.into())
+            Err(RegistryError::NoSuchName { kind, name: name.to_owned(), near: near(name, &names) }.into())
         }
     }
-}
-
-/// At most three names that a person may have meant, the nearest first.
-fn nearest(wanted: &str, names: Vec<String>) -> Vec<String> {
-    let likeness = |name: &str| strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase());
-    let mut near: Vec<_> = names.into_iter().map(|name| (likeness(&name), name)).filter(|(l, _)| *l > 0.8).collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    near.into_iter().map(|(_, name)| name).take(3).collect()
 }
 
 fn container(row: &Row<'_>) -> rusqlite::Result<AssetContainer> {
@@ -188,4 +181,9 @@ fn with_labels(db: &Connection, kind: AssetKind, mut container: AssetContainer) 
     let labels = query.query_map([kind.as_str(), &container.name], |row| Ok((row.get(0)?, row.get(1)?)))?;
     container.labels = labels.collect::<Result<_, _>>()?;
     Ok(container)
+}
+
+/// The name that a person may have meant.
+fn near(wanted: &str, names: &[String]) -> Option<String> {
+    suggest::nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }

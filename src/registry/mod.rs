@@ -48,18 +48,18 @@ pub enum RegistryError {
     /// A name, version, label or type that the rules do not allow.
     #[error("{0}")]
     Invalid(String),
-    /// No asset has this name. `near` lists names like it.
-    #[error("no {kind} asset is named '{name}'{}", hint(near, "; did you mean ", "?"))]
+    /// No asset has this name. `near` is one like it.
+    #[error("no {kind} asset is named '{name}'{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
     NoSuchName {
         /// Model or data.
         kind: AssetKind,
         /// The name asked for.
         name: String,
-        /// Names that exist and look like it.
-        near: Vec<String>,
+        /// A name that exists and looks like it.
+        near: Option<String>,
     },
     /// The name exists, but not this version or label of it.
-    #[error("{kind} asset '{name}' has no {wanted}{}", hint(known, "; choose from ", ""))]
+    #[error("{kind} asset '{name}' has no {wanted}{}", if known.is_empty() { String::new() } else { format!("; choose from {}", known.join(", ")) })]
     NoSuchVersion {
         /// Model or data.
         kind: AssetKind,
@@ -82,10 +82,6 @@ pub enum RegistryError {
 
 /// What the registry's functions return.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
-
-fn hint(choices: &[String], before: &str, after: &str) -> String {
-    if choices.is_empty() { String::new() } else { format!("{before}{}{after}", choices.join(", ")) }
-}
 
 impl Registry {
     /// Opens the registry kept in the file `path`, which is made (with its folder) when it does not exist.

@@ -96,7 +96,7 @@ fn what_is_not_found_says_what_there_is() {
     };
     assert_eq!(
         say("simple_torch_model", "1"),
-        "no model asset is named 'simple_torch_model'; did you mean simple-torch-model?"
+        "no model asset is named 'simple_torch_model'; did you mean 'simple-torch-model'?"
     );
     assert_eq!(say("cat", "1"), "no model asset is named 'cat'");
     assert_eq!(say("simple-torch-model", "2"), "model asset 'simple-torch-model' has no version 2; choose from 1");

@@ -25,17 +25,18 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Invalid`] for a bad name or version, [`RegistryError::Exists`] when the version is taken.
     pub fn register(&self, new: NewAsset) -> Result<Asset> {
-        check_name(&new.name)?;
-        new.version.as_deref().map_or(Ok(()), check_version)?;
-        let kind = new.asset_type.kind();
-        let Some(path) = new.path.to_str() else {
-            let message = format!("{}: the path of an asset must be UTF-8", new.path.display());
+        let NewAsset { name, version, asset_type, path, digest, bytes, description, .. } = new;
+        let NewAsset { tags, properties, framework, framework_version, run, step, source, .. } = new;
+        check_name(&name)?;
+        version.as_deref().map_or(Ok(()), check_version)?;
+        let kind = asset_type.kind();
+        let Some(path) = path.to_str() else {
+            let message = format!("{}: the path of an asset must be UTF-8", path.display());
             return Err(RegistryError::Invalid(message));
         };
-        let (tags, properties) = (json(&new.tags), json(&new.properties));
         let now = Timestamp::now();
         self.write(|db| {
-            let version = take_version(db, kind, &new.name, new.version.as_deref(), now)?;
+            let version = take_version(db, kind, &name, version.as_deref(), now)?;
             db.prepare_cached(
                 "INSERT INTO assets (kind, name, version, type, path, digest, bytes, description, tags, properties,
                     framework, framework_version, run, step, source, created, updated)
@@ -43,13 +44,13 @@ impl Registry {
                     :framework, :framework_version, :run, :step, :source, :now, :now)",
             )?
             .execute(named_params! {
-                ":kind": kind.as_str(), ":name": new.name, ":version": version, ":type": new.asset_type.as_str(),
-                ":path": path, ":digest": new.digest.as_str(), ":bytes": i64::try_from(new.bytes).unwrap_or(i64::MAX),
-                ":description": new.description, ":tags": tags, ":properties": properties,
-                ":framework": new.framework, ":framework_version": new.framework_version, ":run": new.run,
-                ":step": new.step, ":source": new.source, ":now": now.0,
+                ":kind": kind.as_str(), ":name": name, ":version": version, ":type": asset_type.as_str(),
+                ":path": path, ":digest": digest.as_str(), ":bytes": i64::try_from(bytes).unwrap_or(i64::MAX),
+                ":description": description, ":tags": json(&tags), ":properties": json(&properties),
+                ":framework": framework, ":framework_version": framework_version, ":run": run, ":step": step,
+                ":source": source, ":now": now.0,
             })?;
-            find(db, kind, &new.name, &Selector::Version(version))
+            find(db, kind, &name, &Selector::Version(version))
         })
     }
 
@@ -236,7 +237,7 @@ fn asset(row: &Row<'_>) -> rusqlite::Result<Asset> {
     Ok(Asset {
         name: text("name")?,
         version: text("version")?,
-        asset_type: text("type")?.parse().map_err(|e| unreadable(e))?,
+        asset_type: text("type")?.parse().map_err(unreadable)?,
         path: PathBuf::from(text("path")?),
         digest: digest(&text("digest")?).map_err(unreadable)?,
         bytes: u64::try_from(row.get::<_, i64>("bytes")?).unwrap_or(0),

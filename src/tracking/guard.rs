@@ -66,12 +66,14 @@ impl Guard {
         let Some(space) = authorization.iter().position(|byte| *byte == b' ') else { return false };
         let (scheme, credentials) = authorization.split_at(space);
         let credentials = credentials.trim_ascii();
+        // An empty token, given by mistake, must not open the door to everybody.
+        let right = |secret: &[u8]| !secret.is_empty() && blake3::hash(secret) == self.token;
         if scheme.eq_ignore_ascii_case(b"bearer") {
-            return blake3::hash(credentials) == self.token;
+            return right(credentials);
         }
         let Ok(pair) = BASE64.decode(credentials) else { return false };
         let password = pair.iter().position(|byte| *byte == b':').map_or(&[][..], |colon| &pair[colon + 1..]);
-        scheme.eq_ignore_ascii_case(b"basic") && blake3::hash(password) == self.token
+        scheme.eq_ignore_ascii_case(b"basic") && right(password)
     }
 }
 
@@ -79,10 +81,10 @@ impl Guard {
 mod tests {
     use super::*;
 
-    fn status(method: Method, path: &str, headers: &[(header::HeaderName, &str)]) -> u16 {
+    fn status(method: &Method, path: &str, headers: &[(header::HeaderName, &str)]) -> u16 {
         let map = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         let guard = Guard::new("s3cret", IpAddr::from([127, 0, 0, 1]));
-        guard.check(&method, &path.parse().unwrap(), &map).map_or_else(|error| error.status(), |()| 200)
+        guard.check(method, &path.parse().unwrap(), &map).map_or_else(|error| error.status(), |()| 200)
     }
 
     const HOST: (header::HeaderName, &str) = (header::HOST, "127.0.0.1:4711");
@@ -90,30 +92,38 @@ mod tests {
 
     #[test]
     fn the_token_opens_as_bearer_and_as_password() {
-        assert_eq!(status(Method::GET, "/x", &[HOST, TOKEN]), 200);
+        assert_eq!(status(&Method::GET, "/x", &[HOST, TOKEN]), 200);
         let basic = format!("Basic {}", BASE64.encode("anyone:s3cret"));
-        assert_eq!(status(Method::GET, "/x", &[HOST, (header::AUTHORIZATION, &basic)]), 200);
+        assert_eq!(status(&Method::GET, "/x", &[HOST, (header::AUTHORIZATION, &basic)]), 200);
         for wrong in ["Bearer s3cre", "Bearer s3crets", "Bearer", "s3cret", "Basic s3cret", "Basic czNjcmV0"] {
-            assert_eq!(status(Method::GET, "/x", &[HOST, (header::AUTHORIZATION, wrong)]), 401, "{wrong}");
+            assert_eq!(status(&Method::GET, "/x", &[HOST, (header::AUTHORIZATION, wrong)]), 401, "{wrong}");
         }
-        assert_eq!(status(Method::GET, "/x", &[HOST]), 401);
-        assert_eq!(status(Method::GET, "/health", &[HOST]), 200);
+        assert_eq!(status(&Method::GET, "/x", &[HOST]), 401);
+        assert_eq!(status(&Method::GET, "/health", &[HOST]), 200);
+    }
+
+    #[test]
+    fn an_empty_token_opens_nothing() {
+        let guard = Guard::new("", IpAddr::from([127, 0, 0, 1]));
+        for empty in ["Bearer ", "Basic Og==", "Basic "] {
+            assert!(!guard.has_token(empty.as_bytes()), "{empty:?}");
+        }
     }
 
     #[test]
     fn only_this_machine_s_names_are_answered() {
         for here in ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80", "127.9.9.9"] {
-            assert_eq!(status(Method::GET, "/x", &[(header::HOST, here), TOKEN]), 200, "{here}");
+            assert_eq!(status(&Method::GET, "/x", &[(header::HOST, here), TOKEN]), 200, "{here}");
         }
         for foreign in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1", ""] {
-            assert_eq!(status(Method::GET, "/x", &[(header::HOST, foreign), TOKEN]), 403, "{foreign}");
+            assert_eq!(status(&Method::GET, "/x", &[(header::HOST, foreign), TOKEN]), 403, "{foreign}");
         }
-        assert_eq!(status(Method::GET, "/health", &[]), 403);
+        assert_eq!(status(&Method::GET, "/health", &[]), 403);
     }
 
     #[test]
     fn a_foreign_page_changes_nothing() {
-        let from = |method, origin| status(method, "/x", &[HOST, TOKEN, (header::ORIGIN, origin)]);
+        let from = |method: Method, origin| status(&method, "/x", &[HOST, TOKEN, (header::ORIGIN, origin)]);
         assert_eq!(from(Method::POST, "https://evil.example"), 403);
         assert_eq!(from(Method::DELETE, "null"), 403);
         assert_eq!(from(Method::GET, "https://evil.example"), 200);

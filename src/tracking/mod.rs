@@ -5,11 +5,12 @@
 //! not kept here: they are assets of the workspace's registry, with a sealed copy of their bytes.
 //!
 //! A request goes server -> api -> (db | registry | place). [`error`] and [`args`] know MLflow's wire conventions,
-//! [`model`] its records, [`filter`] its search language; `db` is the only room with SQL, [`place`] the only one that
+//! [`model`] its records, [`filter`] and [`compare`] its search language; `db` is the only room with SQL, [`place`] the only one that
 //! turns an outside path into one on disk, [`seal`] the only one that copies models. Nothing here knows of jobs, steps
 //! or plans. Trouble is a value: that recording failed is for the caller to say, and never stops a run.
 
 pub mod args;
+pub mod compare;
 pub mod error;
 pub mod filter;
 pub mod model;

@@ -19,7 +19,18 @@ pub const SCHEME: &str = "mlflow-artifacts:/";
 pub struct Place {
     root: PathBuf,
     inside: PathBuf,
-    sealed: bool,
+    keeper: Keeper,
+}
+
+/// Who writes to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeper {
+    /// Nobody: these are the bytes of a registered model.
+    Nobody,
+    /// This server alone, which replaces files and never writes into them.
+    Server,
+    /// A step as well: the runner gave the run a folder of its own.
+    Step,
 }
 
 impl Tracking {
@@ -29,20 +40,23 @@ impl Tracking {
     /// A path that could escape, or a model version that is not registered.
     pub fn place(&self, path: &str) -> Result<Place> {
         let inside = check(path)?;
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        match parts.as_slice() {
-            ["models", name, version, ..] => {
-                let selector = Selector::Version((*version).to_owned());
-                let asset = self.registry.get(AssetKind::Model, name, &selector)?;
-                Ok(Place { root: sealed_root(&asset), inside: rest(&inside), sealed: true })
-            }
-            [_, run, "artifacts", ..] => match self.db.artifact_place(run) {
-                Ok((Some(folder), _)) => Ok(Place { root: folder, inside: rest(&inside), sealed: false }),
-                Ok((None, _)) | Err(TrackingError::Missing(_)) => Ok(self.plain_place(inside)),
-                Err(error) => Err(error),
-            },
-            _ => Ok(self.plain_place(inside)),
+        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if let ["models", name, version, ..] = parts.as_slice() {
+            let selector = Selector::Version((*version).to_owned());
+            let asset = self.registry.get(AssetKind::Model, name, &selector)?;
+            return Ok(Place { root: sealed_root(&asset), inside: below(&inside, 3), keeper: Keeper::Nobody });
         }
+        // Only a run that was given a folder of its own lies elsewhere than its URI says.
+        if let Some(at) = parts.iter().position(|part| *part == "artifacts").filter(|at| *at > 0) {
+            match self.db.artifact_place(parts[at - 1]) {
+                Ok((Some(root), uri)) if uri == format!("{SCHEME}{}", parts[..=at].join("/")) => {
+                    return Ok(Place { root, inside: below(&inside, at + 1), keeper: Keeper::Step });
+                }
+                Ok(_) | Err(TrackingError::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Place { root: self.artifacts.clone(), inside, keeper: Keeper::Server })
     }
 
     /// The place of a path inside a run's artifacts.
@@ -53,16 +67,15 @@ impl Tracking {
         let inside = check(path)?;
         let (folder, uri) = self.db.artifact_place(run_id)?;
         match (folder, uri.strip_prefix(SCHEME)) {
-            (Some(root), _) => Ok(Place { root, inside, sealed: false }),
-            (None, Some(below)) => Ok(Place { root: self.artifacts.join(check(below)?), inside, sealed: false }),
+            (Some(root), _) => Ok(Place { root, inside, keeper: Keeper::Step }),
+            (None, Some(below)) => {
+                let root = self.artifacts.join(check(below)?);
+                Ok(Place { root, inside, keeper: Keeper::Server })
+            }
             (None, None) => Err(TrackingError::Invalid(format!(
                 "The artifacts of run {run_id} lie at '{uri}', which this server does not serve; read them there."
             ))),
         }
-    }
-
-    fn plain_place(&self, inside: PathBuf) -> Place {
-        Place { root: self.artifacts.clone(), inside, sealed: false }
     }
 }
 
@@ -84,9 +97,9 @@ fn sealed_root(asset: &Asset) -> PathBuf {
     }
 }
 
-/// What follows the three parts that name a run or a model version.
-fn rest(path: &Path) -> PathBuf {
-    path.components().skip(3).collect()
+/// What follows the parts that name a run or a model version.
+fn below(path: &Path, parts: usize) -> PathBuf {
+    path.components().skip(parts).collect()
 }
 
 /// A path from outside as a relative path that cannot leave the folder it is joined to.
@@ -123,7 +136,7 @@ impl Place {
     /// # Errors
     /// A sealed model, a path without a file name, or a symbolic link that leads out.
     pub fn for_writing(&self) -> Result<PathBuf> {
-        if self.sealed {
+        if self.keeper == Keeper::Nobody {
             return Err(TrackingError::Invalid("A registered model version is sealed and cannot be changed.".into()));
         }
         let Some(name) = self.inside.file_name() else {
@@ -170,10 +183,10 @@ impl Place {
         Ok(files)
     }
 
-    /// Whether files here are only ever replaced, never written in place, so that a link to them is as good as a copy:
-    /// true for what came in over HTTP, not for a folder that a step writes to by itself.
-    pub(super) fn owned_by(&self, tracking: &Tracking) -> bool {
-        self.sealed || self.root.starts_with(&tracking.artifacts)
+    /// Whether files here are only ever replaced, never written in place, so that a link to them is as good as a copy.
+    #[must_use]
+    pub fn may_be_linked(&self) -> bool {
+        self.keeper != Keeper::Step
     }
 
     fn inside_of(&self, root: &Path, path: &Path) -> Result<()> {
@@ -192,7 +205,7 @@ mod tests {
     use super::*;
 
     fn place(root: &Path, inside: &str) -> Place {
-        Place { root: root.to_owned(), inside: check(inside).unwrap(), sealed: false }
+        Place { root: root.to_owned(), inside: check(inside).unwrap(), keeper: Keeper::Server }
     }
 
     #[test]
@@ -236,7 +249,7 @@ mod tests {
     #[test]
     fn sealed_places_cannot_be_written() {
         let folder = tempfile::tempdir().unwrap();
-        let sealed = Place { sealed: true, ..place(folder.path(), "x") };
+        let sealed = Place { keeper: Keeper::Nobody, ..place(folder.path(), "x") };
         assert!(sealed.for_writing().unwrap_err().to_string().contains("sealed"));
     }
 

@@ -49,8 +49,13 @@ fn settle(models: &Path, building: &Path, inside: &dyn Fn(&Path) -> PathBuf) -> 
         return Err(TrackingError::Invalid("There are no files to register at the given source.".to_owned()));
     }
     tree::make_read_only(&copied)?;
-    let whole = Digest::of_tree(building).map_err(TrackingError::io(building))?;
     let digest = Digest::of_tree(&copied).map_err(TrackingError::io(&copied))?;
+    // For a single file the folder around it counts, because its name does.
+    let whole = if copied == building {
+        digest.clone()
+    } else {
+        Digest::of_tree(building).map_err(TrackingError::io(building))?
+    };
     let home = models.join(whole.as_str());
     if !home.exists() {
         match std::fs::rename(building, &home) {

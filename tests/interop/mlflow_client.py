@@ -1,7 +1,11 @@
 """Drives a running tracking server with the real MLflow client and checks what comes back.
 
-Needs MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN in the environment and `mlflow-skinny` installed; exits with 1 at the
-first thing that is not as it should be.
+Needs MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN in the environment and `mlflow-skinny` installed. With MLFLOW_RUN_ID
+and MLFLOW_EXPERIMENT_ID it first logs to that run, as a step of a job does. Exits with 1 at the first thing that is not
+as it should be. By hand, with the server of the ignored test:
+
+    mkfifo stdin; AMLRUN_TEST_ENV_FILE=env cargo test serve_for_a_real_client -- --ignored < stdin &
+    exec 9> stdin; (set -a; . ./env; python tests/interop/mlflow_client.py); exec 9>&-
 """
 
 import math
@@ -36,6 +40,18 @@ def refused(what, code, call):
         sys.exit(f"MISMATCH {what}: it was not refused")
 
 
+def log_as_a_step(client):
+    run_id = os.environ["MLFLOW_RUN_ID"]
+    with mlflow.start_run() as run:
+        same("the job's run", run.info.run_id, run_id)
+        mlflow.log_metric("loss", 0.5, step=3)
+        mlflow.log_text("hello", "notes.txt")
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    run = client.get_run(run_id)
+    same("a step's run", (run.info.run_name, run.info.status, run.data.metrics), ("train", "FINISHED", {"loss": 0.5}))
+    same("a step's artifact", mlflow.artifacts.load_text(f"runs:/{run_id}/notes.txt"), "hello")
+
+
 def log_a_run(folder):
     mlflow.set_experiment("interop")
     mlflow.set_experiment("interop")
@@ -61,6 +77,7 @@ def log_a_run(folder):
         mlflow.log_text("hello", "model/notes and more.txt")
         mlflow.log_dict({"hidden": [20]}, "model/architecture.json")
         mlflow.log_text("", "empty.txt")
+        mlflow.log_text("flavors: {}", "flavoured/MLmodel")
         with mlflow.start_run(run_name="child", nested=True) as child:
             mlflow.log_param("lr", 0.01)
     return run.info.run_id, child.info.run_id
@@ -80,7 +97,7 @@ def check_run(client, run_id, child_id, folder):
     same("parent", client.get_run(child_id).data.tags["mlflow.parentRunId"], run_id)
     same("history", [m.value for m in client.get_metric_history(run_id, "loss")], [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
     same("long history", len(client.get_metric_history(run_id, "many")), 1000)
-    same("root", [f.path for f in client.list_artifacts(run_id)], ["empty.txt", "model"])
+    same("root", [f.path for f in client.list_artifacts(run_id)], ["empty.txt", "flavoured", "model"])
     listing = [(f.path, f.file_size) for f in client.list_artifacts(run_id, "model")]
     same("folder", [listing[1], listing[2]], [("model/notes and more.txt", 5), ("model/weights.bin", 2_560_000)])
     same("text", mlflow.artifacts.load_text(f"runs:/{run_id}/model/notes and more.txt"), "hello")
@@ -121,8 +138,10 @@ def check_models(client, run_id, folder):
     same("version", (made.version, made.status, made.run_id, made.source), ("1", "READY", run_id, source))
     uri = client.get_model_version_download_uri("simple-torch-model", "1")
     same("download uri", uri, "mlflow-artifacts:/models/simple-torch-model/1")
-    again = mlflow.register_model(f"runs:/{run_id}/model", "simple-torch-model")
-    same("register_model", again.version, "2")
+    again = client.create_model_version("simple-torch-model", f"runs:/{run_id}/model", run_id)
+    same("by runs:/", again.version, "2")
+    flavoured = mlflow.register_model(f"runs:/{run_id}/flavoured", "flavoured", tags={"a": "b"})
+    same("register_model", (flavoured.version, flavoured.tags), ("1", {"a": "b"}))
     for wanted in ["models:/simple-torch-model/1", "models:/simple-torch-model/latest", uri]:
         got = mlflow.artifacts.download_artifacts(wanted, dst_path=tempfile.mkdtemp(dir=folder))
         same(wanted, sorted(os.listdir(got)), ["architecture.json", "notes and more.txt", "weights.bin"])
@@ -147,6 +166,8 @@ def check_models(client, run_id, folder):
 
 def main():
     client = MlflowClient()
+    if "MLFLOW_RUN_ID" in os.environ:
+        log_as_a_step(client)
     with tempfile.TemporaryDirectory() as folder:
         run_id, child_id = log_a_run(folder)
         check_run(client, run_id, child_id, folder)

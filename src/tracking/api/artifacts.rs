@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -60,11 +61,14 @@ fn listing(files: &[FileInfo]) -> Value {
     if files.is_empty() { json!({}) } else { json!({"files": files}) }
 }
 
-async fn download(
-    State(tracking): State<Arc<Tracking>>,
-    UrlPath(path): UrlPath<String>,
-    headers: HeaderMap,
-) -> Result<Response> {
+type UrlPathOrNot = Result<UrlPath<String>, PathRejection>;
+
+fn readable(path: UrlPathOrNot) -> Result<String> {
+    path.map(|UrlPath(path)| path).map_err(|error| TrackingError::Invalid(format!("Invalid path: {error}")))
+}
+
+async fn download(State(tracking): State<Arc<Tracking>>, path: UrlPathOrNot, headers: HeaderMap) -> Result<Response> {
+    let path = readable(path)?;
     let path = off_thread(move || tracking.place(&path)?.existing()).await?;
     let io = |error| TrackingError::io(&path)(error);
     if path.is_dir() {
@@ -140,7 +144,8 @@ fn quotable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' || c == ' ' { c } else { '_' }).collect()
 }
 
-async fn upload(State(tracking): State<Arc<Tracking>>, UrlPath(path): UrlPath<String>, body: Body) -> Result<Response> {
+async fn upload(State(tracking): State<Arc<Tracking>>, path: UrlPathOrNot, body: Body) -> Result<Response> {
+    let path = readable(path)?;
     let target = off_thread(move || tracking.place(&path)?.for_writing()).await?;
     let unfinished = Unfinished(sibling_for_building(&target));
     fill(&unfinished.0, body).await?;

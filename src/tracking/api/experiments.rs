@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{keep, sort};
 use crate::tracking::args::Args;
-use crate::tracking::filter::{self, Field, Found};
+use crate::tracking::compare::Found;
+use crate::tracking::filter::{self, Field};
 use crate::tracking::model::{Experiment, Span, ViewType};
 use crate::tracking::server::{Router, ask, tell};
 use crate::tracking::{Result, Tracking};

@@ -1,18 +1,19 @@
 //! The routes of MLflow's REST API, one file per resource.
 //!
 //! A call is a plain function from arguments to JSON; it knows the store, but neither HTTP nor threads. Only the
-//! artifact proxy is asynchronous, because it streams. What is not here answers ENDPOINT_NOT_FOUND, as `logged-models`
-//! does on Azure ML: there are no stubs. A new resource is a new file and a line in [`rest`].
+//! artifact proxy is asynchronous, because it streams. What is not here answers ENDPOINT_NOT_FOUND: there are no stubs. A new resource is a new file and a line in [`rest`].
 
 pub(super) mod artifacts;
 mod experiments;
+mod logged_models;
 mod metrics;
 mod models;
 mod runs;
 mod versions;
 
 use super::Result;
-use super::filter::{Comparison, Field, Found};
+use super::compare::Found;
+use super::filter::{Comparison, Field};
 use super::server::Router;
 
 /// Everything below `/api/2.0/mlflow`.
@@ -24,6 +25,7 @@ pub(super) fn rest() -> Router {
         .merge(artifacts::routes())
         .merge(models::routes())
         .merge(versions::routes())
+        .merge(logged_models::routes())
 }
 
 /// Keeps the records for which every comparison holds.

@@ -11,7 +11,8 @@ use super::models::{MODEL, in_mlflow_s_words, pairs_to_map, tag, version_error};
 use super::{keep, sort};
 use crate::registry::{Asset, NewAsset, Selector};
 use crate::tracking::args::Args;
-use crate::tracking::filter::{self, Field, Found};
+use crate::tracking::compare::Found;
+use crate::tracking::filter::{self, Field};
 use crate::tracking::model::{ModelVersion, PARENT_TAG, Span};
 use crate::tracking::place::{SCHEME, check, sealed_uri};
 use crate::tracking::seal::{Sealed, seal};
@@ -71,7 +72,7 @@ fn origin(tracking: &Tracking, source: &str, run_id: Option<&str>) -> Result<Ori
     let refused = |why: &str| TrackingError::Invalid(format!("Invalid model version source: '{source}'. {why}"));
     let of_run = |run_id: &str, path: &str| {
         let place = tracking.run_place(run_id, path)?;
-        let link = place.owned_by(tracking);
+        let link = place.may_be_linked();
         Ok(Origin { path: place.existing()?, run_id: Some(run_id.to_owned()), link })
     };
     if let Some(path) = source.strip_prefix(SCHEME) {
@@ -112,7 +113,7 @@ fn origin(tracking: &Tracking, source: &str, run_id: Option<&str>) -> Result<Ori
     let path = Path::new(local).canonicalize().map_err(TrackingError::io(Path::new(local)));
     match (root.existing(), path) {
         (Ok(folder), Ok(path)) if path.starts_with(&folder) && !local.contains("..") && !decoded_dots => {
-            Ok(Origin { path, run_id: Some(run_id.to_owned()), link: root.owned_by(tracking) })
+            Ok(Origin { path, run_id: Some(run_id.to_owned()), link: root.may_be_linked() })
         }
         _ => Err(refused(&format!("A local source must lie in the artifact folder of run '{run_id}'."))),
     }

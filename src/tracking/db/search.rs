@@ -200,3 +200,76 @@ fn glob(pattern: &str) -> String {
 fn json<T: serde::Serialize>(list: &[T]) -> String {
     serde_json::json!(list).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tracking::compare::Found;
+    use crate::tracking::db::{Batch, FreshRun};
+    use crate::tracking::filter;
+    use crate::tracking::model::{Metric, Tag};
+
+    fn found(db: &Db, filter: &str) -> Result<usize> {
+        let search = RunSearch {
+            experiments: vec![0],
+            view: ViewType::All,
+            filter: filter::parse(filter)?,
+            order: vec![],
+            span: Span { offset: 0, limit: 10 },
+        };
+        Ok(db.search_runs(&search)?.items.len())
+    }
+
+    fn db_with_a_run(folder: &std::path::Path) -> Db {
+        let db = Db::open(&folder.join("tracking.db")).unwrap();
+        let run = FreshRun { run_id: "r", run_name: "r", experiment_id: "0", user_id: "u", start_time: 1, tags: &[] };
+        db.create_run(&run).unwrap();
+        db
+    }
+
+    #[test]
+    fn operators_must_fit_what_they_compare() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = db_with_a_run(folder.path());
+        for filter in [
+            "params.x < 'a'",
+            "metrics.m = 'a'",
+            "metrics.m LIKE 'a'",
+            "start_time = 'a'",
+            "tags.t = 1",
+            "nonsense = 1",
+        ] {
+            assert!(matches!(found(&db, filter), Err(crate::tracking::TrackingError::Invalid(_))), "{filter}");
+        }
+        assert_eq!(found(&db, "user_id = 'u' AND start_time <= 1 AND end_time IS NULL").unwrap(), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// The two ways to search, SQL and memory, give the same answers.
+        #[test]
+        fn sql_and_memory_agree(
+            text in "[aAb%_*?\\[\\]^.-]{0,6}",
+            pattern in "[aAb%_*?\\[\\]^.-]{0,6}",
+            op in prop::sample::select(vec!["=", "!=", "LIKE", "ILIKE"]),
+            value in -2..3_i32,
+            bound in -2..3_i32,
+            sign in prop::sample::select(vec!["=", "!=", "<", "<=", ">", ">="]),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let db = db_with_a_run(folder.path());
+            let metric = Metric { key: "m".into(), value: value.into(), timestamp: 1, step: 0 };
+            let batch = Batch { metrics: vec![metric], tags: vec![Tag::new("t", &text)], ..Batch::default() };
+            db.log("r", &batch).unwrap();
+            let filter = format!("tags.t {op} '{pattern}'");
+            let holds = filter::parse(&filter).unwrap()[0].holds(Some(Found::Text(text.clone()))).unwrap();
+            prop_assert_eq!(found(&db, &filter).unwrap() == 1, holds, "'{}': {}", text, filter);
+            let filter = format!("metrics.m {sign} {bound}");
+            let holds = filter::parse(&filter).unwrap()[0].holds(Some(Found::Number(value.into()))).unwrap();
+            prop_assert_eq!(found(&db, &filter).unwrap() == 1, holds, "{}: {}", value, filter);
+        }
+    }
+}
