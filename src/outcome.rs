@@ -153,7 +153,7 @@ pub enum SkipReason {
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DependencyFailed { step } => write!(f, "it needs '{step}', which did not complete"),
+            Self::DependencyFailed { step } => write!(f, "needs '{step}', which did not complete"),
             Self::RunFailed { step } => {
                 write!(f, "'{step}' failed and settings.continue_on_step_failure is false")
             }

@@ -87,8 +87,7 @@ fn a_failed_step_skips_what_needs_it_and_spares_the_rest() {
     nodes += &node("other", "true");
     project.write("pipeline.yml", &pipeline(&nodes));
     let ran = project.run("pipeline.yml").ended(1);
-    for part in
-        ["step 'bad' failed: exit code 3", "| about to fail", "steps/bad/user_logs/std_log.txt", "it needs 'bad'"]
+    for part in ["step 'bad' failed: exit code 3", "| about to fail", "steps/bad/user_logs/std_log.txt", "needs 'bad'"]
     {
         assert!(ran.out.contains(part), "missing {part:?} in\n{}", ran.out);
     }

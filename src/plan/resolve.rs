@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::bind::{self, Bound, Scope, Site, suggest_or};
-use super::{AssetName, InputMode, JobInput, JobOutput, Plan, Step, StepInput, StepOutput, Value, graph, literal};
-use crate::diagnostic::{Diagnostic, Sources, Span};
+use super::bind::{Bound, Scope, Site, suggest_or};
+use super::inputs::{component_inputs, step_input};
+use super::outputs::{Writers, node_outputs, step_output};
+use super::{JobInput, JobOutput, Plan, Step, StepInput, StepOutput, Value, graph};
+use crate::diagnostic::{Diagnostic, Sources};
 use crate::spec::catalog::Catalog;
 use crate::spec::component::{CommandBody, place};
 use crate::spec::expr::{Expr, Template};
-use crate::spec::io::{Data, Input, InputValue, Output, OutputValue, Port, PortType};
+use crate::spec::io::{Input, Output, OutputValue, PortType};
 use crate::spec::job::{CommandJob, Job, Node, PipelineJob, node::NodeBody};
 use crate::spec::{Document, Literal, Pairs, Spanned};
 
@@ -172,77 +174,6 @@ fn reorder(plan: &mut Plan, steps: Vec<Step>, order: &[usize]) {
     }
 }
 
-/// Who writes which output of the pipeline.
-struct Writers<'a> {
-    job: &'a PipelineJob,
-    /// Pipeline output → (node index, the node's output, where it is bound).
-    bound: HashMap<&'a str, (usize, String, Span)>,
-}
-
-impl<'a> Writers<'a> {
-    fn new(job: &'a PipelineJob) -> Self {
-        Self { job, bound: HashMap::new() }
-    }
-
-    /// Binds a node's output to a pipeline output and returns what the pipeline says of that output.
-    fn bind(
-        &mut self,
-        name: &str,
-        node: usize,
-        output: &str,
-        span: Span,
-        path: &str,
-        found: &mut Vec<Diagnostic>,
-    ) -> Option<&'a Data> {
-        let Some(declared) = self.job.outputs.iter().find(|o| o.name.value == name) else {
-            let known = self.job.outputs.iter().map(|o| o.name.value.as_str());
-            let mistake =
-                Diagnostic::error("unknown-port", span, format!("the pipeline has no output '{name}'")).at(path);
-            found.push(suggest_or(mistake, name, known, "declare it under 'outputs:'"));
-            return None;
-        };
-        if let Some((_, _, first)) = self.bound.get(name) {
-            let message = format!("two nodes write the pipeline's output '{name}'");
-            found.push(
-                Diagnostic::error("two-writers", span, message)
-                    .at(path)
-                    .label(*first, "the first one")
-                    .help("give each its own output of the pipeline"),
-            );
-        }
-        self.bound.insert(&declared.name.value, (node, output.to_owned(), span));
-        match &declared.value.value {
-            OutputValue::Data(data) => Some(data),
-            OutputValue::Binding(_) => None,
-        }
-    }
-
-    fn finish(self, found: &mut Vec<Diagnostic>) -> Vec<JobOutput> {
-        let mut outputs = Vec::new();
-        for declared in &self.job.outputs {
-            let name = &declared.name.value;
-            let path = format!("outputs.{name}");
-            if let OutputValue::Binding(text) = &declared.value.value {
-                let message = format!("a pipeline's output cannot be a binding ('{text}')");
-                let help = format!("bind it where it is written: <output>: ${{{{parent.outputs.{name}}}}}");
-                found.push(Diagnostic::error("bad-expression", declared.value.span, message).at(path).help(help));
-                continue;
-            }
-            match self.bound.get(name.as_str()) {
-                Some((step, output, _)) => {
-                    outputs.push(JobOutput { name: name.clone(), step: *step, output: output.clone() });
-                }
-                None => found.push(
-                    Diagnostic::warning("unbound-output", declared.name.span, format!("no node writes '{name}'"))
-                        .at(path)
-                        .help(format!("bind it in a node's outputs: <output>: ${{{{parent.outputs.{name}}}}}")),
-                ),
-            }
-        }
-        outputs
-    }
-}
-
 fn node_step(
     index: usize,
     node: &Node,
@@ -278,139 +209,6 @@ fn node_step(
     let display = node.display_name.clone().or_else(|| component.and_then(|c| c.display_name.clone()));
     let timeout = node.timeout.as_ref().map(|t| t.value);
     step(&node.name.value, display, name, body, inputs, outputs, environment_variables, timeout)
-}
-
-/// Matches what the node gives with what its component declares.
-fn component_inputs(
-    node: &Node,
-    ports: &[Port],
-    mut given: Vec<(&Input, Bound)>,
-    path: &str,
-    found: &mut Vec<Diagnostic>,
-) -> Vec<StepInput> {
-    for (input, _) in &given {
-        let name = &input.name.value;
-        if !ports.iter().any(|p| p.name.value == *name) {
-            let known = ports.iter().map(|p| p.name.value.as_str());
-            let message = format!("the component of '{}' has no input '{name}'", node.name.value);
-            let mistake =
-                Diagnostic::error("unknown-port", input.name.span, message).at(format!("{path}.inputs.{name}"));
-            found.push(suggest_or(mistake, name, known, "Azure ML would drop it silently"));
-        }
-    }
-    let mut inputs = Vec::new();
-    for port in ports {
-        let name = &port.name.value;
-        let at = format!("{path}.inputs.{name}");
-        let Some(index) = given.iter().position(|(input, _)| input.name.value == *name) else {
-            let was_given = node.inputs.iter().any(|i| i.name.value == *name);
-            let value = port.default.clone().map(Value::text);
-            if value.is_none() && !port.optional && !was_given {
-                let message = format!("the required input '{name}' of '{}' has no value", node.name.value);
-                found.push(
-                    Diagnostic::error("missing-input", node.name.span, message)
-                        .at(at)
-                        .label(port.name.span, "declared here without a default")
-                        .help(format!("add it under 'inputs:' of '{}'", node.name.value)),
-                );
-            }
-            inputs.push(StepInput { name: name.clone(), kind: port.kind, mode: InputMode::RoMount, value });
-            continue;
-        };
-        let (input, bound) = given.swap_remove(index);
-        let text = bound.value.as_text();
-        if let Some((message, help)) = text.as_deref().and_then(|text| literal::misfit(port, text)) {
-            found.push(
-                Diagnostic::error("bad-value", input.value.span, message)
-                    .at(at.as_str())
-                    .label(port.name.span, "declared here")
-                    .help(help),
-            );
-        }
-        let scalar = matches!(input.value.value, InputValue::Literal(_));
-        if let Some(text) = text.filter(|_| port.kind.is_data() && scalar && !bound.kind.is_data()) {
-            let message = format!("'{text}' reaches the step as plain text: a bare string is never taken as a path");
-            let help = format!("for a file or folder write a mapping with 'type: {}' and 'path: {text}'", port.kind);
-            found.push(Diagnostic::warning("literal-for-data", input.value.span, message).at(at).help(help));
-        }
-        inputs.push(step_input(name, bound, Some(port.kind), port.mode.as_deref()));
-    }
-    inputs
-}
-
-fn node_outputs(
-    index: usize,
-    node: &Node,
-    writers: &mut Writers<'_>,
-    path: &str,
-    found: &mut Vec<Diagnostic>,
-) -> Vec<StepOutput> {
-    let declared = bind::output_names(node);
-    for output in &node.outputs {
-        let name = &output.name.value;
-        if !declared.contains(&name.as_str()) {
-            let message = format!("the component of '{}' has no output '{name}'", node.name.value);
-            let at = format!("{path}.outputs.{name}");
-            let mistake = Diagnostic::error("unknown-port", output.name.span, message).at(at);
-            found.push(suggest_or(mistake, name, declared.iter().copied(), "Azure ML would drop it silently"));
-        }
-    }
-    let mut outputs = Vec::new();
-    for name in declared {
-        let at = format!("{path}.outputs.{name}");
-        let port_kind = bind::output_type(node, name).unwrap_or(PortType::UriFolder);
-        let Some(said) = node.outputs.iter().find(|o| o.name.value == name) else {
-            outputs.push(StepOutput { name: name.to_owned(), kind: port_kind, asset: None });
-            continue;
-        };
-        match &said.value.value {
-            OutputValue::Data(data) => {
-                let kind = match &node.body {
-                    NodeBody::Component(_) => Some(port_kind),
-                    NodeBody::Inline(_) => data.kind,
-                };
-                outputs.push(step_output(said, data, kind, &at, found));
-            }
-            OutputValue::Binding(text) => match Template::binding(text).single() {
-                Some(Expr::ParentOutput(target)) => {
-                    let data = writers.bind(target, index, name, said.value.span, &at, found);
-                    let kind = match &node.body {
-                        NodeBody::Component(_) => port_kind,
-                        NodeBody::Inline(_) => data.and_then(|d| d.kind).unwrap_or(PortType::UriFolder),
-                    };
-                    let nothing = Data::default();
-                    outputs.push(step_output(said, data.unwrap_or(&nothing), Some(kind), &at, found));
-                }
-                _ => {
-                    let message = format!("'{text}' is no binding for an output");
-                    let help = "an output can be bound to the pipeline's: ${{parent.outputs.<name>}}";
-                    found.push(Diagnostic::error("bad-expression", said.value.span, message).at(at).help(help));
-                }
-            },
-        }
-    }
-    outputs
-}
-
-fn step_output(
-    output: &Output,
-    data: &Data,
-    kind: Option<PortType>,
-    path: &str,
-    found: &mut Vec<Diagnostic>,
-) -> StepOutput {
-    if let Some(target) = &data.path {
-        let message = format!("amlrun does not write outputs to a path of their own yet ('{}')", target.value);
-        let help = "leave 'path' out: outputs are kept under .amlrun, see 'amlrun job download'";
-        found.push(Diagnostic::error("not-yet", target.span, message).at(format!("{path}.path")).help(help));
-    }
-    let asset = data.name.as_ref().map(|name| AssetName { name: name.value.clone(), version: data.version.clone() });
-    StepOutput { name: output.name.value.clone(), kind: kind.unwrap_or(PortType::UriFolder), asset }
-}
-
-fn step_input(name: &str, bound: Bound, declared: Option<PortType>, mode: Option<&str>) -> StepInput {
-    let mode = bound.mode.or_else(|| mode.and_then(bind::input_mode)).unwrap_or_default();
-    StepInput { name: name.to_owned(), kind: declared.unwrap_or(bound.kind), mode, value: Some(bound.value) }
 }
 
 fn variables(

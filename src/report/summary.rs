@@ -66,12 +66,8 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     }
     let took = view.started.map(|start| human_duration(now.since(start))).unwrap_or_default();
     let status = view.status.to_string();
-    let _ = writeln!(
-        out,
-        "{} in {took}  {}",
-        paint.status(view.status, &paint.bold(&status)),
-        paint.dim(&format!("(run {}; see 'amlrun job show -n {0}')", view.run)),
-    );
+    let _ = writeln!(out, "{} in {took}", paint.status(view.status, &paint.bold(&status)));
+    let _ = writeln!(out, "{}", paint.dim(&format!("details: amlrun job show -n {}", view.run)));
     out
 }
 
@@ -79,20 +75,20 @@ pub fn end(view: &RunView, paint: Paint) -> String {
 #[must_use]
 pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) -> String {
     let name = format!("{:width$}", step.path);
-    let status = format!("{:11}", step.status.to_string());
-    let time = step.duration(now).map(human_duration).unwrap_or_default();
-    let why = match &step.outcome {
-        Some(StepOutcome::Failed { failure }) => failure.to_string(),
-        Some(StepOutcome::Skipped { reason }) => reason.to_string(),
-        _ => String::new(),
+    let (word, aside) = match &step.outcome {
+        Some(StepOutcome::Skipped { reason }) => ("Skipped".to_owned(), reason.to_string()),
+        outcome => {
+            let time = step.duration(now).map(human_duration).unwrap_or_default();
+            let why = match outcome {
+                Some(StepOutcome::Failed { failure }) => failure.to_string(),
+                _ => String::new(),
+            };
+            (step.status.to_string(), format!("{time:>8}  {why}"))
+        }
     };
-    let line = format!(
-        "  {} {name}  {} {time:>8}  {}",
-        paint.status(step.status, sign(step.status)),
-        paint.status(step.status, &status),
-        paint.dim(&why),
-    );
-    line.trim_end().to_owned()
+    let sign = paint.status(step.status, sign(step.status));
+    let word = paint.status(step.status, &format!("{word:10}"));
+    format!("  {sign} {name}  {word} {}", paint.dim(aside.trim_end()))
 }
 
 /// The last lines of a file, read from its end.

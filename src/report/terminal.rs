@@ -113,8 +113,12 @@ impl Screen {
     /// A running step turns and counts its time by itself; any other line stands still.
     fn show(&self, line: &ProgressBar, step: &StepView, width: usize) {
         let name = format!("{:width$}", step.path);
-        let word = format!("{:11}", step.status.to_string());
-        let word = self.paint.status(step.status, &word);
+        let word = match (&step.outcome, step.status) {
+            (Some(StepOutcome::Skipped { .. }), _) => "Skipped".to_owned(),
+            (_, JobStatus::NotStarted) => "Waiting".to_owned(),
+            (_, status) => status.to_string(),
+        };
+        let word = self.paint.status(step.status, &format!("{word:10}"));
         if step.status == JobStatus::Running {
             line.set_style(style("  {spinner:.cyan} {prefix} {elapsed:>8.dim}  {wide_msg:.dim}"));
             line.reset_elapsed();
@@ -128,10 +132,10 @@ impl Screen {
         line.set_prefix(format!("{} {name}  {word}", self.paint.status(step.status, sign(step.status))));
         let time = step.duration(step.ended.unwrap_or(crate::clock::Timestamp(0))).map(human_duration);
         let text = match &step.outcome {
-            Some(StepOutcome::Skipped { .. }) => "skipped".to_owned(),
+            Some(StepOutcome::Skipped { .. }) => String::new(),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
             None if step.needs.is_empty() => String::new(),
-            None => format!("waits for {}", step.needs.join(", ")),
+            None => format!("for {}", step.needs.join(", ")),
         };
         line.set_message(self.paint.dim(&text));
         line.tick();
