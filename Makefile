@@ -32,7 +32,7 @@ test-runner: ## Run the tests that need no libtorch
 lint: libtorch ## Formatting, clippy, dead links in the docs
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --features torch -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --lib
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --lib --document-private-items
 
 fmt: ## Format the code
 	$(CARGO) fmt

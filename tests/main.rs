@@ -1,4 +1,6 @@
 //! One test binary: each module is one behaviour that a user can see.
+// Outside of #[test] functions, too, a broken step of a test is best told where it breaks.
+#![allow(clippy::unwrap_used)]
 
 mod architecture;
 mod cancel;

@@ -123,7 +123,7 @@ fn tsv(answer: &Value) -> String {
 
 fn cell(value: &Value) -> String {
     match value {
-        Value::String(text) => text.replace('\t', " ").replace('\n', " "),
+        Value::String(text) => text.replace(['\t', '\n'], " "),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         Value::Null => String::new(),

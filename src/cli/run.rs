@@ -127,13 +127,13 @@ impl Ready {
             .enable_all()
             .build()
             .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
-        let exit = runtime.block_on(self.to_the_end(bus.clone()));
+        let exit = runtime.block_on(self.drive(bus.clone()));
         bus.close();
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok((exit?, folder))
     }
 
-    async fn to_the_end(self, bus: Arc<Bus>) -> Result<Exit, Failed> {
+    async fn drive(self, bus: Arc<Bus>) -> Result<Exit, Failed> {
         let shells = self.home.for_shells()?;
         let registry = Context::registry(&self.home)?;
         let (job, artifacts) = (self.folder.name.to_string(), self.folder.artifacts());

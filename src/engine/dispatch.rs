@@ -34,7 +34,7 @@ pub async fn run<E: Executor, W: Workspace>(
         status: JobStatus::Completed,
         outputs: Vec::new(),
     };
-    run.to_the_end(asked).await;
+    run.drive(asked).await;
     let outputs = run.job_outputs();
     run.around.bus.say(What::RunFinished { status: run.status, outputs });
     run.status
@@ -77,7 +77,7 @@ struct Dispatch<E, W> {
 }
 
 impl<E: Executor, W: Workspace> Dispatch<E, W> {
-    async fn to_the_end(&mut self, mut asked: StopWatch) {
+    async fn drive(&mut self, mut asked: StopWatch) {
         let mut listening = true;
         loop {
             while self.running.len() < self.request.jobs.max(1)

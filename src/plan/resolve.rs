@@ -186,7 +186,7 @@ fn node_step(
         NodeBody::Component(component) => (&component.body, Some(component)),
         NodeBody::Inline(body) => {
             check_inline_command(body, &node.inputs, &node.outputs, &format!("{path}.command"), scope.sources, found);
-            (body, None)
+            (&**body, None)
         }
     };
     let mut given = Vec::new();

@@ -77,8 +77,8 @@ impl Loader<'_> {
             Some(node) => node.literal().map(|l| l.python_str()).unwrap_or_default(),
         };
         let job = match kind.as_str() {
-            "command" => job::command::read(&root, &base, self.found).map(Job::Command),
-            "pipeline" => job::pipeline::read(&root, &base, self).map(Job::Pipeline),
+            "command" => job::command::read(&root, &base, self.found).map(|job| Job::Command(Box::new(job))),
+            "pipeline" => job::pipeline::read(&root, &base, self).map(|job| Job::Pipeline(Box::new(job))),
             other => {
                 let span = root.get("type").map_or(root.span, |n| n.span);
                 self.found.push(if JOB_TYPES.contains(&other) {

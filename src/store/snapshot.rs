@@ -68,7 +68,7 @@ impl Rules {
 
     fn ignore(&self, file: &Path) -> bool {
         let verdicts = self.lines.iter().map(|rule| rule.matched_path_or_any_parents(file, false));
-        verdicts.filter(|verdict| !verdict.is_none()).last().is_some_and(|verdict| verdict.is_ignore())
+        verdicts.rev().find(|verdict| !verdict.is_none()).is_some_and(|verdict| verdict.is_ignore())
     }
 }
 

@@ -132,7 +132,7 @@ impl Builder<'_> {
                     let key = self.node(event, span, events, depth + 1)?;
                     let (event, span) = self.next(events)?;
                     let value = self.node(event, span, events, depth + 1)?;
-                    self.entry(key, value, &mut entries, &mut merges)?;
+                    self.entry(&key, value, &mut entries, &mut merges)?;
                 }
                 for merged in merges {
                     self.merge(merged, &mut entries)?;
@@ -147,7 +147,7 @@ impl Builder<'_> {
         Ok(node)
     }
 
-    fn entry(&mut self, key: Node, value: Node, entries: &mut Vec<Entry>, merges: &mut Vec<Node>) -> Built<()> {
+    fn entry(&mut self, key: &Node, value: Node, entries: &mut Vec<Entry>, merges: &mut Vec<Node>) -> Built<()> {
         let Kind::Scalar(scalar) = &key.kind else {
             return Err(self.stop("yaml-key", key.span, "a key must be a scalar", "write the key as plain text"));
         };

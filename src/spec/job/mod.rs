@@ -19,9 +19,9 @@ pub use pipeline::PipelineJob;
 #[derive(Clone, Debug)]
 pub enum Job {
     /// One command.
-    Command(CommandJob),
+    Command(Box<CommandJob>),
     /// A graph of nodes.
-    Pipeline(PipelineJob),
+    Pipeline(Box<PipelineJob>),
 }
 
 impl Job {

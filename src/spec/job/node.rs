@@ -16,7 +16,7 @@ pub enum NodeBody {
     /// A component file; nodes that name the same file share it.
     Component(Arc<Component>),
     /// The node's own command; its ports follow from its inputs and outputs.
-    Inline(CommandBody),
+    Inline(Box<CommandBody>),
 }
 
 /// A command node.
@@ -68,7 +68,7 @@ pub(crate) fn read(entry: &Entry, base: &Path, loader: &mut Loader<'_>) -> Optio
             outputs,
             environment_variables,
             timeout,
-            body: NodeBody::Inline(body?),
+            body: NodeBody::Inline(Box::new(body?)),
         });
     };
     // Azure ML ignores these beside a component without a word (surprise 13).
