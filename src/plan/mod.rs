@@ -1,6 +1,6 @@
 //! What a document means: an immutable, flat, bound plan.
 //!
-//! [`resolve`] goes through the one-way door from [`spec::Document`](crate::spec::Document) to [`Plan`]: defaults are
+//! [`resolve()`] goes through the one-way door from [`spec::Document`](crate::spec::Document) to [`Plan`]: defaults are
 //! filled in, every binding is followed to a literal, a path or another step's output, the graph is checked and put in
 //! order. Nobody changes a plan afterwards; the engine runs it and [`view`] draws it.
 //!

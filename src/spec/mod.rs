@@ -1,6 +1,6 @@
 //! Documents as written: Azure ML's job and component YAML in typed form.
 //!
-//! [`load`] reads a job file and the component files that it names, and collects every mistake with its place. What it
+//! [`load()`] reads a job file and the component files that it names, and collects every mistake with its place. What it
 //! gives is a [`Document`]: exactly what the author said, nothing filled in, nothing resolved; `plan` finds out what it
 //! means. This room knows Azure ML's schema (reference, sections 1-4) and local files. It refuses to know runs, stores
 //! and processes; registered assets it only names ([`asset_ref`]), and whoever plans asks the [`catalog::Catalog`].

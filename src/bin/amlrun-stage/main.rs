@@ -1,2 +1,51 @@
-//! To come.
-fn main() {}
+//! `amlrun-stage`: the native stages train, persist, register and evaluate, on libtorch.
+//!
+//! To a runner it is an ordinary command like `python train.py`: it speaks files, environment variables and HTTP, and
+//! knows nothing of who started it. The only code in the package that names `tch`.
+//!
+//! A stage is a room of its own ([`train`], [`persist`], [`register`], [`evaluate`]). Under them lie the parts:
+//! [`data`] (CSV), [`net`] and [`optimizer`] (tensors), [`checkpoint`] (what training leaves), [`mlflow`], [`run`] and
+//! [`artifacts`] (the server), [`score`], [`report`], [`picture`] and [`require`] (what evaluation says),
+//! [`progress`] (the only one that prints).
+
+mod artifacts;
+mod checkpoint;
+mod cli;
+mod data;
+mod device;
+mod error;
+mod evaluate;
+mod mlflow;
+mod net;
+mod optimizer;
+mod persist;
+mod picture;
+mod progress;
+mod register;
+mod report;
+mod require;
+mod run;
+mod score;
+mod settings;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let outcome = match cli.stage {
+        cli::Stage::Train(arguments) => train::train(&arguments),
+        cli::Stage::Persist(arguments) => persist::persist(&arguments),
+        cli::Stage::Register(arguments) => register::register(&arguments),
+        cli::Stage::Evaluate(arguments) => evaluate::evaluate(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

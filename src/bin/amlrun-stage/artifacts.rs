@@ -1,0 +1,213 @@
+//! Where artifacts live: behind the MLflow server's own proxy, or in a folder that this machine sees.
+//!
+//! Names come from the server; every one is checked to stay inside its place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::mlflow::{Client, MlflowError, Payload, Repeat, percent_decode, percent_encode};
+
+/// The deepest folder in a model; a server that lists deeper is playing tricks.
+const DEPTH: usize = 16;
+
+/// A place for artifacts.
+pub enum Place<'a> {
+    /// A path below the server's `mlflow-artifacts` route.
+    Proxy(&'a Client, String),
+    /// A folder.
+    Folder(PathBuf),
+}
+
+impl<'a> Place<'a> {
+    /// The place that an artifact URI names.
+    ///
+    /// # Errors
+    /// When it is a store that neither the server's proxy nor the file system reaches.
+    pub fn of(client: &'a Client, uri: &str) -> Result<Self, MlflowError> {
+        if let Some(rest) = uri.strip_prefix("mlflow-artifacts:") {
+            let path = match rest.strip_prefix("//") {
+                None => rest,
+                // Credentials go to the server that they were given for, and to no other.
+                Some(rest) => {
+                    let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+                    let ours = client.server().split_once("://").map_or("", |(_, rest)| rest);
+                    if !host.is_empty() && host != ours.split('/').next().unwrap_or_default() {
+                        return Err(unreachable(uri));
+                    }
+                    path
+                }
+            };
+            return Ok(Self::Proxy(client, path.trim_matches('/').to_owned()));
+        }
+        if let Some(path) = uri.strip_prefix("file://") {
+            let path = path.strip_prefix("localhost").unwrap_or(path);
+            return Ok(Self::Folder(percent_decode(path).into()));
+        }
+        if let Some(path) = uri.strip_prefix("file:") {
+            return Ok(Self::Folder(percent_decode(path).into()));
+        }
+        if Path::new(uri).is_absolute() || !uri.contains(':') {
+            return Ok(Self::Folder(uri.into()));
+        }
+        Err(unreachable(uri))
+    }
+
+    /// The place `name` below this one.
+    #[must_use]
+    pub fn below(self, name: &str) -> Self {
+        match self {
+            Self::Proxy(client, path) => Self::Proxy(client, format!("{path}/{name}")),
+            Self::Folder(folder) => Self::Folder(folder.join(name)),
+        }
+    }
+
+    /// Stores a file under `name`.
+    ///
+    /// # Errors
+    /// When the server or the file system does not take it.
+    pub fn put(&self, name: &str, file: &Path) -> Result<(), MlflowError> {
+        match self {
+            Self::Proxy(client, path) => {
+                let route = proxy(&format!("{path}/{name}"));
+                client.call("PUT", &route, &[], &Payload::File(file), Repeat::Safe).map(drop)
+            }
+            Self::Folder(folder) => {
+                let target = folder.join(name);
+                let parent = target.parent().unwrap_or(folder);
+                let copied = fs::create_dir_all(parent).and_then(|()| fs::copy(file, &target));
+                copied.map(drop).map_err(|error| MlflowError::Artifacts(format!("{}: {error}", target.display())))
+            }
+        }
+    }
+
+    /// The names of all files in this place, with `/` between folders.
+    ///
+    /// # Errors
+    /// When it cannot be listed, or a name leads outside.
+    pub fn list(&self) -> Result<Vec<String>, MlflowError> {
+        let mut names = Vec::new();
+        self.list_below("", DEPTH, &mut names)?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn list_below(&self, folder: &str, depth: usize, names: &mut Vec<String>) -> Result<(), MlflowError> {
+        if depth == 0 {
+            return Err(MlflowError::Artifacts(format!("the artifacts in '{folder}' lie too deep")));
+        }
+        for (name, is_folder) in self.entries(folder)? {
+            if name.is_empty() || matches!(name.as_str(), "." | "..") || name.contains(['/', '\\', '\0']) {
+                return Err(MlflowError::Artifacts(format!("the artifact '{name}' leads outside; it is refused")));
+            }
+            let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            if is_folder {
+                self.list_below(&name, depth - 1, names)?;
+            } else {
+                names.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Names directly in a folder, and whether each is a folder.
+    fn entries(&self, folder: &str) -> Result<Vec<(String, bool)>, MlflowError> {
+        match self {
+            Self::Proxy(client, path) => {
+                let path = format!("{path}/{folder}");
+                let query = [("path", path.trim_matches('/'))];
+                let route = "/api/2.0/mlflow-artifacts/artifacts";
+                let bytes = client.call("GET", route, &query, &Payload::None, Repeat::Safe)?;
+                let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+                let entry = |file: &Value| {
+                    let name = file["path"].as_str().unwrap_or_default().to_owned();
+                    (name, file["is_dir"].as_bool().unwrap_or(false))
+                };
+                Ok(answer["files"].as_array().map(|files| files.iter().map(entry).collect()).unwrap_or_default())
+            }
+            Self::Folder(root) => {
+                let folder = root.join(folder);
+                let wrong = |error: std::io::Error| MlflowError::Artifacts(format!("{}: {error}", folder.display()));
+                let mut entries = Vec::new();
+                for entry in fs::read_dir(&folder).map_err(wrong)? {
+                    let entry = entry.map_err(wrong)?;
+                    let is_folder = entry.file_type().map_err(wrong)?.is_dir();
+                    entries.push((entry.file_name().to_string_lossy().into_owned(), is_folder));
+                }
+                Ok(entries)
+            }
+        }
+    }
+
+    /// The bytes of a file that [`Place::list`] named.
+    ///
+    /// # Errors
+    /// When it is not there or does not arrive whole.
+    pub fn get(&self, name: &str) -> Result<Vec<u8>, MlflowError> {
+        match self {
+            Self::Proxy(client, path) => {
+                let route = proxy(&format!("{path}/{name}"));
+                client.call("GET", &route, &[], &Payload::None, Repeat::Safe)
+            }
+            Self::Folder(folder) => {
+                let path = folder.join(name);
+                fs::read(&path).map_err(|error| MlflowError::Artifacts(format!("{}: {error}", path.display())))
+            }
+        }
+    }
+}
+
+fn proxy(path: &str) -> String {
+    format!("/api/2.0/mlflow-artifacts/artifacts/{}", percent_encode(path.trim_matches('/'), true))
+}
+
+fn unreachable(uri: &str) -> MlflowError {
+    // The part before the first `?` tells what it is; what follows may be a signature.
+    let uri = uri.split('?').next().unwrap_or_default();
+    MlflowError::Artifacts(format!(
+        "the artifacts live at {uri}, which this program does not reach: it goes through the server \
+         (mlflow-artifacts:) or to a folder"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(uri: &str) -> Result<String, String> {
+        let client = Client::new("http://host:5000", None, None).unwrap();
+        match Place::of(&client, uri) {
+            Ok(Place::Proxy(_, path)) => Ok(format!("proxy {path}")),
+            Ok(Place::Folder(path)) => Ok(format!("folder {}", path.display())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn uris_are_the_proxy_or_a_folder() {
+        assert_eq!(place("mlflow-artifacts:/1/r/artifacts").as_deref(), Ok("proxy 1/r/artifacts"));
+        assert_eq!(place("mlflow-artifacts://host:5000/1/r").as_deref(), Ok("proxy 1/r"));
+        assert_eq!(place("file:///a%20b/c").as_deref(), Ok("folder /a b/c"));
+        assert_eq!(place("/a/b").as_deref(), Ok("folder /a/b"));
+    }
+
+    #[test]
+    fn other_hosts_and_stores_are_refused_without_their_signature() {
+        assert!(place("mlflow-artifacts://elsewhere/1/r").is_err());
+        let error = place("wasbs://c@a.example/x?sig=secret").unwrap_err();
+        assert!(error.contains("wasbs://") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_keeps_and_gives_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        fs::write(&file, b"bytes").unwrap();
+        let place = Place::Folder(folder.path().join("artifacts")).below("model");
+        place.put("sub/a.bin", &file).unwrap();
+        place.put("b.bin", &file).unwrap();
+        assert_eq!(place.list().unwrap(), ["b.bin", "sub/a.bin"]);
+        assert_eq!(place.get("sub/a.bin").unwrap(), b"bytes");
+    }
+}

@@ -1,0 +1,234 @@
+//! What training leaves: a folder from which `persist` makes a model and `--resume` goes on exactly.
+//!
+//! ```text
+//! DIR/latest               the name of the folder below that is whole
+//! DIR/epoch-000100/        weights.safetensors    the model: the last weights, or the best with --patience
+//!                          optimizer.safetensors  where training stands: current weights, running averages
+//!                          architecture.json      the network, its columns and their standardisation, its classes
+//!                          progress.json          epoch, best loss, epochs without improvement
+//!                          provenance.json        versions, settings, data, device
+//! DIR/metrics.jsonl        one line per epoch
+//! ```
+//!
+//! A checkpoint is written under a hidden name, renamed, and only then named in `latest`: whoever is killed in between
+//! leaves the one before, whole.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use amlrun::model_file::{self, Architecture, atomic, safetensors};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{StageError, io_error};
+use crate::settings::Settings;
+
+/// One line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Mean cross-entropy over the training rows, as they were trained on.
+    pub train_loss: f64,
+    /// Share of training rows that were classed right.
+    pub train_accuracy: f64,
+    /// The same on the validation rows, when there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// The same on the validation rows, when there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+}
+
+/// Where training stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Epochs done.
+    pub epoch: u64,
+    /// The lowest loss so far (validation, else training), when early stopping watches it.
+    pub best_loss: Option<f64>,
+    /// The epoch of the lowest loss.
+    pub best_epoch: u64,
+    /// Whether patience ran out.
+    pub stopped_early: bool,
+}
+
+/// Where the weights come from, for people and for `--resume`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of this program.
+    pub amlrun_version: String,
+    /// Version of libtorch.
+    pub libtorch_version: String,
+    /// When the checkpoint was written.
+    pub created: String,
+    /// How it was trained.
+    pub settings: Settings,
+    /// The file name of the data.
+    pub data: String,
+    /// BLAKE3 of the data.
+    pub data_digest: String,
+    /// Rows trained on.
+    pub training_rows: usize,
+    /// Rows kept out for validation.
+    pub validation_rows: usize,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// CPU threads.
+    pub threads: u32,
+}
+
+/// A checkpoint in memory.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// The network.
+    pub architecture: Architecture,
+    /// The model's weights.
+    pub weights: Vec<model_file::Tensor>,
+    /// The weights where training stands, and the optimizer's state.
+    pub optimizer: Vec<model_file::Tensor>,
+    /// Where training stands.
+    pub progress: Progress,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The metrics of every epoch so far.
+    pub metrics: Vec<EpochMetrics>,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint into `folder` and then removes older ones there.
+    ///
+    /// # Errors
+    /// When the folder does not take it; the checkpoint before it is untouched then.
+    pub fn write(&self, folder: &Path) -> Result<(), StageError> {
+        fs::create_dir_all(folder).map_err(io_error(folder))?;
+        let name = format!("epoch-{:06}", self.progress.epoch);
+        let stage = folder.join(format!(".{name}.{}.new", std::process::id()));
+        fs::create_dir_all(&stage).map_err(io_error(&stage))?;
+        safetensors::write(&stage.join("weights.safetensors"), &self.weights)?;
+        safetensors::write(&stage.join("optimizer.safetensors"), &self.optimizer)?;
+        self.architecture.write(&stage.join("architecture.json"))?;
+        write_json(&stage.join("progress.json"), &self.progress)?;
+        write_json(&stage.join("provenance.json"), &self.provenance)?;
+        let place = folder.join(&name);
+        if place.exists() {
+            fs::remove_dir_all(&place).map_err(io_error(&place))?;
+        }
+        fs::rename(&stage, &place).map_err(io_error(&place))?;
+        atomic::write(&folder.join("latest"), format!("{name}\n").as_bytes())?;
+        remove_others(folder, &name)
+    }
+
+    /// Reads the whole checkpoint in `folder`.
+    ///
+    /// # Errors
+    /// When there is none, or a file of it is broken or belongs to another network.
+    pub fn read(folder: &Path) -> Result<Self, StageError> {
+        let place = latest(folder)?;
+        let architecture = Architecture::read(&place.join("architecture.json"))?;
+        let weights_path = place.join("weights.safetensors");
+        let weights = safetensors::read(&weights_path)?;
+        architecture.check_state(&weights).map_err(|error| {
+            StageError::message(format!("{} is of another architecture: {error}", weights_path.display()))
+        })?;
+        let progress: Progress = read_json(&place.join("progress.json"))?;
+        Ok(Self {
+            architecture,
+            weights,
+            optimizer: safetensors::read(&place.join("optimizer.safetensors"))?,
+            metrics: read_metrics(&folder.join(METRICS), progress.epoch)?,
+            progress,
+            provenance: read_json(&place.join("provenance.json"))?,
+        })
+    }
+}
+
+/// The folder that `latest` names.
+fn latest(folder: &Path) -> Result<PathBuf, StageError> {
+    let pointer = folder.join("latest");
+    let name = match fs::read_to_string(&pointer) {
+        Ok(name) => name.trim().to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = format!("{} holds no checkpoint (there is no file 'latest' in it)", folder.display());
+            return Err(StageError::Message(text));
+        }
+        Err(error) => return Err(io_error(&pointer)(error)),
+    };
+    // The name comes from outside: it must stay one folder below.
+    let plain = name.strip_prefix("epoch-").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    if !plain || !folder.join(&name).is_dir() {
+        return Err(StageError::message(format!("{} names '{name}', which is no checkpoint here", pointer.display())));
+    }
+    Ok(folder.join(name))
+}
+
+/// Removes older checkpoints and what killed trainings left half done.
+fn remove_others(folder: &Path, keep: &str) -> Result<(), StageError> {
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let entry = entry.map_err(io_error(folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let ours = name.starts_with("epoch-") || name.starts_with(".epoch-");
+        if ours && name != keep && entry.path().is_dir() {
+            fs::remove_dir_all(entry.path()).map_err(io_error(&entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The file with one line per epoch, beside the checkpoints.
+const METRICS: &str = "metrics.jsonl";
+
+/// `metrics.jsonl`, written as training goes.
+pub struct MetricsFile {
+    path: PathBuf,
+    file: fs::File,
+}
+
+impl MetricsFile {
+    /// Begins the file in `folder` with the epochs that were trained before.
+    ///
+    /// # Errors
+    /// When the folder does not take it.
+    pub fn begin(folder: &Path, earlier: &[EpochMetrics]) -> Result<Self, StageError> {
+        fs::create_dir_all(folder).map_err(io_error(folder))?;
+        let path = folder.join(METRICS);
+        let file = fs::File::create(&path).map_err(io_error(&path))?;
+        let mut metrics = Self { path, file };
+        earlier.iter().try_for_each(|line| metrics.append(line))?;
+        Ok(metrics)
+    }
+
+    /// Adds an epoch.
+    ///
+    /// # Errors
+    /// When the disk is full, say.
+    pub fn append(&mut self, line: &EpochMetrics) -> Result<(), StageError> {
+        let text = serde_json::to_string(line).map_err(|error| StageError::message(error.to_string()))?;
+        self.file.write_all(format!("{text}\n").as_bytes()).map_err(io_error(&self.path))
+    }
+}
+
+/// The lines up to `epoch`. A training that was killed has written more, and perhaps half a line.
+fn read_metrics(path: &Path, epoch: u64) -> Result<Vec<EpochMetrics>, StageError> {
+    let text = fs::read_to_string(path).map_err(io_error(path))?;
+    let lines = text.lines().map_while(|line| serde_json::from_str::<EpochMetrics>(line).ok());
+    Ok(lines.take_while(|line| line.epoch <= epoch).collect())
+}
+
+/// Writes a record as readable JSON.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_json(path: &Path, record: &impl Serialize) -> Result<(), StageError> {
+    let text = serde_json::to_string_pretty(record).map_err(|error| StageError::message(error.to_string()))?;
+    Ok(atomic::write(path, format!("{text}\n").as_bytes())?)
+}
+
+/// Reads a record that [`write_json`] wrote.
+///
+/// # Errors
+/// When it is not there, or is not such a record.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StageError> {
+    let bytes = fs::read(path).map_err(io_error(path))?;
+    serde_json::from_slice(&bytes).map_err(|error| StageError::message(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,78 @@
+//! `--device auto|cpu|cuda[:n]`: where tensors live and who computes.
+
+use std::str::FromStr;
+
+use crate::error::StageError;
+
+/// What the user asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU when there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU by its number.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "a device is auto, cpu, cuda or cuda:N".to_owned()),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The device itself.
+    ///
+    /// # Errors
+    /// When a GPU is asked for that is not there.
+    pub fn resolve(self) -> Result<tch::Device, StageError> {
+        match self {
+            Self::Auto => Ok(tch::Device::cuda_if_available()),
+            Self::Cpu => Ok(tch::Device::Cpu),
+            Self::Cuda(number) => {
+                let there = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
+                if number < there {
+                    return Ok(tch::Device::Cuda(number));
+                }
+                let seen = match there {
+                    0 => "libtorch sees no GPU here (it may be a CPU-only build)".to_owned(),
+                    _ => format!("libtorch sees cuda:0 to cuda:{}", there - 1),
+                };
+                Err(StageError::message(format!("--device cuda:{number}: {seen}; use --device auto or cpu")))
+            }
+        }
+    }
+}
+
+/// The name of a device as torch writes it.
+pub fn name(device: tch::Device) -> String {
+    match device {
+        tch::Device::Cuda(number) => format!("cuda:{number}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_as_torch_writes_them() {
+        assert_eq!("cuda:1".parse(), Ok(DeviceChoice::Cuda(1)));
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        assert!("gpu".parse::<DeviceChoice>().is_err());
+        assert!("cuda:x".parse::<DeviceChoice>().is_err());
+    }
+}

@@ -1,0 +1,353 @@
+//! A client of MLflow's REST API: one server, its credentials, and calls that are tried again when that is safe.
+//!
+//! Knows routes and JSON, no models and no runs. What may be repeated is repeated a few times with growing pauses;
+//! what makes something new each time is only repeated when it surely did not arrive.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http;
+
+/// What can go wrong with the server.
+#[derive(Debug, thiserror::Error)]
+pub enum MlflowError {
+    /// No server is named.
+    #[error("MLFLOW_TRACKING_URI is not set; it names the MLflow server, such as http://localhost:5000")]
+    NoServer,
+    /// The name is no server.
+    #[error("MLFLOW_TRACKING_URI '{0}' is not served here; it must be http://, https:// or azureml://")]
+    Unsupported(String),
+    /// The server did not answer.
+    #[error("the MLflow server {server} did not answer: {reason}")]
+    Unreachable {
+        /// Without credentials.
+        server: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The server answered no.
+    #[error("the MLflow server refused {call}: {status} {code}{message}")]
+    Refused {
+        /// Method and route.
+        call: String,
+        /// The HTTP status.
+        status: u16,
+        /// MLflow's `error_code`, or nothing.
+        code: String,
+        /// The server's own words.
+        message: String,
+    },
+    /// Artifacts live where this program cannot go.
+    #[error("{0}")]
+    Artifacts(String),
+    /// The answer makes no sense.
+    #[error("the MLflow server gave an answer without {0}")]
+    Answer(&'static str),
+}
+
+impl MlflowError {
+    /// Whether the server says so with this `error_code`.
+    pub fn is(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == wanted)
+    }
+}
+
+/// What a request may send.
+pub enum Payload<'a> {
+    /// Nothing.
+    None,
+    /// JSON.
+    Json(&'a Value),
+    /// The content of a file, streamed.
+    File(&'a std::path::Path),
+}
+
+/// How often a call may be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Doing it twice is doing it once.
+    Safe,
+    /// Each time makes something new.
+    MakesNew,
+    /// It is not worth waiting for.
+    Never,
+}
+
+/// A server and its credentials.
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+    authorization: Option<String>,
+}
+
+const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+const CONNECT: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(120);
+
+impl Client {
+    /// The server that the environment names; `None` when it names none.
+    ///
+    /// # Errors
+    /// When the name is no server that speaks HTTP.
+    pub fn from_environment() -> Result<Option<Self>, MlflowError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let Some(uri) = variable("MLFLOW_TRACKING_URI") else { return Ok(None) };
+        let user = variable("MLFLOW_TRACKING_USERNAME").zip(variable("MLFLOW_TRACKING_PASSWORD"));
+        Self::new(&uri, user, variable("MLFLOW_TRACKING_TOKEN")).map(Some)
+    }
+
+    /// A server by its URI. A user (or one in the URI) goes before a token, as in MLflow's own client.
+    ///
+    /// # Errors
+    /// When the URI is no server that speaks HTTP.
+    pub fn new(uri: &str, user: Option<(String, String)>, token: Option<String>) -> Result<Self, MlflowError> {
+        let (base, in_uri) = split_credentials(uri)?;
+        let authorization = match (user.or(in_uri), token) {
+            (Some((name, password)), _) => Some(format!("Basic {}", base64(format!("{name}:{password}").as_bytes()))),
+            (None, Some(token)) => Some(format!("Bearer {token}")),
+            (None, None) => None,
+        };
+        let local = ["http://localhost", "http://127.", "http://[::1]"].iter().any(|here| base.starts_with(here));
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(ANSWER))
+            .user_agent(concat!("amlrun-stage/", env!("CARGO_PKG_VERSION")));
+        // A proxy cannot reach this machine's loopback.
+        let config = if local { config.proxy(None) } else { config };
+        Ok(Self { agent: config.build().into(), base, authorization })
+    }
+
+    /// The server, without credentials.
+    pub fn server(&self) -> &str {
+        &self.base
+    }
+
+    /// GET of an MLflow route, such as `runs/get`.
+    ///
+    /// # Errors
+    /// When the server does not answer, or answers no.
+    pub fn get(&self, route: &str, query: &[(&str, &str)]) -> Result<Value, MlflowError> {
+        let bytes = self.call("GET", &api(route), query, &Payload::None, Repeat::Safe)?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// POST of an MLflow route, such as `runs/create`.
+    ///
+    /// # Errors
+    /// When the server does not answer, or answers no.
+    pub fn post(&self, route: &str, body: &Value, repeat: Repeat) -> Result<Value, MlflowError> {
+        let bytes = self.call("POST", &api(route), &[], &Payload::Json(body), repeat)?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Any call; `path` begins with `/`. Returns the bytes of the answer.
+    ///
+    /// # Errors
+    /// When the server does not answer, or answers no.
+    pub fn call(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        payload: &Payload<'_>,
+        repeat: Repeat,
+    ) -> Result<Vec<u8>, MlflowError> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let outcome = self.call_once(method, path, query, payload);
+            let again = match &outcome {
+                Ok((status, _)) => repeat == Repeat::Safe && matches!(status, 429 | 500 | 502 | 503 | 504),
+                Err(error) => match repeat {
+                    Repeat::Safe => true,
+                    Repeat::MakesNew => never_arrived(error),
+                    Repeat::Never => false,
+                },
+            };
+            if again && let Some(pause) = pauses.next() {
+                std::thread::sleep(*pause);
+                continue;
+            }
+            return match outcome {
+                Ok((status, body)) if (200..300).contains(&status) => Ok(body),
+                Ok((status, body)) => Err(refused(method, path, status, &body)),
+                Err(error) => Err(MlflowError::Unreachable { server: self.base.clone(), reason: error.to_string() }),
+            };
+        }
+    }
+
+    fn call_once(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        payload: &Payload<'_>,
+    ) -> Result<(u16, Vec<u8>), ureq::Error> {
+        let mut uri = format!("{}{path}", self.base);
+        for (index, (key, value)) in query.iter().enumerate() {
+            uri.push_str(&format!("{}{key}={}", if index == 0 { '?' } else { '&' }, percent_encode(value, false)));
+        }
+        let mut request = http::Request::builder().method(method).uri(&uri);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let mut response = match payload {
+            Payload::None => self.agent.run(request.body(())?)?,
+            Payload::Json(value) => {
+                self.agent.run(request.header("Content-Type", "application/json").body(value.to_string())?)?
+            }
+            Payload::File(path) => {
+                let file = std::fs::File::open(path)?;
+                self.agent.run(request.header("Content-Type", "application/octet-stream").body(file)?)?
+            }
+        };
+        let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec()?;
+        Ok((response.status().as_u16(), body))
+    }
+}
+
+/// Whether the request surely did not reach the server.
+fn never_arrived(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,
+        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => true,
+        ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        _ => false,
+    }
+}
+
+fn api(route: &str) -> String {
+    format!("/api/2.0/mlflow/{route}")
+}
+
+/// MLflow's own error when the body is one, else the beginning of a plain text; never a page of HTML.
+fn refused(method: &str, path: &str, status: u16, body: &[u8]) -> MlflowError {
+    let json: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
+    let plain = String::from_utf8_lossy(body);
+    let plain = plain.trim();
+    let message = text("message").or_else(|| (!plain.is_empty() && !plain.starts_with('<')).then(|| plain.to_owned()));
+    let message: String = message.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+    MlflowError::Refused {
+        call: format!("{method} {path}"),
+        status,
+        code: text("error_code").unwrap_or_default(),
+        message: if message.is_empty() { message } else { format!(": {}", message.chars().take(500).collect::<String>()) },
+    }
+}
+
+/// The server's address without the user in it, and that user. `azureml://` is HTTPS by another name.
+fn split_credentials(uri: &str) -> Result<(String, Option<(String, String)>), MlflowError> {
+    let hidden = || MlflowError::Unsupported(uri.rsplit_once('@').map_or(uri, |(_, rest)| rest).to_owned());
+    let (scheme, rest) = uri.split_once("://").ok_or_else(hidden)?;
+    let scheme = match scheme {
+        "azureml" => "https",
+        "http" | "https" => scheme,
+        _ => return Err(hidden()),
+    };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (user.split_once(':'), host),
+        None => (None, authority),
+    };
+    let user = user.map(|(name, password)| (percent_decode(name), percent_decode(password)));
+    Ok((format!("{scheme}://{host}{}", path.trim_end_matches('/')), user))
+}
+
+/// Percent-encodes all but unreserved characters; `/` stays where `path` is a path.
+pub fn percent_encode(text: &str, path: bool) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            b'/' if path => out.push('/'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The text behind percent signs; what is no escape stays as it is.
+pub fn percent_decode(text: &str) -> String {
+    let mut out = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let escape = (byte == b'%').then(|| text.as_bytes().get(text.len() - bytes.len()..text.len() - bytes.len() + 2));
+        let value = escape.flatten().and_then(|two| std::str::from_utf8(two).ok()).and_then(|two| u8::from_str_radix(two, 16).ok());
+        match value {
+            Some(value) => {
+                out.push(value);
+                let _ = bytes.by_ref().nth(1);
+            }
+            None => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Base64 with padding, for the Basic scheme.
+fn base64(bytes: &[u8]) -> String {
+    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0u32, |bits, index| (bits << 8) | u32::from(chunk.get(index).copied().unwrap_or(0)));
+        for index in 0..4 {
+            let sign = SIGNS[((bits >> (18 - 6 * index)) & 63) as usize];
+            out.push(if index <= chunk.len() { char::from(sign) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn credentials_leave_the_address() {
+        let (base, user) = split_credentials("https://me:s%40cret@host:5000/base/").unwrap();
+        assert_eq!(base, "https://host:5000/base");
+        assert_eq!(user, Some(("me".to_owned(), "s@cret".to_owned())));
+        assert_eq!(split_credentials("azureml://r.example/mlflow/v1.0").unwrap().0, "https://r.example/mlflow/v1.0");
+        let error = split_credentials("ftp://me:secret@host").unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_user_goes_before_a_token() {
+        let user = Some(("Aladdin".to_owned(), "open sesame".to_owned()));
+        let client = Client::new("http://h", user, Some("t".to_owned())).unwrap();
+        assert_eq!(client.authorization.as_deref(), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+        let client = Client::new("http://h", None, Some("t".to_owned())).unwrap();
+        assert_eq!(client.authorization.as_deref(), Some("Bearer t"));
+    }
+
+    #[test]
+    fn the_servers_own_words_are_shown_on_one_line() {
+        let body = br#"{"error_code":"RESOURCE_ALREADY_EXISTS","message":"Registered Model\n (name=m) already exists."}"#;
+        let error = refused("POST", "/x", 400, body);
+        assert!(error.is("RESOURCE_ALREADY_EXISTS"));
+        assert_eq!(
+            error.to_string(),
+            "the MLflow server refused POST /x: 400 RESOURCE_ALREADY_EXISTS: Registered Model (name=m) already exists."
+        );
+        assert_eq!(
+            refused("GET", "/x", 404, b"<html>lots</html>").to_string(),
+            "the MLflow server refused GET /x: 404 "
+        );
+    }
+
+    #[test]
+    fn base64_pads() {
+        assert_eq!([base64(b"f"), base64(b"fo"), base64(b"foo")], ["Zg==", "Zm8=", "Zm9v"]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(text in ".{0,30}") {
+            prop_assert_eq!(percent_decode(&percent_encode(&text, false)), text.clone());
+            prop_assert_eq!(percent_decode(&percent_encode(&text, true)), text);
+        }
+    }
+}

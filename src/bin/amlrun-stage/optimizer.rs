@@ -1,0 +1,169 @@
+//! Adam, AdamW and SGD on plain tensors.
+//!
+//! libtorch's own optimizers cannot hand out their state through `tch`, and without the state a training cannot be
+//! resumed exactly. The rules are those of `torch.optim` with its default betas and epsilon.
+
+use std::fmt;
+
+use amlrun::model_file::{self, DType};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use crate::error::StageError;
+use crate::net::{from_torch, to_torch};
+use crate::settings::Settings;
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// The rule of the updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// Adam; weight decay is added to the gradient.
+    Adam,
+    /// Adam with decoupled weight decay.
+    AdamW,
+    /// Stochastic gradient descent, with momentum if wanted.
+    Sgd,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Adam => "adam",
+            Self::AdamW => "adamw",
+            Self::Sgd => "sgd",
+        })
+    }
+}
+
+impl Algorithm {
+    /// The running averages that the rule keeps for every parameter, by torch's names.
+    fn averages(self) -> &'static [&'static str] {
+        match self {
+            Self::Adam | Self::AdamW => &["exp_avg", "exp_avg_sq"],
+            Self::Sgd => &["momentum_buffer"],
+        }
+    }
+}
+
+/// An optimizer and its state.
+pub struct Optimizer {
+    settings: Settings,
+    step: i64,
+    /// For each parameter, in the order of the `state_dict`, its running averages.
+    averages: Vec<(String, Vec<Tensor>)>,
+}
+
+impl Optimizer {
+    /// A fresh optimizer for `parameters`.
+    ///
+    /// # Errors
+    /// When libtorch refuses the memory.
+    pub fn new(settings: &Settings, parameters: &[(String, Tensor)]) -> Result<Self, StageError> {
+        let mut averages = Vec::new();
+        for (name, parameter) in parameters {
+            let zeros = settings.optimizer.averages().iter().map(|_| parameter.f_zeros_like().map(|t| t.detach()));
+            averages.push((name.clone(), zeros.collect::<Result<_, _>>()?));
+        }
+        Ok(Self { settings: settings.clone(), step: 0, averages })
+    }
+
+    /// One update of `parameters` by the gradients they hold, which are cleared.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn step(&mut self, parameters: &[(String, Tensor)]) -> Result<(), StageError> {
+        self.step += 1;
+        let (step, settings) = (self.step, &self.settings);
+        tch::no_grad(|| {
+            for ((_, parameter), (_, averages)) in parameters.iter().zip(&mut self.averages) {
+                let mut parameter = parameter.shallow_clone();
+                update(settings, step, &mut parameter, averages)?;
+                parameter.zero_grad();
+            }
+            Ok(())
+        })
+    }
+
+    /// The state as a file keeps it: `step`, and `exp_avg.fc1.weight` and so on.
+    ///
+    /// # Errors
+    /// When libtorch cannot hand it over.
+    pub fn state(&self) -> Result<Vec<model_file::Tensor>, StageError> {
+        let step = model_file::Tensor::new("step", DType::I64, vec![], self.step.to_le_bytes().to_vec())?;
+        let mut tensors = vec![step];
+        for (name, averages) in &self.averages {
+            for (kind, average) in self.settings.optimizer.averages().iter().zip(averages) {
+                tensors.push(from_torch(&format!("{kind}.{name}"), average)?);
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Takes a state that [`Optimizer::state`] gave.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing or of another shape.
+    pub fn load(&mut self, tensors: &[model_file::Tensor], device: Device) -> Result<(), StageError> {
+        let find = |name: &str| {
+            let missing = || StageError::message(format!("optimizer state: tensor '{name}' is missing"));
+            tensors.iter().find(|tensor| tensor.name() == name).ok_or_else(missing)
+        };
+        let step = find("step")?;
+        let bytes = <[u8; 8]>::try_from(step.bytes());
+        self.step = bytes.map(i64::from_le_bytes).map_err(|_| StageError::message("optimizer state: 'step' is no count"))?;
+        for (name, averages) in &mut self.averages {
+            for (kind, average) in self.settings.optimizer.averages().iter().zip(averages) {
+                let name = format!("{kind}.{name}");
+                let saved = to_torch(find(&name)?, device)?;
+                if saved.size() != average.size() {
+                    let (saved, wanted) = (saved.size(), average.size());
+                    return Err(StageError::message(format!(
+                        "optimizer state: tensor '{name}' has shape {saved:?} instead of {wanted:?}"
+                    )));
+                }
+                *average = saved;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The update of one parameter.
+fn update(s: &Settings, step: i64, parameter: &mut Tensor, averages: &mut [Tensor]) -> Result<(), StageError> {
+    let mut gradient = parameter.grad();
+    if s.weight_decay != 0.0 {
+        match s.optimizer {
+            Algorithm::AdamW => drop(parameter.f_mul_scalar_(1.0 - s.learning_rate * s.weight_decay)?),
+            Algorithm::Adam | Algorithm::Sgd => {
+                gradient = gradient.f_add(&parameter.f_mul_scalar(s.weight_decay)?)?;
+            }
+        }
+    }
+    match (s.optimizer, averages) {
+        (Algorithm::Adam | Algorithm::AdamW, [mean, square]) => {
+            let _ = mean.f_lerp_(&gradient, 1.0 - BETA1)?;
+            let _ = square.f_mul_scalar_(BETA2)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - BETA2)?)?;
+            let power = i32::try_from(step).unwrap_or(i32::MAX);
+            let (correction1, correction2) = (1.0 - BETA1.powi(power), 1.0 - BETA2.powi(power));
+            let scale = square.f_sqrt()?.f_div_scalar(correction2.sqrt())?.f_add_scalar(EPSILON)?;
+            let change = mean.f_div(&scale)?.f_mul_scalar(s.learning_rate / correction1)?;
+            let _ = parameter.f_sub_(&change)?;
+        }
+        (Algorithm::Sgd, [momentum]) => {
+            if s.momentum != 0.0 {
+                // The first step takes the gradient whole; from zeros this is the same sum.
+                let _ = momentum.f_mul_scalar_(s.momentum)?.f_add_(&gradient)?;
+                gradient = momentum.shallow_clone();
+            }
+            let _ = parameter.f_sub_(&gradient.f_mul_scalar(s.learning_rate)?)?;
+        }
+        // `Optimizer::new` made the averages by the same table.
+        _ => return Err(StageError::message("optimizer state: another optimizer's")),
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `register`: a model directory in, a version in the registry out, through MLflow's REST API only.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use amlrun::model_file::{Architecture, safetensors};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::artifacts::Place;
+use crate::checkpoint::write_json;
+use crate::cli::RegisterArguments;
+use crate::error::{StageError, io_error};
+use crate::mlflow::{Client, MlflowError, Repeat};
+use crate::persist::{ARCHITECTURE, STATE_DICT, TORCHSCRIPT};
+use crate::progress;
+use crate::run::{Run, pairs};
+use crate::train::LIBTORCH_VERSION;
+
+/// What the next step needs to fetch the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// The model's name.
+    pub name: String,
+    /// Its version, as MLflow writes it.
+    pub version: String,
+    /// `name:version`, as Azure ML writes it.
+    pub id: String,
+    /// `models:/name/version`, as MLflow writes it.
+    pub uri: String,
+    /// The run whose artifacts it is.
+    pub run_id: String,
+    /// BLAKE3 of every file, in hexadecimal.
+    pub files: BTreeMap<String, String>,
+}
+
+/// The file in an `--output` folder.
+pub const FILE: &str = "registered.json";
+
+/// Runs the stage.
+///
+/// # Errors
+/// When the folder is no model, or the server refuses.
+pub fn register(arguments: &RegisterArguments) -> Result<(), StageError> {
+    let folder = &arguments.model;
+    let architecture = check_model(folder)?;
+    let files = files_below(folder)?;
+    let client = Client::from_environment()?.ok_or(MlflowError::NoServer)?;
+    let run = Run::open(client, &format!("register {}", arguments.name))?;
+    let outcome = register_in(arguments, &architecture, &files, &run);
+    let closed = run.finish(outcome.is_ok());
+    let registered = outcome?;
+    if let Err(error) = closed {
+        progress::warn(format!("MLflow: {error}"));
+    }
+    let path = output_file(&arguments.output)?;
+    write_json(&path, &registered)?;
+    progress::say(format!("Model '{}' registered with model id: {}", registered.name, registered.id));
+    Ok(())
+}
+
+fn register_in(
+    arguments: &RegisterArguments,
+    architecture: &Architecture,
+    files: &[String],
+    run: &Run,
+) -> Result<Registered, StageError> {
+    let client = run.client();
+    let place = Place::of(client, run.artifact_uri())?.below(&arguments.artifact_path);
+    let mut digests = BTreeMap::new();
+    for name in files {
+        let path = arguments.model.join(name);
+        digests.insert(name.clone(), digest(&fs::read(&path).map_err(io_error(&path))?));
+        place.put(name, &path)?;
+    }
+    let name = &arguments.name;
+    match client.post("registered-models/create", &json!({"name": name}), Repeat::Safe) {
+        Err(error) if !error.is("RESOURCE_ALREADY_EXISTS") => return Err(error.into()),
+        _ => {}
+    }
+    let mut tags = vec![
+        ("framework".to_owned(), "pytorch".to_owned()),
+        ("libtorch_version".to_owned(), LIBTORCH_VERSION.to_owned()),
+        ("architecture".to_owned(), format!("SimpleNet {}", architecture.shape())),
+    ];
+    for (key, value) in &arguments.tags {
+        // A tag of the user's own replaces ours.
+        tags.retain(|(known, _)| known != key);
+        tags.push((key.clone(), value.clone()));
+    }
+    let mut body = json!({
+        "name": name,
+        "source": format!("{}/{}", run.artifact_uri().trim_end_matches('/'), arguments.artifact_path),
+        "run_id": run.id(),
+        "tags": pairs(&tags),
+    });
+    if let Some(description) = &arguments.description {
+        body["description"] = json!(description);
+    }
+    let answer = client.post("model-versions/create", &body, Repeat::MakesNew)?;
+    let version = answer["model_version"]["version"].as_str().ok_or(MlflowError::Answer("version"))?.to_owned();
+    Ok(Registered {
+        id: format!("{name}:{version}"),
+        uri: format!("models:/{name}/{version}"),
+        name: name.clone(),
+        version,
+        run_id: run.id().to_owned(),
+        files: digests,
+    })
+}
+
+/// Whether the folder is a model that `evaluate` can rebuild: better told now than after it is registered.
+fn check_model(folder: &Path) -> Result<Architecture, StageError> {
+    for name in [TORCHSCRIPT, STATE_DICT, ARCHITECTURE] {
+        if !folder.join(name).is_file() {
+            let text = format!("{} is no model directory: there is no {name} in it (persist writes one)", folder.display());
+            return Err(StageError::Message(text));
+        }
+    }
+    let architecture = Architecture::read(&folder.join(ARCHITECTURE))?;
+    let path = folder.join(STATE_DICT);
+    architecture.check_state(&safetensors::read(&path)?).map_err(|error| {
+        StageError::message(format!("{} is of another architecture: {error}", path.display()))
+    })?;
+    Ok(architecture)
+}
+
+/// The files of the model directory by their path in it. Links are left out: they could lead anywhere.
+fn files_below(folder: &Path) -> Result<Vec<String>, StageError> {
+    let mut files = Vec::new();
+    let mut open = vec![(folder.to_owned(), String::new())];
+    while let Some((place, prefix)) = open.pop() {
+        for entry in fs::read_dir(&place).map_err(io_error(&place))? {
+            let entry = entry.map_err(io_error(&place))?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let kind = entry.file_type().map_err(io_error(&entry.path()))?;
+            if kind.is_dir() {
+                open.push((entry.path(), format!("{name}/")));
+            } else if kind.is_file() {
+                files.push(name);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// BLAKE3 in hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// A `.json` file as it is; anything else is a folder, made if need be.
+fn output_file(output: &Path) -> Result<PathBuf, StageError> {
+    if !output.is_dir() && output.extension().is_some_and(|ending| ending == "json") {
+        return Ok(output.to_owned());
+    }
+    fs::create_dir_all(output).map_err(io_error(output))?;
+    Ok(output.join(FILE))
+}

@@ -1,0 +1,86 @@
+//! What an evaluation leaves: `metrics.json`, `report.md` and two pictures.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use amlrun::model_file::{Architecture, atomic};
+use serde_json::json;
+
+use crate::checkpoint::write_json;
+use crate::error::StageError;
+use crate::picture;
+use crate::register::Registered;
+use crate::score::Scores;
+
+/// Whether one requirement is met.
+pub struct Verdict {
+    /// The condition as text.
+    pub requirement: String,
+    /// Whether it holds.
+    pub met: bool,
+    /// The metric's value.
+    pub value: f64,
+}
+
+/// Writes the whole report into `folder`.
+///
+/// # Errors
+/// When the folder does not take it.
+pub fn write(
+    folder: &Path,
+    registered: &Registered,
+    architecture: &Architecture,
+    scores: &Scores,
+    metrics: &BTreeMap<String, f64>,
+    verdicts: &[Verdict],
+) -> Result<(), StageError> {
+    let classes = &architecture.classes;
+    let record = json!({
+        "model": registered.id,
+        "metrics": metrics,
+        "classes": classes,
+        "confusion_matrix": scores.confusion,
+        "requirements": verdicts.iter().map(|verdict| {
+            json!({"requirement": verdict.requirement, "met": verdict.met, "value": verdict.value})
+        }).collect::<Vec<_>>(),
+    });
+    write_json(&folder.join("metrics.json"), &record)?;
+    picture::confusion_matrix(&folder.join("confusion_matrix.png"), classes, &scores.confusion)?;
+    picture::roc_curve(&folder.join("roc_curve.png"), classes, scores)?;
+    let text = markdown(registered, architecture, scores, verdicts);
+    Ok(atomic::write(&folder.join("report.md"), text.as_bytes())?)
+}
+
+/// The report for people.
+fn markdown(registered: &Registered, architecture: &Architecture, scores: &Scores, verdicts: &[Verdict]) -> String {
+    let mut text = format!(
+        "# {}\n\nSimpleNet {}, fetched as `{}`, scored on {} rows.\n\n| Metric | Value |\n|---|---:|\n",
+        registered.id,
+        architecture.shape(),
+        registered.uri,
+        scores.rows
+    );
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "| Accuracy | {:.4} |", scores.accuracy);
+    let area = scores.roc_auc.map_or_else(|| "n/a (one class only)".to_owned(), |area| format!("{area:.4}"));
+    let _ = writeln!(text, "| ROC AUC | {area} |\n| Log loss | {:.4} |", scores.log_loss);
+    text.push_str("\n| Class | Precision | Recall | F1 | Rows |\n|---|---:|---:|---:|---:|\n");
+    for (name, class) in architecture.classes.iter().zip(&scores.classes) {
+        let name = name.replace('|', "\\|");
+        let _ = writeln!(
+            text,
+            "| {name} | {:.4} | {:.4} | {:.4} | {} |",
+            class.precision, class.recall, class.f1, class.support
+        );
+    }
+    if !verdicts.is_empty() {
+        text.push_str("\n| Required | Is | |\n|---|---:|---|\n");
+        for verdict in verdicts {
+            let word = if verdict.met { "met" } else { "**not met**" };
+            let _ = writeln!(text, "| `{}` | {:.4} | {word} |", verdict.requirement, verdict.value);
+        }
+    }
+    text.push_str("\n![Confusion matrix](confusion_matrix.png)\n\n![ROC curve](roc_curve.png)\n");
+    text
+}

@@ -1,0 +1,154 @@
+//! How a network is trained: the options of `train`, filled from a checkpoint and then from the defaults.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::TrainArguments;
+use crate::error::StageError;
+use crate::optimizer::Algorithm;
+
+/// Everything that decides the weights, beside the data and the number of epochs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Units of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// The share of hidden units left out in training.
+    pub dropout: f64,
+    /// The rule of the updates.
+    pub optimizer: Algorithm,
+    /// The step size.
+    pub learning_rate: f64,
+    /// SGD only.
+    pub momentum: f64,
+    /// L2 penalty (adam, sgd) or decoupled decay (adamw).
+    pub weight_decay: f64,
+    /// Rows of one update.
+    pub batch_size: usize,
+    /// The share of each class's rows that is kept out of training.
+    pub validation_share: f64,
+    /// Epochs without improvement before training stops; 0 never stops early.
+    pub patience: u64,
+    /// Of the split, the first weights, the shuffles and the dropout.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hidden: vec![20],
+            dropout: 0.0,
+            optimizer: Algorithm::Adam,
+            learning_rate: 0.001,
+            momentum: 0.0,
+            weight_decay: 0.0,
+            batch_size: 32,
+            validation_share: 0.1,
+            patience: 0,
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// What was given, the rest from `base` (a checkpoint's settings, or the defaults).
+    pub fn from_arguments(arguments: &TrainArguments, base: &Self) -> Self {
+        Self {
+            hidden: arguments.hidden.as_ref().map_or_else(|| base.hidden.clone(), |hidden| hidden.0.clone()),
+            dropout: arguments.dropout.unwrap_or(base.dropout),
+            optimizer: arguments.optimizer.unwrap_or(base.optimizer),
+            learning_rate: arguments.learning_rate.unwrap_or(base.learning_rate),
+            momentum: arguments.momentum.unwrap_or(base.momentum),
+            weight_decay: arguments.weight_decay.unwrap_or(base.weight_decay),
+            batch_size: arguments.batch_size.unwrap_or(base.batch_size),
+            validation_share: arguments.validation_share.unwrap_or(base.validation_share),
+            patience: arguments.patience.unwrap_or(base.patience),
+            seed: arguments.seed.unwrap_or(base.seed),
+        }
+    }
+
+    /// Whether training with these settings can go on from a checkpoint made with `earlier`. The step size, the batch
+    /// size, the decay and the patience may change on the way; what the checkpoint's state rests on may not.
+    ///
+    /// # Errors
+    /// Names the first setting that may not change.
+    pub fn check_resumes(&self, earlier: &Self) -> Result<(), StageError> {
+        let refuse = |flag: &str, now: String, then: String, why: &str| {
+            Err(StageError::message(format!(
+                "--{flag} {now} differs from the checkpoint's {then}: {why}. Leave --{flag} out, or train without --resume"
+            )))
+        };
+        let list = |hidden: &Hidden| hidden.to_string();
+        if self.hidden != earlier.hidden {
+            let (now, then) = (Hidden(self.hidden.clone()), Hidden(earlier.hidden.clone()));
+            return refuse("hidden", list(&now), list(&then), "its weights are those of another architecture");
+        }
+        if self.dropout != earlier.dropout {
+            let (now, then) = (self.dropout.to_string(), earlier.dropout.to_string());
+            return refuse("dropout", now, then, "it is part of the architecture");
+        }
+        if self.optimizer != earlier.optimizer {
+            let (now, then) = (self.optimizer.to_string(), earlier.optimizer.to_string());
+            return refuse("optimizer", now, then, "its state is that of another optimizer");
+        }
+        for (flag, now, then) in [
+            ("seed", self.seed.to_string(), earlier.seed.to_string()),
+            ("validation-share", self.validation_share.to_string(), earlier.validation_share.to_string()),
+        ] {
+            if now != then {
+                return refuse(flag, now, then, "validation rows would be trained on");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `--hidden 20` or `--hidden 64,32` or `--hidden none`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hidden(pub Vec<usize>);
+
+impl FromStr for Hidden {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let sizes = text.split(',').map(|size| match size.trim().parse::<usize>() {
+            Ok(size) if (1..=1_000_000).contains(&size) => Ok(size),
+            _ => Err(format!("'{size}' is no layer size; write --hidden 20, --hidden 64,32 or --hidden none")),
+        });
+        sizes.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl std::fmt::Display for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        f.write_str(&self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_layers_are_a_list() {
+        assert_eq!("64, 32".parse(), Ok(Hidden(vec![64, 32])));
+        assert_eq!("none".parse(), Ok(Hidden(vec![])));
+        assert!("20,".parse::<Hidden>().is_err());
+        assert!("0".parse::<Hidden>().is_err());
+    }
+
+    #[test]
+    fn what_the_state_rests_on_may_not_change() {
+        let earlier = Settings::default();
+        assert!(Settings { learning_rate: 0.1, batch_size: 8, ..earlier.clone() }.check_resumes(&earlier).is_ok());
+        let error = Settings { hidden: vec![5], ..earlier.clone() }.check_resumes(&earlier).unwrap_err();
+        assert!(error.to_string().starts_with("--hidden 5 differs from the checkpoint's 20: its weights"), "{error}");
+        assert!(Settings { seed: 1, ..earlier.clone() }.check_resumes(&earlier).is_err());
+    }
+}

@@ -1,0 +1,390 @@
+//! `train`: CSV in, a checkpoint out.
+//!
+//! Nothing random is kept between epochs: the shuffle and the dropout of an epoch follow from the seed and the epoch's
+//! number. That is why a training that is resumed ends in the same bits as one that was not interrupted.
+
+use std::path::Path;
+
+use amlrun::model_file::architecture::{FORMAT, Kind as NetKind};
+use amlrun::model_file::{Architecture, Tensor as FileTensor};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Reduction, Tensor};
+
+use crate::checkpoint::{Checkpoint, EpochMetrics, MetricsFile, Progress, Provenance};
+use crate::cli::TrainArguments;
+use crate::data::{self, Table};
+use crate::error::StageError;
+use crate::net::{SimpleNet, matrix};
+use crate::optimizer::Optimizer;
+use crate::progress::{self, Epochs};
+use crate::run::Recorder;
+use crate::settings::Settings;
+
+/// The version of libtorch that this program was built with.
+pub const LIBTORCH_VERSION: &str = env!("AMLRUN_LIBTORCH_VERSION");
+
+/// Streams of the generator, so that the split and the shuffles never share numbers with the first weights (stream 0).
+const SPLIT_STREAM: u64 = 1;
+const FIRST_EPOCH_STREAM: u64 = 1000;
+
+/// Rows and their classes, on the device.
+struct Rows {
+    inputs: Tensor,
+    classes: Tensor,
+    count: usize,
+}
+
+/// Runs the stage.
+///
+/// # Errors
+/// When the data, the checkpoint to resume or the device are not what is needed.
+pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
+    let device = arguments.device.resolve()?;
+    tch::set_num_threads(i32::try_from(arguments.threads).unwrap_or(i32::MAX));
+    let earlier = arguments.resume.as_deref().map(Checkpoint::read).transpose()?;
+    let base = earlier.as_ref().map_or_else(Settings::default, |checkpoint| checkpoint.provenance.settings.clone());
+    let settings = Settings::from_arguments(arguments, &base);
+    settings.check_resumes(&base).or_else(|error| if earlier.is_some() { Err(error) } else { Ok(()) })?;
+
+    let table = Table::read(&arguments.data)?;
+    let (architecture, numbers, split) = prepare(arguments, &settings, &table, earlier.as_ref())?;
+    let classes = table.class_indices(&architecture.label, &architecture.classes)?;
+    let values = data::standardised(&architecture.features, &numbers);
+    let rows = |indices: &[usize]| take(&values, &classes, indices, architecture.features.len(), device);
+    let (training, validation) = (rows(&split.0)?, rows(&split.1)?);
+
+    let mut checkpoint = match earlier {
+        Some(checkpoint) => {
+            if checkpoint.provenance.data_digest != table.digest() {
+                progress::warn("the data differ from those of the checkpoint: training goes on, but not exactly");
+            }
+            checkpoint
+        }
+        None => fresh(&architecture, &settings)?,
+    };
+    checkpoint.provenance = provenance(arguments, &settings, &table, device, &split);
+
+    progress::say(format!(
+        "{} {} on {}: {} training rows, {} validation rows, {}",
+        "SimpleNet",
+        architecture.shape(),
+        crate::device::name(device),
+        training.count,
+        validation.count,
+        arguments.resume.as_ref().map_or_else(
+            || format!("seed {}", settings.seed),
+            |from| format!("resuming {} after epoch {}", from.display(), checkpoint.progress.epoch)
+        )
+    ));
+    run_epochs(arguments, &settings, checkpoint, &training, &validation, device)
+}
+
+/// The network for the data, the data's numbers, and which rows are for training and which for validation.
+type Prepared = (Architecture, Vec<f64>, (Vec<usize>, Vec<usize>));
+
+fn prepare(
+    arguments: &TrainArguments,
+    settings: &Settings,
+    table: &Table,
+    earlier: Option<&Checkpoint>,
+) -> Result<Prepared, StageError> {
+    let names = table.feature_columns(&arguments.label, &arguments.features)?;
+    let labels = table.labels(&arguments.label)?;
+    let classes = data::classes_of(&labels);
+    if classes.len() < 2 {
+        let text = format!("the label '{}' has one class only, '{}'", arguments.label, classes.concat());
+        return Err(table.file(text).into());
+    }
+    if let Some(checkpoint) = earlier {
+        let architecture = &checkpoint.architecture;
+        let columns: Vec<&str> = architecture.features.iter().map(|column| column.name.as_str()).collect();
+        if columns != names || architecture.classes != classes || architecture.label != arguments.label {
+            return Err(StageError::message(format!(
+                "the checkpoint is of another architecture: it reads {} into '{}' ({}), the data give {} into '{}' ({})",
+                columns.join(", "),
+                architecture.label,
+                architecture.classes.join(", "),
+                names.join(", "),
+                arguments.label,
+                classes.join(", ")
+            )));
+        }
+    }
+    let numbers = table.numbers(names.iter().map(String::as_str))?;
+    let split = split(&labels, &classes, settings);
+    let architecture = earlier.map(|checkpoint| checkpoint.architecture.clone()).unwrap_or_else(|| Architecture {
+        format: FORMAT,
+        kind: NetKind::SimpleNet,
+        hidden: settings.hidden.clone(),
+        dropout: settings.dropout,
+        features: data::standardisation(&names, &numbers, &split.0),
+        label: arguments.label.clone(),
+        classes,
+    });
+    architecture.check()?;
+    Ok((architecture, numbers, split))
+}
+
+/// Keeps a share of each class out of training. At least one row of every class is trained on.
+fn split(labels: &[&str], classes: &[String], settings: &Settings) -> (Vec<usize>, Vec<usize>) {
+    let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
+    random.set_stream(SPLIT_STREAM);
+    let (mut training, mut validation) = (Vec::new(), Vec::new());
+    for class in classes {
+        let mut rows: Vec<usize> = (0..labels.len()).filter(|&row| labels[row] == class).collect();
+        rows.shuffle(&mut random);
+        let kept_out = ((rows.len() as f64 * settings.validation_share).round() as usize).min(rows.len() - 1);
+        validation.extend_from_slice(&rows[..kept_out]);
+        training.extend_from_slice(&rows[kept_out..]);
+    }
+    training.sort_unstable();
+    validation.sort_unstable();
+    (training, validation)
+}
+
+fn take(values: &[f32], classes: &[i64], rows: &[usize], width: usize, device: Device) -> Result<Rows, StageError> {
+    let inputs: Vec<f32> = rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect();
+    let classes: Vec<i64> = rows.iter().map(|&row| classes[row]).collect();
+    Ok(Rows {
+        inputs: matrix(&inputs, width, device)?,
+        classes: Tensor::f_from_slice(&classes)?.f_to_device(device)?,
+        count: rows.len(),
+    })
+}
+
+/// A checkpoint before the first epoch.
+fn fresh(architecture: &Architecture, settings: &Settings) -> Result<Checkpoint, StageError> {
+    let net = SimpleNet::new(architecture, settings.seed, Device::Cpu)?;
+    let weights = net.state()?;
+    let mut optimizer = Optimizer::new(settings, net.parameters())?.state()?;
+    optimizer.extend(renamed(&weights, |name| format!("{CURRENT}{name}"))?);
+    Ok(Checkpoint {
+        architecture: architecture.clone(),
+        weights,
+        optimizer,
+        progress: Progress::default(),
+        provenance: Provenance {
+            amlrun_version: String::new(),
+            libtorch_version: String::new(),
+            created: String::new(),
+            settings: settings.clone(),
+            data: String::new(),
+            data_digest: String::new(),
+            training_rows: 0,
+            validation_rows: 0,
+            device: String::new(),
+            threads: 0,
+        },
+        metrics: Vec::new(),
+    })
+}
+
+/// The prefix of the current weights in the optimizer's file; with early stopping the model's weights are older ones.
+const CURRENT: &str = "parameter.";
+
+fn renamed(tensors: &[FileTensor], name: impl Fn(&str) -> String) -> Result<Vec<FileTensor>, StageError> {
+    let rename = |t: &FileTensor| FileTensor::new(name(t.name()), t.dtype(), t.shape().to_vec(), t.bytes().to_vec());
+    Ok(tensors.iter().map(rename).collect::<Result<_, _>>()?)
+}
+
+fn provenance(
+    arguments: &TrainArguments,
+    settings: &Settings,
+    table: &Table,
+    device: Device,
+    split: &(Vec<usize>, Vec<usize>),
+) -> Provenance {
+    Provenance {
+        amlrun_version: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch_version: LIBTORCH_VERSION.to_owned(),
+        created: String::new(),
+        settings: settings.clone(),
+        data: arguments.data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        data_digest: table.digest().to_owned(),
+        training_rows: split.0.len(),
+        validation_rows: split.1.len(),
+        device: crate::device::name(device),
+        threads: arguments.threads,
+    }
+}
+
+/// The epochs after the checkpoint's up to `--epochs`.
+fn run_epochs(
+    arguments: &TrainArguments,
+    settings: &Settings,
+    mut checkpoint: Checkpoint,
+    training: &Rows,
+    validation: &Rows,
+    device: Device,
+) -> Result<(), StageError> {
+    let current: Vec<FileTensor> =
+        checkpoint.optimizer.iter().filter(|tensor| tensor.name().starts_with(CURRENT)).cloned().collect();
+    let current = renamed(&current, |name| name.strip_prefix(CURRENT).unwrap_or(name).to_owned())?;
+    let net = SimpleNet::from_state(&checkpoint.architecture, &current, device)?;
+    let mut optimizer = Optimizer::new(settings, net.parameters())?;
+    optimizer.load(&checkpoint.optimizer, device)?;
+    let mut recorder = Recorder::start(settings, &checkpoint.provenance, arguments.epochs);
+    let first = checkpoint.progress.epoch + 1;
+    let bar = Epochs::new(first, arguments.epochs);
+    let mut written = false;
+    let mut file = MetricsFile::begin(&arguments.checkpoint, &checkpoint.metrics)?;
+
+    for epoch in first..=arguments.epochs {
+        if out_of_patience(&checkpoint.progress, settings) {
+            break;
+        }
+        let metrics = run_epoch(epoch, settings, &net, &mut optimizer, training, validation)?;
+        if !metrics.train_loss.is_finite() {
+            bar.finish();
+            recorder.finish(false);
+            return Err(StageError::message(format!(
+                "the loss is {} in epoch {epoch}: training runs away. Try a smaller --learning-rate; \
+                 the checkpoint of an earlier epoch, if any, is kept",
+                metrics.train_loss
+            )));
+        }
+        bar.done(epoch, &line(&metrics));
+        file.append(&metrics)?;
+        recorder.epoch(&metrics, |text| bar.warn(text));
+        let loss = metrics.validation_loss.unwrap_or(metrics.train_loss);
+        checkpoint.metrics.push(metrics);
+        checkpoint.progress.epoch = epoch;
+        let better = checkpoint.progress.best_loss.is_none_or(|best| loss < best);
+        if better {
+            checkpoint.progress.best_loss = Some(loss);
+            checkpoint.progress.best_epoch = epoch;
+        }
+        if better || settings.patience == 0 {
+            checkpoint.weights = net.state()?;
+        }
+        checkpoint.progress.stopped_early = out_of_patience(&checkpoint.progress, settings);
+        written = epoch.is_multiple_of(arguments.checkpoint_every) || epoch == arguments.epochs;
+        if written {
+            save(&mut checkpoint, &net, &optimizer, &arguments.checkpoint)?;
+        }
+    }
+    if !written {
+        save(&mut checkpoint, &net, &optimizer, &arguments.checkpoint)?;
+    }
+    bar.finish();
+    recorder.flush(|text| bar.warn(text));
+    recorder.finish(true);
+    conclude(&checkpoint, first, arguments.epochs, &arguments.checkpoint);
+    Ok(())
+}
+
+fn out_of_patience(progress: &Progress, settings: &Settings) -> bool {
+    settings.patience > 0 && progress.epoch > 0 && progress.epoch - progress.best_epoch >= settings.patience
+}
+
+fn save(checkpoint: &mut Checkpoint, net: &SimpleNet, optimizer: &Optimizer, folder: &Path) -> Result<(), StageError> {
+    checkpoint.optimizer = optimizer.state()?;
+    checkpoint.optimizer.extend(renamed(&net.state()?, |name| format!("{CURRENT}{name}"))?);
+    checkpoint.provenance.created = jiff::Timestamp::now().to_string();
+    checkpoint.write(folder)
+}
+
+/// One pass over the training rows in an order that only this epoch has, then the validation rows.
+fn run_epoch(
+    epoch: u64,
+    settings: &Settings,
+    net: &SimpleNet,
+    optimizer: &mut Optimizer,
+    training: &Rows,
+    validation: &Rows,
+) -> Result<EpochMetrics, StageError> {
+    let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
+    random.set_stream(FIRST_EPOCH_STREAM + epoch);
+    let mut order: Vec<i64> = (0..i64::try_from(training.count).unwrap_or(i64::MAX)).collect();
+    order.shuffle(&mut random);
+    // Dropout draws from libtorch's generator; it starts anew each epoch.
+    tch::manual_seed(i64::from_le_bytes(random.next_u64().to_le_bytes()));
+    let (mut loss_sum, mut right) = (0.0, 0.0);
+    for batch in order.chunks(settings.batch_size) {
+        let rows = Tensor::f_from_slice(batch)?.f_to_device(training.inputs.device())?;
+        let inputs = training.inputs.f_index_select(0, &rows)?;
+        let classes = training.classes.f_index_select(0, &rows)?;
+        let logits = net.forward(&inputs, true)?;
+        let loss = cross_entropy(&logits, &classes)?;
+        loss.f_backward()?;
+        optimizer.step(net.parameters())?;
+        loss_sum += loss.double_value(&[]) * batch.len() as f64;
+        right += count_right(&logits, &classes)?;
+    }
+    let count = training.count as f64;
+    let scored = (validation.count > 0).then(|| score(net, validation)).transpose()?;
+    Ok(EpochMetrics {
+        epoch,
+        train_loss: loss_sum / count,
+        train_accuracy: right / count,
+        validation_loss: scored.map(|(loss, _)| loss),
+        validation_accuracy: scored.map(|(_, accuracy)| accuracy),
+    })
+}
+
+/// Loss and accuracy without training.
+fn score(net: &SimpleNet, rows: &Rows) -> Result<(f64, f64), StageError> {
+    tch::no_grad(|| {
+        let logits = net.forward(&rows.inputs, false)?;
+        let loss = cross_entropy(&logits, &rows.classes)?.double_value(&[]);
+        Ok((loss, count_right(&logits, &rows.classes)? / rows.count as f64))
+    })
+}
+
+/// The mean over the rows.
+fn cross_entropy(logits: &Tensor, classes: &Tensor) -> Result<Tensor, StageError> {
+    let no_weights: Option<&Tensor> = None;
+    Ok(logits.f_log_softmax(-1, Kind::Float)?.f_nll_loss(classes, no_weights, Reduction::Mean, -100)?)
+}
+
+fn count_right(logits: &Tensor, classes: &Tensor) -> Result<f64, StageError> {
+    Ok(logits.f_argmax(-1, false)?.f_eq_tensor(classes)?.f_sum(Kind::Int64)?.double_value(&[]))
+}
+
+fn line(metrics: &EpochMetrics) -> String {
+    let mut text = format!("loss {:.4}  accuracy {:.3}", metrics.train_loss, metrics.train_accuracy);
+    if let (Some(loss), Some(accuracy)) = (metrics.validation_loss, metrics.validation_accuracy) {
+        text.push_str(&format!("  validation loss {loss:.4}  accuracy {accuracy:.3}"));
+    }
+    text
+}
+
+fn conclude(checkpoint: &Checkpoint, first: u64, epochs: u64, folder: &Path) {
+    let done = checkpoint.progress.epoch;
+    if first > epochs {
+        progress::say(format!("nothing to train: the checkpoint is at epoch {done}, --epochs is {epochs}"));
+    } else if checkpoint.progress.stopped_early {
+        let best = checkpoint.progress.best_epoch;
+        progress::say(format!("stopped early after epoch {done}; the weights are those of epoch {best}"));
+    }
+    progress::say(format!("checkpoint of epoch {done} in {}", folder.display()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_split_keeps_the_share_of_each_class_and_every_row_once() {
+        let labels: Vec<&str> = (0..100).map(|row| if row % 4 == 0 { "a" } else { "b" }).collect();
+        let classes = ["a".to_owned(), "b".to_owned()];
+        let settings = Settings { validation_share: 0.2, ..Settings::default() };
+        let (training, validation) = split(&labels, &classes, &settings);
+        assert_eq!((training.len(), validation.len()), (80, 20));
+        assert_eq!(validation.iter().filter(|&&row| labels[row] == "a").count(), 5);
+        let mut all = [training.clone(), validation].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<_>>());
+        assert_eq!(split(&labels, &classes, &settings).0, training, "the seed decides");
+        assert_ne!(split(&labels, &classes, &Settings { seed: 1, ..settings }).0, training);
+    }
+
+    #[test]
+    fn a_class_with_one_row_is_trained_on() {
+        let settings = Settings { validation_share: 0.9, ..Settings::default() };
+        let (training, validation) = split(&["a", "b"], &["a".to_owned(), "b".to_owned()], &settings);
+        assert_eq!((training.len(), validation.len()), (2, 0));
+    }
+}
