@@ -232,7 +232,11 @@ fn refused(method: &str, path: &str, status: u16, body: &[u8]) -> MlflowError {
         call: format!("{method} {path}"),
         status,
         code: text("error_code").unwrap_or_default(),
-        message: if message.is_empty() { message } else { format!(": {}", message.chars().take(500).collect::<String>()) },
+        message: if message.is_empty() {
+            message
+        } else {
+            format!(": {}", message.chars().take(500).collect::<String>())
+        },
     }
 }
 
@@ -272,8 +276,12 @@ pub fn percent_decode(text: &str) -> String {
     let mut out = Vec::new();
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
-        let escape = (byte == b'%').then(|| text.as_bytes().get(text.len() - bytes.len()..text.len() - bytes.len() + 2));
-        let value = escape.flatten().and_then(|two| std::str::from_utf8(two).ok()).and_then(|two| u8::from_str_radix(two, 16).ok());
+        let escape =
+            (byte == b'%').then(|| text.as_bytes().get(text.len() - bytes.len()..text.len() - bytes.len() + 2));
+        let value = escape
+            .flatten()
+            .and_then(|two| std::str::from_utf8(two).ok())
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
         match value {
             Some(value) => {
                 out.push(value);
@@ -325,7 +333,8 @@ mod tests {
 
     #[test]
     fn the_servers_own_words_are_shown_on_one_line() {
-        let body = br#"{"error_code":"RESOURCE_ALREADY_EXISTS","message":"Registered Model\n (name=m) already exists."}"#;
+        let body =
+            br#"{"error_code":"RESOURCE_ALREADY_EXISTS","message":"Registered Model\n (name=m) already exists."}"#;
         let error = refused("POST", "/x", 400, body);
         assert!(error.is("RESOURCE_ALREADY_EXISTS"));
         assert_eq!(

@@ -110,9 +110,7 @@ pub fn roc_curve(path: &Path, classes: &[String], scores: &Scores) -> Result<(),
             let series = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(4)))?;
             if index < READABLE {
                 let name = shortened(classes.get(*class).map_or("", String::as_str), 24);
-                series.label(name).legend(move |(x, y)| {
-                    Rectangle::new([(x, y - 2), (x + 22, y + 2)], colour.filled())
-                });
+                series.label(name).legend(move |(x, y)| Rectangle::new([(x, y - 2), (x + 22, y + 2)], colour.filled()));
             }
         }
         if scores.curves.is_empty() {
