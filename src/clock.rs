@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn timestamps_read_as_rfc_3339() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
-        assert_eq!(Timestamp(1_795_453_846_950).to_string(), "2026-11-23T15:50:46.950Z");
+        assert_eq!(Timestamp(1_795_453_846_950).to_string(), "2026-11-23T17:10:46.950Z");
     }
 
     #[test]

@@ -1,1 +1,226 @@
-//! To come.
+//! Opens the SQLite databases that amlrun keeps: one way, for all of them.
+//!
+//! Every database runs in WAL mode (readers never wait for a writer), waits for another process's lock instead of
+//! failing, keeps foreign keys, and is readable by its owner only. Its tables come from a list of migrations: the
+//! number of those already applied is SQLite's own `user_version`. Knows nothing of what the tables hold; the
+//! registry and the tracking store bring their own migrations. A file that cannot be used is never touched.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+/// How long a statement waits for another process's lock before it fails.
+const BUSY_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a database could not be opened. Each message begins with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// The file is not a database, or is damaged.
+    #[error(
+        "{}: this is not a SQLite database, or it is damaged; nothing was changed. \
+         Move it away to start with a fresh one ({source})", path.display()
+    )]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A newer amlrun has migrated the file beyond what this one knows.
+    #[error(
+        "{}: written by a newer amlrun (format {found}, this one reads up to {known}); update amlrun", path.display()
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// The file's format.
+        found: usize,
+        /// The newest format known here.
+        known: usize,
+    },
+    /// The file or its folder could not be made.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// SQLite failed in some other way, e.g. a full disk or a lock held for too long.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+/// Opens `path`, makes it (and its folder) when it does not exist, and applies those of `migrations` that it lacks.
+/// Migration number n takes the file from format n to n + 1 in one IMMEDIATE transaction, so two processes that open
+/// a fresh file at once are safe.
+///
+/// # Errors
+/// See [`SqliteError`].
+pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, SqliteError> {
+    make_private_file(path)?;
+    let refused = |source| refusal(path, source);
+    let mut db = Connection::open(path).map_err(refused)?;
+    db.busy_timeout(BUSY_WAIT).map_err(refused)?;
+    // A newer or damaged file must stay as it is, so look before the journal mode writes to it.
+    check_version(&db, path, migrations.len())?;
+    switch_to_wal(&db).map_err(refused)?;
+    db.pragma_update(None, "synchronous", "NORMAL").map_err(refused)?;
+    db.pragma_update(None, "foreign_keys", true).map_err(refused)?;
+    db.set_prepared_statement_cache_capacity(64);
+    loop {
+        if check_version(&db, path, migrations.len())? == migrations.len() {
+            return Ok(db);
+        }
+        let step = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused)?;
+        // Read again under the lock: another process may have been faster.
+        let version = check_version(&step, path, migrations.len())?;
+        if let Some(migration) = migrations.get(version) {
+            step.execute_batch(migration).map_err(refused)?;
+            step.pragma_update(None, "user_version", as_i64(version + 1)).map_err(refused)?;
+            step.commit().map_err(refused)?;
+        }
+    }
+}
+
+/// The file's format, if this amlrun knows it.
+fn check_version(db: &Connection, path: &Path, known: usize) -> Result<usize, SqliteError> {
+    let found: i64 =
+        db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|source| refusal(path, source))?;
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    if found > known {
+        return Err(SqliteError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(found)
+}
+
+fn as_i64(version: usize) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+/// The switch to WAL needs the file for itself for a moment, and SQLite answers "busy" without waiting when two
+/// processes make the switch at once. The mode stays in the file, so the wait is for the other process's switch:
+/// an empty IMMEDIATE transaction waits as long as any other.
+fn switch_to_wal(db: &Connection) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        match db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries < 100 => {
+                tries += 1;
+                db.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn refusal(path: &Path, source: rusqlite::Error) -> SqliteError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => SqliteError::Corrupt { path, source },
+        _ => SqliteError::Sqlite { path, source },
+    }
+}
+
+/// Makes the file with owner-only rights before SQLite does: SQLite gives its `-wal` and `-shm` files the same rights.
+fn make_private_file(path: &Path) -> Result<(), SqliteError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SqliteError::Io { path, source }
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(io(path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "CREATE TABLE words (word TEXT PRIMARY KEY)";
+    const SECOND: &str = "ALTER TABLE words ADD COLUMN meaning TEXT";
+
+    #[test]
+    fn migrations_apply_once_and_data_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er/words.db");
+        open(&path, &[FIRST]).unwrap().execute("INSERT INTO words VALUES ('house')", []).unwrap();
+        let db = open(&path, &[FIRST, SECOND]).unwrap();
+        let word: String = db.query_row("SELECT word FROM words WHERE meaning IS NULL", [], |r| r.get(0)).unwrap();
+        assert_eq!(word, "house");
+        let mode: String = db.query_row("PRAGMA journal_mode", [], |r| r.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+    }
+
+    #[test]
+    fn many_openers_at_once_migrate_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("words.db");
+        std::thread::scope(|scope| {
+            let openers: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&path, &[FIRST, SECOND]).map(drop))).collect();
+            for opener in openers {
+                opener.join().unwrap().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_newer_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("words.db");
+        open(&path, &[FIRST, SECOND]).unwrap();
+        let error = open(&path, &[FIRST]).unwrap_err().to_string();
+        assert!(error.contains("words.db: written by a newer amlrun (format 2, this one reads up to 1)"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("words.db");
+        let bytes = b"dear diary, this is long enough to be no database header at all".repeat(40);
+        std::fs::write(&path, &bytes).unwrap();
+        let error = open(&path, &[FIRST]).unwrap_err();
+        assert!(matches!(error, SqliteError::Corrupt { .. }), "{error}");
+        assert!(error.to_string().contains("words.db"));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_failing_migration_leaves_the_file_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("words.db");
+        open(&path, &[FIRST, "CREATE TABLE more (x); nonsense"]).unwrap_err();
+        let db = open(&path, &[FIRST]).unwrap();
+        assert_eq!(db.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'more'", [], |r| r.get(0)), Ok(0));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("words.db");
+        let db = open(&path, &[FIRST]).unwrap();
+        db.execute("INSERT INTO words VALUES ('secret')", []).unwrap();
+        for name in ["words.db", "words.db-wal"] {
+            let mode = folder.path().join(name).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+}

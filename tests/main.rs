@@ -1,1 +1,15 @@
 //! One test binary: each module is one behaviour that a user can see.
+// Outside of #[test] functions, too, a broken step of a test is best told where it breaks.
+#![allow(clippy::unwrap_used)]
+
+mod architecture;
+mod cancel;
+mod jobs;
+mod no_libtorch;
+mod run;
+mod support;
+mod tracking_artifacts;
+mod tracking_house;
+mod tracking_models;
+mod tracking_rest;
+mod validate;

@@ -1,1 +1,122 @@
-//! To come.
+//! The door: what a person types, and what they get to see.
+//!
+//! One file for each verb. [`context`] is the only place that wires the rooms together, [`printer`] the only one that
+//! writes to stdout and stderr, [`error`] the only one that turns trouble into a message and an exit code. Nouns, verbs
+//! and flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`,
+//! `logs`) are for people. Nobody uses this room.
+
+mod completion;
+mod context;
+mod error;
+mod exit;
+mod follow;
+mod format;
+mod graph;
+mod job;
+mod logs;
+mod model;
+mod printer;
+mod record;
+mod run;
+mod validate;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::Context;
+use error::Failed;
+use exit::Exit;
+use printer::Printer;
+
+const EXAMPLES: &str = "Examples:\n  \
+        amlrun validate pipeline.yml          check a file; nothing is run\n  \
+        amlrun graph pipeline.yml             see its steps and what they hand on\n  \
+        amlrun run pipeline.yml               run it here\n  \
+        amlrun run pipeline.yml --set inputs.epochs=5\n  \
+        amlrun job list -o table              runs so far\n  \
+        amlrun logs RUN train                 what a step printed\n  \
+        amlrun model list -o table            registered models";
+
+/// Run Azure ML pipeline YAML on this machine, unmodified.
+#[derive(Parser)]
+#[command(
+    name = "amlrun",
+    version,
+    long_about = "Run Azure ML v2 job YAML on this machine, unmodified: no login, no workspace, no Docker.\n\n\
+        Each step of a pipeline is a process of its own; steps hand each other files through their outputs,\n\
+        as on Azure ML. Everything a run makes is kept under .amlrun/ beside your amlrun.toml or .git.",
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE),
+    disable_help_subcommand = true
+)]
+struct Cli {
+    /// The workspace's folder [default: .amlrun beside the nearest amlrun.toml or .git]
+    #[arg(long, global = true, env = "AMLRUN_HOME", value_name = "DIR", hide_env_values = true)]
+    home: Option<PathBuf>,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Run(run::Args),
+    Validate(validate::Args),
+    Graph(graph::Args),
+    Logs(logs::Args),
+    #[command(subcommand)]
+    Job(job::Verb),
+    #[command(subcommand)]
+    Model(model::Verb),
+    Completion(completion::Args),
+}
+
+/// Parses the command line, does what it says, and gives the exit code of the documented table.
+#[must_use]
+pub fn main() -> ExitCode {
+    let printer = Printer::new();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` end here as well, on stdout and with 0.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    let done = std::panic::catch_unwind(|| {
+        let context = Context::new(cli.home);
+        obey(cli.verb, &context, &printer)
+    });
+    match done {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(failed)) => printer.failed(&failed).into(),
+        // The panic hook has told what happened and where.
+        Err(_) => Exit::Internal.into(),
+    }
+}
+
+fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    match verb {
+        Verb::Run(args) => run::run(&args, context, printer),
+        Verb::Validate(args) => validate::validate(&args, context, printer),
+        Verb::Graph(args) => graph::graph(&args, context, printer),
+        Verb::Logs(args) => logs::logs(&args, context, printer),
+        Verb::Job(verb) => job::obey(verb, context, printer),
+        Verb::Model(verb) => model::obey(verb, context, printer),
+        Verb::Completion(args) => Ok(completion::print(&args, printer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,1 +1,159 @@
-//! To come.
+//! What happens in a run, said once.
+//!
+//! An [`Event`] is owned, numbered and serialisable. The [`bus`] writes it to the [`journal`] first (`events.jsonl` is
+//! the record) and then hands it to whoever watches: terminal, plain text, JSON lines. All of them draw the same
+//! [`RunView`], which is the [`fold`] of the events so far; so does `amlrun job show` long after the run.
+//!
+//! This room knows words only: no plan, no store, no process. Lines that a step prints pass over the bus but are not
+//! events: they have a file of their own.
+
+pub mod bus;
+pub mod fold;
+pub mod journal;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::outcome::{JobStatus, StepOutcome};
+
+pub use bus::{Bus, Note};
+pub use fold::{RunView, StepView};
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number in the run, from 0.
+    pub seq: u64,
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// A step, as the first event lists it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepInfo {
+    /// Its name in the pipeline.
+    pub path: String,
+    /// Its name for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub display_name: Option<String>,
+    /// Its job name.
+    pub job: String,
+    /// The steps that it needs, by name.
+    pub needs: Vec<String>,
+}
+
+/// An output that a step wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputInfo {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// How many files it has.
+    pub files: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// The run begins.
+    RunStarted {
+        /// Its name.
+        run: String,
+        /// `pipeline` or `command`.
+        #[serde(rename = "type")]
+        kind: String,
+        /// Its name for people.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        display_name: Option<String>,
+        /// What it is for.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        description: Option<String>,
+        /// The experiment that it belongs to.
+        experiment: String,
+        /// Free labels.
+        tags: Vec<(String, String)>,
+        /// The job file.
+        job_file: PathBuf,
+        /// The runner's process.
+        pid: u32,
+        /// The runner's version.
+        amlrun: String,
+        /// All steps, each after those it needs.
+        steps: Vec<StepInfo>,
+    },
+    /// A step's folders are being made.
+    StepPreparing {
+        /// The step.
+        step: String,
+    },
+    /// A step's process runs.
+    StepStarted {
+        /// The step.
+        step: String,
+        /// The command as the shell got it.
+        command: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// An output became an asset of the registry.
+    AssetRegistered {
+        /// The step.
+        step: String,
+        /// The output.
+        output: String,
+        /// The asset, as `name:version`.
+        id: String,
+    },
+    /// What a step told the tracking server, at its end.
+    StepTracked {
+        /// The step.
+        step: String,
+        /// The last value of each metric.
+        metrics: Vec<(String, f64)>,
+        /// The models that it registered itself, as `name:version`.
+        models: Vec<String>,
+    },
+    /// Something went wrong that does not stop the run.
+    Warning {
+        /// The step it is about.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        step: Option<String>,
+        /// What.
+        message: String,
+    },
+    /// A step ended or will never run.
+    StepFinished {
+        /// The step.
+        step: String,
+        /// How.
+        #[serde(flatten)]
+        outcome: StepOutcome,
+        /// What it wrote.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        outputs: Vec<OutputInfo>,
+    },
+    /// Somebody asked for the run to stop.
+    CancelRequested {
+        /// How: `Ctrl-C`, `SIGTERM` …
+        by: String,
+    },
+    /// The run is over.
+    RunFinished {
+        /// How it ended.
+        status: JobStatus,
+        /// The job's own outputs.
+        outputs: Vec<OutputInfo>,
+    },
+}

@@ -1,1 +1,142 @@
-//! To come.
+//! The workspace's assets: models and data, by name and version, in `registry.db`.
+//!
+//! An asset is a name, a version and sealed bytes somewhere on disk, with what is known of their making. Versions are
+//! never changed or reused; only words about them are (description, tags, stage, labels). Numbers for new versions are
+//! taken inside one IMMEDIATE transaction, so any number of threads and processes can register at once.
+//!
+//! Refuses to know who seals the bytes, how they are fetched, or what a model means: `path` is believed. The runner
+//! registers named outputs here, the tracking server what arrives by MLflow's model registry, `cli` lists and shows.
+//! [`asset`] holds the records and their rules, [`schema`] the tables, [`versions`] and [`containers`] the questions.
+
+pub mod asset;
+pub mod containers;
+mod schema;
+#[cfg(test)]
+mod tests;
+pub mod versions;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use asset::{Asset, AssetKind, AssetType, NewAsset, Selector};
+pub use containers::AssetContainer;
+
+use crate::sqlite::{self, SqliteError};
+
+/// The assets of one workspace. May be shared between threads, which take turns.
+pub struct Registry {
+    path: PathBuf,
+    db: Mutex<Connection>,
+}
+
+/// Why the registry did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The database could not be opened.
+    #[error(transparent)]
+    Open(#[from] SqliteError),
+    /// The database failed later, e.g. the disk is full.
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A name, version, label or type that the rules do not allow.
+    #[error("{0}")]
+    Invalid(String),
+    /// No asset has this name. `near` is one like it.
+    #[error("no {kind} asset is named '{name}'{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
+    NoSuchName {
+        /// Model or data.
+        kind: AssetKind,
+        /// The name asked for.
+        name: String,
+        /// A name that exists and looks like it.
+        near: Option<String>,
+    },
+    /// The name exists, but not this version or label of it.
+    #[error("{kind} asset '{name}' has no {wanted}{}", if known.is_empty() { String::new() } else { format!("; choose from {}", known.join(", ")) })]
+    NoSuchVersion {
+        /// Model or data.
+        kind: AssetKind,
+        /// The asset's name.
+        name: String,
+        /// What was asked for: `version 7`, `label 'champion'`, `versions yet`.
+        wanted: String,
+        /// What there is instead, newest first.
+        known: Vec<String>,
+    },
+    /// The name, or this version of it, is taken.
+    #[error("{kind} asset '{id}' already exists; versions never change, register a new one")]
+    Exists {
+        /// Model or data.
+        kind: AssetKind,
+        /// `name` or `name:version`.
+        id: String,
+    },
+}
+
+/// What the registry's functions return.
+pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
+
+impl Registry {
+    /// Opens the registry kept in the file `path`, which is made (with its folder) when it does not exist.
+    ///
+    /// # Errors
+    /// [`RegistryError::Open`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let db = sqlite::open(path, schema::MIGRATIONS)?;
+        Ok(Self { path: path.to_owned(), db: Mutex::new(db) })
+    }
+
+    /// The connection; what a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
+    fn db(&self) -> MutexGuard<'_, Connection> {
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks something that changes nothing.
+    fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T> {
+        ask(&self.db()).map_err(|trouble| self.explain(trouble))
+    }
+
+    /// Changes something, wholly or not at all, alone among all threads and processes.
+    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>) -> Result<T> {
+        let mut db = self.db();
+        let changed = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Trouble::from);
+        let changed = changed.and_then(|transaction| {
+            let value = change(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        changed.map_err(|trouble| self.explain(trouble))
+    }
+
+    fn explain(&self, trouble: Trouble) -> RegistryError {
+        match trouble {
+            Trouble::Said(error) => error,
+            Trouble::Database(source) => RegistryError::Database { path: self.path.clone(), source },
+        }
+    }
+}
+
+/// Inside a transaction: an answer for the caller, or SQLite's own trouble that still lacks the file's name.
+enum Trouble {
+    Said(RegistryError),
+    Database(rusqlite::Error),
+}
+
+impl From<RegistryError> for Trouble {
+    fn from(error: RegistryError) -> Self {
+        Self::Said(error)
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}

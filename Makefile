@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh Debian or Ubuntu with git, a C++ compiler, Rust, and Python 3 with pip:
+#   make demo   the main job: SimpleNet trained, persisted, registered and evaluated as four processes
+#   make test   all tests, those of the native stages included
+# Both fetch libtorch once (about 540 MB) unless LIBTORCH names one or Python has torch 2.13.
+
+SHELL := bash
+CARGO ?= cargo
+PYTHON ?= python3
+BIN := target/release
+
+.PHONY: demo test test-runner lint fmt bench libtorch release clean help
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+libtorch: ## Find or fetch libtorch; does nothing the second time
+	@$(PYTHON) scripts/libtorch.py
+
+release: libtorch ## Build both binaries with optimisation
+	$(CARGO) build --release --features torch
+
+demo: release ## Run the example pipeline with the native stages
+	$(BIN)/amlrun run pipelines/simple_net/pipeline.yml
+
+test: libtorch ## Run all tests
+	$(CARGO) test --features torch
+
+test-runner: ## Run the tests that need no libtorch
+	$(CARGO) test
+
+lint: libtorch ## Formatting, clippy, dead links in the docs
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --features torch -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --lib --document-private-items
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+bench: release ## Measure side by side with peers; prints ratios
+	$(PYTHON) benches/start.py $(BIN)/amlrun
+
+clean: ## Remove build results; libtorch stays
+	$(CARGO) clean

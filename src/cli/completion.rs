@@ -1,0 +1,24 @@
+//! `amlrun completion`: shell completions from the definitions themselves.
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use super::exit::Exit;
+use super::printer::Printer;
+
+/// Print completions for a shell.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    amlrun completion bash > ~/.local/share/bash-completion/completions/amlrun\n  \
+    amlrun completion zsh > ~/.zfunc/_amlrun")]
+pub(super) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn print(args: &Args, printer: &Printer) -> Exit {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "amlrun", &mut text);
+    printer.bytes(&text);
+    Exit::Ok
+}

@@ -1,0 +1,98 @@
+//! Where the rooms are wired together: a workspace on disk, its registry, and documents planned against it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::Failed;
+use super::exit::Exit;
+use super::printer::Printer;
+use crate::plan::{self, Plan};
+use crate::registry::{AssetKind, Registry, Selector};
+use crate::spec::asset_ref::{AssetRef, Version};
+use crate::spec::catalog::{Catalog, Found};
+use crate::spec::io::PortType;
+use crate::spec::overrides::Override;
+use crate::spec::{self, Document, Loaded};
+use crate::store::Home;
+
+/// What every verb starts from.
+pub(super) struct Context {
+    chosen: Option<PathBuf>,
+}
+
+impl Context {
+    pub fn new(home: Option<PathBuf>) -> Self {
+        Self { chosen: home }
+    }
+
+    /// The workspace of the current folder.
+    pub fn home(&self) -> Home {
+        Home::locate(self.chosen.as_deref(), Path::new(""))
+    }
+
+    /// The workspace of a job file.
+    pub fn home_of(&self, file: &Path) -> Home {
+        Home::locate(self.chosen.as_deref(), file.parent().unwrap_or(file))
+    }
+
+    /// The registry of a workspace, made when it is not there yet.
+    pub fn registry(home: &Home) -> Result<Arc<Registry>, Failed> {
+        home.create()?;
+        Ok(Arc::new(Registry::open(&home.registry_db())?))
+    }
+
+    /// Loads and resolves a job file. The plan is there when the file is accepted.
+    pub fn plan(&self, file: &Path, set: &[Override]) -> (Loaded, Option<Plan>) {
+        let mut loaded = spec::load(file, set);
+        let catalog = Registered { home: self.home_of(file) };
+        let mut found = Vec::new();
+        let plan = loaded
+            .document
+            .as_ref()
+            .and_then(|document| plan::resolve(document, &catalog, &loaded.sources, &mut found));
+        loaded.diagnostics.extend(found);
+        let refused = loaded.diagnostics.has_errors();
+        (loaded, plan.filter(|_| !refused))
+    }
+
+    /// The plan of a file that must be accepted. Warnings are shown; a refusal ends the command.
+    pub fn accepted(&self, file: &Path, set: &[Override], printer: &Printer) -> Result<(Plan, Document), Failed> {
+        let (loaded, plan) = self.plan(file, set);
+        match (plan, loaded.document) {
+            (Some(plan), Some(document)) => {
+                printer.diagnostics(&loaded.diagnostics, &loaded.sources);
+                Ok((plan, document))
+            }
+            _ => {
+                let exit = if loaded.not_found { Exit::NotFound } else { Exit::Failed };
+                Err(Failed::Refused { diagnostics: loaded.diagnostics, sources: loaded.sources, exit })
+            }
+        }
+    }
+}
+
+/// The registry as planning sees it. It is opened only when a document names an asset.
+struct Registered {
+    home: Home,
+}
+
+impl Catalog for Registered {
+    fn find(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String> {
+        let selector = match &reference.version {
+            Version::Exact(version) => Selector::Version(version.clone()),
+            Version::Label(label) if label == "latest" => Selector::Latest,
+            Version::Label(label) => Selector::Label(label.clone()),
+            Version::Unsaid => {
+                return Err(format!("'{reference}' needs a version or a label: azureml:{reference}@latest"));
+            }
+        };
+        if !self.home.registry_db().exists() {
+            return Err(format!("no asset '{reference}' is registered in this workspace"));
+        }
+        let registry = Registry::open(&self.home.registry_db()).map_err(|e| e.to_string())?;
+        let wanted = if kind.is_model() { AssetKind::Model } else { AssetKind::Data };
+        let asset = registry.get(wanted, &reference.name, &selector).map_err(|e| e.to_string())?;
+        let kind = PortType::named(asset.asset_type.as_str()).unwrap_or(kind);
+        Ok(Found { id: format!("{}:{}", asset.name, asset.version), kind, path: asset.path })
+    }
+}

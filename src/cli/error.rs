@@ -1,0 +1,72 @@
+//! Trouble at the border: every room's errors become one message, perhaps a hint, and an exit code.
+
+use super::exit::Exit;
+use crate::diagnostic::{Diagnostics, Sources};
+use crate::registry::RegistryError;
+use crate::store::StoreError;
+
+/// Why a command could not do what it was asked to.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The person's YAML is refused; all of it is to be shown.
+    Refused { diagnostics: Diagnostics, sources: Sources, exit: Exit },
+    /// Anything else.
+    Message { message: String, hint: Option<String>, exit: Exit },
+}
+
+impl Failed {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), hint: None, exit: Exit::Failed }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), hint: None, exit: Exit::Usage }
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), hint: None, exit: Exit::NotFound }
+    }
+
+    pub fn hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Message { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NoSuchRun { .. } => Self::not_found(error.to_string()),
+            StoreError::RunExists(_) => Self::new(error.to_string()),
+            StoreError::Io { source, .. } => {
+                let failed = Self::new(error.to_string());
+                match source.kind() {
+                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                        failed.hint("choose another folder for the workspace with --home or AMLRUN_HOME")
+                    }
+                    std::io::ErrorKind::StorageFull => failed.hint("free some space: old runs lie under .amlrun"),
+                    _ => failed,
+                }
+            }
+        }
+    }
+}
+
+impl From<RegistryError> for Failed {
+    fn from(error: RegistryError) -> Self {
+        match &error {
+            RegistryError::NoSuchName { .. } | RegistryError::NoSuchVersion { .. } => {
+                Self::not_found(error.to_string())
+            }
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<crate::store::tree::TreeError> for Failed {
+    fn from(error: crate::store::tree::TreeError) -> Self {
+        Self::new(error.to_string())
+    }
+}

@@ -1,0 +1,202 @@
+//! `-o` and `--query`, as `az` has them.
+
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::error::Failed;
+use super::printer::Printer;
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Output {
+    /// JSON
+    #[default]
+    Json,
+    /// JSON in colours
+    Jsonc,
+    /// A table for people
+    Table,
+    /// Values between tabs, for scripts
+    Tsv,
+    /// YAML
+    Yaml,
+    /// Nothing
+    None,
+}
+
+/// The two flags that every command with an answer has.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Format {
+    /// How to print the answer
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "json",
+        env = "AMLRUN_OUTPUT",
+        hide_env = true,
+        overrides_with = "output"
+    )]
+    output: Output,
+
+    /// A JMESPath query on the answer, such as status or "[].name"
+    #[arg(long, value_name = "JMESPATH", overrides_with = "query")]
+    query: Option<String>,
+}
+
+impl Format {
+    /// Refuses a query that cannot be read, before anything is done.
+    pub fn check(&self) -> Result<(), Failed> {
+        if let Some(query) = &self.query {
+            jmespath::compile(query).map_err(|e| Failed::usage(format!("--query is no JMESPath: {e}")))?;
+        }
+        Ok(())
+    }
+
+    /// Prints an answer.
+    pub fn print(&self, answer: Value, printer: &Printer) -> Result<(), Failed> {
+        let answer = match &self.query {
+            None => answer,
+            Some(query) => ask(query, &answer)?,
+        };
+        let text = match self.output {
+            Output::Json => json(&answer),
+            Output::Jsonc if printer.paint().colour => coloured(&json(&answer)),
+            Output::Jsonc => json(&answer),
+            Output::Yaml => serde_yaml::to_string(&answer).unwrap_or_default(),
+            Output::Tsv => tsv(&answer),
+            Output::Table => table(&answer),
+            Output::None => String::new(),
+        };
+        printer.out(&text);
+        Ok(())
+    }
+}
+
+fn ask(query: &str, answer: &Value) -> Result<Value, Failed> {
+    let usage = |error: String| Failed::usage(format!("--query cannot be answered: {error}"));
+    let compiled = jmespath::compile(query).map_err(|e| usage(e.to_string()))?;
+    let data = jmespath::Variable::from_json(&answer.to_string()).map_err(usage)?;
+    let found = compiled.search(data).map_err(|e| usage(e.to_string()))?;
+    serde_json::from_str(&found.to_string()).map_err(|e| usage(e.to_string()))
+}
+
+fn json(answer: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(answer).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Keys in blue, strings in green: line by line, since pretty JSON has one member a line.
+fn coloured(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let body = line.trim_start();
+        let indent = &line[..line.len() - body.len()];
+        match body.split_once("\": ") {
+            Some((key, value)) if key.starts_with('"') => {
+                out.push_str(&format!("{indent}\x1b[34m{key}\"\x1b[0m: {}\n", hue(value)));
+            }
+            _ => out.push_str(&format!("{indent}{}\n", hue(body))),
+        }
+    }
+    out
+}
+
+fn hue(value: &str) -> String {
+    if value.starts_with('"') { format!("\x1b[32m{value}\x1b[0m") } else { value.to_owned() }
+}
+
+/// One row a line; of an object its values, of a plain value the value itself. Booleans and null as Python writes them.
+fn tsv(answer: &Value) -> String {
+    let row = |value: &Value| match value {
+        Value::Object(map) => map.values().map(cell).collect::<Vec<_>>().join("\t"),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("\t"),
+        other => cell(other),
+    };
+    match answer {
+        Value::Null => String::new(),
+        Value::Array(rows) => rows.iter().map(|r| row(r) + "\n").collect(),
+        other => row(other) + "\n",
+    }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.replace(['\t', '\n'], " "),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Null => String::new(),
+        Value::Array(items) => items.len().to_string(),
+        Value::Object(_) => String::new(),
+        number => number.to_string(),
+    }
+}
+
+/// Columns are the members that have a plain value in some row.
+fn table(answer: &Value) -> String {
+    let rows: Vec<&Value> = match answer {
+        Value::Array(rows) => rows.iter().collect(),
+        Value::Null => return String::new(),
+        one => vec![one],
+    };
+    let mut columns: Vec<String> = Vec::new();
+    for row in &rows {
+        match row {
+            Value::Object(map) => {
+                let plain = map.iter().filter(|(_, v)| !v.is_object() && !v.is_array() && !v.is_null());
+                for (key, _) in plain {
+                    if !columns.contains(key) {
+                        columns.push(key.clone());
+                    }
+                }
+            }
+            _ if columns.is_empty() => columns.push("result".to_owned()),
+            _ => {}
+        }
+    }
+    let value = |row: &Value, column: &str| match row {
+        Value::Object(map) => map.get(column).map(cell).unwrap_or_default(),
+        other => cell(other),
+    };
+    let title = |column: &str| {
+        let mut chars = column.chars();
+        chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
+    };
+    let mut lines = vec![columns.iter().map(|c| title(c)).collect::<Vec<_>>()];
+    lines.extend(rows.iter().map(|row| columns.iter().map(|c| value(row, c)).collect()));
+    let widths: Vec<usize> =
+        (0..columns.len()).map(|i| lines.iter().map(|l| l[i].width()).max().unwrap_or(0)).collect();
+    lines.insert(1, widths.iter().map(|w| "-".repeat(*w)).collect());
+    let pad = |cells: &Vec<String>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, w)| format!("{cell}{}", " ".repeat(w - cell.width())));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(pad).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn queries_answer_as_az_does() {
+        let answer = json!([{"name": "a", "status": "Completed"}, {"name": "b", "status": "Failed"}]);
+        assert_eq!(ask("[?status=='Failed'].name", &answer).unwrap(), json!(["b"]));
+        assert!(ask("[", &answer).is_err());
+    }
+
+    #[test]
+    fn tsv_is_for_scripts() {
+        assert_eq!(tsv(&json!("Completed")), "Completed\n");
+        assert_eq!(tsv(&json!([{"a": 1, "b": true}, {"a": null, "b": false}])), "1\tTrue\n\tFalse\n");
+        assert_eq!(tsv(&Value::Null), "");
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let text = table(&json!([{"name": "a", "n": 10, "deep": {}}, {"name": "日本", "n": 2}]));
+        assert_eq!(text, "Name  N\n----  --\na     10\n日本  2\n");
+    }
+}

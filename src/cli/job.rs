@@ -1,0 +1,253 @@
+//! `amlrun job …`: runs in the shape of `az ml job`.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::follow::follow;
+use super::format::Format;
+use super::printer::Printer;
+use super::record;
+use super::run::{How, Ready, View};
+use crate::diagnostic::suggest;
+use crate::event::{Note, RunView};
+use crate::exec::supervise;
+use crate::outcome::JobStatus;
+use crate::report::plain;
+use crate::store::{RunFolder, tree};
+
+/// Create, list, show, follow, stop and download runs, as 'az ml job' does
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Run a job file in the background and print the job, as 'az ml job create' does
+    #[command(after_help = "Examples:\n  \
+        amlrun job create -f pipeline.yml --stream\n  \
+        run=$(amlrun job create -f pipeline.yml --query name -o tsv)\n  \
+        amlrun job stream -n $run")]
+    Create(Create),
+    /// List the runs of this workspace, newest first
+    List {
+        /// At most so many
+        #[arg(short = 'r', long, value_name = "N")]
+        max_results: Option<usize>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show a run: status, steps, outputs
+    #[command(after_help = "Example:\n  amlrun job show -n RUN --query status -o tsv")]
+    Show {
+        #[command(flatten)]
+        run: Named,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Follow a run that another process makes, to its end
+    Stream {
+        #[command(flatten)]
+        run: Named,
+    },
+    /// Stop a run: its steps get TERM, then KILL
+    Cancel {
+        #[command(flatten)]
+        run: Named,
+    },
+    /// Copy outputs and logs of a run to a folder
+    #[command(after_help = "Examples:\n  \
+        amlrun job download -n RUN --output-name report -p out\n  \
+        amlrun job download -n RUN --output-name train.checkpoint\n  \
+        amlrun job download -n RUN --all")]
+    Download(Download),
+}
+
+/// Which run.
+#[derive(clap::Args)]
+pub(super) struct Named {
+    /// The run's name
+    #[arg(short, long)]
+    name: String,
+}
+
+/// What `job create` takes.
+#[derive(clap::Args)]
+pub(super) struct Create {
+    /// The job file
+    #[arg(short, long)]
+    file: PathBuf,
+
+    /// Stay and show what happens until the run is over
+    #[arg(short, long)]
+    stream: bool,
+
+    #[command(flatten)]
+    how: How,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What `job download` takes.
+#[derive(clap::Args)]
+pub(super) struct Download {
+    #[command(flatten)]
+    run: Named,
+
+    /// An output of the run, or of a step as step.output
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    output_name: Option<String>,
+
+    /// Where to
+    #[arg(short = 'p', long, default_value = ".", value_name = "DIR")]
+    download_path: PathBuf,
+
+    /// Outputs of the run, and every step's logs and outputs/ folder
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    match verb {
+        Verb::Create(create) => self::create(&create, context, printer),
+        Verb::List { max_results, format } => list(max_results, &format, context, printer),
+        Verb::Show { run, format } => {
+            format.check()?;
+            let run = context.home().find_run(&run.name)?;
+            format.print(record::show(&record::view(&run)?), printer)?;
+            Ok(Exit::Ok)
+        }
+        Verb::Stream { run } => {
+            let run = context.home().find_run(&run.name)?;
+            stream(&run, printer)
+        }
+        Verb::Cancel { run } => cancel(&context.home().find_run(&run.name)?, printer),
+        Verb::Download(download) => self::download(&download, context, printer),
+    }
+}
+
+fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    create.format.check()?;
+    if create.stream {
+        let ready = Ready::new(&create.file, &create.how, context, printer)?;
+        let (exit, run) = ready.run(View::Text, create.how.quiet, printer)?;
+        create.format.print(record::show(&record::view(&run)?), printer)?;
+        return Ok(exit);
+    }
+    // Refuse what must be refused here, where somebody reads it; then hand over to a runner of its own.
+    context.accepted(&create.file, &create.how.set, printer)?;
+    let mut arguments = vec!["run".into(), create.file.clone().into_os_string(), "--output".into(), "jsonl".into()];
+    arguments.extend(["--quiet".into(), format!("--grace={}", create.how.grace).into()]);
+    arguments.extend(create.how.name.iter().map(|name| format!("--name={name}").into()));
+    arguments.extend(create.how.jobs.iter().map(|jobs| format!("--jobs={jobs}").into()));
+    arguments.extend(create.how.set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value).into()));
+    arguments.push("--home".into());
+    arguments.push(context.home_of(&create.file).root().as_os_str().to_owned());
+    let first = supervise::detach(&arguments).map_err(Failed::new)?;
+    let event: crate::event::Event =
+        serde_json::from_str(&first).map_err(|_| Failed::new(format!("the run did not start: {}", first.trim())))?;
+    create.format.print(record::show(&RunView::of([&event])), printer)?;
+    Ok(Exit::Ok)
+}
+
+fn list(max: Option<usize>, format: &Format, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    format.check()?;
+    // A folder without a readable record is a run that never began.
+    let mut views: Vec<RunView> =
+        context.home().runs()?.iter().filter_map(|run| record::view(run).ok()).filter(|v| !v.run.is_empty()).collect();
+    views.sort_by_key(|view| std::cmp::Reverse(view.started));
+    let rows = views.iter().take(max.unwrap_or(usize::MAX)).map(record::brief).collect();
+    format.print(serde_json::Value::Array(rows), printer)?;
+    Ok(Exit::Ok)
+}
+
+fn stream(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
+    let (sender, receiver) = channel::<Note>();
+    let (out, paint) = (printer.stream(), printer.paint());
+    let drawing = std::thread::spawn(move || plain::draw(receiver, out, paint, false));
+    let followed = follow(run, &sender);
+    drop(sender);
+    let _ = drawing.join();
+    let over = followed.map_err(|e| Failed::new(format!("cannot follow run '{}': {e}", run.name)))?;
+    let view = record::view(run)?;
+    if !over {
+        printer.err(&format!("the runner of '{}' ended without saying how the run ended\n", run.name));
+    }
+    Ok(if view.status == JobStatus::Completed { Exit::Ok } else { Exit::Failed })
+}
+
+fn cancel(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
+    let view = record::view(run)?;
+    if view.status.is_final() {
+        return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
+    }
+    supervise::terminate(view.pid).map_err(Failed::new)?;
+    // The runner holds a lock on the record as long as it lives: waiting for the lock is waiting for its end.
+    if let Ok(record) = std::fs::File::open(run.events()) {
+        let _ = record.lock_shared();
+    }
+    let status = record::view(run)?.status;
+    printer.out(&format!("{}: {status}\n", run.name));
+    Ok(if status == JobStatus::Canceled { Exit::Ok } else { Exit::Failed })
+}
+
+fn download(download: &Download, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let run = context.home().find_run(&download.run.name)?;
+    let view = record::view(&run)?;
+    let target = &download.download_path;
+    if let Some(name) = &download.output_name {
+        let known = named_outputs(&view);
+        let Some((_, path)) = known.iter().find(|(known, _)| known == name) else {
+            let names = || known.iter().map(|(name, _)| name.as_str());
+            let failed = Failed::not_found(format!("the run '{}' has no output '{name}'", run.name));
+            return Err(match suggest::nearest(name, names()) {
+                Some(near) => failed.hint(format!("did you mean '{near}'?")),
+                None => failed.hint(format!("its outputs are: {}", names().collect::<Vec<_>>().join(", "))),
+            });
+        };
+        copy(path, &target.join("named-outputs").join(name), printer)?;
+        return Ok(Exit::Ok);
+    }
+    if download.all {
+        for output in &view.outputs {
+            copy(&output.path, &target.join("named-outputs").join(&output.name), printer)?;
+        }
+    }
+    for step in &view.steps {
+        let folder = run.step(&step.path);
+        let place = target.join("artifacts").join(&step.path);
+        for (from, name) in [
+            (folder.user_logs(), "user_logs"),
+            (folder.wd().join("outputs"), "outputs"),
+            (folder.wd().join("logs"), "logs"),
+        ] {
+            let empty = std::fs::read_dir(&from).map_or(true, |mut entries| entries.next().is_none());
+            if !empty {
+                copy(&from, &place.join(name), printer)?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The run's own outputs by name, and every step's as `step.output`.
+fn named_outputs(view: &RunView) -> Vec<(String, PathBuf)> {
+    let own = view.outputs.iter().map(|o| (o.name.clone(), o.path.clone()));
+    let steps = view
+        .steps
+        .iter()
+        .flat_map(|step| step.outputs.iter().map(|o| (format!("{}.{}", step.path, o.name), o.path.clone())));
+    own.chain(steps).collect()
+}
+
+fn copy(from: &Path, to: &Path, printer: &Printer) -> Result<(), Failed> {
+    let to = if from.is_file() { to.join(from.file_name().unwrap_or_default()) } else { to.to_owned() };
+    if to.exists() {
+        return Err(Failed::new(format!("{} is there already", to.display()))
+            .hint("name another folder with --download-path, or remove it"));
+    }
+    tree::copy_tree(from, &to)?;
+    printer.out(&format!("{}\n", to.display()));
+    Ok(())
+}

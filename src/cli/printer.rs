@@ -1,0 +1,83 @@
+//! The only door to stdout and stderr.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::{IsTerminal as _, Write as _};
+
+use super::error::Failed;
+use super::exit::Exit;
+use crate::diagnostic::{Diagnostics, Sources, render};
+use crate::report::style::Paint;
+
+/// Writes for a person or a script. What cannot be written, because the reader is gone, is dropped.
+pub(super) struct Printer {
+    stdout_colour: bool,
+    stderr_colour: bool,
+    terminal: bool,
+}
+
+impl Printer {
+    pub fn new() -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
+            || std::env::var_os("TERM").is_none_or(|v| v == "dumb");
+        let terminal = std::io::stdout().is_terminal();
+        Self {
+            stdout_colour: terminal && !plain,
+            stderr_colour: std::io::stderr().is_terminal() && !plain,
+            terminal: terminal && std::env::var_os("TERM").is_some_and(|v| v != "dumb"),
+        }
+    }
+
+    /// Whether a person watches stdout on a terminal that can redraw.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Colours for stdout.
+    pub fn paint(&self) -> Paint {
+        Paint { colour: self.stdout_colour }
+    }
+
+    /// The stream for views of a run.
+    pub fn stream(&self) -> impl std::io::Write + Send + 'static {
+        std::io::stdout()
+    }
+
+    /// Writes to stdout.
+    pub fn out(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    /// Writes bytes to stdout.
+    pub fn bytes(&self, bytes: &[u8]) {
+        let _ = std::io::stdout().lock().write_all(bytes);
+    }
+
+    /// Writes to stderr.
+    pub fn err(&self, text: &str) {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// Shows findings on stderr.
+    pub fn diagnostics(&self, diagnostics: &Diagnostics, sources: &Sources) {
+        self.err(&render::render(diagnostics, sources, self.stderr_colour));
+    }
+
+    /// Shows why a command failed.
+    pub fn failed(&self, failed: &Failed) -> Exit {
+        match failed {
+            Failed::Refused { diagnostics, sources, exit } => {
+                self.diagnostics(diagnostics, sources);
+                *exit
+            }
+            Failed::Message { message, hint, exit } => {
+                let (on, off) = if self.stderr_colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+                self.err(&format!("{on}error{off}: {message}\n"));
+                if let Some(hint) = hint {
+                    self.err(&format!("  help: {hint}\n"));
+                }
+                *exit
+            }
+        }
+    }
+}

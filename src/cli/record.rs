@@ -1,0 +1,105 @@
+//! Runs as recorded, and as `az ml job show` would print them.
+
+use serde_json::{Map, Value, json};
+
+use super::error::Failed;
+use crate::clock::Timestamp;
+use crate::event::{OutputInfo, RunView, StepView, journal};
+use crate::outcome::StepOutcome;
+use crate::store::RunFolder;
+
+/// How a run stands, from its record. A run whose runner died does not respond any more.
+pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
+    // Asked before reading: a runner that ends in between has then written all of its record.
+    let live = run.is_live();
+    let events = journal::read(&run.events())
+        .map_err(|error| Failed::new(format!("cannot read the record of run '{}': {error}", run.name)))?;
+    let mut view = RunView::of(&events);
+    if !live {
+        view.runner_is_gone();
+    }
+    Ok(view)
+}
+
+/// The run in the words of `az ml job show`.
+pub(super) fn show(view: &RunView) -> Value {
+    let mut jobs = Map::new();
+    if view.kind == "pipeline" {
+        jobs.extend(view.steps.iter().map(|step| (step.path.clone(), show_step(step))));
+    }
+    let mut answer = json!({
+        "name": view.run,
+        "display_name": view.display_name.as_deref().unwrap_or(&view.run),
+        "type": view.kind,
+        "status": view.status,
+        "experiment_name": view.experiment,
+        "description": view.description,
+        "tags": view.tags.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "creation_context": { "created_at": view.started.map(|t| t.to_string()) },
+        "start_time": view.started.map(|t| t.to_string()),
+        "end_time": view.ended.map(|t| t.to_string()),
+        "duration_seconds": seconds(view.started, view.ended),
+        "outputs": outputs(&view.outputs),
+        "job_file": view.job_file,
+    });
+    if let (Value::Object(map), [step], "command") = (&mut answer, view.steps.as_slice(), view.kind.as_str()) {
+        map.insert("command".to_owned(), json!(step.command));
+        map.insert("error".to_owned(), json!(why(step)));
+        map.insert("log".to_owned(), json!(step.log));
+    } else if let Value::Object(map) = &mut answer {
+        map.insert("jobs".to_owned(), Value::Object(jobs));
+    }
+    answer
+}
+
+/// One line of a list.
+pub(super) fn brief(view: &RunView) -> Value {
+    json!({
+        "name": view.run,
+        "display_name": view.display_name.as_deref().unwrap_or(&view.run),
+        "type": view.kind,
+        "status": view.status,
+        "experiment_name": view.experiment,
+        "created_at": view.started.map(|t| t.to_string()),
+        "duration_seconds": seconds(view.started, view.ended),
+    })
+}
+
+fn show_step(step: &StepView) -> Value {
+    json!({
+        "name": step.job,
+        "display_name": step.display_name.as_deref().unwrap_or(&step.path),
+        "type": "command",
+        "status": step.status,
+        "start_time": step.started.map(|t| t.to_string()),
+        "end_time": step.ended.map(|t| t.to_string()),
+        "duration_seconds": seconds(step.started, step.ended),
+        "error": why(step),
+        "command": step.command,
+        "log": step.log,
+        "outputs": outputs(&step.outputs),
+        "assets": step.assets,
+        "metrics": step.metrics.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+    })
+}
+
+fn outputs(outputs: &[OutputInfo]) -> Value {
+    let each = outputs.iter().map(|o| {
+        let facts = json!({ "type": o.kind, "path": o.path, "files": o.files, "bytes": o.bytes });
+        (o.name.clone(), facts)
+    });
+    Value::Object(each.collect())
+}
+
+fn why(step: &StepView) -> Option<String> {
+    match &step.outcome {
+        Some(StepOutcome::Failed { failure }) => Some(failure.to_string()),
+        Some(StepOutcome::Skipped { reason }) => Some(reason.to_string()),
+        _ => None,
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn seconds(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<f64> {
+    Some(to?.since(from?).as_millis() as f64 / 1000.0)
+}

@@ -1,0 +1,67 @@
+//! The files that diagnostics speak of, and places in them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Which of the loaded files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(u32);
+
+/// A stretch of text: lines and columns count characters from 1; the end is exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The file.
+    pub source: SourceId,
+    /// First line.
+    pub line: usize,
+    /// First column.
+    pub column: usize,
+    /// Last line.
+    pub end_line: usize,
+    /// The column after the last.
+    pub end_column: usize,
+}
+
+impl Span {
+    /// The very beginning of a file.
+    #[must_use]
+    pub fn start_of(source: SourceId) -> Self {
+        Self { source, line: 1, column: 1, end_line: 1, end_column: 2 }
+    }
+}
+
+/// One loaded file.
+#[derive(Debug)]
+pub struct Source {
+    /// The path as the person wrote it, or as it was reached from there.
+    pub path: PathBuf,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+/// All files that were loaded for one document: the job file and the component files it names.
+#[derive(Debug, Default)]
+pub struct Sources {
+    files: Vec<Source>,
+}
+
+impl Sources {
+    /// Adds a file's text and gives it a number.
+    pub fn add(&mut self, path: &Path, text: &str) -> SourceId {
+        let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(Source { path: path.to_owned(), text: text.into() });
+        id
+    }
+
+    /// The file with that number, when it is one of ours.
+    #[must_use]
+    pub fn get(&self, id: SourceId) -> Option<&Source> {
+        self.files.get(id.0 as usize)
+    }
+
+    /// One line of a file, without its line break. Lines count from 1.
+    #[must_use]
+    pub fn line(&self, id: SourceId, line: usize) -> &str {
+        self.get(id).and_then(|s| s.text.lines().nth(line.saturating_sub(1))).unwrap_or("")
+    }
+}

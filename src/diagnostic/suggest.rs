@@ -1,0 +1,47 @@
+//! "Did you mean": the nearest of the words that would have been right.
+
+/// The candidate that is most like `word`, when one is like it at all: at most one edit for each three
+/// characters (swapped neighbours count as one edit), or the same but for case and `-`/`_`.
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |s: &str| s.to_lowercase().replace('-', "_");
+    let wanted = plain(word);
+    let allowed = (wanted.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|c| (strsim::damerau_levenshtein(&wanted, &plain(c)), c))
+        .filter(|(distance, c)| *distance <= allowed && *c != word)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, c)| c)
+}
+
+/// A list for people: `'a', 'b' or 'c'`.
+#[must_use]
+pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut quoted: Vec<String> = words.into_iter().map(|w| format!("'{w}'")).collect();
+    match quoted.pop() {
+        None => "nothing".to_owned(),
+        Some(last) if quoted.is_empty() => last,
+        Some(last) => format!("{} or {last}", quoted.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_slips_of_the_finger_and_nothing_far_fetched() {
+        let fields = ["command", "component", "inputs", "outputs"];
+        assert_eq!(nearest("comand", fields), Some("command"));
+        assert_eq!(nearest("inputz", fields), Some("inputs"));
+        assert_eq!(nearest("Inputs", fields), Some("inputs"));
+        assert_eq!(nearest("zebra", fields), None);
+    }
+
+    #[test]
+    fn lists_read_well() {
+        assert_eq!(one_of(["a"]), "'a'");
+        assert_eq!(one_of(["a", "b", "c"]), "'a', 'b' or 'c'");
+    }
+}

@@ -1,0 +1,68 @@
+//! The environment of a step: the variables that Azure ML sets and scripts read (reference, section 7.2).
+
+use super::Request;
+use super::prepare::{Prepared, variable};
+use crate::plan::Step;
+
+/// All variables of a step, on top of the runner's own environment. Later ones win, so that the author's come last.
+pub(super) fn variables(
+    index: usize,
+    request: &Request,
+    prepared: &Prepared,
+    tracking: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let step = &request.plan.steps[index];
+    let job = request.step_job(index);
+    let mut all: Vec<(String, String)> = Vec::new();
+    let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
+    set("AZUREML_RUN_ID", &job);
+    set("AZUREML_ROOT_RUN_ID", request.run.name.as_str());
+    set("AZUREML_EXPERIMENT_SCOPE", &request.experiment);
+    set("AZUREML_ARM_PROJECT_NAME", &request.experiment);
+    // There is no workspace in the cloud: scripts that only print these get something that tells so.
+    set("AZUREML_ARM_SUBSCRIPTION", "00000000-0000-0000-0000-000000000000");
+    set("AZUREML_ARM_RESOURCEGROUP", "local");
+    set("AZUREML_ARM_WORKSPACE_NAME", "local");
+    set("AZUREML_PROCESS_NAME", "main");
+    set("AZUREML_NODE_COUNT", "1");
+    set("AZUREML_CR_NODE_RANK", "0");
+    set("NODE_RANK", "0");
+    let wd = prepared.wd.display().to_string();
+    set("AZUREML_CR_EXECUTION_WORKING_DIR_PATH", &wd);
+    set("AZUREML_CR_HT_CAP_logs_PATH", &format!("{wd}/logs"));
+    if let Some(user_logs) = prepared.log.parent() {
+        set("AZUREML_CR_HT_CAP_user_logs_PATH", &user_logs.display().to_string());
+    }
+    // A log that can be watched needs lines as they come; Python would keep them in a buffer.
+    set("PYTHONUNBUFFERED", "1");
+    set("PATH", &search_path(request));
+    ports(step, prepared, &mut set);
+    all.extend(tracking);
+    all.extend(step.environment_variables.iter().map(|(name, value)| (name.clone(), variable(value, request))));
+    all
+}
+
+/// Literal inputs are `AZUREML_PARAMETER_<name>`; data has its path under two names, the second from SDK v1.
+fn ports(step: &Step, prepared: &Prepared, set: &mut impl FnMut(&str, &str)) {
+    for input in &step.inputs {
+        let Some(text) = prepared.inputs.get(&input.name) else { continue };
+        if input.kind.is_data() {
+            set(&format!("AZURE_ML_INPUT_{}", input.name), text);
+            set(&format!("AZUREML_DATAREFERENCE_{}", input.name), text);
+        } else {
+            set(&format!("AZUREML_PARAMETER_{}", input.name), text);
+        }
+    }
+    for output in &step.outputs {
+        let Some(path) = prepared.outputs.get(&output.name) else { continue };
+        set(&format!("AZURE_ML_OUTPUT_{}", output.name), path);
+        set(&format!("AZUREML_DATAREFERENCE_{}", output.name), path);
+    }
+}
+
+/// The runner's `PATH`, and after it the folders where `amlrun-stage` lies, so that the example's commands are found.
+fn search_path(request: &Request) -> String {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&own).chain(request.path.iter().cloned());
+    std::env::join_paths(folders).unwrap_or(own).to_string_lossy().into_owned()
+}

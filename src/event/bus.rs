@@ -1,0 +1,130 @@
+//! From the engine to the record and the views.
+//!
+//! The record is written on the caller's thread, at once. Views get their copy over a channel and draw on threads of
+//! their own: a slow terminal holds up nothing, and nobody waits for a view.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::journal::Journal;
+use super::{Event, What};
+use crate::clock::Timestamp;
+
+/// What views get.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// An event, as recorded.
+    Event(Event),
+    /// A line that a step printed, without its line break.
+    Line {
+        /// The step.
+        step: String,
+        /// The text.
+        text: String,
+    },
+}
+
+/// The way from the engine to everybody else.
+pub struct Bus {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    journal: Option<Journal>,
+    next: u64,
+    views: Vec<Sender<Note>>,
+    drawing: Vec<JoinHandle<()>>,
+}
+
+impl Bus {
+    /// A bus that records into that journal; `None` in tests that look at views only.
+    #[must_use]
+    pub fn new(journal: Option<Journal>) -> Self {
+        Self { inner: Mutex::new(Inner { journal, next: 0, views: Vec::new(), drawing: Vec::new() }) }
+    }
+
+    /// Adds a view: a function that draws until its channel closes.
+    pub fn watch(&self, view: impl FnOnce(Receiver<Note>) + Send + 'static) {
+        let (sender, receiver) = channel();
+        let mut inner = self.lock();
+        inner.views.push(sender);
+        inner.drawing.push(std::thread::spawn(move || view(receiver)));
+    }
+
+    /// Records an event and tells the views. When the record cannot be written the run goes on without it, and the
+    /// views are told so once: recording trouble never breaks a run.
+    pub fn say(&self, what: What) {
+        let mut inner = self.lock();
+        let last = matches!(what, What::RunFinished { .. });
+        let event = Event { seq: inner.next, time: Timestamp::now(), what };
+        inner.next += 1;
+        let written = inner.journal.as_mut().map_or(Ok(()), |journal| {
+            journal.append(&event)?;
+            if last { journal.sync() } else { Ok(()) }
+        });
+        inner.send(&Note::Event(event));
+        if let Err(error) = written {
+            inner.journal = None;
+            let message = format!("the record of this run cannot be written any more: {error}");
+            let event = Event { seq: inner.next, time: Timestamp::now(), what: What::Warning { step: None, message } };
+            inner.next += 1;
+            inner.send(&Note::Event(event));
+        }
+    }
+
+    /// Passes on a line that a step printed.
+    pub fn line(&self, step: &str, text: String) {
+        self.lock().send(&Note::Line { step: step.to_owned(), text });
+    }
+
+    /// Tells the views that nothing more comes, and waits until they have drawn all of it. The journal's lock is
+    /// released: from here on the run counts as over.
+    pub fn close(&self) {
+        let drawing = {
+            let mut inner = self.lock();
+            inner.views.clear();
+            inner.journal = None;
+            std::mem::take(&mut inner.drawing)
+        };
+        for view in drawing {
+            let _ = view.join();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn send(&mut self, note: &Note) {
+        self.views.retain(|view| view.send(note.clone()).is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn views_see_everything_in_order_before_close_returns() {
+        let bus = Bus::new(None);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let mine = seen.clone();
+        bus.watch(move |notes| {
+            for note in notes {
+                mine.lock().unwrap().push(match note {
+                    Note::Event(event) => event.seq.to_string(),
+                    Note::Line { text, .. } => text,
+                });
+            }
+        });
+        bus.say(What::StepPreparing { step: "a".into() });
+        bus.line("a", "hello".into());
+        bus.say(What::CancelRequested { by: "test".into() });
+        bus.close();
+        assert_eq!(*seen.lock().unwrap(), ["0", "hello", "1"]);
+    }
+}

@@ -1,0 +1,207 @@
+//! How a run stands: the sum of its events so far.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Event, OutputInfo, StepInfo, What};
+use crate::clock::Timestamp;
+use crate::outcome::{JobStatus, StepOutcome};
+
+/// A run as its events tell it.
+#[derive(Clone, Debug)]
+pub struct RunView {
+    /// Its name.
+    pub run: String,
+    /// `pipeline` or `command`.
+    pub kind: String,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The experiment that it belongs to.
+    pub experiment: String,
+    /// Free labels.
+    pub tags: Vec<(String, String)>,
+    /// The job file.
+    pub job_file: PathBuf,
+    /// The runner's process.
+    pub pid: u32,
+    /// How it stands.
+    pub status: JobStatus,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Its steps, each after those it needs.
+    pub steps: Vec<StepView>,
+    /// The job's own outputs.
+    pub outputs: Vec<OutputInfo>,
+    /// What went wrong without stopping it.
+    pub warnings: Vec<String>,
+}
+
+/// A step as its events tell it.
+#[derive(Clone, Debug)]
+pub struct StepView {
+    /// Its name in the pipeline.
+    pub path: String,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// Its job name.
+    pub job: String,
+    /// The steps that it needs.
+    pub needs: Vec<String>,
+    /// How it stands.
+    pub status: JobStatus,
+    /// When its process began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// The command as the shell got it.
+    pub command: Option<String>,
+    /// Its log.
+    pub log: Option<PathBuf>,
+    /// How it ended.
+    pub outcome: Option<StepOutcome>,
+    /// What it wrote.
+    pub outputs: Vec<OutputInfo>,
+    /// The assets that it made, as `name:version`.
+    pub assets: Vec<String>,
+    /// The last value of each metric that it logged.
+    pub metrics: Vec<(String, f64)>,
+}
+
+impl Default for RunView {
+    fn default() -> Self {
+        Self {
+            run: String::new(),
+            kind: String::new(),
+            display_name: None,
+            description: None,
+            experiment: String::new(),
+            tags: Vec::new(),
+            job_file: PathBuf::new(),
+            pid: 0,
+            status: JobStatus::NotStarted,
+            started: None,
+            ended: None,
+            steps: Vec::new(),
+            outputs: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl RunView {
+    /// The view after all these events.
+    #[must_use]
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut view = Self::default();
+        events.into_iter().for_each(|event| view.apply(event));
+        view
+    }
+
+    /// Adds one event.
+    pub fn apply(&mut self, event: &Event) {
+        match &event.what {
+            What::RunStarted {
+                run, kind, display_name, description, experiment, tags, job_file, pid, steps, ..
+            } => {
+                self.run.clone_from(run);
+                self.kind.clone_from(kind);
+                self.display_name.clone_from(display_name);
+                self.description.clone_from(description);
+                self.experiment.clone_from(experiment);
+                self.tags.clone_from(tags);
+                self.job_file.clone_from(job_file);
+                self.pid = *pid;
+                self.status = JobStatus::Running;
+                self.started = Some(event.time);
+                self.steps = steps.iter().map(StepView::new).collect();
+            }
+            What::StepPreparing { step } => self.with(step, |s| s.status = JobStatus::Preparing),
+            What::StepStarted { step, command, log } => self.with(step, |s| {
+                s.status = JobStatus::Running;
+                s.started = Some(event.time);
+                s.command = Some(command.clone());
+                s.log = Some(log.clone());
+            }),
+            What::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
+            What::StepTracked { step, metrics, models } => self.with(step, |s| {
+                s.metrics.clone_from(metrics);
+                s.assets.extend(models.iter().cloned());
+            }),
+            What::Warning { step, message } => self.warnings.push(match step {
+                Some(step) => format!("{step}: {message}"),
+                None => message.clone(),
+            }),
+            What::StepFinished { step, outcome, outputs } => self.with(step, |s| {
+                s.status = outcome.status();
+                s.ended = Some(event.time);
+                s.outcome = Some(outcome.clone());
+                s.outputs.clone_from(outputs);
+            }),
+            What::CancelRequested { .. } => self.status = JobStatus::CancelRequested,
+            What::RunFinished { status, outputs } => {
+                self.status = *status;
+                self.ended = Some(event.time);
+                self.outputs.clone_from(outputs);
+            }
+        }
+    }
+
+    /// The step with that name.
+    #[must_use]
+    pub fn step(&self, path: &str) -> Option<&StepView> {
+        self.steps.iter().find(|s| s.path == path)
+    }
+
+    /// How many steps stand so.
+    #[must_use]
+    pub fn count(&self, status: JobStatus) -> usize {
+        self.steps.iter().filter(|s| s.status == status).count()
+    }
+
+    /// A run whose runner is gone without having said how it ended does not respond any more, nor do its steps.
+    pub fn runner_is_gone(&mut self) {
+        if !self.status.is_final() {
+            self.status = JobStatus::NotResponding;
+            for step in self.steps.iter_mut().filter(|s| !s.status.is_final()) {
+                let begun = step.status != JobStatus::NotStarted;
+                step.status = if begun { JobStatus::NotResponding } else { JobStatus::Canceled };
+            }
+        }
+    }
+
+    fn with(&mut self, path: &str, change: impl FnOnce(&mut StepView)) {
+        if let Some(step) = self.steps.iter_mut().find(|s| s.path == path) {
+            change(step);
+        }
+    }
+}
+
+impl StepView {
+    fn new(info: &StepInfo) -> Self {
+        Self {
+            path: info.path.clone(),
+            display_name: info.display_name.clone(),
+            job: info.job.clone(),
+            needs: info.needs.clone(),
+            status: JobStatus::NotStarted,
+            started: None,
+            ended: None,
+            command: None,
+            log: None,
+            outcome: None,
+            outputs: Vec::new(),
+            assets: Vec::new(),
+            metrics: Vec::new(),
+        }
+    }
+
+    /// How long its process ran, up to `now` if it still does.
+    #[must_use]
+    pub fn duration(&self, now: Timestamp) -> Option<Duration> {
+        Some(self.ended.unwrap_or(now).since(self.started?))
+    }
+}

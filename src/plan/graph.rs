@@ -1,0 +1,96 @@
+//! The order of steps, and cycles.
+
+/// An order in which every node comes after those that it needs. Among nodes that are free at the same time the one
+/// that the author wrote first comes first.
+///
+/// # Errors
+/// The nodes of one cycle, in its order, each needing the next.
+pub fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut waits: Vec<usize> = needs.iter().map(Vec::len).collect();
+    let mut dependants = vec![Vec::new(); needs.len()];
+    for (node, wanted) in needs.iter().enumerate() {
+        for &other in wanted {
+            dependants[other].push(node);
+        }
+    }
+    let mut free: std::collections::BTreeSet<usize> = (0..needs.len()).filter(|&n| waits[n] == 0).collect();
+    let mut order = Vec::with_capacity(needs.len());
+    while let Some(node) = free.pop_first() {
+        order.push(node);
+        for &next in &dependants[node] {
+            waits[next] -= 1;
+            if waits[next] == 0 {
+                free.insert(next);
+            }
+        }
+    }
+    if order.len() == needs.len() { Ok(order) } else { Err(cycle(needs, &waits)) }
+}
+
+/// Every node left waits for another one that is left: following them must come back.
+fn cycle(needs: &[Vec<usize>], waits: &[usize]) -> Vec<usize> {
+    let Some(start) = waits.iter().position(|w| *w > 0) else { return Vec::new() };
+    let mut walk = vec![start];
+    loop {
+        let here = walk[walk.len() - 1];
+        let Some(&next) = needs[here].iter().find(|&&n| waits[n] > 0) else { return walk };
+        if let Some(at) = walk.iter().position(|&n| n == next) {
+            return walk.split_off(at);
+        }
+        walk.push(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_cycle_is_named_in_its_order() {
+        let found = order(&[vec![], vec![2, 0], vec![3], vec![1]]).unwrap_err();
+        assert_eq!(found.len(), 3);
+        assert!(found.windows(2).all(|w| [(1, 2), (2, 3), (3, 1)].contains(&(w[0], w[1]))));
+    }
+
+    #[test]
+    fn a_self_reference_is_a_cycle_of_one() {
+        assert_eq!(order(&[vec![0]]), Err(vec![0]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_node_comes_after_its_needs(edges in prop::collection::vec((0usize..20, 0usize..20), 0..60)) {
+            let mut needs = vec![Vec::new(); 20];
+            for (a, b) in edges {
+                if a > b && !needs[a].contains(&b) {
+                    needs[a].push(b);
+                }
+            }
+            let order = order(&needs).unwrap();
+            prop_assert_eq!(order.len(), 20);
+            let position = |n: usize| order.iter().position(|&x| x == n).unwrap();
+            for (node, wanted) in needs.iter().enumerate() {
+                for &other in wanted {
+                    prop_assert!(position(other) < position(node));
+                }
+            }
+        }
+
+        #[test]
+        fn a_reported_cycle_is_one(edges in prop::collection::vec((0usize..8, 0usize..8), 0..24)) {
+            let mut needs = vec![Vec::new(); 8];
+            for (a, b) in edges {
+                if !needs[a].contains(&b) {
+                    needs[a].push(b);
+                }
+            }
+            if let Err(cycle) = order(&needs) {
+                prop_assert!(!cycle.is_empty());
+                for (i, &node) in cycle.iter().enumerate() {
+                    prop_assert!(needs[node].contains(&cycle[(i + 1) % cycle.len()]));
+                }
+            }
+        }
+    }
+}

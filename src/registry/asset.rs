@@ -1,0 +1,360 @@
+//! The record of one asset version, what a caller gives to make one, and the rules of names, versions and labels.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use super::RegistryError;
+use crate::clock::Timestamp;
+use crate::digest::Digest;
+
+/// What sort of asset: each sort has its own names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AssetKind {
+    /// A model.
+    Model,
+    /// A data asset.
+    Data,
+}
+
+impl AssetKind {
+    /// `model` or `data`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Data => "data",
+        }
+    }
+}
+
+impl fmt::Display for AssetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The `type:` of an asset in Azure ML; it also tells model from data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AssetType {
+    /// `custom_model`: any file or folder.
+    CustomModel,
+    /// `mlflow_model`: a folder with an `MLmodel` file.
+    MlflowModel,
+    /// `triton_model`: a Triton model repository.
+    TritonModel,
+    /// `uri_file`.
+    UriFile,
+    /// `uri_folder`.
+    UriFolder,
+    /// `mltable`: a folder with an `MLTable` file.
+    Mltable,
+}
+
+impl AssetType {
+    const ALL: [Self; 6] =
+        [Self::CustomModel, Self::MlflowModel, Self::TritonModel, Self::UriFile, Self::UriFolder, Self::Mltable];
+
+    /// The word in YAML and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CustomModel => "custom_model",
+            Self::MlflowModel => "mlflow_model",
+            Self::TritonModel => "triton_model",
+            Self::UriFile => "uri_file",
+            Self::UriFolder => "uri_folder",
+            Self::Mltable => "mltable",
+        }
+    }
+
+    /// Whether this is a sort of model or of data.
+    #[must_use]
+    pub fn kind(self) -> AssetKind {
+        match self {
+            Self::CustomModel | Self::MlflowModel | Self::TritonModel => AssetKind::Model,
+            Self::UriFile | Self::UriFolder | Self::Mltable => AssetKind::Data,
+        }
+    }
+}
+
+impl FromStr for AssetType {
+    type Err = RegistryError;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            RegistryError::Invalid(format!("'{word}' is no asset type; the types are {known}"))
+        })
+    }
+}
+
+/// What a caller knows of an asset version before it has one. Fill what matters and take the rest from [`NewAsset::new`].
+#[derive(Clone, Debug)]
+pub struct NewAsset {
+    /// The name; see [`check_name`].
+    pub name: String,
+    /// The version; the next whole number when absent.
+    pub version: Option<String>,
+    /// Its type, which also says whether it is a model or data.
+    pub asset_type: AssetType,
+    /// Where the sealed bytes lie: a file or a folder.
+    pub path: PathBuf,
+    /// The digest of these bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub bytes: u64,
+    /// For people; may be empty.
+    pub description: String,
+    /// Labels and values that can be changed later.
+    pub tags: BTreeMap<String, String>,
+    /// Labels and values that cannot.
+    pub properties: BTreeMap<String, String>,
+    /// E.g. `pytorch`.
+    pub framework: Option<String>,
+    /// E.g. `2.13.0`.
+    pub framework_version: Option<String>,
+    /// The name of the run that made it.
+    pub run: Option<String>,
+    /// The step of that run.
+    pub step: Option<String>,
+    /// Where the bytes came from, in the words of whoever registered them (MLflow's `source`).
+    pub source: Option<String>,
+}
+
+impl NewAsset {
+    /// An asset with the next version number, and with nothing said about it.
+    #[must_use]
+    pub fn new(name: &str, asset_type: AssetType, path: PathBuf, digest: Digest, bytes: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: None,
+            asset_type,
+            path,
+            digest,
+            bytes,
+            description: String::new(),
+            tags: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            framework: None,
+            framework_version: None,
+            run: None,
+            step: None,
+            source: None,
+        }
+    }
+}
+
+/// One registered version. Serialises with the field names of `az ml model show` / `az ml data show`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asset {
+    /// Unique among assets of its kind, with `version`.
+    pub name: String,
+    /// `1`, `2`, … unless the author chose another.
+    pub version: String,
+    /// Its type.
+    pub asset_type: AssetType,
+    /// Where the sealed bytes lie: a file or a folder.
+    pub path: PathBuf,
+    /// The digest of these bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub bytes: u64,
+    /// For people; may be empty.
+    pub description: String,
+    /// Changeable labels and values.
+    pub tags: BTreeMap<String, String>,
+    /// Fixed labels and values.
+    pub properties: BTreeMap<String, String>,
+    /// E.g. `pytorch`.
+    pub framework: Option<String>,
+    /// E.g. `2.13.0`.
+    pub framework_version: Option<String>,
+    /// The run that made it.
+    pub run: Option<String>,
+    /// The step of that run.
+    pub step: Option<String>,
+    /// Where the bytes came from, in the words of whoever registered them.
+    pub source: Option<String>,
+    /// `None`, `Staging`, `Production` or `Archived`.
+    pub stage: String,
+    /// Labels (MLflow: aliases) that point at this version, in alphabetical order.
+    pub labels: Vec<String>,
+    /// Hidden from lists, still there.
+    pub archived: bool,
+    /// When it was registered.
+    pub created: Timestamp,
+    /// When words about it last changed.
+    pub updated: Timestamp,
+}
+
+impl Asset {
+    /// `azureml:name:version`, as YAML refers to it.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("azureml:{}:{}", self.name, self.version)
+    }
+
+    /// Model or data.
+    #[must_use]
+    pub fn kind(&self) -> AssetKind {
+        self.asset_type.kind()
+    }
+}
+
+#[derive(Serialize)]
+struct CreationContext {
+    created_at: String,
+    last_modified_at: String,
+}
+
+impl Serialize for Asset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut record = serializer.serialize_struct("Asset", 18)?;
+        record.serialize_field("id", &self.id())?;
+        record.serialize_field("name", &self.name)?;
+        record.serialize_field("version", &self.version)?;
+        record.serialize_field("type", self.asset_type.as_str())?;
+        record.serialize_field("path", &self.path.to_string_lossy())?;
+        record.serialize_field("description", &self.description)?;
+        record.serialize_field("tags", &self.tags)?;
+        record.serialize_field("properties", &self.properties)?;
+        record.serialize_field("stage", &self.stage)?;
+        record.serialize_field("labels", &self.labels)?;
+        record.serialize_field("job_name", &self.run)?;
+        record.serialize_field("step", &self.step)?;
+        record.serialize_field("framework", &self.framework)?;
+        record.serialize_field("framework_version", &self.framework_version)?;
+        record.serialize_field("digest", &self.digest)?;
+        record.serialize_field("bytes", &self.bytes)?;
+        record.serialize_field("archived", &self.archived)?;
+        let context =
+            CreationContext { created_at: self.created.to_string(), last_modified_at: self.updated.to_string() };
+        record.serialize_field("creation_context", &context)?;
+        record.end()
+    }
+}
+
+/// Which version of a name is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// Exactly this one.
+    Version(String),
+    /// The one registered last among those not archived.
+    Latest,
+    /// The one that this label (MLflow: alias) points at.
+    Label(String),
+}
+
+impl Selector {
+    /// Reads what stands after the name: `3` is a version, `@latest` the newest, `@champion` a label.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.strip_prefix('@') {
+            Some("latest") => Self::Latest,
+            Some(label) => Self::Label(label.to_owned()),
+            None => Self::Version(text.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "version {version}"),
+            Self::Latest => f.write_str("versions yet"),
+            Self::Label(label) => write!(f, "label '{label}'"),
+        }
+    }
+}
+
+/// Whether `name` may name an asset. Azure ML's rule, which is narrower than MLflow's (no `/`, no `:`): what is
+/// registered here can be registered there.
+///
+/// # Errors
+/// [`RegistryError::Invalid`], saying the rule.
+pub fn check_name(name: &str) -> Result<(), RegistryError> {
+    check("name", name)
+}
+
+/// Whether `version` may be a version; the same letters as a name.
+///
+/// # Errors
+/// [`RegistryError::Invalid`], saying the rule.
+pub fn check_version(version: &str) -> Result<(), RegistryError> {
+    check("version", version)
+}
+
+fn check(what: &str, text: &str) -> Result<(), RegistryError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = text.len() <= 255 && text.chars().all(legal) && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if good {
+        return Ok(());
+    }
+    let rule = "1 to 255 letters, digits, '-', '_' or '.', beginning with a letter or digit";
+    Err(RegistryError::Invalid(format!("'{text}' cannot be the {what} of an asset; it must be {rule}")))
+}
+
+/// Whether `label` may be a label: MLflow's rule for aliases. `latest` and `v1`, `v2`, … mean something already.
+///
+/// # Errors
+/// [`RegistryError::Invalid`], saying the rule.
+pub fn check_label(label: &str) -> Result<(), RegistryError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if label.is_empty() || label.len() > 255 || !label.chars().all(legal) {
+        let rule = "1 to 255 letters, digits, '-' or '_'";
+        return Err(RegistryError::Invalid(format!("'{label}' cannot be an alias; it must be {rule}")));
+    }
+    let numbered = |label: &str| {
+        let digits = label.strip_prefix(['v', 'V']);
+        digits.is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()))
+    };
+    if label.eq_ignore_ascii_case("latest") || numbered(label) {
+        return Err(RegistryError::Invalid(format!("'{label}' is a reserved alias name; choose another")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_azure_ml() {
+        for good in ["simple-torch-model", "a", "Model_1.2", &"x".repeat(255)] {
+            check_name(good).unwrap();
+        }
+        for bad in ["", ".", "..", "-a", "a/b", "a:b", "a b", "ä", &"x".repeat(256)] {
+            check_name(bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn labels_follow_mlflow() {
+        for good in ["champion", "v1b", "v", "blue-green_2"] {
+            check_label(good).unwrap();
+        }
+        for bad in ["", "latest", "v12", "V1", "a.b", "a b"] {
+            check_label(bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn selectors_read_what_follows_the_name() {
+        assert_eq!(Selector::parse("3"), Selector::Version("3".into()));
+        assert_eq!(Selector::parse("@latest"), Selector::Latest);
+        assert_eq!(Selector::parse("@champion"), Selector::Label("champion".into()));
+    }
+
+    #[test]
+    fn types_round_trip_and_unknown_ones_list_the_known() {
+        for kind in AssetType::ALL {
+            assert_eq!(kind.as_str().parse::<AssetType>().unwrap(), kind);
+        }
+        assert!("onnx".parse::<AssetType>().unwrap_err().to_string().contains("triton_model"));
+    }
+}

@@ -1,0 +1,275 @@
+//! Registering, finding, listing and relabelling versions of assets.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+
+use super::asset::{Asset, AssetKind, NewAsset, Selector, check_name, check_version};
+use super::containers::require_container;
+use super::{Registry, RegistryError, Result, Trouble};
+use crate::clock::Timestamp;
+use crate::digest::Digest;
+
+const COLUMNS: &str = "kind, name, version, type, path, digest, bytes, description, tags, properties, framework,
+    framework_version, run, step, source, stage, archived, created, updated,
+    (SELECT group_concat(label) FROM (SELECT label FROM labels WHERE labels.kind = assets.kind
+        AND labels.name = assets.name AND labels.version = assets.version ORDER BY label)) AS labels";
+
+impl Registry {
+    /// Registers sealed bytes under a name: takes the next number unless a version is given, and makes the name when it
+    /// is new. Safe for any number of threads and processes at once.
+    ///
+    /// # Errors
+    /// [`RegistryError::Invalid`] for a bad name or version, [`RegistryError::Exists`] when the version is taken.
+    pub fn register(&self, new: NewAsset) -> Result<Asset> {
+        let NewAsset { name, version, asset_type, path, digest, bytes, description, .. } = new;
+        let NewAsset { tags, properties, framework, framework_version, run, step, source, .. } = new;
+        check_name(&name)?;
+        version.as_deref().map_or(Ok(()), check_version)?;
+        let kind = asset_type.kind();
+        let Some(path) = path.to_str() else {
+            let message = format!("{}: the path of an asset must be UTF-8", path.display());
+            return Err(RegistryError::Invalid(message));
+        };
+        let now = Timestamp::now();
+        self.write(|db| {
+            let version = take_version(db, kind, &name, version.as_deref(), now)?;
+            db.prepare_cached(
+                "INSERT INTO assets (kind, name, version, type, path, digest, bytes, description, tags, properties,
+                    framework, framework_version, run, step, source, created, updated)
+                 VALUES (:kind, :name, :version, :type, :path, :digest, :bytes, :description, :tags, :properties,
+                    :framework, :framework_version, :run, :step, :source, :now, :now)",
+            )?
+            .execute(named_params! {
+                ":kind": kind.as_str(), ":name": name, ":version": version, ":type": asset_type.as_str(),
+                ":path": path, ":digest": digest.as_str(), ":bytes": i64::try_from(bytes).unwrap_or(i64::MAX),
+                ":description": description, ":tags": json(&tags), ":properties": json(&properties),
+                ":framework": framework, ":framework_version": framework_version, ":run": run, ":step": step,
+                ":source": source, ":now": now.0,
+            })?;
+            find(db, kind, &name, &Selector::Version(version))
+        })
+    }
+
+    /// The version of `name` that `selector` means.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoSuchName`] with names like it, [`RegistryError::NoSuchVersion`] with the versions there are.
+    pub fn get(&self, kind: AssetKind, name: &str, selector: &Selector) -> Result<Asset> {
+        self.read(|db| find(db, kind, name, selector))
+    }
+
+    /// All versions of one name or of all names, archived ones too, the newest first. Unknown names give an empty list.
+    ///
+    /// # Errors
+    /// [`RegistryError::Database`].
+    pub fn list(&self, kind: AssetKind, name: Option<&str>) -> Result<Vec<Asset>> {
+        self.read(|db| {
+            let sql =
+                format!("SELECT {COLUMNS} FROM assets WHERE kind = ?1 AND (?2 IS NULL OR name = ?2) ORDER BY id DESC");
+            let mut query = db.prepare_cached(&sql)?;
+            let assets = query.query_map(params![kind.as_str(), name], asset)?;
+            Ok(assets.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Replaces the description of one version.
+    ///
+    /// # Errors
+    /// As for [`Registry::get`].
+    pub fn describe(&self, kind: AssetKind, name: &str, version: &str, description: &str) -> Result<Asset> {
+        self.change(kind, name, version, |asset| description.clone_into(&mut asset.description))
+    }
+
+    /// Sets a tag of one version, or removes it when `value` is `None`.
+    ///
+    /// # Errors
+    /// As for [`Registry::get`].
+    pub fn tag(&self, kind: AssetKind, name: &str, version: &str, key: &str, value: Option<&str>) -> Result<Asset> {
+        self.change(kind, name, version, |asset| match value {
+            Some(value) => drop(asset.tags.insert(key.to_owned(), value.to_owned())),
+            None => drop(asset.tags.remove(key)),
+        })
+    }
+
+    /// Hides one version from lists and from `@latest`, or shows it again.
+    ///
+    /// # Errors
+    /// As for [`Registry::get`].
+    pub fn archive(&self, kind: AssetKind, name: &str, version: &str, archived: bool) -> Result<Asset> {
+        self.change(kind, name, version, |asset| asset.archived = archived)
+    }
+
+    /// Moves one version to a stage (`None`, `Staging`, `Production`, `Archived`, in any case). With `archive_others`
+    /// the versions that were in that stage go to `Archived`.
+    ///
+    /// # Errors
+    /// [`RegistryError::Invalid`] for an unknown stage; else as for [`Registry::get`].
+    pub fn set_stage(
+        &self,
+        kind: AssetKind,
+        name: &str,
+        version: &str,
+        stage: &str,
+        archive_others: bool,
+    ) -> Result<Asset> {
+        let stage = parse_stage(stage)?;
+        self.write(|db| {
+            let mut asset = find(db, kind, name, &Selector::Version(version.to_owned()))?;
+            if archive_others && matches!(stage, "Staging" | "Production") {
+                db.execute(
+                    "UPDATE assets SET stage = 'Archived', updated = ?1
+                     WHERE kind = ?2 AND name = ?3 AND stage = ?4 AND version <> ?5",
+                    params![Timestamp::now().0, kind.as_str(), name, stage, version],
+                )?;
+            }
+            stage.clone_into(&mut asset.stage);
+            save(db, &mut asset)?;
+            Ok(asset)
+        })
+    }
+
+    fn change(&self, kind: AssetKind, name: &str, version: &str, change: impl FnOnce(&mut Asset)) -> Result<Asset> {
+        self.write(|db| {
+            let mut asset = find(db, kind, name, &Selector::Version(version.to_owned()))?;
+            change(&mut asset);
+            save(db, &mut asset)?;
+            Ok(asset)
+        })
+    }
+}
+
+/// The stage's own spelling.
+///
+/// # Errors
+/// [`RegistryError::Invalid`] in MLflow's words.
+pub fn parse_stage(stage: &str) -> Result<&'static str> {
+    let known = ["None", "Staging", "Production", "Archived"];
+    known.into_iter().find(|known| known.eq_ignore_ascii_case(stage)).ok_or_else(|| {
+        let message = format!("Invalid Model Version stage: {stage}. Value must be one of {}.", known.join(", "));
+        RegistryError::Invalid(message)
+    })
+}
+
+fn save(db: &Transaction<'_>, asset: &mut Asset) -> Result<(), Trouble> {
+    asset.updated = Timestamp::now();
+    db.prepare_cached(
+        "UPDATE assets SET description = ?1, tags = ?2, stage = ?3, archived = ?4, updated = ?5
+         WHERE kind = ?6 AND name = ?7 AND version = ?8",
+    )?
+    .execute(params![
+        asset.description,
+        json(&asset.tags),
+        asset.stage,
+        asset.archived,
+        asset.updated.0,
+        asset.kind().as_str(),
+        asset.name,
+        asset.version
+    ])?;
+    Ok(())
+}
+
+/// Makes the name when it is new, and answers the version to use. The caller holds the write lock.
+fn take_version(
+    db: &Transaction<'_>,
+    kind: AssetKind,
+    name: &str,
+    wanted: Option<&str>,
+    now: Timestamp,
+) -> Result<String, Trouble> {
+    db.prepare_cached(
+        "INSERT INTO containers (kind, name, created, updated) VALUES (?1, ?2, ?3, ?3)
+         ON CONFLICT DO UPDATE SET updated = excluded.updated",
+    )?
+    .execute(params![kind.as_str(), name, now.0])?;
+    let last: i64 = db.query_row(
+        "SELECT last_version FROM containers WHERE kind = ?1 AND name = ?2",
+        [kind.as_str(), name],
+        |row| row.get(0),
+    )?;
+    let (version, number) = match wanted {
+        Some(version) => (version.to_owned(), version.parse().unwrap_or(0)),
+        None => {
+            let next = last.saturating_add(1);
+            (next.to_string(), next)
+        }
+    };
+    let exists = "SELECT 1 FROM assets WHERE kind = ?1 AND name = ?2 AND version = ?3";
+    if db.prepare_cached(exists)?.exists([kind.as_str(), name, &version])? {
+        return Err(RegistryError::Exists { kind, id: format!("{name}:{version}") }.into());
+    }
+    db.prepare_cached("UPDATE containers SET last_version = max(last_version, ?3) WHERE kind = ?1 AND name = ?2")?
+        .execute(params![kind.as_str(), name, number])?;
+    Ok(version)
+}
+
+pub(super) fn find(db: &Connection, kind: AssetKind, name: &str, selector: &Selector) -> Result<Asset, Trouble> {
+    let (condition, value) = match selector {
+        Selector::Version(version) => ("version = ?3", version.as_str()),
+        Selector::Latest => ("?3 = '' AND archived = 0", ""),
+        Selector::Label(label) => {
+            ("version = (SELECT version FROM labels WHERE kind = ?1 AND name = ?2 AND label = ?3)", label.as_str())
+        }
+    };
+    let sql =
+        format!("SELECT {COLUMNS} FROM assets WHERE kind = ?1 AND name = ?2 AND {condition} ORDER BY id DESC LIMIT 1");
+    let found = db.prepare_cached(&sql)?.query_row([kind.as_str(), name, value], asset).optional()?;
+    if let Some(asset) = found {
+        return Ok(asset);
+    }
+    require_container(db, kind, name)?;
+    let known = match selector {
+        Selector::Label(_) => "SELECT label FROM labels WHERE kind = ?1 AND name = ?2 ORDER BY label LIMIT 10",
+        _ => "SELECT version FROM assets WHERE kind = ?1 AND name = ?2 AND archived = 0 ORDER BY id DESC LIMIT 10",
+    };
+    let mut query = db.prepare_cached(known)?;
+    let known = query.query_map([kind.as_str(), name], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Err(RegistryError::NoSuchVersion { kind, name: name.to_owned(), wanted: selector.to_string(), known }.into())
+}
+
+fn asset(row: &Row<'_>) -> rusqlite::Result<Asset> {
+    let text = |column: &str| row.get::<_, String>(column);
+    let labels: Option<String> = row.get("labels")?;
+    Ok(Asset {
+        name: text("name")?,
+        version: text("version")?,
+        asset_type: text("type")?.parse().map_err(unreadable)?,
+        path: PathBuf::from(text("path")?),
+        digest: digest(&text("digest")?).map_err(unreadable)?,
+        bytes: u64::try_from(row.get::<_, i64>("bytes")?).unwrap_or(0),
+        description: text("description")?,
+        tags: object(&text("tags")?)?,
+        properties: object(&text("properties")?)?,
+        framework: row.get("framework")?,
+        framework_version: row.get("framework_version")?,
+        run: row.get("run")?,
+        step: row.get("step")?,
+        source: row.get("source")?,
+        stage: text("stage")?,
+        labels: labels.iter().flat_map(|labels| labels.split(',')).map(str::to_owned).collect(),
+        archived: row.get("archived")?,
+        created: Timestamp(row.get("created")?),
+        updated: Timestamp(row.get("updated")?),
+    })
+}
+
+fn digest(text: &str) -> Result<Digest, serde::de::value::Error> {
+    Digest::deserialize(text.into_deserializer())
+}
+
+/// A value in the database that this amlrun cannot read.
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+}
+
+pub(super) fn json(map: &BTreeMap<String, String>) -> String {
+    serde_json::Value::from_iter(map.iter().map(|(key, value)| (key.clone(), value.clone()))).to_string()
+}
+
+pub(super) fn object(text: &str) -> rusqlite::Result<BTreeMap<String, String>> {
+    serde_json::from_str(text).map_err(unreadable)
+}

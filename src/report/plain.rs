@@ -1,0 +1,76 @@
+//! A run as plain lines: for pipes, CI logs and files.
+
+use std::io::Write;
+use std::sync::mpsc::Receiver;
+
+use super::style::{Paint, sign};
+use super::summary;
+use crate::clock::human_duration;
+use crate::event::{Event, Note, RunView, What};
+use crate::outcome::StepOutcome;
+
+/// Draws until the notes end. With `quiet` only the end of the run is shown, and failures.
+pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: bool) {
+    let mut view = RunView::default();
+    for note in notes {
+        let text = match note {
+            Note::Line { step, text } if !quiet => line(&view, &step, &text, paint),
+            Note::Line { .. } => continue,
+            Note::Event(event) => {
+                view.apply(&event);
+                happened(&event, &view, paint, quiet)
+            }
+        };
+        // Whoever read us may be gone (`| head`): the run goes on.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// What a step printed, behind its name.
+#[must_use]
+pub fn line(view: &RunView, step: &str, text: &str, paint: Paint) -> String {
+    let width = view.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
+    let index = view.steps.iter().position(|s| s.path == step).unwrap_or(0);
+    format!("{} {} {text}\n", paint.step(index, &format!("{step:width$}")), paint.dim("|"))
+}
+
+fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String {
+    match &event.what {
+        What::RunFinished { .. } => summary::end(view, paint),
+        What::StepFinished { step, outcome: StepOutcome::Failed { .. }, .. } => {
+            view.step(step).map(|s| summary::failure(s, paint)).unwrap_or_default()
+        }
+        _ if quiet => String::new(),
+        What::RunStarted { .. } => headline(view, paint),
+        What::StepStarted { step, .. } => format!("▶ {step} started\n"),
+        What::StepFinished { step, outcome, .. } => {
+            let status = outcome.status();
+            let time = view.step(step).and_then(|s| s.duration(event.time)).map(human_duration);
+            let time = time.map(|t| format!(" in {t}")).unwrap_or_default();
+            let why = match outcome {
+                StepOutcome::Skipped { reason } => format!(": {reason}"),
+                _ => String::new(),
+            };
+            let word =
+                if matches!(outcome, StepOutcome::Skipped { .. }) { "skipped".into() } else { status.to_string() };
+            format!("{} {step} {word}{time}{why}\n", paint.status(status, sign(status)))
+        }
+        What::CancelRequested { by } => format!("{by}: ending the steps; once more ends them at once\n"),
+        What::Warning { step, message } => {
+            let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
+            format!("warning: {about}{message}\n")
+        }
+        What::StepPreparing { .. } | What::AssetRegistered { .. } | What::StepTracked { .. } => String::new(),
+    }
+}
+
+/// The first line of a run.
+#[must_use]
+pub fn headline(view: &RunView, paint: Paint) -> String {
+    let title = view.display_name.as_deref().map(|name| format!("  {name}")).unwrap_or_default();
+    let steps = match view.steps.len() {
+        1 => "1 step".to_owned(),
+        count => format!("{count} steps"),
+    };
+    format!("{} {}{title}  {}\n", paint.dim("run"), paint.bold(&view.run), paint.dim(&format!("({steps})")))
+}

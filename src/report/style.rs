@@ -1,0 +1,63 @@
+//! Colours and signs: one for each status, everywhere the same.
+
+use anstyle::{AnsiColor, Style};
+
+use crate::outcome::JobStatus;
+
+/// Paints, or does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Paint {
+    /// Whether the reader understands ANSI styles.
+    pub colour: bool,
+}
+
+impl Paint {
+    fn with(self, style: Style, text: &str) -> String {
+        if self.colour { format!("{}{text}{}", style.render(), style.render_reset()) } else { text.to_owned() }
+    }
+
+    /// Text that matters.
+    #[must_use]
+    pub fn bold(self, text: &str) -> String {
+        self.with(Style::new().bold(), text)
+    }
+
+    /// Text that may be overlooked.
+    #[must_use]
+    pub fn dim(self, text: &str) -> String {
+        self.with(Style::new().dimmed(), text)
+    }
+
+    /// Text in the colour of a status.
+    #[must_use]
+    pub fn status(self, status: JobStatus, text: &str) -> String {
+        let colour = match status {
+            JobStatus::Completed => AnsiColor::Green,
+            JobStatus::Failed | JobStatus::NotResponding => AnsiColor::Red,
+            JobStatus::Canceled | JobStatus::CancelRequested => AnsiColor::Yellow,
+            JobStatus::Running | JobStatus::Preparing | JobStatus::Finalizing => AnsiColor::Cyan,
+            JobStatus::NotStarted => return self.dim(text),
+        };
+        self.with(Style::new().fg_color(Some(colour.into())), text)
+    }
+
+    /// The name of a step in front of what it printed, in a colour of its own.
+    #[must_use]
+    pub fn step(self, index: usize, name: &str) -> String {
+        const HUES: [AnsiColor; 5] =
+            [AnsiColor::Cyan, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::Green, AnsiColor::Yellow];
+        self.with(Style::new().fg_color(Some(HUES[index % HUES.len()].into())), name)
+    }
+}
+
+/// The sign of a status.
+#[must_use]
+pub fn sign(status: JobStatus) -> &'static str {
+    match status {
+        JobStatus::Completed => "✓",
+        JobStatus::Failed | JobStatus::NotResponding => "✗",
+        JobStatus::Canceled | JobStatus::CancelRequested => "⊘",
+        JobStatus::Running | JobStatus::Preparing | JobStatus::Finalizing => "▶",
+        JobStatus::NotStarted => "·",
+    }
+}

@@ -1,0 +1,167 @@
+//! The end of a run in words.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::style::{Paint, sign};
+use crate::clock::{Timestamp, human_duration};
+use crate::event::{RunView, StepView};
+use crate::outcome::{JobStatus, StepOutcome};
+
+/// How many last lines of a failed step's log are shown.
+const LAST_LINES: usize = 12;
+/// Outputs with more files are shown as folders only.
+const MANY_FILES: u64 = 8;
+
+/// What a failed step leaves to say: why it failed, the end of its log, and where the whole log is.
+#[must_use]
+pub fn failure(step: &StepView, paint: Paint) -> String {
+    let mut out = String::new();
+    let Some(StepOutcome::Failed { failure }) = &step.outcome else { return out };
+    let headline = format!("step '{}' failed: {failure}", step.path);
+    let _ = writeln!(out, "{} {}", paint.status(JobStatus::Failed, sign(JobStatus::Failed)), paint.bold(&headline));
+    if let Some(log) = &step.log {
+        let lines = last_lines(log, LAST_LINES);
+        if !lines.is_empty() {
+            let _ = writeln!(out, "  the last lines that it printed:");
+            for line in lines {
+                let _ = writeln!(out, "  {} {line}", paint.dim("|"));
+            }
+        }
+        let _ = writeln!(out, "  the whole log: {}", shown(log));
+    }
+    out
+}
+
+/// Every step in one line, what was registered, the run's outputs, and how it all ended.
+#[must_use]
+pub fn end(view: &RunView, paint: Paint) -> String {
+    let mut out = String::new();
+    let now = view.ended.unwrap_or_else(Timestamp::now);
+    let width = view.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
+    out.push('\n');
+    for step in &view.steps {
+        let _ = writeln!(out, "{}", step_line(step, width, now, paint));
+    }
+    for step in view.steps.iter().filter(|s| !s.metrics.is_empty()) {
+        let shown: Vec<String> = step.metrics.iter().take(6).map(|(k, v)| format!("{k} {v:.4}")).collect();
+        let more = if step.metrics.len() > 6 { ", …" } else { "" };
+        let _ = writeln!(out, "  {} {}: {}{more}", paint.dim("metrics of"), step.path, shown.join(", "));
+    }
+    for step in &view.steps {
+        for asset in &step.assets {
+            let _ = writeln!(out, "  {} {}", paint.dim("registered"), paint.bold(asset));
+        }
+    }
+    for output in &view.outputs {
+        let _ = writeln!(out, "  {} {}: {}", paint.dim("output"), output.name, shown(&output.path));
+        if output.path.is_dir() && output.files <= MANY_FILES {
+            for file in files(&output.path) {
+                let _ = writeln!(out, "         {}", shown(&output.path.join(file)));
+            }
+        }
+    }
+    for warning in &view.warnings {
+        let _ = writeln!(out, "  {} {warning}", paint.status(JobStatus::Canceled, "warning:"));
+    }
+    let took = view.started.map(|start| human_duration(now.since(start))).unwrap_or_default();
+    let status = view.status.to_string();
+    let _ = writeln!(out, "{} in {took}", paint.status(view.status, &paint.bold(&status)));
+    let _ = writeln!(out, "{}", paint.dim(&format!("details: amlrun job show -n {}", view.run)));
+    out
+}
+
+/// One step in one line: sign, name, status, time, and why when it is not simply done.
+#[must_use]
+pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) -> String {
+    let name = format!("{:width$}", step.path);
+    let (word, aside) = match &step.outcome {
+        Some(StepOutcome::Skipped { reason }) => ("Skipped".to_owned(), reason.to_string()),
+        outcome => {
+            let time = step.duration(now).map(human_duration).unwrap_or_default();
+            let why = match outcome {
+                Some(StepOutcome::Failed { failure }) => failure.to_string(),
+                _ => String::new(),
+            };
+            (step.status.to_string(), format!("{time:>8}  {why}"))
+        }
+    };
+    let sign = paint.status(step.status, sign(step.status));
+    let word = paint.status(step.status, &format!("{word:10}"));
+    format!("  {sign} {name}  {word} {}", paint.dim(aside.trim_end()))
+}
+
+/// The last lines of a file, read from its end.
+fn last_lines(path: &Path, count: usize) -> Vec<String> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(path)?;
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(16 * 1024)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(count)..].iter().map(|l| (*l).to_owned()).collect()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .map(|entries| entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+/// A path as a person would type it: relative when it lies below the current folder.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, StepInfo, What};
+    use crate::outcome::Failure;
+
+    #[test]
+    fn a_failure_shows_the_end_of_the_log_and_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        let log = root.path().join("std_log.txt");
+        let text: String = (1..=30).map(|i| format!("line {i}\n")).collect();
+        std::fs::write(&log, text).unwrap();
+        let step = StepInfo { path: "train".into(), display_name: None, job: "r-train".into(), needs: vec![] };
+        let all = [
+            What::RunStarted {
+                run: "r".into(),
+                kind: "pipeline".into(),
+                display_name: None,
+                description: None,
+                experiment: "e".into(),
+                tags: vec![],
+                job_file: "p.yml".into(),
+                pid: 1,
+                amlrun: "0".into(),
+                steps: vec![step],
+            },
+            What::StepStarted { step: "train".into(), command: "false".into(), log: log.clone() },
+            What::StepFinished {
+                step: "train".into(),
+                outcome: StepOutcome::Failed { failure: Failure::ExitCode { code: 3 } },
+                outputs: vec![],
+            },
+        ];
+        let events = all.into_iter().enumerate().map(|(i, what)| Event { seq: i as u64, time: Timestamp(0), what });
+        let view = RunView::of(&events.collect::<Vec<_>>());
+        let text = failure(&view.steps[0], Paint { colour: false });
+        assert!(text.contains("step 'train' failed: exit code 3"));
+        assert!(text.contains("| line 30\n") && text.contains("| line 19\n") && !text.contains("| line 18\n"));
+        assert!(text.contains("std_log.txt"));
+        assert!(end(&view, Paint { colour: false }).contains("✗ train  Failed"));
+    }
+}

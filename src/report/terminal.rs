@@ -1,0 +1,171 @@
+//! A run on a terminal: what steps print scrolls by above, how the steps stand is kept below.
+
+use std::collections::HashMap;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::plain;
+use super::style::{Paint, sign};
+use super::summary;
+use crate::clock::human_duration;
+use crate::event::{Note, RunView, StepView, What};
+use crate::outcome::{JobStatus, StepOutcome};
+
+/// With more steps than this only the running ones have a line; the others are counted.
+const TABLE: usize = 14;
+
+/// Draws on stdout until the notes end. With `quiet` what steps print is not shown.
+pub fn draw(notes: Receiver<Note>, paint: Paint, quiet: bool) {
+    let mut screen = Screen {
+        bars: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
+        view: RunView::default(),
+        lines: HashMap::new(),
+        count: None,
+        paint,
+    };
+    for note in notes {
+        match note {
+            Note::Line { step, text } => screen.printed(&step, &text, quiet),
+            Note::Event(event) => {
+                screen.view.apply(&event);
+                screen.happened(&event.what);
+            }
+        }
+    }
+    screen.clear();
+}
+
+struct Screen {
+    bars: MultiProgress,
+    view: RunView,
+    lines: HashMap<String, ProgressBar>,
+    count: Option<ProgressBar>,
+    paint: Paint,
+}
+
+impl Screen {
+    fn happened(&mut self, what: &What) {
+        match what {
+            What::RunStarted { .. } => self.begin(),
+            What::StepPreparing { step } | What::StepStarted { step, .. } => self.update(step),
+            What::StepFinished { step, outcome, .. } => {
+                self.update(step);
+                if let (StepOutcome::Failed { .. }, Some(view)) = (outcome, self.view.step(step)) {
+                    self.print(&summary::failure(view, self.paint));
+                }
+            }
+            What::CancelRequested { by } => {
+                self.print(&format!("{by}: ending the steps; once more ends them at once"));
+            }
+            What::Warning { step, message } => {
+                let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
+                self.print(&format!("{} {about}{message}", self.paint.status(JobStatus::Canceled, "warning:")));
+            }
+            What::RunFinished { .. } => {
+                self.clear();
+                self.print(&summary::end(&self.view, self.paint));
+            }
+            What::AssetRegistered { .. } | What::StepTracked { .. } => {}
+        }
+    }
+
+    fn begin(&mut self) {
+        self.print(&plain::headline(&self.view, self.paint));
+        if self.view.steps.len() > TABLE {
+            let bar = self.bars.add(ProgressBar::new(self.view.steps.len() as u64));
+            bar.set_style(style("  {bar:30.green/dim} {pos}/{len}  {msg}"));
+            self.count = Some(bar);
+            return;
+        }
+        for step in self.view.steps.clone() {
+            let bar = self.bars.add(ProgressBar::new_spinner());
+            self.lines.insert(step.path.clone(), bar);
+            self.update(&step.path);
+        }
+    }
+
+    fn update(&mut self, path: &str) {
+        let Some(step) = self.view.step(path).cloned() else { return };
+        if let Some(count) = &self.count {
+            count.set_position(self.view.steps.iter().filter(|s| s.status.is_final()).count() as u64);
+            let failed = self.view.count(JobStatus::Failed);
+            if failed > 0 {
+                count.set_message(format!("{failed} failed"));
+            }
+            if step.status.is_final() {
+                if let Some(line) = self.lines.remove(path) {
+                    line.finish_and_clear();
+                }
+                return;
+            }
+            if !self.lines.contains_key(path) {
+                let bar = self.bars.insert_before(count, ProgressBar::new_spinner());
+                self.lines.insert(path.to_owned(), bar);
+            }
+        }
+        let Some(line) = self.lines.get(path) else { return };
+        let width = self.view.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0).min(32);
+        self.show(line, &step, width);
+    }
+
+    /// A running step turns and counts its time by itself; any other line stands still.
+    fn show(&self, line: &ProgressBar, step: &StepView, width: usize) {
+        let name = format!("{:width$}", step.path);
+        let word = match (&step.outcome, step.status) {
+            (Some(StepOutcome::Skipped { .. }), _) => "Skipped".to_owned(),
+            (_, JobStatus::NotStarted) => "Waiting".to_owned(),
+            (_, status) => status.to_string(),
+        };
+        let word = self.paint.status(step.status, &format!("{word:10}"));
+        if step.status == JobStatus::Running {
+            line.set_style(style("  {spinner:.cyan} {prefix} {elapsed:>8.dim}  {wide_msg:.dim}"));
+            line.reset_elapsed();
+            line.set_prefix(format!("{name}  {word}"));
+            line.set_message("");
+            line.enable_steady_tick(Duration::from_millis(120));
+            return;
+        }
+        line.disable_steady_tick();
+        line.set_style(style("  {prefix} {msg}"));
+        line.set_prefix(format!("{} {name}  {word}", self.paint.status(step.status, sign(step.status))));
+        let time = step.duration(step.ended.unwrap_or(crate::clock::Timestamp(0))).map(human_duration);
+        let text = match &step.outcome {
+            Some(StepOutcome::Skipped { .. }) => String::new(),
+            Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
+            None if step.needs.is_empty() => String::new(),
+            None => format!("for {}", step.needs.join(", ")),
+        };
+        line.set_message(self.paint.dim(&text));
+        line.tick();
+    }
+
+    fn printed(&self, step: &str, text: &str, quiet: bool) {
+        if !quiet {
+            self.print(&plain::line(&self.view, step, text, self.paint));
+        }
+        if let Some(line) = self.lines.get(step) {
+            line.set_message(text.chars().filter(|c| !c.is_control()).collect::<String>());
+        }
+    }
+
+    fn print(&self, text: &str) {
+        let _ = self.bars.println(text.trim_end_matches('\n'));
+    }
+
+    fn clear(&mut self) {
+        for (_, line) in self.lines.drain() {
+            line.finish_and_clear();
+        }
+        if let Some(count) = self.count.take() {
+            count.finish_and_clear();
+        }
+        let _ = self.bars.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ").progress_chars("━━╌")
+}

@@ -1,0 +1,323 @@
+//! Where everything lies.
+//!
+//! ```text
+//! .amlrun/                       ignores itself in git
+//!   registry.db  tracking.db
+//!   runs/<run>/                  job.yml, plan.json, events.jsonl (the record)
+//!     steps/<step>/              wd/ (outputs/, logs/), user_logs/std_log.txt, outputs/<name> -> store
+//!     artifacts/                 what the job's own MLflow run logs
+//!   store/v1/<run>.<step>.<output>/   output trees at their final address, and <the same>.seal.json
+//!   models/                      sealed copies of models registered through MLflow
+//! ```
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::{StoreError, at};
+use crate::diagnostic::suggest;
+use crate::id::RunName;
+
+/// A workspace's folder.
+#[derive(Clone, Debug)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// Finds the workspace for something at `near`: `.amlrun` beside the nearest `amlrun.toml` or `.git` above it, else
+    /// in the current folder. `AMLRUN_HOME` (given as `chosen`) wins.
+    #[must_use]
+    pub fn locate(chosen: Option<&Path>, near: &Path) -> Self {
+        let here = std::env::current_dir().unwrap_or_default();
+        if let Some(root) = chosen {
+            return Self { root: here.join(root) };
+        }
+        let start = here.join(near);
+        let marked = start.ancestors().find(|f| f.join("amlrun.toml").is_file() || f.join(".git").exists());
+        Self { root: marked.unwrap_or(&here).join(".amlrun") }
+    }
+
+    /// Makes the folder if needed, and lets git ignore it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(&self) -> Result<(), StoreError> {
+        for folder in [self.root.join("runs"), self.root.join("store/v1")] {
+            fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
+        }
+        let ignore = self.root.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(&ignore, "*\n").map_err(at("write", &ignore))?;
+        }
+        Ok(())
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The same folder under a path that a shell does not split. Commands get paths as bare text (reference,
+    /// section 4.3), and on Azure ML no mount path has a space in it; here a person's folder may. Then steps see the
+    /// workspace through a link in the system's folder for temporary files.
+    ///
+    /// # Errors
+    /// When the link is needed and cannot be made.
+    pub fn for_shells(&self) -> Result<Home, StoreError> {
+        if shell_safe(&self.root) {
+            return Ok(self.clone());
+        }
+        let digest = blake3::hash(self.root.as_os_str().as_encoded_bytes()).to_hex();
+        for attempt in 0..16 {
+            let link = std::env::temp_dir().join(format!("amlrun-{}-{attempt}", &digest[..16]));
+            match fs::read_link(&link) {
+                Ok(target) if target == self.root => return Ok(Home { root: link }),
+                Ok(_) => {}
+                Err(_) =>
+                {
+                    #[cfg(unix)]
+                    if std::os::unix::fs::symlink(&self.root, &link).is_ok() {
+                        return Ok(Home { root: link });
+                    }
+                }
+            }
+        }
+        let source = std::io::Error::other("no free name for it in the folder for temporary files");
+        Err(StoreError::Io { what: "make a link without spaces to", path: self.root.clone(), source })
+    }
+
+    /// The registry's database.
+    #[must_use]
+    pub fn registry_db(&self) -> PathBuf {
+        self.root.join("registry.db")
+    }
+
+    /// The tracking store's database.
+    #[must_use]
+    pub fn tracking_db(&self) -> PathBuf {
+        self.root.join("tracking.db")
+    }
+
+    /// Where models registered through MLflow's REST API are kept.
+    #[must_use]
+    pub fn models(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
+    /// Where artifacts of MLflow runs lie that no job made.
+    #[must_use]
+    pub fn artifacts(&self) -> PathBuf {
+        self.root.join("artifacts")
+    }
+
+    /// The address of an output tree.
+    #[must_use]
+    pub fn output(&self, run: &RunName, step: &str, output: &str) -> PathBuf {
+        self.root.join("store/v1").join(format!("{run}.{step}.{output}"))
+    }
+
+    /// A run's folder, whether it is there or not.
+    #[must_use]
+    pub fn run(&self, name: &RunName) -> RunFolder {
+        RunFolder { path: self.root.join("runs").join(name.as_str()), name: name.clone() }
+    }
+
+    /// Makes the folder of a new run. Two runners cannot get the same one.
+    ///
+    /// # Errors
+    /// [`StoreError::RunExists`] when the name is taken.
+    pub fn create_run(&self, name: &RunName) -> Result<RunFolder, StoreError> {
+        let run = self.run(name);
+        match fs::create_dir(&run.path) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::RunExists(name.to_string()));
+            }
+            Err(e) => return Err(at("make the folder", &run.path)(e)),
+        }
+        let steps = run.path.join("steps");
+        fs::create_dir(&steps).map_err(at("make the folder", &steps))?;
+        Ok(run)
+    }
+
+    /// The folder of a run that exists.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRun`], naming a near one.
+    pub fn find_run(&self, name: &str) -> Result<RunFolder, StoreError> {
+        if let Ok(parsed) = RunName::parse(name) {
+            let run = self.run(&parsed);
+            if run.path.is_dir() {
+                return Ok(run);
+            }
+        }
+        let runs = self.runs()?;
+        let near = suggest::nearest(name, runs.iter().map(|r| r.name.as_str()));
+        let hint = match near {
+            Some(near) => format!("; did you mean '{near}'?"),
+            None => " in this workspace; see 'amlrun job list'".to_owned(),
+        };
+        Err(StoreError::NoSuchRun { name: name.to_owned(), hint })
+    }
+
+    /// All runs of the workspace, in no particular order.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunFolder>, StoreError> {
+        let folder = self.root.join("runs");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(at("list", &folder)(e)),
+        };
+        let names = entries.filter_map(|e| RunName::parse(e.ok()?.file_name().to_str()?).ok());
+        Ok(names.map(|name| self.run(&name)).collect())
+    }
+}
+
+/// Whether a shell takes the path as one plain word.
+#[must_use]
+pub fn shell_safe(path: &Path) -> bool {
+    path.to_str()
+        .is_some_and(|text| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "/._-+=:,@%".contains(c)))
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    /// The run.
+    pub name: RunName,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+impl RunFolder {
+    /// The record of what happened.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    /// The job file as it was given.
+    #[must_use]
+    pub fn job_file(&self) -> PathBuf {
+        self.path.join("job.yml")
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> PathBuf {
+        self.path.join("plan.json")
+    }
+
+    /// Where the job's own MLflow run keeps artifacts.
+    #[must_use]
+    pub fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+
+    /// A step's folder.
+    #[must_use]
+    pub fn step(&self, step: &str) -> StepFolder {
+        StepFolder { path: self.path.join("steps").join(step) }
+    }
+
+    /// Whether the runner of this run is alive: it holds a lock on the record as long as it lives.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        let Ok(file) = File::open(self.events()) else { return false };
+        match file.try_lock_shared() {
+            Ok(()) => {
+                let _ = file.unlock();
+                false
+            }
+            Err(_) => true,
+        }
+    }
+}
+
+/// The folder of one step of a run.
+#[derive(Clone, Debug)]
+pub struct StepFolder {
+    /// The folder.
+    pub path: PathBuf,
+}
+
+impl StepFolder {
+    /// The step's working directory.
+    #[must_use]
+    pub fn wd(&self) -> PathBuf {
+        self.path.join("wd")
+    }
+
+    /// The folder of the step's own logs.
+    #[must_use]
+    pub fn user_logs(&self) -> PathBuf {
+        self.path.join("user_logs")
+    }
+
+    /// What the step's process printed, stdout and stderr as they came.
+    #[must_use]
+    pub fn std_log(&self) -> PathBuf {
+        self.user_logs().join("std_log.txt")
+    }
+
+    /// The link to a named output.
+    #[must_use]
+    pub fn output(&self, name: &str) -> PathBuf {
+        self.path.join("outputs").join(name)
+    }
+
+    /// The step's staged inputs: private copies, and links for names that a shell would split.
+    #[must_use]
+    pub fn inputs(&self) -> PathBuf {
+        self.path.join("inputs")
+    }
+
+    /// What the step logs through MLflow.
+    #[must_use]
+    pub fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_lies_beside_the_nearest_marker() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(root.path().join("amlrun.toml"), "").unwrap();
+        assert_eq!(Home::locate(None, &deep).root(), root.path().join(".amlrun"));
+        assert_eq!(Home::locate(Some(Path::new("/x")), &deep).root(), Path::new("/x"));
+    }
+
+    #[test]
+    fn a_name_is_given_to_one_run_only() {
+        let root = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(root.path()), root.path());
+        home.create().unwrap();
+        let name = RunName::parse("first").unwrap();
+        home.create_run(&name).unwrap();
+        assert!(matches!(home.create_run(&name), Err(StoreError::RunExists(_))));
+        let error = home.find_run("frist").unwrap_err().to_string();
+        assert!(error.contains("did you mean 'first'"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_with_a_space_is_seen_through_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let home = Home { root: root.path().join("my work/.amlrun") };
+        home.create().unwrap();
+        let seen = home.for_shells().unwrap();
+        assert!(shell_safe(seen.root()));
+        assert_eq!(seen.root().canonicalize().unwrap(), home.root().canonicalize().unwrap());
+        assert_eq!(home.for_shells().unwrap().root(), seen.root(), "the link is made once");
+        fs::remove_file(seen.root()).unwrap();
+    }
+}

@@ -1,0 +1,22 @@
+//! `logged-models/…`: MLflow 3's models that are neither artifacts of a run nor registered. None are kept yet: making
+//! one answers ENDPOINT_NOT_FOUND, as on Azure ML.
+//!
+//! A search is answered truthfully, with none, because every 3.x client asks it before it reads any `runs:/` URI, and
+//! looks among the run's artifacts only when it got an answer.
+
+use serde_json::{Value, json};
+
+use crate::tracking::args::Args;
+use crate::tracking::filter;
+use crate::tracking::server::{Router, tell};
+use crate::tracking::{Result, Tracking};
+
+pub(super) fn routes() -> Router {
+    Router::new().route("/logged-models/search", tell(search))
+}
+
+fn search(_: &Tracking, args: &Args) -> Result<Value> {
+    args.texts("experiment_ids")?;
+    filter::parse(args.maybe_text("filter")?.unwrap_or_default())?;
+    Ok(json!({}))
+}

@@ -1,0 +1,163 @@
+//! The tracking database: its tables, its one connection, its transactions. The questions are in the rooms below.
+//!
+//! Tables and columns carry MLflow's own names, so that its tools can learn to read the file; `job_runs` is ours.
+//! Each request is one transaction. NaN is kept as value 0 with `is_nan`, the infinities as the greatest numbers, as
+//! MLflow's SQL store does.
+
+mod experiments;
+mod metrics;
+mod runs;
+mod search;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub(super) use metrics::Batch;
+pub(super) use runs::{FreshRun, RunChange};
+pub(super) use search::RunSearch;
+
+use super::{Result, TrackingError};
+use crate::sqlite;
+
+/// SQLite's error, for [`TrackingError`] to carry.
+pub type SqlError = rusqlite::Error;
+
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE experiments (
+    experiment_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    name              TEXT NOT NULL UNIQUE,
+    artifact_location TEXT NOT NULL,
+    lifecycle_stage   TEXT NOT NULL DEFAULT 'active',
+    creation_time     INTEGER NOT NULL,
+    last_update_time  INTEGER NOT NULL
+);
+INSERT INTO experiments VALUES
+    (0, 'Default', 'mlflow-artifacts:/0', 'active', unixepoch() * 1000, unixepoch() * 1000);
+
+CREATE TABLE experiment_tags (
+    experiment_id INTEGER NOT NULL REFERENCES experiments,
+    key           TEXT NOT NULL,
+    value         TEXT NOT NULL,
+    PRIMARY KEY (experiment_id, key)
+) WITHOUT ROWID;
+
+CREATE TABLE runs (
+    run_uuid        TEXT PRIMARY KEY,
+    name            TEXT NOT NULL,
+    experiment_id   INTEGER NOT NULL REFERENCES experiments,
+    user_id         TEXT NOT NULL,
+    status          TEXT NOT NULL,
+    start_time      INTEGER,
+    end_time        INTEGER,
+    deleted_time    INTEGER,
+    lifecycle_stage TEXT NOT NULL DEFAULT 'active',
+    artifact_uri    TEXT NOT NULL
+);
+CREATE INDEX runs_by_experiment ON runs (experiment_id, start_time);
+
+-- Runs that the runner made: only it says how they ended.
+CREATE TABLE job_runs (
+    run_uuid     TEXT PRIMARY KEY REFERENCES runs,
+    artifact_dir TEXT,
+    ended        INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+
+CREATE TABLE params (
+    run_uuid TEXT NOT NULL REFERENCES runs,
+    key      TEXT NOT NULL,
+    value    TEXT NOT NULL,
+    PRIMARY KEY (run_uuid, key)
+) WITHOUT ROWID;
+
+CREATE TABLE tags (
+    run_uuid TEXT NOT NULL REFERENCES runs,
+    key      TEXT NOT NULL,
+    value    TEXT NOT NULL,
+    PRIMARY KEY (run_uuid, key)
+) WITHOUT ROWID;
+
+CREATE TABLE metrics (
+    run_uuid  TEXT NOT NULL REFERENCES runs,
+    key       TEXT NOT NULL,
+    timestamp INTEGER NOT NULL,
+    step      INTEGER NOT NULL,
+    value     REAL NOT NULL,
+    is_nan    INTEGER NOT NULL,
+    PRIMARY KEY (run_uuid, key, timestamp, step, value, is_nan)
+) WITHOUT ROWID;
+
+CREATE TABLE latest_metrics (
+    run_uuid  TEXT NOT NULL REFERENCES runs,
+    key       TEXT NOT NULL,
+    timestamp INTEGER NOT NULL,
+    step      INTEGER NOT NULL,
+    value     REAL NOT NULL,
+    is_nan    INTEGER NOT NULL,
+    PRIMARY KEY (run_uuid, key)
+) WITHOUT ROWID;
+"];
+
+/// The open database. Threads take turns; other processes too, by SQLite's own lock.
+pub(super) struct Db {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Db {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let connection = sqlite::open(path, MIGRATIONS)?;
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    /// What a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks something that changes nothing, on one state of the database.
+    fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T> {
+        self.transact(TransactionBehavior::Deferred, |transaction| ask(transaction))
+    }
+
+    /// Changes something, wholly or not at all.
+    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>) -> Result<T> {
+        self.transact(TransactionBehavior::Immediate, change)
+    }
+
+    fn transact<T>(
+        &self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
+    ) -> Result<T> {
+        let mut connection = self.connection();
+        let done = connection.transaction_with_behavior(behavior).map_err(Trouble::from).and_then(|transaction| {
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        done.map_err(|trouble| match trouble {
+            Trouble::Said(error) => error,
+            Trouble::Sql(source) => TrackingError::Database { path: self.path.clone(), source },
+        })
+    }
+}
+
+/// Inside a transaction: an answer for the caller, or SQLite's own trouble that still lacks the file's name.
+enum Trouble {
+    Said(TrackingError),
+    Sql(rusqlite::Error),
+}
+
+impl From<TrackingError> for Trouble {
+    fn from(error: TrackingError) -> Self {
+        Self::Said(error)
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}

@@ -1,0 +1,124 @@
+//! What can go wrong, and how MLflow says it: an error code, an HTTP status, a message.
+//!
+//! Clients retry 5xx answers for minutes, so what the user did wrong is never one of them.
+
+use std::path::{Path, PathBuf};
+
+use super::db::SqlError;
+use crate::registry::RegistryError;
+use crate::sqlite::SqliteError;
+use crate::store::tree::TreeError;
+
+/// Why the tracking store or its server did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TrackingError {
+    /// A parameter is missing, malformed or not allowed.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something of this name is there already.
+    #[error("{0}")]
+    Exists(String),
+    /// There is no such experiment, run, model or artifact.
+    #[error("{0}")]
+    Missing(String),
+    /// There is no such route.
+    #[error("{0}")]
+    NoEndpoint(String),
+    /// The route exists, but not for this method.
+    #[error("{0}")]
+    WrongMethod(String),
+    /// No token, or not the right one.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// The request comes from where none should come from.
+    #[error("{0}")]
+    Denied(String),
+    /// The JSON body is longer than the server reads.
+    #[error("{0}")]
+    TooLong(String),
+    /// The database could not be opened.
+    #[error(transparent)]
+    Open(#[from] SqliteError),
+    /// The database failed later, e.g. the disk is full.
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: SqlError,
+    },
+    /// The registry did not take or find an asset.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A model could not be sealed.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A file or folder failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The server could not listen.
+    #[error("the tracking server cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The server itself broke while it answered.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl TrackingError {
+    /// MLflow's `error_code`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) | Self::TooLong(_) => "INVALID_PARAMETER_VALUE",
+            Self::Exists(_) => "RESOURCE_ALREADY_EXISTS",
+            Self::Missing(_) => "RESOURCE_DOES_NOT_EXIST",
+            Self::NoEndpoint(_) => "ENDPOINT_NOT_FOUND",
+            Self::WrongMethod(_) => "BAD_REQUEST",
+            Self::Unauthenticated(_) => "UNAUTHENTICATED",
+            Self::Denied(_) => "PERMISSION_DENIED",
+            Self::Registry(error) => match error {
+                RegistryError::Invalid(_) => "INVALID_PARAMETER_VALUE",
+                RegistryError::NoSuchName { .. } | RegistryError::NoSuchVersion { .. } => "RESOURCE_DOES_NOT_EXIST",
+                RegistryError::Exists { .. } => "RESOURCE_ALREADY_EXISTS",
+                RegistryError::Open(_) | RegistryError::Database { .. } => "INTERNAL_ERROR",
+            },
+            Self::Tree(TreeError::Leaves { .. } | TreeError::NotAFile { .. }) => "INVALID_PARAMETER_VALUE",
+            _ => "INTERNAL_ERROR",
+        }
+    }
+
+    /// The HTTP status that MLflow pairs with the code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match (self, self.code()) {
+            (Self::TooLong(_), _) => 413,
+            (Self::WrongMethod(_), _) => 405,
+            (_, "INVALID_PARAMETER_VALUE" | "RESOURCE_ALREADY_EXISTS") => 400,
+            (_, "RESOURCE_DOES_NOT_EXIST" | "ENDPOINT_NOT_FOUND") => 404,
+            (_, "UNAUTHENTICATED") => 401,
+            (_, "PERMISSION_DENIED") => 403,
+            _ => 500,
+        }
+    }
+
+    /// A parameter whose value is not allowed, in MLflow's words.
+    pub(crate) fn invalid_value(value: &str, parameter: &str, why: &str) -> Self {
+        Self::Invalid(format!("Invalid value {value} for parameter '{parameter}' supplied: {why}"))
+    }
+
+    /// For `map_err`: the I/O error with its path.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}

@@ -1,0 +1,111 @@
+//! Seals models: what a client registers is copied below the `models` folder, under the digest of its bytes, and made
+//! read-only. The same model registered twice is kept once. What the run does with its artifacts afterwards changes
+//! nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::{Result, TrackingError};
+use crate::digest::Digest;
+use crate::registry::AssetType;
+use crate::store::tree;
+
+/// Sealed bytes, ready to be registered.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The file or folder, below `models/<digest>`.
+    pub path: PathBuf,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes.
+    pub bytes: u64,
+    /// `mlflow_model` when it has an `MLmodel` file, else `custom_model`.
+    pub asset_type: AssetType,
+}
+
+/// Seals the file or folder `source` below `models`. With `link` the bytes may be shared with `source`.
+///
+/// # Errors
+/// An empty folder, a symbolic link that leads out of `source`, or trouble with the disk.
+pub fn seal(models: &Path, source: &Path, link: bool) -> Result<Sealed> {
+    let copy = if link { tree::link_or_copy_tree } else { tree::copy_tree };
+    std::fs::create_dir_all(models).map_err(TrackingError::io(models))?;
+    let building = tree::sibling_for_building(&models.join("new"));
+    // A file keeps its name inside a folder of its own.
+    let name = source.file_name().filter(|_| source.is_file());
+    let inside = |folder: &Path| name.map_or(folder.to_owned(), |name| folder.join(name));
+    let sealed =
+        copy(source, &inside(&building)).map_err(TrackingError::from).and_then(|()| settle(models, &building, &inside));
+    if building.exists() {
+        // Best effort: it is either one more copy of what is sealed already, or the rest of a failure.
+        let _ = std::fs::remove_dir_all(&building);
+    }
+    sealed
+}
+
+fn settle(models: &Path, building: &Path, inside: &dyn Fn(&Path) -> PathBuf) -> Result<Sealed> {
+    let copied = inside(building);
+    let size = tree::size_of(&copied)?;
+    if size.files == 0 {
+        return Err(TrackingError::Invalid("There are no files to register at the given source.".to_owned()));
+    }
+    tree::make_read_only(&copied)?;
+    let digest = Digest::of_tree(&copied).map_err(TrackingError::io(&copied))?;
+    // For a single file the folder around it counts, because its name does.
+    let whole = if copied == building {
+        digest.clone()
+    } else {
+        Digest::of_tree(building).map_err(TrackingError::io(building))?
+    };
+    let home = models.join(whole.as_str());
+    if !home.exists() {
+        match std::fs::rename(building, &home) {
+            // Somebody else sealed the same bytes in between.
+            Err(_) if home.is_dir() => {}
+            renamed => renamed.map_err(TrackingError::io(&home))?,
+        }
+    }
+    let path = inside(&home);
+    let mlflow = path.join("MLmodel").is_file();
+    let asset_type = if mlflow { AssetType::MlflowModel } else { AssetType::CustomModel };
+    Ok(Sealed { path, digest, bytes: size.bytes, asset_type })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_bytes_are_kept_once_and_read_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, models) = (folder.path().join("model"), folder.path().join("models"));
+        std::fs::create_dir(&source).unwrap();
+        std::fs::write(source.join("MLmodel"), "flavors: {}").unwrap();
+        let first = seal(&models, &source, false).unwrap();
+        let second = seal(&models, &source, true).unwrap();
+        assert_eq!((first.path.clone(), first.bytes), (second.path, second.bytes));
+        assert_eq!(first.asset_type, AssetType::MlflowModel);
+        assert_eq!(first.digest, Digest::of_tree(&source).unwrap());
+        assert!(first.path.join("MLmodel").metadata().unwrap().permissions().readonly());
+        assert_eq!(std::fs::read_dir(&models).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_single_file_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("model.pt");
+        std::fs::write(&source, "weights").unwrap();
+        let sealed = seal(&folder.path().join("models"), &source, false).unwrap();
+        assert_eq!(sealed.path.file_name().unwrap(), "model.pt");
+        assert_eq!((sealed.digest, sealed.bytes), (Digest::of(b"weights"), 7));
+        assert!(!source.metadata().unwrap().permissions().readonly(), "a copy leaves the source as it was");
+    }
+
+    #[test]
+    fn an_empty_folder_is_no_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, models) = (folder.path().join("model"), folder.path().join("models"));
+        std::fs::create_dir(&source).unwrap();
+        seal(&models, &source, false).unwrap_err();
+        assert_eq!(std::fs::read_dir(&models).unwrap().count(), 0);
+    }
+}

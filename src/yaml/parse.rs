@@ -1,0 +1,297 @@
+//! From text to tree, in the limits that hostile files need.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
+
+use super::{Entry, Kind, Node, Scalar};
+use crate::diagnostic::{Diagnostic, SourceId, Span};
+
+/// How deep a document may nest. Real jobs stay below 20.
+const MAX_DEPTH: usize = 200;
+/// How many nodes a document may have after its aliases are followed ("billion laughs").
+const MAX_NODES: usize = 500_000;
+
+/// Reads one YAML document.
+///
+/// Anchors, aliases and merge keys (`<<`) are followed; duplicate keys keep their last value and give a warning in
+/// `found`; custom tags, several documents and syntax errors are errors (reference, section 1.2).
+/// Returns `None` after an error, and for an empty document.
+pub fn parse(text: &str, source: SourceId, found: &mut Vec<Diagnostic>) -> Option<Node> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder { source, found, anchors: HashMap::new(), nodes: 0 };
+    match builder.document(&mut Parser::new_from_str(text)) {
+        Ok(root) => root,
+        Err(stop) => {
+            builder.found.push(*stop);
+            None
+        }
+    }
+}
+
+/// The tags that PyYAML's safe loader constructs; `python/…` ones are what makes the unsafe loader unsafe.
+const STANDARD_TAGS: [&str; 8] = ["str", "int", "float", "bool", "null", "seq", "map", "timestamp"];
+
+type Built<T> = Result<T, Box<Diagnostic>>;
+
+struct Builder<'a> {
+    source: SourceId,
+    found: &'a mut Vec<Diagnostic>,
+    /// The nodes that have an anchor, and how many nodes each holds.
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+}
+
+impl Builder<'_> {
+    fn document<'i, I: saphyr_parser::Input>(&mut self, events: &mut Parser<'i, I>) -> Built<Option<Node>> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next(events)?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::DocumentStart(_) if root.is_some() => {
+                    return Err(self.stop(
+                        "yaml-documents",
+                        self.span(span),
+                        "the file holds more than one YAML document",
+                        "Azure ML reads one document a file: remove the line '---' or split the file",
+                    ));
+                }
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                event => root = Some(self.node(event, span, events, 0)?),
+            }
+        }
+    }
+
+    fn next<'i, I: saphyr_parser::Input>(&mut self, events: &mut Parser<'i, I>) -> Built<(Event<'i>, EventSpan)> {
+        match events.next_event() {
+            Some(Ok(next)) => Ok(next),
+            None => Ok((Event::StreamEnd, EventSpan::default())),
+            Some(Err(error)) => {
+                let mark = error.marker();
+                let (line, column) = (mark.line().max(1), mark.col() + 1);
+                let span = Span { source: self.source, line, column, end_line: line, end_column: column + 1 };
+                let mut diagnostic =
+                    Diagnostic::error("yaml-syntax", span, format!("this is not valid YAML: {}", error.info()));
+                if error.info().contains("tab") {
+                    diagnostic = diagnostic.help("indent with spaces: YAML does not allow tabs there");
+                }
+                Err(Box::new(diagnostic))
+            }
+        }
+    }
+
+    fn node<'i, I: saphyr_parser::Input>(
+        &mut self,
+        event: Event<'i>,
+        at: EventSpan,
+        events: &mut Parser<'i, I>,
+        depth: usize,
+    ) -> Built<Node> {
+        let start = self.span(at);
+        self.count(1, start)?;
+        if depth > MAX_DEPTH {
+            let message = format!("the document nests deeper than {MAX_DEPTH} levels");
+            return Err(self.stop("yaml-depth", start, message, "no Azure ML document needs that: is it generated?"));
+        }
+        let before = self.nodes;
+        let (node, anchor) = match event {
+            Event::Alias(anchor) => {
+                let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
+                    let message = "this alias stands inside the node that it names";
+                    return Err(self.stop("yaml-alias", start, message, "a node cannot contain itself"));
+                };
+                self.count(size, start)?;
+                return Ok(node);
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let forced = self.tag(tag.as_deref(), start)?;
+                let plain = style == ScalarStyle::Plain && !forced;
+                (Node { span: start, kind: Kind::Scalar(Scalar { text: text.into_owned(), plain }) }, anchor)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.tag(tag.as_deref(), start)?;
+                let mut items = Vec::new();
+                loop {
+                    let (event, span) = self.next(events)?;
+                    if matches!(event, Event::SequenceEnd) {
+                        break (Node { span: self.through(start, span), kind: Kind::Sequence(items) }, anchor);
+                    }
+                    items.push(self.node(event, span, events, depth + 1)?);
+                }
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.tag(tag.as_deref(), start)?;
+                let mut entries = Vec::new();
+                let mut merges = Vec::new();
+                loop {
+                    let (event, span) = self.next(events)?;
+                    if matches!(event, Event::MappingEnd) {
+                        break;
+                    }
+                    let key = self.node(event, span, events, depth + 1)?;
+                    let (event, span) = self.next(events)?;
+                    let value = self.node(event, span, events, depth + 1)?;
+                    self.entry(&key, value, &mut entries, &mut merges)?;
+                }
+                for merged in merges {
+                    self.merge(merged, &mut entries)?;
+                }
+                (Node { span: self.whole(start, &entries), kind: Kind::Mapping(entries) }, anchor)
+            }
+            _ => return Err(self.stop("yaml-syntax", start, "the document ends in the middle", "complete it")),
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+        }
+        Ok(node)
+    }
+
+    fn entry(&mut self, key: &Node, value: Node, entries: &mut Vec<Entry>, merges: &mut Vec<Node>) -> Built<()> {
+        let Kind::Scalar(scalar) = &key.kind else {
+            return Err(self.stop("yaml-key", key.span, "a key must be a scalar", "write the key as plain text"));
+        };
+        if scalar.plain && scalar.text == "<<" {
+            merges.push(value);
+            return Ok(());
+        }
+        let entry = Entry { key: scalar.text.clone(), key_span: key.span, value };
+        if let Some(first) = entries.iter_mut().find(|e| e.key == entry.key) {
+            let message = format!("the key '{}' occurs twice here; the last one counts", entry.key);
+            self.found.push(
+                Diagnostic::warning("duplicate-key", entry.key_span, message)
+                    .label(first.key_span, "first given here, and ignored")
+                    .help("Azure ML's reader drops the first one silently: keep one of them"),
+            );
+            *first = entry;
+        } else {
+            entries.push(entry);
+        }
+        Ok(())
+    }
+
+    /// A merge key adds what the mapping does not say itself (YAML 1.1 merge).
+    fn merge(&mut self, merged: Node, entries: &mut Vec<Entry>) -> Built<()> {
+        match merged.kind {
+            Kind::Mapping(more) => {
+                let new: Vec<Entry> = more.into_iter().filter(|m| entries.iter().all(|e| e.key != m.key)).collect();
+                entries.extend(new);
+                Ok(())
+            }
+            Kind::Sequence(items) => items.into_iter().try_for_each(|item| self.merge(item, entries)),
+            Kind::Scalar(_) => {
+                let help = "write '<<: *anchor' with the anchor of a mapping";
+                Err(self.stop("yaml-merge", merged.span, "only mappings can be merged with '<<'", help))
+            }
+        }
+    }
+
+    /// Whether the tag forces a scalar to be text. Custom tags are refused, as PyYAML's safe loader does.
+    fn tag(&mut self, tag: Option<&Tag>, span: Span) -> Built<bool> {
+        match tag {
+            None => Ok(false),
+            Some(tag) if tag.is_yaml_core_schema() && STANDARD_TAGS.contains(&tag.suffix.as_str()) => {
+                Ok(tag.suffix == "str")
+            }
+            Some(tag) if tag.handle == "!" && tag.suffix.is_empty() => Ok(true),
+            Some(tag) => {
+                let message = format!("the tag '{}{}' is not known", tag.handle, tag.suffix);
+                Err(self.stop("yaml-tag", span, message, "Azure ML's reader allows no custom tags: remove it"))
+            }
+        }
+    }
+
+    fn count(&mut self, more: usize, span: Span) -> Built<()> {
+        self.nodes = self.nodes.saturating_add(more);
+        if self.nodes > MAX_NODES {
+            let message = format!("the document has more than {MAX_NODES} nodes once its aliases are followed");
+            return Err(self.stop("yaml-size", span, message, "no Azure ML document needs that: is it generated?"));
+        }
+        Ok(())
+    }
+
+    fn stop(&self, code: &'static str, span: Span, message: impl Into<String>, help: &str) -> Box<Diagnostic> {
+        Box::new(Diagnostic::error(code, span, message).help(help))
+    }
+
+    fn span(&self, span: EventSpan) -> Span {
+        Span {
+            source: self.source,
+            line: span.start.line().max(1),
+            column: span.start.col() + 1,
+            end_line: span.end.line().max(1),
+            end_column: span.end.col() + 1,
+        }
+    }
+
+    fn through(&self, start: Span, end: EventSpan) -> Span {
+        let end = self.span(end);
+        Span { end_line: end.end_line, end_column: end.end_column, ..start }
+    }
+
+    /// A mapping is shown by its first key: underlining a whole block helps nobody.
+    fn whole(&self, start: Span, entries: &[Entry]) -> Span {
+        entries.first().map_or(start, |first| first.key_span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Sources;
+    use std::path::Path;
+
+    fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
+        let mut sources = Sources::default();
+        let id = sources.add(Path::new("t.yml"), text);
+        let mut found = Vec::new();
+        (parse(text, id, &mut found), found)
+    }
+
+    #[test]
+    fn places_are_those_of_the_text() {
+        let (root, _) = read("a: 1\nb:\n  c: 'x'\n");
+        let root = root.unwrap();
+        let c = &root.get("b").unwrap().as_mapping().unwrap()[0];
+        assert_eq!((c.key_span.line, c.key_span.column), (3, 3));
+        assert_eq!((c.value.span.line, c.value.span.column), (3, 6));
+    }
+
+    #[test]
+    fn the_last_of_two_equal_keys_counts_and_is_warned_of() {
+        let (root, found) = read("a: 1\na: 2\n");
+        assert!(matches!(root.unwrap().get("a").unwrap().literal(), Some(crate::yaml::Literal::Int(i)) if i == "2"));
+        assert_eq!(found[0].code, "duplicate-key");
+    }
+
+    #[test]
+    fn merge_keys_add_but_do_not_replace() {
+        let (root, found) = read("base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  y: 3\n");
+        let root = root.unwrap();
+        let used = root.get("use").unwrap();
+        assert!(found.is_empty());
+        assert!(used.get("x").is_some());
+        assert!(matches!(used.get("y").unwrap().literal(), Some(crate::yaml::Literal::Int(i)) if i == "3"));
+    }
+
+    #[test]
+    fn hostile_documents_end_in_a_message() {
+        let bomb: String =
+            (1..12).map(|i| format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 9].join(","))).collect();
+        let (root, found) = read(&format!("a0: &a0 [x,x,x,x,x,x,x,x,x]\n{bomb}"));
+        assert!(root.is_none());
+        assert_eq!(found.last().unwrap().code, "yaml-size");
+        let (root, found) = read(&"[".repeat(5_000));
+        assert!(root.is_none() && !found.is_empty());
+        assert_eq!(read("a: !!python/object:os.system x\n").1[0].code, "yaml-tag");
+        assert_eq!(read("a: 1\n---\nb: 2\n").1[0].code, "yaml-documents");
+        assert_eq!(read("a: [1\n").1[0].code, "yaml-syntax");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "[ -~\n\t:\\[\\]{}&*!|>-]{0,200}") {
+            let _ = read(&text);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A folder of its own with YAML in it, and the real `amlrun` run there as a user would.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// A project folder; its workspace is `.amlrun` in it.
+pub struct Project {
+    _folder: tempfile::TempDir,
+    root: PathBuf,
+}
+
+/// What a finished `amlrun` left.
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Project {
+    pub fn new() -> Self {
+        Self::named("project")
+    }
+
+    /// A project in a folder with that name.
+    pub fn named(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join(name);
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("amlrun.toml"), "").unwrap();
+        Self { _folder: folder, root }
+    }
+
+    pub fn with(self, name: &str, text: &str) -> Self {
+        self.write(name, text);
+        self
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The command, ready to be changed before it runs.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
+        command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("AMLRUN_")) {
+            command.env_remove(name);
+        }
+        command.env("NO_COLOR", "1");
+        command
+    }
+
+    pub fn amlrun(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments))
+    }
+
+    /// `amlrun run` on a file under the name `r`.
+    pub fn run(&self, file: &str) -> Ran {
+        self.amlrun(&["run", file, "--name", "r"])
+    }
+
+    /// `amlrun job show` of the run `r`, as JSON.
+    pub fn shown(&self) -> Value {
+        let shown = self.amlrun(&["job", "show", "-n", "r"]);
+        assert_eq!(shown.code, 0, "{}", shown.err);
+        serde_json::from_str(&shown.out).unwrap()
+    }
+
+    /// The log of a step of the run `r`.
+    pub fn log(&self, step: &str) -> String {
+        self.read(&format!(".amlrun/runs/r/steps/{step}/user_logs/std_log.txt"))
+    }
+
+    /// Starts a run under the name `r` and reads its JSON lines up to the one that a step printed.
+    pub fn start_until(&self, arguments: &[&str], printed: &str) -> (Child, impl Iterator<Item = Value> + use<>) {
+        let mut all = vec!["run", "--name", "r", "--output", "jsonl"];
+        all.extend(arguments);
+        let mut child = self.command(&all).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut events = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        assert!(events.by_ref().any(|e| e["text"] == printed), "the step never printed '{printed}'");
+        (child, events)
+    }
+}
+
+impl Ran {
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Fails the test with everything that was printed unless the exit code is that one.
+    #[track_caller]
+    pub fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// A pipeline from the lines of its `jobs:`, indented by two.
+pub fn pipeline(jobs: &str) -> String {
+    format!("type: pipeline\njobs:\n{jobs}")
+}
+
+/// An inline node that runs a command of one line.
+pub fn node(name: &str, command: &str) -> String {
+    format!("  {name}:\n    type: command\n    environment: azureml:any@latest\n    command: {command:?}\n")
+}
+
+/// Whether a process is there and is no zombie.
+pub fn lives(id: &str) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(id).join("stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}

@@ -1,0 +1,131 @@
+//! `amlrun validate`: every mistake at its place, and nothing is run.
+
+use serde_json::Value;
+
+use crate::support::{Project, node, pipeline};
+
+const COMPONENT: &str = "name: train\ntype: command\nenvironment: azureml:any@latest\ncommand: train --lr ${{inputs.lr}} --out ${{outputs.model}}\n\
+    inputs:\n  lr: {type: number, max: 1}\n  data: {type: uri_file}\noutputs:\n  model: {type: uri_folder}\n";
+
+#[test]
+fn five_mistakes_give_five_diagnostics() {
+    let project = Project::new().with("train.yml", COMPONENT).with(
+        "pipeline.yml",
+        "type: pipeline\ninptus: {}\njobs:\n  train:\n    type: comand\n    component: train.yml\n  \
+         again:\n    type: command\n    component: ./trian.yml\n  \
+         good:\n    type: command\n    component: train.yml\n    inputs:\n      lr: fast\n      data: ${{parent.inputs.nope}}\n",
+    );
+    let ran = project.amlrun(&["validate", "pipeline.yml"]).ended(1);
+    assert_eq!(ran.err.matches("error[").count(), 5, "{}", ran.err);
+    for part in [
+        "pipeline.yml:2:1\n",
+        "did you mean 'inputs'?",
+        "pipeline.yml:5:11\n",
+        "did you mean 'command'?",
+        "pipeline.yml:9:16\n",
+        "did you mean 'train.yml'?",
+        "pipeline.yml:14:11\n",
+        "'fast' is no value for the input 'lr' of type number",
+        "pipeline.yml:15:13\n",
+        "the pipeline has no input 'nope'",
+        "   |             ^^^^^^^^^^^^^^^^^^^^^^^\n",
+    ] {
+        assert!(ran.err.contains(part), "missing {part:?} in\n{}", ran.err);
+    }
+    assert!(!project.path(".amlrun").exists(), "validating must leave nothing");
+    let run = project.run("pipeline.yml").ended(1);
+    assert_eq!(run.err.matches("error[").count(), 5, "run refuses the same");
+    assert!(!project.path(".amlrun").exists(), "a refused run must leave nothing");
+}
+
+#[test]
+fn mistakes_of_the_graph_are_told() {
+    let bind = |input: &str, to: &str| {
+        format!("    inputs: {{{input}: \"${{{{parent.jobs.{to}}}}}\"}}\n    outputs: {{o: }}\n")
+    };
+    let project = Project::new();
+    let circle = node("a", "true") + &bind("x", "b.outputs.o") + &node("b", "true") + &bind("x", "a.outputs.o");
+    project.write("circle.yml", &pipeline(&circle));
+    let ran = project.amlrun(&["validate", "circle.yml"]).ended(1);
+    assert!(ran.err.contains("error[cycle]: these nodes wait for each other: a -> b -> a"), "{}", ran.err);
+
+    let two = node("a", "true")
+        + "    outputs: {o: \"${{parent.outputs.r}}\"}\n"
+        + &node("b", "true")
+        + "    outputs: {o: \"${{parent.outputs.r}}\"}\n";
+    project.write("two.yml", &pipeline(&two).replace("jobs:", "outputs: {r: }\njobs:"));
+    let ran = project.amlrun(&["validate", "two.yml"]).ended(1);
+    assert!(
+        ran.err.contains("two nodes write the pipeline's output 'r'") && ran.err.contains("the first one"),
+        "{}",
+        ran.err
+    );
+
+    let unknown = node("train", "true")
+        + "    outputs: {model: }\n"
+        + &node("b", "true")
+        + &bind("x", "trian.outputs.model")
+        + &node("c", "true")
+        + &bind("x", "train.outputs.modle");
+    project.write("unknown.yml", &pipeline(&unknown));
+    let ran = project.amlrun(&["validate", "unknown.yml"]).ended(1);
+    assert!(ran.err.contains("did you mean 'train'?") && ran.err.contains("did you mean 'model'?"), "{}", ran.err);
+}
+
+#[test]
+fn what_is_not_run_yet_is_refused_and_not_ignored() {
+    let project = Project::new();
+    for (text, said) in [
+        ("type: sweep\n", "a job of type 'sweep' is not run by amlrun yet"),
+        ("type: pipeline\njobs:\n  s: {type: spark, component: x.yml}\n", "a node of type 'spark'"),
+        ("type: pipeline\nsettings: {on_init: a}\njobs:\n", "'on_init' is not run"),
+        ("type: pipeline\njobs:\n  s: {type: command, component: azureml:x:1}\n", "a registered component"),
+        ("command: x\nenvironment: azureml:a:1\ndistribution: {type: pytorch}\n", "'distribution'"),
+        (
+            "command: x\nenvironment: azureml:a:1\ninputs: {d: {path: https://x.org/y}}\n",
+            "cannot fetch 'https://x.org/y'",
+        ),
+        (
+            "command: x\nenvironment: azureml:a:1\noutputs: {d: {path: azureml://datastores/a/paths/b}}\n",
+            "path of their own yet",
+        ),
+    ] {
+        project.write("job.yml", text);
+        let ran = project.amlrun(&["validate", "job.yml"]).ended(1);
+        assert!(ran.err.contains(said), "for\n{text}\n{}", ran.err);
+    }
+}
+
+#[test]
+fn json_has_the_place_of_everything() {
+    let project = Project::new().with("job.yml", "comand: x\nenvironment: azureml:a:1\n");
+    let ran = project.amlrun(&["validate", "job.yml", "-o", "json"]).ended(1);
+    let answer: Value = serde_json::from_str(&ran.out).unwrap();
+    let file = &answer["files"][0];
+    assert_eq!((file["path"].as_str(), file["accepted"].as_bool()), (Some("job.yml"), Some(false)));
+    let unknown = file["diagnostics"].as_array().unwrap().iter().find(|d| d["code"] == "unknown-field").unwrap();
+    assert_eq!((unknown["line"].as_u64(), unknown["column"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(unknown["help"], "did you mean 'command'?");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_apart() {
+    let project = Project::new().with("empty.yml", "").with("list.yml", "- a\n").with("broken.yml", "a: [1\n");
+    std::fs::write(project.path("latin.yml"), b"a: \xe9\n").unwrap();
+    let code = |file: &str| project.amlrun(&["validate", file]).code;
+    assert_eq!([code("empty.yml"), code("list.yml"), code("broken.yml"), code("latin.yml")], [1; 4]);
+    let missing = project.amlrun(&["validate", "nope.yml"]).ended(3);
+    assert!(missing.err.contains("cannot read nope.yml"), "{}", missing.err);
+    assert_eq!(code("."), 1);
+}
+
+#[test]
+fn warnings_do_not_refuse() {
+    let project = Project::new();
+    let text =
+        pipeline(&node("a", "true")).replace("type: pipeline", "type: pipeline\nsettings: {default_datestore: x}");
+    project.write("pipeline.yml", &text);
+    let ran = project.amlrun(&["validate", "pipeline.yml"]).ended(0);
+    assert!(ran.err.contains("did you mean 'default_datastore'?"), "{}", ran.err);
+    assert!(ran.out.contains("1 step, accepted"), "{}", ran.out);
+}
