@@ -7,6 +7,8 @@ mod cancel;
 mod jobs;
 mod no_libtorch;
 mod run;
+#[cfg(feature = "torch")]
+mod stage_pipeline;
 mod support;
 mod tracking_artifacts;
 mod tracking_house;
