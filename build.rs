@@ -12,7 +12,9 @@ fn main() {
     let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from).filter(|place| place.join("lib").is_dir())
     else {
         // This runs beside torch-sys's own search for libtorch, which ends in a page of compiler errors.
-        println!("cargo:error=libtorch is not here: run `make libtorch` (scripts/libtorch.py), or set LIBTORCH to yours");
+        println!(
+            "cargo:error=libtorch is not here: run `make libtorch` (scripts/libtorch.py), or set LIBTORCH to yours"
+        );
         std::process::exit(1);
     };
     let header = libtorch.join("include/torch/headeronly/version.h");

@@ -15,14 +15,19 @@ use crate::settings::Hidden;
 /// Each stage is an ordinary command that reads files and writes files, so it runs by hand, under `amlrun`, and as
 /// the command of an Azure ML component. MLflow is spoken to where MLFLOW_TRACKING_URI is set.
 #[derive(Debug, Parser)]
-#[command(name = "amlrun-stage", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "amlrun-stage",
+    version,
+    max_term_width = 100,
+    after_help = "\
 The whole road, by hand:
   amlrun-stage train    --data train.csv --label diagnosis --checkpoint ckpt
   amlrun-stage persist  --checkpoint ckpt --model model
   amlrun-stage register --model model --name simple-torch-model --output registered
   amlrun-stage evaluate --registered registered --data test.csv --report report
 
-Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage.")]
+Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -28,7 +28,8 @@ use crate::score::{Scores, score};
 /// When the model cannot be fetched or rebuilt, the data do not fit it, or it is not good enough.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
     let device = arguments.device.resolve()?;
-    let path = if arguments.registered.is_dir() { arguments.registered.join(FILE) } else { arguments.registered.clone() };
+    let path =
+        if arguments.registered.is_dir() { arguments.registered.join(FILE) } else { arguments.registered.clone() };
     let registered: Registered = read_json(&path)?;
     let table = Table::read(&arguments.data)?;
     let client = Client::from_environment()?.ok_or(MlflowError::NoServer)?;
@@ -152,7 +153,9 @@ fn probabilities(logits: &Tensor, classes: usize) -> Result<Vec<Vec<f64>>, Stage
 fn log(client: Client, metrics: &BTreeMap<String, f64>, registered: &Registered) {
     let logged = Run::open(client, &format!("evaluate {}", registered.id)).and_then(|run| {
         // MLflow takes letters, digits and `_-. :/` in a name; a class may be called anything.
-        let plain = |key: &str| key.chars().map(|c| if c.is_alphanumeric() || "_-. :/".contains(c) { c } else { '_' }).collect();
+        let plain = |key: &str| {
+            key.chars().map(|c| if c.is_alphanumeric() || "_-. :/".contains(c) { c } else { '_' }).collect()
+        };
         let metrics: Vec<(String, f64, u64)> = metrics.iter().map(|(key, value)| (plain(key), *value, 0)).collect();
         run.log_metrics(&metrics, Repeat::Safe)?;
         run.log_params(&[("model", registered.uri.clone())], &[])?;

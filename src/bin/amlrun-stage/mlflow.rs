@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 use ureq::http;
 
@@ -103,7 +104,9 @@ impl Client {
     pub fn new(uri: &str, user: Option<(String, String)>, token: Option<String>) -> Result<Self, MlflowError> {
         let (base, in_uri) = split_credentials(uri)?;
         let authorization = match (user.or(in_uri), token) {
-            (Some((name, password)), _) => Some(format!("Basic {}", base64(format!("{name}:{password}").as_bytes()))),
+            (Some((name, password)), _) => {
+                Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))))
+            }
             (None, Some(token)) => Some(format!("Bearer {token}")),
             (None, None) => None,
         };
@@ -232,7 +235,11 @@ fn refused(method: &str, path: &str, status: u16, body: &[u8]) -> MlflowError {
         call: format!("{method} {path}"),
         status,
         code: text("error_code").unwrap_or_default(),
-        message: if message.is_empty() { message } else { format!(": {}", message.chars().take(500).collect::<String>()) },
+        message: if message.is_empty() {
+            message
+        } else {
+            format!(": {}", message.chars().take(500).collect::<String>())
+        },
     }
 }
 
@@ -272,8 +279,12 @@ pub fn percent_decode(text: &str) -> String {
     let mut out = Vec::new();
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
-        let escape = (byte == b'%').then(|| text.as_bytes().get(text.len() - bytes.len()..text.len() - bytes.len() + 2));
-        let value = escape.flatten().and_then(|two| std::str::from_utf8(two).ok()).and_then(|two| u8::from_str_radix(two, 16).ok());
+        let escape =
+            (byte == b'%').then(|| text.as_bytes().get(text.len() - bytes.len()..text.len() - bytes.len() + 2));
+        let value = escape
+            .flatten()
+            .and_then(|two| std::str::from_utf8(two).ok())
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
         match value {
             Some(value) => {
                 out.push(value);
@@ -283,20 +294,6 @@ pub fn percent_decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Base64 with padding, for the Basic scheme.
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0u32, |bits, index| (bits << 8) | u32::from(chunk.get(index).copied().unwrap_or(0)));
-        for index in 0..4 {
-            let sign = SIGNS[((bits >> (18 - 6 * index)) & 63) as usize];
-            out.push(if index <= chunk.len() { char::from(sign) } else { '=' });
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -325,7 +322,8 @@ mod tests {
 
     #[test]
     fn the_servers_own_words_are_shown_on_one_line() {
-        let body = br#"{"error_code":"RESOURCE_ALREADY_EXISTS","message":"Registered Model\n (name=m) already exists."}"#;
+        let body =
+            br#"{"error_code":"RESOURCE_ALREADY_EXISTS","message":"Registered Model\n (name=m) already exists."}"#;
         let error = refused("POST", "/x", 400, body);
         assert!(error.is("RESOURCE_ALREADY_EXISTS"));
         assert_eq!(
@@ -336,11 +334,6 @@ mod tests {
             refused("GET", "/x", 404, b"<html>lots</html>").to_string(),
             "the MLflow server refused GET /x: 404 "
         );
-    }
-
-    #[test]
-    fn base64_pads() {
-        assert_eq!([base64(b"f"), base64(b"fo"), base64(b"foo")], ["Zg==", "Zm8=", "Zm9v"]);
     }
 
     proptest! {

@@ -115,7 +115,8 @@ impl Optimizer {
         };
         let step = find("step")?;
         let bytes = <[u8; 8]>::try_from(step.bytes());
-        self.step = bytes.map(i64::from_le_bytes).map_err(|_| StageError::message("optimizer state: 'step' is no count"))?;
+        self.step =
+            bytes.map(i64::from_le_bytes).map_err(|_| StageError::message("optimizer state: 'step' is no count"))?;
         for (name, averages) in &mut self.averages {
             for (kind, average) in self.settings.optimizer.averages().iter().zip(averages) {
                 let name = format!("{kind}.{name}");

@@ -64,7 +64,12 @@ fn sample(architecture: &Architecture) -> Result<Tensor, StageError> {
 }
 
 /// Loads the TorchScript file and compares names, values and outputs.
-fn verify_torchscript(path: &Path, weights: &[FileTensor], input: &Tensor, expected: &Tensor) -> Result<(), StageError> {
+fn verify_torchscript(
+    path: &Path,
+    weights: &[FileTensor],
+    input: &Tensor,
+    expected: &Tensor,
+) -> Result<(), StageError> {
     let module = load_torchscript(path)?;
     let found: Vec<FileTensor> =
         module.named_parameters()?.iter().map(|(name, tensor)| from_torch(name, tensor)).collect::<Result<_, _>>()?;
@@ -74,7 +79,12 @@ fn verify_torchscript(path: &Path, weights: &[FileTensor], input: &Tensor, expec
 }
 
 /// Loads the weights and the description, and compares values and outputs.
-fn verify_state_dict(folder: &Path, weights: &[FileTensor], input: &Tensor, expected: &Tensor) -> Result<(), StageError> {
+fn verify_state_dict(
+    folder: &Path,
+    weights: &[FileTensor],
+    input: &Tensor,
+    expected: &Tensor,
+) -> Result<(), StageError> {
     let path = folder.join(STATE_DICT);
     let found = safetensors::read(&path)?;
     compare(&path, &found, weights)?;

@@ -114,15 +114,16 @@ fn register_in(
 fn check_model(folder: &Path) -> Result<Architecture, StageError> {
     for name in [TORCHSCRIPT, STATE_DICT, ARCHITECTURE] {
         if !folder.join(name).is_file() {
-            let text = format!("{} is no model directory: there is no {name} in it (persist writes one)", folder.display());
+            let text =
+                format!("{} is no model directory: there is no {name} in it (persist writes one)", folder.display());
             return Err(StageError::Message(text));
         }
     }
     let architecture = Architecture::read(&folder.join(ARCHITECTURE))?;
     let path = folder.join(STATE_DICT);
-    architecture.check_state(&safetensors::read(&path)?).map_err(|error| {
-        StageError::message(format!("{} is of another architecture: {error}", path.display()))
-    })?;
+    architecture
+        .check_state(&safetensors::read(&path)?)
+        .map_err(|error| StageError::message(format!("{} is of another architecture: {error}", path.display())))?;
     Ok(architecture)
 }
 

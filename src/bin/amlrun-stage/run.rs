@@ -181,7 +181,8 @@ impl Recorder {
             ("validation_loss", metrics.validation_loss),
             ("validation_accuracy", metrics.validation_accuracy),
         ];
-        self.waiting.extend(values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?, metrics.epoch))));
+        self.waiting
+            .extend(values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?, metrics.epoch))));
         if self.flushed.elapsed() >= FLUSH {
             self.flush(warn);
         }
