@@ -84,6 +84,8 @@ pub struct Client {
 const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(120);
+/// For calls that are not worth waiting for: a server that hangs must not hold up a training.
+const SHORT_ANSWER: Duration = Duration::from_secs(10);
 
 impl Client {
     /// The server that the environment names; `None` when it names none.
@@ -114,7 +116,6 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(ANSWER))
             .user_agent(concat!("amlrun-stage/", env!("CARGO_PKG_VERSION")));
         // A proxy cannot reach this machine's loopback.
         let config = if local { config.proxy(None) } else { config };
@@ -158,7 +159,7 @@ impl Client {
     ) -> Result<Vec<u8>, MlflowError> {
         let mut pauses = PAUSES.iter();
         loop {
-            let outcome = self.call_once(method, path, query, payload);
+            let outcome = self.call_once(method, path, query, payload, repeat);
             let again = match &outcome {
                 Ok((status, _)) => repeat == Repeat::Safe && matches!(status, 429 | 500 | 502 | 503 | 504),
                 Err(error) => match repeat {
@@ -185,6 +186,7 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         payload: &Payload<'_>,
+        repeat: Repeat,
     ) -> Result<(u16, Vec<u8>), ureq::Error> {
         let mut uri = format!("{}{path}", self.base);
         for (index, (key, value)) in query.iter().enumerate() {
@@ -194,18 +196,27 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
+        let wait = if repeat == Repeat::Never { SHORT_ANSWER } else { ANSWER };
         let mut response = match payload {
-            Payload::None => self.agent.run(request.body(())?)?,
+            Payload::None => self.send(request.body(())?, wait)?,
             Payload::Json(value) => {
-                self.agent.run(request.header("Content-Type", "application/json").body(value.to_string())?)?
+                self.send(request.header("Content-Type", "application/json").body(value.to_string())?, wait)?
             }
             Payload::File(path) => {
                 let file = std::fs::File::open(path)?;
-                self.agent.run(request.header("Content-Type", "application/octet-stream").body(file)?)?
+                self.send(request.header("Content-Type", "application/octet-stream").body(file)?, wait)?
             }
         };
         let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec()?;
         Ok((response.status().as_u16(), body))
+    }
+
+    fn send(
+        &self,
+        request: http::Request<impl ureq::AsSendBody>,
+        wait: Duration,
+    ) -> Result<http::Response<ureq::Body>, ureq::Error> {
+        self.agent.run(self.agent.configure_request(request).timeout_recv_response(Some(wait)).build())
     }
 }
 
