@@ -15,6 +15,7 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -205,6 +206,8 @@ def from_wheels():
             f"`pip install 'torch=={VERSION}.*'`), and set LIBTORCH to the folder that holds its lib/ and include/. "
             "Without it the runner still builds: `cargo build`"
         )
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode != 0:
+        raise Trouble(f"{sys.executable} has no pip, which fetches the wheels; install it (Debian: apt install python3-pip)")
     total = sum(wheel.size for wheel in wheels) / 1e6
     say(f"fetching {total:.0f} MB of wheels with pip, once; 15 seconds to a few minutes, by your line")
     FETCH.mkdir(exist_ok=True)
@@ -307,6 +310,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--force", action="store_true", help="replace a .libtorch that is already there")
     arguments = parser.parse_args()
+    # Told to end, it cleans up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         if from_variable():
             return 0

@@ -8,7 +8,15 @@ mod jobs;
 mod no_libtorch;
 mod run;
 #[cfg(feature = "torch")]
+mod stage_errors;
+#[cfg(feature = "torch")]
+mod stage_house;
+#[cfg(feature = "torch")]
 mod stage_pipeline;
+#[cfg(feature = "torch")]
+mod stage_registry;
+#[cfg(feature = "torch")]
+mod stage_train;
 mod support;
 mod tracking_artifacts;
 mod tracking_house;

@@ -155,10 +155,17 @@ impl Architecture {
     /// # Errors
     /// When it cannot be read, is not such a file, or makes no network.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(io_error(path))?;
+        Self::decode(&std::fs::read(path).map_err(io_error(path))?, path)
+    }
+
+    /// The architecture in the bytes of an `architecture.json`; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// When the bytes are no such file, or make no network.
+    pub fn decode(bytes: &[u8], path: &Path) -> Result<Self, Error> {
         let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
         let architecture: Self =
-            serde_json::from_slice(&bytes).map_err(|error| malformed(format!("not an architecture ({error})")))?;
+            serde_json::from_slice(bytes).map_err(|error| malformed(format!("not an architecture ({error})")))?;
         architecture.check().map_err(|error| malformed(error.to_string()))?;
         Ok(architecture)
     }

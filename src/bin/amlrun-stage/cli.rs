@@ -10,6 +10,9 @@ use crate::optimizer::Algorithm;
 use crate::require::Requirement;
 use crate::settings::Hidden;
 
+/// As `--version` tells it.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (libtorch ", env!("AMLRUN_LIBTORCH_VERSION"), ")");
+
 /// The native stages of a torch model's life: train, persist, register, evaluate.
 ///
 /// Each stage is an ordinary command that reads files and writes files, so it runs by hand, under `amlrun`, and as
@@ -17,7 +20,7 @@ use crate::settings::Hidden;
 #[derive(Debug, Parser)]
 #[command(
     name = "amlrun-stage",
-    version,
+    version = VERSION,
     max_term_width = 100,
     after_help = "\
 The whole road, by hand:

@@ -80,11 +80,6 @@ impl Table {
         &self.digest
     }
 
-    /// The number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows.len()
-    }
-
     /// The columns to train on: those wanted, else all but the label.
     ///
     /// # Errors

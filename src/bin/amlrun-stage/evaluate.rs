@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use amlrun::model_file::{Architecture, safetensors};
 use tch::{Device, Kind, Tensor};
@@ -34,10 +34,10 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
     let table = Table::read(&arguments.data)?;
     let client = Client::from_environment()?.ok_or(MlflowError::NoServer)?;
     fs::create_dir_all(&arguments.report).map_err(io_error(&arguments.report))?;
-    let model = Fetched::fetch(&client, &registered, &arguments.report)?;
+    let model = Fetched::fetch(&client, &registered)?;
     progress::say(format!("fetched {} from {}", registered.uri, client.server()));
 
-    let architecture = Architecture::read(&model.path(ARCHITECTURE))?;
+    let architecture = model.architecture()?;
     let truth = table.class_indices(&architecture.label, &architecture.classes)?;
     let numbers = table.numbers(architecture.features.iter().map(|column| column.name.as_str()))?;
     let values = data::standardised(&architecture.features, &numbers);
@@ -62,33 +62,22 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
     conclude(&scores, &verdicts, &arguments.report)
 }
 
-/// The model's files, in a folder that goes away with this value.
-struct Fetched {
-    folder: PathBuf,
-}
-
-impl Drop for Fetched {
-    fn drop(&mut self) {
-        // A leftover folder harms nobody; there is no one left to tell.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
+/// The model's files, in memory: nothing is left on disk, whatever ends this process.
+struct Fetched(BTreeMap<&'static str, Vec<u8>>);
 
 impl Fetched {
     /// Asks the registry where the version lives, and takes its files from there.
-    fn fetch(client: &Client, registered: &Registered, beside: &Path) -> Result<Self, StageError> {
+    fn fetch(client: &Client, registered: &Registered) -> Result<Self, StageError> {
         let query = [("name", registered.name.as_str()), ("version", registered.version.as_str())];
         let answer = client.get("model-versions/get-download-uri", &query)?;
         let uri = answer["artifact_uri"].as_str().ok_or(MlflowError::Answer("artifact_uri"))?;
         let place = Place::of(client, uri)?;
         let names = place.list()?;
-        let fetched = Self { folder: beside.join(format!(".model.{}", std::process::id())) };
-        for wanted in [TORCHSCRIPT, STATE_DICT, ARCHITECTURE] {
-            if !names.iter().any(|name| name == wanted) {
-                return Err(StageError::message(format!("{} has no {wanted} in the registry", registered.uri)));
+        let mut files = BTreeMap::new();
+        for name in [TORCHSCRIPT, STATE_DICT, ARCHITECTURE] {
+            if !names.iter().any(|known| known == name) {
+                return Err(StageError::message(format!("{} has no {name} in the registry", registered.uri)));
             }
-        }
-        for name in &names {
             let bytes = place.get(name)?;
             if registered.files.get(name).is_some_and(|known| *known != digest(&bytes)) {
                 return Err(StageError::message(format!(
@@ -96,16 +85,17 @@ impl Fetched {
                     registered.uri
                 )));
             }
-            let path = fetched.path(name);
-            let parent = path.parent().unwrap_or(&fetched.folder);
-            fs::create_dir_all(parent).map_err(io_error(parent))?;
-            fs::write(&path, bytes).map_err(io_error(&path))?;
+            files.insert(name, bytes);
         }
-        Ok(fetched)
+        Ok(Self(files))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    fn bytes(&self, name: &str) -> &[u8] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    fn architecture(&self) -> Result<Architecture, StageError> {
+        Ok(Architecture::decode(self.bytes(ARCHITECTURE), Path::new(ARCHITECTURE))?)
     }
 }
 
@@ -118,14 +108,15 @@ fn logits(
     device: Device,
 ) -> Result<Tensor, StageError> {
     let whole = || -> Result<Tensor, StageError> {
-        let mut module = load_torchscript(&model.path(TORCHSCRIPT))?;
+        let mut module = load_torchscript(model.bytes(TORCHSCRIPT), Path::new(TORCHSCRIPT))?;
         if device != Device::Cpu {
             module.to(device, Kind::Float, false);
         }
         Ok(tch::no_grad(|| module.forward_ts(&[input]))?)
     };
     let rebuilt = || -> Result<Tensor, StageError> {
-        let net = SimpleNet::from_state(architecture, &safetensors::read(&model.path(STATE_DICT))?, device)?;
+        let state = safetensors::decode(model.bytes(STATE_DICT), Path::new(STATE_DICT))?;
+        let net = SimpleNet::from_state(architecture, &state, device)?;
         tch::no_grad(|| net.forward(input, false))
     };
     match form {

@@ -4,7 +4,7 @@
 //! knows nothing of who started it. The only code in the package that names `tch`.
 //!
 //! A stage is a room of its own ([`train`], [`persist`], [`register`], [`evaluate`]). Under them lie the parts:
-//! [`data`] (CSV), [`net`] and [`optimizer`] (tensors), [`checkpoint`] (what training leaves), [`mlflow`], [`run`] and
+//! [`data`] and [`prepare`] (CSV to tensors), [`net`] and [`optimizer`] (tensors), [`checkpoint`] (what training leaves), [`mlflow`], [`run`] and
 //! [`artifacts`] (the server), [`score`], [`report`], [`picture`] and [`require`] (what evaluation says),
 //! [`progress`] (the only one that prints).
 
@@ -20,6 +20,7 @@ mod net;
 mod optimizer;
 mod persist;
 mod picture;
+mod prepare;
 mod progress;
 mod register;
 mod report;

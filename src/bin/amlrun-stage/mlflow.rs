@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 use ureq::http;
 
@@ -83,6 +84,8 @@ pub struct Client {
 const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(120);
+/// For calls that are not worth waiting for: a server that hangs must not hold up a training.
+const SHORT_ANSWER: Duration = Duration::from_secs(10);
 
 impl Client {
     /// The server that the environment names; `None` when it names none.
@@ -103,7 +106,9 @@ impl Client {
     pub fn new(uri: &str, user: Option<(String, String)>, token: Option<String>) -> Result<Self, MlflowError> {
         let (base, in_uri) = split_credentials(uri)?;
         let authorization = match (user.or(in_uri), token) {
-            (Some((name, password)), _) => Some(format!("Basic {}", base64(format!("{name}:{password}").as_bytes()))),
+            (Some((name, password)), _) => {
+                Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))))
+            }
             (None, Some(token)) => Some(format!("Bearer {token}")),
             (None, None) => None,
         };
@@ -111,7 +116,6 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(ANSWER))
             .user_agent(concat!("amlrun-stage/", env!("CARGO_PKG_VERSION")));
         // A proxy cannot reach this machine's loopback.
         let config = if local { config.proxy(None) } else { config };
@@ -155,7 +159,7 @@ impl Client {
     ) -> Result<Vec<u8>, MlflowError> {
         let mut pauses = PAUSES.iter();
         loop {
-            let outcome = self.call_once(method, path, query, payload);
+            let outcome = self.call_once(method, path, query, payload, repeat);
             let again = match &outcome {
                 Ok((status, _)) => repeat == Repeat::Safe && matches!(status, 429 | 500 | 502 | 503 | 504),
                 Err(error) => match repeat {
@@ -182,6 +186,7 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         payload: &Payload<'_>,
+        repeat: Repeat,
     ) -> Result<(u16, Vec<u8>), ureq::Error> {
         let mut uri = format!("{}{path}", self.base);
         for (index, (key, value)) in query.iter().enumerate() {
@@ -191,18 +196,27 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
+        let wait = if repeat == Repeat::Never { SHORT_ANSWER } else { ANSWER };
         let mut response = match payload {
-            Payload::None => self.agent.run(request.body(())?)?,
+            Payload::None => self.send(request.body(())?, wait)?,
             Payload::Json(value) => {
-                self.agent.run(request.header("Content-Type", "application/json").body(value.to_string())?)?
+                self.send(request.header("Content-Type", "application/json").body(value.to_string())?, wait)?
             }
             Payload::File(path) => {
                 let file = std::fs::File::open(path)?;
-                self.agent.run(request.header("Content-Type", "application/octet-stream").body(file)?)?
+                self.send(request.header("Content-Type", "application/octet-stream").body(file)?, wait)?
             }
         };
         let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec()?;
         Ok((response.status().as_u16(), body))
+    }
+
+    fn send(
+        &self,
+        request: http::Request<impl ureq::AsSendBody>,
+        wait: Duration,
+    ) -> Result<http::Response<ureq::Body>, ureq::Error> {
+        self.agent.run(self.agent.configure_request(request).timeout_recv_response(Some(wait)).build())
     }
 }
 
@@ -293,20 +307,6 @@ pub fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Base64 with padding, for the Basic scheme.
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0u32, |bits, index| (bits << 8) | u32::from(chunk.get(index).copied().unwrap_or(0)));
-        for index in 0..4 {
-            let sign = SIGNS[((bits >> (18 - 6 * index)) & 63) as usize];
-            out.push(if index <= chunk.len() { char::from(sign) } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,11 +345,6 @@ mod tests {
             refused("GET", "/x", 404, b"<html>lots</html>").to_string(),
             "the MLflow server refused GET /x: 404 "
         );
-    }
-
-    #[test]
-    fn base64_pads() {
-        assert_eq!([base64(b"f"), base64(b"fo"), base64(b"foo")], ["Zg==", "Zm8=", "Zm9v"]);
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! Each form is loaded back from disk and must give the same bits as the network in memory before the stage succeeds.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use amlrun::model_file::{Architecture, Tensor as FileTensor, safetensors, torchscript};
@@ -70,7 +71,7 @@ fn verify_torchscript(
     input: &Tensor,
     expected: &Tensor,
 ) -> Result<(), StageError> {
-    let module = load_torchscript(path)?;
+    let module = load_torchscript(fs::File::open(path).map_err(io_error(path))?, path)?;
     let found: Vec<FileTensor> =
         module.named_parameters()?.iter().map(|(name, tensor)| from_torch(name, tensor)).collect::<Result<_, _>>()?;
     compare(path, &found, weights)?;
@@ -92,17 +93,13 @@ fn verify_state_dict(
     check_output(&path, &tch::no_grad(|| net.forward(input, false))?, expected)
 }
 
-/// A TorchScript file as a module that computes.
+/// The bytes of a TorchScript file as a module that computes; `path` is only named in errors.
 ///
 /// # Errors
 /// When libtorch does not read it.
-pub fn load_torchscript(path: &Path) -> Result<CModule, StageError> {
-    let mut file = fs::File::open(path).map_err(io_error(path))?;
-    let not_loaded = |error| {
-        let error = StageError::Torch(error);
-        StageError::message(format!("{}: {error}", path.display()))
-    };
-    CModule::load_data(&mut file).map_err(not_loaded)
+pub fn load_torchscript(mut bytes: impl Read, path: &Path) -> Result<CModule, StageError> {
+    CModule::load_data(&mut bytes)
+        .map_err(|error| StageError::message(format!("{}: {}", path.display(), StageError::Torch(error))))
 }
 
 /// Both must hold the same tensors; the message names the first that differs.

@@ -33,8 +33,8 @@ type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 /// When the picture cannot be written.
 pub fn confusion_matrix(path: &Path, classes: &[String], confusion: &[Vec<u64>]) -> Result<(), StageError> {
     draw(path, (760, 700), |root| {
-        title(root, "Confusion matrix", 760)?;
         let (left, top, side) = (190, 90, 500);
+        title(root, "Confusion matrix", left + side / 2)?;
         let count = i32::try_from(classes.len()).unwrap_or(i32::MAX).max(1);
         let cell = side / count;
         let readable = classes.len() <= READABLE;
@@ -78,7 +78,7 @@ pub fn roc_curve(path: &Path, classes: &[String], scores: &Scores) -> Result<(),
             || "ROC curve: the data hold one class only".to_owned(),
             |area| format!("ROC curve, area {area:.4}"),
         );
-        title(root, &heading, 760)?;
+        title(root, &heading, 400)?;
         let mut chart = ChartBuilder::on(root)
             .margin(30)
             .margin_top(80)
@@ -153,8 +153,8 @@ fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Drawn) -
     })
 }
 
-fn title(root: &Area<'_>, words: &str, width: i32) -> Drawn {
-    text(root, words, (width / 2, 38), 32.0, INK, HPos::Center)
+fn title(root: &Area<'_>, words: &str, middle: i32) -> Drawn {
+    text(root, words, (middle, 38), 32.0, INK, HPos::Center)
 }
 
 fn text(root: &Area<'_>, words: &str, at: (i32, i32), size: f64, colour: RGBColor, side: HPos) -> Drawn {

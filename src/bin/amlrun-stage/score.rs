@@ -137,9 +137,9 @@ fn roc_curve(scores: &[(f64, bool)]) -> Option<Vec<(f64, f64)>> {
     let (mut hits, mut misses) = (0usize, 0usize);
     for (index, (score, positive)) in sorted.iter().enumerate() {
         if *positive {
-            hits += 1
+            hits += 1;
         } else {
-            misses += 1
+            misses += 1;
         }
         if sorted.get(index + 1).is_none_or(|next| next.0 != *score) {
             points.push((misses as f64 / negatives as f64, hits as f64 / positives as f64));

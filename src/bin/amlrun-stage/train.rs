@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use amlrun::model_file::architecture::{FORMAT, Kind as NetKind};
 use amlrun::model_file::{Architecture, Tensor as FileTensor};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -14,10 +13,11 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::checkpoint::{Checkpoint, EpochMetrics, MetricsFile, Progress, Provenance};
 use crate::cli::TrainArguments;
-use crate::data::{self, Table};
+use crate::data::Table;
 use crate::error::StageError;
-use crate::net::{SimpleNet, matrix};
+use crate::net::SimpleNet;
 use crate::optimizer::Optimizer;
+use crate::prepare::{Prepared, Rows, prepare};
 use crate::progress::{self, Epochs};
 use crate::run::Recorder;
 use crate::settings::Settings;
@@ -25,16 +25,8 @@ use crate::settings::Settings;
 /// The version of libtorch that this program was built with.
 pub const LIBTORCH_VERSION: &str = env!("AMLRUN_LIBTORCH_VERSION");
 
-/// Streams of the generator, so that the split and the shuffles never share numbers with the first weights (stream 0).
-const SPLIT_STREAM: u64 = 1;
+/// Shuffles draw from streams of their own: 0 is for the first weights, 1 for the split.
 const FIRST_EPOCH_STREAM: u64 = 1000;
-
-/// Rows and their classes, on the device.
-struct Rows {
-    inputs: Tensor,
-    classes: Tensor,
-    count: usize,
-}
 
 /// Runs the stage.
 ///
@@ -46,29 +38,35 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
     let earlier = arguments.resume.as_deref().map(Checkpoint::read).transpose()?;
     let base = earlier.as_ref().map_or_else(Settings::default, |checkpoint| checkpoint.provenance.settings.clone());
     let settings = Settings::from_arguments(arguments, &base);
-    settings.check_resumes(&base).or_else(|error| if earlier.is_some() { Err(error) } else { Ok(()) })?;
-
+    if earlier.is_some() {
+        settings.check_resumes(&base)?;
+    }
     let table = Table::read(&arguments.data)?;
-    let (architecture, numbers, split) = prepare(arguments, &settings, &table, earlier.as_ref())?;
-    let classes = table.class_indices(&architecture.label, &architecture.classes)?;
-    let values = data::standardised(&architecture.features, &numbers);
-    let rows = |indices: &[usize]| take(&values, &classes, indices, architecture.features.len(), device);
-    let (training, validation) = (rows(&split.0)?, rows(&split.1)?);
-
-    let mut checkpoint = match earlier {
+    let Prepared { architecture, training, validation } =
+        prepare(arguments, &settings, &table, earlier.as_ref(), device)?;
+    let provenance = Provenance {
+        amlrun_version: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch_version: LIBTORCH_VERSION.to_owned(),
+        created: jiff::Timestamp::now().to_string(),
+        settings: settings.clone(),
+        data: arguments.data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        data_digest: table.digest().to_owned(),
+        training_rows: training.count,
+        validation_rows: validation.count,
+        device: crate::device::name(device),
+        threads: arguments.threads,
+    };
+    let checkpoint = match earlier {
         Some(checkpoint) => {
-            if checkpoint.provenance.data_digest != table.digest() {
+            if checkpoint.provenance.data_digest != provenance.data_digest {
                 progress::warn("the data differ from those of the checkpoint: training goes on, but not exactly");
             }
-            checkpoint
+            Checkpoint { provenance, ..checkpoint }
         }
-        None => fresh(&architecture, &settings)?,
+        None => fresh(&architecture, &settings, provenance)?,
     };
-    checkpoint.provenance = provenance(arguments, &settings, &table, device, &split);
-
     progress::say(format!(
-        "{} {} on {}: {} training rows, {} validation rows, {}",
-        "SimpleNet",
+        "SimpleNet {} on {}: {} training rows, {} validation rows, {}",
         architecture.shape(),
         crate::device::name(device),
         training.count,
@@ -81,81 +79,8 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
     run_epochs(arguments, &settings, checkpoint, &training, &validation, device)
 }
 
-/// The network for the data, the data's numbers, and which rows are for training and which for validation.
-type Prepared = (Architecture, Vec<f64>, (Vec<usize>, Vec<usize>));
-
-fn prepare(
-    arguments: &TrainArguments,
-    settings: &Settings,
-    table: &Table,
-    earlier: Option<&Checkpoint>,
-) -> Result<Prepared, StageError> {
-    let names = table.feature_columns(&arguments.label, &arguments.features)?;
-    let labels = table.labels(&arguments.label)?;
-    let classes = data::classes_of(&labels);
-    if classes.len() < 2 {
-        let text = format!("the label '{}' has one class only, '{}'", arguments.label, classes.concat());
-        return Err(table.file(text).into());
-    }
-    if let Some(checkpoint) = earlier {
-        let architecture = &checkpoint.architecture;
-        let columns: Vec<&str> = architecture.features.iter().map(|column| column.name.as_str()).collect();
-        if columns != names || architecture.classes != classes || architecture.label != arguments.label {
-            return Err(StageError::message(format!(
-                "the checkpoint is of another architecture: it reads {} into '{}' ({}), the data give {} into '{}' ({})",
-                columns.join(", "),
-                architecture.label,
-                architecture.classes.join(", "),
-                names.join(", "),
-                arguments.label,
-                classes.join(", ")
-            )));
-        }
-    }
-    let numbers = table.numbers(names.iter().map(String::as_str))?;
-    let split = split(&labels, &classes, settings);
-    let architecture = earlier.map(|checkpoint| checkpoint.architecture.clone()).unwrap_or_else(|| Architecture {
-        format: FORMAT,
-        kind: NetKind::SimpleNet,
-        hidden: settings.hidden.clone(),
-        dropout: settings.dropout,
-        features: data::standardisation(&names, &numbers, &split.0),
-        label: arguments.label.clone(),
-        classes,
-    });
-    architecture.check()?;
-    Ok((architecture, numbers, split))
-}
-
-/// Keeps a share of each class out of training. At least one row of every class is trained on.
-fn split(labels: &[&str], classes: &[String], settings: &Settings) -> (Vec<usize>, Vec<usize>) {
-    let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
-    random.set_stream(SPLIT_STREAM);
-    let (mut training, mut validation) = (Vec::new(), Vec::new());
-    for class in classes {
-        let mut rows: Vec<usize> = (0..labels.len()).filter(|&row| labels[row] == class).collect();
-        rows.shuffle(&mut random);
-        let kept_out = ((rows.len() as f64 * settings.validation_share).round() as usize).min(rows.len() - 1);
-        validation.extend_from_slice(&rows[..kept_out]);
-        training.extend_from_slice(&rows[kept_out..]);
-    }
-    training.sort_unstable();
-    validation.sort_unstable();
-    (training, validation)
-}
-
-fn take(values: &[f32], classes: &[i64], rows: &[usize], width: usize, device: Device) -> Result<Rows, StageError> {
-    let inputs: Vec<f32> = rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect();
-    let classes: Vec<i64> = rows.iter().map(|&row| classes[row]).collect();
-    Ok(Rows {
-        inputs: matrix(&inputs, width, device)?,
-        classes: Tensor::f_from_slice(&classes)?.f_to_device(device)?,
-        count: rows.len(),
-    })
-}
-
 /// A checkpoint before the first epoch.
-fn fresh(architecture: &Architecture, settings: &Settings) -> Result<Checkpoint, StageError> {
+fn fresh(architecture: &Architecture, settings: &Settings, provenance: Provenance) -> Result<Checkpoint, StageError> {
     let net = SimpleNet::new(architecture, settings.seed, Device::Cpu)?;
     let weights = net.state()?;
     let mut optimizer = Optimizer::new(settings, net.parameters())?.state()?;
@@ -165,18 +90,7 @@ fn fresh(architecture: &Architecture, settings: &Settings) -> Result<Checkpoint,
         weights,
         optimizer,
         progress: Progress::default(),
-        provenance: Provenance {
-            amlrun_version: String::new(),
-            libtorch_version: String::new(),
-            created: String::new(),
-            settings: settings.clone(),
-            data: String::new(),
-            data_digest: String::new(),
-            training_rows: 0,
-            validation_rows: 0,
-            device: String::new(),
-            threads: 0,
-        },
+        provenance,
         metrics: Vec::new(),
     })
 }
@@ -187,27 +101,6 @@ const CURRENT: &str = "parameter.";
 fn renamed(tensors: &[FileTensor], name: impl Fn(&str) -> String) -> Result<Vec<FileTensor>, StageError> {
     let rename = |t: &FileTensor| FileTensor::new(name(t.name()), t.dtype(), t.shape().to_vec(), t.bytes().to_vec());
     Ok(tensors.iter().map(rename).collect::<Result<_, _>>()?)
-}
-
-fn provenance(
-    arguments: &TrainArguments,
-    settings: &Settings,
-    table: &Table,
-    device: Device,
-    split: &(Vec<usize>, Vec<usize>),
-) -> Provenance {
-    Provenance {
-        amlrun_version: env!("CARGO_PKG_VERSION").to_owned(),
-        libtorch_version: LIBTORCH_VERSION.to_owned(),
-        created: String::new(),
-        settings: settings.clone(),
-        data: arguments.data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        data_digest: table.digest().to_owned(),
-        training_rows: split.0.len(),
-        validation_rows: split.1.len(),
-        device: crate::device::name(device),
-        threads: arguments.threads,
-    }
 }
 
 /// The epochs after the checkpoint's up to `--epochs`.
@@ -346,7 +239,7 @@ fn count_right(logits: &Tensor, classes: &Tensor) -> Result<f64, StageError> {
 fn line(metrics: &EpochMetrics) -> String {
     let mut text = format!("loss {:.4}  accuracy {:.3}", metrics.train_loss, metrics.train_accuracy);
     if let (Some(loss), Some(accuracy)) = (metrics.validation_loss, metrics.validation_accuracy) {
-        text.push_str(&format!("  validation loss {loss:.4}  accuracy {accuracy:.3}"));
+        text.push_str(&format!("  valid {loss:.4} {accuracy:.3}"));
     }
     text
 }
@@ -360,31 +253,4 @@ fn conclude(checkpoint: &Checkpoint, first: u64, epochs: u64, folder: &Path) {
         progress::say(format!("stopped early after epoch {done}; the weights are those of epoch {best}"));
     }
     progress::say(format!("checkpoint of epoch {done} in {}", folder.display()));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_split_keeps_the_share_of_each_class_and_every_row_once() {
-        let labels: Vec<&str> = (0..100).map(|row| if row % 4 == 0 { "a" } else { "b" }).collect();
-        let classes = ["a".to_owned(), "b".to_owned()];
-        let settings = Settings { validation_share: 0.2, ..Settings::default() };
-        let (training, validation) = split(&labels, &classes, &settings);
-        assert_eq!((training.len(), validation.len()), (80, 20));
-        assert_eq!(validation.iter().filter(|&&row| labels[row] == "a").count(), 5);
-        let mut all = [training.clone(), validation].concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..100).collect::<Vec<_>>());
-        assert_eq!(split(&labels, &classes, &settings).0, training, "the seed decides");
-        assert_ne!(split(&labels, &classes, &Settings { seed: 1, ..settings }).0, training);
-    }
-
-    #[test]
-    fn a_class_with_one_row_is_trained_on() {
-        let settings = Settings { validation_share: 0.9, ..Settings::default() };
-        let (training, validation) = split(&["a", "b"], &["a".to_owned(), "b".to_owned()], &settings);
-        assert_eq!((training.len(), validation.len()), (2, 0));
-    }
 }
