@@ -38,7 +38,7 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     around.bus.say(What::StepStarted { step: step.clone(), command, log });
     let lines: LineSink = {
         let (bus, step) = (around.bus.clone(), step.clone());
-        Arc::new(move |line| bus.line(&step, line))
+        Arc::new(move |line| bus.line(&step, &line))
     };
     let outcome = outcome(around.executor.run(launch, lines, stop).await);
     let collected = blocking({

@@ -83,8 +83,8 @@ impl Bus {
     }
 
     /// Passes on a line that a step printed.
-    pub fn line(&self, step: &str, text: String) {
-        self.lock().views.retain_mut(|view| view.line(step, &text));
+    pub fn line(&self, step: &str, text: &str) {
+        self.lock().views.retain_mut(|view| view.line(step, text));
     }
 
     /// Tells the views that nothing more comes, and waits until they have drawn all of it. The journal's lock is
@@ -154,13 +154,13 @@ mod tests {
             }
         });
         for number in 0..LAG + 5 {
-            bus.line("a", number.to_string());
+            bus.line("a", &number.to_string());
         }
         open.send(()).unwrap();
         while seen.lock().unwrap().is_empty() {
             std::thread::yield_now();
         }
-        bus.line("a", "after".into());
+        bus.line("a", "after");
         bus.close();
         let seen = seen.lock().unwrap();
         assert!(seen.contains(&"[5 lines are not shown here; the log has them]".to_owned()));
@@ -181,7 +181,7 @@ mod tests {
             }
         });
         bus.say(What::StepPreparing { step: "a".into() });
-        bus.line("a", "hello".into());
+        bus.line("a", "hello");
         bus.say(What::CancelRequested { by: "test".into() });
         bus.close();
         assert_eq!(*seen.lock().unwrap(), ["0", "hello", "1"]);

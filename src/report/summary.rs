@@ -44,9 +44,7 @@ pub fn end(view: &RunView, paint: Paint) -> String {
         let _ = writeln!(out, "{}", step_line(step, width, now, paint));
     }
     for step in view.steps.iter().filter(|s| !s.metrics.is_empty()) {
-        let shown: Vec<String> = step.metrics.iter().take(4).map(|(k, v)| format!("{k} {v:.4}")).collect();
-        let more = if step.metrics.len() > 4 { ", …" } else { "" };
-        let _ = writeln!(out, "  {} {}: {}{more}", paint.dim("metrics of"), step.path, shown.join(", "));
+        let _ = writeln!(out, "  {} {}: {}", paint.dim("metrics of"), step.path, metrics(step));
     }
     for step in &view.steps {
         for asset in &step.assets {
@@ -69,6 +67,24 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     let _ = writeln!(out, "{} in {took}", paint.status(view.status, &paint.bold(&status)));
     let _ = writeln!(out, "{}", paint.dim(&format!("details: amlrun job show -n {}", view.run)));
     out
+}
+
+/// As many metrics as one line of a narrow terminal holds.
+fn metrics(step: &StepView) -> String {
+    let room = 60_usize.saturating_sub(step.path.len());
+    let mut line = String::new();
+    for (name, value) in &step.metrics {
+        let next = format!("{name} {value:.4}");
+        if line.len() + next.len() + 2 > room {
+            line.push_str(" …");
+            break;
+        }
+        if !line.is_empty() {
+            line.push_str(", ");
+        }
+        line.push_str(&next);
+    }
+    line
 }
 
 /// One step in one line: sign, name, status, time, and why when it is not simply done.

@@ -237,11 +237,13 @@ fn count_right(logits: &Tensor, classes: &Tensor) -> Result<f64, StageError> {
 }
 
 fn line(metrics: &EpochMetrics) -> String {
-    let mut text = format!("loss {:.4}  accuracy {:.3}", metrics.train_loss, metrics.train_accuracy);
-    if let (Some(loss), Some(accuracy)) = (metrics.validation_loss, metrics.validation_accuracy) {
-        text.push_str(&format!("  valid {loss:.4} {accuracy:.3}"));
+    let (loss, accuracy) = (metrics.train_loss, metrics.train_accuracy);
+    match (metrics.validation_loss, metrics.validation_accuracy) {
+        (Some(held_out), Some(share)) => {
+            format!("loss {loss:.4} (val {held_out:.4})  accuracy {accuracy:.3} (val {share:.3})")
+        }
+        _ => format!("loss {loss:.4}  accuracy {accuracy:.3}"),
     }
-    text
 }
 
 fn conclude(checkpoint: &Checkpoint, first: u64, epochs: u64, folder: &Path) {
