@@ -73,6 +73,18 @@ fn mistakes_of_the_graph_are_told() {
 }
 
 #[test]
+fn a_mistake_is_told_once_and_not_again_where_others_refer_to_it() {
+    let text = "type: pipeline\ninputs: {n: many}\noutputs: {r: }\njobs:\n  \
+        a: {type: command, component: nope.yml}\n  \
+        b:\n    type: command\n    component: train.yml\n    \
+          inputs: {lr: \"${{parent.inputs.n}}\", data: \"${{parent.jobs.a.outputs.o}}\"}\n";
+    let project = Project::new().with("train.yml", COMPONENT).with("pipeline.yml", text);
+    let ran = project.amlrun(&["validate", "pipeline.yml"]).ended(1);
+    assert!(ran.err.contains("2 errors\n"), "{}", ran.err);
+    assert!(ran.err.contains("pipeline.yml:2:13") && ran.err.contains("---- its value"), "{}", ran.err);
+}
+
+#[test]
 fn what_is_not_run_yet_is_refused_and_not_ignored() {
     let project = Project::new();
     for (text, said) in [

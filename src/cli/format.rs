@@ -78,7 +78,30 @@ fn ask(query: &str, answer: &Value) -> Result<Value, Failed> {
     let compiled = jmespath::compile(query).map_err(|e| usage(e.to_string()))?;
     let data = jmespath::Variable::from_json(&answer.to_string()).map_err(usage)?;
     let found = compiled.search(data).map_err(|e| usage(e.to_string()))?;
-    serde_json::from_str(&found.to_string()).map_err(|e| usage(e.to_string()))
+    let answer = serde_json::from_str(&found.to_string()).map_err(|e| usage(e.to_string()))?;
+    Ok(in_order(answer, &asked_names(query)))
+}
+
+/// The names that a query gives to members, `{name: …, status: …}`, in its order.
+fn asked_names(query: &str) -> Vec<&str> {
+    let ends = query.match_indices(':').map(|(at, _)| query[..at].trim_end());
+    let plain = |c: char| c.is_alphanumeric() || c == '_';
+    ends.map(|before| before.trim_end_matches('"').rsplit(|c| !plain(c)).next().unwrap_or(""))
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// The library answers with members in alphabetical order; a script that reads columns counts on the query's.
+fn in_order(answer: Value, names: &[&str]) -> Value {
+    match answer {
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| in_order(item, names)).collect()),
+        Value::Object(map) => {
+            let mut members: Vec<_> = map.into_iter().map(|(k, v)| (k, in_order(v, names))).collect();
+            members.sort_by_key(|(key, _)| names.iter().position(|n| n == key).unwrap_or(usize::MAX));
+            Value::Object(members.into_iter().collect())
+        }
+        other => other,
+    }
 }
 
 fn json(answer: &Value) -> String {
@@ -185,6 +208,13 @@ mod tests {
         let answer = json!([{"name": "a", "status": "Completed"}, {"name": "b", "status": "Failed"}]);
         assert_eq!(ask("[?status=='Failed'].name", &answer).unwrap(), json!(["b"]));
         assert!(ask("[", &answer).is_err());
+    }
+
+    #[test]
+    fn columns_come_in_the_order_of_the_query() {
+        let answer = json!([{"name": "a", "version": "1", "kind": "x"}]);
+        let row = ask("[].{version: version, name: name, by:kind}", &answer).unwrap();
+        assert_eq!(tsv(&row), "1\ta\tx\n");
     }
 
     #[test]

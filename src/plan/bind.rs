@@ -23,12 +23,15 @@ pub(super) struct Bound {
     pub mode: Option<InputMode>,
     /// The value.
     pub value: Value,
+    /// Where the value is written, when a binding led there.
+    pub origin: Option<Span>,
 }
 
 /// The names that bindings can refer to, and what is needed to follow them.
 pub(super) struct Scope<'a> {
     pub inputs: HashMap<&'a str, Bound>,
     pub nodes: &'a [Node],
+    pub unread: &'a [String],
     pub base: &'a Path,
     pub catalog: &'a dyn Catalog,
     pub sources: &'a Sources,
@@ -47,9 +50,12 @@ impl Scope<'_> {
         let site = Site { span: input.value.span, path };
         match &input.value.value {
             InputValue::Literal(Literal::Str(text)) => self.template(text, site, 0, found),
-            InputValue::Literal(literal) => {
-                Some(Bound { kind: literal_type(literal), mode: None, value: Value::text(literal.python_str()) })
-            }
+            InputValue::Literal(literal) => Some(Bound {
+                kind: literal_type(literal),
+                mode: None,
+                value: Value::text(literal.python_str()),
+                origin: None,
+            }),
             InputValue::Data(data) => self.data(data, site, found),
         }
     }
@@ -71,7 +77,7 @@ impl Scope<'_> {
         if value.parts.is_empty() {
             value = Value::text("");
         }
-        Some(Bound { kind: PortType::String, mode: None, value })
+        Some(Bound { kind: PortType::String, mode: None, value, origin: None })
     }
 
     fn follow(
@@ -105,7 +111,7 @@ impl Scope<'_> {
                     return None;
                 };
                 let value = Value { parts: vec![Part::Output { step, output: output.clone() }] };
-                Some(Bound { kind, mode: None, value })
+                Some(Bound { kind, mode: None, value, origin: None })
             }
             Expr::JobInput(job, name) => {
                 let step = self.node(job, written, site, found)?;
@@ -153,7 +159,7 @@ impl Scope<'_> {
 
     fn node(&self, name: &str, written: &str, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<usize> {
         let index = self.nodes.iter().position(|n| n.name.value == name);
-        if index.is_none() {
+        if index.is_none() && !self.unread.iter().any(|n| n == name) {
             let span = place(self.sources, site.span, written);
             let known = self.nodes.iter().map(|n| n.name.value.as_str());
             let mistake = Diagnostic::error("unknown-job", span, format!("there is no node '{name}'")).at(site.path);
@@ -174,11 +180,11 @@ impl Scope<'_> {
         if path.value.contains("${{") {
             let bound = self.template(&path.value, site, 0, found)?;
             let kind = data.kind.unwrap_or(if bound.kind.is_data() { bound.kind } else { PortType::UriFolder });
-            return Some(Bound { kind, mode: mode.or(bound.mode), value: bound.value });
+            return Some(Bound { kind, mode: mode.or(bound.mode), value: bound.value, origin: None });
         }
         let kind = data.kind.unwrap_or(PortType::UriFolder);
         let value = self.local(&path.value, kind, data.kind.is_some(), site, found)?;
-        Some(Bound { kind, mode, value })
+        Some(Bound { kind, mode, value, origin: None })
     }
 
     /// A path that is no binding: a registered asset or something on this machine (reference, section 3.2).

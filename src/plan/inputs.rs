@@ -46,12 +46,11 @@ pub(super) fn component_inputs(
         let (input, bound) = given.swap_remove(index);
         let text = bound.value.as_text();
         if let Some((message, help)) = text.as_deref().and_then(|text| literal::misfit(port, text)) {
-            found.push(
-                Diagnostic::error("bad-value", input.value.span, message)
-                    .at(at.as_str())
-                    .label(port.name.span, "declared here")
-                    .help(help),
-            );
+            let mut mistake = Diagnostic::error("bad-value", input.value.span, message).at(at.as_str()).help(help);
+            if let Some(origin) = bound.origin {
+                mistake = mistake.label(origin, "its value");
+            }
+            found.push(mistake.label(port.name.span, "declared here"));
         }
         let scalar = matches!(input.value.value, InputValue::Literal(_));
         if let Some(text) = text.filter(|_| port.kind.is_data() && scalar && !bound.kind.is_data()) {

@@ -70,6 +70,8 @@ impl<'a> Writers<'a> {
                 Some((step, output, _)) => {
                     outputs.push(JobOutput { name: name.clone(), step: *step, output: output.clone() });
                 }
+                // A node that could not be read may be the one that writes it.
+                None if !self.job.unread.is_empty() => {}
                 None => found.push(
                     Diagnostic::warning("unbound-output", declared.name.span, format!("no node writes '{name}'"))
                         .at(path)

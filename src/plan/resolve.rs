@@ -47,7 +47,7 @@ fn frame(kind: &'static str, common: &crate::spec::job::Common) -> Plan {
 }
 
 fn command(job: &CommandJob, catalog: &dyn Catalog, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Plan> {
-    let scope = Scope { inputs: HashMap::new(), nodes: &[], base: &job.common.base, catalog, sources };
+    let scope = Scope { inputs: HashMap::new(), nodes: &[], unread: &[], base: &job.common.base, catalog, sources };
     let mut inputs = Vec::new();
     for input in &job.inputs {
         let path = format!("inputs.{}", input.name.value);
@@ -92,12 +92,13 @@ fn job_input(input: &StepInput) -> Option<JobInput> {
 fn pipeline(job: &PipelineJob, catalog: &dyn Catalog, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Plan> {
     let mut plan = frame("pipeline", &job.common);
     plan.continue_on_step_failure = job.settings.continue_on_step_failure.unwrap_or(true);
-    let mut scope = Scope { inputs: HashMap::new(), nodes: &[], base: &job.common.base, catalog, sources };
+    let mut scope = Scope { inputs: HashMap::new(), nodes: &[], unread: &[], base: &job.common.base, catalog, sources };
     let mut unusable = Vec::new();
     for input in &job.inputs {
         let name = input.name.value.as_str();
         match scope.input(input, &format!("inputs.{name}"), found) {
-            Some(bound) => {
+            Some(mut bound) => {
+                bound.origin = Some(input.value.span);
                 plan.inputs.push(JobInput { name: name.to_owned(), kind: bound.kind, value: bound.value.clone() });
                 scope.inputs.insert(name, bound);
             }
@@ -106,10 +107,12 @@ fn pipeline(job: &PipelineJob, catalog: &dyn Catalog, sources: &Sources, found: 
     }
     // A mistake in a pipeline input was reported where it is: bindings to it are not mistakes of their own.
     for name in unusable {
-        scope.inputs.insert(name, Bound { kind: PortType::UriFolder, mode: None, value: Value::default() });
+        scope
+            .inputs
+            .insert(name, Bound { kind: PortType::UriFolder, mode: None, value: Value::default(), origin: None });
     }
-    scope.nodes = &job.nodes;
-    if job.nodes.is_empty() && found.is_empty() {
+    (scope.nodes, scope.unread) = (&job.nodes, &job.unread);
+    if job.nodes.is_empty() && job.unread.is_empty() && found.is_empty() {
         let place = job.common.name.as_ref().map(|n| n.span);
         let mut nothing = Diagnostic::without_place("no-steps", "the pipeline has no nodes to run").at("jobs");
         nothing.span = place;

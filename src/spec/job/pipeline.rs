@@ -22,6 +22,8 @@ pub struct PipelineJob {
     pub settings: Settings,
     /// The nodes in the order of the text.
     pub nodes: Vec<Node>,
+    /// Names of nodes that could not be read: their mistakes are told, and what refers to them is no mistake.
+    pub unread: Vec<String>,
 }
 
 /// Reads the document's mapping and the component files that its nodes name.
@@ -41,10 +43,17 @@ pub(crate) fn read(node: &yaml::Node, base: &Path, loader: &mut Loader<'_>) -> O
                 .help("write its 'jobs:' into the file"),
         );
     }
-    let mut nodes = Vec::new();
+    let (mut nodes, mut unread) = (Vec::new(), Vec::new());
     if let Some(jobs) = fields.take_set("jobs") {
         match jobs.as_mapping() {
-            Some(entries) => nodes.extend(entries.iter().filter_map(|entry| super::node::read(entry, base, loader))),
+            Some(entries) => {
+                for entry in entries {
+                    match super::node::read(entry, base, loader) {
+                        Some(node) => nodes.push(node),
+                        None => unread.push(entry.key.clone()),
+                    }
+                }
+            }
             None => {
                 let message = format!("'jobs' must be a mapping of names to nodes, but is {}", jobs.describe());
                 loader.found.push(Diagnostic::error("wrong-type", jobs.span, message).at("jobs"));
@@ -52,5 +61,5 @@ pub(crate) fn read(node: &yaml::Node, base: &Path, loader: &mut Loader<'_>) -> O
         }
     }
     fields.finish("a pipeline job", loader.found);
-    Some(PipelineJob { common, inputs, outputs, settings, nodes })
+    Some(PipelineJob { common, inputs, outputs, settings, nodes, unread })
 }
