@@ -36,6 +36,16 @@ fn term_ends_the_steps_and_says_so() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_daemon_does_not_outlive_its_step() {
+    let project = Project::new();
+    let daemon = "mkfifo up; setsid bash -c 'echo $$ > pid; echo > up; exec sleep 1000' > /dev/null 2>&1 & read x < up; echo ready";
+    project.write("pipeline.yml", &pipeline(&node("daemon", daemon)));
+    project.run("pipeline.yml").ended(0);
+    assert!(!lives(project.read(".amlrun/runs/r/steps/daemon/wd/pid").trim()), "it left its group, but not its run");
+}
+
 #[test]
 fn ctrl_c_lets_a_step_clean_up() {
     let project = Project::new();

@@ -12,6 +12,8 @@ mod stage_errors;
 #[cfg(feature = "torch")]
 mod stage_house;
 #[cfg(feature = "torch")]
+mod stage_pipeline;
+#[cfg(feature = "torch")]
 mod stage_registry;
 #[cfg(feature = "torch")]
 mod stage_train;

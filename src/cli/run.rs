@@ -155,8 +155,10 @@ impl Ready {
             path: own_folder.into_iter().collect(),
             warnings: warning.into_iter().collect(),
         };
-        let around = Surroundings { executor: Arc::new(LocalProcess), workspace: workspace.clone(), bus };
+        let executor = Arc::new(LocalProcess::new());
+        let around = Surroundings { executor: executor.clone(), workspace: workspace.clone(), bus };
         let status = engine::run(request, around, asked).await;
+        executor.end_strays();
         signals.abort();
         workspace.close(status).await;
         Ok(match status {

@@ -133,7 +133,8 @@ impl Workspace for LocalWorkspace {
         let run = store.run(job).map_err(|e| e.to_string())?;
         let metrics = run.data.metrics.iter().map(|m| (m.key.clone(), m.value)).collect();
         let models = self.registry.list(AssetKind::Model, None).map_err(|e| e.to_string())?;
-        let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.step.is_none());
+        // What the step registered over HTTP has a source; what the engine registers for it has none.
+        let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.source.is_some());
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
     }
 
@@ -144,7 +145,7 @@ impl Workspace for LocalWorkspace {
         let size = tree::size_of(&made.path).map_err(|e| e.to_string())?;
         let mut new = NewAsset::new(&made.asset.name, kind, made.path.clone(), digest, size.bytes);
         new.version.clone_from(&made.asset.version);
-        new.run = Some(made.run.to_owned());
+        new.run = Some(made.job.to_owned());
         new.step = Some(made.step.to_owned());
         let asset = self.registry.register(new).map_err(|e| e.to_string())?;
         Ok(format!("{}:{}", asset.name, asset.version))

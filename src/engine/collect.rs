@@ -46,8 +46,7 @@ pub(super) fn collect<E, W: Workspace>(
                 return Err(Failure::MissingOutput { output: output.name.clone() });
             }
             let job = request.step_job(index);
-            let (run, step_name) = (request.run.name.as_str(), step.path.as_str());
-            let made = Made { asset, kind: output.kind, path: address, run, step: step_name, job: &job };
+            let made = Made { asset, kind: output.kind, path: address, step: &step.path, job: &job };
             let id = around.workspace.register(&made).map_err(|why| {
                 broken(format!("its output '{}' cannot be registered as '{}': {why}", output.name, asset.name))
             })?;

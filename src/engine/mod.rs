@@ -79,8 +79,6 @@ pub struct Made<'a> {
     pub kind: PortType,
     /// Where it lies, sealed.
     pub path: PathBuf,
-    /// The run that made it.
-    pub run: &'a str,
     /// The step that made it.
     pub step: &'a str,
     /// The job name of that step.

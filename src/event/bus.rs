@@ -4,7 +4,7 @@
 //! their own: a slow terminal holds up nothing, and nobody waits for a view.
 
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use super::journal::Journal;
@@ -33,8 +33,17 @@ pub struct Bus {
 struct Inner {
     journal: Option<Journal>,
     next: u64,
-    views: Vec<Sender<Note>>,
+    views: Vec<View>,
     drawing: Vec<JoinHandle<()>>,
+}
+
+/// How many notes a view may lag behind. A step can print faster than any terminal draws; its log has everything.
+const LAG: usize = 20_000;
+
+struct View {
+    notes: SyncSender<Note>,
+    /// Lines that found no room.
+    dropped: u64,
 }
 
 impl Bus {
@@ -46,9 +55,9 @@ impl Bus {
 
     /// Adds a view: a function that draws until its channel closes.
     pub fn watch(&self, view: impl FnOnce(Receiver<Note>) + Send + 'static) {
-        let (sender, receiver) = channel();
+        let (notes, receiver) = sync_channel(LAG);
         let mut inner = self.lock();
-        inner.views.push(sender);
+        inner.views.push(View { notes, dropped: 0 });
         inner.drawing.push(std::thread::spawn(move || view(receiver)));
     }
 
@@ -75,7 +84,7 @@ impl Bus {
 
     /// Passes on a line that a step printed.
     pub fn line(&self, step: &str, text: String) {
-        self.lock().send(&Note::Line { step: step.to_owned(), text });
+        self.lock().views.retain_mut(|view| view.line(step, &text));
     }
 
     /// Tells the views that nothing more comes, and waits until they have drawn all of it. The journal's lock is
@@ -98,8 +107,30 @@ impl Bus {
 }
 
 impl Inner {
+    /// Events are few and never lost: a view that lags that far is waited for.
     fn send(&mut self, note: &Note) {
-        self.views.retain(|view| view.send(note.clone()).is_ok());
+        self.views.retain(|view| view.notes.send(note.clone()).is_ok());
+    }
+}
+
+impl View {
+    /// Passes a line on when there is room, else counts it. False when nobody draws any more.
+    fn line(&mut self, step: &str, text: &str) -> bool {
+        let line = |text: String| Note::Line { step: step.to_owned(), text };
+        if self.dropped > 0 {
+            let text = format!("[{} lines are not shown here; the log has them]", self.dropped);
+            if self.notes.try_send(line(text)).is_ok() {
+                self.dropped = 0;
+            }
+        }
+        match self.notes.try_send(line(text.to_owned())) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.dropped += 1;
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
     }
 }
 
@@ -107,6 +138,34 @@ impl Inner {
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    #[test]
+    fn a_view_that_lags_loses_lines_and_is_told_how_many() {
+        let bus = Bus::new(None);
+        let (open, gate) = sync_channel::<()>(0);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let mine = seen.clone();
+        bus.watch(move |notes| {
+            let _ = gate.recv();
+            for note in notes {
+                if let Note::Line { text, .. } = note {
+                    mine.lock().unwrap().push(text);
+                }
+            }
+        });
+        for number in 0..LAG + 5 {
+            bus.line("a", number.to_string());
+        }
+        open.send(()).unwrap();
+        while seen.lock().unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        bus.line("a", "after".into());
+        bus.close();
+        let seen = seen.lock().unwrap();
+        assert!(seen.contains(&"[5 lines are not shown here; the log has them]".to_owned()));
+        assert_eq!(seen.last().map(String::as_str), Some("after"));
+    }
 
     #[test]
     fn views_see_everything_in_order_before_close_returns() {

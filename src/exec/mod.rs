@@ -6,6 +6,7 @@
 
 pub mod output;
 pub mod process;
+mod strays;
 pub mod supervise;
 
 use std::future::Future;
@@ -24,6 +25,8 @@ pub struct Launch {
     pub cwd: PathBuf,
     /// Variables on top of the runner's own.
     pub variables: Vec<(String, String)>,
+    /// One of them that no other launch has with this value: by it processes that ran away are known.
+    pub mark: (String, String),
     /// The file that gets everything it prints.
     pub log: PathBuf,
     /// How long it may run.

@@ -1,10 +1,33 @@
 //! The executor of this machine: bash, as on Azure ML (reference, section 7.1).
 
-use super::{Ending, Executor, Launch, LineSink, StopWatch, supervise};
+use super::{Ending, Executor, Launch, LineSink, StopWatch, strays, supervise};
 
 /// Runs commands as processes of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LocalProcess;
+#[derive(Debug)]
+pub struct LocalProcess {
+    _alone: (),
+}
+
+impl LocalProcess {
+    /// An executor; one is enough for a runner.
+    #[must_use]
+    pub fn new() -> Self {
+        strays::adopt();
+        Self { _alone: () }
+    }
+
+    /// Ends whatever the commands left behind that could not be found by their marks: every child of this process that
+    /// there still is. To be called when no command runs any more.
+    pub fn end_strays(&self) {
+        strays::end_all();
+    }
+}
+
+impl Default for LocalProcess {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// The kernel takes no single argument longer than 128 KiB; longer scripts go through a file.
 const LONGEST_ARGUMENT: usize = 120 * 1024;

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 use super::output;
+use super::strays;
 use super::{Ending, Launch, LineSink, Stop, StopWatch};
 
 /// How long to go on reading after the group is gone: only a process that left the group can still hold the pipe.
@@ -44,6 +45,8 @@ pub(super) async fn run(arguments: &[String], launch: Launch, lines: LineSink, m
     if let Some(group) = group {
         let _ = killpg(pid(group), Signal::SIGKILL);
     }
+    let (name, value) = &launch.mark;
+    strays::end_of(&format!("{name}={value}"));
     let _ = tokio::time::timeout(LAST_WORDS, reading).await;
     ending
 }
@@ -60,6 +63,7 @@ fn start(arguments: &[String], launch: &Launch) -> Result<(Child, tokio::net::un
         .args(rest)
         .current_dir(&launch.cwd)
         .envs(launch.variables.iter().map(|(k, v)| (k, v)))
+        .env(&launch.mark.0, &launch.mark.1)
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(stderr)
@@ -196,6 +200,7 @@ mod tests {
             command: command.to_owned(),
             cwd: root.path().to_owned(),
             variables: vec![("GREETING".into(), "hello".into())],
+            mark: ("TEST_MARK".into(), root.path().display().to_string()),
             log: log.clone(),
             timeout,
             grace: Duration::from_secs(20),
@@ -209,7 +214,7 @@ mod tests {
             }
             mine.lock().unwrap().push(line);
         });
-        let ending = LocalProcess.run(launch, sink, stop).await;
+        let ending = LocalProcess::new().run(launch, sink, stop).await;
         let lines = seen.lock().unwrap().clone();
         Ran { ending, lines, log: std::fs::read_to_string(log).unwrap_or_default() }
     }

@@ -44,8 +44,8 @@ pub fn end(view: &RunView, paint: Paint) -> String {
         let _ = writeln!(out, "{}", step_line(step, width, now, paint));
     }
     for step in view.steps.iter().filter(|s| !s.metrics.is_empty()) {
-        let shown: Vec<String> = step.metrics.iter().take(6).map(|(k, v)| format!("{k} {v:.4}")).collect();
-        let more = if step.metrics.len() > 6 { ", …" } else { "" };
+        let shown: Vec<String> = step.metrics.iter().take(4).map(|(k, v)| format!("{k} {v:.4}")).collect();
+        let more = if step.metrics.len() > 4 { ", …" } else { "" };
         let _ = writeln!(out, "  {} {}: {}{more}", paint.dim("metrics of"), step.path, shown.join(", "));
     }
     for step in &view.steps {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::plain;
-use super::style::{Paint, sign};
+use super::style::{Paint, sign, tame};
 use super::summary;
 use crate::clock::human_duration;
 use crate::event::{Note, RunView, StepView, What};
@@ -142,11 +142,12 @@ impl Screen {
     }
 
     fn printed(&self, step: &str, text: &str, quiet: bool) {
+        let text = tame(text);
         if !quiet {
-            self.print(&plain::line(&self.view, step, text, self.paint));
+            self.print(&plain::line(&self.view, step, &text, self.paint));
         }
         if let Some(line) = self.lines.get(step) {
-            line.set_message(text.chars().filter(|c| !c.is_control()).collect::<String>());
+            line.set_message(text);
         }
     }
 

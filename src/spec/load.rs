@@ -72,6 +72,15 @@ impl Loader<'_> {
         overrides::apply(&mut root, overrides, self.sources, self.found);
         let base = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let base = base.parent().map(Path::to_owned).unwrap_or_default();
+        if let Some(schema) = root.get("$schema").filter(|n| n.as_str().is_some_and(|s| s.contains("Component.schema")))
+        {
+            self.found.push(
+                Diagnostic::error("wrong-kind", schema.span, "this is a component file, and a component is no job")
+                    .at("$schema")
+                    .help("name the pipeline that uses it: its components are read with it"),
+            );
+            return None;
+        }
         let kind = match root.get("type").filter(|n| !n.is_null()) {
             None => "command".to_owned(),
             Some(node) => node.literal().map(|l| l.python_str()).unwrap_or_default(),

@@ -239,7 +239,7 @@ fn count_right(logits: &Tensor, classes: &Tensor) -> Result<f64, StageError> {
 fn line(metrics: &EpochMetrics) -> String {
     let mut text = format!("loss {:.4}  accuracy {:.3}", metrics.train_loss, metrics.train_accuracy);
     if let (Some(loss), Some(accuracy)) = (metrics.validation_loss, metrics.validation_accuracy) {
-        text.push_str(&format!("  validation loss {loss:.4}  accuracy {accuracy:.3}"));
+        text.push_str(&format!("  valid {loss:.4} {accuracy:.3}"));
     }
     text
 }

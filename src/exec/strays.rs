@@ -1,0 +1,75 @@
+//! Processes that left their step's group: daemons, `setsid`, double forks.
+//!
+//! A container takes everything down with it; a process group loses what leaves it. On Linux the runner makes itself
+//! the one that orphans of its steps come back to (prctl(2), PR_SET_CHILD_SUBREAPER), finds those of an ended step by a
+//! variable in their environment, and ends them. Elsewhere such a process stays.
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::fs;
+
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    use nix::unistd::Pid;
+
+    /// A chain of orphans comes back one generation at a time; this is far more than any real one.
+    const GENERATIONS: usize = 64;
+
+    pub(crate) fn adopt() {
+        // Without it, which old kernels may refuse, everything works but this.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+    }
+
+    pub(crate) fn end_of(mark: &str) {
+        end(|id| {
+            let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+            environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes())
+        });
+    }
+
+    pub(crate) fn end_all() {
+        end(|_| true);
+    }
+
+    fn end(ours: impl Fn(i32) -> bool) {
+        for _ in 0..GENERATIONS {
+            let found: Vec<i32> = children().into_iter().filter(|id| ours(*id)).collect();
+            if found.is_empty() {
+                return;
+            }
+            for id in found {
+                let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+                // It was killed, so this does not wait for long; only what is ours by adoption is reaped here.
+                let _ = waitpid(Pid::from_raw(id), None::<WaitPidFlag>);
+            }
+        }
+    }
+
+    /// Children of this process, on whichever thread they hang.
+    fn children() -> Vec<i32> {
+        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<i32>>()).collect()
+    }
+}
+
+/// From now on orphans of our steps come back to this process.
+pub(super) fn adopt() {
+    #[cfg(target_os = "linux")]
+    linux::adopt();
+}
+
+/// Ends what is left of a step: the processes that have `mark` (`NAME=value`) in their environment. To be called when
+/// the step's own process has been waited for.
+pub(super) fn end_of(mark: &str) {
+    #[cfg(target_os = "linux")]
+    linux::end_of(mark);
+    #[cfg(not(target_os = "linux"))]
+    let _ = mark;
+}
+
+/// Ends every process that is left. To be called when no step runs any more.
+pub(super) fn end_all() {
+    #[cfg(target_os = "linux")]
+    linux::end_all();
+}
