@@ -98,8 +98,22 @@ fn a_killed_training_leaves_the_last_whole_checkpoint() {
     bench.train("c", &format!("--resume c --epochs {more}")).ended(0);
     let lines = bench.text("c/metrics.jsonl");
     assert_eq!(lines.lines().count() as u64, more, "lines after the checkpoint were taken back");
+    assert_eq!(lines.as_bytes(), bench.checkpoint("c", "metrics.jsonl"));
     let left: Vec<_> = std::fs::read_dir(bench.path("c")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "one checkpoint, latest, metrics: {left:?}");
+}
+
+#[test]
+fn a_new_training_replaces_an_older_checkpoint_of_the_same_epoch() {
+    let bench = Bench::new();
+    bench.train("c", "--epochs 2 --seed 1").ended(0);
+    let first = bench.checkpoint("c", "weights.safetensors");
+    bench.train("c", "--epochs 2 --seed 2").ended(0);
+    assert_ne!(bench.checkpoint("c", "weights.safetensors"), first);
+    let again = bench.train("d", "--resume c --epochs 2").ended(0);
+    assert!(again.out.contains("nothing to train: the checkpoint is at epoch 2"), "{}", again.out);
+    assert_eq!(bench.checkpoint("c", "weights.safetensors"), bench.checkpoint("d", "weights.safetensors"));
+    assert_eq!(std::fs::read_dir(bench.path("c")).unwrap().count(), 3);
 }
 
 #[test]

@@ -7,7 +7,8 @@
 //!                          architecture.json      the network, its columns and their standardisation, its classes
 //!                          progress.json          epoch, best loss, epochs without improvement
 //!                          provenance.json        versions, settings, data, device
-//! DIR/metrics.jsonl        one line per epoch
+//!                          metrics.jsonl          one line for each of its epochs
+//! DIR/metrics.jsonl        the same, as training goes
 //! ```
 //!
 //! A checkpoint is written under a hidden name, renamed, and only then named in `latest`: whoever is killed in between
@@ -102,7 +103,7 @@ impl Checkpoint {
     /// When the folder does not take it; the checkpoint before it is untouched then.
     pub fn write(&self, folder: &Path) -> Result<(), StageError> {
         fs::create_dir_all(folder).map_err(io_error(folder))?;
-        let name = format!("epoch-{:06}", self.progress.epoch);
+        let name = free_name(folder, self.progress.epoch);
         let stage = folder.join(format!(".{name}.{}.new", std::process::id()));
         fs::create_dir_all(&stage).map_err(io_error(&stage))?;
         safetensors::write(&stage.join("weights.safetensors"), &self.weights)?;
@@ -110,10 +111,8 @@ impl Checkpoint {
         self.architecture.write(&stage.join("architecture.json"))?;
         write_json(&stage.join("progress.json"), &self.progress)?;
         write_json(&stage.join("provenance.json"), &self.provenance)?;
+        MetricsFile::begin(&stage, &self.metrics)?;
         let place = folder.join(&name);
-        if place.exists() {
-            fs::remove_dir_all(&place).map_err(io_error(&place))?;
-        }
         fs::rename(&stage, &place).map_err(io_error(&place))?;
         atomic::write(&folder.join("latest"), format!("{name}\n").as_bytes())?;
         remove_others(folder, &name)
@@ -136,11 +135,19 @@ impl Checkpoint {
             architecture,
             weights,
             optimizer: safetensors::read(&place.join("optimizer.safetensors"))?,
-            metrics: read_metrics(&folder.join(METRICS), progress.epoch)?,
+            metrics: read_metrics(&place.join(METRICS))?,
             progress,
             provenance: read_json(&place.join("provenance.json"))?,
         })
     }
+}
+
+/// A name that is not taken: what `latest` names stays whole until it names the next, even of the same epoch.
+fn free_name(folder: &Path, epoch: u64) -> String {
+    let name = format!("epoch-{epoch:06}");
+    let again = (2..).map(|count| format!("{name}.{count}"));
+    let free = std::iter::once(name.clone()).chain(again).find(|name| !folder.join(name).exists());
+    free.unwrap_or(name)
 }
 
 /// The folder that `latest` names.
@@ -155,7 +162,8 @@ fn latest(folder: &Path) -> Result<PathBuf, StageError> {
         Err(error) => return Err(io_error(&pointer)(error)),
     };
     // The name comes from outside: it must stay one folder below.
-    let plain = name.strip_prefix("epoch-").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    let plain =
+        name.strip_prefix("epoch-").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
     if !plain || !folder.join(&name).is_dir() {
         return Err(StageError::message(format!("{} names '{name}', which is no checkpoint here", pointer.display())));
     }
@@ -208,11 +216,13 @@ impl MetricsFile {
     }
 }
 
-/// The lines up to `epoch`. A training that was killed has written more, and perhaps half a line.
-fn read_metrics(path: &Path, epoch: u64) -> Result<Vec<EpochMetrics>, StageError> {
+fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>, StageError> {
     let text = fs::read_to_string(path).map_err(io_error(path))?;
-    let lines = text.lines().map_while(|line| serde_json::from_str::<EpochMetrics>(line).ok());
-    Ok(lines.take_while(|line| line.epoch <= epoch).collect())
+    let line = |line: &str| {
+        let wrong = |error| StageError::message(format!("{}: not a line of metrics ({error})", path.display()));
+        serde_json::from_str(line).map_err(wrong)
+    };
+    text.lines().map(line).collect()
 }
 
 /// Writes a record as readable JSON.

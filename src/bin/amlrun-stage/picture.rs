@@ -14,16 +14,22 @@ const INK: RGBColor = RGBColor(38, 50, 56);
 const FAINT: RGBColor = RGBColor(207, 216, 220);
 const BLUE: RGBColor = RGBColor(21, 101, 192);
 /// Apart from each other also for colour-blind eyes.
-const SERIES: [RGBColor; 6] = [
+const SERIES: [RGBColor; 10] = [
     BLUE,
     RGBColor(230, 126, 34),
     RGBColor(0, 137, 123),
     RGBColor(173, 20, 87),
     RGBColor(109, 76, 65),
+    RGBColor(126, 87, 194),
+    RGBColor(251, 192, 45),
+    RGBColor(3, 169, 244),
     RGBColor(84, 110, 122),
+    RGBColor(192, 202, 51),
 ];
 /// More classes than this are drawn without names and numbers in the cells.
 const READABLE: usize = 12;
+/// More classes than this, and the cells hold counts only, and empty ones nothing.
+const ROOMY: usize = 6;
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
@@ -45,13 +51,15 @@ pub fn confusion_matrix(path: &Path, classes: &[String], confusion: &[Vec<u64>])
                 let (x, y) = (left + guess * cell, top + truth * cell);
                 let place = [(x, y), (x + cell - 3, y + cell - 3)];
                 root.draw(&Rectangle::new(place, shade(share).filled()))?;
-                if readable {
-                    let ink = if share > 0.5 { WHITE } else { INK };
-                    let centre = (x + cell / 2, y + cell / 2);
-                    let big = f64::from(cell / 4).clamp(12.0, 44.0);
-                    text(root, &rows.to_string(), (centre.0, centre.1 - 8), big, ink, HPos::Center)?;
+                let ink = if share > 0.5 { WHITE } else { INK };
+                let (x, y) = (x + cell / 2, y + cell / 2);
+                if classes.len() <= ROOMY {
+                    let big = f64::from(cell / 4).clamp(16.0, 44.0);
+                    text(root, &rows.to_string(), (x, y - 8), big, ink, HPos::Center)?;
                     let share = format!("{:.1} %", share * 100.0);
-                    text(root, &share, (centre.0, centre.1 + cell / 5), big * 0.42 + 4.0, ink, HPos::Center)?;
+                    text(root, &share, (x, y + cell / 5), big * 0.42 + 5.0, ink, HPos::Center)?;
+                } else if readable && *rows > 0 {
+                    text(root, &rows.to_string(), (x, y), 21.0, ink, HPos::Center)?;
                 }
             }
         }
@@ -76,9 +84,12 @@ pub fn roc_curve(path: &Path, classes: &[String], scores: &Scores) -> Result<(),
     draw(path, (760, 700), |root| {
         let heading = scores.roc_auc.map_or_else(
             || "ROC curve: the data hold one class only".to_owned(),
-            |area| format!("ROC curve, area {area:.4}"),
+            |area| match scores.curves.len() {
+                1 => format!("ROC curve, area {area:.4}"),
+                _ => format!("ROC curves, each class against the rest, mean area {area:.4}"),
+            },
         );
-        title(root, &heading, 400)?;
+        title(root, &heading, 412)?;
         let mut chart = ChartBuilder::on(root)
             .margin(30)
             .margin_top(80)
@@ -154,7 +165,8 @@ fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Drawn) -
 }
 
 fn title(root: &Area<'_>, words: &str, middle: i32) -> Drawn {
-    text(root, words, (middle, 38), 32.0, INK, HPos::Center)
+    let size = if words.chars().count() > 40 { 25.0 } else { 32.0 };
+    text(root, words, (middle, 38), size, INK, HPos::Center)
 }
 
 fn text(root: &Area<'_>, words: &str, at: (i32, i32), size: f64, colour: RGBColor, side: HPos) -> Drawn {

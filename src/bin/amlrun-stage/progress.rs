@@ -35,7 +35,7 @@ impl Epochs {
     /// A training from epoch `first` to epoch `last`, both included.
     pub fn new(first: u64, last: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:28.cyan/dim} {pos:>4}/{len} epochs  {msg}  {eta:>4} left");
+            let style = ProgressStyle::with_template("{bar:14.cyan/dim} {pos:>4}/{len}  {wide_msg} {eta:>4} left");
             let bar = ProgressBar::new(last).with_position(first.saturating_sub(1));
             match style {
                 Ok(style) => bar.with_style(style.progress_chars("━╸─")),
@@ -45,11 +45,11 @@ impl Epochs {
         Self { bar, first, last }
     }
 
-    /// One epoch is done.
-    pub fn done(&self, epoch: u64, text: &str) {
+    /// One epoch is done: `short` is for the bar, `text` for a line of its own.
+    pub fn done(&self, epoch: u64, text: &str, short: &str) {
         if let Some(bar) = &self.bar {
             bar.set_position(epoch);
-            bar.set_message(text.to_owned());
+            bar.set_message(short.to_owned());
             return;
         }
         let every = (self.last.div_ceil(LINES)).max(1);

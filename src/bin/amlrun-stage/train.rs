@@ -138,7 +138,7 @@ fn run_epochs(
                 metrics.train_loss
             )));
         }
-        bar.done(epoch, &line(&metrics));
+        bar.done(epoch, &line(&metrics), &short(&metrics));
         file.append(&metrics)?;
         recorder.epoch(&metrics, |text| bar.warn(text));
         let loss = metrics.validation_loss.unwrap_or(metrics.train_loss);
@@ -244,6 +244,13 @@ fn line(metrics: &EpochMetrics) -> String {
         }
         _ => format!("loss {loss:.4}  accuracy {accuracy:.3}"),
     }
+}
+
+/// What fits beside a bar in eighty columns.
+fn short(metrics: &EpochMetrics) -> String {
+    let validation = metrics.validation_loss.zip(metrics.validation_accuracy);
+    let validation = validation.map_or_else(String::new, |(loss, share)| format!(" · val {loss:.4} acc {share:.3}"));
+    format!("loss {:.4} acc {:.3}{validation}", metrics.train_loss, metrics.train_accuracy)
 }
 
 fn conclude(checkpoint: &Checkpoint, first: u64, epochs: u64, folder: &Path) {
