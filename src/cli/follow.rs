@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Passes on everything that the run's record and logs hold and will hold, until it is over or its runner is gone.
 /// Returns whether the record tells the run's end.
 pub(super) fn follow(run: &RunFolder, notes: &Sender<Note>) -> std::io::Result<bool> {
-    let mut record = Tail::open(&run.events())?;
+    // A record that cannot be read is trouble; a log that is not there yet is not.
+    File::open(run.events())?;
+    let mut record = Tail::new(&run.events());
     let mut logs: HashMap<String, Tail> = HashMap::new();
     loop {
         // Asked before reading, so that what a runner wrote last is read after it let go.
         let live = run.is_live();
         for line in record.lines() {
             let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-            if let What::StepStarted { step, log, .. } = &event.what
-                && let Ok(tail) = Tail::open(log)
-            {
-                logs.insert(step.clone(), tail);
+            if let What::StepStarted { step, log, .. } = &event.what {
+                logs.insert(step.clone(), Tail::new(log));
             }
             // All that a step printed comes before its end.
             if let What::StepFinished { step, .. } = &event.what
@@ -59,23 +59,28 @@ fn pass_on(step: &str, tail: &mut Tail, notes: &Sender<Note>, all: bool) {
     }
 }
 
-/// A file that grows.
+/// A file that grows, or is still to be made.
 struct Tail {
-    file: BufReader<File>,
+    path: PathBuf,
+    file: Option<BufReader<File>>,
     torn: String,
 }
 
 impl Tail {
-    fn open(path: &Path) -> std::io::Result<Self> {
-        // A log may be opened a moment before its step's process has made it.
-        Ok(Self { file: BufReader::new(File::open(path)?), torn: String::new() })
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: None, torn: String::new() }
     }
 
-    /// The whole lines that were added since the last call.
+    /// The whole lines that were added since the last call. A step's start is recorded a moment before its process has
+    /// made the log, so a log that is not there yet is looked for again.
     fn lines(&mut self) -> Vec<String> {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok().map(BufReader::new);
+        }
+        let Some(file) = &mut self.file else { return Vec::new() };
         let mut lines = Vec::new();
         let mut bytes = Vec::new();
-        while self.file.by_ref().read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
+        while file.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
             self.torn.push_str(&String::from_utf8_lossy(&bytes));
             bytes.clear();
             if self.torn.ends_with('\n') {
