@@ -8,7 +8,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner lint fmt bench libtorch release clean help
+.PHONY: demo test test-runner lint fmt bench tour libtorch release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -39,6 +39,9 @@ fmt: ## Format the code
 
 bench: release ## Measure side by side with peers; prints ratios
 	$(PYTHON) benches/start.py $(BIN)/amlrun
+
+tour: release ## Run the commands of README.md and put their real output there
+	$(PYTHON) scripts/tour.py
 
 clean: ## Remove build results; libtorch stays
 	$(CARGO) clean

@@ -18,6 +18,7 @@ mod model;
 mod printer;
 mod record;
 mod run;
+mod signals;
 mod validate;
 mod workspace;
 
