@@ -13,8 +13,8 @@ use super::printer::Printer;
 use super::signals;
 use super::workspace::LocalWorkspace;
 use crate::engine::{self, Request, Surroundings};
-use crate::event::Bus;
 use crate::event::journal::Journal;
+use crate::event::{Bus, Slow};
 use crate::exec::Stop;
 use crate::exec::process::LocalProcess;
 use crate::id::RunName;
@@ -118,9 +118,11 @@ impl Ready {
         let bus = Arc::new(Bus::new(Some(journal)));
         let (stream, paint) = (printer.stream(), printer.paint());
         match view {
-            View::Jsonl => bus.watch(move |notes| report::jsonl::draw(notes, stream, quiet)),
-            View::Text if printer.is_terminal() => bus.watch(move |notes| report::terminal::draw(notes, paint, quiet)),
-            View::Text => bus.watch(move |notes| report::plain::draw(notes, stream, paint, quiet)),
+            View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
+            View::Text if printer.is_terminal() => {
+                bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet))
+            }
+            View::Text => bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet)),
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
