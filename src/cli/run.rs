@@ -120,7 +120,7 @@ impl Ready {
         match view {
             View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
             View::Text if printer.is_terminal() => {
-                bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet))
+                bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet));
             }
             View::Text => bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet)),
         }
