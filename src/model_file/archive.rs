@@ -1,0 +1,90 @@
+//! torch's archive: a zip whose members are stored, not compressed, under one top folder, each beginning at a multiple
+//! of 64 bytes so that a reader can map tensors straight into memory. The same members give the same bytes.
+
+use std::io::{Cursor, Write};
+
+use zip::write::{SimpleFileOptions, ZipWriter};
+use zip::{CompressionMethod, DateTime};
+
+use crate::model_file::Error;
+
+/// Where each member's bytes begin, as torch itself aligns them.
+const ALIGNMENT: u16 = 64;
+
+/// An archive in the making, in memory.
+pub struct Archive {
+    top: String,
+    zip: ZipWriter<Cursor<Vec<u8>>>,
+}
+
+impl Archive {
+    /// An empty archive whose members live under the folder `top`; torch names it after the file, without its ending.
+    pub fn new(top: &str) -> Self {
+        Self { top: top.to_owned(), zip: ZipWriter::new(Cursor::new(Vec::new())) }
+    }
+
+    /// Adds one member, such as `data/0`.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        // The zip epoch, not the clock: an archive is known by its content.
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(0o644)
+            .large_file(bytes.len() >= u32::MAX as usize)
+            .with_alignment(ALIGNMENT);
+        let name = format!("{}/{name}", self.top);
+        self.zip.start_file(&*name, options).map_err(|error| Error::Archive(format!("{name}: {error}")))?;
+        self.zip.write_all(bytes).map_err(|error| Error::Archive(format!("{name}: {error}")))
+    }
+
+    /// The finished bytes.
+    ///
+    /// # Errors
+    /// When the directory of the zip cannot be written.
+    pub fn finish(self) -> Result<Vec<u8>, Error> {
+        let cursor = self.zip.finish().map_err(|error| Error::Archive(error.to_string()))?;
+        Ok(cursor.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn sample() -> Vec<u8> {
+        let mut archive = Archive::new("model");
+        archive.add("version", b"3\n").unwrap();
+        archive.add("data/0", &[7; 100]).unwrap();
+        archive.add("data/1", &[]).unwrap();
+        archive.finish().unwrap()
+    }
+
+    #[test]
+    fn members_are_stored_aligned_and_whole() {
+        let mut zip = zip::ZipArchive::new(Cursor::new(sample())).unwrap();
+        for index in 0..zip.len() {
+            let member = zip.by_index(index).unwrap();
+            assert_eq!(member.compression(), CompressionMethod::Stored, "member {index}");
+            assert_eq!(member.data_start().unwrap() % 64, 0, "member {index}");
+        }
+        let mut bytes = Vec::new();
+        zip.by_name("model/data/0").unwrap().read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, [7; 100]);
+    }
+
+    #[test]
+    fn same_members_same_bytes() {
+        assert_eq!(sample(), sample());
+    }
+
+    #[test]
+    fn a_name_is_taken_once() {
+        let mut archive = Archive::new("model");
+        archive.add("version", b"3\n").unwrap();
+        assert!(archive.add("version", b"4\n").is_err());
+    }
+}
