@@ -135,7 +135,10 @@ impl Architecture {
                 return wrong(name, format!("is missing; a {} network has it", self.shape()));
             };
             if tensor.shape() != shape {
-                return wrong(name, format!("has shape {:?}, a {} network has {shape:?}", tensor.shape(), self.shape()));
+                return wrong(
+                    name,
+                    format!("has shape {:?}, a {} network has {shape:?}", tensor.shape(), self.shape()),
+                );
             }
             if tensor.dtype() != crate::model_file::DType::F32 {
                 return wrong(name, format!("is of {}, not float32", tensor.dtype().torch_name()));
@@ -192,10 +195,18 @@ pub(crate) mod tests {
     fn layers_follow_the_sizes() {
         let architecture = sample(10, &[20, 5], 0.0);
         assert_eq!(architecture.shape(), "10-20-5-2");
-        let names: Vec<_> = architecture.parameters().into_iter().map(|(name, shape)| format!("{name}{shape:?}")).collect();
+        let names: Vec<_> =
+            architecture.parameters().into_iter().map(|(name, shape)| format!("{name}{shape:?}")).collect();
         assert_eq!(
             names,
-            ["fc1.weight[20, 10]", "fc1.bias[20]", "fc2.weight[5, 20]", "fc2.bias[5]", "fc3.weight[2, 5]", "fc3.bias[2]"]
+            [
+                "fc1.weight[20, 10]",
+                "fc1.bias[20]",
+                "fc2.weight[5, 20]",
+                "fc2.bias[5]",
+                "fc3.weight[2, 5]",
+                "fc3.bias[2]"
+            ]
         );
     }
 

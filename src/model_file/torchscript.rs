@@ -7,8 +7,8 @@
 
 use std::path::Path;
 
-use crate::model_file::archive::Archive;
 use crate::model_file::architecture::Layer;
+use crate::model_file::archive::Archive;
 use crate::model_file::pickle::{Value, encode};
 use crate::model_file::{Architecture, Error, Tensor, atomic};
 
