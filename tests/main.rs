@@ -3,6 +3,7 @@
 mod architecture;
 mod cancel;
 mod jobs;
+mod model_interop;
 mod no_libtorch;
 mod run;
 mod support;
