@@ -3,6 +3,8 @@
 mod architecture;
 mod cancel;
 mod jobs;
+mod model_forge;
+mod model_hostile;
 mod model_interop;
 mod no_libtorch;
 mod run;
