@@ -11,7 +11,7 @@ use crate::model_file::zip_directory::ZipDirectory;
 use crate::model_file::{Error, export, folder, io_error, safetensors_header, words};
 
 /// How many bytes tell the form of a file.
-const BEGINNING: u64 = 16;
+const BEGINNING: u64 = 32;
 
 /// A model file that has been opened.
 #[derive(Debug)]
