@@ -213,11 +213,11 @@ fn bombs_do_not_go_off() {
         ("wide lists.pt", pickle(wide), Error("more")),
         ("deep lists.pt", pickle([b"]".repeat(300_000), b"a".repeat(299_999)].concat()), Error("nested")),
         ("deep tuples.pt", pickle([b"N".to_vec(), b"\x85".repeat(400_000)].concat()), Error("nested")),
-        ("millions of none.pt", pickle(b"N".repeat(12_000_000)), Error("more memory")),
-        ("millions of dicts.pt", pickle(b"}".repeat(12_000_000)), Error("more memory")),
-        ("millions of copies.pt", pickle([b"N".to_vec(), b"2".repeat(30_000_000)].concat()), Error("more")),
-        ("millions of marks.pt", pickle(b"(".repeat(20_000_000)), Error("more")),
-        ("endless steps.pt", pickle([b"N".to_vec(), b"N0".repeat(20_000_000)].concat()), Error("more")),
+        ("millions of none.pt", pickle(b"N".repeat(2_000_000)), Error("more memory")),
+        ("millions of dicts.pt", pickle(b"}".repeat(2_000_000)), Error("more memory")),
+        ("millions of copies.pt", pickle([b"N".to_vec(), b"2".repeat(13_000_000)].concat()), Error("more")),
+        ("millions of marks.pt", pickle(b"(".repeat(8_000_000)), Error("more")),
+        ("endless steps.pt", pickle([b"N".to_vec(), b"N0".repeat(6_500_000)].concat()), Error("more")),
         ("millions of memos.pt", pickle([b"N".to_vec(), puts].concat()), Described),
         ("thousands of imports.pt", pickle(names), Error("more memory")),
         ("cycle.pt", pickle(cycle), Described),
@@ -386,7 +386,7 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
     let safe = safetensors(r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, &[0; 8]);
     for (name, bytes, step) in [("m.pt", zip, 9), ("l.pt", legacy_right(), 5), ("m.safetensors", safe, 3)] {
         std::fs::write(project.path(name), &bytes).unwrap();
-        assert_eq!(inspect(&project, name).ended(0).out.contains("\"w\""), true, "{name} is whole");
+        assert!(inspect(&project, name).ended(0).out.contains("\"w\""), "{name} is whole");
         for cut in (0..bytes.len()).step_by(step) {
             std::fs::write(project.path(name), &bytes[..cut]).unwrap();
             let ran = inspect(&project, name).ended(1);

@@ -159,6 +159,11 @@ fn saved(contents: &Contents, imports: &[Import]) -> String {
     let strict =
         imports.iter().all(|import| import.safety == Safety::Safe && !import.module.starts_with("torch.nn.modules"));
     match contents.kind {
+        Kind::Module | Kind::Checkpoint | Kind::StateDict
+            if imports.iter().any(|import| import.safety == Safety::Dangerous) =>
+        {
+            "by torch.save, with something in it that no model needs: it must not be loaded".to_owned()
+        }
         Kind::Module => {
             let mut classes: Vec<String> =
                 imports.iter().filter(|import| import.safety != Safety::Safe).map(Import::dotted).collect();
