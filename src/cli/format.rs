@@ -44,6 +44,26 @@ pub(super) struct Format {
     query: Option<String>,
 }
 
+/// `-o` and `--query` of commands that answer people with a text of their own unless they are asked for something else.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct TextOr {
+    /// How to print the answer [default: text for people]
+    #[arg(short, long, value_enum, overrides_with = "output")]
+    output: Option<Output>,
+
+    /// A JMESPath query on the answer, such as kind or "tensors[].name"
+    #[arg(long, value_name = "JMESPATH", overrides_with = "query")]
+    query: Option<String>,
+}
+
+impl TextOr {
+    /// The format that was asked for; `None` means text.
+    pub fn asked(&self) -> Option<Format> {
+        let asked = self.output.is_some() || self.query.is_some();
+        asked.then(|| Format { output: self.output.unwrap_or_default(), query: self.query.clone() })
+    }
+}
+
 impl Format {
     /// Refuses a query that cannot be read, before anything is done.
     pub fn check(&self) -> Result<(), Failed> {

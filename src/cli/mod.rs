@@ -15,6 +15,8 @@ mod graph;
 mod job;
 mod logs;
 mod model;
+mod model_inspect;
+mod model_place;
 mod printer;
 mod record;
 mod run;

@@ -49,6 +49,7 @@ pub(super) enum Verb {
         #[arg(short = 'p', long, default_value = ".", value_name = "DIR")]
         download_path: PathBuf,
     },
+    Inspect(super::model_inspect::Args),
 }
 
 /// Which version of which model.
@@ -111,6 +112,7 @@ pub(super) struct Create {
 pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     let home = context.home();
     match verb {
+        Verb::Inspect(args) => return super::model_inspect::inspect(&args, context, printer),
         Verb::Create(create) => {
             create.format.check()?;
             let asset = self::create(&create, &home)?;

@@ -1,26 +1,48 @@
-//! Model files as people exchange them: safetensors, and torch's own archives, in pure Rust.
+//! Model files as people exchange them, read in every form and written in those that Python loads, in pure Rust.
 //!
-//! A file here is bytes on disk and named [`Tensor`]s in memory; nothing in this folder knows libtorch, a network that
-//! computes, a registry or a run. That is why the runner can look into a model without linking hundreds of megabytes.
+//! [`ModelFile::open`] takes a file or folder and gives an [`Inspection`]: what it is, its tensors, its modules, and
+//! whether loading it in Python would be safe. Nothing here knows libtorch, a network that computes, a registry or a
+//! run; that is why the runner can look into a model without linking hundreds of megabytes.
 //!
-//! The rooms, from the outside in: [`safetensors`] and [`torchscript`] are whole files; both are made of [`tensors`].
-//! A TorchScript file is a zip ([`archive`]) around little pickles ([`pickle`]) and readable code. [`architecture`]
-//! is the description beside the weights from which a network is rebuilt. [`atomic`] puts a finished file in its place.
+//! Reading, from the outside in: [`file`] tells forms apart, [`folder`] chooses among files; [`torch_file`],
+//! [`safetensors_header`] and [`export`] are the forms. They read ranges of a file ([`source`]), [`zip_directory`] finds
+//! them, and [`unpickle`] builds the values of a pickle without executing it. All end in [`contents`]: tensors described,
+//! not read. [`safety`] judges, [`inspection`] and [`view`] tell.
 //!
-//! Pickles are written here and never executed: a reader of torch's pickles belongs beside the writer and will accept
-//! a closed list of names only. Readers of the other torch forms (`.pth`, checkpoints) grow here as rooms of their own.
+//! Writing: [`safetensors`] and [`torchscript`] from [`Tensor`]s in memory, [`save`] from any [`Contents`] without
+//! holding them; [`compare`] tells two models apart. [`architecture`] describes a network beside its weights, [`atomic`]
+//! puts a finished file in its place.
 //!
-//! The stage binary writes models with it; the registry and the model commands read them.
+//! The stage binary, the registry and the model commands call it.
 
 pub mod architecture;
 pub mod archive;
 pub mod atomic;
+pub mod contents;
+pub mod export;
+pub mod file;
+pub mod folder;
+pub mod inspection;
 pub mod pickle;
 pub mod safetensors;
+pub mod safetensors_header;
+pub mod safety;
+pub mod scalar_type;
+pub mod source;
 pub mod tensors;
+pub mod torch_file;
 pub mod torchscript;
+pub mod unpickle;
+pub mod view;
+pub(crate) mod words;
+pub mod zip_directory;
 
 pub use architecture::{Architecture, Column};
+pub use contents::{Contents, Kind, LazyTensor};
+pub use file::ModelFile;
+pub use inspection::Inspection;
+pub use safety::Safety;
+pub use scalar_type::ScalarType;
 pub use tensors::{DType, Tensor};
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,45 @@
+//! `amlrun model inspect`: what is in a model file, and whether it can be trusted.
+
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::format::TextOr;
+use super::model_place::{failed, find};
+use super::printer::Printer;
+use crate::model_file::{ModelFile, view};
+
+/// How many tensors the text lists unless all are asked for.
+const LISTED: usize = 60;
+
+/// Tell what is in a model file, how it was saved and whether loading it is safe; nothing in it is executed
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    amlrun model inspect model.pth\n  \
+    amlrun model inspect azureml:my-model:3 -o json --query tensors[].name\n\n\
+    It reads torch.save files (zip and pre-1.6), TorchScript, safetensors (also sharded), torch.export archives,\n\
+    MLflow models, and folders that hold any of these.")]
+pub(super) struct Args {
+    /// A file, a folder, or azureml:NAME:VERSION
+    #[arg(value_name = "MODEL")]
+    model: String,
+
+    /// List every tensor
+    #[arg(long)]
+    all: bool,
+
+    #[command(flatten)]
+    format: TextOr,
+}
+
+pub(super) fn inspect(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let format = args.format.asked();
+    if let Some(format) = &format {
+        format.check()?;
+    }
+    let file = ModelFile::open(&find(&args.model, context)?).map_err(failed)?;
+    match format {
+        Some(format) => format.print(serde_json::to_value(file.inspection()).unwrap_or_default(), printer)?,
+        None => printer.out(&view::text(&file, (!args.all).then_some(LISTED))),
+    }
+    Ok(Exit::Ok)
+}

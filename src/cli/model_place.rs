@@ -1,0 +1,41 @@
+//! Where a model of a `model` command lies: a path, or `azureml:name:version` in the registry.
+
+use std::path::PathBuf;
+
+use super::context::Context;
+use super::error::Failed;
+use crate::model_file;
+use crate::registry::{AssetKind, Registry, Selector};
+use crate::spec::asset_ref::{AssetRef, Version};
+
+/// The file or folder that an argument names.
+pub(super) fn find(argument: &str, context: &Context) -> Result<PathBuf, Failed> {
+    let Some(reference) = argument.strip_prefix("azureml:") else {
+        let path = PathBuf::from(argument);
+        if !path.exists() {
+            return Err(Failed::not_found(format!("there is no file or folder '{argument}'")));
+        }
+        return Ok(path);
+    };
+    let reference = AssetRef::parse(reference).map_err(|e| Failed::usage(e.to_string()))?;
+    let selector = match &reference.version {
+        Version::Exact(version) => Selector::Version(version.clone()),
+        Version::Label(label) if label != "latest" => Selector::Label(label.clone()),
+        Version::Label(_) | Version::Unsaid => Selector::Latest,
+    };
+    let path = context.home().registry_db();
+    if !path.exists() {
+        return Err(Failed::not_found(format!("there is no model '{argument}': none is registered here")));
+    }
+    Ok(Registry::open(&path)?.get(AssetKind::Model, &reference.name, &selector)?.path)
+}
+
+/// A model file's trouble as the door tells it.
+pub(super) fn failed(error: model_file::Error) -> Failed {
+    match &error {
+        model_file::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Failed::not_found(error.to_string())
+        }
+        _ => Failed::new(error.to_string()),
+    }
+}

@@ -1,0 +1,120 @@
+//! A safetensors file by its header alone, and several of them by their index.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use ::safetensors::tensor::Metadata;
+use serde::Deserialize;
+
+use crate::model_file::contents::{Contents, Kind, LazyTensor};
+use crate::model_file::scalar_type::ScalarType;
+use crate::model_file::source::Section;
+use crate::model_file::{Error, io_error, words};
+
+/// The longest header that is read; the format's own limit is three times that, and no model comes near.
+const HEADER_LIMIT: u64 = 32 << 20;
+/// The longest index of a sharded model.
+const INDEX_LIMIT: u64 = 32 << 20;
+
+/// Whether a file begins as a safetensors file does.
+pub fn is_safetensors(beginning: &[u8], file_length: u64) -> bool {
+    let Some((length, rest)) = beginning.split_first_chunk::<8>() else { return false };
+    let length = u64::from_le_bytes(*length);
+    rest.first() == Some(&b'{') && length >= 2 && length.checked_add(8).is_some_and(|end| end <= file_length)
+}
+
+/// Reads the header of a safetensors file.
+///
+/// # Errors
+/// When it is not whole, or says what cannot be.
+pub fn read(file: &Section) -> Result<Contents, Error> {
+    let mut contents = Contents::new(Kind::Safetensors);
+    add(file, &mut contents)?;
+    Ok(contents)
+}
+
+fn add(file: &Section, contents: &mut Contents) -> Result<(), Error> {
+    let mut length = [0; 8];
+    file.read_into(0, &mut length)?;
+    let length = u64::from_le_bytes(length);
+    let header = file.part(8, length).ok_or_else(|| {
+        file.malformed("not a whole safetensors file (the header claims more bytes than the file has)")
+    })?;
+    let header = header.read_all(HEADER_LIMIT)?;
+    let metadata: Metadata = serde_json::from_slice(&header)
+        .map_err(|error| file.malformed(&format!("not a whole safetensors file ({error})")))?;
+    let data = 8 + length;
+    if data + metadata.data_len() as u64 != file.length() {
+        return Err(file.malformed("not a whole safetensors file (its tensors and its length do not agree)"));
+    }
+    // The order of the file is the order of the bytes.
+    let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
+    tensors.sort_by(|(one, left), (two, right)| (left.data_offsets, one).cmp(&(right.data_offsets, two)));
+    for (name, info) in tensors {
+        let kind = info.dtype.to_string();
+        let Some(scalar_type) = ScalarType::from_safetensors_name(&kind) else {
+            contents.notes.push(format!(
+                "tensor '{}' is of {kind}, which torch does not have: it is left out",
+                words::printable(&name, 120)
+            ));
+            continue;
+        };
+        let (start, end) = info.data_offsets;
+        let section = file.part(data + start as u64, (end - start) as u64);
+        contents.storages.push(section.ok_or_else(|| file.malformed("a tensor lies outside the file"))?);
+        let storage = contents.storages.len() - 1;
+        contents.tensors.push(LazyTensor::contiguous(name, scalar_type, info.shape.clone(), storage));
+    }
+    let about = metadata.metadata().clone().unwrap_or_default().into_iter().collect::<BTreeMap<_, _>>();
+    for (key, value) in about.iter().take(8).filter(|(key, value)| (key.as_str(), value.as_str()) != ("format", "pt")) {
+        contents.notes.push(format!("metadata {}: {}", words::printable(key, 60), words::printable(value, 120)));
+    }
+    Ok(())
+}
+
+/// `model.safetensors.index.json`.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// Reads the headers of all files that an index names.
+///
+/// # Errors
+/// When the index or a file is not whole, a file lies elsewhere, or a tensor is not where the index says.
+pub fn read_index(index: &Section) -> Result<Contents, Error> {
+    let parsed: Index = serde_json::from_slice(&index.read_all(INDEX_LIMIT)?)
+        .map_err(|error| index.malformed(&format!("not an index of safetensors files ({error})")))?;
+    let folder = index.path().parent().unwrap_or(Path::new(""));
+    let mut contents = Contents::new(Kind::Safetensors);
+    let mut files: Vec<&String> = parsed.weight_map.values().collect();
+    files.sort();
+    files.dedup();
+    for name in &files {
+        let mut parts = Path::new(name).components();
+        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
+            return Err(
+                index.malformed(&format!("names the file '{}', which is not beside it", words::printable(name, 120)))
+            );
+        }
+        let path = folder.join(name);
+        path.symlink_metadata().map_err(io_error(&path))?;
+        let before = contents.tensors.len();
+        add(&Section::open(&path)?, &mut contents)?;
+        for tensor in &contents.tensors[before..] {
+            match parsed.weight_map.get(&tensor.name) {
+                Some(file) if file == *name => {}
+                _ => {
+                    let tensor = words::printable(&tensor.name, 120);
+                    return Err(index.malformed(&format!("does not say that tensor '{tensor}' is in {name}")));
+                }
+            }
+        }
+    }
+    if contents.tensors.len() != parsed.weight_map.len() {
+        return Err(index.malformed("names tensors that are in none of its files"));
+    }
+    contents.tensors.sort_by(|left, right| left.name.cmp(&right.name));
+    contents.notes.push(format!("{} files with an index", files.len()));
+    Ok(contents)
+}

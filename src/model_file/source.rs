@@ -1,0 +1,118 @@
+//! A file read by ranges: nothing of it is in memory but what was asked for.
+//!
+//! Reads are positioned (`pread`), so that many readers share one open file, and a file that shrinks meanwhile gives
+//! an error where a memory map would kill the process.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::model_file::{Error, io_error};
+
+/// A part of an open file: from `start`, `length` bytes long. Always inside the file as it was when it was opened.
+#[derive(Debug, Clone)]
+pub struct Section {
+    file: Arc<File>,
+    path: Arc<PathBuf>,
+    start: u64,
+    length: u64,
+}
+
+impl Section {
+    /// A whole file.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is no regular file.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(io_error(path))?;
+        let metadata = file.metadata().map_err(io_error(path))?;
+        if !metadata.is_file() {
+            return Err(Error::Malformed { path: path.to_owned(), reason: "is no regular file".to_owned() });
+        }
+        Ok(Self { file: Arc::new(file), path: Arc::new(path.to_owned()), start: 0, length: metadata.len() })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where it begins in the file.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Bytes in it.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// A part of this part; `None` when it does not lie inside.
+    pub fn part(&self, start: u64, length: u64) -> Option<Self> {
+        let end = start.checked_add(length)?;
+        (end <= self.length).then(|| Self {
+            file: self.file.clone(),
+            path: self.path.clone(),
+            start: self.start + start,
+            length,
+        })
+    }
+
+    /// Fills `buffer` from `at` on.
+    ///
+    /// # Errors
+    /// When the range is not inside or the system refuses.
+    pub fn read_into(&self, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        if self.part(at, buffer.len() as u64).is_none() {
+            return Err(self.malformed("ends too early"));
+        }
+        self.file.read_exact_at(buffer, self.start + at).map_err(io_error(&self.path))
+    }
+
+    /// All of it, when it has `limit` bytes at most.
+    ///
+    /// # Errors
+    /// When it is longer or the system refuses.
+    pub fn read_all(&self, limit: u64) -> Result<Vec<u8>, Error> {
+        if self.length > limit {
+            return Err(self.malformed(&format!("a part has {} bytes, {limit} are the most here", self.length)));
+        }
+        let mut bytes = vec![0; self.length as usize];
+        self.read_into(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// An error about the file.
+    pub fn malformed(&self, reason: &str) -> Error {
+        Error::Malformed { path: self.path.to_path_buf(), reason: reason.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_stay_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let part = Section::open(&path).unwrap().part(2, 6).unwrap();
+        assert_eq!(part.part(1, 3).unwrap().read_all(10).unwrap(), b"345");
+        assert!(part.part(4, 3).is_none() && part.part(u64::MAX, 2).is_none());
+        assert!(part.read_into(5, &mut [0; 2]).is_err(), "reading stops at the end of the part, not of the file");
+        assert!(part.read_all(5).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Section::open(folder.path()).unwrap_err().to_string().ends_with("is no regular file"));
+    }
+}

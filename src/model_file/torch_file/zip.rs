@@ -1,0 +1,77 @@
+//! torch's zip format: `data.pkl` beside `data/0`, `data/1`, …; with `constants.pkl` it is TorchScript.
+
+use super::rebuild::{self, Storages};
+use super::{about, pickle_of, walk};
+use crate::model_file::contents::{Contents, Kind};
+use crate::model_file::unpickle::{Budget, Evidence, Node, Pickle};
+use crate::model_file::zip_directory::ZipDirectory;
+use crate::model_file::{Error, words};
+
+/// Whether an archive is one of torch's.
+pub fn is_torch(zip: &ZipDirectory) -> bool {
+    zip.has("data.pkl")
+}
+
+/// Reads an archive of `torch.save` or `torch.jit.save`.
+///
+/// # Errors
+/// When it is not whole, or has a tensor that cannot be.
+pub fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
+    let torchscript = zip.has("constants.pkl");
+    let file = zip.file();
+    let data = zip.member("data.pkl")?.ok_or_else(|| file.malformed("the archive has no data.pkl"))?;
+    let read = pickle_of(data, budget, evidence);
+    // Every other pickle of the archive counts for the verdict, too: nobody knows who will load it.
+    for name in zip.names() {
+        if name.ends_with(".pkl") && name != "data.pkl" {
+            let Ok(Some(member)) = zip.member(name) else { continue };
+            let _ = pickle_of(member, budget, evidence); // a broken one only ends its own evidence
+        }
+    }
+    let pickle = read?;
+    let storages = storages(zip, &pickle)?;
+    let mut contents = walk::contents(&pickle, &storages).map_err(|e| about(file, e))?;
+    contents.storages = storages.sections;
+    contents.big_endian = text(zip, "byteorder")?.is_some_and(|order| order == "big");
+    if torchscript {
+        contents.kind = Kind::TorchScript;
+        if let Some(version) = text(zip, "version")? {
+            contents.notes.push(format!("TorchScript file format {}", words::printable(&version, 20)));
+        }
+    }
+    Ok(contents)
+}
+
+/// The storages that the pickle names, each the member of its key.
+fn storages(zip: &ZipDirectory, pickle: &Pickle) -> Result<Storages, Error> {
+    let mut storages = Storages::default();
+    for node in pickle.nodes() {
+        let Node::Persistent(key) = node else { continue };
+        let Some(storage) = rebuild::storage_key(pickle, *key) else { continue };
+        if storages.keys.contains_key(&storage.key) {
+            continue;
+        }
+        let name = format!("data/{}", storage.key);
+        let Some(section) = zip.member(&name)? else { continue }; // told when a tensor needs it
+        let claimed = storage.elements.checked_mul(storage.scalar_type.width() as u64);
+        if claimed != Some(section.length()) {
+            let reason = format!(
+                "storage '{}' claims {} elements of {}, the file has {} bytes of it",
+                words::printable(&storage.key, 60),
+                storage.elements,
+                storage.scalar_type.torch_name(),
+                section.length()
+            );
+            return Err(zip.file().malformed(&reason));
+        }
+        storages.keys.insert(storage.key, storages.sections.len());
+        storages.sections.push(section);
+    }
+    Ok(storages)
+}
+
+/// A little member as text.
+pub(crate) fn text(zip: &ZipDirectory, name: &str) -> Result<Option<String>, Error> {
+    let Some(member) = zip.member(name)? else { return Ok(None) };
+    Ok(Some(String::from_utf8_lossy(&member.read_all(1 << 16)?).trim().to_owned()))
+}

@@ -1,0 +1,113 @@
+//! An inspection as a person reads it.
+
+use std::collections::BTreeMap;
+
+use crate::model_file::contents::{Kind, Module};
+use crate::model_file::file::ModelFile;
+use crate::model_file::safety::Safety;
+use crate::model_file::words;
+
+/// How many tensors are listed before the rest is only counted; `None` lists all.
+pub type Most = Option<usize>;
+
+/// The text of `amlrun model inspect`.
+pub fn text(file: &ModelFile, most: Most) -> String {
+    let told = file.inspection();
+    let mut out = String::new();
+    let mut line = |label: &str, value: &str| out.push_str(&format!("{label:<12}{value}\n"));
+    line("file", &words::printable(&file.path.display().to_string(), 400));
+    line("kind", kind(told.kind));
+    line("saved as", &file.saved);
+    line("safety", &safety(file));
+    line("parameters", &words::thousands(told.parameters));
+    line("tensors", &format!("{}, {}{}", told.tensors.len(), words::size(told.bytes), dtypes(file)));
+    line("file size", &words::size(file.file_bytes));
+    let dangerous: Vec<_> = file.imports.iter().filter(|import| import.safety != Safety::Safe).collect();
+    if !dangerous.is_empty() || !file.tricks.is_empty() {
+        out.push_str("\nloading it in Python would import\n");
+        for import in dangerous.iter().take(40) {
+            out.push_str(&format!("  {:<9}  {}  {}\n", import.safety.to_string(), import.dotted(), import.power));
+        }
+        for trick in file.tricks.iter().take(10) {
+            out.push_str(&format!("  {trick}\n"));
+        }
+    }
+    if let Some(modules) = &file.contents.modules {
+        out.push_str("\nmodules\n");
+        tree(modules, 1, &mut out);
+    }
+    if !told.tensors.is_empty() {
+        out.push_str("\ntensors\n");
+        let shown = most.unwrap_or(usize::MAX);
+        let rows = || told.tensors.iter().take(shown);
+        let names = rows().map(|tensor| tensor.name.chars().count().min(80)).max().unwrap_or(0);
+        for tensor in rows() {
+            let name = words::printable(&tensor.name, 200);
+            out.push_str(&format!("  {name:<names$}  {:<13}  {:?}\n", tensor.dtype, tensor.shape));
+        }
+        if told.tensors.len() > shown {
+            out.push_str(&format!("  … and {} more; --all lists them\n", told.tensors.len() - shown));
+        }
+    }
+    // The first note is how it was saved, which stands above; imports and tricks do, too.
+    let above = |note: &&String| {
+        **note != file.saved
+            && !file.tricks.contains(note)
+            && !dangerous.iter().any(|import| **note == format!("{} {}", import.dotted(), import.power))
+    };
+    let notes: Vec<_> = told.notes.iter().filter(above).collect();
+    if !notes.is_empty() {
+        out.push_str("\nnotes\n");
+        for note in notes {
+            out.push_str(&format!("  {note}\n"));
+        }
+    }
+    out
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Module => "module: a whole model, pickled",
+        Kind::StateDict => "state_dict",
+        Kind::Checkpoint => "checkpoint",
+        Kind::TorchScript => "torchscript",
+        Kind::Safetensors => "safetensors",
+        Kind::Export => "export: a program of torch.export",
+        Kind::MlflowModel => "mlflow_model",
+        Kind::Unknown => "unknown",
+    }
+}
+
+fn safety(file: &ModelFile) -> String {
+    match file.safety {
+        Safety::Safe => "safe: nothing in it can run foreign code".to_owned(),
+        Safety::Unknown => "unknown: loading it runs the code of classes that are not part of torch".to_owned(),
+        Safety::Dangerous => "DANGEROUS: do not load it in Python".to_owned(),
+    }
+}
+
+/// The mix of element types, by bytes.
+fn dtypes(file: &ModelFile) -> String {
+    let mut mix: BTreeMap<&str, u64> = BTreeMap::new();
+    for tensor in &file.contents.tensors {
+        *mix.entry(tensor.scalar_type.torch_name()).or_default() += 1;
+    }
+    let parts: Vec<_> = mix.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+/// The tree as `print(model)` shows it.
+fn tree(module: &Module, depth: usize, out: &mut String) {
+    let indent = "  ".repeat(depth);
+    let name =
+        if module.name.is_empty() { String::new() } else { format!("({}): ", words::printable(&module.name, 80)) };
+    if module.children.is_empty() {
+        out.push_str(&format!("{indent}{name}{}({})\n", module.class, module.arguments));
+        return;
+    }
+    out.push_str(&format!("{indent}{name}{}(\n", module.class));
+    for child in &module.children {
+        tree(child, depth + 1, out);
+    }
+    out.push_str(&format!("{indent})\n"));
+}

@@ -1,0 +1,286 @@
+//! The members of a zip, read with suspicion: only what its central directory says and its local headers confirm.
+//!
+//! torch keeps its members stored, so nothing here decompresses: there is no bomb to set off, and a member is a plain
+//! range of the file. A file that two readers could understand in two ways is refused: members that overlap, names
+//! given twice, names that lead outside, headers that disagree, sizes that do not fit.
+
+use std::collections::HashMap;
+
+use crate::model_file::Error;
+use crate::model_file::source::Section;
+
+/// The most that a central directory may take: half a million members with short names.
+const DIRECTORY_LIMIT: u64 = 48 << 20;
+/// The most members.
+const MEMBER_LIMIT: u64 = 400_000;
+const END: [u8; 4] = *b"PK\x05\x06";
+const END_LENGTH: u64 = 22;
+const LOCATOR: [u8; 4] = *b"PK\x06\x07";
+const LOCATOR_LENGTH: u64 = 20;
+const END64: [u8; 4] = *b"PK\x06\x06";
+const ENTRY: [u8; 4] = *b"PK\x01\x02";
+const ENTRY_LENGTH: usize = 46;
+const LOCAL: [u8; 4] = *b"PK\x03\x04";
+const LOCAL_LENGTH: u64 = 30;
+
+/// The members of one archive.
+#[derive(Debug)]
+pub struct ZipDirectory {
+    file: Section,
+    members: HashMap<String, Member>,
+    top: String,
+}
+
+#[derive(Debug)]
+struct Member {
+    start: u64,
+    length: u64,
+    stored: bool,
+}
+
+/// One entry of the central directory.
+struct Entry {
+    name: String,
+    stored: bool,
+    packed: u64,
+    length: u64,
+    header: u64,
+}
+
+impl ZipDirectory {
+    /// Whether a file begins as a zip does.
+    pub fn is_zip(beginning: &[u8]) -> bool {
+        beginning.starts_with(&LOCAL)
+    }
+
+    /// Reads the directory and checks every member's header.
+    ///
+    /// # Errors
+    /// When the file is no whole zip, or one that is refused; the reason is in words.
+    pub fn read(file: Section) -> Result<Self, Error> {
+        let (at, length, count) = end_of_directory(&file)?;
+        if length > DIRECTORY_LIMIT || count > MEMBER_LIMIT {
+            return Err(file.malformed(&format!("the zip claims {count} members: too many to be a model")));
+        }
+        let directory = file
+            .part(at, length)
+            .ok_or_else(|| file.malformed("the zip's directory lies outside the file"))?
+            .read_all(DIRECTORY_LIMIT)?;
+        let mut entries = Vec::new();
+        let mut rest = directory.as_slice();
+        for _ in 0..count {
+            entries.push(entry(&mut rest).map_err(|reason| file.malformed(&reason))?);
+        }
+        entries.sort_by_key(|entry| entry.header);
+        let mut members = HashMap::with_capacity(entries.len());
+        let mut top: Option<String> = None;
+        let mut free = 0; // where the member before has ended
+        for entry in entries {
+            let name = entry.name.clone();
+            let wrong = |what: &str| file.malformed(&format!("zip member '{}' {what}", printable(&name)));
+            check_name(&name).map_err(|reason| wrong(&reason))?;
+            if entry.header < free {
+                return Err(wrong("overlaps the one before it"));
+            }
+            let start = data_start(&file, &entry).map_err(|reason| wrong(&reason))?;
+            let end = start.checked_add(entry.packed).filter(|end| *end <= at);
+            free = end.ok_or_else(|| wrong(&format!("claims {} bytes that the file does not have", entry.packed)))?;
+            if entry.stored && entry.packed != entry.length {
+                return Err(wrong("is stored, yet has two lengths"));
+            }
+            let folder = name.split_once('/').map_or("", |(folder, _)| folder);
+            if *top.get_or_insert_with(|| folder.to_owned()) != folder {
+                // Old export archives have no top folder at all; the names then are taken as they are.
+                top = Some(String::new());
+            }
+            let member = Member { start, length: entry.packed, stored: entry.stored };
+            if members.insert(name.clone(), member).is_some() {
+                return Err(wrong("is there twice"));
+            }
+        }
+        Ok(Self { file, members, top: top.unwrap_or_default() })
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Section {
+        &self.file
+    }
+
+    /// The folder that all members share, which torch names after the file; empty when there is none.
+    pub fn top(&self) -> &str {
+        &self.top
+    }
+
+    /// Names of the members below the top folder, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let cut = if self.top.is_empty() { 0 } else { self.top.len() + 1 };
+        let mut names: Vec<&str> = self.members.keys().map(|name| &name[cut..]).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether there is a member of that name below the top folder.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.contains_key(&self.full(name))
+    }
+
+    /// The bytes of a member below the top folder, not read yet; `None` when there is no such member.
+    ///
+    /// # Errors
+    /// When the member is compressed, which torch's tensors and pickles never are.
+    pub fn member(&self, name: &str) -> Result<Option<Section>, Error> {
+        let Some(member) = self.members.get(&self.full(name)) else { return Ok(None) };
+        if !member.stored {
+            let reason =
+                format!("zip member '{}' is compressed; torch stores its pickles and tensors", printable(name));
+            return Err(self.file.malformed(&reason));
+        }
+        Ok(self.file.part(member.start, member.length))
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.top.is_empty() { name.to_owned() } else { format!("{}/{name}", self.top) }
+    }
+}
+
+/// Where the central directory begins, its length, and how many entries it has.
+fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
+    // The comment after the end record has 64 KiB at most, so the record is in this last part.
+    let tail_length = file.length().min(END_LENGTH + 0xffff);
+    let tail_start = file.length() - tail_length;
+    let tail = match file.part(tail_start, tail_length) {
+        Some(tail) => tail.read_all(tail_length)?,
+        None => Vec::new(),
+    };
+    let fits = |at: usize| {
+        tail.get(at..at + END_LENGTH as usize).is_some_and(|record| {
+            record.starts_with(&END) && at + END_LENGTH as usize + usize::from(u16_at(record, 20)) == tail.len()
+        })
+    };
+    let Some(found) = (0..tail.len()).rev().find(|&at| fits(at)) else {
+        return Err(file.malformed("the zip has no end: the file is cut off"));
+    };
+    let record = &tail[found..];
+    let at = tail_start + found as u64;
+    let (disk, count, length, start) = (u16_at(record, 4), u16_at(record, 10), u32_at(record, 12), u32_at(record, 16));
+    let mut locator = [0; LOCATOR_LENGTH as usize];
+    if let Some(place) = at.checked_sub(LOCATOR_LENGTH) {
+        file.read_into(place, &mut locator)?;
+    }
+    let (start, length, count, end) = if locator.starts_with(&LOCATOR) {
+        let at64 = u64_at(&locator, 8);
+        let mut wide = [0; 56];
+        file.read_into(at64, &mut wide)?;
+        if !wide.starts_with(&END64) {
+            return Err(file.malformed("the zip's wide end record is not where it should be"));
+        }
+        (u64_at(&wide, 48), u64_at(&wide, 40), u64_at(&wide, 32), at64)
+    } else {
+        (u64::from(start), u64::from(length), u64::from(count), at)
+    };
+    if disk != 0 && disk != u16::MAX {
+        return Err(file.malformed("the zip is one part of several"));
+    }
+    if start.checked_add(length) != Some(end) {
+        return Err(file.malformed("the zip's directory is not where its end says"));
+    }
+    Ok((start, length, count))
+}
+
+/// Takes one entry off the front of the directory.
+fn entry(rest: &mut &[u8]) -> Result<Entry, String> {
+    let cut = || "the zip's directory is cut off".to_owned();
+    let fixed = rest.get(..ENTRY_LENGTH).filter(|fixed| fixed.starts_with(&ENTRY)).ok_or_else(cut)?;
+    let (flags, method) = (u16_at(fixed, 8), u16_at(fixed, 10));
+    let sizes = [28, 30, 32].map(|at| usize::from(u16_at(fixed, at))); // name, extra, comment
+    let all = ENTRY_LENGTH + sizes.iter().sum::<usize>();
+    let whole = rest.get(..all).ok_or_else(cut)?;
+    let name = std::str::from_utf8(&whole[ENTRY_LENGTH..ENTRY_LENGTH + sizes[0]])
+        .map_err(|_| "a zip member's name is no UTF-8".to_owned())?
+        .to_owned();
+    if flags & 1 != 0 {
+        return Err(format!("zip member '{}' is encrypted", printable(&name)));
+    }
+    let extra = &whole[ENTRY_LENGTH + sizes[0]..ENTRY_LENGTH + sizes[0] + sizes[1]];
+    let mut wide = wide_field(extra);
+    // A field of all ones says that the real number is in the wide extra field, in this order.
+    let mut number = |at: usize| match u32_at(fixed, at) {
+        u32::MAX => match wide.get(..8) {
+            Some(eight) => {
+                let number = u64_at(eight, 0);
+                wide = &wide[8..];
+                Ok(number)
+            }
+            None => Err(format!("zip member '{}' lacks its wide sizes", printable(&name))),
+        },
+        small => Ok(u64::from(small)),
+    };
+    let length = number(24)?;
+    let packed = number(20)?;
+    let header = number(42)?;
+    *rest = &rest[all..];
+    Ok(Entry { name, stored: method == 0, packed, length, header })
+}
+
+/// The zip64 extra field (tag 1), or nothing.
+fn wide_field(mut extra: &[u8]) -> &[u8] {
+    while extra.len() >= 4 {
+        let (tag, size) = (u16_at(extra, 0), usize::from(u16_at(extra, 2)));
+        let Some(body) = extra.get(4..4 + size) else { return &[] };
+        if tag == 1 {
+            return body;
+        }
+        extra = &extra[4 + size..];
+    }
+    &[]
+}
+
+/// Where the bytes of a member begin, after its local header, which must name the same member.
+fn data_start(file: &Section, entry: &Entry) -> Result<u64, String> {
+    let outside = |_| "has no header in the file".to_owned();
+    let mut header = vec![0; LOCAL_LENGTH as usize + entry.name.len()];
+    file.read_into(entry.header, &mut header).map_err(outside)?;
+    if !header.starts_with(&LOCAL) {
+        return Err("has no header where the directory says".to_owned());
+    }
+    let (name, extra) = (u16_at(&header, 26), u16_at(&header, 28));
+    if usize::from(name) != entry.name.len() || header[LOCAL_LENGTH as usize..] != *entry.name.as_bytes() {
+        return Err("has another name in its header".to_owned());
+    }
+    if (u16_at(&header, 8) == 0) != entry.stored {
+        return Err("has another compression in its header".to_owned());
+    }
+    // With bit 3 the sizes follow the data; else the header must agree (or say that they are in a wide field).
+    let lengths_follow = u16_at(&header, 6) & 8 != 0;
+    let packed = u32_at(&header, 18);
+    if !lengths_follow && packed != u32::MAX && u64::from(packed) != entry.packed {
+        return Err("has another size in its header".to_owned());
+    }
+    Ok(entry.header + LOCAL_LENGTH + u64::from(name) + u64::from(extra))
+}
+
+/// Refuses names that would leave the archive when unpacked.
+fn check_name(name: &str) -> Result<(), String> {
+    let escapes = name.starts_with('/')
+        || name.contains(['\\', '\0'])
+        || name.split('/').any(|part| part == ".." || part == ".")
+        || name.get(1..2) == Some(":");
+    if escapes { Err("leads out of the archive".to_owned()) } else { Ok(()) }
+}
+
+/// A name from outside, short and without control characters.
+fn printable(name: &str) -> String {
+    crate::model_file::words::printable(name, 120)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
