@@ -5,6 +5,7 @@
 mod architecture;
 mod cancel;
 mod jobs;
+mod model_interop;
 mod no_libtorch;
 mod run;
 #[cfg(feature = "torch")]

@@ -50,6 +50,9 @@ pub(super) enum Verb {
         download_path: PathBuf,
     },
     Inspect(super::model_inspect::Args),
+    Diff(super::model_diff::Args),
+    Convert(super::model_convert::Args),
+    Extract(super::model_extract::Args),
 }
 
 /// Which version of which model.
@@ -113,6 +116,9 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
     let home = context.home();
     match verb {
         Verb::Inspect(args) => return super::model_inspect::inspect(&args, context, printer),
+        Verb::Diff(args) => return super::model_diff::diff(&args, context, printer),
+        Verb::Convert(args) => return super::model_convert::convert(&args, context, printer),
+        Verb::Extract(args) => return super::model_extract::extract(&args, context, printer),
         Verb::Create(create) => {
             create.format.check()?;
             let asset = self::create(&create, &home)?;

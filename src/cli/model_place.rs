@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::context::Context;
 use super::error::Failed;
-use crate::model_file;
+use crate::model_file::{self, ScalarType};
 use crate::registry::{AssetKind, Registry, Selector};
 use crate::spec::asset_ref::{AssetRef, Version};
 
@@ -37,5 +37,14 @@ pub(super) fn failed(error: model_file::Error) -> Failed {
             Failed::not_found(error.to_string())
         }
         _ => Failed::new(error.to_string()),
+    }
+}
+
+/// A floating-point type of `--dtype`.
+pub(super) fn float_type(text: &str) -> Result<ScalarType, String> {
+    let name = text.strip_prefix("torch.").unwrap_or(text);
+    match ScalarType::from_torch_name(name) {
+        Some(kind) if kind.is_float() => Ok(kind),
+        _ => Err("choose one of float16, bfloat16, float32, float64".to_owned()),
     }
 }

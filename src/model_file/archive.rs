@@ -1,7 +1,7 @@
 //! torch's archive: a zip whose members are stored, not compressed, under one top folder, each beginning at a multiple
 //! of 64 bytes so that a reader can map tensors straight into memory. The same members give the same bytes.
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Seek, Write};
 
 use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, DateTime};
@@ -11,33 +11,17 @@ use crate::model_file::Error;
 /// Where each member's bytes begin, as torch itself aligns them.
 const ALIGNMENT: u16 = 64;
 
-/// An archive in the making, in memory.
-pub struct Archive {
+/// An archive in the making: in memory, or straight into a file.
+pub struct Archive<W: Write + Seek = Cursor<Vec<u8>>> {
     top: String,
-    zip: ZipWriter<Cursor<Vec<u8>>>,
+    zip: ZipWriter<W>,
 }
 
 impl Archive {
-    /// An empty archive whose members live under the folder `top`; torch names it after the file, without its ending.
+    /// An empty archive in memory whose members live under the folder `top`; torch names it after the file, without its
+    /// ending.
     pub fn new(top: &str) -> Self {
-        Self { top: top.to_owned(), zip: ZipWriter::new(Cursor::new(Vec::new())) }
-    }
-
-    /// Adds one member, such as `data/0`.
-    ///
-    /// # Errors
-    /// When the name is taken.
-    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        // The zip epoch, not the clock: an archive is known by its content.
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default())
-            .unix_permissions(0o644)
-            .large_file(bytes.len() >= u32::MAX as usize)
-            .with_alignment(ALIGNMENT);
-        let name = format!("{}/{name}", self.top);
-        self.zip.start_file(&*name, options).map_err(|error| Error::Archive(format!("{name}: {error}")))?;
-        self.zip.write_all(bytes).map_err(|error| Error::Archive(format!("{name}: {error}")))
+        Self::onto(top, Cursor::new(Vec::new()))
     }
 
     /// The finished bytes.
@@ -45,8 +29,50 @@ impl Archive {
     /// # Errors
     /// When the directory of the zip cannot be written.
     pub fn finish(self) -> Result<Vec<u8>, Error> {
-        let cursor = self.zip.finish().map_err(|error| Error::Archive(error.to_string()))?;
-        Ok(cursor.into_inner())
+        Ok(self.close()?.into_inner())
+    }
+}
+
+impl<W: Write + Seek> Archive<W> {
+    /// An empty archive that is written to `out`.
+    pub fn onto(top: &str, out: W) -> Self {
+        Self { top: top.to_owned(), zip: ZipWriter::new(out) }
+    }
+
+    /// Adds one member, such as `data/0`.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.add_with(name, bytes.len() as u64, |out| out.write_all(bytes))
+    }
+
+    /// Adds one member of `length` bytes that `write` writes.
+    ///
+    /// # Errors
+    /// When the name is taken, or the bytes cannot be written.
+    pub fn add_with<F>(&mut self, name: &str, length: u64, write: F) -> Result<(), Error>
+    where
+        F: FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    {
+        // The zip epoch, not the clock: an archive is known by its content.
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(0o644)
+            .large_file(length >= u64::from(u32::MAX))
+            .with_alignment(ALIGNMENT);
+        let name = format!("{}/{name}", self.top);
+        self.zip.start_file(&*name, options).map_err(|error| Error::Archive(format!("{name}: {error}")))?;
+        write(&mut self.zip).map_err(|error| Error::Archive(format!("{name}: {error}")))
+    }
+
+    /// Writes the directory and gives back what was written to.
+    ///
+    /// # Errors
+    /// When the directory of the zip cannot be written.
+    pub fn close(self) -> Result<W, Error> {
+        self.zip.finish().map_err(|error| Error::Archive(error.to_string()))
     }
 }
 

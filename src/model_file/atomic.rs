@@ -22,6 +22,23 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     written.map_err(io_error(path))
 }
 
+/// Lets `fill` write a new file and then puts it at `path`. What is large and can be made again is not waited for until
+/// it lies on the disk: a killed process leaves nothing under the final name, a power cut may.
+///
+/// # Errors
+/// What `fill` says, or when the folder does not take the file; nothing is left behind then.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut fs::File) -> Result<(), Error>) -> Result<(), Error> {
+    let temporary = temporary_beside(path);
+    let written = fs::File::create(&temporary)
+        .map_err(io_error(path))
+        .and_then(|mut file| fill(&mut file))
+        .and_then(|()| fs::rename(&temporary, path).map_err(io_error(path)));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
 /// A hidden name in the same folder that no other process uses.
 fn temporary_beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -39,6 +56,20 @@ mod tests {
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_fails_halfway_leaves_the_old_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        write(&path, b"old").unwrap();
+        let failed = write_with(&path, |file| {
+            file.write_all(b"half").unwrap();
+            Err(Error::Archive("no".to_owned()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -20,6 +20,8 @@ pub enum Value {
     Global(String, String),
     /// `callable(*arguments)`.
     Call(Box<Value>, Vec<Value>),
+    /// What a value (an empty dictionary, or a call that makes one) is after these keys were set in it.
+    Entries(Box<Value>, Vec<(String, Value)>),
     /// An instance of a class, made without its constructor, with these attributes in this order.
     Object(Box<Value>, Vec<(String, Value)>),
     /// A thing that the surrounding archive keeps, known by this key.
@@ -81,6 +83,15 @@ fn push(out: &mut Vec<u8>, value: &Value) {
                 push(out, attribute);
             }
             out.extend_from_slice(b"ub"); // SETITEMS BUILD
+        }
+        Value::Entries(dictionary, entries) => {
+            push(out, dictionary);
+            out.push(b'('); // MARK
+            for (name, value) in entries {
+                push_text(out, name);
+                push(out, value);
+            }
+            out.push(b'u'); // SETITEMS
         }
         Value::Persistent(key) => {
             push(out, key);

@@ -2,6 +2,7 @@
 //!
 //! Each class of torch prints what it thinks worth printing (`extra_repr`); this follows it from the pickled attributes.
 
+use super::rebuild::{self, Storages};
 use crate::model_file::unpickle::{Id, Node, Pickle};
 use crate::model_file::words;
 
@@ -9,6 +10,8 @@ use crate::model_file::words;
 pub struct Attributes<'a> {
     /// The pickle it lies in.
     pub pickle: &'a Pickle,
+    /// The storages of the file.
+    pub storages: &'a Storages,
     /// Names and values of its attributes.
     pub entries: &'a [(Id, Id)],
     /// Names and values of its parameters.
@@ -26,6 +29,11 @@ impl Attributes<'_> {
 
     fn has_parameter(&self, name: &str) -> bool {
         self.pickle.get(self.parameters, name).is_some_and(|id| *self.pickle.node(id) != Node::None)
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        let parameter = self.pickle.get(self.parameters, name)?;
+        rebuild::tensor(self.pickle, parameter, self.storages).ok()?.map(|tensor| tensor.shape)
     }
 
     fn is_true(&self, name: &str) -> bool {
@@ -57,6 +65,10 @@ pub fn arguments(class: &str, of: &Attributes<'_>) -> String {
     match class {
         "Linear" | "NonDynamicallyQuantizableLinear" | "LazyLinear" => {
             parts = of.named(&["in_features", "out_features"]);
+            // TorchScript keeps the sizes in its code; the weight has them as well.
+            if let (true, Some([outputs, inputs])) = (parts.is_empty(), of.shape("weight").as_deref()) {
+                parts = vec![format!("in_features={inputs}"), format!("out_features={outputs}")];
+            }
             parts.push(format!("bias={}", python_bool(of.has_parameter("bias"))));
         }
         "Bilinear" => {

@@ -6,7 +6,7 @@
 use super::layers::{self, Attributes};
 use super::rebuild::{self, Storages};
 use crate::model_file::contents::{Contents, Kind, LazyTensor, Module, Role};
-use crate::model_file::unpickle::{Id, Node, Pickle};
+use crate::model_file::unpickle::{Call, Id, Node, Pickle};
 use crate::model_file::{Error, words};
 
 const DEPTH: usize = 100;
@@ -166,7 +166,12 @@ impl Walk<'_> {
             return Err(Error::Archive("the pickle has more modules than any model".to_owned()));
         }
         let class = self.class(id);
-        let attributes = Attributes { pickle: self.pickle, entries: &state.all, parameters: &state.parameters };
+        let attributes = Attributes {
+            pickle: self.pickle,
+            storages: self.storages,
+            entries: &state.all,
+            parameters: &state.parameters,
+        };
         let mut module =
             Module { name: own, arguments: layers::arguments(&class, &attributes), class, children: Vec::new() };
         let unsaved = self.unsaved_buffers(state);
@@ -205,9 +210,8 @@ impl Walk<'_> {
     fn module_state(&self, id: Id) -> Option<ModuleState> {
         let call = self.pickle.call(id)?;
         let all = self.state_entries(call.state?);
-        if let (module, _) = self.pickle.global(call.callable)?
-            && (module == "__torch__" || module.starts_with("__torch__."))
-        {
+        let (module, _) = self.class_of(call)?;
+        if module == "__torch__" || module.starts_with("__torch__.") {
             return Some(self.script_state(all));
         }
         let part = |name: &str| self.pickle.get(&all, name).and_then(|id| self.pickle.entries(id));
@@ -252,12 +256,21 @@ impl Walk<'_> {
     }
 
     fn class(&self, id: Id) -> String {
-        let class = self.pickle.call(id).and_then(|call| match self.pickle.node(call.callable) {
+        let class = self.pickle.call(id).and_then(|call| self.class_of(call));
+        words::printable(class.map_or("object", |(_, name)| name), 120)
+    }
+
+    /// Module and name of the class of an object.
+    fn class_of(&self, call: &Call) -> Option<(&str, &str)> {
+        match self.pickle.node(call.callable) {
             // The old format keeps classes with their source: ('module', class, file, source).
             Node::Persistent(key) => self.pickle.items(*key)?.get(1).and_then(|&class| self.pickle.global(class)),
-            _ => self.pickle.global(call.callable),
-        });
-        words::printable(class.map_or("object", |(_, name)| name), 120)
+            _ => match (self.pickle.global(call.callable)?, call.arguments.first()) {
+                // Protocols 0 and 1 make an object by a function that takes its class.
+                (("copy_reg" | "copyreg", "_reconstructor"), Some(&class)) => self.pickle.global(class),
+                (class, _) => Some(class),
+            },
+        }
     }
 
     fn key(&self, key: Id) -> Result<String, Error> {

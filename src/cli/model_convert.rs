@@ -1,0 +1,86 @@
+//! `amlrun model convert`: from any form to one that Python loads.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::model_place::{failed, find, float_type};
+use super::printer::Printer;
+use crate::model_file::save::{pth, select, stream_safetensors};
+use crate::model_file::{ModelFile, ScalarType};
+
+/// The forms that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// safetensors
+    Safetensors,
+    /// a state_dict in torch's zip format
+    Pth,
+}
+
+/// Write the weights of a model in another form; nothing in the model is executed
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    amlrun model convert model.pth model.safetensors\n  \
+    amlrun model convert last.ckpt weights.pth --strip-prefix net. --dtype float16\n  \
+    amlrun model convert azureml:my-model:3 head.safetensors --select 'head.*'")]
+pub(super) struct Args {
+    /// A file, a folder, or azureml:NAME:VERSION
+    #[arg(value_name = "IN")]
+    model: String,
+
+    /// The file to write
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+
+    /// The form [default: by the ending of OUT]
+    #[arg(long, value_enum)]
+    to: Option<Form>,
+
+    /// Only tensors of that name, * stands for anything; may be given often
+    #[arg(long, value_name = "PATTERN")]
+    select: Vec<String>,
+
+    /// Floating-point tensors become float16, bfloat16, float32 or float64
+    #[arg(long, value_name = "TYPE", value_parser = float_type)]
+    dtype: Option<ScalarType>,
+
+    /// Take this prefix off the names
+    #[arg(long, value_name = "PREFIX")]
+    strip_prefix: Option<String>,
+
+    /// Replace OUT when it is there
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn convert(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let ending = args.out.extension().unwrap_or_default().to_string_lossy().into_owned();
+    let form = match (args.to, ending.as_str()) {
+        (Some(form), _) => form,
+        (None, "safetensors") => Form::Safetensors,
+        (None, "pth" | "pt" | "bin") => Form::Pth,
+        _ => return Err(Failed::usage("say which form OUT shall have: --to safetensors or --to pth")),
+    };
+    let file = ModelFile::open(&find(&args.model, context)?).map_err(failed)?;
+    if args.out.exists() && !args.force {
+        return Err(Failed::new(format!("{} is there already", args.out.display())).hint("--force replaces it"));
+    }
+    let mut selection = select(&file.contents, &args.select, args.strip_prefix.as_deref());
+    if selection.weights.is_empty() {
+        return Err(Failed::new(format!("no tensor of {} is to be written", args.model))
+            .hint("'amlrun model inspect' lists the names for --select"));
+    }
+    if let Some(dtype) = args.dtype {
+        selection.weights = selection.weights.into_iter().map(|weight| weight.converted(dtype)).collect();
+    }
+    match form {
+        Form::Pth => pth::write(&args.out, &selection.weights).map_err(failed)?,
+        Form::Safetensors => stream_safetensors(&args.out, &selection.weights, &BTreeMap::new()).map_err(failed)?,
+    }
+    selection.notes.iter().for_each(|note| printer.err(&format!("note: {note}\n")));
+    printer.out(&format!("{}: {} tensors\n", args.out.display(), selection.weights.len()));
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,47 @@
+//! `amlrun model diff`: how two models differ.
+
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::format::TextOr;
+use super::model_place::{failed, find};
+use super::printer::Printer;
+use crate::model_file::{ModelFile, compare};
+
+/// Compare two models, tensor by tensor; exit code 1 when they differ
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    amlrun model diff before.pth after.pth\n  \
+    amlrun model diff azureml:my-model:3 model.safetensors --no-values\n\n\
+    'missing' and 'unexpected' are meant as load_state_dict means them: A is wanted, B is given.")]
+pub(super) struct Args {
+    /// A file, a folder, or azureml:NAME:VERSION
+    #[arg(value_name = "A")]
+    first: String,
+
+    /// The other one
+    #[arg(value_name = "B")]
+    second: String,
+
+    /// Compare names, shapes and types only
+    #[arg(long)]
+    no_values: bool,
+
+    #[command(flatten)]
+    format: TextOr,
+}
+
+pub(super) fn diff(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let format = args.format.asked();
+    if let Some(format) = &format {
+        format.check()?;
+    }
+    let first = ModelFile::open(&find(&args.first, context)?).map_err(failed)?;
+    let second = ModelFile::open(&find(&args.second, context)?).map_err(failed)?;
+    let difference = compare::compare(&first.contents, &second.contents, !args.no_values).map_err(failed)?;
+    match format {
+        Some(format) => format.print(serde_json::to_value(&difference).unwrap_or_default(), printer)?,
+        None => printer.out(&difference.text()),
+    }
+    Ok(if difference.is_none() { Exit::Ok } else { Exit::Failed })
+}

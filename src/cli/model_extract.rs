@@ -1,0 +1,52 @@
+//! `amlrun model extract`: one tensor as a file for NumPy.
+
+use std::path::PathBuf;
+
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::model_place::{failed, find, float_type};
+use super::printer::Printer;
+use crate::model_file::save::{Weight, write_npy};
+use crate::model_file::{ModelFile, ScalarType};
+
+/// Write one tensor of a model as a NumPy file
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  amlrun model extract model.pth fc1.weight fc1.npy")]
+pub(super) struct Args {
+    /// A file, a folder, or azureml:NAME:VERSION
+    #[arg(value_name = "MODEL")]
+    model: String,
+
+    /// The tensor's name
+    #[arg(value_name = "TENSOR")]
+    tensor: String,
+
+    /// The file to write
+    #[arg(value_name = "OUT.npy")]
+    out: PathBuf,
+
+    /// Another floating-point type: float16, float32 or float64
+    #[arg(long, value_name = "TYPE", value_parser = float_type)]
+    dtype: Option<ScalarType>,
+}
+
+pub(super) fn extract(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let file = ModelFile::open(&find(&args.model, context)?).map_err(failed)?;
+    let Some(tensor) = file.contents.find(&args.tensor) else {
+        let names = file.contents.tensors.iter().map(|tensor| tensor.name.as_str());
+        let missing = Failed::not_found(format!("{} has no tensor '{}'", args.model, args.tensor));
+        return Err(match crate::diagnostic::suggest::nearest(&args.tensor, names) {
+            Some(near) => missing.hint(format!("did you mean '{near}'?")),
+            None => missing.hint("'amlrun model inspect --all' lists the names"),
+        });
+    };
+    let mut weight = Weight::of_file(&args.tensor, &file.contents, tensor);
+    if let Some(dtype) = args.dtype {
+        weight = weight.converted(dtype);
+    }
+    write_npy(&args.out, &weight).map_err(failed)?;
+    let kind = weight.scalar_type().torch_name();
+    printer.out(&format!("{}: {:?} {kind}\n", args.out.display(), tensor.shape));
+    Ok(Exit::Ok)
+}
