@@ -17,7 +17,7 @@ pub const FORMAT: u32 = 1;
 pub struct Architecture {
     /// [`FORMAT`].
     pub format: u32,
-    /// The kind of network; `SimpleNet` is the only one so far.
+    /// The kind of network.
     pub kind: Kind,
     /// Units of each hidden layer, from the input on; may be empty (softmax regression).
     pub hidden: Vec<usize>,
@@ -36,6 +36,9 @@ pub struct Architecture {
 pub enum Kind {
     /// Fully connected layers with ReLU between them.
     SimpleNet,
+    /// The module in the TorchScript file beside it: its layers are its own affair, and only what goes in and out is
+    /// described here.
+    TorchScript,
 }
 
 /// One input: a column of the data and its standardisation, learned on training rows only.
@@ -60,9 +63,21 @@ pub struct Layer {
     pub outputs: usize,
 }
 
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::SimpleNet => "SimpleNet",
+            Self::TorchScript => "TorchScript",
+        })
+    }
+}
+
 impl Architecture {
-    /// The fully connected layers in order; the last one gives a logit per class.
+    /// The fully connected layers in order; the last one gives a logit per class. A TorchScript module tells none.
     pub fn layers(&self) -> Vec<Layer> {
+        if self.kind == Kind::TorchScript {
+            return Vec::new();
+        }
         let sizes: Vec<usize> = std::iter::once(self.features.len())
             .chain(self.hidden.iter().copied())
             .chain(std::iter::once(self.classes.len()))
@@ -75,8 +90,11 @@ impl Architecture {
         sizes.windows(2).enumerate().map(layer).collect()
     }
 
-    /// The sizes in a row, such as `10-20-2`.
+    /// The sizes in a row, such as `10-20-2`; `10-…-2` for a module whose layers are its own affair.
     pub fn shape(&self) -> String {
+        if self.kind == Kind::TorchScript {
+            return format!("{}-…-{}", self.features.len(), self.classes.len());
+        }
         let mut text = self.features.len().to_string();
         for layer in self.layers() {
             text.push_str(&format!("-{}", layer.outputs));
@@ -123,11 +141,14 @@ impl Architecture {
         Ok(())
     }
 
-    /// Whether `tensors` are exactly this network's `state_dict`, as `float32`.
+    /// Whether `tensors` are exactly this network's `state_dict`, as `float32`. A TorchScript module brings its own.
     ///
     /// # Errors
     /// Names the first tensor that is missing, too many, of another shape or of another type.
     pub fn check_state(&self, tensors: &[Tensor]) -> Result<(), Error> {
+        if self.kind == Kind::TorchScript {
+            return Ok(());
+        }
         let wrong = |name: &str, reason: String| Err(Error::Tensor { name: name.to_owned(), reason });
         let parameters = self.parameters();
         for (name, shape) in &parameters {

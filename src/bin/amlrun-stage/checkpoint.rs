@@ -4,6 +4,7 @@
 //! DIR/latest               the name of the folder below that is whole
 //! DIR/epoch-000100/        weights.safetensors    the model: the last weights, or the best with --patience
 //!                          optimizer.safetensors  where training stands: current weights, running averages
+//!                          module.pt, current.pt  the same two, when a TorchScript module is trained
 //!                          architecture.json      the network, its columns and their standardisation, its classes
 //!                          progress.json          epoch, best loss, epochs without improvement
 //!                          provenance.json        versions, settings, data, device
@@ -77,6 +78,9 @@ pub struct Provenance {
     pub device: String,
     /// CPU threads.
     pub threads: u32,
+    /// The file that Python saved and whose weights were the first ones, with its BLAKE3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_with: Option<String>,
 }
 
 /// A checkpoint in memory.
@@ -86,6 +90,10 @@ pub struct Checkpoint {
     pub architecture: Architecture,
     /// The model's weights.
     pub weights: Vec<model_file::Tensor>,
+    /// The TorchScript file with these weights, when it is a module that is trained.
+    pub module: Option<Vec<u8>>,
+    /// The TorchScript file where training stands.
+    pub current: Option<Vec<u8>>,
     /// The weights where training stands, and the optimizer's state.
     pub optimizer: Vec<model_file::Tensor>,
     /// Where training stands.
@@ -108,6 +116,11 @@ impl Checkpoint {
         fs::create_dir_all(&stage).map_err(io_error(&stage))?;
         safetensors::write(&stage.join("weights.safetensors"), &self.weights)?;
         safetensors::write(&stage.join("optimizer.safetensors"), &self.optimizer)?;
+        for (name, module) in [(MODULE, &self.module), (CURRENT, &self.current)] {
+            if let Some(bytes) = module {
+                atomic::write(&stage.join(name), bytes)?;
+            }
+        }
         self.architecture.write(&stage.join("architecture.json"))?;
         write_json(&stage.join("progress.json"), &self.progress)?;
         write_json(&stage.join("provenance.json"), &self.provenance)?;
@@ -131,7 +144,14 @@ impl Checkpoint {
             StageError::message(format!("{} is of another architecture: {error}", weights_path.display()))
         })?;
         let progress: Progress = read_json(&place.join("progress.json"))?;
+        let module = |name: &str| {
+            let path = place.join(name);
+            let scripted = architecture.kind == model_file::architecture::Kind::TorchScript;
+            scripted.then(|| fs::read(&path).map_err(io_error(&path))).transpose()
+        };
         Ok(Self {
+            module: module(MODULE)?,
+            current: module(CURRENT)?,
             architecture,
             weights,
             optimizer: safetensors::read(&place.join("optimizer.safetensors"))?,
@@ -142,12 +162,21 @@ impl Checkpoint {
     }
 }
 
+/// The TorchScript files of a module that is trained: the model, and where training stands.
+const MODULE: &str = "module.pt";
+const CURRENT: &str = "current.pt";
+
 /// A name that is not taken: what `latest` names stays whole until it names the next, even of the same epoch.
 fn free_name(folder: &Path, epoch: u64) -> String {
     let name = format!("epoch-{epoch:06}");
     let again = (2..).map(|count| format!("{name}.{count}"));
     let free = std::iter::once(name.clone()).chain(again).find(|name| !folder.join(name).exists());
     free.unwrap_or(name)
+}
+
+/// Whether training wrote into this folder.
+pub fn holds_checkpoint(folder: &Path) -> bool {
+    folder.join("latest").exists()
 }
 
 /// The folder that `latest` names.

@@ -42,11 +42,11 @@ pub struct Cli {
 pub enum Stage {
     /// Train a SimpleNet on a CSV file and write a checkpoint
     Train(TrainArguments),
-    /// Turn a checkpoint into a model directory (TorchScript and state_dict), verified bit for bit
+    /// Turn a checkpoint, or what Python saved, into a model directory, verified bit for bit
     Persist(PersistArguments),
     /// Register a model directory as a version of a model, through MLflow
     Register(RegisterArguments),
-    /// Fetch a registered model, score test data, write a report, and fail if it is not good enough
+    /// Score a registered model, or a file, on test data, write a report, and fail if it is not good enough
     Evaluate(EvaluateArguments),
 }
 
@@ -61,7 +61,12 @@ Examples:
   amlrun-stage train --data train.csv --label diagnosis --checkpoint ckpt
   amlrun-stage train --data train.csv --label y --hidden 64,32 --dropout 0.2 --optimizer adamw --weight-decay 0.01 \\
       --patience 20 --epochs 500 --checkpoint ckpt
-  amlrun-stage train --data train.csv --label y --resume ckpt --epochs 200 --checkpoint ckpt")]
+  amlrun-stage train --data train.csv --label y --resume ckpt --epochs 200 --checkpoint ckpt
+
+What Python saved is trained further, too: its weights are the first ones, epochs count from 1, and the optimizer
+begins anew. A TorchScript module may be any that takes rows of columns and gives one logit per class:
+  amlrun-stage train --data train.csv --label y --resume net.pth --checkpoint ckpt
+  amlrun-stage train --data train.csv --label y --module scripted.pt --checkpoint ckpt")]
 pub struct TrainArguments {
     /// The training data, a CSV file
     #[arg(long, value_name = "FILE")]
@@ -117,30 +122,87 @@ pub struct TrainArguments {
     /// Write the checkpoint every so many epochs, and at the end
     #[arg(long, value_name = "EPOCHS", default_value_t = 10, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub checkpoint_every: u64,
-    /// Go on from this checkpoint, exactly; options that are not given are taken from it
-    #[arg(long, value_name = "DIR")]
+    /// Go on from this checkpoint, exactly (options that are not given are taken from it), or from a file that Python
+    /// saved
+    #[arg(long, value_name = "DIR|FILE")]
     pub resume: Option<PathBuf>,
+    /// Train this TorchScript module, scripted in Python, instead of a SimpleNet
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "hidden", "dropout"])]
+    pub module: Option<PathBuf>,
+    /// Columns, standardisation and classes of a file that Python saved [default: those of the data]
+    #[arg(long, value_name = "FILE")]
+    pub architecture: Option<PathBuf>,
+    /// Columns go into the network as they are, without standardisation
+    #[arg(long, conflicts_with = "architecture")]
+    pub raw: bool,
+}
+
+/// What a file that Python saved does not say.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "For files that Python saved")]
+pub struct DescribeArguments {
+    /// Layers, columns, standardisation and classes [default: the architecture.json beside the file]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["training_data", "label", "raw"])]
+    pub architecture: Option<PathBuf>,
+    /// Learn columns, standardisation (mean, deviation of all rows) and classes from this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub training_data: Option<PathBuf>,
+    /// The column that holds the class
+    #[arg(long, value_name = "COLUMN")]
+    pub label: Option<String>,
+    /// The columns that go in, in order [default: all but the label]
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', requires = "label")]
+    pub features: Vec<String>,
+    /// Columns go in as they are: the model standardises by itself, or not at all
+    #[arg(long, requires = "label")]
+    pub raw: bool,
 }
 
 /// `persist`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes three files:
-  model.pt            the whole model as TorchScript: torch.jit.load needs no class definition
-  model.safetensors   the weights alone, the same names and values
-  architecture.json   the network, its columns with their standardisation, and its classes
-Inputs are standardised, (value - mean) / std, before they enter either form. Both are loaded back and must give
-the same outputs bit for bit before the stage succeeds.
+Always writes architecture.json (the network, its columns with their standardisation, its classes), and the forms:
+  torchscript   model.pt: the whole model; torch.jit.load needs no class definition
+  safetensors   model.safetensors: the weights alone, the same names and values
+  pth           model.pth: the weights as a state_dict; torch.load(weights_only=True) opens it
+  mlflow        mlflow/: an MLflow model; mlflow.pyfunc.load_model takes a table of columns as they are in the data
+Inputs are standardised, (value - mean) / std, before they enter the first three forms; the MLflow model does so
+itself. Every form is loaded back and must give the same outputs bit for bit before the stage succeeds.
 
-Example:
-  amlrun-stage persist --checkpoint ckpt --model model")]
+The checkpoint may be what Python saved: a state_dict, a checkpoint dictionary or a whole model of standard layers
+(.pth, .pt, .safetensors), or a TorchScript module. No pickle is executed.
+
+Examples:
+  amlrun-stage persist --checkpoint ckpt --model model
+  amlrun-stage persist --checkpoint ckpt --model model --format torchscript,safetensors,pth,mlflow
+  amlrun-stage persist --checkpoint net.pth --training-data train.csv --label diagnosis --model model
+  amlrun-stage persist --checkpoint net.pth --architecture architecture.json --model model")]
 pub struct PersistArguments {
-    /// The checkpoint that `train` wrote
-    #[arg(long, value_name = "DIR")]
+    /// The checkpoint that `train` wrote, or a file that Python saved
+    #[arg(long, value_name = "DIR|FILE")]
     pub checkpoint: PathBuf,
     /// The folder for the model
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
+    /// The forms to write
+    #[arg(long, value_enum, value_name = "FORM,…", value_delimiter = ',', default_value = "torchscript,safetensors")]
+    pub format: Vec<Format>,
+    /// What the file does not say.
+    #[command(flatten)]
+    pub describe: DescribeArguments,
+}
+
+/// The forms that `persist` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// model.pt
+    Torchscript,
+    /// model.safetensors
+    Safetensors,
+    /// model.pth
+    Pth,
+    /// mlflow/
+    Mlflow,
 }
 
 /// `register`.
@@ -181,20 +243,29 @@ Writes metrics.json, report.md, confusion_matrix.png and roc_curve.png, also whe
 Metrics: accuracy, precision_macro, recall_macro, f1_macro, roc_auc, log_loss, rows, and precision_CLASS,
 recall_CLASS, f1_CLASS for every class.
 
-Example:
+With --model, a file or folder is scored without a registry: what `persist` wrote, or what Python saved (a
+state_dict, a checkpoint dictionary, a whole model of standard layers, safetensors, a TorchScript module).
+
+Examples:
   amlrun-stage evaluate --registered registered --data test.csv --report report \\
-      --require 'accuracy>=0.9' --require 'recall_malignant>=0.85'")]
+      --require 'accuracy>=0.9' --require 'recall_malignant>=0.85'
+  amlrun-stage evaluate --model model --data test.csv --report report
+  amlrun-stage evaluate --model net.pth --training-data train.csv --label diagnosis --data test.csv --report report
+  amlrun-stage evaluate --model scripted.pt --raw --label diagnosis --data test.csv --report report")]
 pub struct EvaluateArguments {
     /// What `register` wrote: the folder or the file
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "model", conflicts_with = "model")]
+    pub registered: Option<PathBuf>,
+    /// A model on this machine: a folder or a file
     #[arg(long, value_name = "DIR|FILE")]
-    pub registered: PathBuf,
+    pub model: Option<PathBuf>,
     /// The test data, a CSV file
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// The folder for the report
     #[arg(long, value_name = "DIR")]
     pub report: PathBuf,
-    /// Which saved form to score; both must agree bit for bit
+    /// Which saved form to score; when both are there, they must agree bit for bit
     #[arg(long, value_enum, default_value_t = Form::Both)]
     pub form: Form,
     /// A condition on a metric (>=, >, <=, <), else the stage fails; may be given again
@@ -203,6 +274,9 @@ pub struct EvaluateArguments {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
+    /// What the file does not say.
+    #[command(flatten)]
+    pub describe: DescribeArguments,
 }
 
 /// The saved forms of a model.

@@ -46,7 +46,10 @@ pub fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> StageError {
     move |source| StageError::Io { path, source }
 }
 
+/// The line that says it: errors inside of TorchScript begin with where, and say what after `RuntimeError:`.
 fn first_line(error: &tch::TchError) -> String {
     let text = error.to_string();
-    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("unknown trouble").to_owned()
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = lines.clone().find_map(|line| line.strip_prefix("RuntimeError: "));
+    said.or_else(|| lines.next()).unwrap_or("unknown trouble").to_owned()
 }

@@ -1,26 +1,30 @@
-//! `evaluate`: the registered model, fetched from the registry and not taken from training's output, on test data.
+//! `evaluate`: a model on test data. It is fetched from the registry, and not taken from training's output; or it is a
+//! file or folder on this machine, such as Python saved.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use amlrun::model_file::{Architecture, safetensors};
+use amlrun::model_file::architecture::Kind as NetKind;
+use amlrun::model_file::{Architecture, Tensor as FileTensor, safetensors};
 use tch::{Device, Kind, Tensor};
 
 use crate::artifacts::Place;
-use crate::checkpoint::read_json;
+use crate::checkpoint::{Checkpoint, holds_checkpoint, read_json};
 use crate::cli::{EvaluateArguments, Form};
 use crate::data::{self, Table};
+use crate::describe::described;
 use crate::error::{StageError, io_error};
+use crate::given::Given;
 use crate::mlflow::{Client, MlflowError, Repeat};
 use crate::net::{SimpleNet, matrix, same_bits};
-use crate::persist::{ARCHITECTURE, STATE_DICT, TORCHSCRIPT, load_torchscript};
-use crate::progress;
+use crate::persist::{ARCHITECTURE, STATE_DICT, TORCHSCRIPT};
 use crate::register::{FILE, Registered, digest};
 use crate::report::{self, Verdict};
 use crate::require::RequireError;
 use crate::run::Run;
 use crate::score::{Scores, score};
+use crate::{progress, scripted};
 
 /// Runs the stage. Everything is written before a requirement that is not met fails it.
 ///
@@ -28,21 +32,32 @@ use crate::score::{Scores, score};
 /// When the model cannot be fetched or rebuilt, the data do not fit it, or it is not good enough.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
     let device = arguments.device.resolve()?;
-    let path =
-        if arguments.registered.is_dir() { arguments.registered.join(FILE) } else { arguments.registered.clone() };
-    let registered: Registered = read_json(&path)?;
-    let table = Table::read(&arguments.data)?;
-    let client = Client::from_environment()?.ok_or(MlflowError::NoServer)?;
+    let client = Client::from_environment()?;
+    let (subject, table) = match (&arguments.registered, &arguments.model) {
+        (Some(registered), _) => {
+            let path = if registered.is_dir() { registered.join(FILE) } else { registered.clone() };
+            let registered: Registered = read_json(&path)?;
+            let table = Table::read(&arguments.data)?;
+            let client = client.as_ref().ok_or(MlflowError::NoServer)?;
+            fs::create_dir_all(&arguments.report).map_err(io_error(&arguments.report))?;
+            let subject = Subject::fetch(client, &registered)?;
+            progress::say(format!("fetched {} from {}", registered.uri, client.server()));
+            (subject, table)
+        }
+        (None, Some(path)) => {
+            let table = Table::read(&arguments.data)?;
+            (Subject::read(arguments, path, &table)?, table)
+        }
+        (None, None) => return Err(StageError::message("name a model with --registered or --model")),
+    };
     fs::create_dir_all(&arguments.report).map_err(io_error(&arguments.report))?;
-    let model = Fetched::fetch(&client, &registered)?;
-    progress::say(format!("fetched {} from {}", registered.uri, client.server()));
 
-    let architecture = model.architecture()?;
+    let architecture = &subject.architecture;
     let truth = table.class_indices(&architecture.label, &architecture.classes)?;
     let numbers = table.numbers(architecture.features.iter().map(|column| column.name.as_str()))?;
     let values = data::standardised(&architecture.features, &numbers);
     let input = matrix(&values, architecture.features.len(), device)?;
-    let logits = logits(arguments.form, &model, &architecture, &input, device)?;
+    let logits = subject.logits(arguments.form, &input, device)?;
     let probabilities = probabilities(&logits, architecture.classes.len())?;
     let truth: Vec<usize> = truth.into_iter().map(|class| usize::try_from(class).unwrap_or(0)).collect();
     let scores = score(&truth, &probabilities, architecture.classes.len());
@@ -57,15 +72,29 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
             Ok(Verdict { requirement: requirement.to_string(), met, value })
         })
         .collect::<Result<Vec<_>, RequireError>>()?;
-    report::write(&arguments.report, &registered, &architecture, &scores, &metrics, &verdicts)?;
-    log(client, &metrics, &registered);
+    report::write(&arguments.report, &subject, &scores, &metrics, &verdicts)?;
+    // A file on this machine is scored without a server, unless there is one.
+    if let Some(client) = client {
+        log(client, &metrics, &subject);
+    }
     conclude(&scores, &verdicts, &arguments.report)
 }
 
-/// The model's files, in memory: nothing is left on disk, whatever ends this process.
-struct Fetched(BTreeMap<&'static str, Vec<u8>>);
+/// The model that is scored, in memory: nothing is left on disk, whatever ends this process.
+pub struct Subject {
+    /// `name:version`, or the path.
+    pub id: String,
+    /// `models:/name/version`, or the path.
+    pub uri: String,
+    /// Whether it comes from the registry.
+    pub is_registered: bool,
+    /// What it looks like.
+    pub architecture: Architecture,
+    module: Option<Vec<u8>>,
+    weights: Option<Vec<FileTensor>>,
+}
 
-impl Fetched {
+impl Subject {
     /// Asks the registry where the version lives, and takes its files from there.
     fn fetch(client: &Client, registered: &Registered) -> Result<Self, StageError> {
         let query = [("name", registered.name.as_str()), ("version", registered.version.as_str())];
@@ -73,10 +102,13 @@ impl Fetched {
         let uri = answer["artifact_uri"].as_str().ok_or(MlflowError::Answer("artifact_uri"))?;
         let place = Place::of(client, uri)?;
         let names = place.list()?;
-        let mut files = BTreeMap::new();
-        for name in [TORCHSCRIPT, STATE_DICT, ARCHITECTURE] {
+        let fetch = |name: &str| -> Result<Option<Vec<u8>>, StageError> {
             if !names.iter().any(|known| known == name) {
-                return Err(StageError::message(format!("{} has no {name} in the registry", registered.uri)));
+                // What was registered must be there; other forms need not.
+                if name == ARCHITECTURE || registered.files.contains_key(name) {
+                    return Err(StageError::message(format!("{} has no {name} in the registry", registered.uri)));
+                }
+                return Ok(None);
             }
             let bytes = place.get(name)?;
             if registered.files.get(name).is_some_and(|known| *known != digest(&bytes)) {
@@ -85,50 +117,74 @@ impl Fetched {
                     registered.uri
                 )));
             }
-            files.insert(name, bytes);
+            Ok(Some(bytes))
+        };
+        let description = fetch(ARCHITECTURE)?.unwrap_or_default();
+        let weights = fetch(STATE_DICT)?;
+        Ok(Self {
+            id: registered.id.clone(),
+            uri: registered.uri.clone(),
+            is_registered: true,
+            architecture: Architecture::decode(&description, Path::new(ARCHITECTURE))?,
+            module: fetch(TORCHSCRIPT)?,
+            weights: weights.map(|bytes| safetensors::decode(&bytes, Path::new(STATE_DICT))).transpose()?,
+        })
+    }
+
+    /// The model in a file or folder: a model directory with all its forms, a checkpoint, or what Python saved.
+    fn read(arguments: &EvaluateArguments, path: &Path, table: &Table) -> Result<Self, StageError> {
+        let shown = path.display().to_string();
+        let subject = |architecture, module, weights| Self {
+            id: shown.clone(),
+            uri: shown.clone(),
+            is_registered: false,
+            architecture,
+            module,
+            weights,
+        };
+        let (module, weights) = (path.join(TORCHSCRIPT), path.join(STATE_DICT));
+        if path.join(ARCHITECTURE).is_file() && module.is_file() && weights.is_file() {
+            let architecture = Architecture::read(&path.join(ARCHITECTURE))?;
+            let module = fs::read(&module).map_err(io_error(&module))?;
+            return Ok(subject(architecture, Some(module), Some(safetensors::read(&weights)?)));
         }
-        Ok(Self(files))
-    }
-
-    fn bytes(&self, name: &str) -> &[u8] {
-        self.0.get(name).map_or(&[], Vec::as_slice)
-    }
-
-    fn architecture(&self) -> Result<Architecture, StageError> {
-        Ok(Architecture::decode(self.bytes(ARCHITECTURE), Path::new(ARCHITECTURE))?)
-    }
-}
-
-/// One logit per class and row, from the form that was asked for; both must agree bit for bit.
-fn logits(
-    form: Form,
-    model: &Fetched,
-    architecture: &Architecture,
-    input: &Tensor,
-    device: Device,
-) -> Result<Tensor, StageError> {
-    let whole = || -> Result<Tensor, StageError> {
-        let mut module = load_torchscript(model.bytes(TORCHSCRIPT), Path::new(TORCHSCRIPT))?;
-        if device != Device::Cpu {
-            module.to(device, Kind::Float, false);
+        if path.is_dir() && holds_checkpoint(path) {
+            let checkpoint = Checkpoint::read(path)?;
+            return Ok(subject(checkpoint.architecture, checkpoint.module, Some(checkpoint.weights)));
         }
-        Ok(tch::no_grad(|| module.forward_ts(&[input]))?)
-    };
-    let rebuilt = || -> Result<Tensor, StageError> {
-        let state = safetensors::decode(model.bytes(STATE_DICT), Path::new(STATE_DICT))?;
-        let net = SimpleNet::from_state(architecture, &state, device)?;
-        tch::no_grad(|| net.forward(input, false))
-    };
-    match form {
-        Form::Torchscript => whole(),
-        Form::StateDict => rebuilt(),
-        Form::Both => {
-            let (whole, rebuilt) = (whole()?, rebuilt()?);
-            if !same_bits(&whole, &rebuilt)? {
-                let text = format!("{TORCHSCRIPT} and {STATE_DICT} of the registered model give different outputs");
-                return Err(StageError::Message(text));
+        let given = Given::read(path, &described(&arguments.describe, path, Some(table))?)?;
+        progress::say(format!("{}: {} {}", given.path.display(), given.architecture.kind, given.architecture.shape()));
+        Ok(subject(given.architecture, given.module, Some(given.weights)))
+    }
+
+    /// One logit per class and row, from the form that was asked for; when both are there, they must agree bit for bit.
+    fn logits(&self, form: Form, input: &Tensor, device: Device) -> Result<Tensor, StageError> {
+        let none = |what: &str| StageError::message(format!("{} has no {what}", self.uri));
+        let whole = |bytes: &[u8]| -> Result<Tensor, StageError> {
+            let path = if self.is_registered { Path::new(TORCHSCRIPT) } else { Path::new(&self.uri) };
+            let module = scripted::load(bytes, path, device)?;
+            scripted::logits(&module, input, self.architecture.classes.len(), path)
+        };
+        let rebuilt = |state: &[FileTensor]| -> Result<Tensor, StageError> {
+            let net = SimpleNet::from_state(&self.architecture, state, device)?;
+            tch::no_grad(|| net.forward(input, false))
+        };
+        // The code of a TorchScript module is in the module only.
+        let weights = self.weights.as_deref().filter(|_| self.architecture.kind == NetKind::SimpleNet);
+        match (form, self.module.as_deref(), weights) {
+            (Form::Torchscript | Form::Both, Some(bytes), None) | (Form::Torchscript, Some(bytes), _) => whole(bytes),
+            (Form::StateDict | Form::Both, None, Some(state)) | (Form::StateDict, _, Some(state)) => rebuilt(state),
+            (Form::Both, Some(bytes), Some(state)) => {
+                let (whole, rebuilt) = (whole(bytes)?, rebuilt(state)?);
+                if !same_bits(&whole, &rebuilt)? {
+                    let text = format!("{TORCHSCRIPT} and {STATE_DICT} of {} give different outputs", self.uri);
+                    return Err(StageError::Message(text));
+                }
+                Ok(rebuilt)
             }
-            Ok(rebuilt)
+            (Form::Torchscript, None, _) => Err(none("TorchScript form")),
+            (Form::StateDict, _, None) => Err(none("state_dict from which the network can be rebuilt")),
+            (Form::Both, None, None) => Err(none("form that can be scored: neither model.pt nor model.safetensors")),
         }
     }
 }
@@ -141,15 +197,15 @@ fn probabilities(logits: &Tensor, classes: usize) -> Result<Vec<Vec<f64>>, Stage
 }
 
 /// Logs the metrics to the run; trouble there does not spoil the evaluation.
-fn log(client: Client, metrics: &BTreeMap<String, f64>, registered: &Registered) {
-    let logged = Run::open(client, &format!("evaluate {}", registered.id)).and_then(|run| {
+fn log(client: Client, metrics: &BTreeMap<String, f64>, subject: &Subject) {
+    let logged = Run::open(client, &format!("evaluate {}", subject.id)).and_then(|run| {
         // MLflow takes letters, digits and `_-. :/` in a name; a class may be called anything.
         let plain = |key: &str| {
             key.chars().map(|c| if c.is_alphanumeric() || "_-. :/".contains(c) { c } else { '_' }).collect()
         };
         let metrics: Vec<(String, f64, u64)> = metrics.iter().map(|(key, value)| (plain(key), *value, 0)).collect();
         run.log_metrics(&metrics, Repeat::Safe)?;
-        run.log_params(&[("model", registered.uri.clone())], &[])?;
+        run.log_params(&[("model", subject.uri.clone())], &[])?;
         run.finish(true)
     });
     if let Err(error) = logged {

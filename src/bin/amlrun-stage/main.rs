@@ -4,17 +4,20 @@
 //! knows nothing of who started it. The only code in the package that names `tch`.
 //!
 //! A stage is a room of its own ([`train`], [`persist`], [`register`], [`evaluate`]). Under them lie the parts:
-//! [`data`] and [`prepare`] (CSV to tensors), [`net`] and [`optimizer`] (tensors), [`checkpoint`] (what training leaves), [`mlflow`], [`run`] and
-//! [`artifacts`] (the server), [`score`], [`report`], [`picture`] and [`require`] (what evaluation says),
+//! [`data`] and [`prepare`] (CSV to tensors), [`net`], [`scripted`] and [`optimizer`] (tensors), [`checkpoint`] (what
+//! training leaves), [`given`], [`stack`] and [`describe`] (what Python left), [`pyfunc`] (an MLflow model), [`mlflow`],
+//! [`run`] and [`artifacts`] (the server), [`score`], [`report`], [`picture`] and [`require`] (what evaluation says),
 //! [`progress`] (the only one that prints).
 
 mod artifacts;
 mod checkpoint;
 mod cli;
 mod data;
+mod describe;
 mod device;
 mod error;
 mod evaluate;
+mod given;
 mod mlflow;
 mod net;
 mod optimizer;
@@ -22,12 +25,15 @@ mod persist;
 mod picture;
 mod prepare;
 mod progress;
+mod pyfunc;
 mod register;
 mod report;
 mod require;
 mod run;
 mod score;
+mod scripted;
 mod settings;
+mod stack;
 mod train;
 
 use std::process::ExitCode;

@@ -3,24 +3,31 @@
 //! Each form is loaded back from disk and must give the same bits as the network in memory before the stage succeeds.
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
-use amlrun::model_file::{Architecture, Tensor as FileTensor, safetensors, torchscript};
+use amlrun::model_file::architecture::Kind as NetKind;
+use amlrun::model_file::{self, Architecture, ModelFile, Tensor as FileTensor, atomic, safetensors, save, torchscript};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::{CModule, Device, Tensor};
+use tch::{Device, Tensor};
 
-use crate::checkpoint::Checkpoint;
-use crate::cli::PersistArguments;
+use crate::checkpoint::{Checkpoint, holds_checkpoint};
+use crate::cli::{Format, PersistArguments};
+use crate::describe::described;
 use crate::error::{StageError, io_error};
-use crate::net::{SimpleNet, from_torch, matrix, same_bits};
-use crate::progress;
+use crate::given::{Given, tensors_of};
+use crate::net::{SimpleNet, matrix, same_bits};
+use crate::scripted;
+use crate::{progress, pyfunc};
 
 /// The whole model as TorchScript.
 pub const TORCHSCRIPT: &str = "model.pt";
 /// The weights alone.
 pub const STATE_DICT: &str = "model.safetensors";
+/// The weights alone, as Python's torch saves them.
+pub const PTH: &str = "model.pth";
+/// The MLflow model.
+pub const MLFLOW: &str = "mlflow";
 /// The description from which the weights become a network again.
 pub const ARCHITECTURE: &str = "architecture.json";
 
@@ -30,30 +37,130 @@ const SAMPLE_ROWS: usize = 64;
 /// Runs the stage.
 ///
 /// # Errors
-/// When there is no whole checkpoint, or a form does not load back as it was.
+/// When there is no whole checkpoint and no model, or a form does not load back as it was.
 pub fn persist(arguments: &PersistArguments) -> Result<(), StageError> {
-    let checkpoint = Checkpoint::read(&arguments.checkpoint)?;
-    let (architecture, weights) = (&checkpoint.architecture, &checkpoint.weights);
-    let folder = &arguments.model;
-    fs::create_dir_all(folder).map_err(io_error(folder))?;
-    torchscript::write(&folder.join(TORCHSCRIPT), architecture, weights)?;
-    safetensors::write(&folder.join(STATE_DICT), weights)?;
-    architecture.write(&folder.join(ARCHITECTURE))?;
-
-    let net = SimpleNet::from_state(architecture, weights, Device::Cpu)?;
+    let given = model_at(arguments)?;
+    let (architecture, weights, folder) = (&given.architecture, &given.weights, &arguments.model);
+    // A module that was scripted in Python stays the file that it is.
+    let module = match &given.module {
+        Some(bytes) => bytes.clone(),
+        None => torchscript::to_bytes(architecture, weights)?,
+    };
     let input = sample(architecture)?;
-    let expected = tch::no_grad(|| net.forward(&input, false))?;
-    verify_torchscript(&folder.join(TORCHSCRIPT), weights, &input, &expected)?;
-    verify_state_dict(folder, weights, &input, &expected)?;
-    for name in [TORCHSCRIPT, STATE_DICT, ARCHITECTURE] {
-        let size = fs::metadata(folder.join(name)).map_err(io_error(&folder.join(name)))?.len();
-        progress::say(format!("{name:<18} {size:>8} bytes"));
+    let expected = computed(&given, &input)?;
+    fs::create_dir_all(folder).map_err(io_error(folder))?;
+    architecture.write(&folder.join(ARCHITECTURE))?;
+    let mut forms: Vec<Format> = Vec::new();
+    for format in &arguments.format {
+        if !forms.contains(format) {
+            forms.push(*format);
+        }
     }
+    let mut written = vec![ARCHITECTURE.to_owned()];
+    for format in &forms {
+        let path = folder.join(file_of(*format));
+        match format {
+            Format::Torchscript => atomic::write(&path, &module)?,
+            Format::Safetensors => safetensors::write(&path, weights)?,
+            Format::Pth => save::pth::write_tensors(&path, weights)?,
+            Format::Mlflow => pyfunc::write(&path, architecture, &module)?,
+        }
+        let file = if *format == Format::Mlflow { path.join("data").join(TORCHSCRIPT) } else { path.clone() };
+        match format {
+            Format::Torchscript | Format::Mlflow => verify_torchscript(&file, weights, &input, &expected)?,
+            Format::Safetensors => {
+                verify_state_dict(&file, architecture, &safetensors::read(&file)?, weights, &input, &expected)?;
+            }
+            Format::Pth => {
+                let found = tensors_of(&ModelFile::open(&file)?.contents)?;
+                verify_state_dict(&file, architecture, &found, weights, &input, &expected)?;
+            }
+        }
+        written.push(file_of(*format).to_owned());
+    }
+    for name in &written {
+        let path = folder.join(name);
+        if path.is_dir() {
+            progress::say(format!("{name}/"));
+        } else {
+            let size = fs::metadata(&path).map_err(io_error(&path))?.len();
+            progress::say(format!("{name:<18} {size:>8} bytes"));
+        }
+    }
+    stale(folder, &forms);
+    let count = match forms.len() {
+        1 => "the form".to_owned(),
+        2 => "both forms".to_owned(),
+        more => format!("all {more} forms"),
+    };
     progress::say(format!(
-        "both forms of SimpleNet {} loaded back: the same tensors, the same outputs on {SAMPLE_ROWS} rows, bit for bit",
+        "{count} of {} {} loaded back: the same tensors, the same outputs on {SAMPLE_ROWS} rows, bit for bit",
+        architecture.kind,
         architecture.shape()
     ));
     Ok(())
+}
+
+/// The checkpoint or the file that was named.
+fn model_at(arguments: &PersistArguments) -> Result<Given, StageError> {
+    let path = &arguments.checkpoint;
+    if !path.is_dir() || !holds_checkpoint(path) {
+        let no_model = |error: model_file::Error| {
+            if path.is_dir() {
+                StageError::message(format!(
+                    "{} holds no checkpoint (there is no file 'latest' in it): {error}",
+                    path.display()
+                ))
+            } else {
+                error.into()
+            }
+        };
+        ModelFile::open(path).map_err(no_model)?;
+        return Given::read(path, &described(&arguments.describe, path, None)?);
+    }
+    let checkpoint = Checkpoint::read(path)?;
+    Ok(Given {
+        architecture: checkpoint.architecture,
+        weights: checkpoint.weights,
+        module: checkpoint.module,
+        path: path.clone(),
+    })
+}
+
+fn file_of(format: Format) -> &'static str {
+    match format {
+        Format::Torchscript => TORCHSCRIPT,
+        Format::Safetensors => STATE_DICT,
+        Format::Pth => PTH,
+        Format::Mlflow => MLFLOW,
+    }
+}
+
+/// Forms from before that were not written now may be of another model.
+fn stale(folder: &Path, forms: &[Format]) {
+    for format in [Format::Torchscript, Format::Safetensors, Format::Pth, Format::Mlflow] {
+        if !forms.contains(&format) && folder.join(file_of(format)).exists() {
+            progress::warn(format!(
+                "{} was there before and was not written now: it may be another model",
+                folder.join(file_of(format)).display()
+            ));
+        }
+    }
+}
+
+/// What the model gives, from what is in memory.
+fn computed(given: &Given, input: &Tensor) -> Result<Tensor, StageError> {
+    match (&given.module, given.architecture.kind) {
+        (Some(bytes), _) => {
+            let module = scripted::load(bytes.as_slice(), &given.path, Device::Cpu)?;
+            scripted::logits(&module, input, given.architecture.classes.len(), &given.path)
+        }
+        (None, NetKind::SimpleNet) => {
+            let net = SimpleNet::from_state(&given.architecture, &given.weights, Device::Cpu)?;
+            tch::no_grad(|| net.forward(input, false))
+        }
+        (None, NetKind::TorchScript) => Err(StageError::message(format!("{} has no module", given.path.display()))),
+    }
 }
 
 /// A batch of standardised rows, always the same.
@@ -71,35 +178,27 @@ fn verify_torchscript(
     input: &Tensor,
     expected: &Tensor,
 ) -> Result<(), StageError> {
-    let module = load_torchscript(fs::File::open(path).map_err(io_error(path))?, path)?;
-    let found: Vec<FileTensor> =
-        module.named_parameters()?.iter().map(|(name, tensor)| from_torch(name, tensor)).collect::<Result<_, _>>()?;
-    compare(path, &found, weights)?;
+    compare(path, &tensors_of(&ModelFile::open(path)?.contents)?, weights)?;
+    let module = scripted::load(fs::File::open(path).map_err(io_error(path))?, path, Device::Cpu)?;
     let output = tch::no_grad(|| module.forward_ts(&[input]))?;
     check_output(path, &output, expected)
 }
 
-/// Loads the weights and the description, and compares values and outputs.
+/// Compares the weights that were loaded back, and what a network around them gives.
 fn verify_state_dict(
-    folder: &Path,
+    path: &Path,
+    architecture: &Architecture,
+    found: &[FileTensor],
     weights: &[FileTensor],
     input: &Tensor,
     expected: &Tensor,
 ) -> Result<(), StageError> {
-    let path = folder.join(STATE_DICT);
-    let found = safetensors::read(&path)?;
-    compare(&path, &found, weights)?;
-    let net = SimpleNet::from_state(&Architecture::read(&folder.join(ARCHITECTURE))?, &found, Device::Cpu)?;
-    check_output(&path, &tch::no_grad(|| net.forward(input, false))?, expected)
-}
-
-/// The bytes of a TorchScript file as a module that computes; `path` is only named in errors.
-///
-/// # Errors
-/// When libtorch does not read it.
-pub fn load_torchscript(mut bytes: impl Read, path: &Path) -> Result<CModule, StageError> {
-    CModule::load_data(&mut bytes)
-        .map_err(|error| StageError::message(format!("{}: {}", path.display(), StageError::Torch(error))))
+    compare(path, found, weights)?;
+    if architecture.kind == NetKind::TorchScript {
+        return Ok(()); // its code is in the module only
+    }
+    let net = SimpleNet::from_state(architecture, found, Device::Cpu)?;
+    check_output(path, &tch::no_grad(|| net.forward(input, false))?, expected)
 }
 
 /// Both must hold the same tensors; the message names the first that differs.

@@ -7,9 +7,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Tensor};
 
-use crate::checkpoint::Checkpoint;
 use crate::cli::TrainArguments;
 use crate::data::{self, Table};
+use crate::describe;
 use crate::error::StageError;
 use crate::net::matrix;
 use crate::settings::Settings;
@@ -38,15 +38,15 @@ pub struct Prepared {
 }
 
 /// Splits the rows, learns the standardisation from those to train on, and describes the network. When a training is
-/// resumed, the description is the checkpoint's, and the data must fit it.
+/// resumed, the description is that of the model to go on with, and the data must fit it.
 ///
 /// # Errors
-/// When columns or values are missing or wrong, there is one class only, or the checkpoint is of other data.
+/// When columns or values are missing or wrong, there is one class only, or the model to go on with is of other data.
 pub fn prepare(
     arguments: &TrainArguments,
     settings: &Settings,
     table: &Table,
-    earlier: Option<&Checkpoint>,
+    earlier: Option<&Architecture>,
     device: Device,
 ) -> Result<Prepared, StageError> {
     let names = table.feature_columns(&arguments.label, &arguments.features)?;
@@ -56,12 +56,11 @@ pub fn prepare(
         let text = format!("the label '{}' has one class only, '{}'", arguments.label, classes.concat());
         return Err(table.file(text).into());
     }
-    if let Some(checkpoint) = earlier {
-        let architecture = &checkpoint.architecture;
+    if let Some(architecture) = earlier {
         let columns: Vec<&str> = architecture.features.iter().map(|column| column.name.as_str()).collect();
         if columns != names || architecture.classes != classes || architecture.label != arguments.label {
             return Err(StageError::message(format!(
-                "the checkpoint is of another architecture: it reads {} into '{}' ({}), the data give {} into '{}' ({})",
+                "the model to go on with is of another architecture: it reads {} into '{}' ({}), the data give {} into '{}' ({})",
                 columns.join(", "),
                 architecture.label,
                 architecture.classes.join(", "),
@@ -73,12 +72,16 @@ pub fn prepare(
     }
     let numbers = table.numbers(names.iter().map(String::as_str))?;
     let (training, validation) = split(&labels, &classes, settings);
-    let architecture = earlier.map(|checkpoint| checkpoint.architecture.clone()).unwrap_or_else(|| Architecture {
+    let architecture = earlier.cloned().unwrap_or_else(|| Architecture {
         format: FORMAT,
         kind: NetKind::SimpleNet,
         hidden: settings.hidden.clone(),
         dropout: settings.dropout,
-        features: data::standardisation(&names, &numbers, &training),
+        features: if arguments.raw {
+            describe::as_they_are(&names)
+        } else {
+            data::standardisation(&names, &numbers, &training)
+        },
         label: arguments.label.clone(),
         classes,
     });

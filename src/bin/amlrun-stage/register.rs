@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use amlrun::model_file::architecture::Kind as NetKind;
 use amlrun::model_file::{Architecture, safetensors};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -82,7 +83,7 @@ fn register_in(
     let mut tags = vec![
         ("framework".to_owned(), "pytorch".to_owned()),
         ("libtorch_version".to_owned(), LIBTORCH_VERSION.to_owned()),
-        ("architecture".to_owned(), format!("SimpleNet {}", architecture.shape())),
+        ("architecture".to_owned(), format!("{} {}", architecture.kind, architecture.shape())),
     ];
     for (key, value) in &arguments.tags {
         // A tag of the user's own replaces ours.
@@ -112,18 +113,26 @@ fn register_in(
 
 /// Whether the folder is a model that `evaluate` can rebuild: better told now than after it is registered.
 fn check_model(folder: &Path) -> Result<Architecture, StageError> {
-    for name in [TORCHSCRIPT, STATE_DICT, ARCHITECTURE] {
-        if !folder.join(name).is_file() {
-            let text =
-                format!("{} is no model directory: there is no {name} in it (persist writes one)", folder.display());
-            return Err(StageError::Message(text));
-        }
+    let missing = |name: &str| {
+        let text = format!("{} is no model directory: there is no {name} in it (persist writes one)", folder.display());
+        StageError::Message(text)
+    };
+    let (module, state) = (folder.join(TORCHSCRIPT), folder.join(STATE_DICT));
+    if !module.is_file() && !state.is_file() {
+        return Err(missing(&format!("{TORCHSCRIPT} and no {STATE_DICT}")));
+    }
+    if !folder.join(ARCHITECTURE).is_file() {
+        return Err(missing(ARCHITECTURE));
     }
     let architecture = Architecture::read(&folder.join(ARCHITECTURE))?;
-    let path = folder.join(STATE_DICT);
-    architecture
-        .check_state(&safetensors::read(&path)?)
-        .map_err(|error| StageError::message(format!("{} is of another architecture: {error}", path.display())))?;
+    if architecture.kind == NetKind::TorchScript && !module.is_file() {
+        return Err(missing(TORCHSCRIPT));
+    }
+    if state.is_file() {
+        architecture
+            .check_state(&safetensors::read(&state)?)
+            .map_err(|error| StageError::message(format!("{} is of another architecture: {error}", state.display())))?;
+    }
     Ok(architecture)
 }
 

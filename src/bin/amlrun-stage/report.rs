@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use amlrun::model_file::{Architecture, atomic};
+use amlrun::model_file::atomic;
 use serde_json::json;
 
 use crate::checkpoint::write_json;
 use crate::error::StageError;
+use crate::evaluate::Subject;
 use crate::picture;
-use crate::register::Registered;
 use crate::score::Scores;
 
 /// Whether one requirement is met.
@@ -29,15 +29,14 @@ pub struct Verdict {
 /// When the folder does not take it.
 pub fn write(
     folder: &Path,
-    registered: &Registered,
-    architecture: &Architecture,
+    subject: &Subject,
     scores: &Scores,
     metrics: &BTreeMap<String, f64>,
     verdicts: &[Verdict],
 ) -> Result<(), StageError> {
-    let classes = &architecture.classes;
+    let classes = &subject.architecture.classes;
     let record = json!({
-        "model": registered.id,
+        "model": subject.id,
         "metrics": metrics,
         "classes": classes,
         "confusion_matrix": scores.confusion,
@@ -48,17 +47,20 @@ pub fn write(
     write_json(&folder.join("metrics.json"), &record)?;
     picture::confusion_matrix(&folder.join("confusion_matrix.png"), classes, &scores.confusion)?;
     picture::roc_curve(&folder.join("roc_curve.png"), classes, scores)?;
-    let text = markdown(registered, architecture, scores, verdicts);
+    let text = markdown(subject, scores, verdicts);
     Ok(atomic::write(&folder.join("report.md"), text.as_bytes())?)
 }
 
 /// The report for people.
-fn markdown(registered: &Registered, architecture: &Architecture, scores: &Scores, verdicts: &[Verdict]) -> String {
+fn markdown(subject: &Subject, scores: &Scores, verdicts: &[Verdict]) -> String {
+    let architecture = &subject.architecture;
     let mut text = format!(
-        "# {}\n\nSimpleNet {}, fetched as `{}`, scored on {} rows.\n\n| Metric | Value |\n|---|---:|\n",
-        registered.id,
+        "# {}\n\n{} {}, {} `{}`, scored on {} rows.\n\n| Metric | Value |\n|---|---:|\n",
+        subject.id,
+        architecture.kind,
         architecture.shape(),
-        registered.uri,
+        if subject.is_registered { "fetched as" } else { "read from" },
+        subject.uri,
         scores.rows
     );
     // Writing into a String cannot fail.

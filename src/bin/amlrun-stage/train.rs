@@ -3,8 +3,10 @@
 //! Nothing random is kept between epochs: the shuffle and the dropout of an epoch follow from the seed and the epoch's
 //! number. That is why a training that is resumed ends in the same bits as one that was not interrupted.
 
+use std::fs;
 use std::path::Path;
 
+use amlrun::model_file::architecture::Kind as NetKind;
 use amlrun::model_file::{Architecture, Tensor as FileTensor};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -12,15 +14,19 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::checkpoint::{Checkpoint, EpochMetrics, MetricsFile, Progress, Provenance};
-use crate::cli::TrainArguments;
+use crate::cli::{DescribeArguments, TrainArguments};
 use crate::data::Table;
-use crate::error::StageError;
+use crate::describe;
+use crate::error::{StageError, io_error};
+use crate::given::{Described, Ends, Given};
 use crate::net::SimpleNet;
 use crate::optimizer::Optimizer;
 use crate::prepare::{Prepared, Rows, prepare};
 use crate::progress::{self, Epochs};
+use crate::register::digest;
 use crate::run::Recorder;
-use crate::settings::Settings;
+use crate::scripted::{Network, State, check_shape};
+use crate::settings::{Hidden, Settings};
 
 /// The version of libtorch that this program was built with.
 pub const LIBTORCH_VERSION: &str = env!("AMLRUN_LIBTORCH_VERSION");
@@ -31,19 +37,35 @@ const FIRST_EPOCH_STREAM: u64 = 1000;
 /// Runs the stage.
 ///
 /// # Errors
-/// When the data, the checkpoint to resume or the device are not what is needed.
+/// When the data, what to go on with or the device are not what is needed.
 pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
     let device = arguments.device.resolve()?;
     tch::set_num_threads(i32::try_from(arguments.threads).unwrap_or(i32::MAX));
-    let earlier = arguments.resume.as_deref().map(Checkpoint::read).transpose()?;
+    let from = arguments.resume.as_deref().or(arguments.module.as_deref());
+    let is_checkpoint = |path: &Path| path.is_dir() && arguments.module.is_none();
+    let earlier = from.filter(|path| is_checkpoint(path)).map(Checkpoint::read).transpose()?;
     let base = earlier.as_ref().map_or_else(Settings::default, |checkpoint| checkpoint.provenance.settings.clone());
-    let settings = Settings::from_arguments(arguments, &base);
+    let mut settings = Settings::from_arguments(arguments, &base);
     if earlier.is_some() {
         settings.check_resumes(&base)?;
     }
     let table = Table::read(&arguments.data)?;
-    let Prepared { architecture, training, validation } =
-        prepare(arguments, &settings, &table, earlier.as_ref(), device)?;
+    let known = earlier.as_ref().map(|checkpoint| &checkpoint.architecture);
+    let mut given = None;
+    let mut prepared = prepare(arguments, &settings, &table, known, device)?;
+    if let Some(file) = from.filter(|path| !is_checkpoint(path)) {
+        let model = first_model(arguments, file, &prepared.architecture)?;
+        settings.hidden.clone_from(&model.architecture.hidden);
+        settings.dropout = model.architecture.dropout;
+        // The description that came with the file may standardise otherwise.
+        prepared = prepare(arguments, &settings, &table, Some(&model.architecture), device)?;
+        given = Some(model);
+    }
+    let Prepared { architecture, training, validation } = prepared;
+    let begun_with = given.as_ref().map(|model| {
+        let name = model.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        fs::read(&model.path).map_err(io_error(&model.path)).map(|bytes| format!("{name} {}", digest(&bytes)))
+    });
     let provenance = Provenance {
         amlrun_version: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch_version: LIBTORCH_VERSION.to_owned(),
@@ -55,6 +77,10 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
         validation_rows: validation.count,
         device: crate::device::name(device),
         threads: arguments.threads,
+        begun_with: match &earlier {
+            Some(checkpoint) => checkpoint.provenance.begun_with.clone(),
+            None => begun_with.transpose()?,
+        },
     };
     let checkpoint = match earlier {
         Some(checkpoint) => {
@@ -63,31 +89,80 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
             }
             Checkpoint { provenance, ..checkpoint }
         }
-        None => fresh(&architecture, &settings, provenance)?,
+        None => fresh(&architecture, &settings, provenance, given)?,
     };
     progress::say(format!(
-        "SimpleNet {} on {}: {} training rows, {} validation rows, {}",
+        "{} {} on {}: {} training rows, {} validation rows, {}",
+        architecture.kind,
         architecture.shape(),
         crate::device::name(device),
         training.count,
         validation.count,
-        arguments.resume.as_ref().map_or_else(
+        from.map_or_else(
             || format!("seed {}", settings.seed),
-            |from| format!("resuming {} after epoch {}", from.display(), checkpoint.progress.epoch)
+            |from| match checkpoint.progress.epoch {
+                0 => format!("beginning with {}", from.display()),
+                epoch => format!("resuming {} after epoch {epoch}", from.display()),
+            }
         )
     ));
     run_epochs(arguments, &settings, checkpoint, &training, &validation, device)
 }
 
-/// A checkpoint before the first epoch.
-fn fresh(architecture: &Architecture, settings: &Settings, provenance: Provenance) -> Result<Checkpoint, StageError> {
-    let net = SimpleNet::new(architecture, settings.seed, Device::Cpu)?;
-    let weights = net.state()?;
+/// The model that Python saved, described by its own `architecture.json` or by the data.
+fn first_model(arguments: &TrainArguments, file: &Path, data: &Architecture) -> Result<Given, StageError> {
+    let describe =
+        DescribeArguments { architecture: arguments.architecture.clone(), raw: arguments.raw, ..Default::default() };
+    let described = match describe::architecture_file(&describe, file) {
+        Some(path) => Described::Whole(Architecture::read(&path)?),
+        None => Described::Ends(Ends {
+            features: data.features.clone(),
+            label: data.label.clone(),
+            classes: data.classes.clone(),
+        }),
+    };
+    let mut model = Given::read(file, &described)?;
+    if arguments.module.is_some() && model.module.is_none() {
+        return Err(StageError::message(format!(
+            "{} is no TorchScript file: save the model with torch.jit.script(model).save('model.pt'), or take its \
+             weights with --resume",
+            model.path.display()
+        )));
+    }
+    if model.module.is_none() {
+        if arguments.hidden.as_ref().is_some_and(|hidden| hidden.0 != model.architecture.hidden) {
+            let hidden = Hidden(model.architecture.hidden.clone());
+            return Err(StageError::message(format!(
+                "{} has hidden layers of {hidden}: leave --hidden out",
+                model.path.display()
+            )));
+        }
+        model.architecture.dropout = arguments.dropout.unwrap_or(model.architecture.dropout);
+    }
+    Ok(model)
+}
+
+/// A checkpoint before the first epoch, with weights of our own or those that were given.
+fn fresh(
+    architecture: &Architecture,
+    settings: &Settings,
+    provenance: Provenance,
+    given: Option<Given>,
+) -> Result<Checkpoint, StageError> {
+    let state = match given {
+        Some(model) => State { weights: model.weights, module: model.module },
+        None => State { weights: SimpleNet::new(architecture, settings.seed, Device::Cpu)?.state()?, module: None },
+    };
+    let net = Network::new(architecture, &state, Device::Cpu)?;
     let mut optimizer = Optimizer::new(settings, net.parameters())?.state()?;
-    optimizer.extend(renamed(&weights, |name| format!("{CURRENT}{name}"))?);
+    if state.module.is_none() {
+        optimizer.extend(renamed(&state.weights, |name| format!("{CURRENT}{name}"))?);
+    }
     Ok(Checkpoint {
         architecture: architecture.clone(),
-        weights,
+        current: state.module.clone(),
+        module: state.module,
+        weights: state.weights,
         optimizer,
         progress: Progress::default(),
         provenance,
@@ -115,7 +190,9 @@ fn run_epochs(
     let current: Vec<FileTensor> =
         checkpoint.optimizer.iter().filter(|tensor| tensor.name().starts_with(CURRENT)).cloned().collect();
     let current = renamed(&current, |name| name.strip_prefix(CURRENT).unwrap_or(name).to_owned())?;
-    let net = SimpleNet::from_state(&checkpoint.architecture, &current, device)?;
+    let state = State { weights: current, module: checkpoint.current.take() };
+    let mut net = Network::new(&checkpoint.architecture, &state, device)?;
+    check_first_row(&mut net, &checkpoint.architecture, training)?;
     let mut optimizer = Optimizer::new(settings, net.parameters())?;
     optimizer.load(&checkpoint.optimizer, device)?;
     let mut recorder = Recorder::start(settings, &checkpoint.provenance, arguments.epochs);
@@ -128,7 +205,7 @@ fn run_epochs(
         if out_of_patience(&checkpoint.progress, settings) {
             break;
         }
-        let metrics = run_epoch(epoch, settings, &net, &mut optimizer, training, validation)?;
+        let metrics = run_epoch(epoch, settings, &mut net, &mut optimizer, training, validation)?;
         if !metrics.train_loss.is_finite() {
             bar.finish();
             recorder.finish(false);
@@ -150,16 +227,17 @@ fn run_epochs(
             checkpoint.progress.best_epoch = epoch;
         }
         if better || settings.patience == 0 {
-            checkpoint.weights = net.state()?;
+            let state = net.state(&arguments.checkpoint)?;
+            (checkpoint.weights, checkpoint.module) = (state.weights, state.module);
         }
         checkpoint.progress.stopped_early = out_of_patience(&checkpoint.progress, settings);
         written = epoch.is_multiple_of(arguments.checkpoint_every) || epoch == arguments.epochs;
         if written {
-            save(&mut checkpoint, &net, &optimizer, &arguments.checkpoint)?;
+            save(&mut checkpoint, &mut net, &optimizer, &arguments.checkpoint)?;
         }
     }
     if !written {
-        save(&mut checkpoint, &net, &optimizer, &arguments.checkpoint)?;
+        save(&mut checkpoint, &mut net, &optimizer, &arguments.checkpoint)?;
     }
     bar.finish();
     recorder.flush(|text| bar.warn(text));
@@ -172,18 +250,40 @@ fn out_of_patience(progress: &Progress, settings: &Settings) -> bool {
     settings.patience > 0 && progress.epoch > 0 && progress.epoch - progress.best_epoch >= settings.patience
 }
 
-fn save(checkpoint: &mut Checkpoint, net: &SimpleNet, optimizer: &Optimizer, folder: &Path) -> Result<(), StageError> {
+fn save(
+    checkpoint: &mut Checkpoint,
+    net: &mut Network,
+    optimizer: &Optimizer,
+    folder: &Path,
+) -> Result<(), StageError> {
+    let state = net.state(folder)?;
     checkpoint.optimizer = optimizer.state()?;
-    checkpoint.optimizer.extend(renamed(&net.state()?, |name| format!("{CURRENT}{name}"))?);
+    if state.module.is_none() {
+        checkpoint.optimizer.extend(renamed(&state.weights, |name| format!("{CURRENT}{name}"))?);
+    }
+    checkpoint.current = state.module;
     checkpoint.provenance.created = jiff::Timestamp::now().to_string();
     checkpoint.write(folder)
+}
+
+/// A module from elsewhere may take and give anything: told before the first epoch, not in its middle.
+fn check_first_row(net: &mut Network, architecture: &Architecture, rows: &Rows) -> Result<(), StageError> {
+    if architecture.kind == NetKind::SimpleNet {
+        return Ok(());
+    }
+    let columns = architecture.features.len();
+    let first = rows.inputs.f_narrow(0, 0, 1)?;
+    let output = tch::no_grad(|| net.forward(&first, false)).map_err(|error| {
+        StageError::message(format!("the module does not compute with rows of {columns} columns: {error}"))
+    })?;
+    check_shape(&output, &first, architecture.classes.len()).map_err(StageError::Message)
 }
 
 /// One pass over the training rows in an order that only this epoch has, then the validation rows.
 fn run_epoch(
     epoch: u64,
     settings: &Settings,
-    net: &SimpleNet,
+    net: &mut Network,
     optimizer: &mut Optimizer,
     training: &Rows,
     validation: &Rows,
@@ -218,7 +318,7 @@ fn run_epoch(
 }
 
 /// Loss and accuracy without training.
-fn score(net: &SimpleNet, rows: &Rows) -> Result<(f64, f64), StageError> {
+fn score(net: &mut Network, rows: &Rows) -> Result<(f64, f64), StageError> {
     tch::no_grad(|| {
         let logits = net.forward(&rows.inputs, false)?;
         let loss = cross_entropy(&logits, &rows.classes)?.double_value(&[]);

@@ -77,6 +77,18 @@ impl<'a> Weight<'a> {
         }
     }
 
+    /// The tensor with its bytes, in memory, for those who compute with it.
+    ///
+    /// # Errors
+    /// When it has no bytes, cannot become the type that it is written as, or that type is not computed with here.
+    pub fn tensor(&self) -> Result<Tensor, Error> {
+        let dtype = self.scalar_type.dtype().ok_or_else(|| Error::Tensor {
+            name: self.name.clone(),
+            reason: format!("is of {}, which is not computed with here", self.scalar_type.torch_name()),
+        })?;
+        Tensor::new(self.name.clone(), dtype, self.shape().to_vec(), self.gathered()?)
+    }
+
     /// How many bytes are written.
     fn bytes(&self) -> u64 {
         let elements = self.shape().iter().fold(1u64, |all, &side| all.saturating_mul(side as u64));

@@ -1,0 +1,272 @@
+//! A model from elsewhere: what Python saved, in any of its ways, as a network that computes here.
+//!
+//! Weights (a `state_dict`, a checkpoint dictionary, safetensors, a whole-model pickle of standard layers) become a
+//! SimpleNet; a TorchScript module computes itself. What the file does not say, [`Described`] brings: which columns go
+//! in, how they are standardised, and which classes come out. No pickle is executed: `model_file` builds its values.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use amlrun::model_file::architecture::{FORMAT, Kind as NetKind};
+use amlrun::model_file::contents::row_major;
+use amlrun::model_file::save::{Weight, select};
+use amlrun::model_file::{self, Architecture, Column, Contents, Kind, LazyTensor, ModelFile, Safety, ScalarType};
+use amlrun::model_file::{compare, contents::Role};
+
+use crate::error::{StageError, io_error};
+use crate::progress;
+use crate::stack::{self, Linear};
+
+/// Prefixes that wrappers leave: data parallel, compiled, Lightning.
+const WRAPPERS: [&str; 4] = ["module.", "_orig_mod.", "model.", "net."];
+
+/// A model that can compute.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// The network; of kind `TorchScript` when `module` computes.
+    pub architecture: Architecture,
+    /// Its weights, under the names of the architecture, or of the module.
+    pub weights: Vec<model_file::Tensor>,
+    /// The bytes of the TorchScript file.
+    pub module: Option<Vec<u8>>,
+    /// The file that was read.
+    pub path: PathBuf,
+}
+
+/// What goes in and what comes out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ends {
+    /// The columns with their standardisation.
+    pub features: Vec<Column>,
+    /// The label's column.
+    pub label: String,
+    /// The classes in the order of the outputs.
+    pub classes: Vec<String>,
+}
+
+/// What is known about a model beside its file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Described {
+    /// Everything, by an `architecture.json`.
+    Whole(Architecture),
+    /// Both ends only: what lies between them is taken from the file.
+    Ends(Ends),
+}
+
+impl Described {
+    fn ends(&self) -> Ends {
+        match self {
+            Self::Whole(whole) => {
+                Ends { features: whole.features.clone(), label: whole.label.clone(), classes: whole.classes.clone() }
+            }
+            Self::Ends(ends) => ends.clone(),
+        }
+    }
+}
+
+impl Given {
+    /// Reads the model in a file or folder.
+    ///
+    /// # Errors
+    /// When it is no model, is one that cannot be rebuilt here, or does not fit its description; the message says which
+    /// tensors, and what is missing.
+    pub fn read(path: &Path, described: &Described) -> Result<Self, StageError> {
+        let file = ModelFile::open(path)?;
+        if file.safety == Safety::Dangerous {
+            let imports: Vec<String> =
+                file.imports.iter().filter(|i| i.safety == Safety::Dangerous).map(|i| i.dotted()).collect();
+            progress::warn(format!(
+                "{} is dangerous to load in Python ({}); here its tensors are taken and nothing is run",
+                file.path.display(),
+                imports.join(", ")
+            ));
+        }
+        match form(&file) {
+            Kind::TorchScript => Self::torchscript(&file, described.ends()),
+            Kind::StateDict | Kind::Checkpoint | Kind::Safetensors | Kind::Module => Self::weights(&file, described),
+            Kind::Export => Err(impossible(
+                &file,
+                "is an exported program, which only Python runs",
+                "save the model with torch.jit.script, or its state_dict",
+            )),
+            Kind::MlflowModel | Kind::Unknown => {
+                Err(impossible(&file, "holds no model", "name a file that torch saved"))
+            }
+        }
+    }
+
+    fn torchscript(file: &ModelFile, ends: Ends) -> Result<Self, StageError> {
+        let bytes = fs::read(&file.path).map_err(io_error(&file.path))?;
+        Ok(Self {
+            architecture: assemble(NetKind::TorchScript, Vec::new(), 0.0, ends)?,
+            weights: tensors_of(&file.contents)?,
+            module: Some(bytes),
+            path: file.path.clone(),
+        })
+    }
+
+    fn weights(file: &ModelFile, described: &Described) -> Result<Self, StageError> {
+        let selection = select(&file.contents, &[], None);
+        for note in &selection.notes {
+            progress::say(format!("{}: {note}", file.path.display()));
+        }
+        let weights = unwrapped(&selection.weights)?;
+        let alphabetical = form(file) == Kind::Safetensors;
+        let architecture = match described {
+            Described::Whole(whole) if whole.kind == NetKind::TorchScript => {
+                return Err(impossible(
+                    file,
+                    "holds weights alone, and its architecture.json describes a TorchScript module, whose code they lack",
+                    "name the TorchScript file",
+                ));
+            }
+            Described::Whole(whole) => whole.clone(),
+            Described::Ends(ends) => between(file, &weights, alphabetical, ends.clone())?,
+        };
+        let weights = fitted(&file.path, &architecture, weights, alphabetical)?;
+        Ok(Self { architecture, weights, module: None, path: file.path.clone() })
+    }
+}
+
+/// The form of the file itself; a folder's may be told as that of the folder.
+fn form(file: &ModelFile) -> Kind {
+    match file.contents.kind {
+        Kind::MlflowModel => ModelFile::open(&file.path).map_or(Kind::Unknown, |inner| inner.contents.kind),
+        kind => kind,
+    }
+}
+
+/// All tensors of a TorchScript archive, as a `state_dict` names them.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn tensors_of(contents: &Contents) -> Result<Vec<model_file::Tensor>, StageError> {
+    let kept = contents.tensors.iter().filter(|tensor| tensor.special.is_none() && tensor.role != Role::Optimizer);
+    Ok(kept.map(|tensor| contents.tensor(tensor)).collect::<Result<_, _>>()?)
+}
+
+/// The tensors as `float32`, without the prefix that a wrapper put before every name.
+fn unwrapped(weights: &[Weight<'_>]) -> Result<Vec<model_file::Tensor>, StageError> {
+    let mut names: Vec<&str> = weights.iter().map(Weight::name).collect();
+    while let Some(prefix) =
+        WRAPPERS.iter().find(|prefix| !names.is_empty() && names.iter().all(|name| name.starts_with(**prefix)))
+    {
+        names = names.into_iter().map(|name| &name[prefix.len()..]).collect();
+    }
+    let tensor = |(weight, name): (&Weight<'_>, &str)| -> Result<model_file::Tensor, StageError> {
+        let tensor = weight.clone().converted(ScalarType::Float32).tensor()?;
+        Ok(model_file::Tensor::new(name, tensor.dtype(), tensor.shape().to_vec(), tensor.bytes().to_vec())?)
+    };
+    weights.iter().zip(names).map(tensor).collect()
+}
+
+/// The network between both ends, from what the file says.
+fn between(
+    file: &ModelFile,
+    weights: &[model_file::Tensor],
+    alphabetical: bool,
+    ends: Ends,
+) -> Result<Architecture, StageError> {
+    let shapes: Vec<(&str, &[usize])> = weights.iter().map(|tensor| (tensor.name(), tensor.shape())).collect();
+    let missing = |reason: String| {
+        impossible(
+            file,
+            &format!("has weights, but what computes with them is not in it: {reason}"),
+            "describe the network with --architecture, or save it in Python with torch.jit.script(model).save('model.pt')",
+        )
+    };
+    let mut dropout = 0.0;
+    let mut assumed = Some("a state_dict does not say what lies between its layers: ReLU is taken".to_owned());
+    if let (Kind::Module, Some(root)) = (form(file), &file.contents.modules) {
+        let stack = stack::from_modules(root).map_err(missing)?;
+        (dropout, assumed) = (stack.dropout, stack.assumed);
+    }
+    let layers = stack::from_shapes(&shapes, alphabetical).map_err(missing)?;
+    if let Some(assumed) = assumed {
+        progress::say(format!("{}: {assumed}", file.path.display()));
+    }
+    let hidden = layers[..layers.len() - 1].iter().map(|layer: &Linear| layer.outputs).collect();
+    assemble(NetKind::SimpleNet, hidden, dropout, ends)
+}
+
+fn assemble(kind: NetKind, hidden: Vec<usize>, dropout: f64, ends: Ends) -> Result<Architecture, StageError> {
+    let Ends { features, label, classes } = ends;
+    let architecture = Architecture { format: FORMAT, kind, hidden, dropout, features, label, classes };
+    architecture.check()?;
+    Ok(architecture)
+}
+
+/// The weights under the architecture's names and in its order.
+fn fitted(
+    path: &Path,
+    architecture: &Architecture,
+    weights: Vec<model_file::Tensor>,
+    alphabetical: bool,
+) -> Result<Vec<model_file::Tensor>, StageError> {
+    let wanted = architecture.parameters();
+    let renamed = |tensor: &model_file::Tensor, name: &str| {
+        model_file::Tensor::new(name, tensor.dtype(), tensor.shape().to_vec(), tensor.bytes().to_vec())
+    };
+    let same_names = wanted.iter().all(|(name, _)| weights.iter().any(|tensor| tensor.name() == name));
+    let shapes: Vec<(&str, &[usize])> = weights.iter().map(|tensor| (tensor.name(), tensor.shape())).collect();
+    let mut fitted = Vec::new();
+    if same_names && weights.len() == wanted.len() {
+        let named = |name: &str| weights.iter().find(|tensor| tensor.name() == name);
+        fitted.extend(wanted.iter().filter_map(|(name, _)| named(name)).cloned());
+    } else if let Ok(found) = stack::from_shapes(&shapes, alphabetical) {
+        // Other names for the same layers: those of a Sequential are 0, 2, …
+        let layers = architecture.layers();
+        let alike = layers.len() == found.len()
+            && layers.iter().zip(&found).all(|(l, f)| (l.inputs, l.outputs) == (f.inputs, f.outputs));
+        if alike {
+            for (layer, found) in layers.iter().zip(&found) {
+                for part in ["weight", "bias"] {
+                    let old = format!("{}.{part}", found.name);
+                    if let Some(tensor) = weights.iter().find(|tensor| tensor.name() == old) {
+                        fitted.push(renamed(tensor, &format!("{}.{part}", layer.name))?);
+                    }
+                }
+            }
+            let names: Vec<_> = layers.iter().zip(&found).map(|(l, f)| format!("{} as {}", f.name, l.name)).collect();
+            progress::say(format!("{}: layers are taken in order: {}", path.display(), names.join(", ")));
+        }
+    }
+    if fitted.len() == wanted.len() && architecture.check_state(&fitted).is_ok() {
+        return Ok(fitted);
+    }
+    Err(mismatch(path, architecture, &weights))
+}
+
+/// What the network wants and what the file gives, told as `amlrun model diff` tells it.
+fn mismatch(path: &Path, architecture: &Architecture, weights: &[model_file::Tensor]) -> StageError {
+    let described = |tensors: Vec<(String, Vec<usize>, ScalarType)>| {
+        let mut contents = Contents::new(Kind::StateDict);
+        contents.tensors = tensors
+            .into_iter()
+            .map(|(name, shape, kind)| LazyTensor {
+                strides: row_major(&shape),
+                ..LazyTensor::contiguous(name, kind, shape, 0)
+            })
+            .collect();
+        contents
+    };
+    let wanted = architecture.parameters().into_iter().map(|(name, shape)| (name, shape, ScalarType::Float32));
+    let given = weights.iter().map(|t| (t.name().to_owned(), t.shape().to_vec(), t.dtype().into()));
+    let text = match compare::compare(&described(wanted.collect()), &described(given.collect()), false) {
+        Ok(difference) => difference.text(),
+        Err(error) => error.to_string(),
+    };
+    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    StageError::message(format!(
+        "{} does not fit {} {} (missing: only the network has it; unexpected: only the file has it; reshaped: \
+         the network's -> the file's)\n{}",
+        path.display(),
+        architecture.kind,
+        architecture.shape(),
+        lines.join("\n")
+    ))
+}
+
+fn impossible(file: &ModelFile, what: &str, instead: &str) -> StageError {
+    StageError::message(format!("{} {what}; {instead}", file.path.display()))
+}

@@ -1,0 +1,80 @@
+//! An MLflow model folder: `MLmodel`, what it needs, and a loader of a few lines around the TorchScript file.
+//!
+//! The flavor is `python_function` with a loader of its own, and not `pytorch`: that one pickles a class, while here the
+//! module comes with its code. The loader standardises, so `predict` takes a table with the columns as they are in the
+//! data, and gives one with the class and the probability of each class.
+
+use std::fs;
+use std::path::Path;
+
+use amlrun::model_file::{Architecture, atomic};
+use serde_json::{Value, json};
+
+use crate::error::{StageError, io_error};
+use crate::persist::{ARCHITECTURE, TORCHSCRIPT};
+use crate::register::digest;
+use crate::train::LIBTORCH_VERSION;
+
+/// The loader, imported by MLflow from `code/`.
+const LOADER: &str = include_str!("amlrun_pyfunc.py");
+/// Python and MLflow that the folder was tried with.
+const PYTHON: &str = "3.11";
+const MLFLOW: &str = "mlflow>=2.9";
+
+/// Writes the folder around the bytes of the TorchScript file. The same model gives the same bytes.
+///
+/// # Errors
+/// When the folder does not take them.
+pub fn write(folder: &Path, architecture: &Architecture, module: &[u8]) -> Result<(), StageError> {
+    for part in ["code", "data"] {
+        fs::create_dir_all(folder.join(part)).map_err(io_error(&folder.join(part)))?;
+    }
+    atomic::write(&folder.join("code/amlrun_pyfunc.py"), LOADER.as_bytes())?;
+    atomic::write(&folder.join("data").join(TORCHSCRIPT), module)?;
+    architecture.write(&folder.join("data").join(ARCHITECTURE))?;
+    let requirements =
+        [MLFLOW.to_owned(), "numpy".to_owned(), "pandas".to_owned(), format!("torch=={LIBTORCH_VERSION}")];
+    atomic::write(&folder.join("requirements.txt"), format!("{}\n", requirements.join("\n")).as_bytes())?;
+    let python = json!({"python": PYTHON, "build_dependencies": ["pip"], "dependencies": ["-r requirements.txt"]});
+    write_yaml(&folder.join("python_env.yaml"), &python)?;
+    let conda = json!({
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        "dependencies": [format!("python={PYTHON}"), "pip", {"pip": requirements}],
+    });
+    write_yaml(&folder.join("conda.yaml"), &conda)?;
+    write_yaml(&folder.join("MLmodel"), &description(architecture, module))
+}
+
+/// The `MLmodel`.
+fn description(architecture: &Architecture, module: &[u8]) -> Value {
+    let column = |name: &str, kind: &str| json!({"type": kind, "name": name, "required": true});
+    let inputs: Vec<Value> = architecture.features.iter().map(|feature| column(&feature.name, "double")).collect();
+    let mut outputs = vec![column("prediction", "string")];
+    outputs.extend(architecture.classes.iter().map(|class| column(&format!("probability_{class}"), "double")));
+    // MLflow wants an id of 32 digits; the content's own does not change when it is written again.
+    let id = digest(module);
+    json!({
+        "flavors": {
+            "python_function": {
+                "loader_module": "amlrun_pyfunc",
+                "code": "code",
+                "data": "data",
+                "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+                "python_version": format!("{PYTHON}.0"),
+            },
+        },
+        "model_uuid": id[..32],
+        // Signatures are JSON inside of the YAML, by MLflow's own rule.
+        "signature": {
+            "inputs": Value::Array(inputs).to_string(),
+            "outputs": Value::Array(outputs).to_string(),
+            "params": null,
+        },
+    })
+}
+
+fn write_yaml(path: &Path, value: &Value) -> Result<(), StageError> {
+    let text = serde_yaml::to_string(value).map_err(|error| StageError::message(error.to_string()))?;
+    Ok(atomic::write(path, text.as_bytes())?)
+}
