@@ -183,7 +183,9 @@ fn bombs_do_not_go_off() {
         body
     };
     let puts = (0..2_000_000u32).flat_map(|key| [[b'r'].as_slice(), &key.to_le_bytes()].concat()).collect::<Vec<u8>>();
-    let names = (0..400_000u32).flat_map(|n| format!("cm{n}\nx\n0").into_bytes()).chain(*b"N").collect::<Vec<u8>>();
+    let strays =
+        (0..2_000_000u32).rev().flat_map(|key| [[b'r'].as_slice(), &key.to_le_bytes()].concat()).collect::<Vec<u8>>();
+    let names = (0..30_000u32).flat_map(|n| format!("cm{n}\nx\n0").into_bytes()).chain(*b"N").collect::<Vec<u8>>();
     let cycle = b"]q\x00h\x00a}q\x01(K\x01h\x01K\x02h\x00u\x86".to_vec();
     let module_cycle = {
         let mut body = b"c__main__\nNet\n)\x81q\x00}(".to_vec();
@@ -219,7 +221,8 @@ fn bombs_do_not_go_off() {
         ("millions of marks.pt", pickle(b"(".repeat(8_000_000)), Error("more")),
         ("endless steps.pt", pickle([b"N".to_vec(), b"N0".repeat(6_500_000)].concat()), Error("more")),
         ("millions of memos.pt", pickle([b"N".to_vec(), puts].concat()), Described),
-        ("thousands of imports.pt", pickle(names), Error("more memory")),
+        ("memos everywhere.pt", pickle([b"N".to_vec(), strays].concat()), Error("more memory")),
+        ("thousands of imports.pt", pickle(names), Error("more imports")),
         ("cycle.pt", pickle(cycle), Described),
         ("module in itself.pt", pickle(module_cycle), Described),
         ("endless key.pt", pickle(long_key), Error("key")),

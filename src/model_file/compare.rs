@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model_file::contents::{Contents, LazyTensor};
+use crate::model_file::contents::{Contents, Kind, LazyTensor};
+use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::{Error, numbers, words};
 
 /// How two models differ. `missing` and `unexpected` are told as `load_state_dict` does: the first model is what is
@@ -141,6 +142,27 @@ pub fn compare(first: &Contents, second: &Contents, values: bool) -> Result<Diff
     Ok(found)
 }
 
+/// Compares a file with the names and shapes that a network wants, such as [`Architecture::parameters`] gives them.
+///
+/// [`Architecture::parameters`]: crate::model_file::Architecture::parameters
+///
+/// # Errors
+/// Never: nothing is read.
+pub fn fits(wanted: &[(String, Vec<usize>)], given: &Contents) -> Result<Difference, Error> {
+    let mut network = Contents::new(Kind::StateDict);
+    let types: BTreeMap<&str, ScalarType> = given.tensors.iter().map(|t| (t.name.as_str(), t.scalar_type)).collect();
+    for (name, shape) in wanted {
+        // The network computes with whatever type it is given: types are not compared.
+        let kind = types.get(name.as_str()).copied().unwrap_or(ScalarType::Float32);
+        network
+            .tensors
+            .push(LazyTensor { storage: None, ..LazyTensor::contiguous(name.clone(), kind, shape.clone(), 0) });
+    }
+    let mut found = compare(&network, given, false)?;
+    found.retyped.clear();
+    Ok(found)
+}
+
 fn compare_tensors(
     (first, one): (&Contents, &LazyTensor),
     (second, other): (&Contents, &LazyTensor),
@@ -250,6 +272,19 @@ mod tests {
              changed     fc.b  largest difference 5.000e-1 absolute, 2.000e-1 relative\n1 equal\n"
         );
         assert!(!found.is_none());
+    }
+
+    #[test]
+    fn a_file_that_does_not_fit_a_network_is_told_by_tensor() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = contents(&folder, "a.pth", &[("module.fc1.weight", &[1.0]), ("module.fc1.bias", &[1.0])]);
+        let wanted =
+            [("fc1.weight".to_owned(), vec![1]), ("fc1.bias".to_owned(), vec![2]), ("fc2.bias".to_owned(), vec![1])];
+        assert_eq!(
+            fits(&wanted, &file.contents).unwrap().text(),
+            "renamed     the second has 'module.' before 2 names\nmissing     fc2.bias\n\
+             reshaped    fc1.bias  [2] -> [1]\n1 equal\n"
+        );
     }
 
     #[test]

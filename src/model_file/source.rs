@@ -38,16 +38,6 @@ impl Section {
         &self.path
     }
 
-    /// The open file.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Where it begins in the file.
-    pub fn start(&self) -> u64 {
-        self.start
-    }
-
     /// Bytes in it.
     pub fn length(&self) -> u64 {
         self.length

@@ -284,3 +284,32 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model_file::archive::Archive;
+
+    #[test]
+    fn what_our_own_writer_writes_is_read_with_wide_sizes_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.pth");
+        let mut archive = Archive::onto("m", std::fs::File::create(&path).unwrap());
+        archive.add("data.pkl", b"N.").unwrap();
+        // A member that might have become larger than 4 GB has wide fields, however small it is.
+        archive.add_with("data/0", 1 << 33, |out| out.write_all(b"bytes")).unwrap();
+        archive.close().unwrap();
+        let zip = ZipDirectory::read(Section::open(&path).unwrap()).unwrap();
+        assert_eq!((zip.top(), zip.names()), ("m", vec!["data.pkl", "data/0"]));
+        let member = zip.member("data/0").unwrap().unwrap();
+        assert_eq!(member.read_all(9).unwrap(), b"bytes");
+        assert!(zip.member("data/1").unwrap().is_none());
+    }
+
+    #[test]
+    fn wide_fields_are_found_among_others() {
+        let extra = [b"\x02\0\x01\0x".as_slice(), b"\x01\0\x08\0", &7u64.to_le_bytes()].concat();
+        assert_eq!(u64_at(wide_field(&extra), 0), 7);
+        assert!(wide_field(b"\x01\0\xff\xffx").is_empty(), "a field that is cut off is none");
+    }
+}

@@ -14,15 +14,15 @@ pub use npy::write_npy;
 pub use select::{Selection, select};
 pub use stream::stream_safetensors;
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 
 use crate::model_file::contents::{Contents, LazyTensor};
 use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::source::Section;
 use crate::model_file::{Error, Tensor, numbers, words};
 
-/// How many bytes are copied at a time.
-const CHUNK: usize = 1 << 20;
+/// How many bytes are copied at a time: as many as stay in a processor's cache between reading and writing.
+const CHUNK: usize = 256 << 10;
 
 /// A tensor to be written.
 #[derive(Debug, Clone)]
@@ -155,12 +155,4 @@ fn copy(section: &Section, out: &mut dyn Write) -> std::io::Result<()> {
         left -= size as u64;
     }
     Ok(())
-}
-
-/// Copies a part of a file to the current place in another, inside the kernel where it can.
-fn copy_file(section: &Section, out: &mut std::fs::File) -> std::io::Result<()> {
-    let mut file = section.file();
-    file.seek(SeekFrom::Start(section.start()))?;
-    let copied = std::io::copy(&mut file.take(section.length()), out)?;
-    if copied == section.length() { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
 }

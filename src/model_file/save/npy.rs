@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{Weight, copy_file};
+use super::{Weight, copy};
 use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::{Error, atomic, io_error};
 
@@ -24,7 +24,7 @@ pub fn write_npy(path: &Path, weight: &Weight<'_>) -> Result<(), Error> {
     atomic::write_with(path, |file| {
         file.write_all(&header).map_err(io_error(path))?;
         match weight.place()? {
-            Some(section) => copy_file(&section, file).map_err(io_error(path)),
+            Some(section) => copy(&section, file).map_err(io_error(path)),
             None => file.write_all(&weight.gathered()?).map_err(io_error(path)),
         }
     })

@@ -11,9 +11,12 @@ const NODE: u64 = 32;
 const LINK: u64 = 4;
 const HEAP: u64 = 32;
 const CALL: u64 = 128;
-const MEMO: u64 = 24;
+const MEMO: u64 = 8;
+const STRAY_MEMO: u64 = 40;
 /// The longest module, name, number or key in the line-based forms.
-const LINE: usize = 1 << 16;
+pub(super) const LINE: usize = 1 << 16;
+/// The most classes and functions that one pickle may name.
+const IMPORTS: usize = 20_000;
 
 /// Runs one pickle up to its `STOP` and gives what it has built; the stream then stands behind it.
 ///
@@ -27,7 +30,8 @@ pub fn read(stream: &mut Stream, budget: &mut Budget, evidence: &mut Evidence) -
         nodes: Vec::new(),
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: HashMap::new(),
+        memo: Vec::new(),
+        stray_memo: HashMap::new(),
         globals: HashMap::new(),
         at: 0,
         name: "",
@@ -35,22 +39,24 @@ pub fn read(stream: &mut Stream, budget: &mut Budget, evidence: &mut Evidence) -
     machine.run()
 }
 
-struct Machine<'a> {
-    stream: &'a mut Stream,
+pub(super) struct Machine<'a> {
+    pub(super) stream: &'a mut Stream,
     budget: &'a mut Budget,
     evidence: &'a mut Evidence,
     nodes: Vec<Node>,
     stack: Vec<Id>,
     /// Heights of the stack at each `MARK`.
     marks: Vec<usize>,
-    memo: HashMap<u64, Id>,
+    /// What was kept, by its key: keys count up from 0, those that do not are kept apart.
+    memo: Vec<Id>,
+    stray_memo: HashMap<u64, Id>,
     globals: HashMap<(String, String), Id>,
     /// Where the instruction stands that is being done, and its name, for messages.
     at: u64,
     name: &'static str,
 }
 
-type Done = Result<(), PickleError>;
+pub(super) type Done = Result<(), PickleError>;
 
 impl Machine<'_> {
     fn run(mut self) -> Result<Pickle, PickleError> {
@@ -187,12 +193,9 @@ impl Machine<'_> {
                     b'p' => self.decimal()?,
                     b'q' => self.stream.byte()?.into(),
                     b'r' => self.length4()?,
-                    _ => self.memo.len() as u64,
+                    _ => (self.memo.len() + self.stray_memo.len()) as u64,
                 };
-                let top = self.top()?;
-                self.budget.memory(MEMO)?;
-                self.memo.insert(key, top);
-                Ok(())
+                self.keep(key)
             }
             b'g' | b'h' | b'j' => {
                 let key = match code {
@@ -200,7 +203,7 @@ impl Machine<'_> {
                     b'h' => self.stream.byte()?.into(),
                     _ => self.length4()?,
                 };
-                match self.memo.get(&key) {
+                match usize::try_from(key).ok().and_then(|key| self.memo.get(key)).or(self.stray_memo.get(&key)) {
                     Some(&id) => self.push(id),
                     None => self.broken(format!("nothing is kept under {key}")),
                 }
@@ -299,7 +302,7 @@ impl Machine<'_> {
         }
     }
 
-    fn broken<T>(&self, reason: String) -> Result<T, PickleError> {
+    pub(super) fn broken<T>(&self, reason: String) -> Result<T, PickleError> {
         Err(PickleError::Broken { name: self.name, at: self.at, reason })
     }
 
@@ -325,9 +328,24 @@ impl Machine<'_> {
         Ok(Id(id))
     }
 
-    fn make(&mut self, node: Node) -> Done {
+    pub(super) fn make(&mut self, node: Node) -> Done {
         let id = self.node(node)?;
         self.push(id)
+    }
+
+    fn keep(&mut self, key: u64) -> Done {
+        let top = self.top()?;
+        let dense = usize::try_from(key).unwrap_or(usize::MAX);
+        if let Some(place) = self.memo.get_mut(dense) {
+            *place = top;
+        } else if dense == self.memo.len() && !self.stray_memo.contains_key(&key) {
+            self.budget.memory(MEMO)?;
+            self.memo.push(top);
+        } else {
+            self.budget.memory(STRAY_MEMO)?;
+            self.stray_memo.insert(key, top);
+        }
+        Ok(())
     }
 
     fn floor(&self) -> usize {
@@ -419,6 +437,9 @@ impl Machine<'_> {
         }
         // The name is kept in the arena, in this map and twice in the evidence.
         self.budget.memory(4 * (HEAP + (key.0.len() + key.1.len()) as u64))?;
+        if self.globals.len() >= IMPORTS {
+            return Err(PickleError::TooMuch("imports"));
+        }
         self.evidence.import(&key.0, &key.1);
         let id = self.node(Node::Global(Box::new(key.clone())))?;
         self.globals.insert(key, id);
@@ -442,56 +463,5 @@ impl Machine<'_> {
         let line = self.stream.line(LINE)?;
         let number = std::str::from_utf8(&line).ok().and_then(|text| text.trim().parse().ok());
         number.map_or_else(|| self.broken("the key is no number".to_owned()), Ok)
-    }
-
-    /// Texts of Python 2 may be no UTF-8: what is not is replaced, for nobody computes with it.
-    fn text(&mut self, bytes: Vec<u8>) -> Done {
-        let text = String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        self.make(Node::Text(text.into()))
-    }
-
-    fn long(&mut self, length: u64) -> Done {
-        if length > 8 {
-            self.stream.skip(length)?;
-            return self.make(Node::Long);
-        }
-        let bytes = self.stream.bytes(length)?;
-        let sign = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-        let mut wide = [if sign { 0xff } else { 0 }; 8];
-        wide[..bytes.len()].copy_from_slice(&bytes);
-        self.make(Node::Int(i64::from_le_bytes(wide)))
-    }
-
-    fn number_line(&mut self, code: u8) -> Done {
-        let line = self.stream.line(LINE)?;
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim();
-        let node = match (code, text) {
-            (b'I', "00") => Node::Bool(false),
-            (b'I', "01") => Node::Bool(true),
-            (b'F', text) => match text.parse() {
-                Ok(number) => Node::Float(number),
-                Err(_) => return self.broken("is no number".to_owned()),
-            },
-            (_, text) => {
-                let digits = text.trim_end_matches('L');
-                match digits.parse() {
-                    Ok(number) => Node::Int(number),
-                    Err(_) if digits.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) => Node::Long,
-                    Err(_) => return self.broken("is no number".to_owned()),
-                }
-            }
-        };
-        self.make(node)
-    }
-
-    /// A quoted line of protocol 0. Escapes are left as they are: names of parameters have none.
-    fn string_line(&mut self) -> Done {
-        let line = self.stream.line(LINE)?;
-        let inner = match line.as_slice() {
-            [first @ (b'\'' | b'"'), inner @ .., last] if first == last => inner.to_vec(),
-            _ => return self.broken("the text has no quotes".to_owned()),
-        };
-        self.text(inner)
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! It knows no torch: what a tensor is stands in `crate::model_file::torch`.
 
+mod literal;
 mod machine;
 mod opcode;
 mod stream;
@@ -109,5 +110,79 @@ impl Evidence {
         if !self.tricks.contains(&what) {
             self.tricks.push(what);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model_file::source::Section;
+
+    fn run(bytes: &[u8]) -> (Result<Pickle, PickleError>, Evidence) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        std::fs::write(&path, bytes).unwrap();
+        let mut evidence = Evidence::default();
+        let mut stream = Stream::new(Section::open(&path).unwrap());
+        (read(&mut stream, &mut Budget::default(), &mut evidence), evidence)
+    }
+
+    #[test]
+    fn numbers_of_every_form() {
+        let cases: [(&[u8], Node); 10] = [
+            (b"I42\n.", Node::Int(42)),
+            (b"I01\n.", Node::Bool(true)),
+            (b"L-7L\n.", Node::Int(-7)),
+            (b"F1.5\n.", Node::Float(1.5)),
+            (b"J\xff\xff\xff\xff.", Node::Int(-1)),
+            (b"M\x00\x01.", Node::Int(256)),
+            (b"\x8a\x01\xff.", Node::Int(-1)),
+            (b"\x8a\x00.", Node::Int(0)),
+            (b"\x8a\x09\0\0\0\0\0\0\0\0\x01.", Node::Long),
+            (b"G\x3f\xf8\0\0\0\0\0\0.", Node::Float(1.5)),
+        ];
+        for (bytes, wanted) in cases {
+            let pickle = run(bytes).0.unwrap();
+            assert_eq!(*pickle.node(pickle.root()), wanted, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_ordered_dict_of_python_2_has_its_pairs_in_the_call() {
+        let pickle = run(b"ccollections\nOrderedDict\n((l(lp1\nS'a'\naI1\naatR.").0.unwrap();
+        let entries = pickle.entries(pickle.root()).unwrap();
+        assert_eq!(pickle.get(&entries, "a").and_then(|id| pickle.int(id)), Some(1));
+    }
+
+    #[test]
+    fn a_call_is_written_down_and_its_import_is_known() {
+        let (pickle, evidence) = run(b"cos\nsystem\n(S'ls'\ntR.");
+        let pickle = pickle.unwrap();
+        let call = pickle.call(pickle.root()).unwrap();
+        assert!(pickle.is_global(call.callable, "os", "system"));
+        assert_eq!(pickle.text(call.arguments[0]), Some("ls"));
+        assert_eq!(evidence.imports(), [("os".to_owned(), "system".to_owned())]);
+    }
+
+    #[test]
+    fn a_text_longer_than_the_window_is_read() {
+        let bytes = [b"X".as_slice(), &200_000u32.to_le_bytes(), &[b'x'; 200_000], b"K\x07\x86."].concat();
+        let pickle = run(&bytes).0.unwrap();
+        let items = pickle.items(pickle.root()).unwrap();
+        assert_eq!((pickle.text(items[0]).unwrap().len(), pickle.int(items[1])), (200_000, Some(7)));
+    }
+
+    #[test]
+    fn what_is_kept_under_any_key_is_found() {
+        let pickle = run(b"K\x01q\x000K\x02r\xff\xff\xff\xff0K\x03\x940h\x00j\xff\xff\xff\xff\x86.").0.unwrap();
+        let items = pickle.items(pickle.root()).unwrap();
+        assert_eq!((pickle.int(items[0]), pickle.int(items[1])), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn half_a_pickle_has_evidence() {
+        let (pickle, evidence) = run(b"cos\nsystem\n(S'ls'\n");
+        assert!(matches!(pickle, Err(PickleError::Truncated(_))));
+        assert_eq!(evidence.imports().len(), 1);
     }
 }
