@@ -157,6 +157,11 @@ fn training_goes_on_with_what_python_saved() {
         evaluate(&bench, "m", "").ended(0);
     }
     let train = "train --data rows.csv --label kind --checkpoint d";
+    let adam = bench.stage(&format!("{train} --resume checkpoint.pth --epochs 1")).ended(0);
+    assert!(adam.out.contains("the state of the optimizer (adam) is taken from the file"), "{}", adam.out);
+    let sgd = bench.stage(&format!("{train} --resume checkpoint.pth --epochs 1 --optimizer sgd")).ended(0);
+    assert!(sgd.out.contains("the optimizer of the file is not sgd: it begins anew"), "{}", sgd.out);
+    bench.fails(&format!("{train} --resume d --raw"), &["leave --raw and --architecture out"]);
     bench.fails(&format!("{train} --resume state.pth --hidden 9"), &["hidden layers of 4", "leave --hidden out"]);
     bench.fails(&format!("{train} --module state.pth"), &["is no TorchScript file", "torch.jit.script"]);
     bench.fails(
