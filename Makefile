@@ -8,7 +8,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner lint fmt bench libtorch release clean help
+.PHONY: demo test test-runner test-interop lint fmt bench tour libtorch release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -29,6 +29,19 @@ test: libtorch ## Run all tests
 test-runner: ## Run the tests that need no libtorch
 	$(CARGO) test
 
+INTEROP := .venv-interop
+
+$(INTEROP)/ready: tests/interop/requirements.txt
+	$(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet -r $<
+	touch $@
+
+test-interop: release $(INTEROP)/ready ## Test against the real Python torch and MLflow client (fetches 3 GB once)
+	rm -rf $(INTEROP)/amlrun
+	PATH="$(CURDIR)/$(INTEROP)/bin:$$PATH" $(BIN)/amlrun --home $(INTEROP)/amlrun run tests/interop/mlflow_client.yml
+	$(INTEROP)/bin/python tests/interop/torch_files.py
+	AMLRUN_STAGE=$(BIN)/amlrun-stage $(INTEROP)/bin/python tests/interop/torch_roads.py
+
 lint: libtorch ## Formatting, clippy, dead links in the docs
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --features torch -- -D warnings
@@ -39,6 +52,9 @@ fmt: ## Format the code
 
 bench: release ## Measure side by side with peers; prints ratios
 	$(PYTHON) benches/start.py $(BIN)/amlrun
+
+tour: release ## Run the commands of README.md and put their real output there
+	$(PYTHON) scripts/tour.py
 
 clean: ## Remove build results; libtorch stays
 	$(CARGO) clean

@@ -57,6 +57,31 @@ fn ctrl_c_lets_a_step_clean_up() {
     assert_eq!(project.shown()["jobs"]["tidy"]["status"], "Canceled");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn nohup_protects_a_run_from_the_terminal_closing() {
+    let project = Project::new();
+    nix::unistd::mkfifo(&project.path("gate"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let wait = format!("echo ready; read x < {}; echo on", project.path("gate").display());
+    project.write("pipeline.yml", &pipeline(&node("wait", &wait)));
+    let runner = project.command(&[]).get_program().to_owned();
+    let mut child = Command::new("nohup")
+        .arg(runner)
+        .args(["run", "pipeline.yml", "--name", "r", "--output", "jsonl"])
+        .current_dir(project.path("."))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut lines = lines.map(Result::unwrap);
+    assert!(lines.by_ref().any(|l| l.contains("\"ready\"")));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).unwrap();
+    std::fs::write(project.path("gate"), "go\n").unwrap();
+    assert!(lines.last().unwrap().contains("\"Completed\""));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_step_that_ignores_term_is_killed() {
     let project = Project::new();

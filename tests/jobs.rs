@@ -111,3 +111,22 @@ fn the_command_line_teaches() {
     assert!(project.amlrun(&["completion", "bash"]).ended(0).out.contains("complete -F"));
     assert!(project.amlrun(&["job", "list", "--query", "["]).ended(2).err.contains("JMESPath"));
 }
+
+#[test]
+fn a_model_is_looked_into_when_it_is_registered() {
+    let project = Project::new();
+    // A pickle that would run a command when Python loads it: os.system("true"), protocol 0.
+    project.write("bad/model.pkl", "cos\nsystem\n(S'true'\ntR.");
+    let refused = project.amlrun(&["model", "create", "-n", "bad", "-p", "bad"]).ended(1);
+    assert!(refused.err.contains("os.system") && refused.err.contains("--allow-pickle"), "{}", refused.err);
+    assert_eq!(project.amlrun(&["model", "list"]).ended(0).out, "[]\n");
+    let left = std::fs::read_dir(project.path(".amlrun/models/created")).unwrap().count();
+    assert_eq!(left, 0, "what is refused leaves no copy");
+    let create =
+        ["model", "create", "-n", "bad", "-p", "bad", "--allow-pickle", "--query", "summary.safety", "-o", "tsv"];
+    assert_eq!(project.amlrun(&create).ended(0).out, "dangerous\n");
+    // What is no model file that is known is registered without a word.
+    project.write("other/notes.txt", "hello");
+    let other = ["model", "create", "-n", "other", "-p", "other", "--query", "summary", "-o", "json"];
+    assert_eq!(project.amlrun(&other).ended(0).out, "null\n");
+}

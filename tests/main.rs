@@ -5,6 +5,10 @@
 mod architecture;
 mod cancel;
 mod jobs;
+mod model_files;
+mod model_forge;
+mod model_fuzz;
+mod model_hostile;
 mod model_interop;
 mod no_libtorch;
 mod run;

@@ -32,6 +32,9 @@ fn read(folder: &Path, entry: &Value) -> Result<ModelFile, String> {
     if kind != entry["kind"] {
         return Err(format!("is told to be {kind}, not {}", entry["kind"]));
     }
+    if entry["parameters"].as_u64().is_some_and(|count| count != file.parameters()) {
+        return Err(format!("has {} parameters, not {}", file.parameters(), entry["parameters"]));
+    }
     let raw = std::fs::read(folder.join(entry["raw"].as_str().unwrap())).unwrap();
     let wanted = entry["tensors"].as_array().unwrap();
     let mut names: Vec<_> = file.contents.tensors.iter().map(|tensor| tensor.name.as_str()).collect();

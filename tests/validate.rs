@@ -141,3 +141,20 @@ fn warnings_do_not_refuse() {
     assert!(ran.err.contains("did you mean 'default_datastore'?"), "{}", ran.err);
     assert!(ran.out.contains("1 step, accepted"), "{}", ran.out);
 }
+
+#[test]
+fn a_component_file_is_checked_on_its_own() {
+    let schema = "$schema: https://azuremlschemas.azureedge.net/latest/commandComponent.schema.json\n";
+    let project = Project::new().with("train.yml", &format!("{schema}{COMPONENT}"));
+    let ran = project.amlrun(&["validate", "train.yml"]).ended(0);
+    assert_eq!(ran.out, "train.yml: command component, accepted\n");
+    project.write("train.yml", &format!("{schema}{}", COMPONENT.replace("inputs.lr", "inputs.rl")));
+    let ran = project.amlrun(&["validate", "train.yml"]).ended(1);
+    assert!(
+        ran.err.contains("the input 'rl', which is not declared") && ran.err.contains("did you mean 'lr'?"),
+        "{}",
+        ran.err
+    );
+    let run = project.run("train.yml").ended(1);
+    assert!(run.err.contains("a component is no job"), "{}", run.err);
+}

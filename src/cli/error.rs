@@ -60,6 +60,8 @@ impl From<RegistryError> for Failed {
             RegistryError::NoSuchName { .. } | RegistryError::NoSuchVersion { .. } => {
                 Self::not_found(error.to_string())
             }
+            RegistryError::Dangerous { .. } => Self::new(error.to_string())
+                .hint("see 'amlrun model inspect'; --allow-pickle registers it all the same"),
             _ => Self::new(error.to_string()),
         }
     }

@@ -23,6 +23,7 @@ mod model_place;
 mod printer;
 mod record;
 mod run;
+mod signals;
 mod validate;
 mod workspace;
 

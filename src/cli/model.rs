@@ -104,6 +104,10 @@ pub(super) struct Create {
     #[arg(short, long, default_value = "")]
     description: String,
 
+    /// Register it even if Python would run code of the file when it loads it
+    #[arg(long)]
+    allow_pickle: bool,
+
     /// A label with a value; may be given often
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
@@ -169,7 +173,7 @@ fn create(create: &Create, home: &Home) -> Result<Asset, Failed> {
     // The registry keeps bytes that nobody can change: a copy of its own, at an address that never moves.
     let name = create.path.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
     let place = home.models().join("created").join(crate::id::RunName::generate().as_str());
-    let sealed = if create.path.is_file() { place.join(name) } else { place };
+    let sealed = if create.path.is_file() { place.join(name) } else { place.clone() };
     tree::copy_tree(&create.path, &sealed)?;
     tree::make_read_only(&sealed)?;
     let digest = Digest::of_tree(&sealed).map_err(|e| Failed::new(e.to_string()))?;
@@ -178,7 +182,12 @@ fn create(create: &Create, home: &Home) -> Result<Asset, Failed> {
     new.version.clone_from(&create.version);
     new.description.clone_from(&create.description);
     new.tags = tags;
-    Ok(registry.register(new)?)
+    new.allow_pickle = create.allow_pickle;
+    registry.register(new).map_err(|refused| {
+        // Nobody knows of the copy; that it cannot be removed changes nothing.
+        let _ = std::fs::remove_dir_all(&place);
+        refused.into()
+    })
 }
 
 /// The registry when there is one; looking makes none.

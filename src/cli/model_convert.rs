@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
-use super::model_place::{failed, find, float_type};
+use super::model_place::{find, float_type};
 use super::printer::Printer;
 use crate::model_file::save::{pth, select, stream_safetensors};
 use crate::model_file::{ModelFile, ScalarType};
@@ -64,7 +64,7 @@ pub(super) fn convert(args: &Args, context: &Context, printer: &Printer) -> Resu
         (None, "pth" | "pt" | "bin") => Form::Pth,
         _ => return Err(Failed::usage("say which form OUT shall have: --to safetensors or --to pth")),
     };
-    let file = ModelFile::open(&find(&args.model, context)?).map_err(failed)?;
+    let file = ModelFile::open(&find(&args.model, context)?)?;
     if args.out.exists() && !args.force {
         return Err(Failed::new(format!("{} is there already", args.out.display())).hint("--force replaces it"));
     }
@@ -77,8 +77,8 @@ pub(super) fn convert(args: &Args, context: &Context, printer: &Printer) -> Resu
         selection.weights = selection.weights.into_iter().map(|weight| weight.converted(dtype)).collect();
     }
     match form {
-        Form::Pth => pth::write(&args.out, &selection.weights).map_err(failed)?,
-        Form::Safetensors => stream_safetensors(&args.out, &selection.weights, &BTreeMap::new()).map_err(failed)?,
+        Form::Pth => pth::write(&args.out, &selection.weights)?,
+        Form::Safetensors => stream_safetensors(&args.out, &selection.weights, &BTreeMap::new())?,
     }
     selection.notes.iter().for_each(|note| printer.err(&format!("note: {note}\n")));
     printer.out(&format!("{}: {} tensors\n", args.out.display(), selection.weights.len()));

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::format::TextOr;
-use super::model_place::{failed, find};
+use super::model_place::find;
 use super::printer::Printer;
 use crate::model_file::{ModelFile, compare};
 
@@ -36,9 +36,9 @@ pub(super) fn diff(args: &Args, context: &Context, printer: &Printer) -> Result<
     if let Some(format) = &format {
         format.check()?;
     }
-    let first = ModelFile::open(&find(&args.first, context)?).map_err(failed)?;
-    let second = ModelFile::open(&find(&args.second, context)?).map_err(failed)?;
-    let difference = compare::compare(&first.contents, &second.contents, !args.no_values).map_err(failed)?;
+    let first = ModelFile::open(&find(&args.first, context)?)?;
+    let second = ModelFile::open(&find(&args.second, context)?)?;
+    let difference = compare::compare(&first.contents, &second.contents, !args.no_values)?;
     match format {
         Some(format) => format.print(serde_json::to_value(&difference).unwrap_or_default(), printer)?,
         None => printer.out(&difference.text()),

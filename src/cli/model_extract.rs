@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
-use super::model_place::{failed, find, float_type};
+use super::model_place::{find, float_type};
 use super::printer::Printer;
 use crate::model_file::save::{Weight, write_npy};
 use crate::model_file::{ModelFile, ScalarType};
@@ -32,7 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn extract(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let file = ModelFile::open(&find(&args.model, context)?).map_err(failed)?;
+    let file = ModelFile::open(&find(&args.model, context)?)?;
     let Some(tensor) = file.contents.find(&args.tensor) else {
         let names = file.contents.tensors.iter().map(|tensor| tensor.name.as_str());
         let missing = Failed::not_found(format!("{} has no tensor '{}'", args.model, args.tensor));
@@ -45,7 +45,7 @@ pub(super) fn extract(args: &Args, context: &Context, printer: &Printer) -> Resu
     if let Some(dtype) = args.dtype {
         weight = weight.converted(dtype);
     }
-    write_npy(&args.out, &weight).map_err(failed)?;
+    write_npy(&args.out, &weight)?;
     let kind = weight.scalar_type().torch_name();
     printer.out(&format!("{}: {:?} {kind}\n", args.out.display(), tensor.shape));
     Ok(Exit::Ok)

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::format::TextOr;
-use super::model_place::{failed, find};
+use super::model_place::find;
 use super::printer::Printer;
 use crate::model_file::{ModelFile, view};
 
@@ -36,7 +36,7 @@ pub(super) fn inspect(args: &Args, context: &Context, printer: &Printer) -> Resu
     if let Some(format) = &format {
         format.check()?;
     }
-    let file = ModelFile::open(&find(&args.model, context)?).map_err(failed)?;
+    let file = ModelFile::open(&find(&args.model, context)?)?;
     match format {
         Some(format) => format.print(serde_json::to_value(file.inspection()).unwrap_or_default(), printer)?,
         None => printer.out(&view::text(&file, (!args.all).then_some(LISTED))),

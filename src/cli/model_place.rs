@@ -30,13 +30,14 @@ pub(super) fn find(argument: &str, context: &Context) -> Result<PathBuf, Failed>
     Ok(Registry::open(&path)?.get(AssetKind::Model, &reference.name, &selector)?.path)
 }
 
-/// A model file's trouble as the door tells it.
-pub(super) fn failed(error: model_file::Error) -> Failed {
-    match &error {
-        model_file::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            Failed::not_found(error.to_string())
+impl From<model_file::Error> for Failed {
+    fn from(error: model_file::Error) -> Self {
+        match &error {
+            model_file::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::not_found(error.to_string())
+            }
+            _ => Self::new(error.to_string()),
         }
-        _ => Failed::new(error.to_string()),
     }
 }
 

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
+use super::signals;
 use super::workspace::LocalWorkspace;
 use crate::engine::{self, Request, Surroundings};
 use crate::event::journal::Journal;
-use crate::event::{Bus, What};
+use crate::event::{Bus, Slow};
 use crate::exec::Stop;
 use crate::exec::process::LocalProcess;
 use crate::id::RunName;
@@ -118,9 +118,11 @@ impl Ready {
         let bus = Arc::new(Bus::new(Some(journal)));
         let (stream, paint) = (printer.stream(), printer.paint());
         match view {
-            View::Jsonl => bus.watch(move |notes| report::jsonl::draw(notes, stream, quiet)),
-            View::Text if printer.is_terminal() => bus.watch(move |notes| report::terminal::draw(notes, paint, quiet)),
-            View::Text => bus.watch(move |notes| report::plain::draw(notes, stream, paint, quiet)),
+            View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
+            View::Text if printer.is_terminal() => {
+                bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet));
+            }
+            View::Text => bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet)),
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -142,7 +144,7 @@ impl Ready {
         let workspace = Arc::new(workspace);
         let (ask, asked) = watch::channel(Stop::No);
         let stopped_by = Arc::new(OnceLock::new());
-        let signals = tokio::spawn(listen(ask, bus.clone(), stopped_by.clone()));
+        let signals = tokio::spawn(signals::listen(ask, bus.clone(), stopped_by.clone()));
         let own_folder = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
         let request = Request {
             plan: self.plan,
@@ -166,25 +168,6 @@ impl Ready {
             JobStatus::Canceled => stopped_by.get().copied().unwrap_or(Exit::Interrupted),
             _ => Exit::Failed,
         })
-    }
-}
-
-/// The first signal asks the steps to end and decides the exit code, the second ends them.
-async fn listen(ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: Arc<OnceLock<Exit>>) {
-    let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = streams else { return };
-    loop {
-        let (by, exit) = tokio::select! {
-            _ = interrupt.recv() => ("Ctrl-C", Exit::Interrupted),
-            _ = terminate.recv() => ("SIGTERM", Exit::Terminated),
-            _ = hangup.recv() => ("SIGHUP", Exit::HungUp),
-        };
-        if stopped_by.set(exit).is_ok() {
-            bus.say(What::CancelRequested { by: by.to_owned() });
-            ask.send_replace(Stop::Gently);
-        } else {
-            ask.send_replace(Stop::Now);
-        }
     }
 }
 

@@ -9,9 +9,10 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
 use crate::diagnostic::{Severity, json::to_json};
+use crate::spec;
 use crate::spec::overrides::Override;
 
-/// Check job files. Nothing is run and nothing is sent anywhere.
+/// Check job and component files. Nothing is run and nothing is sent anywhere.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun validate pipeline.yml\n  \
@@ -19,7 +20,7 @@ use crate::spec::overrides::Override;
     Every mistake is shown at its line and column. Exit code 0 when all files are accepted, 1 when one is refused,\n\
     3 when one is not there.")]
 pub(super) struct Args {
-    /// The job files
+    /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -44,8 +45,11 @@ pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Res
     let mut exit = Exit::Ok;
     let mut files = Vec::new();
     for file in &args.files {
-        let (loaded, plan) = context.plan(file, &args.set);
-        let accepted = plan.is_some();
+        let (loaded, plan) = match spec::load_component(file) {
+            Some(loaded) => (loaded, None),
+            None => context.plan(file, &args.set),
+        };
+        let accepted = plan.is_some() || loaded.component.is_some() && !loaded.diagnostics.has_errors();
         if loaded.not_found {
             exit = Exit::NotFound;
         } else if !accepted && exit == Exit::Ok {
@@ -54,6 +58,9 @@ pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Res
         if args.output == Output::Text {
             printer.diagnostics(&loaded.diagnostics, &loaded.sources);
             let warnings = loaded.diagnostics.count(Severity::Warning);
+            if accepted && plan.is_none() {
+                printer.out(&format!("{}: command component, accepted\n", file.display()));
+            }
             if let Some(plan) = plan {
                 let steps = plan.steps.len();
                 let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
@@ -64,7 +71,7 @@ pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Res
         }
         files.push(json!({
             "path": file.display().to_string(),
-            "kind": loaded.document.as_ref().map(|d| d.job.kind()),
+            "kind": loaded.component.as_ref().map(|_| "component").or(loaded.document.as_ref().map(|d| d.job.kind())),
             "accepted": accepted,
             "diagnostics": to_json(&loaded.diagnostics, &loaded.sources),
         }));

@@ -1,7 +1,7 @@
 //! From the engine to the record and the views.
 //!
 //! The record is written on the caller's thread, at once. Views get their copy over a channel and draw on threads of
-//! their own: a slow terminal holds up nothing, and nobody waits for a view.
+//! their own: a slow terminal holds up nothing.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -40,8 +40,18 @@ struct Inner {
 /// How many notes a view may lag behind. A step can print faster than any terminal draws; its log has everything.
 const LAG: usize = 20_000;
 
+/// What happens when a step prints faster than a view draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// The step waits, as any program waits for the pipe that it writes to.
+    Waits,
+    /// Lines are left out, and how many is said: nobody waits for a screen.
+    LeavesOut,
+}
+
 struct View {
     notes: SyncSender<Note>,
+    slow: Slow,
     /// Lines that found no room.
     dropped: u64,
 }
@@ -54,10 +64,10 @@ impl Bus {
     }
 
     /// Adds a view: a function that draws until its channel closes.
-    pub fn watch(&self, view: impl FnOnce(Receiver<Note>) + Send + 'static) {
+    pub fn watch(&self, slow: Slow, view: impl FnOnce(Receiver<Note>) + Send + 'static) {
         let (notes, receiver) = sync_channel(LAG);
         let mut inner = self.lock();
-        inner.views.push(View { notes, dropped: 0 });
+        inner.views.push(View { notes, slow, dropped: 0 });
         inner.drawing.push(std::thread::spawn(move || view(receiver)));
     }
 
@@ -117,6 +127,9 @@ impl View {
     /// Passes a line on when there is room, else counts it. False when nobody draws any more.
     fn line(&mut self, step: &str, text: &str) -> bool {
         let line = |text: String| Note::Line { step: step.to_owned(), text };
+        if self.slow == Slow::Waits {
+            return self.notes.send(line(text.to_owned())).is_ok();
+        }
         if self.dropped > 0 {
             let text = format!("[{} lines are not shown here; the log has them]", self.dropped);
             if self.notes.try_send(line(text)).is_ok() {
@@ -145,7 +158,7 @@ mod tests {
         let (open, gate) = sync_channel::<()>(0);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mine = seen.clone();
-        bus.watch(move |notes| {
+        bus.watch(Slow::LeavesOut, move |notes| {
             let _ = gate.recv();
             for note in notes {
                 if let Note::Line { text, .. } = note {
@@ -172,7 +185,7 @@ mod tests {
         let bus = Bus::new(None);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mine = seen.clone();
-        bus.watch(move |notes| {
+        bus.watch(Slow::LeavesOut, move |notes| {
             for note in notes {
                 mine.lock().unwrap().push(match note {
                     Note::Event(event) => event.seq.to_string(),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::outcome::{JobStatus, StepOutcome};
 
-pub use bus::{Bus, Note};
+pub use bus::{Bus, Note, Slow};
 pub use fold::{RunView, StepView};
 
 /// One thing that happened.

@@ -11,7 +11,7 @@ use crate::model_file::zip_directory::ZipDirectory;
 use crate::model_file::{Error, export, folder, io_error, safetensors_header, words};
 
 /// How many bytes tell the form of a file.
-const BEGINNING: u64 = 16;
+const BEGINNING: u64 = 32;
 
 /// A model file that has been opened.
 #[derive(Debug)]
@@ -159,6 +159,11 @@ fn saved(contents: &Contents, imports: &[Import]) -> String {
     let strict =
         imports.iter().all(|import| import.safety == Safety::Safe && !import.module.starts_with("torch.nn.modules"));
     match contents.kind {
+        Kind::Module | Kind::Checkpoint | Kind::StateDict
+            if imports.iter().any(|import| import.safety == Safety::Dangerous) =>
+        {
+            "by torch.save, with something in it that no model needs: it must not be loaded".to_owned()
+        }
         Kind::Module => {
             let mut classes: Vec<String> =
                 imports.iter().filter(|import| import.safety != Safety::Safe).map(Import::dotted).collect();

@@ -58,6 +58,9 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
     } else if let Some((name, _)) = opened.first() {
         notes.insert(0, format!("the model is {name}"));
     }
+    for (name, file) in opened.iter().skip(1).filter(|(_, file)| file.safety != Safety::Safe) {
+        notes.push(format!("{name} is {}: the verdict is the worst of the folder", file.safety));
+    }
     let mut chosen = match opened.into_iter().next() {
         Some((_, file)) => file,
         None => empty(folder),

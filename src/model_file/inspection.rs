@@ -120,19 +120,14 @@ impl ModelFile {
     /// Bytes of all tensors, a storage that several share counted once.
     pub fn bytes(&self) -> u64 {
         let mut shared: std::collections::HashMap<usize, u64> = std::collections::HashMap::new();
-        let mut lone = 0u64;
         for tensor in &self.contents.tensors {
-            match tensor.storage {
-                // A view is as large as its elements, all views of a storage together at most as large as it.
-                Some(index) => {
-                    let sum = shared.entry(index).or_default();
-                    let whole = self.contents.storages.get(index).map_or(0, |storage| storage.length());
-                    *sum = sum.saturating_add(tensor.bytes()).min(whole);
-                }
-                None => lone = lone.saturating_add(0),
-            }
+            // A view is as large as its elements, all views of a storage together at most as large as it.
+            let Some(index) = tensor.storage else { continue };
+            let whole = self.contents.storages.get(index).map_or(0, crate::model_file::source::Section::length);
+            let sum = shared.entry(index).or_default();
+            *sum = sum.saturating_add(tensor.bytes()).min(whole);
         }
-        shared.values().fold(lone, |all, bytes| all.saturating_add(*bytes))
+        shared.values().fold(0, |all, bytes| all.saturating_add(*bytes))
     }
 
     /// A note for each group of tensors that are the same one.

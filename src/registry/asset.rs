@@ -9,6 +9,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::RegistryError;
+use super::summary::ModelSummary;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 
@@ -124,6 +125,8 @@ pub struct NewAsset {
     pub step: Option<String>,
     /// Where the bytes came from, in the words of whoever registered them (MLflow's `source`).
     pub source: Option<String>,
+    /// Whether to register a model that would run code when Python loads it.
+    pub allow_pickle: bool,
 }
 
 impl NewAsset {
@@ -145,6 +148,7 @@ impl NewAsset {
             run: None,
             step: None,
             source: None,
+            allow_pickle: false,
         }
     }
 }
@@ -180,6 +184,8 @@ pub struct Asset {
     pub step: Option<String>,
     /// Where the bytes came from, in the words of whoever registered them.
     pub source: Option<String>,
+    /// What its files hold, when it is a model of a form that is known.
+    pub summary: Option<ModelSummary>,
     /// `None`, `Staging`, `Production` or `Archived`.
     pub stage: String,
     /// Labels (MLflow: aliases) that point at this version, in alphabetical order.
@@ -214,7 +220,7 @@ struct CreationContext {
 
 impl Serialize for Asset {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut record = serializer.serialize_struct("Asset", 18)?;
+        let mut record = serializer.serialize_struct("Asset", 19)?;
         record.serialize_field("id", &self.id())?;
         record.serialize_field("name", &self.name)?;
         record.serialize_field("version", &self.version)?;
@@ -232,6 +238,7 @@ impl Serialize for Asset {
         record.serialize_field("digest", &self.digest)?;
         record.serialize_field("bytes", &self.bytes)?;
         record.serialize_field("archived", &self.archived)?;
+        record.serialize_field("summary", &self.summary)?;
         let context =
             CreationContext { created_at: self.created.to_string(), last_modified_at: self.updated.to_string() };
         record.serialize_field("creation_context", &context)?;

@@ -11,6 +11,7 @@
 pub mod asset;
 pub mod containers;
 mod schema;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 pub mod versions;
@@ -69,6 +70,14 @@ pub enum RegistryError {
         wanted: String,
         /// What there is instead, newest first.
         known: Vec<String>,
+    },
+    /// The files would run code when Python loads them.
+    #[error("'{name}' is not registered, because loading it in Python would be dangerous: {why}")]
+    Dangerous {
+        /// The asset's name.
+        name: String,
+        /// What it would do.
+        why: String,
     },
     /// The name, or this version of it, is taken.
     #[error("{kind} asset '{id}' already exists; versions never change, register a new one")]

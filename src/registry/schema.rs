@@ -1,7 +1,8 @@
 //! The registry's tables, one entry per format of the file. Only ever add entries at the end.
 
 /// See [`crate::sqlite::open`]. Tags and properties are JSON objects of strings: nobody searches them in SQL.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE containers (
     kind         TEXT NOT NULL,
     name         TEXT NOT NULL,
@@ -47,4 +48,8 @@ CREATE TABLE labels (
     PRIMARY KEY (kind, name, label),
     FOREIGN KEY (kind, name, version) REFERENCES assets (kind, name, version)
 ) WITHOUT ROWID;
-"];
+",
+    "
+ALTER TABLE assets ADD COLUMN summary TEXT;  -- what registering found in a model's files, as JSON
+",
+];

@@ -9,12 +9,12 @@ use serde::de::IntoDeserializer;
 
 use super::asset::{Asset, AssetKind, NewAsset, Selector, check_name, check_version};
 use super::containers::require_container;
-use super::{Registry, RegistryError, Result, Trouble};
+use super::{Registry, RegistryError, Result, Trouble, summary};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 
 const COLUMNS: &str = "kind, name, version, type, path, digest, bytes, description, tags, properties, framework,
-    framework_version, run, step, source, stage, archived, created, updated,
+    framework_version, run, step, source, stage, archived, created, updated, summary,
     (SELECT group_concat(label) FROM (SELECT label FROM labels WHERE labels.kind = assets.kind
         AND labels.name = assets.name AND labels.version = assets.version ORDER BY label)) AS labels";
 
@@ -23,8 +23,10 @@ impl Registry {
     /// is new. Safe for any number of threads and processes at once.
     ///
     /// # Errors
-    /// [`RegistryError::Invalid`] for a bad name or version, [`RegistryError::Exists`] when the version is taken.
+    /// [`RegistryError::Invalid`] for a bad name or version, [`RegistryError::Exists`] when the version is taken,
+    /// [`RegistryError::Dangerous`] for a model that would run code when Python loads it, unless that is allowed.
     pub fn register(&self, new: NewAsset) -> Result<Asset> {
+        let summary = summary::look(&new)?.and_then(|summary| serde_json::to_string(&summary).ok());
         let NewAsset { name, version, asset_type, path, digest, bytes, description, .. } = new;
         let NewAsset { tags, properties, framework, framework_version, run, step, source, .. } = new;
         check_name(&name)?;
@@ -39,16 +41,16 @@ impl Registry {
             let version = take_version(db, kind, &name, version.as_deref(), now)?;
             db.prepare_cached(
                 "INSERT INTO assets (kind, name, version, type, path, digest, bytes, description, tags, properties,
-                    framework, framework_version, run, step, source, created, updated)
+                    framework, framework_version, run, step, source, summary, created, updated)
                  VALUES (:kind, :name, :version, :type, :path, :digest, :bytes, :description, :tags, :properties,
-                    :framework, :framework_version, :run, :step, :source, :now, :now)",
+                    :framework, :framework_version, :run, :step, :source, :summary, :now, :now)",
             )?
             .execute(named_params! {
                 ":kind": kind.as_str(), ":name": name, ":version": version, ":type": asset_type.as_str(),
                 ":path": path, ":digest": digest.as_str(), ":bytes": i64::try_from(bytes).unwrap_or(i64::MAX),
                 ":description": description, ":tags": json(&tags), ":properties": json(&properties),
                 ":framework": framework, ":framework_version": framework_version, ":run": run, ":step": step,
-                ":source": source, ":now": now.0,
+                ":source": source, ":summary": summary, ":now": now.0,
             })?;
             find(db, kind, &name, &Selector::Version(version))
         })
@@ -249,6 +251,7 @@ fn asset(row: &Row<'_>) -> rusqlite::Result<Asset> {
         run: row.get("run")?,
         step: row.get("step")?,
         source: row.get("source")?,
+        summary: row.get::<_, Option<String>>("summary")?.and_then(|text| serde_json::from_str(&text).ok()),
         stage: text("stage")?,
         labels: labels.iter().flat_map(|labels| labels.split(',')).map(str::to_owned).collect(),
         archived: row.get("archived")?,

@@ -10,6 +10,8 @@ use crate::outcome::{JobStatus, StepOutcome};
 
 /// How many last lines of a failed step's log are shown.
 const LAST_LINES: usize = 12;
+/// Of a run with more steps those that completed are counted, not listed.
+const MANY_STEPS: usize = 40;
 /// Outputs with more files are shown as folders only.
 const MANY_FILES: u64 = 8;
 
@@ -40,8 +42,14 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     let now = view.ended.unwrap_or_else(Timestamp::now);
     let width = view.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
     out.push('\n');
-    for step in &view.steps {
+    let many = view.steps.len() > MANY_STEPS;
+    for step in view.steps.iter().filter(|s| !many || s.status != JobStatus::Completed) {
         let _ = writeln!(out, "{}", step_line(step, width, now, paint));
+    }
+    if many {
+        let completed = view.count(JobStatus::Completed);
+        let sign = paint.status(JobStatus::Completed, sign(JobStatus::Completed));
+        let _ = writeln!(out, "  {sign} {completed} of {} steps Completed", view.steps.len());
     }
     for step in view.steps.iter().filter(|s| !s.metrics.is_empty()) {
         let _ = writeln!(out, "  {} {}: {}", paint.dim("metrics of"), step.path, metrics(step));

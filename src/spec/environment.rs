@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::asset_ref::Reference;
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::yaml::{Fields, Node};
 
 /// An environment as written.
@@ -95,7 +95,10 @@ impl Environment {
                 if !place.is_dir() {
                     found.push(missing(span, "build folder", &folder, &inner.child("path")));
                 } else if !place.join(&dockerfile.0).is_file() {
-                    found.push(missing(dockerfile.1, "Dockerfile", &dockerfile.0, &inner.child("dockerfile_path")));
+                    // Azure ML finds out when it builds the image, so this does not refuse the file.
+                    let mut late = missing(dockerfile.1, "Dockerfile", &dockerfile.0, &inner.child("dockerfile_path"));
+                    late.severity = Severity::Warning;
+                    found.push(late);
                 }
                 build = Some(folder);
             } else {

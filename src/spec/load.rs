@@ -28,14 +28,43 @@ pub struct Document {
 /// What came of loading: the document when it could be read, all findings, and the texts that they speak of.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// The document; `None` when it could not be read at all.
+    /// The document; `None` when it could not be read at all, or is a component.
     pub document: Option<Document>,
+    /// The component, when the file is a component file: it can be checked, but not run.
+    pub component: Option<Arc<Component>>,
     /// Every mistake found.
     pub diagnostics: Diagnostics,
     /// The files read.
     pub sources: Sources,
     /// Whether the job file itself is not there.
     pub not_found: bool,
+}
+
+/// Loads a component file on its own, to check it; `None` when the file is no component. Azure ML's command line knows
+/// from the verb which of the two is meant; here the file's `$schema` tells.
+#[must_use]
+pub fn load_component(path: &Path) -> Option<Loaded> {
+    let mut loaded = Loaded::default();
+    let mut found = Vec::new();
+    let mut loader = Loader { sources: &mut loaded.sources, found: &mut found, components: HashMap::new() };
+    let root = loader.parse(path, &read_text(path).ok()?)?;
+    if !is_component(&root) {
+        return None;
+    }
+    loaded.component = loader.component_root(&root, &folder_of(path), None).map(Arc::new);
+    loaded.diagnostics.extend(found);
+    Some(loaded)
+}
+
+/// The absolute folder of a file.
+fn folder_of(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn is_component(root: &Node) -> bool {
+    let schema = root.get("$schema").and_then(Node::as_str).unwrap_or("");
+    schema.contains("Component.schema.json")
 }
 
 /// Loads a job file with the command line's `--set` overrides.
@@ -70,15 +99,12 @@ impl Loader<'_> {
         };
         let mut root = self.parse(path, &text)?;
         overrides::apply(&mut root, overrides, self.sources, self.found);
-        let base = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let base = base.parent().map(Path::to_owned).unwrap_or_default();
-        if let Some(schema) = root.get("$schema").filter(|n| n.as_str().is_some_and(|s| s.contains("Component.schema")))
-        {
-            self.found.push(
-                Diagnostic::error("wrong-kind", schema.span, "this is a component file, and a component is no job")
-                    .at("$schema")
-                    .help("name the pipeline that uses it: its components are read with it"),
-            );
+        let base = folder_of(path);
+        if is_component(&root) {
+            let span = root.get("$schema").map_or(root.span, |n| n.span);
+            let message = "this is a component file, and a component is no job";
+            let help = "name the pipeline that uses it: its components are read with it";
+            self.found.push(Diagnostic::error("wrong-kind", span, message).at("$schema").help(help));
             return None;
         }
         let kind = match root.get("type").filter(|n| !n.is_null()) {
@@ -173,21 +199,25 @@ impl Loader<'_> {
         };
         let shown = simplified(path);
         let root = self.parse(&shown, &text)?;
+        let base = path.parent().map(Path::to_owned).unwrap_or_default();
+        self.component_root(&root, &base, Some(node))
+    }
+
+    /// A component file's mapping; `named` is where a node names it.
+    fn component_root(&mut self, root: &Node, base: &Path, named: Option<&Node>) -> Option<Component> {
         if let Some(kind) = root.get("type").filter(|n| !n.is_null())
             && kind.as_str() != Some("command")
         {
             let word = kind.literal().map(|l| l.python_str()).unwrap_or_default();
             let message = format!("a component of type '{word}' is not run by amlrun yet");
-            self.found.push(
-                Diagnostic::error("not-yet", kind.span, message)
-                    .at("type")
-                    .label(node.span, "named here")
-                    .help("this version runs command components"),
-            );
+            let mut refusal = Diagnostic::error("not-yet", kind.span, message).at("type");
+            if let Some(node) = named {
+                refusal = refusal.label(node.span, "named here");
+            }
+            self.found.push(refusal.help("this version runs command components"));
             return None;
         }
-        let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        component::read(&root, &base, self.sources, self.found)
+        component::read(root, base, self.sources, self.found)
     }
 }
 

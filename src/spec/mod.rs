@@ -21,7 +21,7 @@ pub mod settings;
 use crate::diagnostic::Span;
 
 pub use crate::yaml::Literal;
-pub use load::{Document, Loaded, load};
+pub use load::{Document, Loaded, load, load_component};
 
 /// A value and the place where it was written.
 #[derive(Clone, Debug)]

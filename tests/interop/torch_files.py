@@ -158,7 +158,7 @@ class Files:
         self.manifest = []
         self.tensors = {}
 
-    def expect(self, file, tensors, kind):
+    def expect(self, file, tensors, kind, parameters=None):
         blob = self.folder / f"{len(self.manifest):03}.raw"
         entries, offset = [], 0
         with open(blob, "wb") as out:
@@ -167,7 +167,10 @@ class Files:
                 out.write(data)
                 entries.append({"name": name, "dtype": dtype_of(tensor), "shape": list(tensor.shape), "offset": offset, "bytes": len(data)})
                 offset += len(data)
-        self.manifest.append({"file": file, "kind": kind, "raw": blob.name, "tensors": entries})
+        entry = {"file": file, "kind": kind, "raw": blob.name, "tensors": entries}
+        if parameters is not None:
+            entry["parameters"] = parameters
+        self.manifest.append(entry)
         self.tensors[file] = tensors
 
     def save(self, name, value, kind, protocol=2, formats=FORMATS):
@@ -178,7 +181,8 @@ class Files:
             except Exception as error:  # a dtype that torch itself cannot save in this format
                 print(f"  torch cannot save {file}: {type(error).__name__}: {str(error)[:80]}")
                 continue
-            self.expect(file, flatten(value), kind)
+            parameters = sum(p.numel() for p in value.parameters()) if isinstance(value, nn.Module) else None
+            self.expect(file, flatten(value), kind, parameters)
 
 
 def make(folder):

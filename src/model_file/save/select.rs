@@ -28,16 +28,16 @@ pub fn select<'a>(contents: &'a Contents, patterns: &[String], prefix: Option<&s
     } else if contents.kind == Kind::Checkpoint {
         chosen.retain(|tensor| tensor.role != Role::Optimizer);
         if chosen.len() < before {
-            notes.push(format!("{} tensors of an optimiser were left out", before - chosen.len()));
+            notes.push(format!("{} of an optimiser left out", tensors(before - chosen.len())));
         }
         let key = MODEL_KEYS.iter().map(|key| format!("{key}."));
         let key = key.into_iter().find(|key| chosen.iter().any(|tensor| tensor.name.starts_with(key)));
         if let (Some(key), None) = (key, prefix) {
             let all = chosen.len();
             chosen.retain(|tensor| tensor.name.starts_with(&key));
-            notes.push(format!("the weights under '{}' were taken, without that prefix", &key[..key.len() - 1]));
+            notes.push(format!("the weights under '{}' taken, without that prefix", &key[..key.len() - 1]));
             if chosen.len() < all {
-                notes.push(format!("{} other tensors were left out; --select '*' takes all", all - chosen.len()));
+                notes.push(format!("{} beside them left out; --select '*' takes all", tensors(all - chosen.len())));
             }
             strip = Some(key);
         }
@@ -46,7 +46,8 @@ pub fn select<'a>(contents: &'a Contents, patterns: &[String], prefix: Option<&s
     if patterns.is_empty() && described > 0 {
         let first = chosen.iter().find(|tensor| tensor.special.is_some()).map_or("", |tensor| &tensor.name);
         notes.push(format!(
-            "{described} tensors that are no plain numbers were left out, such as '{}'",
+            "{} without plain numbers left out, such as '{}'",
+            tensors(described),
             words::printable(first, 120)
         ));
         chosen.retain(|tensor| tensor.special.is_none());
@@ -54,6 +55,10 @@ pub fn select<'a>(contents: &'a Contents, patterns: &[String], prefix: Option<&s
     let name = |name: &'a str| strip.as_deref().and_then(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
     let weights = chosen.into_iter().map(|tensor| Weight::of_file(name(&tensor.name), contents, tensor)).collect();
     Selection { weights, notes }
+}
+
+fn tensors(count: usize) -> String {
+    if count == 1 { "1 tensor".to_owned() } else { format!("{count} tensors") }
 }
 
 /// Whether a name matches a pattern in which `*` stands for any characters.

@@ -120,9 +120,7 @@ pub fn arguments(class: &str, of: &Attributes<'_>) -> String {
         }
         "Dropout" | "Dropout1d" | "Dropout2d" | "Dropout3d" | "AlphaDropout" => parts = of.named(&["p", "inplace"]),
         "ReLU" | "ReLU6" | "SiLU" | "Mish" | "SELU" | "Hardswish" | "Hardsigmoid" => {
-            if of.is_true("inplace") {
-                parts.push("inplace=True".to_owned());
-            }
+            parts.extend(of.unless("inplace", "False"));
         }
         "LeakyReLU" => {
             parts = of.named(&["negative_slope"]);
@@ -174,6 +172,7 @@ pub fn python(pickle: &Pickle, id: Id, deep: u8) -> String {
         Node::Global(global) => words::printable(&format!("{}.{}", global.0, global.1), 80),
         Node::Persistent(_) => "a storage".to_owned(),
         Node::Call(call) => match pickle.global(call.callable) {
+            Some(("collections", "OrderedDict")) => format!("a dict of {}", call.entries.len()),
             Some((_, name)) => format!("a {}", words::printable(name, 60)),
             None => "an object".to_owned(),
         },

@@ -10,12 +10,15 @@ use crate::model_file::source::Section;
 use crate::model_file::unpickle::{self, Budget, Evidence, Node, Pickle, Stream};
 use crate::model_file::{Error, words};
 
-/// The number 0x1950a86a20f9469cfc6c as Python pickles it, protocol and end included.
-const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+/// The number 0x1950a86a20f9469cfc6c as a pickle has it: LONG1 of ten bytes.
+const MAGIC: [u8; 12] = *b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
 
-/// Whether a file begins as this format does.
+/// Whether a file begins as this format does: a pickle of the number, which protocols 4 and 5 put into a frame.
 pub fn is_legacy(beginning: &[u8]) -> bool {
-    beginning.starts_with(&MAGIC)
+    match beginning {
+        [0x80, 4..=5, 0x95, _, _, _, _, _, _, _, _, rest @ ..] | [0x80, _, rest @ ..] => rest.starts_with(&MAGIC),
+        _ => false,
+    }
 }
 
 /// Reads a file of this format.

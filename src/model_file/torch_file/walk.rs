@@ -45,6 +45,11 @@ pub fn contents(pickle: &Pickle, storages: &Storages) -> Result<Contents, Error>
     }
     walk.visit(String::new(), root, Role::Unsaid)?;
     let mut found = walk.found;
+    // A lone object without a tensor in it is nothing that anybody calls a checkpoint.
+    let holds = pickle.entries(root).is_some() || pickle.items(root).is_some();
+    if found.kind == Kind::Checkpoint && found.tensors.is_empty() && !holds {
+        found.kind = Kind::Unknown;
+    }
     found.modules = match walk.roots.len() {
         0 => None,
         1 if found.kind == Kind::Module => walk.roots.pop(),
@@ -102,16 +107,16 @@ impl Walk<'_> {
             return self.found_tensor(LazyTensor { name, role, ..tensor });
         }
         self.path.push(id);
-        let done = self.visit_inside(name, id, role);
+        let done = self.visit_inside(&name, id, role);
         self.path.pop();
         done
     }
 
-    fn visit_inside(&mut self, name: String, id: Id, role: Role) -> Result<(), Error> {
+    fn visit_inside(&mut self, name: &str, id: Id, role: Role) -> Result<(), Error> {
         let pickle = self.pickle;
         if let Some(state) = self.module_state(id) {
             let own = name.rsplit('.').next().unwrap_or_default().to_owned();
-            let module = self.module(own, &name, id, &state)?;
+            let module = self.module(own, name, id, &state)?;
             // Only the outermost module of a path is a root of the tree.
             self.roots.push(module);
             return Ok(());
@@ -124,14 +129,14 @@ impl Walk<'_> {
             for (key, value) in entries {
                 if !self.is_plain(value) {
                     let key = self.key(key)?;
-                    self.visit(join(&name, &key), value, role)?;
+                    self.visit(join(name, &key), value, role)?;
                 }
             }
             return Ok(());
         }
         match pickle.node(id) {
-            Node::List(items) | Node::Set(items) => self.visit_all(&name, items, role),
-            Node::Tuple(items) => self.visit_all(&name, items, role),
+            Node::List(items) | Node::Set(items) => self.visit_all(name, items, role),
+            Node::Tuple(items) => self.visit_all(name, items, role),
             Node::Call(call) => {
                 // A class that is not known: whatever lies in its state, its items and its entries.
                 let state = call.state.map_or_else(Vec::new, |state| self.state_entries(state));
@@ -139,10 +144,10 @@ impl Walk<'_> {
                 for (key, value) in state.into_iter().chain(call.entries.iter().copied()) {
                     if !self.is_plain(value) {
                         let key = self.key(key)?;
-                        self.visit(join(&name, &key), value, role)?;
+                        self.visit(join(name, &key), value, role)?;
                     }
                 }
-                self.visit_all(&name, &call.items, role)
+                self.visit_all(name, &call.items, role)
             }
             _ => Ok(()),
         }
