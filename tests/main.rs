@@ -19,6 +19,8 @@ mod stage_house;
 #[cfg(feature = "torch")]
 mod stage_pipeline;
 #[cfg(feature = "torch")]
+mod stage_python;
+#[cfg(feature = "torch")]
 mod stage_registry;
 #[cfg(feature = "torch")]
 mod stage_train;

@@ -208,6 +208,10 @@ fn remove_others(folder: &Path, keep: &str) -> Result<(), StageError> {
         if ours && name != keep && entry.path().is_dir() {
             fs::remove_dir_all(entry.path()).map_err(io_error(&entry.path()))?;
         }
+        let half = name.starts_with(".latest.") && name.ends_with(".new") || name.starts_with(".module.");
+        if half && entry.path().is_file() {
+            fs::remove_file(entry.path()).map_err(io_error(&entry.path()))?;
+        }
     }
     Ok(())
 }

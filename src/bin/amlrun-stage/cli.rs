@@ -52,6 +52,7 @@ pub enum Stage {
 
 /// `train`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("first").args(["resume", "module"]))]
 #[command(after_help = "\
 The CSV file has a header, a label column (words or integers), and numeric columns. Inputs are standardised;
 what is learned from the training rows for that is kept with the model. With the same seed, data and options,
@@ -63,8 +64,9 @@ Examples:
       --patience 20 --epochs 500 --checkpoint ckpt
   amlrun-stage train --data train.csv --label y --resume ckpt --epochs 200 --checkpoint ckpt
 
-What Python saved is trained further, too: its weights are the first ones, epochs count from 1, and the optimizer
-begins anew. A TorchScript module may be any that takes rows of columns and gives one logit per class:
+What Python saved is trained further, too: its weights are the first ones, and epochs count from 1. The optimizer
+goes on with its state (Adam's averages, SGD's momentum) when the file is a checkpoint dictionary that has it; the
+learning rate is an option here. A TorchScript module may be any that takes rows of columns and gives one logit per class:
   amlrun-stage train --data train.csv --label y --resume net.pth --checkpoint ckpt
   amlrun-stage train --data train.csv --label y --module scripted.pt --checkpoint ckpt")]
 pub struct TrainArguments {
@@ -130,7 +132,7 @@ pub struct TrainArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "hidden", "dropout"])]
     pub module: Option<PathBuf>,
     /// Columns, standardisation and classes of a file that Python saved [default: those of the data]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "first")]
     pub architecture: Option<PathBuf>,
     /// Columns go into the network as they are, without standardisation
     #[arg(long, conflicts_with = "architecture")]

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use amlrun::model_file::architecture::{FORMAT, Kind as NetKind};
 use amlrun::model_file::contents::row_major;
 use amlrun::model_file::save::{Weight, select};
-use amlrun::model_file::{self, Architecture, Column, Contents, Kind, LazyTensor, ModelFile, Safety, ScalarType};
-use amlrun::model_file::{compare, contents::Role};
+use amlrun::model_file::{
+    self, Architecture, Column, Contents, DType, Kind, LazyTensor, ModelFile, Safety, ScalarType,
+};
+use amlrun::model_file::{compare, contents::Role, safety::Import};
 
 use crate::error::{StageError, io_error};
 use crate::progress;
@@ -29,6 +31,8 @@ pub struct Given {
     pub weights: Vec<model_file::Tensor>,
     /// The bytes of the TorchScript file.
     pub module: Option<Vec<u8>>,
+    /// The state of Python's optimizer, under the names of our own.
+    pub optimizer: Vec<model_file::Tensor>,
     /// The file that was read.
     pub path: PathBuf,
 }
@@ -71,17 +75,24 @@ impl Given {
     /// When it is no model, is one that cannot be rebuilt here, or does not fit its description; the message says which
     /// tensors, and what is missing.
     pub fn read(path: &Path, described: &Described) -> Result<Self, StageError> {
-        let file = ModelFile::open(path)?;
+        let mut file = ModelFile::open(path)?;
+        if path.is_dir() {
+            // What is chosen among several is told by the first note; the verdict on the others is not this file's.
+            if let Some(choice) = file.contents.notes.iter().find(|note| note.contains(" was chosen")) {
+                progress::say(format!("{}: {choice}", path.display()));
+            }
+            file = ModelFile::open(&file.path)?;
+        }
         if file.safety == Safety::Dangerous {
             let imports: Vec<String> =
-                file.imports.iter().filter(|i| i.safety == Safety::Dangerous).map(|i| i.dotted()).collect();
+                file.imports.iter().filter(|i| i.safety == Safety::Dangerous).map(Import::dotted).collect();
             progress::warn(format!(
                 "{} is dangerous to load in Python ({}); here its tensors are taken and nothing is run",
                 file.path.display(),
                 imports.join(", ")
             ));
         }
-        match form(&file) {
+        match file.contents.kind {
             Kind::TorchScript => Self::torchscript(&file, described.ends()),
             Kind::StateDict | Kind::Checkpoint | Kind::Safetensors | Kind::Module => Self::weights(&file, described),
             Kind::Export => Err(impossible(
@@ -101,6 +112,7 @@ impl Given {
             architecture: assemble(NetKind::TorchScript, Vec::new(), 0.0, ends)?,
             weights: tensors_of(&file.contents)?,
             module: Some(bytes),
+            optimizer: Vec::new(),
             path: file.path.clone(),
         })
     }
@@ -110,8 +122,13 @@ impl Given {
         for note in &selection.notes {
             progress::say(format!("{}: {note}", file.path.display()));
         }
+        let rounded = selection.weights.iter().find(|w| w.scalar_type().is_float() && w.scalar_type().width() != 4);
+        if let Some(weight) = rounded {
+            let kind = weight.scalar_type().torch_name();
+            progress::say(format!("{}: weights of {kind} are computed with as float32", file.path.display()));
+        }
         let weights = unwrapped(&selection.weights)?;
-        let alphabetical = form(file) == Kind::Safetensors;
+        let alphabetical = file.contents.kind == Kind::Safetensors;
         let architecture = match described {
             Described::Whole(whole) if whole.kind == NetKind::TorchScript => {
                 return Err(impossible(
@@ -123,16 +140,9 @@ impl Given {
             Described::Whole(whole) => whole.clone(),
             Described::Ends(ends) => between(file, &weights, alphabetical, ends.clone())?,
         };
-        let weights = fitted(&file.path, &architecture, weights, alphabetical)?;
-        Ok(Self { architecture, weights, module: None, path: file.path.clone() })
-    }
-}
-
-/// The form of the file itself; a folder's may be told as that of the folder.
-fn form(file: &ModelFile) -> Kind {
-    match file.contents.kind {
-        Kind::MlflowModel => ModelFile::open(&file.path).map_or(Kind::Unknown, |inner| inner.contents.kind),
-        kind => kind,
+        let weights = fitted(&file.path, &architecture, &weights, alphabetical)?;
+        let optimizer = optimizer_of(&file.contents, &architecture)?;
+        Ok(Self { architecture, weights, module: None, optimizer, path: file.path.clone() })
     }
 }
 
@@ -143,6 +153,34 @@ fn form(file: &ModelFile) -> Kind {
 pub fn tensors_of(contents: &Contents) -> Result<Vec<model_file::Tensor>, StageError> {
     let kept = contents.tensors.iter().filter(|tensor| tensor.special.is_none() && tensor.role != Role::Optimizer);
     Ok(kept.map(|tensor| contents.tensor(tensor)).collect::<Result<_, _>>()?)
+}
+
+/// What Python's optimizer kept for each parameter, by its number (`…state.0.exp_avg`), under our names
+/// (`exp_avg.fc1.weight`). What is not there, or is not of a parameter's shape, is left out.
+fn optimizer_of(contents: &Contents, architecture: &Architecture) -> Result<Vec<model_file::Tensor>, StageError> {
+    let find = |ending: &str| {
+        let mut found =
+            contents.tensors.iter().filter(|tensor| tensor.role == Role::Optimizer && tensor.name.ends_with(ending));
+        // Two optimizers in one file: nobody can tell which one is meant.
+        found.next().filter(|_| found.next().is_none())
+    };
+    let as_float = |name: &str, tensor: &LazyTensor| {
+        Weight::of_file(name, contents, tensor).converted(ScalarType::Float32).tensor()
+    };
+    let mut state = Vec::new();
+    for (number, (name, shape)) in architecture.parameters().into_iter().enumerate() {
+        for kind in ["exp_avg", "exp_avg_sq", "momentum_buffer"] {
+            if let Some(tensor) = find(&format!(".state.{number}.{kind}")).filter(|tensor| tensor.shape == shape) {
+                state.push(as_float(&format!("{kind}.{name}"), tensor)?);
+            }
+        }
+    }
+    if let Some(step) = find(".state.0.step").filter(|tensor| tensor.elements() == 1) {
+        let count = as_float("step", step)?.to_f32().and_then(|values| values.first().copied()).unwrap_or(0.0);
+        let count = (count as i64).to_le_bytes().to_vec();
+        state.push(model_file::Tensor::new("step", DType::I64, vec![], count)?);
+    }
+    Ok(state)
 }
 
 /// The tensors as `float32`, without the prefix that a wrapper put before every name.
@@ -168,7 +206,7 @@ fn between(
     ends: Ends,
 ) -> Result<Architecture, StageError> {
     let shapes: Vec<(&str, &[usize])> = weights.iter().map(|tensor| (tensor.name(), tensor.shape())).collect();
-    let missing = |reason: String| {
+    let missing = |reason: &str| {
         impossible(
             file,
             &format!("has weights, but what computes with them is not in it: {reason}"),
@@ -177,11 +215,11 @@ fn between(
     };
     let mut dropout = 0.0;
     let mut assumed = Some("a state_dict does not say what lies between its layers: ReLU is taken".to_owned());
-    if let (Kind::Module, Some(root)) = (form(file), &file.contents.modules) {
-        let stack = stack::from_modules(root).map_err(missing)?;
+    if let (Kind::Module, Some(root)) = (file.contents.kind, &file.contents.modules) {
+        let stack = stack::from_modules(root).map_err(|reason| missing(&reason))?;
         (dropout, assumed) = (stack.dropout, stack.assumed);
     }
-    let layers = stack::from_shapes(&shapes, alphabetical).map_err(missing)?;
+    let layers = stack::from_shapes(&shapes, alphabetical).map_err(|reason| missing(&reason))?;
     if let Some(assumed) = assumed {
         progress::say(format!("{}: {assumed}", file.path.display()));
     }
@@ -200,7 +238,7 @@ fn assemble(kind: NetKind, hidden: Vec<usize>, dropout: f64, ends: Ends) -> Resu
 fn fitted(
     path: &Path,
     architecture: &Architecture,
-    weights: Vec<model_file::Tensor>,
+    weights: &[model_file::Tensor],
     alphabetical: bool,
 ) -> Result<Vec<model_file::Tensor>, StageError> {
     let wanted = architecture.parameters();
@@ -234,7 +272,7 @@ fn fitted(
     if fitted.len() == wanted.len() && architecture.check_state(&fitted).is_ok() {
         return Ok(fitted);
     }
-    Err(mismatch(path, architecture, &weights))
+    Err(mismatch(path, architecture, weights))
 }
 
 /// What the network wants and what the file gives, told as `amlrun model diff` tells it.

@@ -1,4 +1,4 @@
-//! `persist`: a checkpoint in, a model directory out, in the ways that people save torch models.
+//! `persist`: a checkpoint or a file that Python saved in, a model directory out, in the ways that people save torch models.
 //!
 //! Each form is loaded back from disk and must give the same bits as the network in memory before the stage succeeds.
 
@@ -123,6 +123,7 @@ fn model_at(arguments: &PersistArguments) -> Result<Given, StageError> {
         architecture: checkpoint.architecture,
         weights: checkpoint.weights,
         module: checkpoint.module,
+        optimizer: checkpoint.optimizer,
         path: path.clone(),
     })
 }

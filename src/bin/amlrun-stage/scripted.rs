@@ -105,9 +105,9 @@ impl Scripted {
     fn forward(&mut self, input: &Tensor, training: bool) -> Result<Tensor, StageError> {
         if self.training != Some(training) {
             if training {
-                self.module.f_set_train()?
+                self.module.f_set_train()?;
             } else {
-                self.module.f_set_eval()?
+                self.module.f_set_eval()?;
             }
             self.training = Some(training);
         }

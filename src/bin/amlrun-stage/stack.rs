@@ -125,7 +125,9 @@ pub fn from_shapes(tensors: &[(&str, &[usize])], alphabetical: bool) -> Result<V
                 if shape(&format!("{layer}.weight"))
                     .is_some_and(|weight| weight.len() == 2 && weight[0] == outputs) => {}
             _ => {
-                return Err(format!("tensor '{name}' of shape {dimensions:?} is no part of a Linear layer with a bias"));
+                return Err(format!(
+                    "tensor '{name}' of shape {dimensions:?} is no part of a Linear layer with a bias"
+                ));
             }
         }
     }

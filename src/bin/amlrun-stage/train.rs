@@ -20,7 +20,7 @@ use crate::describe;
 use crate::error::{StageError, io_error};
 use crate::given::{Described, Ends, Given};
 use crate::net::SimpleNet;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Algorithm, Optimizer};
 use crate::prepare::{Prepared, Rows, prepare};
 use crate::progress::{self, Epochs};
 use crate::register::digest;
@@ -48,6 +48,11 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
     let mut settings = Settings::from_arguments(arguments, &base);
     if earlier.is_some() {
         settings.check_resumes(&base)?;
+        if arguments.raw || arguments.architecture.is_some() {
+            return Err(StageError::message(
+                "a checkpoint has its own description: leave --raw and --architecture out",
+            ));
+        }
     }
     let table = Table::read(&arguments.data)?;
     let known = earlier.as_ref().map(|checkpoint| &checkpoint.architecture);
@@ -149,12 +154,30 @@ fn fresh(
     provenance: Provenance,
     given: Option<Given>,
 ) -> Result<Checkpoint, StageError> {
+    let mut adopted = Vec::new();
     let state = match given {
+        Some(model) if model.module.is_none() => {
+            adopted = model.optimizer;
+            State { weights: model.weights, module: None }
+        }
         Some(model) => State { weights: model.weights, module: model.module },
         None => State { weights: SimpleNet::new(architecture, settings.seed, Device::Cpu)?.state()?, module: None },
     };
     let net = Network::new(architecture, &state, Device::Cpu)?;
     let mut optimizer = Optimizer::new(settings, net.parameters())?.state()?;
+    // SGD counts no steps in Python; for the others the averages mean nothing without their count.
+    let needed = |tensor: &FileTensor| settings.optimizer != Algorithm::Sgd || tensor.name() != "step";
+    if !adopted.is_empty() {
+        let find = |name: &str| adopted.iter().find(|tensor| tensor.name() == name).cloned();
+        if optimizer.iter().filter(|tensor| needed(tensor)).all(|tensor| find(tensor.name()).is_some()) {
+            for tensor in &mut optimizer {
+                *tensor = find(tensor.name()).unwrap_or_else(|| tensor.clone());
+            }
+            progress::say(format!("the state of the optimizer ({}) is taken from the file", settings.optimizer));
+        } else {
+            progress::say(format!("the optimizer of the file is not {}: it begins anew", settings.optimizer));
+        }
+    }
     if state.module.is_none() {
         optimizer.extend(renamed(&state.weights, |name| format!("{CURRENT}{name}"))?);
     }
