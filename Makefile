@@ -50,8 +50,10 @@ lint: libtorch ## Formatting, clippy, dead links in the docs
 fmt: ## Format the code
 	$(CARGO) fmt
 
-bench: release ## Measure side by side with peers; prints ratios
+# 11 GB of disk for the model files; `make bench BENCH=--small` takes a hundredth of that.
+bench: release $(INTEROP)/ready ## Measure side by side with peers; prints ratios
 	$(PYTHON) benches/start.py $(BIN)/amlrun
+	$(INTEROP)/bin/python benches/model_files.py $(BIN)/amlrun $(BENCH)
 
 tour: release ## Run the commands of README.md and put their real output there
 	$(PYTHON) scripts/tour.py
