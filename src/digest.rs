@@ -77,8 +77,27 @@ impl fmt::Debug for Digest {
 /// Every file below `root`, relative to it, in no particular order. Symbolic links are followed.
 ///
 /// # Errors
-/// The first I/O error, with the path in its text.
+/// The first I/O error, with the path in its text; also for what is neither a file nor a folder: reading a pipe or a
+/// device could wait for ever.
 pub fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
+    walk(root, Links::Follow, &|_| false)
+}
+
+/// What a walk does with symbolic links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// They stand for what they lead to.
+    Follow,
+    /// They are entries of their own: what they lead to belongs to somebody else.
+    Keep,
+}
+
+/// The entries below `root` that are no folders, relative to it. Folders for which `skip` says so (it gets the whole
+/// path) are left out with all that is in them.
+///
+/// # Errors
+/// As [`files_below`].
+pub fn walk(root: &Path, links: Links, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -87,16 +106,23 @@ pub fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
             let entry = entry.map_err(|e| at(&here, &e))?;
             let relative = folder.join(entry.file_name());
             let path = entry.path();
+            let linked = entry.file_type().map_err(|e| at(&path, &e))?.is_symlink();
+            if linked && links == Links::Keep {
+                files.push(relative);
+                continue;
+            }
             let metadata = std::fs::metadata(&path).map_err(|e| at(&path, &e))?;
-            if metadata.is_dir() {
-                let linked = entry.file_type().map_err(|e| at(&path, &e))?.is_symlink();
+            if metadata.is_file() {
+                files.push(relative);
+            } else if !metadata.is_dir() {
+                let message = format!("{}: this is neither a file nor a folder", path.display());
+                return Err(io::Error::other(message));
+            } else if !skip(&path) {
                 if linked && here.canonicalize()?.starts_with(path.canonicalize()?) {
                     let message = format!("{}: this symbolic link leads back to a folder above it", path.display());
                     return Err(io::Error::other(message));
                 }
                 folders.push(relative);
-            } else {
-                files.push(relative);
             }
         }
     }

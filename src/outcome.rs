@@ -71,6 +71,8 @@ impl StepOutcome {
     pub fn status(&self) -> JobStatus {
         match self {
             Self::Completed => JobStatus::Completed,
+            // The service cancels a job whose time is over (reference, section 7.1).
+            Self::Failed { failure: Failure::TimedOut { .. } } => JobStatus::Canceled,
             Self::Failed { .. } => JobStatus::Failed,
             Self::Canceled | Self::Skipped { .. } => JobStatus::Canceled,
         }

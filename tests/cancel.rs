@@ -102,7 +102,40 @@ fn a_run_whose_runner_was_killed_does_not_respond() {
     child.wait().unwrap();
     assert_eq!(project.shown()["status"], "NotResponding");
     let pid = project.read(".amlrun/runs/r/steps/long/wd/pid");
-    let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+    if cfg!(target_os = "linux") {
+        let canceled = project.amlrun(&["job", "cancel", "-n", "r"]).ended(0);
+        assert!(canceled.out.contains("ended 1 processes"), "{}", canceled.out);
+    }
+    assert!(!lives(pid.trim()));
+}
+
+#[test]
+fn a_reader_that_does_not_read_cannot_keep_a_run_from_ending() {
+    let project = Project::new();
+    nix::unistd::mkfifo(&project.path("gate"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    // One step says that all is under way by another road than the output, which nobody reads.
+    let nodes =
+        node("flood", "yes") + &node("tell", &format!("echo on > {}; exec sleep 1000", project.path("gate").display()));
+    project.write("pipeline.yml", &pipeline(&nodes));
+    let mut runner = project.command(&["run", "pipeline.yml", "--name", "r", "--jobs", "2", "--grace", "1"]);
+    let mut child = runner.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    assert_eq!(project.read("gate"), "on\n");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(project.shown()["status"], "Canceled");
+}
+
+#[test]
+fn what_was_there_before_the_run_is_spared() {
+    let project = Project::new();
+    project.write("pipeline.yml", &pipeline(&node("say", "true")));
+    let amlrun = project.command(&[]).get_program().to_string_lossy().into_owned();
+    let script = format!("sleep 1000 > /dev/null 2>&1 & echo $! > server; exec {amlrun} run pipeline.yml -q");
+    let status = Command::new("bash").args(["-c", &script]).current_dir(project.path(".")).status().unwrap();
+    assert!(status.success());
+    let server = project.read("server");
+    assert!(lives(server.trim()), "it was there before the run and is none of its business");
+    kill(Pid::from_raw(server.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
 }
 
 #[test]

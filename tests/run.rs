@@ -1,6 +1,6 @@
 //! `amlrun run`: what steps see, what they hand on, what is kept.
 
-use crate::support::{Project, node, pipeline};
+use crate::support::{Project, Ran, node, pipeline};
 
 #[test]
 fn files_and_literals_go_from_step_to_step() {
@@ -254,4 +254,56 @@ fn nothing_is_written_into_the_source_tree() {
     assert_eq!(names("src"), ["a.py"]);
     assert_eq!(names("."), [".amlrun", "amlrun.toml", "pipeline.yml", "src"]);
     assert_eq!(project.read(".amlrun/.gitignore"), "*\n", "the workspace ignores itself");
+}
+
+#[test]
+fn an_output_called_artifacts_is_all_that_the_job_leaves() {
+    let project = Project::new();
+    let nodes = node("a", "echo hello; echo world > outputs/world.txt")
+        + "    outputs: {artifacts: }\n"
+        + &node("b", "cat ${{inputs.w}}/outputs/world.txt ${{inputs.w}}/user_logs/std_log.txt")
+        + "    inputs: {w: \"${{parent.jobs.a.outputs.artifacts}}\"}\n";
+    project.write("pipeline.yml", &pipeline(&nodes));
+    project.run("pipeline.yml").ended(0);
+    assert_eq!(project.log("b"), "world\nhello\n");
+}
+
+#[test]
+fn the_code_of_a_whole_project_does_not_hold_its_earlier_runs() {
+    let project = Project::new().with("a.py", "");
+    project.write("pipeline.yml", &pipeline(&(node("look", "ls -A") + "    code: .\n")));
+    project.run("pipeline.yml").ended(0);
+    assert_eq!(project.log("look"), "a.py\namlrun.toml\nlogs\noutputs\npipeline.yml\n");
+}
+
+#[test]
+fn what_a_step_links_into_its_output_stays_the_user_s() {
+    let project = Project::new().with("data/in.txt", "1");
+    let input = "    inputs: {d: {type: uri_folder, path: data}}\n    outputs: {o: }\n";
+    let link = "ln -s ${{inputs.d}} ${{outputs.o}}/data; ln ${{inputs.d}}/in.txt ${{outputs.o}}/one.txt";
+    project.write("pipeline.yml", &pipeline(&(node("link", link) + input)));
+    project.run("pipeline.yml").ended(0);
+    assert!(!std::fs::metadata(project.path("data/in.txt")).unwrap().permissions().readonly());
+}
+
+#[test]
+fn a_pipe_among_the_code_is_told_and_not_waited_for() {
+    let project = Project::new().with("src/a.py", "");
+    nix::unistd::mkfifo(&project.path("src/pipe"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    project.write("pipeline.yml", &pipeline(&(node("a", "true") + "    code: src\n")));
+    let ran = project.run("pipeline.yml").ended(1);
+    assert!(ran.out.contains("src/pipe: this is neither a file nor a folder"), "{}", ran.out);
+}
+
+#[test]
+fn a_person_s_own_mlflow_server_is_not_the_step_s() {
+    let project = Project::new();
+    let show =
+        "echo [$MLFLOW_TRACKING_USERNAME] [$MLFLOW_REGISTRY_URI] $NO_PROXY; echo $MLFLOW_TRACKING_URI | cut -c1-17";
+    project.write("pipeline.yml", &pipeline(&node("show", show)));
+    let mut command = project.command(&["run", "pipeline.yml", "--name", "r"]);
+    command.env("MLFLOW_TRACKING_USERNAME", "u").env("MLFLOW_REGISTRY_URI", "http://elsewhere").env("NO_PROXY", "x");
+    command.env("MLFLOW_TRACKING_URI", "http://elsewhere");
+    Ran::of(command).ended(0);
+    assert_eq!(project.log("show"), "[] [] x,127.0.0.1,localhost\nhttp://127.0.0.1:\n");
 }

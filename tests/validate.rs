@@ -148,10 +148,10 @@ fn a_component_file_is_checked_on_its_own() {
     let project = Project::new().with("train.yml", &format!("{schema}{COMPONENT}"));
     let ran = project.amlrun(&["validate", "train.yml"]).ended(0);
     assert_eq!(ran.out, "train.yml: command component, accepted\n");
-    project.write("train.yml", &format!("{schema}{}", COMPONENT.replace("inputs.lr", "inputs.rl")));
+    project.write("train.yml", &format!("{schema}{}", COMPONENT.replace("inputs.lr", "inputs.lrr")));
     let ran = project.amlrun(&["validate", "train.yml"]).ended(1);
     assert!(
-        ran.err.contains("the input 'rl', which is not declared") && ran.err.contains("did you mean 'lr'?"),
+        ran.err.contains("the input 'lrr', which is not declared") && ran.err.contains("did you mean 'lr'?"),
         "{}",
         ran.err
     );

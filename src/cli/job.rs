@@ -16,6 +16,7 @@ use super::run::{How, Ready, View};
 use crate::diagnostic::suggest;
 use crate::event::{Note, RunView};
 use crate::exec::supervise;
+use crate::id::RunName;
 use crate::outcome::JobStatus;
 use crate::report::plain;
 use crate::store::{RunFolder, tree};
@@ -131,12 +132,15 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
     create.format.check()?;
     if create.stream {
         let ready = Ready::new(&create.file, &create.how, context, printer)?;
-        let (exit, run) = ready.run(View::Text, create.how.quiet, printer)?;
+        let (exit, run) = ready.run(View::Aside, create.how.quiet, printer)?;
         create.format.print(record::show(&record::view(&run)?), printer)?;
         return Ok(exit);
     }
     // Refuse what must be refused here, where somebody reads it; then hand over to a runner of its own.
     context.accepted(&create.file, &create.how.set, printer)?;
+    if let Some(name) = &create.how.name {
+        RunName::parse(name).map_err(|e| Failed::usage(e.to_string()))?;
+    }
     let mut arguments = vec!["run".into(), create.file.clone().into_os_string(), "--output".into(), "jsonl".into()];
     arguments.extend(["--quiet".into(), format!("--grace={}", create.how.grace).into()]);
     arguments.extend(create.how.name.iter().map(|name| format!("--name={name}").into()));
@@ -154,8 +158,13 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
 fn list(max: Option<usize>, format: &Format, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     format.check()?;
     // A folder without a readable record is a run that never began.
-    let mut views: Vec<RunView> =
-        context.home().runs()?.iter().filter_map(|run| record::view(run).ok()).filter(|v| !v.run.is_empty()).collect();
+    let mut views: Vec<RunView> = context
+        .home()
+        .runs()?
+        .iter()
+        .filter_map(|run| record::view(run).ok())
+        .filter(|v| v.started.is_some())
+        .collect();
     views.sort_by_key(|view| std::cmp::Reverse(view.started));
     let rows = views.iter().take(max.unwrap_or(usize::MAX)).map(record::brief).collect();
     format.print(serde_json::Value::Array(rows), printer)?;
@@ -178,7 +187,17 @@ fn stream(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
 }
 
 fn cancel(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
-    let view = record::view(run)?;
+    let mut view = record::view(run)?;
+    // A runner that has only just made its record says in a moment which process it is.
+    while view.pid == 0 && run.is_live() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        view = record::view(run)?;
+    }
+    if view.status == JobStatus::NotResponding {
+        let left = supervise::end_orphans(&format!("AZUREML_ROOT_RUN_ID={}", run.name));
+        printer.out(&format!("{}: its runner is gone; ended {left} processes that it left\n", run.name));
+        return Ok(Exit::Ok);
+    }
     if view.status.is_final() {
         return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
     }

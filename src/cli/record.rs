@@ -15,6 +15,8 @@ pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
     let events = journal::read(&run.events())
         .map_err(|error| Failed::new(format!("cannot read the record of run '{}': {error}", run.name)))?;
     let mut view = RunView::of(&events);
+    // A runner that was stopped before its first event still has a folder, and the folder has its name.
+    view.run = run.name.to_string();
     if !live {
         view.runner_is_gone();
     }

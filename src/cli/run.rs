@@ -1,7 +1,7 @@
 //! `amlrun run`: the main verb.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,13 +10,13 @@ use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
-use super::signals;
+use super::signals::{self, StoppedBy};
 use super::workspace::LocalWorkspace;
 use crate::engine::{self, Request, Surroundings};
 use crate::event::journal::Journal;
 use crate::event::{Bus, Slow};
-use crate::exec::Stop;
 use crate::exec::process::LocalProcess;
+use crate::exec::{Stop, StopWatch};
 use crate::id::RunName;
 use crate::outcome::JobStatus;
 use crate::plan::Plan;
@@ -75,6 +75,9 @@ pub(super) enum View {
     Text,
     /// One JSON object a line, as it happens
     Jsonl,
+    /// For people, beside an answer on stdout
+    #[value(skip)]
+    Aside,
 }
 
 pub(super) fn run(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
@@ -119,6 +122,9 @@ impl Ready {
         let (stream, paint) = (printer.stream(), printer.paint());
         match view {
             View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
+            View::Aside => {
+                bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, std::io::stderr(), paint, quiet))
+            }
             View::Text if printer.is_terminal() => {
                 bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet));
             }
@@ -129,22 +135,23 @@ impl Ready {
             .enable_all()
             .build()
             .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
-        let exit = runtime.block_on(self.drive(bus.clone()));
+        let (ask, asked) = watch::channel(Stop::No);
+        let stopped_by = StoppedBy::default();
+        signals::hear(ask, bus.clone(), stopped_by.clone())
+            .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
+        let exit = runtime.block_on(self.drive(bus.clone(), asked, &stopped_by));
         bus.close();
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok((exit?, folder))
     }
 
-    async fn drive(self, bus: Arc<Bus>) -> Result<Exit, Failed> {
+    async fn drive(self, bus: Arc<Bus>, asked: StopWatch, stopped_by: &StoppedBy) -> Result<Exit, Failed> {
         let shells = self.home.for_shells()?;
         let registry = Context::registry(&self.home)?;
         let (job, artifacts) = (self.folder.name.to_string(), self.folder.artifacts());
         let (home, experiment) = (&self.home, &self.experiment);
         let (workspace, warning) = LocalWorkspace::open(home, registry, experiment, &job, artifacts, &self.plan).await;
         let workspace = Arc::new(workspace);
-        let (ask, asked) = watch::channel(Stop::No);
-        let stopped_by = Arc::new(OnceLock::new());
-        let signals = tokio::spawn(signals::listen(ask, bus.clone(), stopped_by.clone()));
         let own_folder = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
         let request = Request {
             plan: self.plan,
@@ -161,7 +168,6 @@ impl Ready {
         let around = Surroundings { executor: executor.clone(), workspace: workspace.clone(), bus };
         let status = engine::run(request, around, asked).await;
         executor.end_strays();
-        signals.abort();
         workspace.close(status).await;
         Ok(match status {
             JobStatus::Completed => Exit::Ok,

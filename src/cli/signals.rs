@@ -9,21 +9,43 @@ use super::exit::Exit;
 use crate::event::{Bus, What};
 use crate::exec::Stop;
 
-/// Hears the signals that end a run: the first asks the steps to end and decides the exit code, the next ends them.
-/// Who started us with a signal ignored (`nohup`, a shell's background job) wants it ignored.
-pub(super) async fn listen(ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: Arc<OnceLock<Exit>>) {
-    let mut interrupt = heard(SignalKind::interrupt());
-    let mut terminate = heard(SignalKind::terminate());
-    let mut hangup = heard(SignalKind::hangup());
+/// Where it is kept which signal stopped the run first.
+pub(super) type StoppedBy = Arc<OnceLock<Exit>>;
+
+/// Hears the signals that end a run, on a thread of its own, so that nothing that waits can keep them from being heard:
+/// the first asks the steps to end and decides the exit code, the next ends them. Who started us with a signal ignored
+/// (`nohup`, a shell's background job) wants it ignored.
+///
+/// # Errors
+/// When the system gives no thread or no signals.
+pub(super) fn hear(ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: StoppedBy) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(heard);
+            let _ = ready.send(());
+            listen(streams, ask, bus, stopped_by).await;
+        });
+    })?;
+    // From here on a signal ends the run in order, and not the process at once.
+    let _ = is_ready.recv();
+    Ok(())
+}
+
+async fn listen(streams: [Option<Signal>; 3], ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: StoppedBy) {
+    let [mut interrupt, mut terminate, mut hangup] = streams;
     loop {
         let (by, exit) = tokio::select! {
             () = next(&mut interrupt) => ("Ctrl-C", Exit::Interrupted),
             () = next(&mut terminate) => ("SIGTERM", Exit::Terminated),
             () = next(&mut hangup) => ("SIGHUP", Exit::HungUp),
         };
+        // Asked first and told afterwards: telling may have to wait for a view that is not read.
+        bus.hurry();
         if stopped_by.set(exit).is_ok() {
-            bus.say(What::CancelRequested { by: by.to_owned() });
             ask.send_replace(Stop::Gently);
+            bus.say(What::CancelRequested { by: by.to_owned() });
         } else {
             ask.send_replace(Stop::Now);
         }

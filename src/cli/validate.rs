@@ -17,8 +17,8 @@ use crate::spec::overrides::Override;
 #[command(after_help = "Examples:\n  \
     amlrun validate pipeline.yml\n  \
     amlrun validate pipelines/*.yml -o json\n\n\
-    Every mistake is shown at its line and column. Exit code 0 when all files are accepted, 1 when one is refused,\n\
-    3 when one is not there.")]
+    Every mistake is shown at its line and column.\n\
+    Exit code 0 when all files are accepted, 1 when one is refused, 3 when one is not there.")]
 pub(super) struct Args {
     /// The files
     #[arg(required = true, value_name = "FILE")]

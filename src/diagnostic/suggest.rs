@@ -6,7 +6,11 @@
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |s: &str| s.to_lowercase().replace('-', "_");
     let wanted = plain(word);
-    let allowed = (wanted.chars().count() / 3).max(1);
+    // Of words of one or two letters everything is one edit away.
+    let allowed = match wanted.chars().count() {
+        0..3 => 0,
+        length => (length / 3).max(1),
+    };
     candidates
         .into_iter()
         .map(|c| (strsim::damerau_levenshtein(&wanted, &plain(c)), c))
@@ -37,6 +41,7 @@ mod tests {
         assert_eq!(nearest("inputz", fields), Some("inputs"));
         assert_eq!(nearest("Inputs", fields), Some("inputs"));
         assert_eq!(nearest("zebra", fields), None);
+        assert_eq!(nearest("q", ["a", "b"]), None);
     }
 
     #[test]

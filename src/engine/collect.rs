@@ -1,12 +1,14 @@
 //! What becomes of a successful step's outputs: checked, sealed, registered.
 
+use std::path::Path;
+
 use super::step::warn;
 use super::{Made, Request, Surroundings, Workspace};
 use crate::event::{OutputInfo, What};
 use crate::outcome::Failure;
 use crate::plan::PortType;
-use crate::plan::{Part, Step};
-use crate::store::seal;
+use crate::plan::{Part, Step, StepOutput};
+use crate::store::{seal, tree};
 
 /// Seals every output of a step and registers those that are to become assets.
 pub(super) fn collect<E, W: Workspace>(
@@ -19,6 +21,9 @@ pub(super) fn collect<E, W: Workspace>(
     let mut collected = Vec::new();
     for output in &step.outputs {
         let path = request.output(index, &output.name);
+        if is_artifact_root(output) {
+            gather(index, &path, request).map_err(broken)?;
+        }
         if !path.exists() {
             if output.asset.is_some() || is_wanted(index, &output.name, request) {
                 return Err(Failure::MissingOutput { output: output.name.clone() });
@@ -54,6 +59,25 @@ pub(super) fn collect<E, W: Workspace>(
         }
     }
     Ok(collected)
+}
+
+/// An output called `artifacts` or `default` is not a folder that the step fills: it is what every job leaves, its
+/// `outputs/`, `logs/` and `user_logs/` (reference, section 3.5).
+fn is_artifact_root(output: &StepOutput) -> bool {
+    matches!(output.name.as_str(), "artifacts" | "default") && output.kind == PortType::UriFolder
+}
+
+fn gather(index: usize, root: &Path, request: &Request) -> Result<(), String> {
+    let folder = request.run.step(&request.plan.steps[index].path);
+    let wd = folder.wd();
+    for (from, name) in [(wd.join("outputs"), "outputs"), (wd.join("logs"), "logs"), (folder.user_logs(), "user_logs")]
+    {
+        let to = root.join(name);
+        if from.is_dir() && !to.exists() {
+            tree::copy_tree(&from, &to).map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether another step or the job itself reads an output.

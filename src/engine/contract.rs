@@ -36,10 +36,25 @@ pub(super) fn variables(
     // A log that can be watched needs lines as they come; Python would keep them in a buffer.
     set("PYTHONUNBUFFERED", "1");
     set("PATH", &search_path(request));
+    for name in ["NO_PROXY", "no_proxy"] {
+        set(name, &no_proxy(&std::env::var(name).unwrap_or_default()));
+    }
     ports(step, prepared, &mut set);
     all.extend(tracking);
     all.extend(step.environment_variables.iter().map(|(name, value)| (name.clone(), variable(value, request))));
     all
+}
+
+/// What a step must not inherit: the person's own MLflow server and job, which are not this run's.
+pub(super) fn hidden() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| ["MLFLOW_", "AZUREML_", "AZURE_ML_"].iter().any(|prefix| name.starts_with(prefix))).collect()
+}
+
+/// The tracking server is on loopback: a proxy for the rest of the world must not get what is meant for it.
+fn no_proxy(own: &str) -> String {
+    let loopback = "127.0.0.1,localhost";
+    if own.is_empty() { loopback.to_owned() } else { format!("{own},{loopback}") }
 }
 
 /// Literal inputs are `AZUREML_PARAMETER_<name>`; data has its path under two names, the second from SDK v1.

@@ -79,6 +79,8 @@ struct Dispatch<E, W> {
 impl<E: Executor, W: Workspace> Dispatch<E, W> {
     async fn drive(&mut self, mut asked: StopWatch) {
         let mut listening = true;
+        // Somebody may have asked before there was anything to stop.
+        self.cancel(*asked.borrow_and_update());
         loop {
             while self.running.len() < self.request.jobs.max(1)
                 && let Some(index) = self.schedule.next()

@@ -35,7 +35,8 @@ pub(super) fn prepare(index: usize, request: &Request) -> Result<Prepared, Strin
     let wd = folder.wd();
     make(&wd)?;
     if let Some(code) = &step.code {
-        snapshot::copy_code(code, &wd, request.plan.kind == "pipeline").map_err(|e| e.to_string())?;
+        snapshot::copy_code(code, &wd, request.plan.kind == "pipeline", request.home.root())
+            .map_err(|e| e.to_string())?;
     }
     make(&wd.join("outputs"))?;
     make(&wd.join("logs"))?;

@@ -67,6 +67,7 @@ fn lay_out<E: Executor, W: Workspace>(
         command: prepared.command,
         cwd: prepared.wd,
         variables,
+        hidden: contract::hidden(),
         mark: ("AZUREML_RUN_ID".to_owned(), job),
         log: prepared.log,
         timeout: step.timeout,

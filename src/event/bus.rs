@@ -4,8 +4,10 @@
 //! their own: a slow terminal holds up nothing.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::journal::Journal;
 use super::{Event, What};
@@ -28,6 +30,8 @@ pub enum Note {
 /// The way from the engine to everybody else.
 pub struct Bus {
     inner: Mutex<Inner>,
+    /// Set when the run is to end: from then on nobody waits for a view.
+    hurry: AtomicBool,
 }
 
 struct Inner {
@@ -39,6 +43,11 @@ struct Inner {
 
 /// How many notes a view may lag behind. A step can print faster than any terminal draws; its log has everything.
 const LAG: usize = 20_000;
+
+/// How long to let a full view be before looking again whether it has room.
+const PAUSE: Duration = Duration::from_millis(2);
+/// How long views may take to draw the end of a run that was stopped.
+const LAST_DRAWING: Duration = Duration::from_secs(2);
 
 /// What happens when a step prints faster than a view draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +69,8 @@ impl Bus {
     /// A bus that records into that journal; `None` in tests that look at views only.
     #[must_use]
     pub fn new(journal: Option<Journal>) -> Self {
-        Self { inner: Mutex::new(Inner { journal, next: 0, views: Vec::new(), drawing: Vec::new() }) }
+        let inner = Inner { journal, next: 0, views: Vec::new(), drawing: Vec::new() };
+        Self { inner: Mutex::new(inner), hurry: AtomicBool::new(false) }
     }
 
     /// Adds a view: a function that draws until its channel closes.
@@ -82,19 +92,24 @@ impl Bus {
             journal.append(&event)?;
             if last { journal.sync() } else { Ok(()) }
         });
-        inner.send(&Note::Event(event));
+        inner.send(&Note::Event(event), &self.hurry);
         if let Err(error) = written {
             inner.journal = None;
             let message = format!("the record of this run cannot be written any more: {error}");
             let event = Event { seq: inner.next, time: Timestamp::now(), what: What::Warning { step: None, message } };
             inner.next += 1;
-            inner.send(&Note::Event(event));
+            inner.send(&Note::Event(event), &self.hurry);
         }
+    }
+
+    /// The run is to end: views that do not draw are not waited for any more, neither now nor at the end.
+    pub fn hurry(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
     }
 
     /// Passes on a line that a step printed.
     pub fn line(&self, step: &str, text: &str) {
-        self.lock().views.retain_mut(|view| view.line(step, text));
+        self.lock().views.retain_mut(|view| view.line(step, text, &self.hurry));
     }
 
     /// Tells the views that nothing more comes, and waits until they have drawn all of it. The journal's lock is
@@ -106,7 +121,14 @@ impl Bus {
             inner.journal = None;
             std::mem::take(&mut inner.drawing)
         };
+        let deadline = Instant::now() + LAST_DRAWING;
         for view in drawing {
+            while self.hurry.load(Ordering::Relaxed) && !view.is_finished() {
+                if Instant::now() > deadline {
+                    return;
+                }
+                std::thread::sleep(PAUSE);
+            }
             let _ = view.join();
         }
     }
@@ -117,18 +139,31 @@ impl Bus {
 }
 
 impl Inner {
-    /// Events are few and never lost: a view that lags that far is waited for.
-    fn send(&mut self, note: &Note) {
-        self.views.retain(|view| view.notes.send(note.clone()).is_ok());
+    /// Events are few and are not lost while the run goes on: a view that lags that far is waited for.
+    fn send(&mut self, note: &Note, hurry: &AtomicBool) {
+        self.views.retain(|view| patiently(&view.notes, note.clone(), hurry));
+    }
+}
+
+/// Waits until there is room, or until nobody shall wait any more. False when nobody draws any more.
+fn patiently(notes: &SyncSender<Note>, mut note: Note, hurry: &AtomicBool) -> bool {
+    loop {
+        match notes.try_send(note) {
+            Ok(()) => return true,
+            Err(TrySendError::Disconnected(_)) => return false,
+            Err(TrySendError::Full(_)) if hurry.load(Ordering::Relaxed) => return true,
+            Err(TrySendError::Full(back)) => note = back,
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 
 impl View {
-    /// Passes a line on when there is room, else counts it. False when nobody draws any more.
-    fn line(&mut self, step: &str, text: &str) -> bool {
+    /// Passes a line on when there is room, else waits or counts it. False when nobody draws any more.
+    fn line(&mut self, step: &str, text: &str, hurry: &AtomicBool) -> bool {
         let line = |text: String| Note::Line { step: step.to_owned(), text };
         if self.slow == Slow::Waits {
-            return self.notes.send(line(text.to_owned())).is_ok();
+            return patiently(&self.notes, line(text.to_owned()), hurry);
         }
         if self.dropped > 0 {
             let text = format!("[{} lines are not shown here; the log has them]", self.dropped);

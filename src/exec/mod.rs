@@ -25,6 +25,8 @@ pub struct Launch {
     pub cwd: PathBuf,
     /// Variables on top of the runner's own.
     pub variables: Vec<(String, String)>,
+    /// Variables of the runner's own that it shall not see.
+    pub hidden: Vec<String>,
     /// One of them that no other launch has with this value: by it processes that ran away are known.
     pub mark: (String, String),
     /// The file that gets everything it prints.

@@ -5,21 +5,23 @@ use super::{Ending, Executor, Launch, LineSink, StopWatch, strays, supervise};
 /// Runs commands as processes of this machine.
 #[derive(Debug)]
 pub struct LocalProcess {
-    _alone: (),
+    /// Children that were there before: `server & exec amlrun run …` is the shape of many an image's entry point.
+    spared: Vec<i32>,
 }
 
 impl LocalProcess {
     /// An executor; one is enough for a runner.
     #[must_use]
     pub fn new() -> Self {
+        let spared = strays::children();
         strays::adopt();
-        Self { _alone: () }
+        Self { spared }
     }
 
     /// Ends whatever the commands left behind that could not be found by their marks: every child of this process that
     /// there still is. To be called when no command runs any more.
     pub fn end_strays(&self) {
-        strays::end_all();
+        strays::end_all(&self.spared);
     }
 }
 

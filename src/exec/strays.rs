@@ -21,14 +21,24 @@ mod linux {
     }
 
     pub(crate) fn end_of(mark: &str) {
-        end(|id| {
-            let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-            environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes())
-        });
+        end(|id| is_marked(id, mark));
     }
 
-    pub(crate) fn end_all() {
-        end(|_| true);
+    pub(crate) fn end_all(spared: &[i32]) {
+        end(|id| !spared.contains(&id));
+    }
+
+    pub(crate) fn end_everywhere(mark: &str) -> usize {
+        let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let marked: Vec<i32> = ids.filter(|id| *id != own && is_marked(*id, mark)).collect();
+        marked.iter().filter(|id| kill(Pid::from_raw(**id), Signal::SIGKILL).is_ok()).count()
+    }
+
+    fn is_marked(id: i32, mark: &str) -> bool {
+        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes())
     }
 
     fn end(ours: impl Fn(i32) -> bool) {
@@ -46,7 +56,7 @@ mod linux {
     }
 
     /// Children of this process, on whichever thread they hang.
-    fn children() -> Vec<i32> {
+    pub(crate) fn children() -> Vec<i32> {
         let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
         let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
         lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<i32>>()).collect()
@@ -68,8 +78,29 @@ pub(super) fn end_of(mark: &str) {
     let _ = mark;
 }
 
-/// Ends every process that is left. To be called when no step runs any more.
-pub(super) fn end_all() {
+/// The children that this process has already: whoever started them wants them to live on.
+pub(super) fn children() -> Vec<i32> {
     #[cfg(target_os = "linux")]
-    linux::end_all();
+    return linux::children();
+    #[cfg(not(target_os = "linux"))]
+    Vec::new()
+}
+
+/// Ends every child that is left, but for those that are spared. To be called when no step runs any more.
+pub(super) fn end_all(spared: &[i32]) {
+    #[cfg(target_os = "linux")]
+    linux::end_all(spared);
+    #[cfg(not(target_os = "linux"))]
+    let _ = spared;
+}
+
+/// Ends every process of this machine that has `mark` in its environment, and counts them.
+pub(super) fn end_everywhere(mark: &str) -> usize {
+    #[cfg(target_os = "linux")]
+    return linux::end_everywhere(mark);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = mark;
+        0
+    }
 }

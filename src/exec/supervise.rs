@@ -59,7 +59,11 @@ fn start(arguments: &[String], launch: &Launch) -> Result<(Child, tokio::net::un
     };
     let (reader, stdout, stderr) = pipe().map_err(|e| format!("cannot make a pipe for its output: {e}"))?;
     let (program, rest) = arguments.split_first().ok_or("there is nothing to run")?;
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    for name in &launch.hidden {
+        command.env_remove(name);
+    }
+    let child = command
         .args(rest)
         .current_dir(&launch.cwd)
         .envs(launch.variables.iter().map(|(k, v)| (k, v)))
@@ -98,17 +102,30 @@ async fn wait(child: &mut Child, launch: &Launch, stop: &mut StopWatch) -> Endin
     Ending::Stopped
 }
 
-/// TERM to the group, then KILL when the grace time is over or somebody asks for an end now.
+/// How often to look whether a group has ended whose leader is gone: nobody is told of that.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// TERM to the group, then KILL when the grace time is over or somebody asks for an end now. The grace is for all of the
+/// group: in a script of several commands the shell ends at once, and what it started is what needs the time.
 async fn end(child: &mut Child, grace: Duration, stop: &mut StopWatch) {
+    let group = child.id().map(pid);
     if *stop.borrow() != Stop::Now {
         end_group(child, Signal::SIGTERM);
+        let gone = async {
+            let _ = child.wait().await;
+            while group.is_some_and(|group| killpg(group, None).is_ok()) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
         tokio::select! {
-            _ = child.wait() => return,
+            () = gone => return,
             () = tokio::time::sleep(grace) => {}
             () = asked(stop, Stop::Now) => {}
         }
     }
-    end_group(child, Signal::SIGKILL);
+    if let Some(group) = group {
+        let _ = killpg(group, Signal::SIGKILL);
+    }
     let _ = child.wait().await;
 }
 
@@ -145,7 +162,18 @@ fn ending(status: std::io::Result<ExitStatus>) -> Ending {
 /// # Errors
 /// A sentence, when there is no such process or it is not ours.
 pub fn terminate(id: u32) -> Result<(), String> {
+    // 0 is "my own group" to the system, and 1 is not ours.
+    if id <= 1 {
+        return Err("the run has not said yet which process makes it: try again".to_owned());
+    }
     nix::sys::signal::kill(pid(id), Signal::SIGTERM).map_err(|error| format!("cannot signal process {id}: {error}"))
+}
+
+/// Ends every process of this machine that has `mark` (`NAME=value`) in its environment: what a runner left that was
+/// killed itself. Gives how many there were; always 0 where there is no `/proc`.
+#[must_use]
+pub fn end_orphans(mark: &str) -> usize {
+    strays::end_everywhere(mark)
 }
 
 /// Starts this very program once more in the background, in a process group of its own, and gives the first line that
@@ -200,6 +228,7 @@ mod tests {
             command: command.to_owned(),
             cwd: root.path().to_owned(),
             variables: vec![("GREETING".into(), "hello".into())],
+            hidden: Vec::new(),
             mark: ("TEST_MARK".into(), root.path().display().to_string()),
             log: log.clone(),
             timeout,
@@ -245,6 +274,15 @@ mod tests {
         assert_eq!(ran.ending, Ending::Stopped);
         // Bash may add a word of its own about the sleep that was ended with it.
         assert_eq!(ran.lines.last().map(String::as_str), Some("cleaned"));
+    }
+
+    #[tokio::test]
+    async fn the_grace_is_for_what_a_script_started_as_well() {
+        let inner = "trap 'sleep 0.1; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
+        let script = format!("true\nbash -c {inner:?}\ntrue");
+        let ran = ran(&script, None, Some(("ready", Stop::Gently))).await;
+        assert_eq!(ran.ending, Ending::Stopped);
+        assert!(ran.lines.contains(&"saved".to_owned()), "{:?}", ran.lines);
     }
 
     #[tokio::test]

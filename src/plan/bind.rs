@@ -169,6 +169,12 @@ impl Scope<'_> {
     }
 
     fn data(&self, data: &Data, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<Bound> {
+        if let Some(mode @ ("eval_mount" | "eval_download")) = data.mode.as_deref() {
+            let message = format!("the mode '{mode}', which evaluates an MLTable, is not run by amlrun yet");
+            let help = "use 'ro_mount' and read the table's files in the step";
+            found.push(Diagnostic::error("not-yet", site.span, message).at(format!("{}.mode", site.path)).help(help));
+            return None;
+        }
         let mode = data.mode.as_deref().and_then(input_mode);
         let Some(path) = &data.path else {
             let message = "this data input has no path";
@@ -278,8 +284,8 @@ pub(super) fn suggest_or<'n>(
 
 pub(super) fn input_mode(word: &str) -> Option<InputMode> {
     match word {
-        "ro_mount" | "mount" | "eval_mount" => Some(InputMode::RoMount),
-        "download" | "eval_download" => Some(InputMode::Download),
+        "ro_mount" | "mount" => Some(InputMode::RoMount),
+        "download" => Some(InputMode::Download),
         "direct" => Some(InputMode::Direct),
         _ => None,
     }

@@ -241,7 +241,7 @@ pub(super) fn run_settings(fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>)
         found.push(
             Diagnostic::error("not-yet", span, message)
                 .at(resources.child("instance_count"))
-                .help("try it with --set on one instance"),
+                .help("change the line to 'instance_count: 1' for a local run"),
         );
     }
     resources.pass_over(&["instance_type", "max_instance_count", "properties", "locations", "docker_args", "shm_size"]);

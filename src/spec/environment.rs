@@ -98,6 +98,7 @@ impl Environment {
                     // Azure ML finds out when it builds the image, so this does not refuse the file.
                     let mut late = missing(dockerfile.1, "Dockerfile", &dockerfile.0, &inner.child("dockerfile_path"));
                     late.severity = Severity::Warning;
+                    late.help = Some(format!("'dockerfile_path' is relative to the build's folder, '{folder}'"));
                     found.push(late);
                 }
                 build = Some(folder);

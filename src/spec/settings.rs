@@ -42,7 +42,7 @@ impl Settings {
                 found.push(
                     Diagnostic::error("not-yet", entry.key_span, format!("'{key}' is not run by amlrun yet"))
                         .at(format!("settings.{key}"))
-                        .help("remove it for a local run with --set, or run that node by a data binding"),
+                        .help("take the line out for a local run: the node then runs like any other"),
                 );
             }
         }

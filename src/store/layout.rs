@@ -47,6 +47,9 @@ impl Home {
         }
         let ignore = self.root.join(".gitignore");
         if !ignore.exists() {
+            // Plans and job files hold the variables of steps, and those may be secrets.
+            let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            fs::set_permissions(&self.root, owner_only).map_err(at("keep others out of", &self.root))?;
             fs::write(&ignore, "*\n").map_err(at("write", &ignore))?;
         }
         Ok(())
@@ -70,9 +73,11 @@ impl Home {
         }
         let digest = blake3::hash(self.root.as_os_str().as_encoded_bytes()).to_hex();
         for attempt in 0..16 {
-            let link = std::env::temp_dir().join(format!("amlrun-{}-{attempt}", &digest[..16]));
+            let folder = Some(std::env::temp_dir()).filter(|f| shell_safe(f)).unwrap_or_else(|| "/tmp".into());
+            let link = folder.join(format!("amlrun-{}-{attempt}", &digest[..16]));
             match fs::read_link(&link) {
-                Ok(target) if target == self.root => return Ok(Home { root: link }),
+                // A link of somebody else's could be turned elsewhere at any time.
+                Ok(target) if target == self.root && same_owner(&link, &self.root) => return Ok(Home { root: link }),
                 Ok(_) => {}
                 Err(_) =>
                 {
@@ -175,6 +180,12 @@ impl Home {
         let names = entries.filter_map(|e| RunName::parse(e.ok()?.file_name().to_str()?).ok());
         Ok(names.map(|name| self.run(&name)).collect())
     }
+}
+
+fn same_owner(link: &Path, folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.uid()).ok();
+    owner(fs::symlink_metadata(link)).is_some_and(|uid| owner(fs::metadata(folder)) == Some(uid))
 }
 
 /// Whether a shell takes the path as one plain word.

@@ -1,6 +1,7 @@
 //! Closing an output: what a successful step wrote, as a list of files that cannot be changed by accident.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreError, at};
 use crate::clock::Timestamp;
-use crate::digest::files_below;
+use crate::digest::{Links, walk};
 
 /// What an output held when its step succeeded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,12 +33,12 @@ pub struct SealedFile {
     pub modified: u64,
 }
 
-/// The record beside an output tree.
+/// The record of an output tree: in a folder of its own beside all trees, since an output may have any name.
 #[must_use]
 pub fn record(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".seal.json");
-    name.into()
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(".json");
+    output.parent().unwrap_or(output).join(".seals").join(name)
 }
 
 /// Seals an output tree: takes the write permission from its files and writes the record beside it. Folders stay
@@ -47,13 +48,13 @@ pub fn record(output: &Path) -> PathBuf {
 /// When the tree cannot be read, or the record cannot be written.
 pub fn seal(output: &Path) -> Result<Seal, StoreError> {
     let mut files = Vec::new();
-    let mut names = files_below(output).map_err(at("list the output", output))?;
+    let mut names = walk(output, Links::Keep, &|_| false).map_err(at("list the output", output))?;
     names.sort();
     for name in names {
         let path = output.join(&name);
-        let metadata = fs::metadata(&path).map_err(at("look at the output", &path))?;
-        let is_link = path.is_symlink();
-        if !is_link && !metadata.permissions().readonly() {
+        let metadata = fs::symlink_metadata(&path).map_err(at("look at the output", &path))?;
+        // A link leads to, and a file with a second name is, something that is not this output's alone.
+        if metadata.is_file() && metadata.nlink() == 1 && !metadata.permissions().readonly() {
             let mut permissions = metadata.permissions();
             permissions.set_readonly(true);
             fs::set_permissions(&path, permissions).map_err(at("make read-only", &path))?;
@@ -67,6 +68,9 @@ pub fn seal(output: &Path) -> Result<Seal, StoreError> {
     }
     let seal = Seal { bytes: files.iter().map(|f| f.size).sum(), files, sealed: Timestamp::now() };
     let place = record(output);
+    if let Some(folder) = place.parent() {
+        fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
+    }
     let text = serde_json::to_vec(&seal).unwrap_or_default();
     let fresh = place.with_extension("tmp");
     fs::write(&fresh, text).map_err(at("write", &fresh))?;
@@ -83,6 +87,30 @@ pub fn read(output: &Path) -> Option<Seal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_output_links_to_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (mine, output) = (root.path().join("mine"), root.path().join("out"));
+        fs::create_dir_all(&mine).unwrap();
+        fs::create_dir_all(&output).unwrap();
+        for name in ["folder", "hard"] {
+            fs::write(mine.join(name), "1").unwrap();
+        }
+        std::os::unix::fs::symlink(&mine, output.join("data")).unwrap();
+        fs::hard_link(mine.join("hard"), output.join("one")).unwrap();
+        seal(&output).unwrap();
+        for name in ["folder", "hard"] {
+            assert!(!fs::metadata(mine.join(name)).unwrap().permissions().readonly(), "{name} is the user's");
+        }
+    }
+
+    #[test]
+    fn a_pipe_in_an_output_is_told_and_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&root.path().join("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        assert!(seal(root.path()).unwrap_err().to_string().contains("neither a file nor a folder"));
+    }
 
     #[test]
     fn a_sealed_output_is_listed_and_read_only() {

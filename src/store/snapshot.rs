@@ -6,14 +6,14 @@ use std::path::Path;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::{StoreError, at};
-use crate::digest::files_below;
+use crate::digest::{Links, walk};
 
 /// Copies a `code:` file or folder into a working directory. Of a folder the ignore rules in its root are respected;
-/// links are followed; folders that end up empty vanish. For components and nodes `__pycache__` stays out as well.
+/// links are followed; folders that end up empty vanish; the workspace itself stays out. For components and nodes `__pycache__` stays out as well.
 ///
 /// # Errors
 /// When something cannot be read or written.
-pub fn copy_code(code: &Path, wd: &Path, in_pipeline: bool) -> Result<(), StoreError> {
+pub fn copy_code(code: &Path, wd: &Path, in_pipeline: bool, workspace: &Path) -> Result<(), StoreError> {
     if code.is_file() {
         let name = code.file_name().unwrap_or_default();
         let target = wd.join(name);
@@ -22,7 +22,12 @@ pub fn copy_code(code: &Path, wd: &Path, in_pipeline: bool) -> Result<(), StoreE
     }
     let rules = Rules::read(code, in_pipeline)?;
     let mut made = std::collections::HashSet::new();
-    for file in files_below(code).map_err(at("list the code folder", code))? {
+    // `code: .` holds the workspace, and the workspace holds this very working directory.
+    let workspace = workspace.canonicalize().ok();
+    let own = |folder: &Path| {
+        folder.file_name().is_some_and(|name| name == ".amlrun") || folder.canonicalize().ok() == workspace
+    };
+    for file in walk(code, Links::Follow, &own).map_err(at("list the code folder", code))? {
         if rules.ignore(&file) {
             continue;
         }
@@ -75,6 +80,13 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::files_below;
+
+    #[test]
+    fn the_workspace_is_no_part_of_the_code() {
+        let files = [("a.py", ""), ("work/runs/r/wd/a.py", ""), ("sub/.amlrun/x", "")];
+        assert_eq!(copied(&files, false), ["a.py"]);
+    }
 
     fn copied(files: &[(&str, &str)], in_pipeline: bool) -> Vec<String> {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -83,7 +95,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        copy_code(from.path(), to.path(), in_pipeline).unwrap();
+        copy_code(from.path(), to.path(), in_pipeline, &from.path().join("work")).unwrap();
         let mut names: Vec<String> =
             files_below(to.path()).unwrap().into_iter().map(|p| p.display().to_string()).collect();
         names.sort();
