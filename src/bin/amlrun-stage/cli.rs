@@ -54,19 +54,20 @@ pub enum Stage {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("first").args(["resume", "module"]))]
 #[command(after_help = "\
-The CSV file has a header, a label column (words or integers), and numeric columns. Inputs are standardised;
-what is learned from the training rows for that is kept with the model. With the same seed, data and options,
-training on the CPU gives the same weights bit for bit.
+The CSV file has a header, a label column (words or integers), and numeric columns. Inputs are
+standardised; what is learned from the training rows for that is kept with the model. With the same
+seed, data and options, training on the CPU gives the same weights bit for bit.
 
 Examples:
   amlrun-stage train --data train.csv --label diagnosis --checkpoint ckpt
-  amlrun-stage train --data train.csv --label y --hidden 64,32 --dropout 0.2 --optimizer adamw --weight-decay 0.01 \\
-      --patience 20 --epochs 500 --checkpoint ckpt
+  amlrun-stage train --data train.csv --label y --hidden 64,32 --dropout 0.2 --optimizer adamw \\
+      --weight-decay 0.01 --patience 20 --epochs 500 --checkpoint ckpt
   amlrun-stage train --data train.csv --label y --resume ckpt --epochs 200 --checkpoint ckpt
 
-What Python saved is trained further, too: its weights are the first ones, and epochs count from 1. The optimizer
-goes on with its state (Adam's averages, SGD's momentum) when the file is a checkpoint dictionary that has it; the
-learning rate is an option here. A TorchScript module may be any that takes rows of columns and gives one logit per class:
+What Python saved is trained further, too: its weights are the first ones, and epochs count from 1.
+The optimizer goes on with its state (Adam's averages, SGD's momentum) when the file is a checkpoint
+dictionary that has it; the learning rate is an option here. A TorchScript module may be any that
+takes rows of columns and gives one logit per class:
   amlrun-stage train --data train.csv --label y --resume net.pth --checkpoint ckpt
   amlrun-stage train --data train.csv --label y --module scripted.pt --checkpoint ckpt")]
 pub struct TrainArguments {
@@ -163,21 +164,24 @@ pub struct DescribeArguments {
 /// `persist`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Always writes architecture.json (the network, its columns with their standardisation, its classes), and the forms:
+Always writes architecture.json (the network, its columns with their standardisation, its
+classes), and the forms:
   torchscript   model.pt: the whole model; torch.jit.load needs no class definition
   safetensors   model.safetensors: the weights alone, the same names and values
-  pth           model.pth: the weights as a state_dict; torch.load(weights_only=True) opens it
-  mlflow        mlflow/: an MLflow model; mlflow.pyfunc.load_model takes a table of columns as they are in the data
-Inputs are standardised, (value - mean) / std, before they enter the first three forms; the MLflow model does so
-itself. Every form is loaded back and must give the same outputs bit for bit before the stage succeeds.
+  pth           model.pth: a state_dict; torch.load(weights_only=True) opens it
+  mlflow        mlflow/: mlflow.pyfunc.load_model takes a table of columns as in the data
+Inputs are standardised, (value - mean) / std, before they enter the first three forms; the MLflow
+model does so itself. Every form is loaded back and must give the same outputs bit for bit before
+the stage succeeds.
 
-The checkpoint may be what Python saved: a state_dict, a checkpoint dictionary or a whole model of standard layers
-(.pth, .pt, .safetensors), or a TorchScript module. No pickle is executed.
+The checkpoint may be what Python saved: a state_dict, a checkpoint dictionary or a whole model of
+standard layers (.pth, .pt, .safetensors), or a TorchScript module. No pickle is executed.
 
 Examples:
   amlrun-stage persist --checkpoint ckpt --model model
   amlrun-stage persist --checkpoint ckpt --model model --format torchscript,safetensors,pth,mlflow
-  amlrun-stage persist --checkpoint net.pth --training-data train.csv --label diagnosis --model model
+  amlrun-stage persist --checkpoint net.pth --training-data train.csv --label diagnosis \\
+      --model model
   amlrun-stage persist --checkpoint net.pth --architecture architecture.json --model model")]
 pub struct PersistArguments {
     /// The checkpoint that `train` wrote, or a file that Python saved
@@ -242,17 +246,19 @@ pub struct RegisterArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Writes metrics.json, report.md, confusion_matrix.png and roc_curve.png, also when a requirement is not met.
-Metrics: accuracy, precision_macro, recall_macro, f1_macro, roc_auc, log_loss, rows, and precision_CLASS,
-recall_CLASS, f1_CLASS for every class.
+Metrics: accuracy, precision_macro, recall_macro, f1_macro, roc_auc, log_loss, rows, and
+precision_CLASS, recall_CLASS, f1_CLASS for every class.
 
-With --model, a file or folder is scored without a registry: what `persist` wrote, or what Python saved (a
-state_dict, a checkpoint dictionary, a whole model of standard layers, safetensors, a TorchScript module).
+With --model, a file or folder is scored without a registry: what `train` or `persist` wrote, or
+what Python saved (a state_dict, a checkpoint dictionary, a whole model of standard layers,
+safetensors, a TorchScript module). No pickle is executed.
 
 Examples:
   amlrun-stage evaluate --registered registered --data test.csv --report report \\
       --require 'accuracy>=0.9' --require 'recall_malignant>=0.85'
   amlrun-stage evaluate --model model --data test.csv --report report
-  amlrun-stage evaluate --model net.pth --training-data train.csv --label diagnosis --data test.csv --report report
+  amlrun-stage evaluate --model net.pth --training-data train.csv --label diagnosis \\
+      --data test.csv --report report
   amlrun-stage evaluate --model scripted.pt --raw --label diagnosis --data test.csv --report report")]
 pub struct EvaluateArguments {
     /// What `register` wrote: the folder or the file
