@@ -4,6 +4,7 @@
 //! an error where a memory map would kill the process.
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,6 +79,20 @@ impl Section {
         Ok(bytes)
     }
 
+    /// Copies it to the end of what was written to a file, by the kernel where it can (`copy_file_range`). This moves the
+    /// position of the open file, which positioned reads do not use: two copies at the same time would disturb each other.
+    ///
+    /// # Errors
+    /// When it ends too early or the system refuses.
+    pub fn copy_to(&self, out: &mut File) -> std::io::Result<()> {
+        let mut from = &*self.file;
+        from.seek(SeekFrom::Start(self.start))?;
+        match std::io::copy(&mut from.take(self.length), out)? {
+            copied if copied == self.length => Ok(()),
+            _ => Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "ends too early")),
+        }
+    }
+
     /// An error about the file.
     pub fn malformed(&self, reason: &str) -> Error {
         Error::Malformed { path: self.path.to_path_buf(), reason: reason.to_owned() }
@@ -98,6 +113,9 @@ mod tests {
         assert!(part.part(4, 3).is_none() && part.part(u64::MAX, 2).is_none());
         assert!(part.read_into(5, &mut [0; 2]).is_err(), "reading stops at the end of the part, not of the file");
         assert!(part.read_all(5).is_err());
+        let copied = folder.path().join("copied");
+        part.copy_to(&mut File::create(&copied).unwrap()).unwrap();
+        assert_eq!(std::fs::read(copied).unwrap(), b"234567");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Weight, check_names, copy};
+use super::{Weight, check_names};
 use crate::model_file::{Error, atomic, io_error};
 
 /// Writes a safetensors file, whole or not at all. Tensors are ordered as the format's own library does, wide types
@@ -49,7 +49,7 @@ pub fn stream_safetensors(
         file.write_all(&header).map_err(io_error(path))?;
         for weight in &ordered {
             match weight.place()? {
-                Some(section) => copy(&section, file).map_err(io_error(path))?,
+                Some(section) => section.copy_to(file).map_err(io_error(path))?,
                 None => file.write_all(&weight.gathered()?).map_err(io_error(path))?,
             }
         }
