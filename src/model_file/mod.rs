@@ -4,7 +4,7 @@
 //! whether loading it in Python would be safe. Nothing here knows libtorch, a network that computes, a registry or a
 //! run; that is why the runner can look into a model without linking hundreds of megabytes.
 //!
-//! Reading, from the outside in: [`file`] tells forms apart, [`folder`] chooses among files; [`torch_file`],
+//! Reading, from the outside in: [`file`](mod@file) tells forms apart, [`folder`] chooses among files; [`torch_file`],
 //! [`safetensors_header`] and [`export`] are the forms. They read ranges of a file ([`source`]), [`zip_directory`] finds
 //! them, and [`unpickle`] builds the values of a pickle without executing it. All end in [`contents`]: tensors described,
 //! not read. [`safety`] judges, [`inspection`] and [`view`] tell.

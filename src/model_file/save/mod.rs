@@ -2,7 +2,7 @@
 //!
 //! A [`Weight`] is a tensor to be written: under which name, as which type, from where. [`pth`] keeps what shares a
 //! storage shared; [`stream_safetensors`] writes each tensor for itself, as that format wants it; [`write_npy`] writes a
-//! lone one for NumPy. All write beside the final name and rename, so that nobody ever sees half a file. [`select`] says
+//! lone one for NumPy. All write beside the final name and rename, so that nobody ever sees half a file. [`select`](mod@select) says
 //! which tensors of a file are meant.
 
 mod npy;

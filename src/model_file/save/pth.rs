@@ -18,7 +18,7 @@ use crate::model_file::{Error, Tensor, atomic};
 /// Writes tensors in memory as a `.pth` file, whole or not at all.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_tensors(path: &Path, tensors: &[Tensor]) -> Result<(), Error> {
     let weights: Vec<_> = tensors.iter().map(Weight::of_memory).collect();
     write(path, &weights)
