@@ -52,10 +52,20 @@ pub struct Scalar {
 pub struct Entry {
     /// The key's text.
     pub key: String,
+    /// Whether the key had no quotes, so that YAML 1.1 may read it as something other than text.
+    pub key_plain: bool,
     /// Where the key stands.
     pub key_span: Span,
     /// The value.
     pub value: Node,
+}
+
+impl Entry {
+    /// What PyYAML makes of the key.
+    #[must_use]
+    pub fn key_literal(&self) -> Literal {
+        Literal::read(&Scalar { text: self.key.clone(), plain: self.key_plain })
+    }
 }
 
 impl Node {
