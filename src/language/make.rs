@@ -5,8 +5,7 @@ use std::collections::HashSet;
 
 use super::files;
 use super::read::{At, Reader, Scope};
-use super::value::{Data, Object, Value};
-use super::words;
+use super::value::{Object, Value};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{Literal, Node, scalar};
 
@@ -27,7 +26,7 @@ pub(super) fn object(
             mini_batch_size(&object, at)
         }
         "PipelineJob" => jobs_or_component(&object, at),
-        "DistillationJob" => distillation(&object, node.span, at),
+        "DistillationJob" => distillation(&object, at.place().unwrap_or(node.span), at),
         class if class.starts_with("Spark") || class == "InlineSparkNode" || class == "AnonymousSparkComponent" => {
             duplicates(&object, at)
         }
@@ -249,14 +248,4 @@ fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
         _ => {}
     }
     faults
-}
-
-/// What a value is, for messages: the author's text, shortened.
-#[must_use]
-pub(super) fn shown(value: &Value) -> String {
-    match &value.data {
-        Data::List(_) => "a list".to_owned(),
-        Data::Map(_) | Data::Object(_) => "a mapping".to_owned(),
-        _ => words::shortened(&value.literal().map(|l| l.python_str()).unwrap_or_default()),
-    }
 }

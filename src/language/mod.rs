@@ -21,7 +21,7 @@ mod words;
 
 use std::path::Path;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
+use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
 use read::{At, Bindings, Reader, Scope};
 
 pub use kind::Kind;
@@ -84,7 +84,11 @@ fn document(
         }
     };
     let kind = options.kind.unwrap_or_else(|| Kind::of(&file.root));
-    let class = match kind::class(kind, &file.root) {
+    let mut root = file.root;
+    if kind == Kind::Component {
+        root.drop_null("type");
+    }
+    let class = match kind::class(kind, &root) {
         Ok(class) => class,
         Err(fault) => {
             found.push(fault);
@@ -95,7 +99,7 @@ fn document(
     let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
     // Components keep fields that the grammar does not know, jobs do not.
     let open = kind == Kind::Component;
-    let value = match reader.class(class, open, &file.root, At::ROOT, &scope) {
+    let value = match reader.class(class, open, &root, At::ROOT, &scope) {
         Ok(value) => value,
         Err(faults) => {
             found.extend(faults);
@@ -104,10 +108,7 @@ fn document(
     };
     found.append(&mut reader.warnings);
     if let Some(object) = value.object() {
-        check::document(object, found);
-    }
-    if found.iter().any(|d| d.severity == Severity::Error) {
-        return (Some(kind), Some(value));
+        check::document(object, &reader.files.sources, found);
     }
     (Some(kind), Some(value))
 }

@@ -13,7 +13,7 @@ use super::grammar::{Class, FieldRule, Shape, grammar};
 use super::value::{Data, Entry, Object, Origin, Value};
 use super::{blame, leaf, make};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::yaml::{Kind, Node};
+use crate::yaml::{self, Kind, Node};
 
 /// What one attempt gives.
 pub(super) type Read = Result<Value, Vec<Diagnostic>>;
@@ -23,15 +23,26 @@ pub(super) type Read = Result<Value, Vec<Diagnostic>>;
 pub(super) struct At<'a> {
     up: Option<&'a At<'a>>,
     key: &'a str,
+    place: Option<Span>,
 }
 
 impl<'a> At<'a> {
     /// The document itself.
-    pub(super) const ROOT: At<'static> = At { up: None, key: "" };
+    pub(super) const ROOT: At<'static> = At { up: None, key: "", place: None };
 
     /// What stands under a key.
     pub(super) fn key(&'a self, key: &'a str) -> At<'a> {
-        At { up: Some(self), key }
+        At { up: Some(self), key, place: None }
+    }
+
+    /// What stands under a key that was written.
+    pub(super) fn entry(&'a self, entry: &'a yaml::Entry) -> At<'a> {
+        At { up: Some(self), key: &entry.key, place: Some(entry.key_span) }
+    }
+
+    /// Where the key was written.
+    pub(super) fn place(&self) -> Option<Span> {
+        self.place
     }
 }
 
@@ -131,7 +142,7 @@ impl Reader<'_> {
         let Kind::Mapping(entries) = &node.kind else { return Err(wrong_type(node, at, "a mapping")) };
         let (mut read, mut faults) = (Vec::new(), Vec::new());
         for entry in entries {
-            let here = at.key(&entry.key);
+            let here = at.entry(entry);
             faults.extend(leaf::key(key, entry, here));
             match self.value(value, &entry.value, here, scope) {
                 Ok(value) => read.push(Entry { key: entry.key.clone(), key_span: entry.key_span, value }),
@@ -183,7 +194,7 @@ impl Reader<'_> {
         };
         let (mut fields, mut faults) = (Vec::new(), Vec::new());
         for entry in entries {
-            let here = at.key(&entry.key);
+            let here = at.entry(entry);
             let rule = class.field(&entry.key).filter(|r| !r.preview || self.preview);
             match rule {
                 Some(rule) if rule.read_only && !entry.value.is_null() => {}
@@ -206,7 +217,7 @@ impl Reader<'_> {
         }
         for rule in class.fields.iter().filter(|r| node.get(&r.name).is_none() && (!r.preview || self.preview)) {
             if rule.required {
-                faults.push(missing_field(class, rule, node.span, at));
+                faults.push(missing_field(class, rule, at.place().unwrap_or(node.span), at));
             } else if let Some(default) = &rule.default {
                 let value = Value { span: node.span, data: Data::Text(default.clone()) };
                 fields.push(Entry { key: rule.name.clone(), key_span: node.span, value });

@@ -108,6 +108,13 @@ impl Node {
         self.as_mapping()?.iter().find(|e| e.key == key).map(|e| &e.value)
     }
 
+    /// Takes a key out when its value is null.
+    pub fn drop_null(&mut self, key: &str) {
+        if let Kind::Mapping(entries) = &mut self.kind {
+            entries.retain(|e| e.key != key || !e.value.is_null());
+        }
+    }
+
     /// What the node is, for messages: `a mapping`, `a list`, `a number` …
     #[must_use]
     pub fn describe(&self) -> &'static str {

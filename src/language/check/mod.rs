@@ -1,9 +1,36 @@
-//! What the SDK validates after a document is loaded.
+//! What the SDK validates after a document is loaded (reference, sections 5 and 6).
+//!
+//! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
+//! place, `component` at component files, `spark` at spark nodes.
 
-use super::value::Object;
-use crate::diagnostic::Diagnostic;
+mod bindings;
+mod component;
+mod pipeline;
+mod spark;
 
-/// Checks a document.
-pub(super) fn document(object: &Object, found: &mut Vec<Diagnostic>) {
-    let _ = (object, found);
+use super::value::{Entry, Object};
+use crate::diagnostic::{Diagnostic, Sources};
+
+/// Checks a document that fits the grammar.
+pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
+    match object.class {
+        "PipelineJob" => pipeline::job(object, sources, found),
+        "PipelineComponent" => {
+            component::file(object, sources, found);
+            pipeline::component(object, "", found);
+        }
+        "SparkJob" => spark::check(object, None, "", found),
+        class if class.ends_with("Component") => component::file(object, sources, found),
+        _ => {}
+    }
+}
+
+/// The nodes of a pipeline that are mappings, by name.
+pub(super) fn nodes(pipeline: &Object) -> impl Iterator<Item = (&Entry, &Object)> {
+    pipeline.map("jobs").iter().filter_map(|entry| Some((entry, entry.value.object()?)))
+}
+
+/// A path below another.
+fn under(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
