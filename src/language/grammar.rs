@@ -426,7 +426,8 @@ mod tests {
     fn classes_in(shape: &Shape, found: &mut Vec<String>) {
         match shape {
             Shape::Class { name, .. } => found.push(name.clone()),
-            Shape::File(kind) => found.push(format!("{kind}Component")),
+            Shape::File(kind) if kind == "Flow" => found.push("FlowComponent".to_owned()),
+            Shape::File(kind) => found.push(format!("Anonymous{kind}Component")),
             Shape::List(inner) | Shape::Nullable(inner) | Shape::Choice(inner) => classes_in(inner, found),
             Shape::Map { key, value } => [key, value].into_iter().for_each(|s| classes_in(s, found)),
             Shape::Union(all) => all.iter().for_each(|s| classes_in(s, found)),
