@@ -16,6 +16,7 @@ mod leaf;
 mod make;
 mod node;
 mod read;
+pub mod rest;
 pub mod value;
 mod words;
 
@@ -24,6 +25,7 @@ use std::path::Path;
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
 use read::{At, Bindings, Reader, Scope};
 
+use check::nodes as check_nodes;
 pub use kind::Kind;
 pub use value::Value;
 

@@ -26,7 +26,7 @@ pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagn
 }
 
 /// The nodes of a pipeline that are mappings, by name.
-pub(super) fn nodes(pipeline: &Object) -> impl Iterator<Item = (&Entry, &Object)> {
+pub(in crate::language) fn nodes(pipeline: &Object) -> impl Iterator<Item = (&Entry, &Object)> {
     pipeline.map("jobs").iter().filter_map(|entry| Some((entry, entry.value.object()?)))
 }
 
