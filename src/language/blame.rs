@@ -35,9 +35,8 @@ fn nth(mut attempts: Vec<(&Shape, Vec<Diagnostic>)>, index: usize) -> Vec<Diagno
 
 /// The class whose `type` (or `task`) is the one written; failing that the class with the fewest mistakes.
 fn mapping(attempts: Vec<(&Shape, Vec<Diagnostic>)>, node: &Node, at: At<'_>) -> Vec<Diagnostic> {
-    let takes_mapping = |shape: &Shape| {
-        matches!(bare(shape), Shape::Class { .. } | Shape::Map { .. } | Shape::Free | Shape::Choice(_))
-    };
+    let takes_mapping =
+        |shape: &Shape| matches!(bare(shape), Shape::Class { .. } | Shape::Map { .. } | Shape::Free | Shape::Choice(_));
     let mut candidates: Vec<_> = attempts.iter().enumerate().filter(|(_, (s, _))| takes_mapping(s)).collect();
     if candidates.is_empty() {
         return all(&attempts, node, at);
@@ -46,7 +45,9 @@ fn mapping(attempts: Vec<(&Shape, Vec<Diagnostic>)>, node: &Node, at: At<'_>) ->
         let Some(written) = node.get(tag) else { continue };
         let fits = |shape: &Shape| match tag_words(shape, tag) {
             Some(words) => written.as_str().is_some_and(|t| {
-                words.contains(&t.to_lowercase()) || words.contains(&words::snake_case(t)) || words.iter().any(|w| w == t)
+                words.contains(&t.to_lowercase())
+                    || words.contains(&words::snake_case(t))
+                    || words.iter().any(|w| w == t)
             }),
             None => false,
         };
@@ -55,8 +56,7 @@ fn mapping(attempts: Vec<(&Shape, Vec<Diagnostic>)>, node: &Node, at: At<'_>) ->
             candidates = matching;
             continue;
         }
-        let known: Vec<String> =
-            candidates.iter().filter_map(|(_, (s, _))| tag_words(s, tag)).flatten().collect();
+        let known: Vec<String> = candidates.iter().filter_map(|(_, (s, _))| tag_words(s, tag)).flatten().collect();
         if known.len() > 1 && !written.is_null() {
             return vec![leaf::not_one_of(written, at.key(tag), &known)];
         }

@@ -121,8 +121,11 @@ pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: At<'_
 /// A path beside the missing one with a similar name.
 fn neighbour(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
-    let mut names: Vec<String> =
-        std::fs::read_dir(path.parent()?).ok()?.take(1000).filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(path.parent()?)
+        .ok()?
+        .take(1000)
+        .filter_map(|e| e.ok()?.file_name().into_string().ok())
+        .collect();
     names.sort();
     suggest::nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
 }

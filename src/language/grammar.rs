@@ -333,7 +333,8 @@ impl<'a> Notation<'a> {
             self.eat("}");
             return Shape::Map { key: Box::new(key), value: Box::new(value) };
         }
-        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(self.rest.len());
+        let end =
+            self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         self.word(word)
@@ -462,7 +463,10 @@ mod tests {
         assert_eq!(read("{}"), Shape::Free);
         assert_eq!(read("[Short]"), Shape::List(Box::new(Shape::Str)));
         let nullable = Shape::Nullable(Box::new(Shape::Bool));
-        assert_eq!(read("{node-name: bool?}"), Shape::Map { key: Box::new(Shape::NodeName), value: Box::new(nullable) });
+        assert_eq!(
+            read("{node-name: bool?}"),
+            Shape::Map { key: Box::new(Shape::NodeName), value: Box::new(nullable) }
+        );
         assert_eq!(read("asset?(data)"), Shape::Asset { kind: "data".into(), bare: true });
     }
 

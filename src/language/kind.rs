@@ -67,8 +67,7 @@ impl Kind {
     }
 }
 
-const JOBS: [&str; 8] =
-    ["command", "pipeline", "sweep", "spark", "automl", "import", "finetuning", "distillation"];
+const JOBS: [&str; 8] = ["command", "pipeline", "sweep", "spark", "automl", "import", "finetuning", "distillation"];
 
 const COMPONENTS: [&str; 7] = ["command", "parallel", "pipeline", "spark", "automl", "import", "data_transfer"];
 
@@ -105,7 +104,8 @@ pub(super) fn class(kind: Kind, root: &Node) -> Result<&'static str, Diagnostic>
         Kind::Datastore => match root.get("type") {
             Some(tag) => {
                 let word = tag.as_str().map(super::words::snake_case);
-                one_of(&DATASTORES, word.as_deref()).ok_or_else(|| unknown(tag, "type", "datastore", names(&DATASTORES)))
+                one_of(&DATASTORES, word.as_deref())
+                    .ok_or_else(|| unknown(tag, "type", "datastore", names(&DATASTORES)))
             }
             None => Err(absent(root, "type", "a datastore")),
         },

@@ -116,9 +116,9 @@ fn is_url(text: &str) -> bool {
     };
     let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
     let named = labels.len() > 1
-        && labels.iter().all(|l| {
-            !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !l.starts_with('-')
-        })
+        && labels
+            .iter()
+            .all(|l| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !l.starts_with('-'))
         && labels[labels.len() - 1].len() >= 2;
     let numbers = labels.len() == 4 && labels.iter().all(|l| l.parse::<u8>().is_ok());
     ["http", "https", "ftp", "ftps"].contains(&scheme.to_lowercase().as_str())

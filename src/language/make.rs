@@ -184,10 +184,14 @@ fn jobs_or_component(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
         return Vec::new();
     }
     vec![
-        Diagnostic::error("exclusive-fields", component.key_span, "a pipeline job has 'jobs' or a 'component', not both")
-            .at(at.key("component").to_string())
-            .label(jobs.key_span, "'jobs' stands here")
-            .help("remove one of them"),
+        Diagnostic::error(
+            "exclusive-fields",
+            component.key_span,
+            "a pipeline job has 'jobs' or a 'component', not both",
+        )
+        .at(at.key("component").to_string())
+        .label(jobs.key_span, "'jobs' stands here")
+        .help("remove one of them"),
     ]
 }
 
@@ -226,7 +230,9 @@ fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
         let Some(entry) = object.entry(side) else { return };
         let names: Vec<&str> = entry.value.map().unwrap_or_default().iter().map(|e| e.key.as_str()).collect();
         let message = match wanted {
-            Some("") if names.len() != 1 => format!("a {port} with task '{task}' has one output, but here are {}", names.len()),
+            Some("") if names.len() != 1 => {
+                format!("a {port} with task '{task}' has one output, but here are {}", names.len())
+            }
             Some("") => return,
             Some(wanted) if names == [wanted] => return,
             Some(wanted) => format!("the {side} of a {port} with task '{task}' are one, named '{wanted}'"),

@@ -80,7 +80,9 @@ impl Reader<'_> {
 
     /// A component file that a node names by its bare path.
     pub(super) fn component_file(&mut self, kind: &str, node: &Node, at: At<'_>, scope: &Scope) -> Read {
-        let Some(text) = node.as_str() else { return Err(leaf::refused(node, at, "wrong-type", &Shape::File(kind.into()))) };
+        let Some(text) = node.as_str() else {
+            return Err(leaf::refused(node, at, "wrong-type", &Shape::File(kind.into())));
+        };
         if text.starts_with("file:") && kind != "Flow" {
             let fault = Diagnostic::error("bad-reference", node.span, "this path must be written without 'file:'");
             let bare = text.trim_start_matches("file:");
@@ -154,4 +156,3 @@ fn unknown_type(tag: &Node, at: At<'_>, known: Vec<String>) -> Diagnostic {
     }
     fault
 }
-

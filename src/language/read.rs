@@ -226,8 +226,7 @@ impl Reader<'_> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let object =
-            Object { class: &class.name, fields, base: scope.base.clone(), origin: Origin::Inline };
+        let object = Object { class: &class.name, fields, base: scope.base.clone(), origin: Origin::Inline };
         make::object(self, object, node, at, scope)
     }
 
@@ -292,12 +291,8 @@ fn unknown_field(class: &Class, span: Span, key: &str, at: At<'_>, preview: bool
     let what = super::words::class(&class.name);
     let message = format!("unknown field '{key}' in {what}");
     let fault = Diagnostic::error("unknown-field", span, message).at(at.to_string());
-    let known: Vec<&str> = class
-        .fields
-        .iter()
-        .filter(|f| !f.read_only && (!f.preview || preview))
-        .map(|f| f.name.as_str())
-        .collect();
+    let known: Vec<&str> =
+        class.fields.iter().filter(|f| !f.read_only && (!f.preview || preview)).map(|f| f.name.as_str()).collect();
     match crate::diagnostic::suggest::nearest(key, known.iter().copied()) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
         None => fault.help(format!("the fields of {what} are: {}", known.join(", "))),

@@ -66,14 +66,7 @@ fn input_fault(pipeline: &Object, index: usize, text: &str, value: &Value, at: &
         if !name.contains('.') && known.iter().any(|i| i.key == name) {
             return None;
         }
-        return Some(unknown(
-            format!("the pipeline has no input '{name}'"),
-            name,
-            known,
-            value,
-            at,
-            "unknown-port",
-        ));
+        return Some(unknown(format!("the pipeline has no input '{name}'"), name, known, value, at, "unknown-port"));
     }
     let parts: Vec<&str> = expression.split('.').collect();
     let ["parent", "jobs", node, side, port] = parts.as_slice() else {
@@ -142,14 +135,7 @@ fn ports_of<'a>(node: &'a Object, side: &str) -> Option<&'a [Entry]> {
     }
 }
 
-fn unknown(
-    message: String,
-    name: &str,
-    known: &[Entry],
-    value: &Value,
-    at: &str,
-    code: &'static str,
-) -> Diagnostic {
+fn unknown(message: String, name: &str, known: &[Entry], value: &Value, at: &str, code: &'static str) -> Diagnostic {
     let fault = Diagnostic::error(code, value.span, message).at(at);
     match suggest::nearest(name, known.iter().map(|k| k.key.as_str())) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
@@ -160,4 +146,3 @@ fn unknown(
         }
     }
 }
-

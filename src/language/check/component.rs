@@ -128,7 +128,8 @@ pub(super) fn place(sources: &Sources, scalar: Span, expression: &str) -> Span {
 /// `additional_includes` (reference, section 1.9): each must be there and must not clash with the code.
 fn includes(object: &Object, found: &mut Vec<Diagnostic>) {
     let code = object.text("code").map(|c| files::tidy(&object.base.join(c)));
-    for (index, item) in object.get("additional_includes").and_then(Value::list).unwrap_or_default().iter().enumerate() {
+    for (index, item) in object.get("additional_includes").and_then(Value::list).unwrap_or_default().iter().enumerate()
+    {
         let Some(text) = item.text() else { continue };
         let at = format!("additional_includes.{index}");
         let path = files::tidy(&object.base.join(text));

@@ -181,12 +181,7 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn without_compute<'a>(
-    pipeline: &'a Object,
-    path: &str,
-    total: &mut usize,
-    missing: &mut Vec<(String, &'a Entry)>,
-) {
+fn without_compute<'a>(pipeline: &'a Object, path: &str, total: &mut usize, missing: &mut Vec<(String, &'a Entry)>) {
     for (entry, node) in nodes(pipeline) {
         let at = under(path, &format!("jobs.{}", entry.key));
         match node.class {

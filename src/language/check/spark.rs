@@ -32,10 +32,14 @@ fn compute_or_resources(object: &Object, whole: Span, at: &str, found: &mut Vec<
             found.push(Diagnostic::error("missing-field", whole, message).at(under(at, "resources")).help(help));
         }
         (Some(compute), Some(resources)) => found.push(
-            Diagnostic::error("exclusive-fields", resources.key_span, "a spark job has 'compute' or 'resources', not both")
-                .at(under(at, "resources"))
-                .label(compute.key_span, "'compute' stands here")
-                .help("remove one of them"),
+            Diagnostic::error(
+                "exclusive-fields",
+                resources.key_span,
+                "a spark job has 'compute' or 'resources', not both",
+            )
+            .at(under(at, "resources"))
+            .label(compute.key_span, "'compute' stands here")
+            .help("remove one of them"),
         ),
         _ => {}
     }
@@ -70,7 +74,11 @@ fn modes(object: &Object, component: Option<&Object>, at: &str, found: &mut Vec<
 fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &str, found: &mut Vec<Diagnostic>) {
     let get = |key: &str| -> Option<&Value> {
         [Some(object), component].into_iter().flatten().find_map(|o| {
-            o.map("conf").iter().find(|e| e.key == key || e.key == short(key)).map(|e| &e.value).filter(|v| !v.is_null())
+            o.map("conf")
+                .iter()
+                .find(|e| e.key == key || e.key == short(key))
+                .map(|e| &e.value)
+                .filter(|v| !v.is_null())
         })
     };
     let span = object.entry("conf").or_else(|| component.and_then(|c| c.entry("conf"))).map_or(whole, |e| e.key_span);
@@ -97,7 +105,9 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
     let low = number("spark.dynamicAllocation.minExecutors");
     let high = number("spark.dynamicAllocation.maxExecutors");
     if !dynamic {
-        if get("spark.dynamicAllocation.minExecutors").is_some() || get("spark.dynamicAllocation.maxExecutors").is_some() {
+        if get("spark.dynamicAllocation.minExecutors").is_some()
+            || get("spark.dynamicAllocation.maxExecutors").is_some()
+        {
             fault(
                 "exclusive-fields",
                 "smallest and greatest number of executors stand without dynamic allocation".to_owned(),
@@ -110,7 +120,9 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
         if low <= 0 || low > high {
             fault(
                 "out-of-range",
-                format!("minExecutors is {low} and maxExecutors {high}: the first must be positive and not above the second"),
+                format!(
+                    "minExecutors is {low} and maxExecutors {high}: the first must be positive and not above the second"
+                ),
                 "mend spark.dynamicAllocation.minExecutors",
             );
         } else if number("spark.executor.instances").is_some_and(|n| n != 0 && !(low..=high).contains(&n)) {

@@ -157,7 +157,8 @@ pub(super) fn spec(object: &Object, paths: Paths) -> Fields {
 
 /// Validation marks an input of a pipeline as optional when all that it feeds is optional.
 fn inferred_optional(pipeline: &Object, fields: &mut Fields) {
-    for port in pipeline.map("inputs").iter().filter(|p| p.value.object().is_some_and(|o| o.get("optional").is_none())) {
+    for port in pipeline.map("inputs").iter().filter(|p| p.value.object().is_some_and(|o| o.get("optional").is_none()))
+    {
         let wanted = format!("${{{{parent.inputs.{}}}}}", port.key);
         let mut optional = false;
         for (_, node) in super::super::check_nodes(pipeline) {

@@ -86,8 +86,10 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         Shape::Bool => value.bool().map(Json::from),
         Shape::Enum { words: all, .. } => {
             let text = value.text()?;
-            (all.iter().any(|w| w == text) || all.contains(&words::snake_case(text)) || all.contains(&text.to_lowercase()))
-                .then(|| Json::from(text))
+            (all.iter().any(|w| w == text)
+                || all.contains(&words::snake_case(text))
+                || all.contains(&text.to_lowercase()))
+            .then(|| Json::from(text))
         }
         Shape::Path => {
             let path = files::tidy(&owner.base.join(value.text()?));
@@ -100,13 +102,15 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         }
         Shape::Arm(_) | Shape::Asset { .. } => {
             let text = value.text()?;
-            Some(Json::from(if text.starts_with("azureml:") || text.contains("${{") { text.to_owned() } else { format!("azureml:{text}") }))
+            Some(Json::from(if text.starts_with("azureml:") || text.contains("${{") {
+                text.to_owned()
+            } else {
+                format!("azureml:{text}")
+            }))
         }
         Shape::OutputBinding => value.text().filter(|t| t.starts_with("${{parent.outputs.")).map(Json::from),
         Shape::Binding | Shape::NodeBinding => value.text().filter(|t| t.contains("${{")).map(Json::from),
-        Shape::NodeName | Shape::ComponentName | Shape::Version | Shape::NumberVersion => {
-            value.text().map(Json::from)
-        }
+        Shape::NodeName | Shape::ComponentName | Shape::Version | Shape::NumberVersion => value.text().map(Json::from),
         Shape::Any | Shape::Free => Some(plain(value)),
         Shape::File(_) | Shape::Node => None,
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::files;
 use super::super::value::{Object, Value};
-use super::{Fields, dump, plain, python};
+use super::{dump, plain, python};
 
 const NAME: &str = "CliV2AnonymousEnvironment";
 
@@ -20,9 +20,16 @@ pub(super) fn dump(object: &Object) -> Json {
     if let Some(conda) = conda(object) {
         fields.insert("conda_file".to_owned(), conda);
     }
-    if let Some(version) = version(object) {
-        fields.insert("name".to_owned(), json!(NAME));
-        fields.insert("version".to_owned(), json!(version));
+    match version(object) {
+        Some(version) => {
+            fields.insert("name".to_owned(), json!(NAME));
+            fields.insert("version".to_owned(), json!(version));
+        }
+        // Nothing to make a digest of: the SDK gives it a random name.
+        None => {
+            fields.insert("name".to_owned(), json!("00000000-0000-0000-0000-000000000000"));
+            fields.insert("version".to_owned(), json!("1"));
+        }
     }
     Json::Object(fields)
 }
@@ -60,8 +67,8 @@ pub(super) fn version(object: &Object) -> Option<String> {
         }
         None => {
             let mut text = digest(object.text("image")?);
-            if let Some(config) = object.get("inference_config") {
-                let _ = config;
+            if let Some(config) = dump::field(object, "inference_config") {
+                text = joined(&text, &digest(&python::yaml_dump(&config, true)));
             }
             if let Some(conda) = conda(object).filter(|c| !super::is_empty(c)) {
                 text = joined(&text, &digest(&python::yaml_dump(&conda, true)));
@@ -109,13 +116,4 @@ fn add(path: &Path, hash: &mut Sha256) {
         }
         add(&entry, hash);
     }
-}
-
-/// The fields of an environment for an asset body.
-pub(super) fn asset(object: &Object) -> Fields {
-    let mut fields = Fields::new();
-    if let Some(conda) = conda(object) {
-        fields.insert("condaFile".to_owned(), json!(python::yaml_dump(&conda, true)));
-    }
-    fields
 }

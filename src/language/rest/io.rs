@@ -27,12 +27,23 @@ impl Case {
 pub(super) fn inputs(given: &[Entry], declared: Option<&[Entry]>, case: Case) -> Result<Fields, String> {
     let mut fields = Fields::new();
     for entry in given {
-        let known = declared.is_none_or(|ports| ports.iter().any(|p| p.key == entry.key));
-        if known {
-            fields.insert(entry.key.clone(), input(&entry.value, case)?);
+        let port = declared.map(|ports| ports.iter().find(|p| p.key == entry.key));
+        if matches!(port, Some(None)) {
+            continue;
         }
+        let body = match port.flatten().and_then(|p| data_type(p)).zip(entry.value.text()) {
+            // Text for a port of data is its path, unless it is an expression.
+            Some((kind, path)) if !path.contains("${{") => json!({ "job_input_type": kind, "uri": path }),
+            _ => input(&entry.value, case)?,
+        };
+        fields.insert(entry.key.clone(), body);
     }
     Ok(fields)
+}
+
+/// The type of a declared port of data.
+fn data_type(port: &Entry) -> Option<&str> {
+    port.value.object().filter(|o| o.class == "InputPort").and_then(|o| o.text("type"))
 }
 
 /// One input.

@@ -2,9 +2,8 @@
 //!
 //! `dump` writes an object as the SDK's schemas dump it, `component` and `environment` know what they add to that,
 //! `io` the inputs and outputs, `node` and `pipeline` the graph, `command`, `sweep`, `spark`, `automl` and `tuning` the
-//! other jobs, `asset` the asset files, `python` what Python's own libraries would print.
+//! other jobs, `python` what Python's own libraries would print.
 
-mod asset;
 mod automl;
 mod command;
 mod component;
@@ -40,8 +39,9 @@ pub fn body(object: &Object) -> Result<Json, String> {
         "DistillationJob" => tuning::distillation(object),
         "CustomModelFineTuning" | "AzureOpenAIFineTuning" => tuning::finetuning(object),
         "PipelineComponent" => component::pipeline(object),
-        "Data" | "Model" | "Environment" => asset::body(object),
-        class if class.starts_with("Azure") => asset::datastore(object),
+        "Data" | "Model" | "Environment" | "AzureBlob" | "AzureFile" | "AzureDataLakeGen1" | "AzureDataLakeGen2" => {
+            Err("only jobs and components are sent as such bodies".to_owned())
+        }
         class if class.ends_with("Component") => component::body(object),
         _ => automl::job(object),
     }
@@ -52,14 +52,14 @@ fn plain(value: &Value) -> Json {
     match &value.data {
         Data::Null => Json::Null,
         Data::Bool(it) => Json::Bool(*it),
-        Data::Int(digits) => digits.parse::<i64>().map(Json::from).unwrap_or_else(|_| json!(digits.parse::<f64>().ok())),
+        Data::Int(digits) => {
+            digits.parse::<i64>().map(Json::from).unwrap_or_else(|_| json!(digits.parse::<f64>().ok()))
+        }
         Data::Float(it) => json!(it),
         Data::Text(text) | Data::Date(text) => Json::from(text.as_str()),
         Data::List(items) => Json::Array(items.iter().map(plain).collect()),
         Data::Map(entries) => Json::Object(entries.iter().map(|e| (e.key.clone(), plain(&e.value))).collect()),
-        Data::Object(object) => {
-            Json::Object(object.fields.iter().map(|e| (e.key.clone(), plain(&e.value))).collect())
-        }
+        Data::Object(object) => Json::Object(object.fields.iter().map(|e| (e.key.clone(), plain(&e.value))).collect()),
     }
 }
 
@@ -71,9 +71,9 @@ fn python_str(value: &Value) -> String {
 /// Takes out what is null or an empty mapping, as the SDK does before it sends.
 fn without_empty(json: Json) -> Json {
     match json {
-        Json::Object(fields) => Json::Object(
-            fields.into_iter().map(|(k, v)| (k, without_empty(v))).filter(|(_, v)| !is_empty(v)).collect(),
-        ),
+        Json::Object(fields) => {
+            Json::Object(fields.into_iter().map(|(k, v)| (k, without_empty(v))).filter(|(_, v)| !is_empty(v)).collect())
+        }
         Json::Array(items) => Json::Array(items.into_iter().map(without_empty).filter(|v| !is_empty(v)).collect()),
         other => other,
     }

@@ -100,7 +100,8 @@ const TAKEN: [&str; 8] =
 fn unknown(node: &Object, fields: &mut Fields) {
     let class = grammar().class(node.class);
     for entry in &node.fields {
-        if class.field(&entry.key).is_none() && !TAKEN.contains(&entry.key.as_str()) && !fields.contains_key(&entry.key) {
+        if class.field(&entry.key).is_none() && !TAKEN.contains(&entry.key.as_str()) && !fields.contains_key(&entry.key)
+        {
             fields.insert(entry.key.clone(), plain(&entry.value));
         }
     }
@@ -124,9 +125,8 @@ fn command_fields(node: &Object, component: Option<&Object>, in_place: bool, fie
     if let Some(identity) = node.get("identity").and_then(Value::object) {
         fields.insert("identity".to_owned(), Json::Object(command::identity(identity, true)));
     }
-    let services = node.map("services").iter().filter_map(|s| {
-        Some((s.key.clone(), command::service(s.value.object()?, true)))
-    });
+    let services =
+        node.map("services").iter().filter_map(|s| Some((s.key.clone(), command::service(s.value.object()?, true))));
     let services: Fields = services.collect();
     if !services.is_empty() {
         fields.insert("services".to_owned(), Json::Object(services));
@@ -259,9 +259,7 @@ fn made(pipeline: &Object, node: &Object, paths: Paths) -> Fields {
             "resources",
             "task",
         ],
-        "InlineSparkNode" => {
-            &["code", "entry", "py_files", "jars", "files", "archives", "conf", "args", "environment"]
-        }
+        "InlineSparkNode" => &["code", "entry", "py_files", "jars", "files", "archives", "conf", "args", "environment"],
         "InlineCommandNode" => &["command", "code", "environment", "resources", "distribution"],
         _ => &["task", "data_copy_mode", "source", "sink"],
     };
@@ -333,10 +331,9 @@ fn bound_type(pipeline: &Object, text: &str) -> (String, Option<String>) {
             let port = pipeline.map(side).iter().find(|p| p.key == *name);
             match port.map(|p| &p.value) {
                 Some(value) => match value.object() {
-                    Some(object) => (
-                        object.text("type").unwrap_or("uri_folder").to_owned(),
-                        object.text("mode").map(str::to_owned),
-                    ),
+                    Some(object) => {
+                        (object.text("type").unwrap_or("uri_folder").to_owned(), object.text("mode").map(str::to_owned))
+                    }
                     None if value.is_null() => ("uri_folder".to_owned(), None),
                     None => (literal_type(value).to_owned(), None),
                 },
@@ -391,4 +388,3 @@ fn made_output(pipeline: &Object, value: &Value) -> Json {
     }
     Json::Object(fields)
 }
-

@@ -126,7 +126,8 @@ impl Writer {
                         self.line(inner);
                     }
                     self.put("-");
-                    let block = matches!(item, Json::Object(f) if !f.is_empty()) || matches!(item, Json::Array(a) if !a.is_empty());
+                    let block = matches!(item, Json::Object(f) if !f.is_empty())
+                        || matches!(item, Json::Array(a) if !a.is_empty());
                     if block {
                         self.put(" ");
                         self.node(item, Some(inner), false);
@@ -291,7 +292,8 @@ mod tests {
 
     #[test]
     fn yaml_is_pyyamls() {
-        let conda = json!({"name": "env", "channels": ["conda-forge"], "dependencies": ["python=3.8", {"pip": ["a[b]>=1"]}]});
+        let conda =
+            json!({"name": "env", "channels": ["conda-forge"], "dependencies": ["python=3.8", {"pip": ["a[b]>=1"]}]});
         assert_eq!(
             yaml_dump(&conda, true),
             "channels:\n- conda-forge\ndependencies:\n- python=3.8\n- pip:\n  - a[b]>=1\nname: env\n"

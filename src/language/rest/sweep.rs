@@ -4,9 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::value::{Entry, Object, Value};
 use super::io::Case;
-use super::{
-    Fields, command, common, component, dump, duration, get, integer, io, job as envelope, plain, put,
-};
+use super::{Fields, command, common, component, dump, duration, get, integer, io, job as envelope, plain, put};
 
 /// The body of a standalone sweep job.
 pub(super) fn job(object: &Object) -> Result<Json, String> {
