@@ -9,11 +9,11 @@ fn files_and_literals_go_from_step_to_step() {
         .with(
             "pipeline.yml",
             "type: pipeline\n\
-             inputs:\n  data: {type: uri_file, path: data/in.csv}\n  rate: 0.00001\n  on: yes\n  words: two words\n\
+             inputs:\n  data: {type: uri_file, path: data/in.csv}\n  rate: 0.00001\n  flag: yes\n  words: two words\n\
              outputs:\n  final:\n    type: uri_file\n\
              jobs:\n  \
                first:\n    type: command\n    component: components/first.yml\n    \
-                 inputs:\n      data: ${{parent.inputs.data}}\n      rate: ${{parent.inputs.rate}}\n      on: ${{parent.inputs.on}}\n  \
+                 inputs:\n      data: ${{parent.inputs.data}}\n      rate: ${{parent.inputs.rate}}\n      flag: ${{parent.inputs.flag}}\n  \
                second:\n    type: command\n    environment: azureml:any@latest\n    \
                  command: cat ${{inputs.folder}}/copy.csv > ${{outputs.result}} && echo '${{inputs.words}}' >> ${{outputs.result}}\n    \
                  inputs:\n      folder: ${{parent.jobs.first.outputs.folder}}\n      words: ${{parent.inputs.words}}\n    \
@@ -22,10 +22,10 @@ fn files_and_literals_go_from_step_to_step() {
         .with(
             "components/first.yml",
             "name: first\nversion: 1\ntype: command\nenvironment: azureml:any@latest\ncode: ./src\n\
-             inputs:\n  data: {type: uri_file}\n  rate: {type: number}\n  on: {type: boolean}\n  n: {type: integer, default: 7}\n  \
+             inputs:\n  data: {type: uri_file}\n  rate: {type: number}\n  flag: {type: boolean}\n  n: {type: integer, default: 7}\n  \
              extra: {type: string, optional: true}\n\
              outputs:\n  folder: {type: uri_folder}\n\
-             command: bash go.sh ${{inputs.data}} ${{outputs.folder}} rate=${{inputs.rate}} on=${{inputs.on}} n=${{inputs.n}} $[[extra=${{inputs.extra}}]]\n",
+             command: bash go.sh ${{inputs.data}} ${{outputs.folder}} rate=${{inputs.rate}} on=${{inputs.flag}} n=${{inputs.n}} $[[extra=${{inputs.extra}}]]\n",
         )
         .with("components/src/go.sh", "cp \"$1\" \"$2/copy.csv\"; shift 2; echo \"$@\"\n");
     let ran = project.run("pipeline.yml").ended(0);

@@ -81,29 +81,31 @@ fn a_mistake_is_told_once_and_not_again_where_others_refer_to_it() {
     let project = Project::new().with("train.yml", COMPONENT).with("pipeline.yml", text);
     let ran = project.amlrun(&["validate", "pipeline.yml"]).ended(1);
     assert!(ran.err.contains("2 errors\n"), "{}", ran.err);
-    assert!(ran.err.contains("pipeline.yml:2:13") && ran.err.contains("---- its value"), "{}", ran.err);
+    assert!(ran.err.contains("pipeline.yml:2:13") && ran.err.contains("-- declared here"), "{}", ran.err);
 }
 
 #[test]
 fn what_is_not_run_yet_is_refused_and_not_ignored() {
     let project = Project::new();
+    let command = "command: x\nenvironment: azureml:a:1\n";
+    let sweep = "type: sweep\nlimits: {max_total_trials: 2}\nobjective: {goal: minimize, primary_metric: m}\n\
+        search_space: {x: {type: choice, values: [1, 2]}}\ntrial: {command: echo, environment: azureml:a:1}\n";
+    let node = |text: &str| format!("type: pipeline\njobs:\n  s: {text}\n");
     for (text, said) in [
-        ("type: sweep\n", "a job of type 'sweep' is not run by amlrun yet"),
-        ("type: pipeline\njobs:\n  s: {type: spark, component: x.yml}\n", "a node of type 'spark'"),
-        ("type: pipeline\nsettings: {on_init: a}\njobs:\n", "'on_init' is not run"),
-        ("type: pipeline\njobs:\n  s: {type: command, component: azureml:x:1}\n", "a registered component"),
-        ("command: x\nenvironment: azureml:a:1\ndistribution: {type: pytorch}\n", "'distribution'"),
+        (sweep.to_owned(), "a job of type 'sweep' is not run by amlrun yet"),
+        (node("{type: pipeline, component: azureml:x:1}"), "a node of type 'pipeline'"),
         (
-            "command: x\nenvironment: azureml:a:1\ninputs: {d: {path: https://x.org/y}}\n",
-            "cannot fetch 'https://x.org/y'",
+            node("{command: x, environment: azureml:a:1}\n  t: {command: x, environment: azureml:a:1}")
+                + "settings: {on_init: s}\n",
+            "'on_init' is not run",
         ),
-        (
-            "command: x\nenvironment: azureml:a:1\noutputs: {d: {path: azureml://datastores/a/paths/b}}\n",
-            "path of their own yet",
-        ),
+        (node("{type: command, component: azureml:x:1}"), "a registered component"),
+        (format!("{command}distribution: {{type: pytorch}}\n"), "'distribution'"),
+        (format!("{command}inputs: {{d: {{path: https://x.org/y}}}}\n"), "cannot fetch 'https://x.org/y'"),
+        (format!("{command}outputs: {{d: {{path: azureml://datastores/a/paths/b}}}}\n"), "path of their own yet"),
     ] {
-        project.write("job.yml", text);
-        let ran = project.amlrun(&["validate", "job.yml"]).ended(1);
+        project.write("job.yml", &text);
+        let ran = project.amlrun(&["run", "job.yml"]).ended(1);
         assert!(ran.err.contains(said), "for\n{text}\n{}", ran.err);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
+use crate::language::{self, Kind, Target};
 use crate::plan::{self, Plan};
 use crate::registry::{AssetKind, Registry, Selector};
 use crate::spec::asset_ref::{AssetRef, Version};
@@ -41,8 +42,21 @@ impl Context {
         Ok(Arc::new(Registry::open(&home.registry_db())?))
     }
 
+    /// Reads a document of any kind against Azure ML's whole language.
+    pub fn check(file: &Path, set: &[Override], target: Target, kind: Option<Kind>) -> language::Document {
+        let preview = std::env::var("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED").is_ok_and(|v| v == "true" || v == "True");
+        language::load(file, &language::Options { target, set: set.to_vec(), preview, kind })
+    }
+
     /// Loads and resolves a job file. The plan is there when the file is accepted.
     pub fn plan(&self, file: &Path, set: &[Override]) -> (Loaded, Option<Plan>) {
+        let checked = Self::check(file, set, Target::Local, None);
+        let job = checked.kind.is_none_or(|kind| kind == Kind::Job);
+        if job && !checked.accepted() {
+            let (mut diagnostics, sources) = (checked.diagnostics, checked.sources);
+            diagnostics.drop_notes();
+            return (Loaded { diagnostics, sources, not_found: checked.not_found, ..Loaded::default() }, None);
+        }
         let mut loaded = spec::load(file, set);
         let catalog = Registered { home: self.home_of(file) };
         let mut found = Vec::new();

@@ -17,6 +17,7 @@ use crate::diagnostic::suggest;
 use crate::event::{Note, RunView};
 use crate::exec::supervise;
 use crate::id::RunName;
+use crate::language::Kind;
 use crate::outcome::JobStatus;
 use crate::report::plain;
 use crate::store::{RunFolder, tree};
@@ -28,7 +29,8 @@ pub(super) enum Verb {
     #[command(after_help = "Examples:\n  \
         amlrun job create -f pipeline.yml --stream\n  \
         run=$(amlrun job create -f pipeline.yml --query name -o tsv)\n  \
-        amlrun job stream -n $run")]
+        amlrun job stream -n $run\n  \
+        amlrun job create -f pipeline.yml --dry-run       what would be sent to Azure ML")]
     Create(Create),
     /// List the runs of this workspace, newest first
     List {
@@ -83,6 +85,10 @@ pub(super) struct Create {
     #[arg(short, long)]
     stream: bool,
 
+    /// Run nothing: print the body that Azure ML's SDK would send for this file, before it uploads anything
+    #[arg(long, conflicts_with = "stream")]
+    dry_run: bool,
+
     #[command(flatten)]
     how: How,
 
@@ -130,6 +136,11 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
 
 fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     create.format.check()?;
+    if create.dry_run {
+        let body = super::component::rest_body(&create.file, &create.how.set, Kind::Job, printer)?;
+        create.format.print(body, printer)?;
+        return Ok(Exit::Ok);
+    }
     if create.stream {
         let ready = Ready::new(&create.file, &create.how, context, printer)?;
         let (exit, run) = ready.run(View::Aside, create.how.quiet, printer)?;

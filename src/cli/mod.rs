@@ -6,6 +6,7 @@
 //! `logs`) are for people. Nobody uses this room.
 
 mod completion;
+mod component;
 mod context;
 mod error;
 mod exit;
@@ -76,6 +77,8 @@ enum Verb {
     #[command(subcommand)]
     Job(job::Verb),
     #[command(subcommand)]
+    Component(component::Verb),
+    #[command(subcommand)]
     Model(model::Verb),
     Completion(completion::Args),
 }
@@ -111,6 +114,7 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Graph(args) => graph::graph(&args, context, printer),
         Verb::Logs(args) => logs::logs(&args, context, printer),
         Verb::Job(verb) => job::obey(verb, context, printer),
+        Verb::Component(verb) => component::obey(verb, printer),
         Verb::Model(verb) => model::obey(verb, context, printer),
         Verb::Completion(args) => Ok(completion::print(&args, printer)),
     }

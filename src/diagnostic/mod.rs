@@ -135,6 +135,11 @@ impl Diagnostics {
         self.found.iter().filter(|d| d.severity == severity).count()
     }
 
+    /// Leaves the notes out: who wants to run a file has no use for them.
+    pub fn drop_notes(&mut self) {
+        self.found.retain(|d| d.severity != Severity::Note);
+    }
+
     /// All of them in the order of the text they speak of: file by file, line by line.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {

@@ -5,13 +5,13 @@
 
 use super::grammar::{Shape, grammar};
 use super::leaf;
-use super::read::{At, last, wrong_type};
+use super::read::{At, Fault, last, wrong_type};
 use super::words;
 use crate::diagnostic::Diagnostic;
 use crate::yaml::{Kind, Node};
 
 /// The mistakes to show after every branch has failed.
-pub(super) fn branch(attempts: Vec<(&Shape, Vec<Diagnostic>)>, node: &Node, at: At<'_>) -> Vec<Diagnostic> {
+pub(super) fn branch(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
     match &node.kind {
         Kind::Mapping(_) => mapping(attempts, node, at),
         Kind::Sequence(_) => match attempts.iter().position(|(s, _)| matches!(bare(s), Shape::List(_))) {
@@ -29,12 +29,12 @@ fn bare(shape: &Shape) -> &Shape {
     }
 }
 
-fn nth(mut attempts: Vec<(&Shape, Vec<Diagnostic>)>, index: usize) -> Vec<Diagnostic> {
+fn nth(mut attempts: Vec<(&Shape, Fault)>, index: usize) -> Fault {
     attempts.swap_remove(index).1
 }
 
 /// The class whose `type` (or `task`) is the one written; failing that the class with the fewest mistakes.
-fn mapping(attempts: Vec<(&Shape, Vec<Diagnostic>)>, node: &Node, at: At<'_>) -> Vec<Diagnostic> {
+fn mapping(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
     let takes_mapping =
         |shape: &Shape| matches!(bare(shape), Shape::Class { .. } | Shape::Map { .. } | Shape::Free | Shape::Choice(_));
     let mut candidates: Vec<_> = attempts.iter().enumerate().filter(|(_, (s, _))| takes_mapping(s)).collect();
@@ -58,14 +58,14 @@ fn mapping(attempts: Vec<(&Shape, Vec<Diagnostic>)>, node: &Node, at: At<'_>) ->
         }
         let known: Vec<String> = candidates.iter().filter_map(|(_, (s, _))| tag_words(s, tag)).flatten().collect();
         if known.len() > 1 && !written.is_null() {
-            return vec![leaf::not_one_of(written, at.key(tag), &known)];
+            return leaf::not_one_of(written, at.key(tag), &known).into();
         }
     }
     // A missing field weighs more than a wrong value: the author of `{min_value: x}` meant that class.
     let weight = |faults: &[Diagnostic]| -> usize {
         faults.iter().map(|f| if f.code == "missing-field" || f.code == "unknown-field" { 3 } else { 1 }).sum()
     };
-    let best = candidates.iter().min_by_key(|(_, (_, faults))| weight(faults)).map(|(i, _)| *i);
+    let best = candidates.iter().min_by_key(|(_, (_, fault))| weight(&fault.all)).map(|(i, _)| *i);
     match best {
         Some(index) => nth(attempts, index),
         None => all(&attempts, node, at),
@@ -86,7 +86,7 @@ fn tag_words(shape: &Shape, tag: &str) -> Option<Vec<String>> {
 }
 
 /// A scalar has a form: `azureml:` means a reference, a path means a file, and so on.
-fn scalar(attempts: Vec<(&Shape, Vec<Diagnostic>)>, node: &Node, at: At<'_>) -> Vec<Diagnostic> {
+fn scalar(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
     let find = |wanted: &dyn Fn(&Shape) -> bool| attempts.iter().position(|(s, _)| wanted(bare(s)));
     if let Some(text) = node.as_str() {
         let index = if text.starts_with("azureml://registries/") || text.starts_with("azureml://feeds/") {
@@ -124,7 +124,7 @@ fn scalar(attempts: Vec<(&Shape, Vec<Diagnostic>)>, node: &Node, at: At<'_>) -> 
 }
 
 /// One sentence with all that would do.
-fn all(attempts: &[(&Shape, Vec<Diagnostic>)], node: &Node, at: At<'_>) -> Vec<Diagnostic> {
+fn all(attempts: &[(&Shape, Fault)], node: &Node, at: At<'_>) -> Fault {
     let union = Shape::Union(attempts.iter().map(|(s, _)| bare(s).clone()).collect());
     let wanted = words::shape(&union);
     let words: Vec<String> = attempts
@@ -135,7 +135,7 @@ fn all(attempts: &[(&Shape, Vec<Diagnostic>)], node: &Node, at: At<'_>) -> Vec<D
         })
         .flatten()
         .collect();
-    let Some(text) = node.as_str() else { return wrong_type(node, at, &wanted) };
+    let Some(text) = node.as_str() else { return wrong_type(node, at, &wanted).into() };
     let environment = attempts.iter().any(|(s, _)| matches!(s, Shape::Registry(k) if k == "environments"));
     let (code, message) = if environment {
         ("bad-environment", format!("'{}' is no environment", words::shortened(text)))
@@ -145,8 +145,9 @@ fn all(attempts: &[(&Shape, Vec<Diagnostic>)], node: &Node, at: At<'_>) -> Vec<D
         ("bad-value", format!("'{}' is no value of '{}'", words::shortened(text), last(at)))
     };
     let fault = Diagnostic::error(code, node.span, message).at(at.to_string());
-    vec![match crate::diagnostic::suggest::nearest(text, words.iter().map(String::as_str)) {
+    let fault = match crate::diagnostic::suggest::nearest(text, words.iter().map(String::as_str)) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
         None => fault.help(format!("write {wanted}")),
-    }]
+    };
+    fault.into()
 }

@@ -40,13 +40,14 @@ impl Files {
     pub(super) fn open(
         &mut self,
         text: &str,
+        what: &str,
         node: &Node,
         at: At<'_>,
         scope: &Scope,
     ) -> Result<Arc<File>, Vec<Diagnostic>> {
         let path = tidy(&scope.base.join(text));
         if !path.is_file() {
-            return Err(vec![missing(&path, text, "file", node.span, at)]);
+            return Err(vec![missing(&path, text, what, node.span, at)]);
         }
         let key = path.canonicalize().unwrap_or_else(|_| path.clone());
         if self.open.contains(&key) || self.open.len() >= MAX_DEPTH {

@@ -48,13 +48,15 @@ pub(super) fn read(shape: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Rea
         Shape::Str => is(Data::Text(text(node, at)?.to_owned())),
         Shape::Int { strict, range } => is(Data::Int(integer(node, at, *strict, *range)?)),
         Shape::Float { strict } => is(Data::Float(float(node, at, *strict)?)),
-        Shape::Bool => boolean(node).map_or_else(|| Err(wrong_type(node, at, "true or false")), |b| is(Data::Bool(b))),
+        Shape::Bool => {
+            boolean(node).map_or_else(|| Err(wrong_type(node, at, "true or false").into()), |b| is(Data::Bool(b)))
+        }
         Shape::Version => match node.literal() {
             Some(Literal::Str(text)) => is(Data::Text(text)),
             Some(literal @ (Literal::Int(_) | Literal::Float(_) | Literal::Bool(_))) => {
                 is(Data::Text(literal.python_str()))
             }
-            _ => Err(wrong_type(node, at, "a string or a number")),
+            _ => Err(wrong_type(node, at, "a string or a number").into()),
         },
         Shape::NumberVersion => number_version(node, at),
         Shape::Path => {
@@ -63,34 +65,34 @@ pub(super) fn read(shape: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Rea
             if path.exists() {
                 return is(Data::Text(text.to_owned()));
             }
-            Err(vec![files::missing(&path, text, "file or folder", node.span, at)])
+            Err(files::missing(&path, text, "file or folder", node.span, at).into())
         }
         Shape::Url => {
             let text = text(node, at)?;
             match is_url(text) {
                 true => is(Data::Text(text.to_owned())),
-                false => Err(refused(node, at, "bad-value", shape)),
+                false => Err(refused(node, at, "bad-value", shape).into()),
             }
         }
         Shape::Git => prefixed(node, at, shape, "git+"),
         Shape::Enum { fold, words, as_written } => enumeration(node, at, *fold, words, *as_written),
         Shape::Arm(_) => match text(node, at)?.strip_prefix("azureml:") {
             Some(name) => is(Data::Text(name.to_owned())),
-            None => Err(refused(node, at, "bad-reference", shape)),
+            None => Err(refused(node, at, "bad-reference", shape).into()),
         },
         Shape::Asset { kind, bare } => asset(node, at, shape, kind, *bare),
         Shape::Registry(_) => prefixed(node, at, shape, "azureml://registries/"),
         Shape::Feed(_) => match text(node, at)?.strip_prefix("azureml://feeds/") {
             Some(rest) => is(Data::Text(format!("azureml://registries/{rest}"))),
-            None => Err(refused(node, at, "bad-reference", shape)),
+            None => Err(refused(node, at, "bad-reference", shape).into()),
         },
         Shape::Binding => match text(node, at)? {
             it if has_binding(it) => is(Data::Text(it.to_owned())),
-            _ => Err(refused(node, at, "bad-expression", shape)),
+            _ => Err(refused(node, at, "bad-expression", shape).into()),
         },
         Shape::NodeBinding => match text(node, at)? {
             it if only_binding(it).is_some() => is(Data::Text(it.to_owned())),
-            _ => Err(refused(node, at, "bad-expression", shape)),
+            _ => Err(refused(node, at, "bad-expression", shape).into()),
         },
         Shape::OutputBinding => output_binding(node, at, shape),
         Shape::NodeName | Shape::ComponentName => {
@@ -98,10 +100,10 @@ pub(super) fn read(shape: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Rea
             let fits = if *shape == Shape::NodeName { node_name(text) } else { component_name(text) };
             match fits {
                 true => is(Data::Text(text.to_owned())),
-                false => Err(refused(node, at, "bad-name", shape)),
+                false => Err(refused(node, at, "bad-name", shape).into()),
             }
         }
-        _ => Err(refused(node, at, "wrong-type", shape)),
+        _ => Err(refused(node, at, "wrong-type", shape).into()),
     }
 }
 
@@ -148,7 +150,7 @@ pub(super) fn key(shape: &Shape, entry: &Entry, at: At<'_>) -> Option<Diagnostic
                 span: entry.key_span,
                 kind: Kind::Scalar(crate::yaml::Scalar { text: entry.key.clone(), plain: false }),
             };
-            enumeration(&node, at, *fold, words, false).err().and_then(|mut faults| faults.pop())
+            enumeration(&node, at, *fold, words, false).err().and_then(|mut fault| fault.all.pop())
         }
         _ => None,
     }
@@ -228,12 +230,12 @@ fn number_version(node: &Node, at: At<'_>) -> Read {
     let text = match node.literal() {
         Some(Literal::Str(text)) => text,
         Some(literal @ (Literal::Int(_) | Literal::Float(_))) => literal.python_str(),
-        _ => return Err(wrong_type(node, at, "a version such as 3.4")),
+        _ => return Err(wrong_type(node, at, "a version such as 3.4").into()),
     };
     if text.split('.').all(|part| scalar::python_int(part).is_some()) {
         return Ok(Value { span: node.span, data: Data::Text(text) });
     }
-    Err(refused(node, at, "bad-value", &Shape::NumberVersion))
+    Err(refused(node, at, "bad-value", &Shape::NumberVersion).into())
 }
 
 fn prefixed(node: &Node, at: At<'_>, shape: &Shape, prefix: &str) -> Read {
@@ -241,7 +243,7 @@ fn prefixed(node: &Node, at: At<'_>, shape: &Shape, prefix: &str) -> Read {
     if text.starts_with(prefix) {
         return Ok(Value { span: node.span, data: Data::Text(text.to_owned()) });
     }
-    Err(refused(node, at, "bad-reference", shape))
+    Err(refused(node, at, "bad-reference", shape).into())
 }
 
 fn enumeration(node: &Node, at: At<'_>, fold: Fold, words: &[String], as_written: bool) -> Read {
@@ -259,7 +261,7 @@ fn enumeration(node: &Node, at: At<'_>, fold: Fold, words: &[String], as_written
         let text = if as_written { written.to_owned() } else { folded.clone() };
         return Ok(Value { span: node.span, data: Data::Text(text) });
     }
-    Err(vec![not_one_of(node, at, words)])
+    Err(not_one_of(node, at, words).into())
 }
 
 /// The mistake of a word that is none of those allowed.
@@ -281,10 +283,10 @@ pub(super) fn not_one_of(node: &Node, at: At<'_>, words: &[String]) -> Diagnosti
 /// `azureml:<name>:<version>`, `azureml:<name>@<label>`, or an ARM id with a version (reference, section 1.6).
 fn asset(node: &Node, at: At<'_>, shape: &Shape, kind: &str, bare: bool) -> Read {
     let Some(name) = text(node, at)?.strip_prefix("azureml:") else {
-        return Err(refused(node, at, "bad-reference", shape));
+        return Err(refused(node, at, "bad-reference", shape).into());
     };
     let fault = |message: String, help: String| {
-        Err(vec![Diagnostic::error("bad-reference", node.span, message).at(at.to_string()).help(help)])
+        Err(Diagnostic::error("bad-reference", node.span, message).at(at.to_string()).help(help).into())
     };
     if is_versioned_id(name) {
         return Ok(Value { span: node.span, data: Data::Text(name.to_owned()) });
@@ -337,7 +339,7 @@ fn output_binding(node: &Node, at: At<'_>, shape: &Shape) -> Read {
         Some(text) if text.starts_with("${{parent.outputs.") && text.ends_with("}}") => {
             Ok(Value { span: node.span, data: Data::Text(text.to_owned()) })
         }
-        _ => Err(refused(node, at, "bad-expression", shape)),
+        _ => Err(refused(node, at, "bad-expression", shape).into()),
     }
 }
 

@@ -4,36 +4,29 @@
 use std::collections::HashSet;
 
 use super::files;
-use super::read::{At, Reader, Scope};
+use super::read::{At, Scope};
 use super::value::{Object, Value};
-use crate::diagnostic::{Diagnostic, Span};
-use crate::yaml::{Literal, Node, scalar};
+use crate::diagnostic::Diagnostic;
+use crate::yaml::{Literal, scalar};
 
-/// Checks an object whose fields all fit.
-pub(super) fn object(
-    _: &mut Reader<'_>,
-    object: Object,
-    node: &Node,
-    at: At<'_>,
-    scope: &Scope,
-) -> Result<Object, Vec<Diagnostic>> {
-    let faults = match object.class {
-        "Output" => output(&object, at),
-        "AnonymousEnvironment" | "Environment" => environment(&object, at, scope),
-        "Parameter" => parameter(&object, at),
-        "InputPort" => port(&object, at),
+/// What is wrong with an object whose fields all fit.
+pub(super) fn object(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
+    match object.class {
+        "Output" => output(object, at),
+        "AnonymousEnvironment" | "Environment" => environment(object, at, scope),
+        "Parameter" => parameter(object, at),
+        "InputPort" => port(object, at),
         "ParallelNode" | "InlineParallelNode" | "ParallelComponent" | "AnonymousParallelComponent" => {
-            mini_batch_size(&object, at)
+            mini_batch_size(object, at)
         }
-        "PipelineJob" => jobs_or_component(&object, at),
-        "DistillationJob" => distillation(&object, at.place().unwrap_or(node.span), at),
+        "PipelineJob" => jobs_or_component(object, at),
+        "DistillationJob" => distillation(object, at),
         class if class.starts_with("Spark") || class == "InlineSparkNode" || class == "AnonymousSparkComponent" => {
-            duplicates(&object, at)
+            duplicates(object, at)
         }
-        class if class.contains("DataTransfer") => data_transfer(&object, at),
+        class if class.contains("DataTransfer") => data_transfer(object, at),
         _ => Vec::new(),
-    };
-    if faults.is_empty() { Ok(object) } else { Err(faults) }
+    }
 }
 
 fn output(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
@@ -195,11 +188,13 @@ fn jobs_or_component(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
     ]
 }
 
-fn distillation(object: &Object, span: Span, at: At<'_>) -> Vec<Diagnostic> {
+fn distillation(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
     let labels = object.text("data_generation_type") == Some("label_generation");
     if !labels || object.get("validation_data").is_some() {
         return Vec::new();
     }
+    let span = object.entry("data_generation_type").map(|e| e.value.span);
+    let Some(span) = span else { return Vec::new() };
     let message = "a distillation job that generates labels needs the field 'validation_data'";
     vec![Diagnostic::error("missing-field", span, message).at(at.key("validation_data").to_string())]
 }

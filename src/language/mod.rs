@@ -57,7 +57,7 @@ pub struct Options {
 pub struct Document {
     /// Its kind; `None` when the file could not be read at all.
     pub kind: Option<Kind>,
-    /// Its content, unless it does not fit the grammar.
+    /// Its content; after mistakes what could be read of it.
     pub value: Option<Value>,
     /// Every finding.
     pub diagnostics: Diagnostics,
@@ -86,13 +86,14 @@ pub fn load(path: &Path, options: &Options) -> Document {
             finding.severity = Severity::Note;
         }
     }
-    let refused = found.iter().any(|d| d.severity == Severity::Error);
-    if let Some(object) = value.as_ref().and_then(Value::object).filter(|_| !refused) {
+    if let Some(object) = value.as_ref().and_then(Value::object) {
         for mut finding in check::run(object, &files.sources) {
             if options.target == Target::Azure {
                 finding.severity = Severity::Warning;
             }
-            found.push(finding);
+            if !found.iter().any(|f| f.span == finding.span && f.code == finding.code) {
+                found.push(finding);
+            }
         }
     }
     let mut diagnostics = Diagnostics::default();
@@ -136,9 +137,13 @@ fn document(
     let open = kind == Kind::Component;
     let value = match reader.class(class, open, &root, At::ROOT, &scope) {
         Ok(value) => value,
-        Err(faults) => {
-            found.extend(faults);
-            return (Some(kind), None);
+        // What could be read is looked at as well: every mistake in one go.
+        Err(fault) => {
+            found.extend(fault.all);
+            match fault.partial {
+                Some(partial) => partial,
+                None => return (Some(kind), None),
+            }
         }
     };
     found.append(&mut reader.warnings);

@@ -2,8 +2,8 @@
 
 use super::grammar::{Shape, grammar};
 use super::leaf;
-use super::read::{At, Bindings, Read, Reader, Scope, named_here, wrong_type};
-use super::value::{Data, Origin};
+use super::read::{At, Bindings, Fault, Read, Reader, Scope, from_file, wrong_type};
+use super::value::Origin;
 use crate::diagnostic::Diagnostic;
 use crate::yaml::{Kind, Node};
 
@@ -53,7 +53,7 @@ impl Reader<'_> {
     /// Reads a node: by its `type`, or by the first class that fits when it has none.
     pub(super) fn node(&mut self, node: &Node, at: At<'_>, scope: &Scope) -> Read {
         if !matches!(node.kind, Kind::Mapping(_)) {
-            return Err(wrong_type(node, at, "a node, which is a mapping"));
+            return Err(wrong_type(node, at, "a node, which is a mapping").into());
         }
         let preview = self.preview;
         let known = || CLASSES.iter().filter(move |(kind, _)| preview || !PREVIEW.contains(kind));
@@ -62,7 +62,7 @@ impl Reader<'_> {
             Some(tag) => {
                 let folded = tag.as_str().map(str::to_lowercase);
                 let Some((_, classes)) = known().find(|(kind, _)| Some(*kind) == folded.as_deref()) else {
-                    return Err(vec![unknown_type(tag, at, known().map(|(kind, _)| (*kind).to_owned()).collect())]);
+                    return Err(unknown_type(tag, at, known().map(|(kind, _)| (*kind).to_owned()).collect()).into());
                 };
                 classes.to_vec()
             }
@@ -71,24 +71,25 @@ impl Reader<'_> {
         for (name, open) in &classes {
             match self.class(name, *open, node, at, scope) {
                 Ok(value) => return Ok(value),
-                Err(faults) => attempts.push((*name, faults)),
+                Err(fault) => attempts.push((*name, fault)),
             }
         }
         let meant = meant(node, &attempts, at);
-        Err(attempts.into_iter().find(|(name, _)| *name == meant).map(|(_, faults)| faults).unwrap_or_default())
+        let fault = attempts.into_iter().find(|(name, _)| *name == meant).map(|(_, fault)| fault);
+        Err(fault.unwrap_or_else(|| Vec::new().into()))
     }
 
     /// A component file that a node names by its bare path.
     pub(super) fn component_file(&mut self, kind: &str, node: &Node, at: At<'_>, scope: &Scope) -> Read {
         let Some(text) = node.as_str() else {
-            return Err(leaf::refused(node, at, "wrong-type", &Shape::File(kind.into())));
+            return Err(leaf::refused(node, at, "wrong-type", &Shape::File(kind.into())).into());
         };
         if text.starts_with("file:") && kind != "Flow" {
             let fault = Diagnostic::error("bad-reference", node.span, "this path must be written without 'file:'");
             let bare = text.trim_start_matches("file:");
-            return Err(vec![fault.at(at.to_string()).help(format!("write: {}: {bare}", super::read::last(at)))]);
+            return Err(fault.at(at.to_string()).help(format!("write: {}: {bare}", super::read::last(at))).into());
         }
-        let file = self.files.open(text, node, at, scope)?;
+        let file = self.files.open(text, "component file", node, at, scope)?;
         let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
         let class = match kind {
             "Flow" => "FlowComponent".to_owned(),
@@ -96,17 +97,12 @@ impl Reader<'_> {
         };
         let read = self.class(&class, true, &file.root, at, &scope);
         self.files.close();
-        let mut value = read.map_err(|faults| named_here(faults, node.span))?;
-        if let Data::Object(object) = &mut value.data {
-            object.origin = Origin::File(file.path.clone());
-        }
-        value.span = node.span;
-        Ok(value)
+        from_file(read, node.span, Origin::File(file.path.clone()))
     }
 }
 
 /// The class whose signs the node bears, among those that were tried.
-fn meant(node: &Node, attempts: &[(&'static str, Vec<Diagnostic>)], at: At<'_>) -> &'static str {
+fn meant(node: &Node, attempts: &[(&'static str, Fault)], at: At<'_>) -> &'static str {
     let has = |key: &str| node.get(key).is_some();
     let inline = |name: &str| name.starts_with("Inline") || grammar().class(name).is("AutoMLNode");
     let tried = |name: &str| attempts.iter().any(|(n, _)| *n == name);
@@ -118,7 +114,7 @@ fn meant(node: &Node, attempts: &[(&'static str, Vec<Diagnostic>)], at: At<'_>) 
     };
     // A component of another type says so at its own `type`: the node is meant for that type.
     let component_type = at.key("component").key("type").to_string();
-    let other_type = |faults: &[Diagnostic]| faults.iter().any(|f| f.path == component_type && f.code == "bad-value");
+    let other_type = |fault: &Fault| fault.all.iter().any(|f| f.path == component_type && f.code == "bad-value");
     let signs = if node.get("type").is_some() {
         None
     } else if has("trial") || has("search_space") {
@@ -136,7 +132,7 @@ fn meant(node: &Node, attempts: &[(&'static str, Vec<Diagnostic>)], at: At<'_>) 
         .or_else(|| {
             let of_form = |name: &str| inline(name) != has("component");
             let mut fitting = attempts.iter().filter(|(name, _)| of_form(name));
-            fitting.clone().find(|(_, faults)| !other_type(faults)).or_else(|| fitting.next()).map(|(name, _)| *name)
+            fitting.clone().find(|(_, fault)| !other_type(fault)).or_else(|| fitting.next()).map(|(name, _)| *name)
         })
         .or_else(|| attempts.first().map(|(name, _)| *name))
         .unwrap_or_default()

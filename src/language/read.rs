@@ -16,7 +16,35 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{self, Kind, Node};
 
 /// What one attempt gives.
-pub(super) type Read = Result<Value, Vec<Diagnostic>>;
+pub(super) type Read = Result<Value, Fault>;
+
+/// A value that does not fit: every mistake in it, and what could be read of it.
+pub(super) struct Fault {
+    /// The mistakes.
+    pub(super) all: Vec<Diagnostic>,
+    /// The value with [`Data::Unread`] where the mistakes are, so that the rest can be looked at as well.
+    pub(super) partial: Option<Value>,
+}
+
+impl From<Vec<Diagnostic>> for Fault {
+    fn from(all: Vec<Diagnostic>) -> Self {
+        Self { all, partial: None }
+    }
+}
+
+impl From<Diagnostic> for Fault {
+    fn from(one: Diagnostic) -> Self {
+        vec![one].into()
+    }
+}
+
+impl Fault {
+    /// Moves the mistakes into a list, and gives what could be read.
+    fn into(self, faults: &mut Vec<Diagnostic>, span: Span) -> Value {
+        faults.extend(self.all);
+        self.partial.unwrap_or(Value { span, data: Data::Unread })
+    }
+}
 
 /// Where in the document's structure the walk is.
 #[derive(Clone, Copy)]
@@ -98,11 +126,10 @@ impl Reader<'_> {
             return self.value(inner, node, at, scope);
         }
         if node.is_null() {
-            return Err(vec![
-                Diagnostic::error("null-value", node.span, format!("'{}' has no value", last(at)))
-                    .at(at.to_string())
-                    .help("give it a value, or remove the line"),
-            ]);
+            return Err(Diagnostic::error("null-value", node.span, format!("'{}' has no value", last(at)))
+                .at(at.to_string())
+                .help("give it a value, or remove the line")
+                .into());
         }
         if scope.bindings != Bindings::No
             && leaf::takes_binding(shape)
@@ -113,7 +140,7 @@ impl Reader<'_> {
         match shape {
             Shape::Free => match node.kind {
                 Kind::Mapping(_) => Ok(Value::plain(node)),
-                _ => Err(wrong_type(node, at, "a mapping")),
+                _ => Err(wrong_type(node, at, "a mapping").into()),
             },
             Shape::List(item) => self.list(item, node, at, scope),
             Shape::Map { key, value } => self.map(key, value, node, at, scope),
@@ -127,27 +154,28 @@ impl Reader<'_> {
     }
 
     fn list(&mut self, item: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
-        let Kind::Sequence(items) = &node.kind else { return Err(wrong_type(node, at, "a list")) };
+        let Kind::Sequence(items) = &node.kind else { return Err(wrong_type(node, at, "a list").into()) };
         let (mut values, mut faults) = (Vec::new(), Vec::new());
         for (index, one) in items.iter().enumerate() {
             match self.value(item, one, at.key(&index.to_string()), scope) {
                 Ok(value) => values.push(value),
-                Err(more) => faults.extend(more),
+                Err(fault) => values.push(fault.into(&mut faults, one.span)),
             }
         }
         done(node.span, Data::List(values), faults)
     }
 
     fn map(&mut self, key: &Shape, value: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
-        let Kind::Mapping(entries) = &node.kind else { return Err(wrong_type(node, at, "a mapping")) };
+        let Kind::Mapping(entries) = &node.kind else { return Err(wrong_type(node, at, "a mapping").into()) };
         let (mut read, mut faults) = (Vec::new(), Vec::new());
         for entry in entries {
             let here = at.entry(entry);
             faults.extend(leaf::key(key, entry, here));
-            match self.value(value, &entry.value, here, scope) {
-                Ok(value) => read.push(Entry { key: entry.key.clone(), key_span: entry.key_span, value }),
-                Err(more) => faults.extend(more),
-            }
+            let value = match self.value(value, &entry.value, here, scope) {
+                Ok(value) => value,
+                Err(fault) => fault.into(&mut faults, entry.value.span),
+            };
+            read.push(Entry { key: entry.key.clone(), key_span: entry.key_span, value });
         }
         done(node.span, Data::Map(read), faults)
     }
@@ -166,33 +194,22 @@ impl Reader<'_> {
         if let Some(path) = node.as_str().and_then(|t| t.strip_prefix("file:"))
             && class.is("YamlFile")
         {
-            let file = self.files.open(path, node, at, scope)?;
+            let file = self.files.open(path, "file", node, at, scope)?;
             let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
             let read = self.class(name, open, &file.root, at, &scope);
             self.files.close();
-            let mut value = read.map_err(|f| named_here(f, node.span))?;
-            if let Data::Object(object) = &mut value.data {
-                object.origin = Origin::Prefixed(file.path.clone());
-            }
-            return Ok(value);
+            return from_file(read, node.span, Origin::Prefixed(file.path.clone()));
         }
-        let object = self.object(class, open, node, at, scope)?;
-        Ok(Value { span: node.span, data: Data::Object(Box::new(object)) })
+        self.object(class, open, node, at, scope)
     }
 
     /// The fields of a class.
-    pub(super) fn object(
-        &mut self,
-        class: &'static Class,
-        open: bool,
-        node: &Node,
-        at: At<'_>,
-        scope: &Scope,
-    ) -> Result<Object, Vec<Diagnostic>> {
+    pub(super) fn object(&mut self, class: &'static Class, open: bool, node: &Node, at: At<'_>, scope: &Scope) -> Read {
         let Kind::Mapping(entries) = &node.kind else {
-            return Err(wrong_type(node, at, "a mapping"));
+            return Err(wrong_type(node, at, "a mapping").into());
         };
         let (mut fields, mut faults) = (Vec::new(), Vec::new());
+        let mut damaged = false;
         for entry in entries {
             let here = at.entry(entry);
             let rule = class.field(&entry.key).filter(|r| !r.preview || self.preview);
@@ -200,34 +217,59 @@ impl Reader<'_> {
                 Some(rule) if rule.read_only && !entry.value.is_null() => {}
                 Some(rule) if !rule.read_only => {
                     let inner = bindings_below(class, rule, scope);
-                    match self.value(&rule.shape, &entry.value, here, &inner) {
-                        Ok(value) => {
-                            fields.push(Entry { key: entry.key.clone(), key_span: entry.key_span, value });
-                        }
-                        Err(more) => faults.extend(more),
-                    }
+                    let value = match self.value(&rule.shape, &entry.value, here, &inner) {
+                        Ok(value) => value,
+                        Err(fault) => fault.into(&mut faults, entry.value.span),
+                    };
+                    fields.push(Entry { key: entry.key.clone(), key_span: entry.key_span, value });
                 }
                 _ if open => fields.push(Entry {
                     key: entry.key.clone(),
                     key_span: entry.key_span,
                     value: Value::plain(&entry.value),
                 }),
-                _ => faults.push(unknown_field(class, entry.key_span, &entry.key, here, self.preview)),
+                _ => {
+                    faults.push(unknown_field(class, entry.key_span, &entry.key, here, self.preview));
+                    match self.misspelt(class, node, &entry.key) {
+                        // The author's slip has been told; what stands there is read as what was meant.
+                        Some(rule) => {
+                            let inner = bindings_below(class, rule, scope);
+                            let value = match self.value(&rule.shape, &entry.value, here, &inner) {
+                                Ok(value) => value,
+                                Err(fault) => fault.into(&mut faults, entry.value.span),
+                            };
+                            fields.push(Entry { key: rule.name.clone(), key_span: entry.key_span, value });
+                        }
+                        None => damaged = true,
+                    }
+                }
             }
         }
         for rule in class.fields.iter().filter(|r| node.get(&r.name).is_none() && (!r.preview || self.preview)) {
+            if fields.iter().any(|f| f.key == rule.name) {
+                continue;
+            }
             if rule.required {
+                damaged = true;
                 faults.push(missing_field(class, rule, at.place().unwrap_or(node.span), at));
             } else if let Some(default) = &rule.default {
                 let value = Value { span: node.span, data: Data::Text(default.clone()) };
                 fields.push(Entry { key: rule.name.clone(), key_span: node.span, value });
             }
         }
-        if !faults.is_empty() {
-            return Err(faults);
+        let base = scope.base.clone();
+        let object = Object { class: &class.name, fields, base, origin: Origin::Inline, damaged };
+        if faults.is_empty() {
+            faults = make::object(&object, at, scope);
         }
-        let object = Object { class: &class.name, fields, base: scope.base.clone(), origin: Origin::Inline };
-        make::object(self, object, node, at, scope)
+        done(node.span, Data::Object(Box::new(object)), faults)
+    }
+
+    /// The field that a misspelt key was meant to be, unless it is there as well.
+    fn misspelt(&self, class: &'static Class, node: &Node, key: &str) -> Option<&'static FieldRule> {
+        let known = known_fields(class, self.preview);
+        let name = crate::diagnostic::suggest::nearest(key, known.iter().copied())?;
+        class.field(name).filter(|_| node.get(name).is_none())
     }
 
     fn union(&mut self, branches: &[Shape], node: &Node, at: At<'_>, scope: &Scope) -> Read {
@@ -235,7 +277,7 @@ impl Reader<'_> {
         for branch in branches {
             match self.value(branch, node, at, scope) {
                 Ok(value) => return Ok(value),
-                Err(faults) => attempts.push((branch, faults)),
+                Err(fault) => attempts.push((branch, fault)),
             }
         }
         Err(blame::branch(attempts, node, at))
@@ -258,11 +300,27 @@ fn bindings_below(class: &Class, rule: &FieldRule, scope: &Scope) -> Scope {
 }
 
 pub(super) fn done(span: Span, data: Data, faults: Vec<Diagnostic>) -> Read {
-    if faults.is_empty() { Ok(Value { span, data }) } else { Err(faults) }
+    let value = Value { span, data };
+    if faults.is_empty() { Ok(value) } else { Err(Fault { all: faults, partial: Some(value) }) }
+}
+
+/// What was read from a named file: its origin, and its mistakes labelled with the place that names it.
+pub(super) fn from_file(read: Read, span: Span, origin: Origin) -> Read {
+    let keep = |mut value: Value| {
+        if let Data::Object(object) = &mut value.data {
+            object.origin = origin;
+        }
+        value.span = span;
+        value
+    };
+    match read {
+        Ok(value) => Ok(keep(value)),
+        Err(fault) => Err(Fault { all: named_here(fault.all, span), partial: fault.partial.map(keep) }),
+    }
 }
 
 /// Labels mistakes of a named file with the place that names it.
-pub(super) fn named_here(faults: Vec<Diagnostic>, span: Span) -> Vec<Diagnostic> {
+fn named_here(faults: Vec<Diagnostic>, span: Span) -> Vec<Diagnostic> {
     faults
         .into_iter()
         .map(|d| match d.span {
@@ -299,12 +357,20 @@ fn unknown_field(class: &Class, span: Span, key: &str, at: At<'_>, preview: bool
     }
 }
 
+/// The fields that an author may write.
+fn known_fields(class: &Class, preview: bool) -> Vec<&str> {
+    let written = class.fields.iter().filter(|f| !f.read_only && (!f.preview || preview));
+    written.map(|f| f.name.as_str()).collect()
+}
+
 fn missing_field(class: &Class, rule: &FieldRule, span: Span, at: At<'_>) -> Diagnostic {
     let message = format!("{} needs the field '{}'", super::words::class(&class.name), rule.name);
     let path = at.key(&rule.name).to_string();
     let fault = Diagnostic::error("missing-field", span, message).at(path);
-    match super::words::shape(&rule.shape) {
-        text if text.is_empty() => fault,
-        text => fault.help(format!("it is {text}")),
+    match &rule.shape {
+        Shape::Enum { .. } | Shape::Union(_) | Shape::Asset { .. } => {
+            fault.help(format!("write {}: {}", rule.name, super::words::shape(&rule.shape)))
+        }
+        _ => fault,
     }
 }

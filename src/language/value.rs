@@ -39,6 +39,8 @@ pub enum Data {
     Map(Vec<Entry>),
     /// A mapping with the fields of a class.
     Object(Box<Object>),
+    /// What did not fit: its mistake has been told.
+    Unread,
 }
 
 /// A key and its value.
@@ -63,6 +65,8 @@ pub struct Object {
     pub base: Arc<Path>,
     /// How it came to be where it is.
     pub origin: Origin,
+    /// Whether fields are missing or misspelt: what is absent may only be hidden.
+    pub damaged: bool,
 }
 
 /// Whether an object was written in place or stands in a file of its own.
@@ -139,7 +143,7 @@ impl Value {
             Data::Text(text) | Data::Date(text) => text.is_empty(),
             Data::List(items) => items.is_empty(),
             Data::Map(entries) => entries.is_empty(),
-            Data::Object(_) => false,
+            Data::Object(_) | Data::Unread => false,
         }
     }
 

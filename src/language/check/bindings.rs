@@ -3,7 +3,7 @@
 
 use super::super::leaf;
 use super::super::value::{Entry, Object, Value};
-use super::{nodes, under};
+use super::{listed, nodes, under};
 use crate::diagnostic::{Diagnostic, suggest};
 
 /// Whether an expression of a value begins with a text.
@@ -36,7 +36,7 @@ pub(super) fn nodes_in_place(pipeline: &Object, path: &str, found: &mut Vec<Diag
                 continue;
             };
             let name = text.split('.').nth(2).map(|n| n.trim_end_matches('}')).unwrap_or_default();
-            if pipeline.map("outputs").iter().all(|o| o.key != name) {
+            if listed(pipeline, "outputs").is_some_and(|all| all.iter().all(|o| o.key != name)) {
                 let message = format!("the pipeline has no output '{name}'");
                 let at = under(&at, &format!("outputs.{}", output.key));
                 found.push(unknown(message, name, pipeline.map("outputs"), &output.value, &at, "unknown-port"));
@@ -61,7 +61,7 @@ fn input_fault(pipeline: &Object, index: usize, text: &str, value: &Value, at: &
         );
     };
     if let Some(name) = expression.strip_prefix("parent.inputs.") {
-        let known = pipeline.map("inputs");
+        let known = listed(pipeline, "inputs")?;
         // The SDK looks only at the first part of the name.
         if !name.contains('.') && known.iter().any(|i| i.key == name) {
             return None;
@@ -77,7 +77,8 @@ fn input_fault(pipeline: &Object, index: usize, text: &str, value: &Value, at: &
         );
     };
     let Some((position, (entry, producer))) = nodes(pipeline).enumerate().find(|(_, (e, _))| e.key == *node) else {
-        let jobs = pipeline.map("jobs");
+        // A node that could not be read is there all the same.
+        let jobs = listed(pipeline, "jobs").filter(|jobs| jobs.iter().all(|j| j.key != *node))?;
         return Some(unknown(format!("the pipeline has no node '{node}'"), node, jobs, value, at, "unknown-job"));
     };
     if !matches!(*side, "inputs" | "outputs") {
@@ -130,8 +131,8 @@ fn input_fault(pipeline: &Object, index: usize, text: &str, value: &Value, at: &
 /// The ports that can be bound: what the component declares, else what the node says.
 fn ports_of<'a>(node: &'a Object, side: &str) -> Option<&'a [Entry]> {
     match super::pipeline::named(node) {
-        Some(component) => Some(component.map(side)),
-        None => Some(node.map(side)),
+        Some(component) => listed(component, side),
+        None => listed(node, side),
     }
 }
 

@@ -68,7 +68,10 @@ fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
         let (side, name) = (parts.next().unwrap_or_default(), parts.next());
         let span = place(sources, command.span, expression);
         let ports = match side {
-            "inputs" | "outputs" => object.map(side),
+            "inputs" | "outputs" => match super::listed(object, side) {
+                Some(ports) => ports,
+                None => continue,
+            },
             // Whatever else the SDK's object has as an attribute; nobody writes more than the name.
             "name" | "version" | "display_name" | "description" | "type" | "id" if name.is_none() => continue,
             _ => {

@@ -10,7 +10,7 @@ mod pipeline;
 mod run;
 mod spark;
 
-use super::value::{Entry, Object};
+use super::value::{Data, Entry, Object};
 use crate::diagnostic::{Diagnostic, Sources};
 
 /// Checks a document that fits the grammar.
@@ -35,6 +35,16 @@ pub(super) fn run(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
 /// The nodes of a pipeline that are mappings, by name.
 pub(in crate::language) fn nodes(pipeline: &Object) -> impl Iterator<Item = (&Entry, &Object)> {
     pipeline.map("jobs").iter().filter_map(|entry| Some((entry, entry.value.object()?)))
+}
+
+/// The entries under a field; `None` when they may be hidden by a mistake that has been told.
+fn listed<'a>(object: &'a Object, name: &str) -> Option<&'a [Entry]> {
+    match object.entry(name) {
+        None if object.damaged => None,
+        None => Some(&[]),
+        Some(entry) if matches!(entry.value.data, Data::Unread) => None,
+        Some(_) => Some(object.map(name)),
+    }
 }
 
 /// A path below another.

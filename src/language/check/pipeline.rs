@@ -3,26 +3,24 @@
 
 use super::super::leaf;
 use super::super::value::{Entry, Object, Value};
-use super::{bindings, component as ports, nodes, spark, under};
+use super::{bindings, component as ports, listed, nodes, spark, under};
 use crate::diagnostic::{Diagnostic, Sources};
 
 /// Checks a pipeline job.
 pub(super) fn job(job: &Object, _: &Sources, found: &mut Vec<Diagnostic>) {
     bindings::nodes_in_place(job, "", found);
-    if found.iter().any(|d| d.severity == crate::diagnostic::Severity::Error) {
-        return;
-    }
     let named = job.get("component").and_then(Value::object);
     let inner = named.unwrap_or(job);
     component(inner, "", found);
     ports::port_names(job.map("inputs"), "input", "inputs", found);
     ports::port_names(job.map("outputs"), "output", "outputs", found);
-    if let Some(named) = named {
+    if let Some(named) = named.filter(|_| !job.damaged) {
         inputs_of_the_component(job, named, found);
     }
     let by_id = job.get("component").is_some_and(|c| c.text().is_some());
     let default = job.get("settings").and_then(Value::object).and_then(|s| s.get("default_compute"));
-    if job.get("compute").is_none() && default.is_none() && !by_id {
+    let hidden = job.damaged || listed(job, "settings").is_none();
+    if job.get("compute").is_none() && default.is_none() && !by_id && !hidden {
         compute(job, inner, found);
     }
     init_and_finalize(job, found);
@@ -42,6 +40,7 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
         required_inputs(entry, node, &at, found);
         optional_to_required(pipeline, entry, node, &at, found);
         match node.class {
+            _ if node.damaged => {}
             "InlineCommandNode" if node.get("environment").is_none() => {
                 let message = format!("the node '{}' needs the field 'environment'", entry.key);
                 let help = "write azureml:<name>@latest, azureml:<name>:<version>, or a mapping with an image";
@@ -70,6 +69,9 @@ fn is_required(port: &Object) -> bool {
 
 fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(component) = named(node) else { return };
+    if listed(node, "inputs").is_none() || node.damaged {
+        return;
+    }
     for port in component.map("inputs") {
         let Some(declared) = port.value.object() else { continue };
         let swept = node.map("search_space").iter().any(|p| p.key == port.key);
@@ -196,7 +198,7 @@ fn without_compute<'a>(pipeline: &'a Object, path: &str, total: &mut usize, miss
             _ => {}
         }
         *total += 1;
-        if node.get("compute").is_none() {
+        if node.get("compute").is_none() && !node.damaged {
             missing.push((at, entry));
         }
     }

@@ -8,7 +8,7 @@ use super::super::value::{Entry, Object, Value};
 use super::super::{files, leaf};
 use super::literal::misfit;
 use super::pipeline::named;
-use super::{component::place, nodes, under};
+use super::{component::place, listed, nodes, under};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
 /// Everything of that kind in a document. All findings are errors; the caller knows what they are worth.
@@ -57,6 +57,9 @@ fn command_inputs(job: &Object, body: &Object, sources: &Sources, found: &mut Ve
     let Some(command) = body.get("command") else { return };
     let Some(text) = command.text() else { return };
     for (side, ports) in [("inputs", job.map("inputs")), ("outputs", job.map("outputs"))] {
+        if listed(job, side).is_none() {
+            continue;
+        }
         for name in leaf::bindings(text).into_iter().filter_map(|e| e.strip_prefix(side)?.strip_prefix('.')) {
             let plain = name.strip_suffix(".path").unwrap_or(name);
             if ports.iter().any(|p| p.key == plain || p.key == name) {
@@ -100,7 +103,7 @@ fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Di
         if let Some(component) = component {
             given_inputs(pipeline, node, component, &at, found);
         }
-        outputs(pipeline, entry, node, &at, &mut writers, found);
+        outputs(pipeline, node, &at, &mut writers, found);
         needs.push((entry, reads));
         if node.class == "PipelineNode"
             && let Some(inner) = component
@@ -141,7 +144,7 @@ fn reference(pipeline: &Object, expression: &str, span: Span, at: &str, found: &
     match parts.as_slice() {
         ["parent", "inputs", ..] => {
             let name = expression.trim_start_matches("parent.inputs.");
-            let known = pipeline.map("inputs");
+            let known = listed(pipeline, "inputs")?;
             if !known.iter().any(|i| i.key == name || i.key.starts_with(&format!("{name}."))) {
                 found.push(near(fault("unknown-port", format!("the pipeline has no input '{name}'")), name, known));
             }
@@ -149,7 +152,7 @@ fn reference(pipeline: &Object, expression: &str, span: Span, at: &str, found: &
         }
         ["parent", "jobs", node, side @ ("inputs" | "outputs"), port] => {
             let Some((index, (_, producer))) = nodes(pipeline).enumerate().find(|(_, (e, _))| e.key == *node) else {
-                let known = pipeline.map("jobs");
+                let known = listed(pipeline, "jobs")?;
                 if !known.iter().any(|k| k.key == *node) {
                     found.push(near(fault("unknown-job", format!("the pipeline has no node '{node}'")), node, known));
                 }
@@ -177,14 +180,14 @@ fn reference(pipeline: &Object, expression: &str, span: Span, at: &str, found: &
 /// The ports of a node, unless only the service knows them.
 fn known_ports<'a>(node: &'a Object, side: &str) -> Option<&'a [Entry]> {
     if let Some(component) = named(node) {
-        return Some(component.map(side));
+        return listed(component, side);
     }
-    node.class.starts_with("Inline").then(|| node.map(side))
+    if node.class.starts_with("Inline") { listed(node, side) } else { None }
 }
 
 /// What a node gives to its component: known inputs, and literals that fit them.
 fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, found: &mut Vec<Diagnostic>) {
-    let declared = component.map("inputs");
+    let Some(declared) = listed(component, "inputs") else { return };
     for input in node.map("inputs") {
         let path = under(at, &format!("inputs.{}", input.key));
         let port = declared.iter().find(|p| p.key == input.key);
@@ -225,7 +228,6 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
 
 fn outputs(
     pipeline: &Object,
-    entry: &Entry,
     node: &Object,
     at: &str,
     writers: &mut HashMap<String, Span>,
@@ -234,7 +236,7 @@ fn outputs(
     for output in node.map("outputs") {
         let path = under(at, &format!("outputs.{}", output.key));
         if let Some(component) = named(node)
-            && !component.map("outputs").iter().any(|p| p.key == output.key)
+            && listed(component, "outputs").is_some_and(|all| !all.iter().any(|p| p.key == output.key))
         {
             let message = format!("the component has no output '{}'", output.key);
             let known = component.map("outputs");
@@ -249,13 +251,12 @@ fn outputs(
         let Some(name) = text.and_then(leaf::only_binding).and_then(|e| e.strip_prefix("parent.outputs.")) else {
             continue;
         };
-        let known = pipeline.map("outputs");
+        let Some(known) = listed(pipeline, "outputs") else { continue };
         if !known.iter().any(|o| o.key == name) {
             let message = format!("the pipeline has no output '{name}'");
             found.push(near(Diagnostic::error("unknown-port", output.value.span, message).at(path), name, known));
         } else if let Some(first) = writers.get(name) {
-            let message =
-                format!("'{}' writes the pipeline's output '{name}', which another node writes already", entry.key);
+            let message = format!("two nodes write the pipeline's output '{name}'");
             found.push(
                 Diagnostic::error("two-writers", output.value.span, message)
                     .at(path)

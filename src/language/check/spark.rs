@@ -11,7 +11,7 @@ const DRIVER_AND_EXECUTOR: [&str; 4] =
 /// Checks a spark job, or a node that stands under a key.
 pub(super) fn check(object: &Object, entry: Option<&Entry>, at: &str, found: &mut Vec<Diagnostic>) {
     let component = super::pipeline::named(object);
-    if object.get("component").is_some() && component.is_none() {
+    if object.get("component").is_some() && component.is_none() || object.damaged {
         return;
     }
     let whole = entry.map_or_else(|| object.fields.first().map(|f| f.key_span), |e| Some(e.key_span));

@@ -50,7 +50,7 @@ pub fn body(object: &Object) -> Result<Json, String> {
 /// A free value as JSON.
 fn plain(value: &Value) -> Json {
     match &value.data {
-        Data::Null => Json::Null,
+        Data::Null | Data::Unread => Json::Null,
         Data::Bool(it) => Json::Bool(*it),
         Data::Int(digits) => {
             digits.parse::<i64>().map(Json::from).unwrap_or_else(|_| json!(digits.parse::<f64>().ok()))
