@@ -7,6 +7,7 @@
 
 pub mod json;
 pub mod render;
+mod snippet;
 pub mod source;
 pub mod suggest;
 

@@ -46,9 +46,10 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Adds a file's text and gives it a number.
+    /// Adds a file's text and gives it a number. A byte order mark is no part of the text: columns do not count it.
     pub fn add(&mut self, path: &Path, text: &str) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         self.files.push(Source { path: path.to_owned(), text: text.into() });
         id
     }
