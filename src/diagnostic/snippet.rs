@@ -5,7 +5,7 @@
 //! places and marks; [`super::render`] decides what to show and in which colours.
 
 use anstyle::Style;
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::UnicodeWidthChar as _;
 
 use super::{Sources, Span};
 
@@ -274,6 +274,7 @@ fn picture(c: char) -> char {
 mod tests {
     use super::*;
     use std::path::Path;
+    use unicode_width::UnicodeWidthStr as _;
 
     proptest::proptest! {
         /// Whatever the line and the span, nothing panics, no control character comes through, and rows stay narrow.

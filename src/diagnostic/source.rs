@@ -39,6 +39,17 @@ pub struct Source {
     pub text: Arc<str>,
 }
 
+impl Source {
+    /// The name of a text that came with `--set` and is in no file.
+    pub const SET: &str = "--set";
+
+    /// Whether the text is that of a file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.path != Path::new(Self::SET)
+    }
+}
+
 /// All files that were loaded for one document: the job file and the component files it names.
 #[derive(Debug, Default)]
 pub struct Sources {

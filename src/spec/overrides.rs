@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::diagnostic::{Diagnostic, Sources, Span};
+use crate::diagnostic::{Diagnostic, Sources, Span, source::Source};
 use crate::yaml::Scalar;
 use crate::yaml::{Entry, Kind, Node, scalar::Literal};
 
@@ -36,7 +36,7 @@ impl std::str::FromStr for Override {
 pub fn apply(root: &mut Node, overrides: &[Override], sources: &mut Sources, found: &mut Vec<Diagnostic>) {
     for one in overrides {
         let text = format!("{}={}", one.keys.join("."), one.value);
-        let source = sources.add(Path::new("--set"), &text);
+        let source = sources.add(Path::new(Source::SET), &text);
         let end = one.keys.join(".").chars().count() + 1;
         let key_span = Span { source, line: 1, column: 1, end_line: 1, end_column: end };
         let width = one.value.chars().count().max(1);

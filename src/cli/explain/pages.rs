@@ -1,0 +1,43 @@
+//! The table of the pages: one Markdown file for each code.
+
+use crate::diagnostic::sarif::Rule;
+
+/// What is said of one code.
+#[derive(Clone, Copy)]
+pub(in crate::cli) struct Page {
+    /// The code, as in `error[unknown-field]`.
+    pub code: &'static str,
+    /// The page in Markdown; the first line is the code, the third the summary.
+    pub text: &'static str,
+}
+
+impl Page {
+    /// One line: what the code means.
+    pub fn summary(&self) -> &'static str {
+        self.text.lines().nth(2).unwrap_or("")
+    }
+
+    /// The page as a rule of a SARIF log.
+    pub fn rule(&self) -> Rule<'static> {
+        Rule { summary: self.summary(), page: self.text }
+    }
+}
+
+/// The page of a code.
+pub(in crate::cli) fn page(code: &str) -> Option<Page> {
+    all().find(|page| page.code == code)
+}
+
+/// All pages in the order of their codes.
+pub(in crate::cli) fn all() -> impl Iterator<Item = Page> {
+    PAGES.iter().map(|(code, text)| Page { code, text })
+}
+
+macro_rules! table {
+    ($($code:literal)*) => { &[$(($code, include_str!(concat!($code, ".md")))),*] };
+}
+
+#[rustfmt::skip]
+const PAGES: &[(&str, &str)] = table! {
+    "unknown-field"
+};
