@@ -34,8 +34,11 @@ const PENDING: &[&str] = &[
     "unreachable-step",
 ];
 
-/// Mistakes that a page cannot show as text, and how to make a file with one.
-const MADE: &[(&str, fn(&Project))] = &[
+/// A code, and how to make a `job.yml` that gives it.
+type Made = (&'static str, fn(&Project));
+
+/// Mistakes that a page cannot show as text.
+const MADE: &[Made] = &[
     ("unreadable-file", |project| std::fs::write(project.path("job.yml"), b"command: caf\xe9\n").unwrap()),
     ("yaml-depth", |project| project.write("job.yml", &format!("a: {}{}\n", "[".repeat(220), "]".repeat(220)))),
 ];

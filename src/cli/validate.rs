@@ -124,9 +124,12 @@ fn distinct<'a>(verdicts: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
         .collect()
 }
 
-/// Findings on stderr, a line for each verdict on stdout.
+/// Findings on stderr, a line for each verdict on stdout. A blank line keeps findings from the verdict before them.
 fn text(chosen: &Chosen, verdicts: &[(&Path, Checked)], printer: &Printer) {
-    for ((file, checked), findings) in verdicts.iter().zip(distinct(verdicts)) {
+    for (index, ((file, checked), findings)) in verdicts.iter().zip(distinct(verdicts)).enumerate() {
+        if index > 0 && !findings.is_empty() {
+            printer.err("\n");
+        }
         for finding in &findings {
             printer.finding(finding);
         }
@@ -140,7 +143,7 @@ fn text(chosen: &Chosen, verdicts: &[(&Path, Checked)], printer: &Printer) {
             let aside = if warnings > 0 { format!(", {}", render::counts(0, warnings, 0)) } else { String::new() };
             printer.out(&format!("{file}: {}, accepted{aside}\n", checked.says));
         } else if chosen.many {
-            let aside = if errors > 0 { format!("{counts}\n\n") } else { "for the reasons above\n".to_owned() };
+            let aside = if errors > 0 { format!("{counts}\n") } else { "for the reasons above\n".to_owned() };
             printer.out(&format!("{file}: {}, refused: {aside}", checked.says));
         }
     }

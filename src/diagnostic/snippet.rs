@@ -274,7 +274,7 @@ fn picture(c: char) -> char {
 mod tests {
     use super::*;
     use std::path::Path;
-    use unicode_width::UnicodeWidthStr as _;
+    use unicode_width::UnicodeWidthStr;
 
     proptest::proptest! {
         /// Whatever the line and the span, nothing panics, no control character comes through, and rows stay narrow.
@@ -307,7 +307,7 @@ mod tests {
             let span = Span { source, line: 1, column, end_line: 1, end_column: column + 1 };
             let mark = Mark { span, message: "", glyph: '^', style: Style::new() };
             let rows = draw(&[&mark], &sources, 1, Style::new(), Paint { colour: false });
-            let cell = |row: &str, wanted: char| row.split(wanted).next().map(|before| before.width());
+            let cell = |row: &str, wanted: char| row.split(wanted).next().map(UnicodeWidthStr::width);
             proptest::prop_assert_eq!(cell(&rows[1], 'X'), cell(&rows[2], '^'), "{}", rows.join("\n"));
         }
     }
