@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::support::Project;
 
-/// Pages of checks that are written and do not stand in this source tree yet: their examples cannot be tried. A code that
-/// has come must leave the list, which a test sees to.
+/// Pages of checks that `validate` does not ask yet, so that their examples cannot be tried. One whose example gives its
+/// code must leave the list, which a test sees to.
 const PENDING: &[&str] = &[
     "bad-code",
     "bad-data",
@@ -54,8 +54,6 @@ fn every_code_has_a_page_and_every_page_has_a_code() {
     assert!(without.is_empty(), "codes without a page in src/cli/explain/: {without:?}");
     let idle: Vec<&&str> = known.iter().filter(|c| !codes.contains(**c) && !PENDING.contains(c)).collect();
     assert!(idle.is_empty(), "pages of codes that no check has: {idle:?}");
-    let come: Vec<&&str> = PENDING.iter().filter(|code| codes.contains(**code)).collect();
-    assert!(come.is_empty(), "no longer pending, take them off the list: {come:?}");
 }
 
 #[test]
@@ -77,10 +75,13 @@ fn a_wrong_example_gives_its_code_and_a_right_one_no_error() {
         for (name, section) in [("Wrong", &bad), ("Right", &good)] {
             assert!(section.is_some(), "{code}: no section '{name}'");
         }
+        let found = example(&bad.unwrap());
         if PENDING.contains(&code.as_str()) {
+            if found.iter().any(|d| d["code"] == *code) {
+                wrong.push(format!("{code}: no longer pending, take it off the list"));
+            }
             continue;
         }
-        let found = example(&bad.unwrap());
         if !found.iter().any(|d| d["code"] == *code) {
             wrong.push(format!("{code}: the wrong example gives {:?}", briefly(&found)));
         }

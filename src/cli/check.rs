@@ -8,7 +8,7 @@ use std::path::Path;
 use super::context::Context;
 use crate::diagnostic::{Diagnostics, Sources};
 use crate::spec;
-use crate::spec::overrides::Override;
+use crate::yaml::overrides::Override;
 
 /// Who is to take the document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::explain::pages;
 use super::printer::Printer;
 use crate::diagnostic::{Finding, Severity, github, json::to_json, render, sarif};
-use crate::spec::overrides::Override;
+use crate::yaml::overrides::Override;
 
 /// Check job and component files. Nothing is run and nothing is sent anywhere.
 #[derive(clap::Args)]

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use super::{Entry, Kind, Node, Scalar, scalar::Literal};
 use crate::diagnostic::{Diagnostic, Sources, Span, source::Source};
-use crate::yaml::Scalar;
-use crate::yaml::{Entry, Kind, Node, scalar::Literal};
 
 /// One `--set`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +73,7 @@ fn put(node: &mut Node, keys: &[String], value: Node, key_span: Span) -> Result<
     }
     let mut fresh = Node { span: value.span, kind: Kind::Mapping(Vec::new()) };
     put(&mut fresh, rest, value, key_span)?;
-    entries.push(Entry { key: first.clone(), key_span, value: fresh });
+    entries.push(Entry { key: first.clone(), key_plain: false, key_span, value: fresh });
     Ok(())
 }
 
