@@ -132,7 +132,7 @@ fn codes_are_listed_shown_and_guessed() {
 
 /// The codes in the sources: the first text given to whatever makes a diagnostic.
 fn codes() -> BTreeSet<String> {
-    let makers = ["error", "warning", "note", "without_place", "stop", "refuse", "mistake"];
+    let makers = ["error", "warning", "note", "without_place", "stop", "refuse", "mistake", "fault"];
     let mut codes = BTreeSet::new();
     for file in below("src", "rs") {
         if file.ends_with("src/cli/explain/pages.rs") || file.starts_with(root().join("src/bin")) {
