@@ -71,7 +71,11 @@ pub(super) fn is_azure_ml(text: &str) -> bool {
     let value = |key: &str| top.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
     let has = |key: &str| value(key).is_some();
     let any = |keys: &[&str]| keys.iter().any(|key| has(key));
-    if let Some(schema) = value("$schema") {
+    // A misspelt `$schema` still tells, and one that is no address tells nothing.
+    if let Some((_, schema)) = top.iter().find(|(_, v)| v.contains("://") && v.ends_with(".schema.json")) {
+        return is_azure_schema(schema);
+    }
+    if let Some(schema) = value("$schema").filter(|schema| schema.contains("://")) {
         return is_azure_schema(schema);
     }
     if has("apiVersion") && has("kind") {
@@ -152,6 +156,8 @@ mod tests {
         for text in [
             "$schema: https://azuremlschemas.azureedge.net/latest/pipelineJob.schema.json\njobs: [\n",
             "# yaml-language-server: $schema=https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\nx: 1\n",
+            "$sxhema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\ncommand: x\n",
+            "$schema: pipeline\ntype: pipeline\njobs:\n",
             "type: pipeline\njobs:\n",
             "\u{feff}---\n# a pipeline\n'type': \"pipeline\"  # here\ninputs: {}\n",
             "display_name: x\njobs:\n  a:\n    type: comand\n",
