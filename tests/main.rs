@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cancel;
+mod explain;
 mod jobs;
 mod model_files;
 mod model_forge;
@@ -30,3 +31,4 @@ mod tracking_house;
 mod tracking_models;
 mod tracking_rest;
 mod validate;
+mod validate_many;

@@ -130,7 +130,9 @@ fn files_that_cannot_be_read_are_told_apart() {
     assert_eq!([code("empty.yml"), code("list.yml"), code("broken.yml"), code("latin.yml")], [1; 4]);
     let missing = project.amlrun(&["validate", "nope.yml"]).ended(3);
     assert!(missing.err.contains("cannot read nope.yml"), "{}", missing.err);
-    assert_eq!(code("."), 1);
+    let folder = project.amlrun(&["validate", "."]).ended(3);
+    assert!(folder.err.contains("no Azure ML document in '.' (4 files passed over)"), "{}", folder.err);
+    assert!(project.run(".").ended(1).err.contains("is a folder"));
 }
 
 #[test]

@@ -5,11 +5,14 @@
 //! and flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`,
 //! `logs`) are for people. Nobody uses this room.
 
+mod check;
+mod chosen;
 mod completion;
 mod component;
 mod context;
 mod error;
 mod exit;
+mod explain;
 mod follow;
 mod format;
 mod graph;
@@ -22,6 +25,7 @@ mod model_extract;
 mod model_inspect;
 mod model_place;
 mod printer;
+mod recognise;
 mod record;
 mod run;
 mod signals;
@@ -40,6 +44,8 @@ use printer::Printer;
 
 const EXAMPLES: &str = "Examples:\n  \
         amlrun validate pipeline.yml          check a file; nothing is run\n  \
+        amlrun validate pipelines/            check all files of a folder\n  \
+        amlrun explain unknown-field          what a mistake means, with examples\n  \
         amlrun graph pipeline.yml             see its steps and what they hand on\n  \
         amlrun run pipeline.yml               run it here\n  \
         amlrun run pipeline.yml --set inputs.epochs=5\n  \
@@ -72,6 +78,7 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Validate(validate::Args),
+    Explain(explain::Args),
     Graph(graph::Args),
     Logs(logs::Args),
     #[command(subcommand)]
@@ -111,6 +118,7 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
     match verb {
         Verb::Run(args) => run::run(&args, context, printer),
         Verb::Validate(args) => validate::validate(&args, context, printer),
+        Verb::Explain(args) => explain::explain(&args, printer),
         Verb::Graph(args) => graph::graph(&args, context, printer),
         Verb::Logs(args) => logs::logs(&args, context, printer),
         Verb::Job(verb) => job::obey(verb, context, printer),

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use super::error::Failed;
 use super::exit::Exit;
-use crate::diagnostic::{Diagnostics, Sources, render};
+use crate::diagnostic::{Diagnostics, Finding, Severity, Sources, render};
 use crate::report::style::Paint;
 
 /// Writes for a person or a script. What cannot be written, because the reader is gone, is dropped.
@@ -63,11 +63,25 @@ impl Printer {
         self.err(&render::render(diagnostics, sources, self.stderr_colour));
     }
 
+    /// Shows one finding on stderr.
+    pub fn finding(&self, finding: &Finding<'_>) {
+        self.err(&format!("{}\n", render::block(finding.diagnostic, finding.sources, self.stderr_colour)));
+    }
+
+    /// Tells once, after errors, where to read more about a code.
+    pub fn more(&self, code: &str) {
+        let paint = Paint { colour: self.stderr_colour };
+        self.err(&format!("{}\n", paint.dim(&format!("more about an error: amlrun explain {code}"))));
+    }
+
     /// Shows why a command failed.
     pub fn failed(&self, failed: &Failed) -> Exit {
         match failed {
             Failed::Refused { diagnostics, sources, exit } => {
                 self.diagnostics(diagnostics, sources);
+                if let Some(error) = diagnostics.sorted().iter().find(|d| d.severity == Severity::Error) {
+                    self.more(error.code);
+                }
                 *exit
             }
             Failed::Message { message, hint, exit } => {

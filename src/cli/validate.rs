@@ -1,32 +1,44 @@
-//! `amlrun validate`: everything that is wrong with a file, before anything runs.
+//! `amlrun validate`: everything that is wrong with files, before anything runs.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
+use super::check::{Checked, Target, check};
+use super::chosen::{Chosen, choose, passed_over};
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
+use super::explain::pages;
 use super::printer::Printer;
-use crate::diagnostic::{Severity, json::to_json};
-use crate::spec;
+use crate::diagnostic::{Finding, Severity, github, json::to_json, render, sarif};
 use crate::yaml::overrides::Override;
 
 /// Check job and component files. Nothing is run and nothing is sent anywhere.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun validate pipeline.yml\n  \
-    amlrun validate pipelines/*.yml -o json\n\n\
-    Every mistake is shown at its line and column.\n\
+    amlrun validate pipelines/                       all of Azure ML's YAML below a folder\n  \
+    amlrun validate '**/*.yml' -o github             annotations in a GitHub workflow\n  \
+    amlrun validate pipelines/ -o sarif > amlrun.sarif\n\n\
+    Every mistake is shown at its line and column; 'amlrun explain CODE' says more about one.\n\
+    In folders and patterns, files that are no Azure ML documents are passed over, as are hidden and ignored ones.\n\
     Exit code 0 when all files are accepted, 1 when one is refused, 3 when one is not there.")]
 pub(super) struct Args {
-    /// The files
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    /// Files, folders, and patterns such as '**/*.yml'
+    #[arg(required = true, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
 
-    /// Change a value of the file before it is read, as in inputs.epochs=5
+    /// Change a value of the files before they are read, as in inputs.epochs=5
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Override>,
+
+    /// Who is to take the files
+    #[arg(long, value_enum, default_value_t)]
+    target: Target,
 
     /// How to print what was found
     #[arg(short, long, value_enum, default_value = "text")]
@@ -39,46 +51,144 @@ enum Output {
     Text,
     /// One JSON object, for scripts
     Json,
+    /// Workflow commands, which GitHub shows beside the lines
+    Github,
+    /// SARIF 2.1.0, for code scanning and editors
+    Sarif,
 }
 
 pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let mut exit = Exit::Ok;
-    let mut files = Vec::new();
-    for file in &args.files {
-        let (loaded, plan) = match spec::load_component(file) {
-            Some(loaded) => (loaded, None),
-            None => context.plan(file, &args.set),
-        };
-        let accepted = plan.is_some() || loaded.component.is_some() && !loaded.diagnostics.has_errors();
-        if loaded.not_found {
-            exit = Exit::NotFound;
-        } else if !accepted && exit == Exit::Ok {
-            exit = Exit::Failed;
+    let chosen = choose(&args.paths)?;
+    let verdicts: Vec<(&Path, Checked)> =
+        chosen.files.iter().map(PathBuf::as_path).zip(check_all(&chosen.files, args, context)).collect();
+    match args.output {
+        Output::Text => text(&chosen, &verdicts, printer),
+        Output::Json => {
+            let files: Vec<serde_json::Value> = verdicts.iter().map(|(file, checked)| as_json(file, checked)).collect();
+            let text = serde_json::to_string_pretty(&json!({ "files": files })).unwrap_or_default();
+            printer.out(&format!("{text}\n"));
         }
-        if args.output == Output::Text {
-            printer.diagnostics(&loaded.diagnostics, &loaded.sources);
-            let warnings = loaded.diagnostics.count(Severity::Warning);
-            if accepted && plan.is_none() {
-                printer.out(&format!("{}: command component, accepted\n", file.display()));
-            }
-            if let Some(plan) = plan {
-                let steps = plan.steps.len();
-                let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
-                let aside = if warnings > 0 { format!(", {warnings} warnings") } else { String::new() };
-                printer.out(&format!("{}: {} with {steps}, accepted{aside}\n", file.display(), plan.kind));
-            }
-            continue;
+        Output::Github => {
+            printer.out(&github::commands(&distinct(&verdicts).concat()));
+            printer.err(&format!("{}\n", summary(&chosen, &verdicts)));
         }
-        files.push(json!({
-            "path": file.display().to_string(),
-            "kind": loaded.component.as_ref().map(|_| "component").or(loaded.document.as_ref().map(|d| d.job.kind())),
-            "accepted": accepted,
-            "diagnostics": to_json(&loaded.diagnostics, &loaded.sources),
-        }));
+        Output::Sarif => {
+            let log = sarif::log(&distinct(&verdicts).concat(), &|code| pages::page(code).map(|page| page.rule()));
+            printer.out(&format!("{}\n", serde_json::to_string_pretty(&log).unwrap_or_default()));
+        }
     }
-    if args.output == Output::Json {
-        let text = serde_json::to_string_pretty(&json!({ "files": files })).unwrap_or_default();
-        printer.out(&format!("{text}\n"));
+    Ok(if verdicts.iter().any(|(_, checked)| checked.not_found) {
+        Exit::NotFound
+    } else if verdicts.iter().all(|(_, checked)| checked.accepted) {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
+}
+
+/// Checks on all cores; the verdicts come in the order of the files.
+fn check_all(files: &[PathBuf], args: &Args, context: &Context) -> Vec<Checked> {
+    let slots: Vec<OnceLock<Checked>> = files.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores.min(files.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(file), Some(slot)) = (files.get(index), slots.get(index)) else { break };
+                    slot.get_or_init(|| check(file, &args.set, args.target, context));
+                }
+            });
+        }
+    });
+    slots.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+/// The findings of each file in the order of its text. One that was found before, in a component that several files name
+/// or that is checked itself as well, is not told again.
+fn distinct<'a>(verdicts: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
+    let mut told = HashSet::new();
+    let mut fresh = |finding: &Finding<'_>| {
+        let (path, span) = finding.place();
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let place = span.map(|s| (s.line, s.column));
+        told.insert((finding.diagnostic.code, finding.diagnostic.message.clone(), path, place))
+    };
+    verdicts
+        .iter()
+        .map(|(file, checked)| {
+            let of = |diagnostic| Finding { diagnostic, sources: &checked.sources, file };
+            checked.diagnostics.sorted().into_iter().map(of).filter(|finding| fresh(finding)).collect()
+        })
+        .collect()
+}
+
+/// Findings on stderr, a line for each verdict on stdout. A blank line keeps findings from the verdict before them.
+fn text(chosen: &Chosen, verdicts: &[(&Path, Checked)], printer: &Printer) {
+    for (index, ((file, checked), findings)) in verdicts.iter().zip(distinct(verdicts)).enumerate() {
+        if index > 0 && !findings.is_empty() {
+            printer.err("\n");
+        }
+        for finding in &findings {
+            printer.finding(finding);
+        }
+        let [errors, warnings, notes] = count(&findings);
+        let counts = render::counts(errors, warnings, notes);
+        if !chosen.many && !counts.is_empty() {
+            printer.err(&format!("{counts}\n"));
+        }
+        let file = file.display();
+        if checked.accepted {
+            let aside = if warnings > 0 { format!(", {}", render::counts(0, warnings, 0)) } else { String::new() };
+            printer.out(&format!("{file}: {}, accepted{aside}\n", checked.says));
+        } else if chosen.many {
+            let aside = if errors > 0 { format!("{counts}\n") } else { "for the reasons above\n".to_owned() };
+            printer.out(&format!("{file}: {}, refused: {aside}", checked.says));
+        }
     }
-    Ok(exit)
+    if chosen.many {
+        printer.out(&format!("{}\n", summary(chosen, verdicts)));
+    }
+    let first = verdicts.iter().flat_map(|(_, c)| c.diagnostics.sorted()).find(|d| d.severity == Severity::Error);
+    if let Some(error) = first {
+        printer.more(error.code);
+    }
+}
+
+/// `12 files: 10 accepted, 2 refused; 5 errors, 3 warnings; 3 files passed over`.
+fn summary(chosen: &Chosen, verdicts: &[(&Path, Checked)]) -> String {
+    let all = verdicts.len();
+    let accepted = verdicts.iter().filter(|(_, checked)| checked.accepted).count();
+    let mut verdict = Vec::new();
+    if accepted > 0 || all == 0 {
+        verdict.push(format!("{accepted} accepted"));
+    }
+    if accepted < all {
+        verdict.push(format!("{} refused", all - accepted));
+    }
+    let [errors, warnings, notes] = count(distinct(verdicts).iter().flatten());
+    let files = if all == 1 { "1 file".to_owned() } else { format!("{all} files") };
+    let parts = [
+        format!("{files}: {}", verdict.join(", ")),
+        render::counts(errors, warnings, notes),
+        passed_over(chosen.passed_over),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn count<'a>(findings: impl IntoIterator<Item = &'a Finding<'a>>) -> [usize; 3] {
+    findings.into_iter().fold([0; 3], |mut counts, finding| {
+        counts[Severity::Error as usize - finding.diagnostic.severity as usize] += 1;
+        counts
+    })
+}
+
+fn as_json(file: &Path, checked: &Checked) -> serde_json::Value {
+    json!({
+        "path": file.display().to_string(),
+        "kind": checked.kind,
+        "accepted": checked.accepted,
+        "diagnostics": to_json(&checked.diagnostics, &checked.sources),
+    })
 }

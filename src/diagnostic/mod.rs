@@ -3,12 +3,18 @@
 //! A [`Diagnostic`] is one mistake: a stable code, a sentence, the place in the file, and help. All mistakes of a
 //! document are collected in [`Diagnostics`] and shown together; nothing runs while one of them is an error.
 //! This room knows places in sources, not YAML and not Azure ML. `yaml`, `spec` and `plan` fill the collection;
-//! the command line draws it as text with carets ([`render`]) or as JSON ([`json`]).
+//! the command line draws it as text with carets ([`render`]), JSON ([`json`]), annotations ([`github`]) or SARIF
+//! ([`sarif`]).
 
+pub mod github;
 pub mod json;
 pub mod render;
+pub mod sarif;
+mod snippet;
 pub mod source;
 pub mod suggest;
+
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -108,6 +114,27 @@ impl Diagnostic {
     pub fn label(mut self, span: Span, message: impl Into<String>) -> Self {
         self.labels.push(Label { span, message: message.into() });
         self
+    }
+}
+
+/// A diagnostic with the texts that it speaks of and the file whose check found it.
+#[derive(Clone, Copy, Debug)]
+pub struct Finding<'a> {
+    /// What was found.
+    pub diagnostic: &'a Diagnostic,
+    /// The texts.
+    pub sources: &'a Sources,
+    /// The file that was checked.
+    pub file: &'a Path,
+}
+
+impl<'a> Finding<'a> {
+    /// The file and the place in it; of a finding that is in no file (it cannot be read, the text came with `--set`) the
+    /// file that was checked, without a place.
+    #[must_use]
+    pub fn place(&self) -> (&'a Path, Option<Span>) {
+        let source = self.diagnostic.span.and_then(|s| self.sources.get(s.source)).filter(|s| s.is_file());
+        source.map_or((self.file, None), |source| (&source.path, self.diagnostic.span))
     }
 }
 

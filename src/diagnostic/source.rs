@@ -39,6 +39,17 @@ pub struct Source {
     pub text: Arc<str>,
 }
 
+impl Source {
+    /// The name of a text that came with `--set` and is in no file.
+    pub const SET: &str = "--set";
+
+    /// Whether the text is that of a file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.path != Path::new(Self::SET)
+    }
+}
+
 /// All files that were loaded for one document: the job file and the component files it names.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -46,9 +57,10 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Adds a file's text and gives it a number.
+    /// Adds a file's text and gives it a number. A byte order mark is no part of the text: columns do not count it.
     pub fn add(&mut self, path: &Path, text: &str) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         self.files.push(Source { path: path.to_owned(), text: text.into() });
         id
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Entry, Kind, Node, Scalar, scalar::Literal};
-use crate::diagnostic::{Diagnostic, Sources, Span};
+use crate::diagnostic::{Diagnostic, Sources, Span, source::Source};
 
 /// One `--set`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl std::str::FromStr for Override {
 pub fn apply(root: &mut Node, overrides: &[Override], sources: &mut Sources, found: &mut Vec<Diagnostic>) {
     for one in overrides {
         let text = format!("{}={}", one.keys.join("."), one.value);
-        let source = sources.add(Path::new("--set"), &text);
+        let source = sources.add(Path::new(Source::SET), &text);
         let end = one.keys.join(".").chars().count() + 1;
         let key_span = Span { source, line: 1, column: 1, end_line: 1, end_column: end };
         let width = one.value.chars().count().max(1);

@@ -19,7 +19,7 @@ const MAX_NODES: usize = 500_000;
 /// Returns `None` after an error, and for an empty document.
 pub fn parse(text: &str, source: SourceId, found: &mut Vec<Diagnostic>) -> Option<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder { source, found, anchors: HashMap::new(), nodes: 0 };
+    let mut builder = Builder { text, source, found, anchors: HashMap::new(), nodes: 0 };
     match builder.document(&mut Parser::new_from_str(text)) {
         Ok(root) => root,
         Err(stop) => {
@@ -35,6 +35,7 @@ const STANDARD_TAGS: [&str; 8] = ["str", "int", "float", "bool", "null", "seq", 
 type Built<T> = Result<T, Box<Diagnostic>>;
 
 struct Builder<'a> {
+    text: &'a str,
     source: SourceId,
     found: &'a mut Vec<Diagnostic>,
     /// The nodes that have an anchor, and how many nodes each holds.
@@ -69,7 +70,12 @@ impl Builder<'_> {
             None => Ok((Event::StreamEnd, EventSpan::default())),
             Some(Err(error)) => {
                 let mark = error.marker();
-                let (line, column) = (mark.line().max(1), mark.col() + 1);
+                let (line, mut column) = (mark.line().max(1), mark.col() + 1);
+                if error.info().contains("tab") {
+                    // The reader stops behind the tab: the mistake is the tab itself.
+                    let written = self.text.lines().nth(line - 1).unwrap_or("");
+                    column = written.chars().take(column).position(|c| c == '\t').map_or(column, |at| at + 1);
+                }
                 let span = Span { source: self.source, line, column, end_line: line, end_column: column + 1 };
                 let mut diagnostic =
                     Diagnostic::error("yaml-syntax", span, format!("this is not valid YAML: {}", error.info()));
@@ -255,6 +261,12 @@ mod tests {
         let c = &root.get("b").unwrap().as_mapping().unwrap()[0];
         assert_eq!((c.key_span.line, c.key_span.column), (3, 3));
         assert_eq!((c.value.span.line, c.value.span.column), (3, 6));
+    }
+
+    #[test]
+    fn a_tab_is_shown_where_it_stands() {
+        let (_, found) = read("a:\n\tb: 1\n");
+        assert_eq!(found[0].span.map(|s| (s.line, s.column)), Some((2, 1)), "{found:?}");
     }
 
     #[test]

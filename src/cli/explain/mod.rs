@@ -1,0 +1,106 @@
+//! `amlrun explain`: what a code of a diagnostic means, with a wrong and a right example.
+//!
+//! The pages are Markdown files beside this one, built into the binary; [`pages`] is the table of them. Here they are
+//! found by code and drawn for a terminal. This room knows nothing of how mistakes are found: `tests/explain.rs` keeps
+//! pages and checks together, by validating every example.
+
+pub(super) mod pages;
+
+use serde_json::{Value, json};
+
+use super::error::Failed;
+use super::exit::Exit;
+use super::printer::Printer;
+use crate::diagnostic::suggest;
+use crate::report::style::Paint;
+use pages::Page;
+
+/// Explain the codes of mistakes, such as unknown-field
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    amlrun explain                       all codes, a line each\n  \
+    amlrun explain unknown-field         one of them, with examples\n  \
+    amlrun explain -o json | jq -r '.[].code'")]
+pub(super) struct Args {
+    /// The codes, as they stand in the brackets of error[…]
+    #[arg(value_name = "CODE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    codes: Vec<String>,
+
+    /// How to print it
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// A list of objects with 'code', 'summary' and 'page' (Markdown)
+    Json,
+}
+
+pub(super) fn explain(args: &Args, printer: &Printer) -> Result<Exit, Failed> {
+    let pages = if args.codes.is_empty() {
+        pages::all().collect::<Vec<_>>()
+    } else {
+        args.codes.iter().map(|code| find(code)).collect::<Result<_, _>>()?
+    };
+    match args.output {
+        Output::Json => {
+            let all: Vec<Value> = pages
+                .iter()
+                .map(|page| json!({ "code": page.code, "summary": page.summary(), "page": page.text }))
+                .collect();
+            printer.out(&format!("{}\n", serde_json::to_string_pretty(&all).unwrap_or_default()));
+        }
+        Output::Text if args.codes.is_empty() => {
+            let width = pages.iter().map(|page| page.code.len()).max().unwrap_or(0);
+            for page in pages {
+                let code = printer.paint().bold(&format!("{:width$}", page.code));
+                printer.out(&format!("{code}  {}\n", page.summary()));
+            }
+        }
+        Output::Text => {
+            let all: Vec<String> = pages.iter().map(|page| drawn(page.text, printer.paint())).collect();
+            printer.out(&all.join("\n\n"));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The page of a code as somebody typed it: `error[unknown-field]` and `UNKNOWN_FIELD` are understood.
+fn find(typed: &str) -> Result<Page, Failed> {
+    let inner = typed.split_once('[').map_or(typed, |(_, rest)| rest.trim_end_matches(']'));
+    let code = inner.trim().to_lowercase().replace('_', "-");
+    pages::page(&code).ok_or_else(|| {
+        let failed = Failed::not_found(format!("there is no code '{typed}'"));
+        match suggest::nearest(&code, pages::all().map(|page| page.code)) {
+            Some(near) => failed.hint(format!("did you mean '{near}'?")),
+            None => failed.hint("'amlrun explain' lists all codes"),
+        }
+    })
+}
+
+/// Markdown for a terminal: headings stand out, examples are set in under the name of their file.
+fn drawn(markdown: &str, paint: Paint) -> String {
+    let mut out = String::new();
+    let mut example = false;
+    for line in markdown.lines() {
+        let row = if let Some(fence) = line.strip_prefix("```") {
+            example = !example;
+            match fence.split_once(' ') {
+                Some((_, file)) => format!("  {}", paint.dim(&format!("# {file}"))),
+                None => continue,
+            }
+        } else if example {
+            format!("  {line}")
+        } else if let Some(heading) = line.strip_prefix("# ").or(line.strip_prefix("## ")) {
+            paint.bold(heading)
+        } else {
+            line.to_owned()
+        };
+        out.push_str(row.trim_end());
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,99 @@
+//! The table of the pages: one Markdown file for each code.
+
+use crate::diagnostic::sarif::Rule;
+
+/// What is said of one code.
+#[derive(Clone, Copy)]
+pub(in crate::cli) struct Page {
+    /// The code, as in `error[unknown-field]`.
+    pub code: &'static str,
+    /// The page in Markdown; the first line is the code, the third the summary.
+    pub text: &'static str,
+}
+
+impl Page {
+    /// One line: what the code means.
+    pub fn summary(&self) -> &'static str {
+        self.text.lines().nth(2).unwrap_or("")
+    }
+
+    /// The page as a rule of a SARIF log.
+    pub fn rule(&self) -> Rule<'static> {
+        Rule { summary: self.summary(), page: self.text }
+    }
+}
+
+/// The page of a code.
+pub(in crate::cli) fn page(code: &str) -> Option<Page> {
+    all().find(|page| page.code == code)
+}
+
+/// All pages in the order of their codes.
+pub(in crate::cli) fn all() -> impl Iterator<Item = Page> {
+    PAGES.iter().map(|(code, text)| Page { code, text })
+}
+
+macro_rules! table {
+    ($($code:literal)*) => { &[$(($code, include_str!(concat!($code, ".md")))),*] };
+}
+
+#[rustfmt::skip]
+const PAGES: &[(&str, &str)] = table! {
+    "bad-code"
+    "bad-data"
+    "bad-default"
+    "bad-distribution"
+    "bad-environment"
+    "bad-expression"
+    "bad-name"
+    "bad-override"
+    "bad-reference"
+    "bad-search-space"
+    "bad-value"
+    "case-clash"
+    "cycle"
+    "duplicate-entry"
+    "duplicate-key"
+    "empty-file"
+    "exclusive-fields"
+    "ignored-field"
+    "include-clash"
+    "literal-for-data"
+    "missing-conf"
+    "missing-entry"
+    "missing-field"
+    "missing-input"
+    "missing-path"
+    "no-compute"
+    "no-steps"
+    "not-a-document"
+    "not-yet"
+    "null-input"
+    "null-value"
+    "optional-to-required"
+    "out-of-range"
+    "preview-only"
+    "self-reference"
+    "too-deep"
+    "too-large"
+    "two-writers"
+    "unbound-output"
+    "unknown-asset"
+    "unknown-field"
+    "unknown-job"
+    "unknown-kind"
+    "unknown-port"
+    "unknown-setting"
+    "unreachable-step"
+    "unreadable-file"
+    "wrong-kind"
+    "wrong-type"
+    "yaml-alias"
+    "yaml-depth"
+    "yaml-documents"
+    "yaml-key"
+    "yaml-merge"
+    "yaml-size"
+    "yaml-syntax"
+    "yaml-tag"
+};

@@ -1,0 +1,208 @@
+//! Whether a text is meant to be an Azure ML document, told from its top level alone.
+//!
+//! A folder holds YAML of many kinds: conda files, `MLmodel`, compose files, workflows, Kubernetes objects. A file with
+//! mistakes in it must still be known for what it was meant to be, so nothing is parsed: the lines of the outermost
+//! mapping are enough. What is doubtful is no Azure ML document; whoever names such a file has it checked all the same.
+
+use std::path::Path;
+
+use crate::diagnostic::Sources;
+use crate::yaml;
+
+/// Words of `type:` that only Azure ML gives to jobs and components; each needs one of [`JOB_KEYS`] beside it.
+const JOB_TYPES: [&str; 12] = [
+    "command",
+    "pipeline",
+    "sweep",
+    "parallel",
+    "spark",
+    "automl",
+    "import",
+    "finetuning",
+    "distillation",
+    "data_transfer",
+    "promptflow_parallel",
+    "flow_parallel",
+];
+const JOB_KEYS: [&str; 16] = [
+    "jobs",
+    "command",
+    "component",
+    "trial",
+    "search_space",
+    "objective",
+    "task",
+    "entry",
+    "inputs",
+    "outputs",
+    "code",
+    "environment",
+    "compute",
+    "experiment_name",
+    "display_name",
+    "training_data",
+];
+const DATA_TYPES: [&str; 3] = ["uri_file", "uri_folder", "mltable"];
+const MODEL_TYPES: [&str; 3] = ["custom_model", "mlflow_model", "triton_model"];
+const DATASTORE_TYPES: [&str; 6] =
+    ["azure_blob", "azure_file", "azure_data_lake_gen1", "azure_data_lake_gen2", "one_lake", "hdfs"];
+/// All that an environment asset may hold: `image` or `build` beside anything else is somebody else's file.
+const ENVIRONMENT_KEYS: [&str; 12] = [
+    "$schema",
+    "name",
+    "version",
+    "image",
+    "build",
+    "conda_file",
+    "os_type",
+    "inference_config",
+    "datastore",
+    "tags",
+    "description",
+    "properties",
+];
+
+/// Whether the text is meant for Azure ML: an Azure `$schema`, or the keys of a job, component or asset.
+pub(super) fn is_azure_ml(text: &str) -> bool {
+    if let Some(schema) = modeline(text) {
+        return is_azure_schema(schema);
+    }
+    let top = top_level(text);
+    let value = |key: &str| top.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    let has = |key: &str| value(key).is_some();
+    let any = |keys: &[&str]| keys.iter().any(|key| has(key));
+    // A misspelt `$schema` still tells, and one that is no address tells nothing.
+    if let Some((_, schema)) = top.iter().find(|(_, v)| v.contains("://") && v.ends_with(".schema.json")) {
+        return is_azure_schema(schema);
+    }
+    if let Some(schema) = value("$schema").filter(|schema| schema.contains("://")) {
+        return is_azure_schema(schema);
+    }
+    if has("apiVersion") && has("kind") {
+        return false;
+    }
+    let kind = value("type").unwrap_or("").to_lowercase();
+    let kind = kind.as_str();
+    let job = JOB_TYPES.contains(&kind) && any(&JOB_KEYS);
+    let command =
+        has("command") && has("environment") && any(&["code", "compute", "inputs", "outputs", "name", "type"])
+            || has("command") && has("code") && any(&["compute", "inputs", "outputs"]);
+    let pipeline = has("jobs") && any(&["experiment_name", "settings", "compute", "display_name"]);
+    let trial = has("trial") && any(&["search_space", "objective"]);
+    let data = DATA_TYPES.contains(&kind) && has("path");
+    let model = MODEL_TYPES.contains(&kind) && any(&["path", "name"]);
+    let datastore = DATASTORE_TYPES.contains(&kind) && any(&["name", "account_name"]);
+    let environment = has("conda_file") && any(&["image", "build", "name"])
+        || any(&["image", "build"]) && has("name") && top.iter().all(|(k, _)| ENVIRONMENT_KEYS.contains(&k.as_str()));
+    let schedule = has("trigger") && has("create_job");
+    job || command || pipeline || trial || data || model || datastore || environment || schedule
+}
+
+fn is_azure_schema(url: &str) -> bool {
+    let url = url.to_lowercase();
+    url.contains("azureml") || url.contains("componentsdk.azureedge.net")
+}
+
+/// The schema that an editor's comment names: `# yaml-language-server: $schema=…`.
+fn modeline(text: &str) -> Option<&str> {
+    text.lines()
+        .map_while(|line| {
+            line.trim_start_matches('\u{feff}').strip_prefix('#').or(line.trim().is_empty().then_some(""))
+        })
+        .find_map(|comment| comment.trim_start().strip_prefix("yaml-language-server:")?.trim().strip_prefix("$schema="))
+}
+
+/// The keys of the outermost mapping, each with what stands beside it on its line.
+fn top_level(text: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let mut indent = None;
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        let content = line.trim_start();
+        if content.is_empty() || content.starts_with(['#', '%']) || indent.is_none() && line.trim_end() == "---" {
+            continue;
+        }
+        if line.starts_with("---") || line.starts_with("...") {
+            break;
+        }
+        let depth = line.len() - content.len();
+        if indent.is_none() && content.starts_with('{') {
+            return flow(text);
+        }
+        if depth != *indent.get_or_insert(depth) {
+            continue;
+        }
+        let Some((key, rest)) = content.split_once(':') else { continue };
+        let scalar = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
+        let rest = rest.split(" #").next().unwrap_or("");
+        pairs.push((scalar(key), scalar(rest)));
+    }
+    pairs
+}
+
+/// The same of a document in flow style, which JSON is as well: that has to be parsed.
+fn flow(text: &str) -> Vec<(String, String)> {
+    let source = Sources::default().add(Path::new(""), text);
+    let root = yaml::parse(text, source, &mut Vec::new());
+    let entries = root.as_ref().and_then(yaml::Node::as_mapping).unwrap_or_default();
+    entries.iter().map(|e| (e.key.clone(), e.value.as_str().unwrap_or("").to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn azure_documents_are_known_with_and_without_a_schema_and_with_mistakes() {
+        for text in [
+            "$schema: https://azuremlschemas.azureedge.net/latest/pipelineJob.schema.json\njobs: [\n",
+            "# yaml-language-server: $schema=https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\nx: 1\n",
+            "$sxhema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\ncommand: x\n",
+            "$schema: pipeline\ntype: pipeline\njobs:\n",
+            "type: pipeline\njobs:\n",
+            "\u{feff}---\n# a pipeline\n'type': \"pipeline\"  # here\ninputs: {}\n",
+            "display_name: x\njobs:\n  a:\n    type: comand\n",
+            "command: python train.py\nenvironment: azureml:a:1\ncode: src\n",
+            "type: sweep\ntrial: {}\n",
+            "name: d\ntype: uri_file\npath: x.csv\n",
+            "name: m\ntype: custom_model\npath: m\n",
+            "name: e\nversion: 1\nimage: python:3.11\n",
+            "name: e\nimage: x\nconda_file: c.yml\n",
+            "name: s\ntype: azure_blob\naccount_name: a\n",
+            "{\"type\": \"command\", \"command\": \"x\"}\n",
+            "  type: command\n  command: x\n",
+        ] {
+            assert!(is_azure_ml(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_yaml_is_left_alone() {
+        for text in [
+            "",
+            "# nothing\n",
+            "- a\n- b\n",
+            "services:\n  web:\n    image: x\n    command: y\n    environment: {A: 1}\n",
+            "name: ci\non: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps: []\n",
+            "trigger: [main]\npool: {}\njobs:\n- job: a\n",
+            "name: env\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- pip:\n  - torch\n",
+            "artifact_path: model\nflavors:\n  pytorch: {}\nmodel_uuid: 1\n",
+            "apiVersion: v1\nkind: Pod\nspec: {}\n",
+            "apiVersion: v1\nkind: X\ntype: command\ncommand: x\n",
+            "image: rust\nstages: [a]\nname: x\n",
+            "$schema: https://json-schema.org/draft-07/schema\ntype: command\ncommand: x\n",
+            "type: mltable\npaths:\n- file: x.csv\n",
+            "type: object\nproperties: {}\n",
+            "stages:\n  train:\n    cmd: python train.py\n",
+            "repos:\n- repo: x\n",
+        ] {
+            assert!(!is_azure_ml(text), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[ -~\n\t\u{feff}日{}:#'\"-]{0,200}") {
+            let _ = is_azure_ml(&text);
+        }
+    }
+}
