@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from places import Places, of_mutation
+
 MUTANT = re.compile(r"\.mutant-\d+-\d+(\.ya?ml)$")
 # Folders of the corpus whose files need Azure ML's preview features, and the variable that opens them.
 PREVIEW_FOLDER = "preview"
@@ -23,12 +25,12 @@ DATASTORE = re.compile(r"azure(Blob|File|DataLakeGen1|DataLakeGen2)|oneLake|hdfs
 
 @dataclasses.dataclass
 class Case:
-    """One file with its label. `lines` is where the first error may stand; empty: not measured."""
+    """One file with its label. `places` is where the first error may stand; None: not measured."""
 
     path: Path
     root: Path
     label: dict
-    lines: frozenset = frozenset()
+    places: Places | None = None
     is_mutant: bool = False
 
     @property
@@ -93,61 +95,9 @@ def labelled(folder):
             case.is_mutant = True
             # Where the original has a mistake of its own, its place is as right as that of the mutation.
             if original not in refused:
-                case.lines = mutated_lines(root / original, path)
+                before = yaml.safe_load((root / original).read_bytes())
+                # The form in which the mutants were written.
+                dumped = yaml.safe_dump(before, sort_keys=False, width=1000)
+                case.places = of_mutation(dumped, path.read_text(encoding="utf-8"))
         cases.append(case)
     return cases
-
-
-def mutated_lines(original, mutant):
-    """Lines of the mutant on which its one mistake may be told.
-
-    A mutant was written by `yaml.safe_dump(document, sort_keys=False, width=1000)`. The original is dumped the same
-    way, so the first line that differs is the mutation. Where a scalar runs over several lines, all of its lines up to
-    that one are right: a diagnostic stands at the start of a value. Where a line is gone, nothing is there to point at:
-    the lines on both sides and the line of the mapping that it was in are right.
-    """
-    dumped = yaml.safe_dump(yaml.safe_load(original.read_bytes()), sort_keys=False, width=1000).splitlines()
-    text = mutant.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    at = next((n for n, (a, b) in enumerate(zip(dumped, lines)) if a != b), min(len(dumped), len(lines)))
-    accepted = {at + 1} | scalar_lines(text, at)
-    rest = lines[at:]
-    was_dropped = len(lines) < len(dumped) and any(rest == dumped[at + n :] for n in range(1, len(dumped) - at + 1))
-    if was_dropped:
-        accepted |= {at, at + 2} | parents(dumped, at)
-    return frozenset(n for n in accepted if 1 <= n <= max(len(lines), 1))
-
-
-def scalar_lines(text, line):
-    """The lines (from 1) of a scalar up to `line` (from 0), when it is one that began further up."""
-    for node in leaves(yaml.compose(text)):
-        if node.start_mark.line < line <= node.end_mark.line and node.end_mark.column > 0:
-            return set(range(node.start_mark.line + 1, line + 2))
-    return set()
-
-
-def leaves(node):
-    if isinstance(node, yaml.ScalarNode):
-        yield node
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield key
-            yield from leaves(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from leaves(value)
-
-
-def parents(lines, at):
-    """The line (from 1) of the key that line `at` (from 0) stands under."""
-
-    def indent(line):
-        # A list stands on the indent of its key in this style, so its items count half a step further in.
-        bare = len(line) - len(line.lstrip(" "))
-        return bare + 0.5 if line.lstrip(" ").startswith("- ") else bare
-
-    own = indent(lines[at])
-    for n in range(at - 1, -1, -1):
-        if indent(lines[n]) < own and lines[n].strip():
-            return {n + 1}
-    return {1}

@@ -45,7 +45,8 @@ class Tally:
     def summary(self):
         word = "met" if self.met else "MISSED"
         counts = f"{self.right.total()} of {self.asked.total()}"
-        return f"{self.title:30} {counts:>14}  {self.percent:6.2f} %  (at least {self.limit} %: {word})"
+        limit = f"  (at least {self.limit} %: {word})" if self.limit else ""
+        return f"{self.title:30} {counts:>14}  {self.percent:6.2f} %{limit}"
 
 
 class Comparison:
@@ -57,6 +58,8 @@ class Comparison:
         self.originals = Tally("REST bodies of originals", BODIES_OF_ORIGINALS)
         self.mutants = Tally("REST bodies of mutants", BODIES_OF_MUTANTS)
         self.places = Tally("places of mistakes", PLACES)
+        # Told for interest: how often the place is the mutation itself, not a use of the name that went.
+        self.exact = Tally("places, the mutation itself", 0)
         self.lines = defaultdict(list)
         self.deliberate = Counter()
 
@@ -79,7 +82,7 @@ class Comparison:
             self.lines["refused without a line"].append(case.name)
         if verdict["accepted"] == case.accepted:
             self.verdicts.add(case.kind, True)
-            if not case.accepted and case.lines:
+            if not case.accepted and case.places:
                 self.judge_place(case, errors)
             return
         row = deliberate.of_verdict(self.rules, case.label, verdict)
@@ -95,10 +98,11 @@ class Comparison:
 
     def judge_place(self, case, errors):
         first = errors[0] if errors else None
-        right = first and first.get("line") in case.lines and Path(first["file"]).name == case.path.name
-        self.places.add(case.kind, right)
-        if not right:
-            wanted = ", ".join(map(str, sorted(case.lines)))
+        line = first.get("line") if first and Path(first["file"] or "").name == case.path.name else None
+        self.exact.add(case.kind, line in case.places.exact)
+        self.places.add(case.kind, line in case.places.fair)
+        if line not in case.places.fair:
+            wanted = ", ".join(map(str, sorted(case.places.fair)))
             said = f"the mistake is on line {wanted}; {shown(first) if first else 'no error given'}"
             self.lines["places"].append(f"{case.name}: {said}; the SDK: {words(case.label.get('errors', ''))}")
 
@@ -127,11 +131,11 @@ class Comparison:
             print(f"\n{title}: {len(lines)} differences")
             for line in lines:
                 print(f"  {line}")
-        tallies = [self.verdicts, self.originals, self.mutants, self.places]
-        print(f"\n{'by kind':24}" + "".join(f"{tally.title:>28}" for tally in tallies))
+        tallies = [self.verdicts, self.originals, self.mutants, self.places, self.exact]
+        print(f"\n{'by kind':24}" + "".join(f"{tally.title:>29}" for tally in tallies))
         for kind in sorted(self.verdicts.asked | self.originals.asked | self.mutants.asked):
             counts = (f"{t.right[kind]}/{t.asked[kind]}" if t.asked[kind] else "-" for t in tallies)
-            print(f"{kind:24}" + "".join(f"{count:>28}" for count in counts))
+            print(f"{kind:24}" + "".join(f"{count:>29}" for count in counts))
         print()
         for tally in tallies:
             print(tally.summary())
