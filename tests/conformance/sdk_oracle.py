@@ -16,6 +16,7 @@ warnings.filterwarnings("ignore")
 logging.disable(logging.CRITICAL)
 
 from azure.ai import ml  # noqa: E402
+from azure.ai.ml.entities._builders import BaseNode  # noqa: E402
 from cases import entity_of  # noqa: E402
 
 LONGEST = 4000
@@ -41,7 +42,8 @@ def ask(path):
         except Exception as error:
             label.update(valid=False, errors=words(error))
     try:
-        rest = thing._to_rest_object()
+        # A command or spark job is loaded as the node of a pipeline; the client turns it into a job before it sends.
+        rest = (thing._to_job() if isinstance(thing, BaseNode) else thing)._to_rest_object()
         label["rest"] = rest.serialize() if hasattr(rest, "serialize") else rest.as_dict()
     except Exception as error:
         label["rest_error"] = words(error)
