@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cancel;
+mod corpus;
 mod jobs;
 mod model_files;
 mod model_forge;

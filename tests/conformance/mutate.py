@@ -20,6 +20,8 @@ def mutants(text, seed, count):
     """Up to `count` different `(text, Places)` with one mistake each."""
     rng = random.Random(seed)
     before = yaml.safe_load(text)
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        return  # one edit would be two mistakes
     seen = {text}
     for _ in range(count):
         for _ in range(TRIES):
@@ -32,8 +34,18 @@ def mutants(text, seed, count):
             except yaml.YAMLError:
                 continue
             seen.add(mutant)
-            yield mutant, of_mutation(text, mutant)
-            break
+            places = of_mutation(text, mutant)
+            # A key misspelt into one that is there already is more than one change: drawn again.
+            if places.exact & first_change(text, mutant):
+                yield mutant, places
+                break
+
+
+def first_change(text, mutant):
+    """The first line that differs, and the one before it: a collection starts on the line after its key."""
+    before, after = text.splitlines(), mutant.splitlines()
+    at = next((n for n, (a, b) in enumerate(zip(before, after)) if a != b), min(len(before), len(after)))
+    return {at, at + 1}
 
 
 def once(text, rng):
@@ -45,7 +57,7 @@ def once(text, rng):
         ways += [misspell, add]
     if isinstance(spot.value, yaml.ScalarNode) and "${{" in spot.value.value:
         ways += [unbind] * 4
-    if any("parent.jobs." in text[s.value.start_mark.index : s.value.end_mark.index] for s in [spot]):
+    if "parent.jobs." in text[spot.start : end(text, spot.value)]:
         ways += [tie] * 2
     return rng.choice(ways)(text, spot, rng)
 
