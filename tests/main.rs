@@ -5,6 +5,7 @@
 mod architecture;
 mod cancel;
 mod corpus;
+mod hostile_yaml;
 mod jobs;
 mod model_files;
 mod model_forge;
