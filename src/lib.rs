@@ -5,7 +5,7 @@
 //!
 //! ```layers
 //! words     outcome digest id clock diagnostic
-//! reading   yaml spec
+//! reading   yaml language spec
 //! keeping   sqlite store model_file registry
 //! planning  plan
 //! saying    event
@@ -31,6 +31,7 @@ pub mod digest;
 pub mod id;
 pub mod outcome;
 
+pub mod language;
 pub mod spec;
 pub mod yaml;
 

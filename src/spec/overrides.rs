@@ -74,7 +74,7 @@ fn put(node: &mut Node, keys: &[String], value: Node, key_span: Span) -> Result<
     }
     let mut fresh = Node { span: value.span, kind: Kind::Mapping(Vec::new()) };
     put(&mut fresh, rest, value, key_span)?;
-    entries.push(Entry { key: first.clone(), key_span, value: fresh });
+    entries.push(Entry { key: first.clone(), key_plain: false, key_span, value: fresh });
     Ok(())
 }
 

@@ -52,10 +52,20 @@ pub struct Scalar {
 pub struct Entry {
     /// The key's text.
     pub key: String,
+    /// Whether the key had no quotes, so that YAML 1.1 may read it as something other than text.
+    pub key_plain: bool,
     /// Where the key stands.
     pub key_span: Span,
     /// The value.
     pub value: Node,
+}
+
+impl Entry {
+    /// What PyYAML makes of the key.
+    #[must_use]
+    pub fn key_literal(&self) -> Literal {
+        Literal::read(&Scalar { text: self.key.clone(), plain: self.key_plain })
+    }
 }
 
 impl Node {
@@ -96,6 +106,13 @@ impl Node {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.as_mapping()?.iter().find(|e| e.key == key).map(|e| &e.value)
+    }
+
+    /// Takes a key out when its value is null.
+    pub fn drop_null(&mut self, key: &str) {
+        if let Kind::Mapping(entries) = &mut self.kind {
+            entries.retain(|e| e.key != key || !e.value.is_null());
+        }
     }
 
     /// What the node is, for messages: `a mapping`, `a list`, `a number` …

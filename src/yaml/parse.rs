@@ -155,7 +155,7 @@ impl Builder<'_> {
             merges.push(value);
             return Ok(());
         }
-        let entry = Entry { key: scalar.text.clone(), key_span: key.span, value };
+        let entry = Entry { key: scalar.text.clone(), key_plain: scalar.plain, key_span: key.span, value };
         if let Some(first) = entries.iter_mut().find(|e| e.key == entry.key) {
             let message = format!("the key '{}' occurs twice here; the last one counts", entry.key);
             self.found.push(

@@ -140,6 +140,40 @@ fn float(text: &str) -> Option<f64> {
     clean.parse::<f64>().ok().map(signed)
 }
 
+/// What Python's `int()` makes of a text: digits of any number, `_` between them, spaces around.
+#[must_use]
+pub fn python_int(text: &str) -> Option<String> {
+    let (negative, body) = sign(text.trim());
+    let bytes = body.as_bytes();
+    let lone = |i: usize| bytes[i] != b'_' || i > 0 && i + 1 < bytes.len() && bytes[i - 1] != b'_';
+    if bytes.is_empty() || !(0..bytes.len()).all(|i| (bytes[i].is_ascii_digit() || bytes[i] == b'_') && lone(i)) {
+        return None;
+    }
+    let plain: String = body.chars().filter(|c| *c != '_').collect();
+    let digits = plain.trim_start_matches('0');
+    Some(match digits {
+        "" => "0".to_owned(),
+        digits if negative => format!("-{digits}"),
+        digits => digits.to_owned(),
+    })
+}
+
+/// What Python's `float()` makes of a text.
+#[must_use]
+pub fn python_number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let (negative, body) = sign(text);
+    let number = match body.to_ascii_lowercase().as_str() {
+        "inf" | "infinity" => f64::INFINITY,
+        "nan" => f64::NAN,
+        digits if digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
+            digits.replace('_', "").parse().ok()?
+        }
+        _ => return None,
+    };
+    Some(if negative { -number } else { number })
+}
+
 fn sign(text: &str) -> (bool, &str) {
     match text.strip_prefix('-') {
         Some(rest) => (true, rest),

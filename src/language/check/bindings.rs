@@ -1,0 +1,148 @@
+//! Expressions of nodes that are written in place: the SDK makes a component of each and asks what its expressions
+//! refer to, and refuses what it cannot find (reference, sections 3.7 and 6.3).
+
+use super::super::leaf;
+use super::super::value::{Entry, Object, Value};
+use super::{nodes, under};
+use crate::diagnostic::{Diagnostic, suggest};
+
+/// Whether an expression of a value begins with a text.
+pub(super) fn mentions(value: &Value, start: &str) -> bool {
+    let path = value.object().and_then(|o| o.text("path"));
+    value.text().or(path).is_some_and(|t| leaf::bindings(t).iter().any(|e| e.starts_with(start)))
+}
+
+/// Whether the SDK makes a component of the node.
+fn in_place(node: &Object) -> bool {
+    node.class.starts_with("Inline")
+}
+
+/// Checks the expressions of all nodes written in place.
+pub(super) fn nodes_in_place(pipeline: &Object, path: &str, found: &mut Vec<Diagnostic>) {
+    for (index, (entry, node)) in nodes(pipeline).enumerate() {
+        if !in_place(node) {
+            continue;
+        }
+        let at = under(path, &format!("jobs.{}", entry.key));
+        for input in node.map("inputs") {
+            if let Some(text) = input.value.text().filter(|t| is_input(t)) {
+                let at = under(&at, &format!("inputs.{}", input.key));
+                found.extend(input_fault(pipeline, index, text, &input.value, &at));
+            }
+        }
+        for output in node.map("outputs") {
+            let Some(text) = output.value.text().filter(|t| t.starts_with("${{parent.outputs.") && t.ends_with("}}"))
+            else {
+                continue;
+            };
+            let name = text.split('.').nth(2).map(|n| n.trim_end_matches('}')).unwrap_or_default();
+            if pipeline.map("outputs").iter().all(|o| o.key != name) {
+                let message = format!("the pipeline has no output '{name}'");
+                let at = under(&at, &format!("outputs.{}", output.key));
+                found.push(unknown(message, name, pipeline.map("outputs"), &output.value, &at, "unknown-port"));
+            }
+        }
+    }
+}
+
+fn is_input(text: &str) -> bool {
+    (text.starts_with("${{parent.inputs.") || text.starts_with("${{parent.jobs.")) && text.ends_with("}}")
+}
+
+fn input_fault(pipeline: &Object, index: usize, text: &str, value: &Value, at: &str) -> Option<Diagnostic> {
+    let fault = |code: &'static str, message: String, help: &str| {
+        Some(Diagnostic::error(code, value.span, message).at(at).help(help))
+    };
+    let Some(expression) = leaf::only_binding(text).filter(|e| !e.contains("}}")) else {
+        return fault(
+            "bad-expression",
+            format!("'{text}' joins several expressions in an input of a node that is written in place"),
+            "put the node's command into a component file: its inputs take such text",
+        );
+    };
+    if let Some(name) = expression.strip_prefix("parent.inputs.") {
+        let known = pipeline.map("inputs");
+        // The SDK looks only at the first part of the name.
+        if !name.contains('.') && known.iter().any(|i| i.key == name) {
+            return None;
+        }
+        return Some(unknown(format!("the pipeline has no input '{name}'"), name, known, value, at, "unknown-port"));
+    }
+    let parts: Vec<&str> = expression.split('.').collect();
+    let ["parent", "jobs", node, side, port] = parts.as_slice() else {
+        return fault(
+            "bad-expression",
+            format!("'${{{{{expression}}}}}' names no output of a node"),
+            "write ${{parent.jobs.<node>.outputs.<output>}}",
+        );
+    };
+    let Some((position, (entry, producer))) = nodes(pipeline).enumerate().find(|(_, (e, _))| e.key == *node) else {
+        let jobs = pipeline.map("jobs");
+        return Some(unknown(format!("the pipeline has no node '{node}'"), node, jobs, value, at, "unknown-job"));
+    };
+    if !matches!(*side, "inputs" | "outputs") {
+        return fault(
+            "bad-expression",
+            format!("a node has 'inputs' and 'outputs', but no '{side}'"),
+            "write ${{parent.jobs.<node>.outputs.<output>}}",
+        );
+    }
+    let later = position >= index;
+    match producer.class {
+        "IfElse" | "DoWhile" | "ParallelFor" => {
+            return fault(
+                "bad-expression",
+                format!("'{node}' is a control flow node: a node that is written in place cannot read it"),
+                "put the node's command into a component file",
+            );
+        }
+        "InlineSparkNode" | "InlineImportNode" if later => {
+            return fault(
+                "bad-expression",
+                format!("'{node}' stands further down, and Azure ML's loader has not read it yet"),
+                "move the node up, above the one that reads it",
+            );
+        }
+        class if class.ends_with("Node") && super::super::grammar::grammar().class(class).is("AutoMLNode") => {
+            return match *side {
+                "outputs" => None,
+                _ => fault(
+                    "bad-expression",
+                    format!("'{node}' is an AutoML node: only its outputs can be read"),
+                    "write ${{parent.jobs.<node>.outputs.<output>}}",
+                ),
+            };
+        }
+        // Not yet made into a component: the SDK takes any name for a folder.
+        class if in_place(producer) && later && class != "InlineDataTransferCopyNode" => return None,
+        _ => {}
+    }
+    let ports = ports_of(producer, side);
+    let Some(ports) = ports else { return None };
+    if ports.iter().any(|p| p.key == *port) {
+        return None;
+    }
+    let one = side.trim_end_matches('s');
+    let message = format!("the node '{node}' has no {one} '{port}'");
+    Some(unknown(message, port, ports, value, at, "unknown-port").label(entry.key_span, "the node"))
+}
+
+/// The ports that can be bound: what the component declares, else what the node says.
+fn ports_of<'a>(node: &'a Object, side: &str) -> Option<&'a [Entry]> {
+    match super::pipeline::named(node) {
+        Some(component) => Some(component.map(side)),
+        None => Some(node.map(side)),
+    }
+}
+
+fn unknown(message: String, name: &str, known: &[Entry], value: &Value, at: &str, code: &'static str) -> Diagnostic {
+    let fault = Diagnostic::error(code, value.span, message).at(at);
+    match suggest::nearest(name, known.iter().map(|k| k.key.as_str())) {
+        Some(near) => fault.help(format!("did you mean '{near}'?")),
+        None if known.is_empty() => fault.help("it has none"),
+        None => {
+            let names: Vec<&str> = known.iter().map(|k| k.key.as_str()).collect();
+            fault.help(format!("there are: {}", names.join(", ")))
+        }
+    }
+}

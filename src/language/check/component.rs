@@ -1,0 +1,168 @@
+//! Component files: names of ports, expressions of the command, code and what is included with it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::super::files;
+use super::super::leaf;
+use super::super::value::{Entry, Object, Value};
+use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
+
+/// Checks a component file.
+pub(super) fn file(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
+    port_names(object.map("inputs"), "input", "inputs", found);
+    port_names(object.map("outputs"), "output", "outputs", found);
+    if let Some(code) = object.get("code")
+        && code.text().is_some_and(|t| t.starts_with("git+"))
+    {
+        let message = "code from a git address is not supported in a component";
+        let help = "check the repository out and name the folder";
+        found.push(Diagnostic::error("bad-code", code.span, message).at("code").help(help));
+    }
+    if object.class == "CommandComponent" {
+        command(object, sources, found);
+    }
+    if matches!(object.class, "CommandComponent" | "SparkComponent") {
+        includes(object, found);
+    }
+}
+
+/// Names are letters, digits and `_`, with dots between the members of a group, and differ by more than case.
+pub(super) fn port_names(ports: &[Entry], what: &str, path: &str, found: &mut Vec<Diagnostic>) {
+    let mut seen: HashMap<String, &Entry> = HashMap::new();
+    for port in ports {
+        let at = format!("{path}.{}", port.key);
+        if !port_name(&port.key) {
+            let message = format!("'{}' cannot name an {what}", port.key);
+            let help = "a name has letters, digits and '_', and does not begin with a digit";
+            found.push(Diagnostic::error("bad-name", port.key_span, message).at(at.as_str()).help(help));
+        }
+        let lower = port.key.to_lowercase();
+        if let Some(first) = seen.get(&lower) {
+            let message = format!("the {what}s '{}' and '{}' differ only in upper and lower case", first.key, port.key);
+            found.push(
+                Diagnostic::error("case-clash", port.key_span, message)
+                    .at(at)
+                    .label(first.key_span, "the other one")
+                    .help("Azure ML takes them for one: rename one of them"),
+            );
+        } else {
+            seen.insert(lower, port);
+        }
+    }
+}
+
+fn port_name(name: &str) -> bool {
+    name.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    })
+}
+
+/// Every expression of the command must name something that the component has.
+fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
+    let Some(command) = object.get("command") else { return };
+    let Some(text) = command.text() else { return };
+    for expression in leaf::bindings(text) {
+        let mut parts = expression.splitn(2, '.');
+        let (side, name) = (parts.next().unwrap_or_default(), parts.next());
+        let span = place(sources, command.span, expression);
+        let ports = match side {
+            "inputs" | "outputs" => object.map(side),
+            // Whatever else the SDK's object has as an attribute; nobody writes more than the name.
+            "name" | "version" | "display_name" | "description" | "type" | "id" if name.is_none() => continue,
+            _ => {
+                let message = format!("'${{{{{expression}}}}}' means nothing in the command of a component");
+                let help = "a command can use ${{inputs.<name>}} and ${{outputs.<name>}} of its own component";
+                found.push(Diagnostic::error("bad-expression", span, message).at("command").help(help));
+                continue;
+            }
+        };
+        let Some(name) = name else { continue };
+        if known(ports, name) {
+            continue;
+        }
+        let one = side.trim_end_matches('s');
+        let message = format!("the command uses the {one} '{name}', which is not declared");
+        let fault = Diagnostic::error("unknown-port", span, message).at("command");
+        found.push(match suggest::nearest(name, ports.iter().map(|p| p.key.as_str())) {
+            Some(near) => fault.help(format!("did you mean '{near}'?")),
+            None => fault.help(format!("declare it under '{side}:'")),
+        });
+    }
+}
+
+/// A declared port, a member of a group, a whole group, or a field of a port such as `.path`.
+fn known(ports: &[Entry], name: &str) -> bool {
+    ports.iter().any(|p| {
+        p.key == name
+            || p.key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+            || name.strip_prefix(p.key.as_str()).is_some_and(|rest| {
+                ["path", "type", "mode", "default", "description", "optional", "min", "max", "enum", "name"]
+                    .contains(&rest.trim_start_matches('.'))
+                    && rest.starts_with('.')
+            })
+    })
+}
+
+/// The place of an expression inside a scalar: found in the text of the file, since folding and quoting move columns.
+pub(super) fn place(sources: &Sources, scalar: Span, expression: &str) -> Span {
+    for line in scalar.line..=scalar.end_line.max(scalar.line) + 1 {
+        let text = sources.line(scalar.source, line);
+        let from = if line == scalar.line { scalar.column - 1 } else { 0 };
+        let skipped: usize = text.chars().take(from).map(char::len_utf8).sum();
+        let Some(rest) = text.get(skipped..) else { continue };
+        let Some(at) = rest.find(expression) else { continue };
+        // The braces belong to it.
+        let open = rest[..at].rfind("${{").filter(|o| rest[*o + 3..at].trim().is_empty()).unwrap_or(at);
+        let after = at + expression.len();
+        let close = rest[after..].find("}}").filter(|c| rest[after..after + c].trim().is_empty());
+        let end = close.map_or(after, |c| after + c + 2);
+        let column = text[..skipped + open].chars().count() + 1;
+        let end_column = column + rest[open..end].chars().count();
+        return Span { source: scalar.source, line, column, end_line: line, end_column };
+    }
+    scalar
+}
+
+/// `additional_includes` (reference, section 1.9): each must be there and must not clash with the code.
+fn includes(object: &Object, found: &mut Vec<Diagnostic>) {
+    let code = object.text("code").map(|c| files::tidy(&object.base.join(c)));
+    for (index, item) in object.get("additional_includes").and_then(Value::list).unwrap_or_default().iter().enumerate()
+    {
+        let Some(text) = item.text() else { continue };
+        let at = format!("additional_includes.{index}");
+        let path = files::tidy(&object.base.join(text));
+        let zipped = path.extension().is_some_and(|e| e == "zip") && path.with_extension("").is_dir();
+        let mut fault = |message: String, help: &str| {
+            found.push(Diagnostic::error("include-clash", item.span, message).at(at.as_str()).help(help));
+        };
+        if !path.exists() && !zipped {
+            fault(
+                format!("there is no file or folder '{text}' to include"),
+                "the path is relative to the folder of the component file",
+            );
+            continue;
+        }
+        let Some(name) = path.file_name() else {
+            fault(format!("'{text}' is the root of the file system"), "include a folder below it");
+            continue;
+        };
+        let Some(inside) = code.as_ref().filter(|c| c.is_dir()).map(|c| c.join(name)) else { continue };
+        let link = inside.is_symlink();
+        if link && same(&inside, &path) {
+            continue;
+        }
+        if link || inside.exists() {
+            let shown = name.to_string_lossy();
+            fault(
+                format!("'{text}' cannot be included: the code already has '{shown}'"),
+                "rename one of them, or remove it from the code",
+            );
+        }
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,36 @@
+//! What the SDK validates after a document is loaded (reference, sections 5 and 6).
+//!
+//! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
+//! place, `component` at component files, `spark` at spark nodes.
+
+mod bindings;
+mod component;
+mod pipeline;
+mod spark;
+
+use super::value::{Entry, Object};
+use crate::diagnostic::{Diagnostic, Sources};
+
+/// Checks a document that fits the grammar.
+pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
+    match object.class {
+        "PipelineJob" => pipeline::job(object, sources, found),
+        "PipelineComponent" => {
+            component::file(object, sources, found);
+            pipeline::component(object, "", found);
+        }
+        "SparkJob" => spark::check(object, None, "", found),
+        class if class.ends_with("Component") => component::file(object, sources, found),
+        _ => {}
+    }
+}
+
+/// The nodes of a pipeline that are mappings, by name.
+pub(in crate::language) fn nodes(pipeline: &Object) -> impl Iterator<Item = (&Entry, &Object)> {
+    pipeline.map("jobs").iter().filter_map(|entry| Some((entry, entry.value.object()?)))
+}
+
+/// A path below another.
+fn under(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}

@@ -1,0 +1,246 @@
+//! Pipelines: what nodes give to their components, compute, and inputs that are optional above and required below
+//! (reference, sections 5 and 6.3).
+
+use super::super::leaf;
+use super::super::value::{Entry, Object, Value};
+use super::{bindings, component as ports, nodes, spark, under};
+use crate::diagnostic::{Diagnostic, Sources};
+
+/// Checks a pipeline job.
+pub(super) fn job(job: &Object, _: &Sources, found: &mut Vec<Diagnostic>) {
+    bindings::nodes_in_place(job, "", found);
+    if found.iter().any(|d| d.severity == crate::diagnostic::Severity::Error) {
+        return;
+    }
+    let named = job.get("component").and_then(Value::object);
+    let inner = named.unwrap_or(job);
+    component(inner, "", found);
+    ports::port_names(job.map("inputs"), "input", "inputs", found);
+    ports::port_names(job.map("outputs"), "output", "outputs", found);
+    if let Some(named) = named {
+        inputs_of_the_component(job, named, found);
+    }
+    let by_id = job.get("component").is_some_and(|c| c.text().is_some());
+    let default = job.get("settings").and_then(Value::object).and_then(|s| s.get("default_compute"));
+    if job.get("compute").is_none() && default.is_none() && !by_id {
+        compute(job, inner, found);
+    }
+    init_and_finalize(job, found);
+}
+
+/// Checks the nodes of a pipeline, and of the pipelines in it.
+pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnostic>) {
+    if pipeline.class != "PipelineJob" {
+        bindings::nodes_in_place(pipeline, path, found);
+        if !path.is_empty() {
+            ports::port_names(pipeline.map("inputs"), "input", &under(path, "inputs"), found);
+            ports::port_names(pipeline.map("outputs"), "output", &under(path, "outputs"), found);
+        }
+    }
+    for (entry, node) in nodes(pipeline) {
+        let at = under(path, &format!("jobs.{}", entry.key));
+        required_inputs(entry, node, &at, found);
+        optional_to_required(pipeline, entry, node, &at, found);
+        match node.class {
+            "InlineCommandNode" if node.get("environment").is_none() => {
+                let message = format!("the node '{}' needs the field 'environment'", entry.key);
+                let help = "write azureml:<name>@latest, azureml:<name>:<version>, or a mapping with an image";
+                let path = under(&at, "environment");
+                found.push(Diagnostic::error("missing-field", entry.key_span, message).at(path).help(help));
+            }
+            "SparkNode" | "InlineSparkNode" => spark::check(node, Some(entry), &at, found),
+            _ => {}
+        }
+        if node.class == "PipelineNode"
+            && let Some(inner) = node.get("component").and_then(Value::object)
+        {
+            component(inner, &at, found);
+        }
+    }
+}
+
+/// The component file that a node names, unless it is registered or the node is written in place.
+pub(super) fn named(node: &Object) -> Option<&Object> {
+    node.get("component").or_else(|| node.get("trial")).and_then(Value::object)
+}
+
+fn is_required(port: &Object) -> bool {
+    port.get("optional").and_then(Value::bool) != Some(true) && port.get("default").is_none()
+}
+
+fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
+    let Some(component) = named(node) else { return };
+    for port in component.map("inputs") {
+        let Some(declared) = port.value.object() else { continue };
+        let swept = node.map("search_space").iter().any(|p| p.key == port.key);
+        let given = node.map("inputs").iter().any(|i| i.key == port.key) || swept;
+        if given || !is_required(declared) {
+            continue;
+        }
+        let kind = declared.text("type").unwrap_or("value");
+        let message = format!("the node '{}' does not give its component the required input '{}'", entry.key, port.key);
+        let inputs = node.entry("inputs");
+        let span = inputs.map_or(entry.key_span, |i| i.key_span);
+        let fault = Diagnostic::error("missing-input", span, message)
+            .at(under(at, &format!("inputs.{}", port.key)))
+            .label(port.key_span, "declared here");
+        let strangers = node.map("inputs").iter().filter(|i| component.map("inputs").iter().all(|p| p.key != i.key));
+        let near = crate::diagnostic::suggest::nearest(&port.key, strangers.map(|i| i.key.as_str()));
+        found.push(match near.and_then(|n| node.map("inputs").iter().find(|i| i.key == n)) {
+            Some(slip) => {
+                let mut fault = fault.help(format!("the node gives '{}': did you mean '{}'?", slip.key, port.key));
+                fault.span = Some(slip.key_span);
+                fault
+            }
+            None => fault.help(format!("add under 'inputs:': {}: <{kind}>", port.key)),
+        });
+    }
+}
+
+/// An input of the pipeline that may be absent cannot feed one that must not (reference, section 6.3).
+fn optional_to_required(pipeline: &Object, entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
+    let Some(component) = named(node) else { return };
+    for input in node.map("inputs") {
+        let path = input.value.object().and_then(|o| o.text("path"));
+        let Some(text) = input.value.text().or(path) else { continue };
+        let Some(name) = leaf::only_binding(text).and_then(|e| e.strip_prefix("parent.inputs.")) else { continue };
+        let optional = pipeline
+            .map("inputs")
+            .iter()
+            .find(|p| p.key == name)
+            .filter(|p| p.value.object().and_then(|o| o.get("optional")).and_then(Value::bool) == Some(true));
+        let required = component
+            .map("inputs")
+            .iter()
+            .find(|p| p.key == input.key)
+            .filter(|p| p.value.object().is_some_and(|o| o.get("optional").and_then(Value::bool) != Some(true)));
+        if let (Some(optional), Some(required)) = (optional, required) {
+            let message = format!(
+                "'{}' is an optional input of the pipeline, but the node '{}' needs a value for '{}'",
+                name, entry.key, input.key
+            );
+            found.push(
+                Diagnostic::error("optional-to-required", input.value.span, message)
+                    .at(under(at, &format!("inputs.{}", input.key)))
+                    .label(optional.key_span, "optional here")
+                    .label(required.key_span, "required here")
+                    .help("make both optional, or give the pipeline's input a default"),
+            );
+        }
+    }
+}
+
+/// A job that runs a pipeline component must give it the required inputs that its nodes use.
+fn inputs_of_the_component(job: &Object, component: &Object, found: &mut Vec<Diagnostic>) {
+    for port in component.map("inputs") {
+        let Some(declared) = port.value.object().filter(|p| is_required(p)) else { continue };
+        let wanted = format!("parent.inputs.{}", port.key);
+        let used = nodes(component).any(|(_, node)| {
+            node.map("inputs").iter().any(|i| {
+                let text = i.value.text().or_else(|| i.value.object().and_then(|o| o.text("path")));
+                text.is_some_and(|t| leaf::bindings(t).contains(&wanted.as_str()))
+            })
+        });
+        if used && !job.map("inputs").iter().any(|i| i.key == port.key) {
+            let kind = declared.text("type").unwrap_or("value");
+            let span = job.entry("inputs").or_else(|| job.entry("component")).map_or(port.key_span, |e| e.key_span);
+            let message = format!("the job does not give its component the required input '{}'", port.key);
+            found.push(
+                Diagnostic::error("missing-input", span, message)
+                    .at(format!("inputs.{}", port.key))
+                    .label(port.key_span, "declared here")
+                    .help(format!("add under 'inputs:': {}: <{kind}>", port.key)),
+            );
+        }
+    }
+}
+
+/// Without a compute of the pipeline each node needs its own. One mistake when none has one.
+fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
+    let mut missing = Vec::new();
+    let mut total = 0;
+    without_compute(inner, "", &mut total, &mut missing);
+    if missing.len() > 1 && missing.len() == total {
+        let place = job.entry("settings").or_else(|| job.entry("jobs")).or_else(|| job.entry("component"));
+        let Some(place) = place else { return };
+        let message = format!("no compute is set: neither the pipeline nor one of its {total} nodes has one");
+        found.push(
+            Diagnostic::error("no-compute", place.key_span, message)
+                .at("settings.default_compute")
+                .help("write under 'settings:': default_compute: azureml:<name>, or 'serverless'"),
+        );
+        return;
+    }
+    for (path, entry) in missing {
+        let message = format!("no compute is set for the node '{}'", entry.key);
+        found.push(
+            Diagnostic::error("no-compute", entry.key_span, message)
+                .at(under(&path, "compute"))
+                .help("write compute: azureml:<name>, or settings.default_compute for all nodes"),
+        );
+    }
+}
+
+fn without_compute<'a>(pipeline: &'a Object, path: &str, total: &mut usize, missing: &mut Vec<(String, &'a Entry)>) {
+    for (entry, node) in nodes(pipeline) {
+        let at = under(path, &format!("jobs.{}", entry.key));
+        match node.class {
+            "PipelineNode" => {
+                if let Some(inner) = node.get("component").and_then(Value::object) {
+                    without_compute(inner, &at, total, missing);
+                }
+                continue;
+            }
+            "IfElse" | "DoWhile" | "ParallelFor" => continue,
+            "SparkNode" | "InlineSparkNode" if node.get("resources").is_some() => continue,
+            _ => {}
+        }
+        *total += 1;
+        if node.get("compute").is_none() {
+            missing.push((at, entry));
+        }
+    }
+}
+
+/// `on_init` and `on_finalize` (reference, section 5).
+fn init_and_finalize(job: &Object, found: &mut Vec<Diagnostic>) {
+    let Some(settings) = job.get("settings").and_then(Value::object) else { return };
+    let (init, finalize) = (settings.entry("on_init"), settings.entry("on_finalize"));
+    let name = |entry: Option<&Entry>| entry.and_then(|e| e.value.text()).map(str::to_owned);
+    if init.is_none() && finalize.is_none() {
+        return;
+    }
+    let names = [name(init), name(finalize)];
+    let mut fault = |entry: &Entry, message: String| {
+        let at = format!("settings.{}", entry.key);
+        found.push(Diagnostic::error("bad-value", entry.value.span, message).at(at));
+    };
+    if let (Some(init), true) = (init, names[0].is_some() && names[0] == names[1]) {
+        fault(init, "on_init and on_finalize must be different nodes".to_owned());
+    }
+    for entry in [init, finalize].into_iter().flatten() {
+        let Some(name) = entry.value.text() else { continue };
+        let known = nodes(job).find(|(e, _)| e.key == name);
+        let Some((_, node)) = known else {
+            fault(entry, format!("'{name}' is no node of this pipeline"));
+            continue;
+        };
+        if matches!(node.class, "IfElse" | "DoWhile" | "ParallelFor") {
+            fault(entry, format!("'{name}' is a control flow node and cannot be '{}'", entry.key));
+            continue;
+        }
+        let reads_others = node.map("inputs").iter().any(|i| bindings::mentions(&i.value, "parent.jobs."));
+        let is_read = format!("parent.jobs.{name}.");
+        let read_by_others =
+            nodes(job).any(|(_, n)| n.map("inputs").iter().any(|i| bindings::mentions(&i.value, &is_read)));
+        if reads_others || read_by_others {
+            fault(entry, format!("'{name}' exchanges data with other nodes and so cannot be '{}'", entry.key));
+        }
+    }
+    if nodes(job).all(|(e, _)| names.iter().flatten().any(|n| *n == e.key))
+        && let Some(jobs) = job.entry("jobs")
+    {
+        let message = "besides on_init and on_finalize the pipeline has no node";
+        found.push(Diagnostic::error("bad-value", jobs.key_span, message).at("jobs"));
+    }
+}

@@ -1,0 +1,188 @@
+//! Spark jobs and nodes (reference, section 6.6).
+
+use super::super::value::{Data, Entry, Object, Value};
+use super::super::{files, leaf};
+use super::under;
+use crate::diagnostic::{Diagnostic, Span};
+
+const DRIVER_AND_EXECUTOR: [&str; 4] =
+    ["spark.driver.cores", "spark.driver.memory", "spark.executor.cores", "spark.executor.memory"];
+
+/// Checks a spark job, or a node that stands under a key.
+pub(super) fn check(object: &Object, entry: Option<&Entry>, at: &str, found: &mut Vec<Diagnostic>) {
+    let component = super::pipeline::named(object);
+    if object.get("component").is_some() && component.is_none() {
+        return;
+    }
+    let whole = entry.map_or_else(|| object.fields.first().map(|f| f.key_span), |e| Some(e.key_span));
+    let Some(whole) = whole else { return };
+    let body = component.unwrap_or(object);
+    compute_or_resources(object, whole, at, found);
+    modes(object, component, at, found);
+    configuration(object, component, whole, at, found);
+    entry_file(body, whole, at, found);
+    arguments(object, body, at, found);
+}
+
+fn compute_or_resources(object: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>) {
+    match (object.entry("compute"), object.entry("resources")) {
+        (None, None) => {
+            let message = "a spark job needs 'compute' or 'resources'";
+            let help = "resources: {instance_type: standard_e4s_v3, runtime_version: \"3.4\"} runs it serverless";
+            found.push(Diagnostic::error("missing-field", whole, message).at(under(at, "resources")).help(help));
+        }
+        (Some(compute), Some(resources)) => found.push(
+            Diagnostic::error(
+                "exclusive-fields",
+                resources.key_span,
+                "a spark job has 'compute' or 'resources', not both",
+            )
+            .at(under(at, "resources"))
+            .label(compute.key_span, "'compute' stands here")
+            .help("remove one of them"),
+        ),
+        _ => {}
+    }
+}
+
+/// Spark reads and writes data where it is: every port of data has the mode `direct`.
+fn modes(object: &Object, component: Option<&Object>, at: &str, found: &mut Vec<Diagnostic>) {
+    for side in ["inputs", "outputs"] {
+        for port in object.map(side) {
+            let Some(data) = port.value.object() else { continue };
+            let bound = data.text("path").is_some_and(|p| p.starts_with("${{parent."));
+            let declared = component
+                .and_then(|c| c.map(side).iter().find(|p| p.key == port.key))
+                .and_then(|p| p.value.object())
+                .and_then(|p| p.text("mode"));
+            let mode = data.text("mode").or(declared);
+            if mode == Some("direct") || bound && component.is_some() {
+                continue;
+            }
+            let one = side.trim_end_matches('s');
+            let message = match mode {
+                Some(mode) => format!("the {one} '{}' has the mode '{mode}', but spark takes only 'direct'", port.key),
+                None => format!("the {one} '{}' needs 'mode: direct': spark takes no other mode", port.key),
+            };
+            let span = data.entry("mode").map_or(port.key_span, |m| m.value.span);
+            let path = under(at, &format!("{side}.{}.mode", port.key));
+            found.push(Diagnostic::error("bad-value", span, message).at(path).help("write mode: direct"));
+        }
+    }
+}
+
+fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &str, found: &mut Vec<Diagnostic>) {
+    let get = |key: &str| -> Option<&Value> {
+        [Some(object), component].into_iter().flatten().find_map(|o| {
+            o.map("conf")
+                .iter()
+                .find(|e| e.key == key || e.key == short(key))
+                .map(|e| &e.value)
+                .filter(|v| !v.is_null())
+        })
+    };
+    let span = object.entry("conf").or_else(|| component.and_then(|c| c.entry("conf"))).map_or(whole, |e| e.key_span);
+    let mut fault = |code: &'static str, message: String, help: &str| {
+        found.push(Diagnostic::error(code, span, message).at(under(at, "conf")).help(help));
+    };
+    let dynamic = get("spark.dynamicAllocation.enabled").is_some_and(|v| match &v.data {
+        Data::Bool(it) => *it,
+        Data::Text(text) => text == "True" || text == "true",
+        _ => false,
+    });
+    let mut needed = DRIVER_AND_EXECUTOR.to_vec();
+    if dynamic {
+        needed.extend(["spark.dynamicAllocation.minExecutors", "spark.dynamicAllocation.maxExecutors"]);
+    } else {
+        needed.push("spark.executor.instances");
+    }
+    let missing: Vec<&str> = needed.into_iter().filter(|key| get(key).is_none()).collect();
+    if !missing.is_empty() {
+        fault("missing-conf", format!("a spark job needs in 'conf': {}", missing.join(", ")), "add them under 'conf:'");
+        return;
+    }
+    let number = |key: &str| get(key).and_then(Value::literal).and_then(|l| l.python_str().parse::<i64>().ok());
+    let low = number("spark.dynamicAllocation.minExecutors");
+    let high = number("spark.dynamicAllocation.maxExecutors");
+    if !dynamic {
+        if get("spark.dynamicAllocation.minExecutors").is_some()
+            || get("spark.dynamicAllocation.maxExecutors").is_some()
+        {
+            fault(
+                "exclusive-fields",
+                "smallest and greatest number of executors stand without dynamic allocation".to_owned(),
+                "write spark.dynamicAllocation.enabled: true, or remove them",
+            );
+        }
+        return;
+    }
+    if let (Some(low), Some(high)) = (low, high) {
+        if low <= 0 || low > high {
+            fault(
+                "out-of-range",
+                format!(
+                    "minExecutors is {low} and maxExecutors {high}: the first must be positive and not above the second"
+                ),
+                "mend spark.dynamicAllocation.minExecutors",
+            );
+        } else if number("spark.executor.instances").is_some_and(|n| n != 0 && !(low..=high).contains(&n)) {
+            fault(
+                "out-of-range",
+                format!("spark.executor.instances must be from {low} to {high}"),
+                "that is what minExecutors and maxExecutors allow",
+            );
+        }
+    }
+}
+
+/// The name that the SDK gives to a key of `conf`.
+fn short(key: &str) -> &'static str {
+    match key {
+        "spark.driver.cores" => "driver_cores",
+        "spark.driver.memory" => "driver_memory",
+        "spark.executor.cores" => "executor_cores",
+        "spark.executor.memory" => "executor_memory",
+        "spark.executor.instances" => "executor_instances",
+        "spark.dynamicAllocation.enabled" => "dynamic_allocation_enabled",
+        "spark.dynamicAllocation.minExecutors" => "dynamic_allocation_min_executors",
+        "spark.dynamicAllocation.maxExecutors" => "dynamic_allocation_max_executors",
+        _ => "",
+    }
+}
+
+fn entry_file(body: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>) {
+    let Some(entry) = body.entry("entry") else { return };
+    let Some(object) = entry.value.object() else { return };
+    if object.get("class_name").is_some() {
+        let message = "a class as entry is not supported";
+        let help = "write entry: {file: <script>.py}";
+        found.push(Diagnostic::error("missing-entry", entry.key_span, message).at(under(at, "entry")).help(help));
+        return;
+    }
+    // A component without code has its own folder as code; a job without code has none.
+    let code = match body.text("code") {
+        Some(code) => code,
+        None if body.class.ends_with("Component") => ".",
+        None => return,
+    };
+    let remote = ["git+", "azureml:", "http://", "https://"].iter().any(|p| code.starts_with(p));
+    let Some(file) = object.text("file").filter(|_| !remote && body.class != "SparkJob") else { return };
+    let path = files::tidy(&body.base.join(code).join(file));
+    if !path.exists() {
+        let message = format!("the entry '{file}' is not in the code folder '{code}'");
+        let span = object.entry("file").map_or(whole, |f| f.value.span);
+        found.push(Diagnostic::error("missing-entry", span, message).at(under(at, "entry.file")));
+    }
+}
+
+fn arguments(object: &Object, body: &Object, at: &str, found: &mut Vec<Diagnostic>) {
+    let Some(args) = object.entry("args").or_else(|| body.entry("args")) else { return };
+    let Some(text) = args.value.text() else { return };
+    for name in leaf::bindings(text).into_iter().filter_map(|e| e.strip_prefix("inputs.")) {
+        let given = object.map("inputs").iter().chain(body.map("inputs")).any(|i| i.key == name);
+        if !given {
+            let message = format!("'args' uses the input '{name}', which is not there");
+            found.push(Diagnostic::error("unknown-port", args.value.span, message).at(under(at, "args")));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The YAML files of a document: the one that was named and those that it names, each read once.
+
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::read::{At, Scope};
+use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
+use crate::yaml::{self, Node};
+
+/// No Azure ML document comes near it; PyYAML would take minutes for such a file.
+const MAX_BYTES: u64 = 16 << 20;
+/// How many files may name one another in a row.
+const MAX_DEPTH: usize = 32;
+
+/// A file of YAML.
+pub(super) struct File {
+    /// What it holds.
+    pub(super) root: Node,
+    /// Its path.
+    pub(super) path: Arc<Path>,
+    /// The folder that relative paths in it start from.
+    pub(super) folder: Arc<Path>,
+}
+
+/// The files read so far.
+#[derive(Default)]
+pub struct Files {
+    /// Their texts, for messages.
+    pub sources: Sources,
+    /// What is wrong with their YAML without keeping it from being read.
+    pub(super) warnings: Vec<Diagnostic>,
+    read: HashMap<PathBuf, Result<Arc<File>, Vec<Diagnostic>>>,
+    /// Those that are being read, the innermost last.
+    open: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Opens a file that a document names, and remembers that it is open until [`Files::close`].
+    pub(super) fn open(
+        &mut self,
+        text: &str,
+        node: &Node,
+        at: At<'_>,
+        scope: &Scope,
+    ) -> Result<Arc<File>, Vec<Diagnostic>> {
+        let path = tidy(&scope.base.join(text));
+        if !path.is_file() {
+            return Err(vec![missing(&path, text, "file", node.span, at)]);
+        }
+        let key = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if self.open.contains(&key) || self.open.len() >= MAX_DEPTH {
+            let message = format!("'{text}' names itself, directly or through the files that it names");
+            let fault = Diagnostic::error("self-reference", node.span, message).at(at.to_string());
+            return Err(vec![fault.help("a component cannot contain itself: name another file")]);
+        }
+        let file = match self.read.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let read = self.parse(&path, Some(node.span)).map(Arc::new);
+                self.read.insert(key.clone(), read.clone());
+                read
+            }
+        }?;
+        self.open.push(key);
+        Ok(file)
+    }
+
+    /// The innermost open file has been read.
+    pub(super) fn close(&mut self) {
+        self.open.pop();
+    }
+
+    /// Reads the file that the user named.
+    pub(super) fn root(&mut self, path: &Path) -> Result<File, Vec<Diagnostic>> {
+        if let Ok(key) = path.canonicalize() {
+            self.open.push(key);
+        }
+        self.parse(path, None)
+    }
+
+    fn parse(&mut self, path: &Path, named: Option<Span>) -> Result<File, Vec<Diagnostic>> {
+        let text = read_text(path).map_err(|why| match named {
+            Some(span) => vec![Diagnostic::error("unreadable-file", span, why)],
+            None => vec![Diagnostic::without_place("unreadable-file", why)],
+        })?;
+        let shown = shown(path);
+        let source = self.sources.add(&shown, &text);
+        let mut found = Vec::new();
+        let root = yaml::parse(&text, source, &mut found);
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|d| d.severity == crate::diagnostic::Severity::Error);
+        self.warnings.extend(warnings);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let start = Span::start_of(source);
+        let root = match root {
+            Some(root) if root.as_mapping().is_some() => root,
+            Some(root) if !root.is_null() => {
+                let message = format!("an Azure ML document is a mapping, but this is {}", root.describe());
+                return Err(vec![Diagnostic::error("wrong-type", root.span, message)]);
+            }
+            _ => return Err(vec![Diagnostic::error("empty-file", start, "the file is empty")]),
+        };
+        let path: Arc<Path> = tidy(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned())).into();
+        let folder = path.parent().map_or_else(|| path.clone(), Arc::from);
+        Ok(File { root, path, folder })
+    }
+}
+
+/// The mistake of a path that is not there, with the nearest name beside it.
+pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: At<'_>) -> Diagnostic {
+    let fault = Diagnostic::error("missing-path", span, format!("there is no {what} '{text}'")).at(at.to_string());
+    match neighbour(path) {
+        Some(near) => fault.help(format!("did you mean '{near}'?")),
+        None => fault.help("the path is relative to the folder of the file that it is written in"),
+    }
+}
+
+/// A path beside the missing one with a similar name.
+fn neighbour(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let mut names: Vec<String> = std::fs::read_dir(path.parent()?)
+        .ok()?
+        .take(1000)
+        .filter_map(|e| e.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    suggest::nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// A path without `.` and without `x/..`, as Python's `Path.resolve` gives it for folders that are no links.
+pub(super) fn tidy(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// A path relative to the current folder when it lies below it, for messages.
+fn shown(path: &Path) -> PathBuf {
+    let plain = tidy(path);
+    std::env::current_dir().ok().and_then(|here| plain.strip_prefix(here).map(Path::to_owned).ok()).unwrap_or(plain)
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let metadata = std::fs::metadata(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
+    if metadata.is_dir() {
+        return Err(format!("{shown} is a folder: name the YAML file in it"));
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(format!("{shown} has {} bytes: that is no Azure ML document", metadata.len()));
+    }
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        format!("{shown} is not UTF-8 text (line {line}): save it as UTF-8")
+    })
+}

@@ -1,0 +1,257 @@
+//! What the SDK checks while it makes an object of fields that fit: names, defaults, files that an environment names,
+//! fields that exclude or need each other (reference, sections 1.7, 2.6-2.11, 3.3, 3.6).
+
+use std::collections::HashSet;
+
+use super::files;
+use super::read::{At, Reader, Scope};
+use super::value::{Object, Value};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::yaml::{Literal, Node, scalar};
+
+/// Checks an object whose fields all fit.
+pub(super) fn object(
+    _: &mut Reader<'_>,
+    object: Object,
+    node: &Node,
+    at: At<'_>,
+    scope: &Scope,
+) -> Result<Object, Vec<Diagnostic>> {
+    let faults = match object.class {
+        "Output" => output(&object, at),
+        "AnonymousEnvironment" | "Environment" => environment(&object, at, scope),
+        "Parameter" => parameter(&object, at),
+        "InputPort" => port(&object, at),
+        "ParallelNode" | "InlineParallelNode" | "ParallelComponent" | "AnonymousParallelComponent" => {
+            mini_batch_size(&object, at)
+        }
+        "PipelineJob" => jobs_or_component(&object, at),
+        "DistillationJob" => distillation(&object, at.place().unwrap_or(node.span), at),
+        class if class.starts_with("Spark") || class == "InlineSparkNode" || class == "AnonymousSparkComponent" => {
+            duplicates(&object, at)
+        }
+        class if class.contains("DataTransfer") => data_transfer(&object, at),
+        _ => Vec::new(),
+    };
+    if faults.is_empty() { Ok(object) } else { Err(faults) }
+}
+
+fn output(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    if let Some(value) = object.get("name")
+        && let Some(name) = value.text()
+    {
+        let fits = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') && name.len() <= 255;
+        if !fits {
+            faults.push(
+                Diagnostic::error("bad-name", value.span, format!("'{name}' cannot name an asset"))
+                    .at(at.key("name").to_string())
+                    .help("an asset's name has letters, digits, '-' and '_', at most 255 of them"),
+            );
+        }
+    }
+    if let Some(entry) = object.entry("version")
+        && !entry.value.is_empty()
+        && object.get("name").is_none_or(Value::is_empty)
+    {
+        faults.push(
+            Diagnostic::error("missing-field", entry.key_span, "an output with a version needs a name")
+                .at(at.key("name").to_string())
+                .help("write the name under which the output is to be registered: name: my_data"),
+        );
+    }
+    faults
+}
+
+/// An environment's conda file must be there and be YAML; bindings cannot stand for it.
+fn environment(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
+    let Some(conda) = object.get("conda_file").filter(|v| !v.is_empty()) else { return Vec::new() };
+    let here = at.key("conda_file");
+    let Some(text) = conda.text() else {
+        if conda.map().is_some() {
+            return Vec::new();
+        }
+        let message = "'conda_file' must be the path of a conda file, or its content as a mapping";
+        return vec![Diagnostic::error("wrong-type", conda.span, message).at(here.to_string())];
+    };
+    let path = files::tidy(&scope.base.join(text));
+    if !path.is_file() {
+        return vec![files::missing(&path, text, "conda file", conda.span, here)];
+    }
+    let content = std::fs::read_to_string(&path).map_err(|e| e.to_string());
+    match content.and_then(|c| serde_yaml::from_str::<serde_yaml::Value>(&c).map_err(|e| e.to_string())) {
+        Ok(_) => Vec::new(),
+        Err(why) => {
+            let message = format!("the conda file '{text}' is not valid YAML: {why}");
+            vec![Diagnostic::error("bad-environment", conda.span, message).at(here.to_string())]
+        }
+    }
+}
+
+/// A declared parameter: its default, smallest and greatest value must be of its type (reference, section 3.6).
+fn parameter(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let kind = object.text("type").unwrap_or_default();
+    let mut faults = Vec::new();
+    if let Some(entry) = object.entry("default")
+        && !parses(&entry.value, kind)
+    {
+        faults.push(bad_default(&entry.value, "default", kind, at));
+    }
+    for name in ["min", "max"] {
+        let Some(entry) = object.entry(name) else { continue };
+        if !matches!(kind, "integer" | "number") {
+            let message = format!("an input of type '{kind}' cannot have '{name}'");
+            faults.push(
+                Diagnostic::error("bad-default", entry.key_span, message)
+                    .at(at.key(name).to_string())
+                    .help("only integers and numbers have a smallest and a greatest value"),
+            );
+        } else if !parses(&entry.value, kind) {
+            faults.push(bad_default(&entry.value, name, kind, at));
+        }
+    }
+    faults
+}
+
+fn bad_default(value: &Value, name: &str, kind: &str, at: At<'_>) -> Diagnostic {
+    let text = value.literal().map(|l| l.python_str()).unwrap_or_default();
+    let message = format!("'{text}' is no {kind}, but '{name}' of an input of type '{kind}' must be one");
+    Diagnostic::error("bad-default", value.span, message).at(at.key(name).to_string())
+}
+
+/// Whether the SDK can turn a default into the type of its input.
+fn parses(value: &Value, kind: &str) -> bool {
+    let number = || match value.literal() {
+        Some(Literal::Str(text)) => scalar::python_number(&text),
+        Some(Literal::Float(x)) => Some(x),
+        Some(Literal::Int(digits)) => digits.parse().ok(),
+        Some(Literal::Bool(it)) => Some(f64::from(u8::from(it))),
+        _ => None,
+    };
+    match kind {
+        "integer" => number().is_some_and(f64::is_finite),
+        "number" => number().is_some(),
+        "boolean" => match value.literal() {
+            Some(Literal::Bool(_)) => true,
+            Some(literal) => matches!(literal.python_str().to_lowercase().as_str(), "true" | "false"),
+            None => false,
+        },
+        _ => true,
+    }
+}
+
+fn port(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let Some(entry) = object.entry("default").filter(|e| !e.value.is_null()) else { return Vec::new() };
+    vec![
+        Diagnostic::error("bad-default", entry.key_span, "an input of data has no default")
+            .at(at.key("default").to_string())
+            .help("make the input optional, or give it a value where the component is used"),
+    ]
+}
+
+/// `10`, `10kb`, `10mb`, `10gb` (reference, section 2.8).
+fn mini_batch_size(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let Some(value) = object.get("mini_batch_size") else { return Vec::new() };
+    let Some(text) = value.text() else { return Vec::new() };
+    if object.class.ends_with("Node") && text.starts_with("${{") || bytes_of(text).is_some() {
+        return Vec::new();
+    }
+    vec![
+        Diagnostic::error("bad-value", value.span, format!("'{text}' is no size of a mini batch"))
+            .at(at.key("mini_batch_size").to_string())
+            .help("write a count of files, as in \"10\", or a size, as in \"10kb\", \"1mb\" or \"1gb\""),
+    ]
+}
+
+/// The number that a mini batch size stands for: files, or bytes with a unit.
+#[must_use]
+pub(super) fn bytes_of(text: &str) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let count: u64 = text[..digits].parse().ok()?;
+    let unit: u64 = match text[digits..].to_ascii_lowercase().as_str() {
+        "" => 1,
+        "kb" => 1 << 10,
+        "mb" => 1 << 20,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    count.checked_mul(unit)
+}
+
+fn jobs_or_component(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let (Some(jobs), Some(component)) = (object.entry("jobs"), object.entry("component")) else { return Vec::new() };
+    if jobs.value.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Diagnostic::error(
+            "exclusive-fields",
+            component.key_span,
+            "a pipeline job has 'jobs' or a 'component', not both",
+        )
+        .at(at.key("component").to_string())
+        .label(jobs.key_span, "'jobs' stands here")
+        .help("remove one of them"),
+    ]
+}
+
+fn distillation(object: &Object, span: Span, at: At<'_>) -> Vec<Diagnostic> {
+    let labels = object.text("data_generation_type") == Some("label_generation");
+    if !labels || object.get("validation_data").is_some() {
+        return Vec::new();
+    }
+    let message = "a distillation job that generates labels needs the field 'validation_data'";
+    vec![Diagnostic::error("missing-field", span, message).at(at.key("validation_data").to_string())]
+}
+
+/// Spark's lists of files name each one once.
+fn duplicates(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    for name in ["py_files", "jars", "files", "archives"] {
+        let mut seen = HashSet::new();
+        for item in object.get(name).and_then(Value::list).unwrap_or_default() {
+            if let Some(text) = item.text()
+                && !seen.insert(text)
+            {
+                let message = format!("'{text}' occurs twice in '{name}'");
+                faults.push(Diagnostic::error("duplicate-entry", item.span, message).at(at.key(name).to_string()));
+            }
+        }
+    }
+    faults
+}
+
+/// The ports that a data transfer may have (reference, section 2.11).
+fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let task = object.text("task").unwrap_or_default();
+    let port = if object.class.contains("Component") { "component" } else { "node" };
+    let mut faults = Vec::new();
+    let mut only = |side: &str, wanted: Option<&str>| {
+        let Some(entry) = object.entry(side) else { return };
+        let names: Vec<&str> = entry.value.map().unwrap_or_default().iter().map(|e| e.key.as_str()).collect();
+        let message = match wanted {
+            Some("") if names.len() != 1 => {
+                format!("a {port} with task '{task}' has one output, but here are {}", names.len())
+            }
+            Some("") => return,
+            Some(wanted) if names == [wanted] => return,
+            Some(wanted) => format!("the {side} of a {port} with task '{task}' are one, named '{wanted}'"),
+            None => format!("a {port} with task '{task}' has no {side}"),
+        };
+        faults.push(Diagnostic::error("bad-value", entry.key_span, message).at(at.key(side).to_string()));
+    };
+    let written_as_job = object.class.starts_with("Inline");
+    match task {
+        "copy_data" if !object.class.ends_with("Node") => only("outputs", Some("")),
+        "import_data" if !written_as_job => {
+            only("inputs", None);
+            only("outputs", Some("sink"));
+        }
+        "export_data" if !written_as_job => {
+            only("inputs", Some("source"));
+            only("outputs", None);
+        }
+        _ => {}
+    }
+    faults
+}

@@ -1,0 +1,116 @@
+//! The whole language of Azure ML's YAML: every kind of document, loaded and checked as Azure's own SDK does.
+//!
+//! The road: a file is parsed ([`crate::yaml`]), its kind is found ([`kind`]), its nodes are read against the
+//! [`grammar`] into [`value`]s (`read`, with `leaf` for scalars, `node` for the nodes of pipelines, `make` for what the
+//! SDK checks while it makes objects, and `blame` for the branch that the author meant), and what the SDK validates
+//! afterwards is checked (`check`). The result is a [`Document`] with all findings, accepted or refused.
+//!
+//! This room refuses to run anything: what a document means for a run is the business of `spec` and `plan`.
+
+mod blame;
+mod check;
+mod files;
+pub mod grammar;
+pub mod kind;
+mod leaf;
+mod make;
+mod node;
+mod read;
+pub mod rest;
+pub mod value;
+mod words;
+
+use std::path::Path;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
+use read::{At, Bindings, Reader, Scope};
+
+use check::nodes as check_nodes;
+pub use kind::Kind;
+pub use value::Value;
+
+/// How to read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Whether Azure ML's preview features are on (`AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED`).
+    pub preview: bool,
+    /// The kind, when the caller knows it; otherwise the document tells.
+    pub kind: Option<Kind>,
+}
+
+/// A file after reading, with all that was found.
+pub struct Document {
+    /// Its kind; `None` when the file could not be read at all.
+    pub kind: Option<Kind>,
+    /// Its content, unless it does not fit the grammar.
+    pub value: Option<Value>,
+    /// Every finding.
+    pub diagnostics: Diagnostics,
+    /// The texts that they speak of.
+    pub sources: Sources,
+    /// Whether the file itself is not there.
+    pub not_found: bool,
+}
+
+impl Document {
+    /// Whether Azure ML would take it.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        self.value.is_some() && !self.diagnostics.has_errors()
+    }
+}
+
+/// Loads and checks a file, with Azure's verdict: errors are what the SDK refuses, warnings what it overlooks.
+#[must_use]
+pub fn load(path: &Path, options: Options) -> Document {
+    let mut files = files::Files::default();
+    let mut found = Vec::new();
+    let (kind, value) = document(path, options, &mut files, &mut found);
+    let mut diagnostics = Diagnostics::default();
+    diagnostics.extend(files.warnings);
+    diagnostics.extend(found);
+    Document { kind, value, diagnostics, sources: files.sources, not_found: !path.exists() }
+}
+
+fn document(
+    path: &Path,
+    options: Options,
+    files: &mut files::Files,
+    found: &mut Vec<Diagnostic>,
+) -> (Option<Kind>, Option<Value>) {
+    let file = match files.root(path) {
+        Ok(file) => file,
+        Err(faults) => {
+            found.extend(faults);
+            return (None, None);
+        }
+    };
+    let kind = options.kind.unwrap_or_else(|| Kind::of(&file.root));
+    let mut root = file.root;
+    if kind == Kind::Component {
+        root.drop_null("type");
+    }
+    let class = match kind::class(kind, &root) {
+        Ok(class) => class,
+        Err(fault) => {
+            found.push(fault);
+            return (Some(kind), None);
+        }
+    };
+    let mut reader = Reader { files, preview: options.preview, warnings: Vec::new() };
+    let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
+    // Components keep fields that the grammar does not know, jobs do not.
+    let open = kind == Kind::Component;
+    let value = match reader.class(class, open, &root, At::ROOT, &scope) {
+        Ok(value) => value,
+        Err(faults) => {
+            found.extend(faults);
+            return (Some(kind), None);
+        }
+    };
+    found.append(&mut reader.warnings);
+    if let Some(object) = value.object() {
+        check::document(object, &reader.files.sources, found);
+    }
+    (Some(kind), Some(value))
+}

@@ -1,0 +1,158 @@
+//! A node of a pipeline: which class it is, and the component that it names (reference, sections 1.5, 2.2, 2.5).
+
+use super::grammar::{Shape, grammar};
+use super::leaf;
+use super::read::{At, Bindings, Read, Reader, Scope, named_here, wrong_type};
+use super::value::{Data, Origin};
+use crate::diagnostic::Diagnostic;
+use crate::yaml::{Kind, Node};
+
+/// The classes of nodes by `type`: first those that name a component, then those written in place. The bool says whether
+/// unknown fields are kept.
+const CLASSES: &[(&str, &[(&str, bool)])] = &[
+    ("command", &[("CommandNode", true), ("InlineCommandNode", false)]),
+    ("import", &[("ImportNode", true), ("InlineImportNode", false)]),
+    ("sweep", &[("SweepNode", true)]),
+    ("parallel", &[("ParallelNode", true), ("InlineParallelNode", false)]),
+    ("pipeline", &[("PipelineNode", true)]),
+    (
+        "automl",
+        &[
+            ("AutoMLClassificationNode", false),
+            ("AutoMLRegressionNode", false),
+            ("AutoMLForecastingNode", false),
+            ("ImageClassificationNode", false),
+            ("ImageClassificationMultilabelNode", false),
+            ("ImageObjectDetectionNode", false),
+            ("ImageInstanceSegmentationNode", false),
+            ("TextClassificationNode", false),
+            ("TextClassificationMultilabelNode", false),
+            ("TextNerNode", false),
+        ],
+    ),
+    ("spark", &[("SparkNode", true), ("InlineSparkNode", false)]),
+    ("do_while", &[("DoWhile", true)]),
+    ("if_else", &[("IfElse", true)]),
+    ("parallel_for", &[("ParallelFor", true)]),
+    (
+        "data_transfer",
+        &[
+            ("DataTransferCopyNode", true),
+            ("InlineDataTransferCopyNode", false),
+            ("DataTransferImportNode", true),
+            ("InlineDataTransferImportNode", false),
+            ("DataTransferExportNode", true),
+            ("InlineDataTransferExportNode", false),
+        ],
+    ),
+];
+
+const PREVIEW: [&str; 3] = ["do_while", "if_else", "parallel_for"];
+
+impl Reader<'_> {
+    /// Reads a node: by its `type`, or by the first class that fits when it has none.
+    pub(super) fn node(&mut self, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        if !matches!(node.kind, Kind::Mapping(_)) {
+            return Err(wrong_type(node, at, "a node, which is a mapping"));
+        }
+        let preview = self.preview;
+        let known = || CLASSES.iter().filter(move |(kind, _)| preview || !PREVIEW.contains(kind));
+        let classes: Vec<(&str, bool)> = match node.get("type") {
+            None => known().flat_map(|(_, classes)| classes.iter().copied()).collect(),
+            Some(tag) => {
+                let folded = tag.as_str().map(str::to_lowercase);
+                let Some((_, classes)) = known().find(|(kind, _)| Some(*kind) == folded.as_deref()) else {
+                    return Err(vec![unknown_type(tag, at, known().map(|(kind, _)| (*kind).to_owned()).collect())]);
+                };
+                classes.to_vec()
+            }
+        };
+        let mut attempts = Vec::new();
+        for (name, open) in &classes {
+            match self.class(name, *open, node, at, scope) {
+                Ok(value) => return Ok(value),
+                Err(faults) => attempts.push((*name, faults)),
+            }
+        }
+        let meant = meant(node, &attempts, at);
+        Err(attempts.into_iter().find(|(name, _)| *name == meant).map(|(_, faults)| faults).unwrap_or_default())
+    }
+
+    /// A component file that a node names by its bare path.
+    pub(super) fn component_file(&mut self, kind: &str, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        let Some(text) = node.as_str() else {
+            return Err(leaf::refused(node, at, "wrong-type", &Shape::File(kind.into())));
+        };
+        if text.starts_with("file:") && kind != "Flow" {
+            let fault = Diagnostic::error("bad-reference", node.span, "this path must be written without 'file:'");
+            let bare = text.trim_start_matches("file:");
+            return Err(vec![fault.at(at.to_string()).help(format!("write: {}: {bare}", super::read::last(at)))]);
+        }
+        let file = self.files.open(text, node, at, scope)?;
+        let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
+        let class = match kind {
+            "Flow" => "FlowComponent".to_owned(),
+            kind => format!("Anonymous{kind}Component"),
+        };
+        let read = self.class(&class, true, &file.root, at, &scope);
+        self.files.close();
+        let mut value = read.map_err(|faults| named_here(faults, node.span))?;
+        if let Data::Object(object) = &mut value.data {
+            object.origin = Origin::File(file.path.clone());
+        }
+        value.span = node.span;
+        Ok(value)
+    }
+}
+
+/// The class whose signs the node bears, among those that were tried.
+fn meant(node: &Node, attempts: &[(&'static str, Vec<Diagnostic>)], at: At<'_>) -> &'static str {
+    let has = |key: &str| node.get(key).is_some();
+    let inline = |name: &str| name.starts_with("Inline") || grammar().class(name).is("AutoMLNode");
+    let tried = |name: &str| attempts.iter().any(|(n, _)| *n == name);
+    // `task` tells AutoML and data transfer nodes apart.
+    let task = node.get("task").and_then(Node::as_str).map(super::words::snake_case);
+    let of_task = |name: &str| match (grammar().class(name).field("task").map(|r| &r.shape), &task) {
+        (Some(Shape::Enum { words, .. }), Some(task)) => words.contains(task) && inline(name) != has("component"),
+        _ => false,
+    };
+    // A component of another type says so at its own `type`: the node is meant for that type.
+    let component_type = at.key("component").key("type").to_string();
+    let other_type = |faults: &[Diagnostic]| faults.iter().any(|f| f.path == component_type && f.code == "bad-value");
+    let signs = if node.get("type").is_some() {
+        None
+    } else if has("trial") || has("search_space") {
+        Some("SweepNode")
+    } else if has("component") {
+        None
+    } else if has("task") && !has("command") {
+        Some("InlineParallelNode")
+    } else {
+        Some("InlineCommandNode")
+    };
+    signs
+        .filter(|name| tried(name))
+        .or_else(|| attempts.iter().find(|(name, _)| of_task(name)).map(|(name, _)| *name))
+        .or_else(|| {
+            let of_form = |name: &str| inline(name) != has("component");
+            let mut fitting = attempts.iter().filter(|(name, _)| of_form(name));
+            fitting.clone().find(|(_, faults)| !other_type(faults)).or_else(|| fitting.next()).map(|(name, _)| *name)
+        })
+        .or_else(|| attempts.first().map(|(name, _)| *name))
+        .unwrap_or_default()
+}
+
+fn unknown_type(tag: &Node, at: At<'_>, known: Vec<String>) -> Diagnostic {
+    let mut fault = leaf::not_one_of(tag, at.key("type"), &known);
+    if let Some(text) = tag.as_str() {
+        if PREVIEW.contains(&text) {
+            let message = format!("nodes of type '{text}' are a preview feature");
+            return Diagnostic::error("preview-only", tag.span, message)
+                .at(at.key("type").to_string())
+                .help("set AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED=true, as for az ml");
+        }
+        fault.code = "unknown-kind";
+        fault.message = format!("there is no node of type '{text}'");
+    }
+    fault
+}

@@ -1,0 +1,310 @@
+//! The walk: a YAML node against a shape of the grammar, as Azure ML's SDK loads it (reference, sections 1 and 2).
+//!
+//! A value that fits comes back in the SDK's form; what does not fit comes back as diagnostics, all of one attempt.
+//! Where the grammar leaves a choice, each branch is tried in order, as the SDK does; when none fits, [`super::blame`]
+//! finds the branch that the author meant.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::files::Files;
+use super::grammar::{Class, FieldRule, Shape, grammar};
+use super::value::{Data, Entry, Object, Origin, Value};
+use super::{blame, leaf, make};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::yaml::{self, Kind, Node};
+
+/// What one attempt gives.
+pub(super) type Read = Result<Value, Vec<Diagnostic>>;
+
+/// Where in the document's structure the walk is.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    up: Option<&'a At<'a>>,
+    key: &'a str,
+    place: Option<Span>,
+}
+
+impl<'a> At<'a> {
+    /// The document itself.
+    pub(super) const ROOT: At<'static> = At { up: None, key: "", place: None };
+
+    /// What stands under a key.
+    pub(super) fn key(&'a self, key: &'a str) -> At<'a> {
+        At { up: Some(self), key, place: None }
+    }
+
+    /// What stands under a key that was written.
+    pub(super) fn entry(&'a self, entry: &'a yaml::Entry) -> At<'a> {
+        At { up: Some(self), key: &entry.key, place: Some(entry.key_span) }
+    }
+
+    /// Where the key was written.
+    pub(super) fn place(&self) -> Option<Span> {
+        self.place
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.up {
+            None => f.write_str(self.key),
+            Some(up) if up.up.is_none() && up.key.is_empty() => f.write_str(self.key),
+            Some(up) => write!(f, "{up}.{}", self.key),
+        }
+    }
+}
+
+/// Whether `${{…}}` may stand for a value (reference, section 4.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bindings {
+    /// It may not.
+    No,
+    /// In all fields but `type`, `component`, `trial` and `inputs`.
+    Node,
+    /// In all fields.
+    All,
+}
+
+/// What holds in the part of the document where the walk is.
+#[derive(Clone)]
+pub(super) struct Scope {
+    /// The folder of the file.
+    pub(super) base: Arc<Path>,
+    /// Whether bindings are allowed.
+    pub(super) bindings: Bindings,
+}
+
+/// Reads nodes.
+pub(super) struct Reader<'a> {
+    /// The files read on the way.
+    pub(super) files: &'a mut Files,
+    /// Whether the preview features are on.
+    pub(super) preview: bool,
+    /// What is worth knowing about a document that fits.
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+const NEVER_BOUND: [&str; 4] = ["type", "component", "trial", "inputs"];
+
+impl Reader<'_> {
+    /// Reads a node that a shape is expected at.
+    pub(super) fn value(&mut self, shape: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        if let Shape::Nullable(inner) = shape {
+            if node.is_null() {
+                return Ok(Value { span: node.span, data: Data::Null });
+            }
+            return self.value(inner, node, at, scope);
+        }
+        if node.is_null() {
+            return Err(vec![
+                Diagnostic::error("null-value", node.span, format!("'{}' has no value", last(at)))
+                    .at(at.to_string())
+                    .help("give it a value, or remove the line"),
+            ]);
+        }
+        if scope.bindings != Bindings::No
+            && leaf::takes_binding(shape)
+            && let Some(text) = node.as_str().filter(|t| leaf::has_binding(t))
+        {
+            return Ok(Value { span: node.span, data: Data::Text(text.to_owned()) });
+        }
+        match shape {
+            Shape::Free => match node.kind {
+                Kind::Mapping(_) => Ok(Value::plain(node)),
+                _ => Err(wrong_type(node, at, "a mapping")),
+            },
+            Shape::List(item) => self.list(item, node, at, scope),
+            Shape::Map { key, value } => self.map(key, value, node, at, scope),
+            Shape::Class { name, open } => self.class(name, *open, node, at, scope),
+            Shape::Choice(values) => self.choice(values, node, at, scope),
+            Shape::File(kind) => self.component_file(kind, node, at, scope),
+            Shape::Node => self.node(node, at, scope),
+            Shape::Union(branches) => self.union(branches, node, at, scope),
+            leaf => leaf::read(leaf, node, at, scope),
+        }
+    }
+
+    fn list(&mut self, item: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        let Kind::Sequence(items) = &node.kind else { return Err(wrong_type(node, at, "a list")) };
+        let (mut values, mut faults) = (Vec::new(), Vec::new());
+        for (index, one) in items.iter().enumerate() {
+            match self.value(item, one, at.key(&index.to_string()), scope) {
+                Ok(value) => values.push(value),
+                Err(more) => faults.extend(more),
+            }
+        }
+        done(node.span, Data::List(values), faults)
+    }
+
+    fn map(&mut self, key: &Shape, value: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        let Kind::Mapping(entries) = &node.kind else { return Err(wrong_type(node, at, "a mapping")) };
+        let (mut read, mut faults) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let here = at.entry(entry);
+            faults.extend(leaf::key(key, entry, here));
+            match self.value(value, &entry.value, here, scope) {
+                Ok(value) => read.push(Entry { key: entry.key.clone(), key_span: entry.key_span, value }),
+                Err(more) => faults.extend(more),
+            }
+        }
+        done(node.span, Data::Map(read), faults)
+    }
+
+    /// `choice` with values of one shape, or its like.
+    fn choice(&mut self, values: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        let value = self.class("Choice", false, node, at, scope)?;
+        if let Some(given) = node.get("values") {
+            self.list(values, given, at.key("values"), scope)?;
+        }
+        Ok(value)
+    }
+
+    pub(super) fn class(&mut self, name: &str, open: bool, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        let class = grammar().class(name);
+        if let Some(path) = node.as_str().and_then(|t| t.strip_prefix("file:"))
+            && class.is("YamlFile")
+        {
+            let file = self.files.open(path, node, at, scope)?;
+            let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
+            let read = self.class(name, open, &file.root, at, &scope);
+            self.files.close();
+            let mut value = read.map_err(|f| named_here(f, node.span))?;
+            if let Data::Object(object) = &mut value.data {
+                object.origin = Origin::Prefixed(file.path.clone());
+            }
+            return Ok(value);
+        }
+        let object = self.object(class, open, node, at, scope)?;
+        Ok(Value { span: node.span, data: Data::Object(Box::new(object)) })
+    }
+
+    /// The fields of a class.
+    pub(super) fn object(
+        &mut self,
+        class: &'static Class,
+        open: bool,
+        node: &Node,
+        at: At<'_>,
+        scope: &Scope,
+    ) -> Result<Object, Vec<Diagnostic>> {
+        let Kind::Mapping(entries) = &node.kind else {
+            return Err(wrong_type(node, at, "a mapping"));
+        };
+        let (mut fields, mut faults) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let here = at.entry(entry);
+            let rule = class.field(&entry.key).filter(|r| !r.preview || self.preview);
+            match rule {
+                Some(rule) if rule.read_only && !entry.value.is_null() => {}
+                Some(rule) if !rule.read_only => {
+                    let inner = bindings_below(class, rule, scope);
+                    match self.value(&rule.shape, &entry.value, here, &inner) {
+                        Ok(value) => {
+                            fields.push(Entry { key: entry.key.clone(), key_span: entry.key_span, value });
+                        }
+                        Err(more) => faults.extend(more),
+                    }
+                }
+                _ if open => fields.push(Entry {
+                    key: entry.key.clone(),
+                    key_span: entry.key_span,
+                    value: Value::plain(&entry.value),
+                }),
+                _ => faults.push(unknown_field(class, entry.key_span, &entry.key, here, self.preview)),
+            }
+        }
+        for rule in class.fields.iter().filter(|r| node.get(&r.name).is_none() && (!r.preview || self.preview)) {
+            if rule.required {
+                faults.push(missing_field(class, rule, at.place().unwrap_or(node.span), at));
+            } else if let Some(default) = &rule.default {
+                let value = Value { span: node.span, data: Data::Text(default.clone()) };
+                fields.push(Entry { key: rule.name.clone(), key_span: node.span, value });
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let object = Object { class: &class.name, fields, base: scope.base.clone(), origin: Origin::Inline };
+        make::object(self, object, node, at, scope)
+    }
+
+    fn union(&mut self, branches: &[Shape], node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        let mut attempts = Vec::new();
+        for branch in branches {
+            match self.value(branch, node, at, scope) {
+                Ok(value) => return Ok(value),
+                Err(faults) => attempts.push((branch, faults)),
+            }
+        }
+        Err(blame::branch(attempts, node, at))
+    }
+}
+
+/// Inside a node's fields bindings may stand for values; never inside the component that it names.
+fn bindings_below(class: &Class, rule: &FieldRule, scope: &Scope) -> Scope {
+    let starts = class.is("BaseNode") || class.is("AutoMLNode");
+    let bindings = match rule.name.as_str() {
+        "inputs" if starts && !class.is("AutoMLNode") || class.name == "PipelineJob" && rule.name == "inputs" => {
+            Bindings::All
+        }
+        "task" | "type" if class.is("AutoMLNode") => Bindings::No,
+        name if scope.bindings != Bindings::All && NEVER_BOUND.contains(&name) => Bindings::No,
+        _ if starts => Bindings::Node,
+        _ => scope.bindings,
+    };
+    Scope { bindings, ..scope.clone() }
+}
+
+pub(super) fn done(span: Span, data: Data, faults: Vec<Diagnostic>) -> Read {
+    if faults.is_empty() { Ok(Value { span, data }) } else { Err(faults) }
+}
+
+/// Labels mistakes of a named file with the place that names it.
+pub(super) fn named_here(faults: Vec<Diagnostic>, span: Span) -> Vec<Diagnostic> {
+    faults
+        .into_iter()
+        .map(|d| match d.span {
+            Some(place) if place.source != span.source && d.labels.is_empty() => d.label(span, "named here"),
+            _ => d,
+        })
+        .collect()
+}
+
+/// The last key of a place, for messages.
+pub(super) fn last<'a>(at: At<'a>) -> &'a str {
+    if at.key.is_empty() { "the document" } else { at.key }
+}
+
+/// The mistake of a value of another type.
+pub(super) fn wrong_type(node: &Node, at: At<'_>, wanted: &str) -> Vec<Diagnostic> {
+    let message = format!("'{}' must be {wanted}, but is {}", last(at), node.describe());
+    let mut fault = Diagnostic::error("wrong-type", node.span, message).at(at.to_string());
+    if let Some(literal) = node.literal().filter(|_| wanted == "a string") {
+        fault = fault.help(format!("put it in quotes: \"{}\"", literal.python_str()));
+    }
+    vec![fault]
+}
+
+fn unknown_field(class: &Class, span: Span, key: &str, at: At<'_>, preview: bool) -> Diagnostic {
+    let what = super::words::class(&class.name);
+    let message = format!("unknown field '{key}' in {what}");
+    let fault = Diagnostic::error("unknown-field", span, message).at(at.to_string());
+    let known: Vec<&str> =
+        class.fields.iter().filter(|f| !f.read_only && (!f.preview || preview)).map(|f| f.name.as_str()).collect();
+    match crate::diagnostic::suggest::nearest(key, known.iter().copied()) {
+        Some(near) => fault.help(format!("did you mean '{near}'?")),
+        None => fault.help(format!("the fields of {what} are: {}", known.join(", "))),
+    }
+}
+
+fn missing_field(class: &Class, rule: &FieldRule, span: Span, at: At<'_>) -> Diagnostic {
+    let message = format!("{} needs the field '{}'", super::words::class(&class.name), rule.name);
+    let path = at.key(&rule.name).to_string();
+    let fault = Diagnostic::error("missing-field", span, message).at(path);
+    match super::words::shape(&rule.shape) {
+        text if text.is_empty() => fault,
+        text => fault.help(format!("it is {text}")),
+    }
+}

@@ -1,0 +1,117 @@
+//! An object as the SDK's schemas dump it: the inverse of loading, with the SDK's habits.
+//!
+//! A choice is dumped by its first branch that can: text that was `azureml:x` becomes that again, a local path becomes
+//! absolute, and a number that may be text becomes text.
+
+use serde_json::{Value as Json, json};
+
+use super::super::grammar::{Shape, grammar};
+use super::super::value::{Data, Object, Value};
+use super::super::{files, words};
+use super::{Fields, environment, plain, python_str};
+
+/// Dumps all fields of an object that its class knows, and the unknown ones as they are.
+pub(super) fn object(object: &Object) -> Fields {
+    let class = grammar().class(object.class);
+    let mut fields = Fields::new();
+    for entry in &object.fields {
+        let dumped = match class.field(&entry.key) {
+            Some(rule) => value(&rule.shape, &entry.value, object),
+            // Components keep what the schema does not know; other objects lose it.
+            None if object.class.ends_with("Component") => Some(plain(&entry.value)),
+            None => None,
+        };
+        if let Some(dumped) = dumped.filter(|d| !d.is_null()) {
+            fields.insert(entry.key.clone(), dumped);
+        }
+    }
+    // What the SDK's objects have by themselves.
+    let default = match object.class {
+        "TensorFlowDistribution" => Some(("parameter_server_count", json!(0))),
+        "Output" if !object.text("path").is_some_and(|p| p.starts_with("${{")) => Some(("type", json!("uri_folder"))),
+        _ => None,
+    };
+    if let Some((name, value)) = default {
+        fields.entry(name).or_insert(value);
+    }
+    fields
+}
+
+/// Dumps one field.
+pub(super) fn field(owner: &Object, name: &str) -> Option<Json> {
+    let rule = grammar().class(owner.class).field(name)?;
+    value(&rule.shape, owner.get(name)?, owner)
+}
+
+/// Dumps a value by a shape; `None` when the shape cannot.
+fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
+    if value.is_null() {
+        return Some(Json::Null);
+    }
+    match shape {
+        Shape::Nullable(inner) => self::value(inner, value, owner),
+        Shape::Union(branches) => branches.iter().find_map(|b| self::value(b, value, owner)).or_else(|| {
+            // A binding stands where the shape takes something else.
+            value.text().map(Json::from)
+        }),
+        Shape::List(item) => {
+            Some(Json::Array(value.list()?.iter().filter_map(|v| self::value(item, v, owner)).collect()))
+        }
+        Shape::Map { value: inner, .. } => Some(Json::Object(
+            value.map()?.iter().filter_map(|e| Some((e.key.clone(), self::value(inner, &e.value, owner)?))).collect(),
+        )),
+        Shape::Class { name, .. } => {
+            let inner = value.object().filter(|o| o.class == name)?;
+            Some(match inner.class {
+                "AnonymousEnvironment" => environment::dump(inner),
+                _ => Json::Object(object(inner)),
+            })
+        }
+        Shape::Choice(_) => value.object().map(|o| Json::Object(object(o))),
+        Shape::Str => match &value.data {
+            Data::List(_) | Data::Map(_) => None,
+            Data::Object(_) => None,
+            _ => Some(Json::from(python_str(value))),
+        },
+        Shape::Int { .. } => match &value.data {
+            Data::Int(_) => Some(plain(value)),
+            Data::Float(number) if matches!(shape, Shape::Int { strict: false, .. }) => Some(json!(number.trunc())),
+            _ => None,
+        },
+        Shape::Float { .. } => match &value.data {
+            Data::Float(number) => Some(json!(number)),
+            Data::Int(digits) => digits.parse::<f64>().ok().map(|n| json!(n)),
+            _ => None,
+        },
+        Shape::Bool => value.bool().map(Json::from),
+        Shape::Enum { words: all, .. } => {
+            let text = value.text()?;
+            (all.iter().any(|w| w == text)
+                || all.contains(&words::snake_case(text))
+                || all.contains(&text.to_lowercase()))
+            .then(|| Json::from(text))
+        }
+        Shape::Path => {
+            let path = files::tidy(&owner.base.join(value.text()?));
+            path.exists().then(|| Json::from(path.display().to_string()))
+        }
+        Shape::Url => value.text().filter(|t| t.contains("://") && !t.starts_with("azureml")).map(Json::from),
+        Shape::Git => value.text().filter(|t| t.starts_with("git+")).map(Json::from),
+        Shape::Registry(_) | Shape::Feed(_) => {
+            value.text().filter(|t| t.starts_with("azureml://registries/")).map(Json::from)
+        }
+        Shape::Arm(_) | Shape::Asset { .. } => {
+            let text = value.text()?;
+            Some(Json::from(if text.starts_with("azureml:") || text.contains("${{") {
+                text.to_owned()
+            } else {
+                format!("azureml:{text}")
+            }))
+        }
+        Shape::OutputBinding => value.text().filter(|t| t.starts_with("${{parent.outputs.")).map(Json::from),
+        Shape::Binding | Shape::NodeBinding => value.text().filter(|t| t.contains("${{")).map(Json::from),
+        Shape::NodeName | Shape::ComponentName | Shape::Version | Shape::NumberVersion => value.text().map(Json::from),
+        Shape::Any | Shape::Free => Some(plain(value)),
+        Shape::File(_) | Shape::Node => None,
+    }
+}

@@ -1,0 +1,119 @@
+//! Environments that are written in place: the SDK names them by a digest of their content (reference, section 1.7).
+
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use super::super::files;
+use super::super::value::{Object, Value};
+use super::{dump, plain, python};
+
+const NAME: &str = "CliV2AnonymousEnvironment";
+
+/// An environment as a schema dumps it, under its digest.
+pub(super) fn dump(object: &Object) -> Json {
+    let mut fields = dump::object(object);
+    for name in ["name", "version", "$schema"] {
+        fields.remove(name);
+    }
+    if let Some(conda) = conda(object) {
+        fields.insert("conda_file".to_owned(), conda);
+    }
+    match version(object) {
+        Some(version) => {
+            fields.insert("name".to_owned(), json!(NAME));
+            fields.insert("version".to_owned(), json!(version));
+        }
+        // Nothing to make a digest of: the SDK gives it a random name.
+        None => {
+            fields.insert("name".to_owned(), json!("00000000-0000-0000-0000-000000000000"));
+            fields.insert("version".to_owned(), json!("1"));
+        }
+    }
+    Json::Object(fields)
+}
+
+/// The reference by which a job names it.
+pub(super) fn reference(value: &Value) -> Option<String> {
+    match value.object() {
+        Some(object) => version(object).map(|version| format!("{NAME}:{version}")),
+        None => value.text().map(str::to_owned),
+    }
+}
+
+/// The content of its conda file.
+pub(super) fn conda(object: &Object) -> Option<Json> {
+    let conda = object.get("conda_file")?;
+    let Some(text) = conda.text() else { return Some(plain(conda)) };
+    let path = files::tidy(&object.base.join(text));
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut sources = crate::diagnostic::Sources::default();
+    let source = sources.add(Path::new("conda"), &text);
+    crate::yaml::parse(&text, source, &mut Vec::new()).map(|node| plain(&Value::plain(&node)))
+}
+
+/// The digest of its content, which is its version.
+pub(super) fn version(object: &Object) -> Option<String> {
+    let build = object.get("build").and_then(Value::object);
+    let text = match build.and_then(|b| b.text("path")) {
+        Some(path) => {
+            let build = build?;
+            let content = folder_digest(&files::tidy(&object.base.join(path)));
+            match build.text("dockerfile_path").filter(|d| !d.is_empty()) {
+                Some(dockerfile) => joined(&digest(&content), &digest(dockerfile)),
+                None => digest(&content),
+            }
+        }
+        None => {
+            let mut text = digest(object.text("image")?);
+            if let Some(config) = dump::field(object, "inference_config") {
+                text = joined(&text, &digest(&python::yaml_dump(&config, true)));
+            }
+            if let Some(conda) = conda(object).filter(|c| !super::is_empty(c)) {
+                text = joined(&text, &digest(&python::yaml_dump(&conda, true)));
+            }
+            text
+        }
+    };
+    Some(digest(&text))
+}
+
+/// Python's `a.join(b)` of two texts: the first between all characters of the second.
+fn joined(between: &str, text: &str) -> String {
+    text.chars().map(String::from).collect::<Vec<_>>().join(between)
+}
+
+fn digest(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The SDK's digest of a folder: names and contents, sorted by name without case.
+fn folder_digest(path: &Path) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"Initialize for october 2021 AML CLI version");
+    add(path, &mut hash);
+    hex(&hash.finalize())
+}
+
+fn add(path: &Path, hash: &mut Sha256) {
+    if !path.is_dir() {
+        if let Ok(bytes) = std::fs::read(path) {
+            hash.update(&bytes);
+        }
+        return;
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return };
+    let mut all: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    all.sort_by_key(|p| p.display().to_string().to_lowercase());
+    for entry in all {
+        if let Some(name) = entry.file_name() {
+            hash.update(name.to_string_lossy().as_bytes());
+        }
+        add(&entry, hash);
+    }
+}

@@ -1,0 +1,72 @@
+//! Spark jobs and nodes (reference, sections 2.9, 8.3 and 8.4).
+
+use serde_json::{Value as Json, json};
+
+use super::super::value::{Object, Value};
+use super::io::Case;
+use super::{Fields, command, common, environment, get, io, job as envelope, plain, put, python_str};
+
+/// The body of a standalone spark job.
+pub(super) fn job(object: &Object) -> Result<Json, String> {
+    let mut fields = common(object, "Spark");
+    fields.insert("inputs".to_owned(), Json::Object(io::inputs(object.map("inputs"), None, Case::Camel)?));
+    fields.insert("outputs".to_owned(), Json::Object(io::job_outputs(object.map("outputs"))));
+    put(&mut fields, "codeId", get(object, "code"));
+    put(&mut fields, "environmentId", object.get("environment").and_then(environment::reference).map(Json::from));
+    for (key, name) in [("args", "args"), ("pyFiles", "py_files"), ("jars", "jars"), ("files", "files")] {
+        put(&mut fields, key, get(object, name));
+    }
+    put(&mut fields, "archives", get(object, "archives"));
+    let conf = object.map("conf").iter().map(|e| (e.key.clone(), json!(python_str(&e.value))));
+    fields.insert("conf".to_owned(), Json::Object(conf.collect()));
+    if let Some(file) = object.get("entry").and_then(Value::object).and_then(|e| e.text("file")) {
+        fields.insert("entry".to_owned(), json!({ "sparkJobEntryType": "SparkJobPythonEntry", "file": file }));
+    }
+    if let Some(resources) = object.get("resources").and_then(Value::object) {
+        let mut body = Fields::new();
+        put(&mut body, "instanceType", get(resources, "instance_type"));
+        put(&mut body, "runtimeVersion", get(resources, "runtime_version"));
+        fields.insert("resources".to_owned(), Json::Object(body));
+    }
+    if !fields.contains_key("identity") {
+        put(&mut fields, "identity", default_identity(object, "identityType"));
+    }
+    Ok(envelope(object, fields))
+}
+
+/// Who a spark job runs as when it does not say: the compute's own identity, or the user with serverless resources.
+fn default_identity(object: &Object, key: &str) -> Option<Json> {
+    if object.get("compute").is_some() {
+        return Some(json!({ key: "Managed" }));
+    }
+    object.get("resources").is_some().then(|| json!({ key: "UserIdentity" }))
+}
+
+/// What a spark node adds to a node.
+pub(super) fn node(node: &Object, component: Option<&Object>, fields: &mut Fields) {
+    let body = component.unwrap_or(node);
+    for name in ["py_files", "jars", "files", "archives", "args"] {
+        put(fields, name, get(body, name));
+    }
+    let conf = [Some(node), component].into_iter().flatten().find_map(|o| o.get("conf"));
+    let conf = conf.and_then(Value::map).unwrap_or_default().iter();
+    let conf = conf.map(|e| {
+        let digits = e.value.text().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
+        (e.key.clone(), digits.and_then(|d| d.parse::<i64>().ok()).map_or_else(|| plain(&e.value), Json::from))
+    });
+    fields.insert("conf".to_owned(), Json::Object(conf.collect()));
+    if let Some(file) = body.get("entry").and_then(Value::object).and_then(|e| e.text("file")) {
+        fields.insert("entry".to_owned(), json!({ "spark_job_entry_type": "SparkJobPythonEntry", "file": file }));
+    }
+    if let Some(resources) = node.get("resources").and_then(Value::object) {
+        let mut body = Fields::new();
+        put(&mut body, "instance_type", get(resources, "instance_type"));
+        put(&mut body, "runtime_version", get(resources, "runtime_version"));
+        fields.insert("resources".to_owned(), Json::Object(body));
+    }
+    let identity = match node.get("identity").and_then(Value::object) {
+        Some(identity) => Some(Json::Object(command::identity(identity, true))),
+        None => default_identity(node, "identity_type"),
+    };
+    put(fields, "identity", identity);
+}

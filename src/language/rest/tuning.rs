@@ -1,0 +1,113 @@
+//! Fine-tuning and distillation jobs (reference, section 2.11).
+
+use serde_json::{Value as Json, json};
+
+use super::super::value::{Object, Value};
+use super::super::words::camel_case;
+use super::{Fields, command, common, dump, get, io, job as envelope, plain, put, python, python_str};
+
+/// The body of a fine-tuning job.
+pub(super) fn finetuning(object: &Object) -> Result<Json, String> {
+    let mut fields = common(object, "FineTuning");
+    let custom = object.class == "CustomModelFineTuning";
+    if !custom {
+        for name in ["computeId", "services"] {
+            fields.remove(name);
+        }
+    }
+    fields.remove("identity");
+    let mut details = Fields::new();
+    let task = object.text("task").map(|t| {
+        let mut chars = t.chars();
+        chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+    });
+    put(&mut details, "taskType", task.map(|t: String| json!(t)));
+    details.insert("modelProvider".to_owned(), json!(if custom { "Custom" } else { "AzureOpenAI" }));
+    put(&mut details, "model", object.get("model").map(|v| data(v, "mlflow_model")));
+    put(&mut details, "trainingData", object.get("training_data").map(|v| data(v, "uri_file")));
+    put(&mut details, "validationData", object.get("validation_data").map(|v| data(v, "uri_file")));
+    let parameters = object.get("hyperparameters").map(|v| match v.object() {
+        Some(inner) => inner.fields.iter().map(|e| (camel_case(&e.key), plain(&e.value))).collect::<Fields>().into(),
+        None => plain(v),
+    });
+    put(&mut details, "hyperParameters", parameters);
+    fields.insert("fineTuningDetails".to_owned(), Json::Object(details));
+    fields.insert("outputs".to_owned(), Json::Object(io::job_outputs(object.map("outputs"))));
+    if custom {
+        if let Some(resources) = object.get("resources").and_then(Value::object) {
+            let types = get(resources, "instance_types");
+            fields.insert("resources".to_owned(), json!({ "instanceTypes": types }));
+        }
+        if let Some(queue) = object.get("queue_settings").and_then(Value::object) {
+            fields.insert("queueSettings".to_owned(), Json::Object(command::queue_settings(queue, false)));
+        }
+    }
+    Ok(envelope(object, fields))
+}
+
+/// An input of data, or the text that stands for one.
+fn data(value: &Value, kind: &str) -> Json {
+    match value.object() {
+        Some(object) => {
+            let mut fields = Fields::new();
+            fields.insert("jobInputType".to_owned(), json!(kind));
+            put(&mut fields, "uri", get(object, "path"));
+            Json::Object(fields)
+        }
+        None => plain(value),
+    }
+}
+
+/// The body of a distillation job: a fine-tuning job with its own settings among the properties.
+pub(super) fn distillation(object: &Object) -> Result<Json, String> {
+    let mut fields = common(object, "FineTuning");
+    for name in ["computeId", "identity"] {
+        fields.remove(name);
+    }
+    let mut details = Fields::new();
+    details.insert("taskType".to_owned(), json!("ChatCompletion"));
+    details.insert("modelProvider".to_owned(), json!("Custom"));
+    put(&mut details, "model", object.get("student_model").map(|v| data(v, "mlflow_model")));
+    put(&mut details, "trainingData", object.get("training_data").map(|v| data(v, "uri_file")));
+    put(&mut details, "validationData", object.get("validation_data").map(|v| data(v, "uri_file")));
+    put(&mut details, "hyperParameters", get(object, "hyperparameters"));
+    fields.insert("fineTuningDetails".to_owned(), Json::Object(details));
+    fields.insert("outputs".to_owned(), Json::Object(io::job_outputs(object.map("outputs"))));
+    let mut properties: Fields = match fields.remove("properties") {
+        Some(Json::Object(properties)) => properties,
+        _ => Fields::new(),
+    };
+    let mut put_text = |key: &str, text: String| {
+        properties.insert(key.to_owned(), json!(text));
+    };
+    put_text("azureml.enable_distillation", "True".to_owned());
+    let kind = object.text("data_generation_task_type").unwrap_or_default();
+    put_text("azureml.data_generation_task_type", kind.to_uppercase());
+    if let Some(connection) = object.get("teacher_model_endpoint_connection").and_then(Value::object) {
+        put_text("azureml.teacher_model.endpoint_name", connection.text("name").unwrap_or("None").to_owned());
+        let mut text = String::new();
+        python::json_dumps(&Json::Object(dump::object(connection)), &mut text);
+        put_text("azureml.connection_information", text);
+    }
+    put_text("azureml.data_generation_type", object.text("data_generation_type").unwrap_or_default().to_owned());
+    if let Some(prompt) = object.get("prompt_settings").and_then(Value::object) {
+        for entry in &prompt.fields {
+            put_text(&format!("azureml.{}", entry.key), python_str(&entry.value));
+        }
+    }
+    if let Some(teacher) = object.get("teacher_model_settings").and_then(Value::object) {
+        for entry in teacher.map("inference_parameters") {
+            put_text(&format!("azureml.teacher_model.{}", entry.key), python_str(&entry.value));
+        }
+        if let Some(request) = teacher.get("endpoint_request_settings").and_then(Value::object) {
+            for entry in &request.fields {
+                put_text(&format!("azureml.{}", entry.key), python_str(&entry.value));
+            }
+        }
+    }
+    if let Some(kind) = object.get("resources").and_then(Value::object).and_then(|r| r.text("instance_type")) {
+        put_text("azureml.instance_type.data_generation", kind.to_owned());
+    }
+    fields.insert("properties".to_owned(), Json::Object(properties));
+    Ok(envelope(object, fields))
+}

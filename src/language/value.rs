@@ -1,0 +1,214 @@
+//! A document that fits the grammar: every value in the form that Azure ML's SDK gives it, with its place.
+//!
+//! Where the author's text and the SDK's reading differ (`azureml:env:1` is kept as `env:1`, `Minimize` as `minimize`,
+//! `"2"` as 2 in a field for integers), this is the SDK's reading. Nothing is filled in but the defaults of the grammar.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::diagnostic::Span;
+use crate::yaml::{Kind, Literal, Node};
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Its place; for a default, the place of what it belongs to.
+    pub span: Span,
+    /// What it is.
+    pub data: Data,
+}
+
+/// The kinds of values.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// Null.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer in decimal digits, of any size.
+    Int(String),
+    /// A binary64 number.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// A date or time as written: PyYAML makes an object of it that no field takes.
+    Date(String),
+    /// A list.
+    List(Vec<Value>),
+    /// A mapping with free keys.
+    Map(Vec<Entry>),
+    /// A mapping with the fields of a class.
+    Object(Box<Object>),
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The value.
+    pub value: Value,
+}
+
+/// What fits a class.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The class's name in the grammar.
+    pub class: &'static str,
+    /// The fields that are there, and unknown ones where the class keeps them, in the order of the text.
+    pub fields: Vec<Entry>,
+    /// The folder that relative paths in it start from.
+    pub base: Arc<Path>,
+    /// How it came to be where it is.
+    pub origin: Origin,
+}
+
+/// Whether an object was written in place or stands in a file of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Written in place.
+    Inline,
+    /// Named as `file:<path>`.
+    Prefixed(Arc<Path>),
+    /// Named by its bare path.
+    File(Arc<Path>),
+}
+
+impl Value {
+    /// The text, when it is text.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.data {
+            Data::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it is null.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self.data, Data::Null)
+    }
+
+    /// The object, when it is one.
+    #[must_use]
+    pub fn object(&self) -> Option<&Object> {
+        match &self.data {
+            Data::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The entries, when it is a mapping with free keys.
+    #[must_use]
+    pub fn map(&self) -> Option<&[Entry]> {
+        match &self.data {
+            Data::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The items, when it is a list.
+    #[must_use]
+    pub fn list(&self) -> Option<&[Value]> {
+        match &self.data {
+            Data::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The boolean, when it is one.
+    #[must_use]
+    pub fn bool(&self) -> Option<bool> {
+        match self.data {
+            Data::Bool(it) => Some(it),
+            _ => None,
+        }
+    }
+
+    /// Whether Python counts it as false: null, false, zero, and whatever is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.data {
+            Data::Null => true,
+            Data::Bool(it) => !it,
+            Data::Int(digits) => digits == "0",
+            Data::Float(it) => *it == 0.0,
+            Data::Text(text) | Data::Date(text) => text.is_empty(),
+            Data::List(items) => items.is_empty(),
+            Data::Map(entries) => entries.is_empty(),
+            Data::Object(_) => false,
+        }
+    }
+
+    /// The scalar as PyYAML and the SDK hold it; `None` for lists, mappings and objects.
+    #[must_use]
+    pub fn literal(&self) -> Option<Literal> {
+        Some(match &self.data {
+            Data::Null => Literal::Null,
+            Data::Bool(it) => Literal::Bool(*it),
+            Data::Int(digits) => Literal::Int(digits.clone()),
+            Data::Float(it) => Literal::Float(*it),
+            Data::Text(text) => Literal::Str(text.clone()),
+            Data::Date(text) => Literal::Timestamp(text.clone()),
+            _ => return None,
+        })
+    }
+
+    /// A node that no rule speaks of, as PyYAML reads it.
+    #[must_use]
+    pub fn plain(node: &Node) -> Self {
+        let data = match &node.kind {
+            Kind::Scalar(scalar) => match Literal::read(scalar) {
+                Literal::Null => Data::Null,
+                Literal::Bool(it) => Data::Bool(it),
+                Literal::Int(digits) => Data::Int(digits),
+                Literal::Float(it) => Data::Float(it),
+                Literal::Timestamp(text) => Data::Date(text),
+                Literal::Str(text) => Data::Text(text),
+            },
+            Kind::Sequence(items) => Data::List(items.iter().map(Self::plain).collect()),
+            Kind::Mapping(entries) => Data::Map(
+                entries
+                    .iter()
+                    .map(|e| Entry { key: e.key.clone(), key_span: e.key_span, value: Self::plain(&e.value) })
+                    .collect(),
+            ),
+        };
+        Self { span: node.span, data }
+    }
+}
+
+impl Object {
+    /// A field's entry, unless it is absent.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.fields.iter().find(|e| e.key == name)
+    }
+
+    /// A field's value, unless it is absent or null.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.entry(name).map(|e| &e.value).filter(|v| !v.is_null())
+    }
+
+    /// A field's text, unless it is absent or something else.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)?.text()
+    }
+
+    /// The entries of a field that is a mapping with free keys; none when it is absent.
+    #[must_use]
+    pub fn map(&self, name: &str) -> &[Entry] {
+        self.get(name).and_then(Value::map).unwrap_or_default()
+    }
+
+    /// Takes a field out.
+    pub fn remove(&mut self, name: &str) -> Option<Entry> {
+        let at = self.fields.iter().position(|e| e.key == name)?;
+        Some(self.fields.remove(at))
+    }
+}
