@@ -34,9 +34,14 @@ class Change:
 
 
 def of_mutation(original, mutant):
-    """The places in the text `mutant`, which differs from the text `original` by one mutation."""
+    """The places in the text `mutant`, which differs from the text `original` by one mutation.
+
+    None where `$schema` was mutated: the file is for something else then, and each of its lines may be wrong.
+    """
     before = yaml.safe_load(original)
     change = changed(before, yaml.safe_load(mutant))
+    if "$schema" in (*change.at, change.old):
+        return None
     root = yaml.compose(mutant)
     if change.way == "gone":
         exact = around_gap(yaml.compose(original), root, change)
