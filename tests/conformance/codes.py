@@ -1,4 +1,4 @@
-"""Writes the reader's codes into the first lines of the refused corpus files: `# refused: <code> at line N`.
+"""Writes the reader's codes into the first lines of the refused corpus files: `# refused: <code> at line N: <words>`.
 
     codes.py AMLRUN [--lines]
 
@@ -8,12 +8,13 @@ line is written too. Read what git shows of the changes before you keep them.
 
 import re
 import sys
+from pathlib import Path
 
 from cases import Case
 from corpus import CORPUS, names
 from reader import Reader
 
-FIRST = re.compile(r"# refused: (?:line (\d+): .*|\S+ at line (\d+))")
+FIRST = re.compile(r"# refused: (?:\S+ at )?line (\d+): (.*)")
 
 
 def main():
@@ -24,16 +25,20 @@ def main():
         errors = [one for one in verdicts[str(case.path)].get("diagnostics", ()) if one["severity"] == "error"]
         text = case.path.read_text(encoding="utf-8")
         first, rest = text.split("\n", 1)
-        line = int(next(filter(None, FIRST.fullmatch(first).groups())))
+        line, words = FIRST.fullmatch(first).groups()
         if not errors:
             print(f"{case.name}: not refused")
             continue
-        told = errors[0]["line"]
-        if told != line:
-            print(f"{case.name}: line {line} here, line {told} there: {errors[0]['message']}")
-            if not with_lines or told is None:
+        error = errors[0]
+        # Shown from the working directory on, where it lies below that.
+        if Path(error["file"]).resolve() != case.path:
+            print(f"{case.name}: told of {error['file']}: {error['message']}")
+            continue
+        if str(error["line"]) != line:
+            print(f"{case.name}: line {line} here, line {error['line']} there: {error['message']}")
+            if not with_lines:
                 continue
-        case.path.write_text(f"# refused: {errors[0]['code']} at line {told}\n{rest}", encoding="utf-8")
+        case.path.write_text(f"# refused: {error['code']} at line {error['line']}: {words}\n{rest}", encoding="utf-8")
 
 
 if __name__ == "__main__":
