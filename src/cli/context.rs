@@ -11,9 +11,9 @@ use crate::registry::{AssetKind, Registry, Selector};
 use crate::spec::asset_ref::{AssetRef, Version};
 use crate::spec::catalog::{Catalog, Found};
 use crate::spec::io::PortType;
-use crate::spec::overrides::Override;
 use crate::spec::{self, Document, Loaded};
 use crate::store::Home;
+use crate::yaml::overrides::Override;
 
 /// What every verb starts from.
 pub(super) struct Context {

@@ -7,7 +7,7 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
 use crate::plan::view;
-use crate::spec::overrides::Override;
+use crate::yaml::overrides::Override;
 
 /// Show the steps of a job and what they hand on.
 #[derive(clap::Args)]

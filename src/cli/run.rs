@@ -22,8 +22,8 @@ use crate::outcome::JobStatus;
 use crate::plan::Plan;
 use crate::report;
 use crate::spec::Document;
-use crate::spec::overrides::Override;
 use crate::store::{Home, RunFolder, at};
+use crate::yaml::overrides::Override;
 
 /// Run a job file on this machine.
 #[derive(clap::Args)]

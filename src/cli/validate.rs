@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::printer::Printer;
 use crate::diagnostic::{Severity, json::to_json};
 use crate::spec;
-use crate::spec::overrides::Override;
+use crate::yaml::overrides::Override;
 
 /// Check job and component files. Nothing is run and nothing is sent anywhere.
 #[derive(clap::Args)]

@@ -22,16 +22,31 @@ mod words;
 
 use std::path::Path;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
+use crate::yaml::overrides::{self, Override};
 use read::{At, Bindings, Reader, Scope};
 
 use check::nodes as check_nodes;
 pub use kind::Kind;
 pub use value::Value;
 
+/// Whose verdict is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Azure ML's: what its SDK refuses is an error, what it overlooks a warning.
+    Azure,
+    /// A run on this machine: what the SDK overlooks is an error too; what only a service needs is a note.
+    #[default]
+    Local,
+}
+
 /// How to read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// Whose verdict.
+    pub target: Target,
+    /// Changes to the document before it is read.
+    pub set: Vec<Override>,
     /// Whether Azure ML's preview features are on (`AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED`).
     pub preview: bool,
     /// The kind, when the caller knows it; otherwise the document tells.
@@ -60,12 +75,26 @@ impl Document {
     }
 }
 
-/// Loads and checks a file, with Azure's verdict: errors are what the SDK refuses, warnings what it overlooks.
+/// Loads and checks a file.
 #[must_use]
-pub fn load(path: &Path, options: Options) -> Document {
+pub fn load(path: &Path, options: &Options) -> Document {
     let mut files = files::Files::default();
     let mut found = Vec::new();
     let (kind, value) = document(path, options, &mut files, &mut found);
+    if options.target == Target::Local {
+        for finding in found.iter_mut().filter(|d| d.code == "no-compute") {
+            finding.severity = Severity::Note;
+        }
+    }
+    let refused = found.iter().any(|d| d.severity == Severity::Error);
+    if let Some(object) = value.as_ref().and_then(Value::object).filter(|_| !refused) {
+        for mut finding in check::run(object, &files.sources) {
+            if options.target == Target::Azure {
+                finding.severity = Severity::Warning;
+            }
+            found.push(finding);
+        }
+    }
     let mut diagnostics = Diagnostics::default();
     diagnostics.extend(files.warnings);
     diagnostics.extend(found);
@@ -74,7 +103,7 @@ pub fn load(path: &Path, options: Options) -> Document {
 
 fn document(
     path: &Path,
-    options: Options,
+    options: &Options,
     files: &mut files::Files,
     found: &mut Vec<Diagnostic>,
 ) -> (Option<Kind>, Option<Value>) {
@@ -87,6 +116,10 @@ fn document(
     };
     let kind = options.kind.unwrap_or_else(|| Kind::of(&file.root));
     let mut root = file.root;
+    overrides::apply(&mut root, &options.set, &mut files.sources, found);
+    if !found.is_empty() {
+        return (None, None);
+    }
     if kind == Kind::Component {
         root.drop_null("type");
     }

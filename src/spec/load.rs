@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::asset_ref::Reference;
 use super::component::{self, Component};
 use super::job::{self, Job};
-use super::overrides::{self, Override};
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources, Span, suggest};
+use crate::yaml::overrides::{self, Override};
 use crate::yaml::{self, Node};
 
 /// A file larger than this is no job file.

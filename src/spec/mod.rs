@@ -15,7 +15,6 @@ pub mod expr;
 pub mod io;
 pub mod job;
 pub mod load;
-pub mod overrides;
 pub mod settings;
 
 use crate::diagnostic::Span;

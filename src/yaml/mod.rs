@@ -9,6 +9,7 @@
 //! YAML that we write goes through `serde_yaml` instead.
 
 pub mod fields;
+pub mod overrides;
 pub mod parse;
 pub mod scalar;
 

@@ -1,11 +1,13 @@
 //! What the SDK validates after a document is loaded (reference, sections 5 and 6).
 //!
 //! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
-//! place, `component` at component files, `spark` at spark nodes.
+//! place, `component` at component files, `spark` at spark nodes; `run` looks for what the SDK overlooks.
 
 mod bindings;
 mod component;
+mod literal;
 mod pipeline;
+mod run;
 mod spark;
 
 use super::value::{Entry, Object};
@@ -23,6 +25,11 @@ pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagn
         class if class.ends_with("Component") => component::file(object, sources, found),
         _ => {}
     }
+}
+
+/// What a run would trip over though the SDK takes it.
+pub(super) fn run(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
+    run::document(object, sources)
 }
 
 /// The nodes of a pipeline that are mappings, by name.

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use super::{Entry, Kind, Node, Scalar, scalar::Literal};
 use crate::diagnostic::{Diagnostic, Sources, Span};
-use crate::yaml::Scalar;
-use crate::yaml::{Entry, Kind, Node, scalar::Literal};
 
 /// One `--set`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,52 @@
+//! Whether a literal fits the input that it is given to. The service checks this, after minutes of waiting (reference,
+//! section 3.6).
+
+use super::super::value::{Object, Value};
+use crate::diagnostic::suggest;
+use crate::yaml::scalar;
+
+/// What is wrong with a text as a value of a declared parameter, and what would be right.
+pub(super) fn misfit(parameter: &Object, name: &str, text: &str) -> Option<(String, String)> {
+    let kind = parameter.text("type").unwrap_or("string");
+    let number = scalar::python_number(text).filter(|x| x.is_finite());
+    let fits = match kind {
+        "integer" => scalar::python_int(text).is_some(),
+        "number" => number.is_some(),
+        "boolean" => matches!(text.to_lowercase().as_str(), "true" | "false"),
+        _ => true,
+    };
+    if !fits {
+        let help = match kind {
+            "integer" => "write a whole number, such as 10",
+            "number" => "write a number, such as 0.001",
+            _ => "write true or false",
+        };
+        return Some((format!("'{text}' is no value for the input '{name}' of type {kind}"), help.to_owned()));
+    }
+    let bound =
+        |key: &str| parameter.get(key).and_then(Value::literal).and_then(|l| scalar::python_number(&l.python_str()));
+    if let Some(x) = number.filter(|_| matches!(kind, "integer" | "number")) {
+        if let Some(min) = bound("min").filter(|min| x < *min) {
+            return Some((
+                format!("{text} is below the least value of '{name}'"),
+                format!("it must be at least {min}"),
+            ));
+        }
+        if let Some(max) = bound("max").filter(|max| x > *max) {
+            return Some((
+                format!("{text} is above the greatest value of '{name}'"),
+                format!("it must be at most {max}"),
+            ));
+        }
+    }
+    let words: Vec<&str> =
+        parameter.get("enum").and_then(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
+    if words.is_empty() || words.contains(&text) {
+        return None;
+    }
+    let help = match suggest::nearest(text, words.iter().copied()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("it can be {}", suggest::one_of(words)),
+    };
+    Some((format!("'{text}' is not among the values of the input '{name}'"), help))
+}

@@ -1,0 +1,329 @@
+//! What the SDK overlooks and a run would trip over: references to nothing, circles, two writers of one output, literals
+//! that do not fit, paths that are not there (reference, section 4.6).
+
+use std::collections::{HashMap, HashSet};
+
+use super::super::grammar::grammar;
+use super::super::value::{Entry, Object, Value};
+use super::super::{files, leaf};
+use super::literal::misfit;
+use super::pipeline::named;
+use super::{component::place, nodes, under};
+use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
+
+/// Everything of that kind in a document. All findings are errors; the caller knows what they are worth.
+pub(super) fn document(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    match object.class {
+        "PipelineJob" => {
+            paths(object.map("inputs"), &object.base, "inputs", &mut found);
+            let graph = object.get("component").and_then(Value::object).unwrap_or(object);
+            pipeline(graph, "", sources, &mut found);
+        }
+        "PipelineComponent" => pipeline(object, "", sources, &mut found),
+        "CommandJob" | "SweepJob" | "SparkJob" => {
+            paths(object.map("inputs"), &object.base, "inputs", &mut found);
+            let body = object.get("trial").and_then(Value::object).unwrap_or(object);
+            command_inputs(object, body, sources, &mut found);
+        }
+        _ => {}
+    }
+    found
+}
+
+/// Local paths of data inputs must be there.
+fn paths(inputs: &[Entry], base: &std::path::Path, path: &str, found: &mut Vec<Diagnostic>) {
+    for input in inputs {
+        let Some(value) = input.value.object().and_then(|o| o.get("path")) else { continue };
+        let Some(text) = value.text() else { continue };
+        let remote = text.contains("${{") || text.contains([':', '@']);
+        if remote || text.is_empty() {
+            continue;
+        }
+        let local = files::tidy(&base.join(text));
+        if !local.exists() {
+            let at = under(path, &format!("{}.path", input.key));
+            let what =
+                if input.value.object().and_then(|o| o.text("type")) == Some("uri_file") { "file" } else { "folder" };
+            let mut fault = files::missing(&local, text, what, value.span, super::super::read::At::ROOT);
+            fault.path = at;
+            found.push(fault);
+        }
+    }
+}
+
+/// The service refuses a command that uses an input that the job does not have (reference, section 6.6).
+fn command_inputs(job: &Object, body: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
+    let Some(command) = body.get("command") else { return };
+    let Some(text) = command.text() else { return };
+    for (side, ports) in [("inputs", job.map("inputs")), ("outputs", job.map("outputs"))] {
+        for name in leaf::bindings(text).into_iter().filter_map(|e| e.strip_prefix(side)?.strip_prefix('.')) {
+            let plain = name.strip_suffix(".path").unwrap_or(name);
+            if ports.iter().any(|p| p.key == plain || p.key == name) {
+                continue;
+            }
+            let one = side.trim_end_matches('s');
+            let span = place(sources, command.span, &format!("{side}.{name}"));
+            let message = format!("the command uses the {one} '{name}', which the job does not have");
+            found.push(near(Diagnostic::error("unknown-port", span, message).at("command"), name, ports));
+        }
+    }
+}
+
+fn near(fault: Diagnostic, name: &str, known: &[Entry]) -> Diagnostic {
+    match suggest::nearest(name, known.iter().map(|k| k.key.as_str())) {
+        Some(near) => fault.help(format!("did you mean '{near}'?")),
+        None if known.is_empty() => fault.help("there is none"),
+        None => {
+            let names: Vec<&str> = known.iter().map(|k| k.key.as_str()).collect();
+            fault.help(format!("there are: {}", names.join(", ")))
+        }
+    }
+}
+
+fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnostic>) {
+    let mut writers: HashMap<String, Span> = HashMap::new();
+    let mut needs: Vec<(&Entry, HashSet<usize>)> = Vec::new();
+    for (entry, node) in nodes(pipeline) {
+        let at = under(path, &format!("jobs.{}", entry.key));
+        let component = named(node);
+        paths(node.map("inputs"), &node.base, &under(&at, "inputs"), found);
+        let mut reads = HashSet::new();
+        for (value, key) in expressions(node) {
+            let Some(text) = value.text() else { continue };
+            for expression in leaf::bindings(text) {
+                let span = place(sources, value.span, expression);
+                let at = under(&at, &key);
+                reads.extend(reference(pipeline, expression, span, &at, found));
+            }
+        }
+        if let Some(component) = component {
+            given_inputs(pipeline, node, component, &at, found);
+        }
+        outputs(pipeline, entry, node, &at, &mut writers, found);
+        needs.push((entry, reads));
+        if node.class == "PipelineNode"
+            && let Some(inner) = component
+        {
+            self::pipeline(inner, &at, sources, found);
+        }
+    }
+    circles(&needs, path, found);
+}
+
+/// The values of a node that may hold an expression, with their keys.
+fn expressions(node: &Object) -> Vec<(&Value, String)> {
+    let mut all = Vec::new();
+    for side in ["inputs", "environment_variables"] {
+        for entry in node.map(side) {
+            let key = format!("{side}.{}", entry.key);
+            match entry.value.object().and_then(|o| o.get("path")) {
+                Some(path) => all.push((path, format!("{key}.path"))),
+                None => all.push((&entry.value, key)),
+            }
+        }
+    }
+    if grammar().class(node.class).is("AutoMLNode") {
+        for key in ["training_data", "validation_data", "test_data"] {
+            all.extend(node.get(key).map(|v| (v, key.to_owned())));
+        }
+    }
+    for key in ["compute", "items", "condition", "body"] {
+        all.extend(node.get(key).map(|v| (v, key.to_owned())));
+    }
+    all
+}
+
+/// Checks what an expression refers to; the position of the node whose output it reads.
+fn reference(pipeline: &Object, expression: &str, span: Span, at: &str, found: &mut Vec<Diagnostic>) -> Option<usize> {
+    let fault = |code, message: String| Diagnostic::error(code, span, message).at(at);
+    let parts: Vec<&str> = expression.split('.').collect();
+    match parts.as_slice() {
+        ["parent", "inputs", ..] => {
+            let name = expression.trim_start_matches("parent.inputs.");
+            let known = pipeline.map("inputs");
+            if !known.iter().any(|i| i.key == name || i.key.starts_with(&format!("{name}."))) {
+                found.push(near(fault("unknown-port", format!("the pipeline has no input '{name}'")), name, known));
+            }
+            None
+        }
+        ["parent", "jobs", node, side @ ("inputs" | "outputs"), port] => {
+            let Some((index, (_, producer))) = nodes(pipeline).enumerate().find(|(_, (e, _))| e.key == *node) else {
+                let known = pipeline.map("jobs");
+                if !known.iter().any(|k| k.key == *node) {
+                    found.push(near(fault("unknown-job", format!("the pipeline has no node '{node}'")), node, known));
+                }
+                return None;
+            };
+            let ports = known_ports(producer, side);
+            if let Some(ports) = ports.filter(|ports| !ports.iter().any(|p| p.key == *port)) {
+                let one = side.trim_end_matches('s');
+                let message = format!("the node '{node}' has no {one} '{port}'");
+                found.push(near(fault("unknown-port", message), port, ports));
+            }
+            (*side == "outputs").then_some(index)
+        }
+        ["parent", "jobs", node] if pipeline.map("jobs").iter().any(|k| k.key == *node) => None,
+        ["parent", "outputs", ..] | ["name" | "output_name" | "default_datastore"] => None,
+        _ => {
+            let message = format!("'${{{{{expression}}}}}' refers to nothing here");
+            let help = "write ${{parent.inputs.<input>}} or ${{parent.jobs.<node>.outputs.<output>}}";
+            found.push(fault("bad-expression", message).help(help));
+            None
+        }
+    }
+}
+
+/// The ports of a node, unless only the service knows them.
+fn known_ports<'a>(node: &'a Object, side: &str) -> Option<&'a [Entry]> {
+    if let Some(component) = named(node) {
+        return Some(component.map(side));
+    }
+    node.class.starts_with("Inline").then(|| node.map(side))
+}
+
+/// What a node gives to its component: known inputs, and literals that fit them.
+fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, found: &mut Vec<Diagnostic>) {
+    let declared = component.map("inputs");
+    for input in node.map("inputs") {
+        let path = under(at, &format!("inputs.{}", input.key));
+        let port = declared.iter().find(|p| p.key == input.key);
+        let Some(port) = port else {
+            let group = format!("{}.", input.key);
+            if !declared.iter().any(|p| p.key.starts_with(&group)) {
+                let message = format!("the component has no input '{}'", input.key);
+                found.push(near(
+                    Diagnostic::error("unknown-port", input.key_span, message).at(path),
+                    &input.key,
+                    declared,
+                ));
+            }
+            continue;
+        };
+        let Some(parameter) = port.value.object() else { continue };
+        let bound = input.value.text().and_then(leaf::only_binding).and_then(|e| e.strip_prefix("parent.inputs."));
+        let value = match bound {
+            Some(name) => pipeline.map("inputs").iter().find(|i| i.key == name).map(|i| &i.value),
+            None => Some(&input.value),
+        };
+        let Some(value) = value.filter(|v| v.text().is_none_or(|t| !t.contains("${{"))) else { continue };
+        // A literal of the pipeline job is told where it stands; a declared input has no value here.
+        let Some(text) = value.literal().map(|l| l.python_str()) else { continue };
+        if parameter.class == "InputPort" {
+            let kind = parameter.text("type").unwrap_or("data");
+            let message =
+                format!("the input '{}' takes data of type {kind}, but is given the text '{text}'", input.key);
+            let help = format!("write a mapping: {}: {{type: {kind}, path: {text}}}", input.key);
+            let fault = Diagnostic::error("literal-for-data", value.span, message).at(path);
+            found.push(fault.label(port.key_span, "declared here").help(help));
+        } else if let Some((message, help)) = misfit(parameter, &port.key, &text) {
+            let fault = Diagnostic::error("bad-value", value.span, message).at(path);
+            found.push(fault.label(port.key_span, "declared here").help(help));
+        }
+    }
+}
+
+fn outputs(
+    pipeline: &Object,
+    entry: &Entry,
+    node: &Object,
+    at: &str,
+    writers: &mut HashMap<String, Span>,
+    found: &mut Vec<Diagnostic>,
+) {
+    for output in node.map("outputs") {
+        let path = under(at, &format!("outputs.{}", output.key));
+        if let Some(component) = named(node)
+            && !component.map("outputs").iter().any(|p| p.key == output.key)
+        {
+            let message = format!("the component has no output '{}'", output.key);
+            let known = component.map("outputs");
+            found.push(near(
+                Diagnostic::error("unknown-port", output.key_span, message).at(path.as_str()),
+                &output.key,
+                known,
+            ));
+            continue;
+        }
+        let text = output.value.text().or_else(|| output.value.object().and_then(|o| o.text("path")));
+        let Some(name) = text.and_then(leaf::only_binding).and_then(|e| e.strip_prefix("parent.outputs.")) else {
+            continue;
+        };
+        let known = pipeline.map("outputs");
+        if !known.iter().any(|o| o.key == name) {
+            let message = format!("the pipeline has no output '{name}'");
+            found.push(near(Diagnostic::error("unknown-port", output.value.span, message).at(path), name, known));
+        } else if let Some(first) = writers.get(name) {
+            let message =
+                format!("'{}' writes the pipeline's output '{name}', which another node writes already", entry.key);
+            found.push(
+                Diagnostic::error("two-writers", output.value.span, message)
+                    .at(path)
+                    .label(*first, "the first one")
+                    .help("give each its own output of the pipeline"),
+            );
+        } else {
+            writers.insert(name.to_owned(), output.value.span);
+        }
+    }
+}
+
+/// Nodes that wait for one another, and nodes that wait for those.
+fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagnostic>) {
+    let mut done: HashSet<usize> = HashSet::new();
+    while let Some(next) = (0..needs.len()).find(|i| !done.contains(i) && needs[*i].1.iter().all(|n| done.contains(n)))
+    {
+        done.insert(next);
+    }
+    let stuck: Vec<usize> = (0..needs.len()).filter(|i| !done.contains(i)).collect();
+    let mut told: HashSet<usize> = HashSet::new();
+    for &start in &stuck {
+        let Some(circle) = circle_of(start, needs, &stuck) else { continue };
+        if circle.iter().any(|n| told.contains(n)) {
+            continue;
+        }
+        told.extend(&circle);
+        let names: Vec<&str> = circle.iter().map(|n| needs[*n].0.key.as_str()).collect();
+        let message = match names.as_slice() {
+            [one] => format!("the node '{one}' reads its own output"),
+            _ => format!("these nodes wait for each other: {} -> {}", names.join(" -> "), names[0]),
+        };
+        let at = under(path, &format!("jobs.{}", names[0]));
+        let mut fault = Diagnostic::error("cycle", needs[circle[0]].0.key_span, message).at(at);
+        for node in &circle[1..] {
+            fault = fault.label(needs[*node].0.key_span, "is part of the circle");
+        }
+        found.push(fault.help("a node can only read outputs of nodes that do not need it"));
+    }
+    for &node in stuck.iter().filter(|n| !told.contains(n)) {
+        let name = &needs[node].0.key;
+        let message = format!("the node '{name}' can never run: it waits for nodes that wait for each other");
+        let at = under(path, &format!("jobs.{name}"));
+        found.push(Diagnostic::error("unreachable-step", needs[node].0.key_span, message).at(at));
+    }
+}
+
+/// The circle that a node is part of, in the order in which its nodes need each other.
+fn circle_of(start: usize, needs: &[(&Entry, HashSet<usize>)], stuck: &[usize]) -> Option<Vec<usize>> {
+    let mut came_from: HashMap<usize, usize> = HashMap::new();
+    let mut queue = std::collections::VecDeque::from([start]);
+    while let Some(node) = queue.pop_front() {
+        let mut next: Vec<usize> = needs[node].1.iter().copied().filter(|n| stuck.contains(n)).collect();
+        next.sort_unstable();
+        for n in next {
+            if n == start {
+                let mut circle = vec![node];
+                while let Some(before) = circle.last().and_then(|l| came_from.get(l)) {
+                    circle.push(*before);
+                }
+                circle.reverse();
+                return Some(circle);
+            }
+            if let std::collections::hash_map::Entry::Vacant(slot) = came_from.entry(n) {
+                slot.insert(node);
+                queue.push_back(n);
+            }
+        }
+    }
+    None
+}
