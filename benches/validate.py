@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = ROOT / "pipelines/simple_net/pipeline.yml"
-LIMIT_S = 120
+LIMIT_S = 60
 COLD = """
 import logging, sys, warnings
 warnings.filterwarnings("ignore")
