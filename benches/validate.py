@@ -8,6 +8,7 @@ hostile files are a hundredth of their size and every number comes from fewer ro
 """
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -110,20 +111,23 @@ def hostile(folder, small):
     job = "type: command\nenvironment: azureml:small:1\ncommand: echo hello\n"
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
     bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    entries = 20_000 if small else 200_000
+    # Each is written piece by piece: a child's peak memory counts what its parent held when it was started.
     texts = {
-        "alias bomb": (bomb + job).encode(),
-        f"flow nesting, {depth} deep": (job + "tags: " + "[" * depth + "]" * depth + "\n").encode(),
-        f"block nesting, {depth} deep": (job + "tags:\n" + "- " * depth + "x\n").encode(),
-        f"scalar of {size >> 20} MB": (job + 'description: "').encode() + b"x" * size + b'"\n',
-        f"{size >> 20} MB of small entries": (job + "tags:\n").encode() + b"".join(b"  k%d: v\n" % n for n in range(size // 16)),
-        "NUL bytes": (job + "tags: {a: \0\0\0}\n").encode(),
-        "no UTF-8": (job + "tags: {a: ").encode() + b"\xff\xfe}\n",
-        "climbs out": b"type: pipeline\njobs:\n  a: {type: command, component: ../../../../../../../../etc/passwd}\n",
-        "a device as component": b"type: pipeline\njobs:\n  a: {type: command, component: /dev/zero}\n",
+        "alias bomb": [bomb, job],
+        f"flow nesting, {depth} deep": [job, "tags: ", "[" * depth, "]" * depth, "\n"],
+        f"block nesting, {depth} deep": [job, "tags:\n", "- " * depth, "x\n"],
+        f"scalar of {size >> 20} MB": itertools.chain([job, 'description: "'], ("x" * 1024 for _ in range(size >> 10)), ['"\n']),
+        f"{entries} entries": itertools.chain([job, "tags:\n"], (f"  k{n}: v\n" for n in range(entries))),
+        "NUL bytes": [job, "tags: {a: \0\0\0}\n"],
+        "no UTF-8": [job, "tags: {a: \udcff\udcfe}\n"],
+        "climbs out": ["type: pipeline\njobs:\n  a: {type: command, component: ../../../../../../../../etc/passwd}\n"],
+        "a device as component": ["type: pipeline\njobs:\n  a: {type: command, component: /dev/zero}\n"],
     }
-    for number, (name, text) in enumerate(texts.items()):
+    for number, (name, pieces) in enumerate(texts.items()):
         path = folder / f"hostile{number}.yml"
-        path.write_bytes(text)
+        with path.open("w", encoding="utf-8", errors="surrogateescape") as sink:
+            sink.writelines(pieces)
         yield name, path
     itself = folder / "itself.yml"
     itself.write_text("name: itself\ntype: pipeline\njobs:\n  a: {type: pipeline, component: itself.yml}\n")
