@@ -8,7 +8,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop lint fmt bench tour libtorch release clean help
+.PHONY: demo test test-runner test-interop conformance messages lint fmt bench tour libtorch release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -42,6 +42,28 @@ test-interop: release $(INTEROP)/ready ## Test against the real Python torch and
 	$(INTEROP)/bin/python tests/interop/torch_files.py
 	AMLRUN_STAGE=$(BIN)/amlrun-stage $(INTEROP)/bin/python tests/interop/torch_roads.py
 
+# Labels that were made before (a folder with labels.jsonl and cases/) need no SDK; our own corpus is shown to it.
+CONFORMANCE ?= $(AMLRUN_CONFORMANCE)
+CONFORMANCE_VENV := .venv-conformance
+
+$(CONFORMANCE_VENV)/bin/python:
+	$(PYTHON) -m venv $(CONFORMANCE_VENV)
+
+$(CONFORMANCE_VENV)/labels: tests/conformance/requirements-labels.txt | $(CONFORMANCE_VENV)/bin/python
+	$(CONFORMANCE_VENV)/bin/python -m pip install --quiet -r $<
+	touch $@
+
+$(CONFORMANCE_VENV)/sdk: tests/conformance/requirements.txt $(CONFORMANCE_VENV)/labels
+	$(CONFORMANCE_VENV)/bin/python -m pip install --quiet -r $<
+	touch $@
+
+conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Compare with the official SDK (CONFORMANCE=DIR: with labels)
+	$(CONFORMANCE_VENV)/bin/python tests/conformance/compare.py $(BIN)/amlrun \
+		$(if $(CONFORMANCE),--labels $(CONFORMANCE),--work $(CONFORMANCE_VENV)/work)
+
+messages: release $(CONFORMANCE_VENV)/sdk ## Write docs/messages.md: our messages beside the SDK's
+	$(CONFORMANCE_VENV)/bin/python scripts/messages.py $(BIN)/amlrun
+
 lint: libtorch ## Formatting, clippy, dead links in the docs
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --features torch -- -D warnings
@@ -51,8 +73,10 @@ fmt: ## Format the code
 	$(CARGO) fmt
 
 # 11 GB of disk for the model files; `make bench BENCH=--small` takes a hundredth of that.
-bench: release $(INTEROP)/ready ## Measure side by side with peers; prints ratios
+# The small ones do without the Azure ML SDK.
+bench: release $(INTEROP)/ready $(if $(findstring --small,$(BENCH)),,$(CONFORMANCE_VENV)/sdk) ## Measure side by side with peers; prints ratios
 	$(PYTHON) benches/start.py $(BIN)/amlrun
+	$(PYTHON) benches/validate.py $(BIN)/amlrun --sdk $(CONFORMANCE_VENV)/bin/python $(BENCH)
 	$(INTEROP)/bin/python benches/model_files.py $(BIN)/amlrun $(BENCH)
 
 tour: release ## Run the commands of README.md and put their real output there

@@ -5,6 +5,8 @@
 mod architecture;
 mod cancel;
 mod explain;
+mod corpus;
+mod hostile_yaml;
 mod jobs;
 mod model_files;
 mod model_forge;

@@ -1,0 +1,104 @@
+//! `tests/corpus`: small files by topic, with what the official SDK says of each; `make conformance` asks it again.
+//!
+//! A case is `{accept,refuse}/<topic>/<case>.yml`; deeper folders and `parts/` hold what cases refer to. A refused file
+//! opens with where its first mistake is: `# refused: <code> at line N: <words>`, without the code where none is settled
+//! yet (`tests/conformance/codes.py` writes them). Topics whose name starts with `preview` need Azure ML's variable for preview features.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Project, Ran};
+
+struct Refusal {
+    code: Option<String>,
+    line: u64,
+}
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+/// The cases under `accept` or `refuse`.
+fn cases(verdict: &str) -> Vec<PathBuf> {
+    let topics = names(&corpus().join(verdict));
+    topics.iter().flat_map(|topic| names(topic)).filter(|p| p.extension().is_some_and(|e| e == "yml")).collect()
+}
+
+fn is_preview(case: &Path) -> bool {
+    let topic = case.parent().and_then(Path::file_name).unwrap();
+    topic.to_string_lossy().starts_with("preview")
+}
+
+/// What the first line of a refused file says.
+fn refusal(text: &str) -> Option<Refusal> {
+    let said = text.lines().next()?.strip_prefix("# refused: ")?;
+    let (code, rest) = said.split_once("line ")?;
+    let line = rest.split_once(": ")?.0.parse().ok()?;
+    Some(Refusal { code: code.strip_suffix(" at ").map(str::to_owned), line })
+}
+
+/// What `amlrun validate` says of each file, all in one call.
+fn verdicts(cases: &[PathBuf], preview: bool) -> BTreeMap<PathBuf, Value> {
+    let project = Project::new();
+    let mut command = project.command(&["validate", "--target", "azure", "-o", "json"]);
+    command.args(cases).env_remove("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED");
+    if preview {
+        command.env("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED", "true");
+    }
+    let ran = Ran::of(command).ended(1);
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
+    let files = printed["files"].as_array().unwrap();
+    files.iter().map(|file| (PathBuf::from(file["path"].as_str().unwrap()), file.clone())).collect()
+}
+
+#[test]
+fn every_refused_file_says_where_its_mistake_is() {
+    for case in cases("refuse") {
+        let text = std::fs::read_to_string(&case).unwrap();
+        let line = refusal(&text).map(|refusal| refusal.line);
+        let lines = u64::try_from(text.lines().count()).unwrap();
+        assert!(line.is_some_and(|line| 2 <= line && line <= lines), "{}", case.display());
+    }
+}
+
+#[test]
+#[ignore = "the reading room for the whole language is not there yet"]
+fn the_corpus_is_accepted_and_refused_as_the_sdk_does() {
+    let (accepted, refused) = (cases("accept"), cases("refuse"));
+    let all: Vec<_> = accepted.iter().chain(&refused).cloned().collect();
+    let (preview, plain): (Vec<_>, Vec<_>) = all.into_iter().partition(|case| is_preview(case));
+    let mut said = verdicts(&plain, false);
+    said.extend(verdicts(&preview, true));
+
+    let mut wrong = Vec::new();
+    for case in accepted {
+        let verdict = &said[&case];
+        if verdict["accepted"] != true {
+            wrong.push(format!("{}: refused: {}", case.display(), verdict["diagnostics"]));
+        }
+    }
+    for case in refused {
+        let verdict = &said[&case];
+        let wanted = refusal(&std::fs::read_to_string(&case).unwrap()).unwrap();
+        let errors = verdict["diagnostics"].as_array().unwrap();
+        let Some(first) = errors.iter().find(|one| one["severity"] == "error") else {
+            wrong.push(format!("{}: accepted", case.display()));
+            continue;
+        };
+        let right_code = wanted.code.as_ref().is_none_or(|code| first["code"] == code.as_str());
+        let right_place = first["line"] == wanted.line && first["file"] == case.to_string_lossy().as_ref();
+        if verdict["accepted"] != false || !right_code || !right_place {
+            let place = format!("{} at line {} of {}", first["code"], first["line"], first["file"]);
+            wrong.push(format!("{}: {place}, wanted line {}: {}", case.display(), wanted.line, first["message"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases\n{}", wrong.len(), wrong.join("\n"));
+}

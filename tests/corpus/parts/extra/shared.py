@@ -1,0 +1,1 @@
+NOTE = "beside the code"
