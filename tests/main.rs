@@ -4,8 +4,8 @@
 
 mod architecture;
 mod cancel;
-mod explain;
 mod corpus;
+mod explain;
 mod hostile_yaml;
 mod jobs;
 mod model_files;

@@ -1,13 +1,14 @@
 //! The verdict on one file: the one place that `validate` asks.
 //!
-//! Everything that is shown, counted or written as JSON, annotations or SARIF comes out of [`check()`]; whoever changes
-//! how a document is judged changes this function and nothing around it.
+//! Azure ML's language has the first word ([`crate::language`]). For a run on this machine a job is then planned, and
+//! what planning finds is told as well. Everything that is shown, counted or written as JSON, annotations or SARIF comes
+//! out of [`check()`].
 
 use std::path::Path;
 
 use super::context::Context;
-use crate::diagnostic::{Diagnostics, Sources};
-use crate::spec;
+use crate::diagnostic::{Diagnostics, Severity, Sources};
+use crate::language::{self, Kind};
 use crate::yaml::overrides::Override;
 
 /// Who is to take the document.
@@ -18,6 +19,15 @@ pub(super) enum Target {
     Local,
     /// The service, by 'az ml'
     Azure,
+}
+
+impl From<Target> for language::Target {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Local => Self::Local,
+            Target::Azure => Self::Azure,
+        }
+    }
 }
 
 /// What is known of a file once it was checked.
@@ -37,28 +47,39 @@ pub(super) struct Checked {
     pub not_found: bool,
 }
 
-/// Checks a job or component file, with the command line's `--set` put in. Nothing is run, nothing is written.
+/// Checks a file of any kind, with the command line's `--set` put in. Nothing is run, nothing is written.
 pub(super) fn check(file: &Path, set: &[Override], target: Target, context: &Context) -> Checked {
-    // One set of rules holds for both targets so far: what a local run refuses, it refuses in the name of both.
-    let _ = target;
-    let (loaded, plan) = match spec::load_component(file) {
-        Some(loaded) => (loaded, None),
-        None => context.plan(file, set),
+    let document = Context::check(file, set, target.into(), None);
+    let kind = document.kind.map(|kind| match (kind, document.job_type()) {
+        (Kind::Job, Some(job)) => job.to_owned(),
+        _ => kind.word().to_owned(),
+    });
+    let mut checked = Checked {
+        accepted: document.accepted(),
+        says: document.describe(),
+        not_found: document.not_found,
+        kind,
+        sources: document.sources,
+        diagnostics: document.diagnostics,
     };
-    let accepted = plan.is_some() || loaded.component.is_some() && !loaded.diagnostics.has_errors();
-    let job = loaded.document.as_ref().map(|d| d.job.kind());
-    let says = match (&plan, &loaded.component) {
-        (Some(plan), _) if plan.steps.len() == 1 => format!("{} with 1 step", plan.kind),
-        (Some(plan), _) => format!("{} with {} steps", plan.kind, plan.steps.len()),
-        (None, Some(_)) => "command component".to_owned(),
-        (None, None) => job.unwrap_or("document").to_owned(),
-    };
-    Checked {
-        kind: loaded.component.as_ref().map(|_| "component").or(job).map(str::to_owned),
-        says,
-        accepted,
-        not_found: loaded.not_found,
-        sources: loaded.sources,
-        diagnostics: loaded.diagnostics,
+    if target == Target::Local && checked.accepted && document.kind == Some(Kind::Job) {
+        plan(&mut checked, file, set, context);
     }
+    checked
+}
+
+/// What planning the job for a run finds. What amlrun cannot run yet is no mistake of the document.
+fn plan(checked: &mut Checked, file: &Path, set: &[Override], context: &Context) {
+    let (loaded, plan) = context.plan(file, set);
+    if let Some(plan) = plan {
+        let steps = plan.steps.len();
+        checked.says = format!("{} with {steps} step{}", plan.kind, if steps == 1 { "" } else { "s" });
+    }
+    let places = checked.sources.adopt(loaded.sources);
+    checked.diagnostics.adopt(loaded.diagnostics, &places, |finding| {
+        if finding.code == "not-yet" {
+            finding.severity = Severity::Warning;
+        }
+    });
+    checked.accepted = !checked.diagnostics.has_errors();
 }

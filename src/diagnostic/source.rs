@@ -22,6 +22,13 @@ pub struct Span {
     pub end_column: usize,
 }
 
+impl SourceId {
+    /// The number of the same file in a list that took this one's files over.
+    pub(super) fn among(self, ids: &[Self]) -> Self {
+        ids.get(self.0 as usize).copied().unwrap_or(self)
+    }
+}
+
 impl Span {
     /// The very beginning of a file.
     #[must_use]
@@ -57,6 +64,21 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Takes over the files of another reading. Gives for each of them, in order, its number here; a file that is here
+    /// already keeps its number.
+    pub fn adopt(&mut self, others: Self) -> Vec<SourceId> {
+        let mut ids = Vec::with_capacity(others.files.len());
+        for other in others.files {
+            let known = self.files.iter().position(|f| f.path == other.path && f.text == other.text);
+            let index = known.unwrap_or_else(|| {
+                self.files.push(other);
+                self.files.len() - 1
+            });
+            ids.push(SourceId(u32::try_from(index).unwrap_or(u32::MAX)));
+        }
+        ids
+    }
+
     /// Adds a file's text and gives it a number. A byte order mark is no part of the text: columns do not count it.
     pub fn add(&mut self, path: &Path, text: &str) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));

@@ -96,7 +96,7 @@ const TASKS: [(&str, &str); 10] = [
 ///
 /// # Errors
 /// The `type`, `task` or provider is none that exists.
-pub(super) fn class(kind: Kind, root: &Node) -> Result<&'static str, Diagnostic> {
+pub(super) fn class(kind: Kind, root: &Node) -> Result<&'static str, Box<Diagnostic>> {
     match kind {
         Kind::Data => Ok("Data"),
         Kind::Model => Ok("Model"),
@@ -105,7 +105,7 @@ pub(super) fn class(kind: Kind, root: &Node) -> Result<&'static str, Diagnostic>
             Some(tag) => {
                 let word = tag.as_str().map(super::words::snake_case);
                 one_of(&DATASTORES, word.as_deref())
-                    .ok_or_else(|| unknown(tag, "type", "datastore", names(&DATASTORES)))
+                    .ok_or_else(|| unknown(tag, "type", "datastore", &names(&DATASTORES)))
             }
             None => Err(absent(root, "type", "a datastore")),
         },
@@ -114,7 +114,7 @@ pub(super) fn class(kind: Kind, root: &Node) -> Result<&'static str, Diagnostic>
     }
 }
 
-fn job(root: &Node) -> Result<&'static str, Diagnostic> {
+fn job(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
     let Some(tag) = root.get("type").filter(|n| !n.is_null()) else { return Ok("CommandJob") };
     match tag.as_str() {
         Some("command") => Ok("CommandJob"),
@@ -126,7 +126,7 @@ fn job(root: &Node) -> Result<&'static str, Diagnostic> {
         Some("automl") => match root.get("task") {
             Some(task) => {
                 let word = task.as_str().map(super::words::snake_case);
-                one_of(&TASKS, word.as_deref()).ok_or_else(|| unknown(task, "task", "AutoML task", names(&TASKS)))
+                one_of(&TASKS, word.as_deref()).ok_or_else(|| unknown(task, "task", "AutoML task", &names(&TASKS)))
             }
             None => Err(absent(root, "task", "an AutoML job")),
         },
@@ -136,7 +136,7 @@ fn job(root: &Node) -> Result<&'static str, Diagnostic> {
                 Some("azure_open_ai") => Ok("AzureOpenAIFineTuning"),
                 _ => {
                     let known = vec!["custom".to_owned(), "azure_open_ai".to_owned()];
-                    Err(unknown(provider, "model_provider", "model provider", known))
+                    Err(unknown(provider, "model_provider", "model provider", &known))
                 }
             },
             None => Err(absent(root, "model_provider", "a finetuning job")),
@@ -145,13 +145,13 @@ fn job(root: &Node) -> Result<&'static str, Diagnostic> {
             let word = tag.as_str().unwrap_or_default();
             let message = format!("there is no standalone job of type '{word}'");
             let help = "put it into a pipeline: it is a kind of node";
-            Err(Diagnostic::error("unknown-kind", tag.span, message).at("type").help(help))
+            Err(Box::new(Diagnostic::error("unknown-kind", tag.span, message).at("type").help(help)))
         }
-        _ => Err(unknown(tag, "type", "job", JOBS.iter().map(|t| (*t).to_owned()).collect())),
+        _ => Err(unknown(tag, "type", "job", &JOBS.map(str::to_owned))),
     }
 }
 
-fn component(root: &Node) -> Result<&'static str, Diagnostic> {
+fn component(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
     let flow = root.get("$schema").and_then(Node::as_str).is_some_and(|s| {
         s == "https://azuremlschemas.azureedge.net/promptflow/latest/Flow.schema.json"
             || s == "https://azuremlschemas.azureedge.net/promptflow/latest/Run.schema.json"
@@ -174,12 +174,12 @@ fn component(root: &Node) -> Result<&'static str, Diagnostic> {
             _ => match root.get("task") {
                 Some(task) => {
                     let known = ["copy_data", "import_data", "export_data"].map(str::to_owned).to_vec();
-                    Err(unknown(task, "task", "data transfer task", known))
+                    Err(unknown(task, "task", "data transfer task", &known))
                 }
                 None => Err(absent(root, "task", "a data transfer component")),
             },
         },
-        _ => Err(unknown(tag, "type", "component", COMPONENTS.iter().map(|t| (*t).to_owned()).collect())),
+        _ => Err(unknown(tag, "type", "component", &COMPONENTS.map(str::to_owned))),
     }
 }
 
@@ -191,12 +191,12 @@ fn names(table: &[(&str, &str)]) -> Vec<String> {
     table.iter().map(|(name, _)| (*name).to_owned()).collect()
 }
 
-fn absent(root: &Node, key: &str, what: &str) -> Diagnostic {
-    Diagnostic::error("missing-field", root.span, format!("{what} needs the field '{key}'")).at(key)
+fn absent(root: &Node, key: &str, what: &str) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error("missing-field", root.span, format!("{what} needs the field '{key}'")).at(key))
 }
 
-fn unknown(tag: &Node, key: &str, what: &str, known: Vec<String>) -> Diagnostic {
-    let mut fault = leaf::not_one_of(tag, At::ROOT.key(key), &known);
+fn unknown(tag: &Node, key: &str, what: &str, known: &[String]) -> Box<Diagnostic> {
+    let mut fault = leaf::not_one_of(tag, At::ROOT.key(key), known);
     if let Some(text) = tag.as_str() {
         fault.code = "unknown-kind";
         fault.message = format!("there is no {what} of type '{text}'");
@@ -204,5 +204,5 @@ fn unknown(tag: &Node, key: &str, what: &str, known: Vec<String>) -> Diagnostic 
             fault.message = format!("there is no {what} '{text}'");
         }
     }
-    fault
+    Box::new(fault)
 }

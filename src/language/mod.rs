@@ -68,6 +68,25 @@ pub struct Document {
 }
 
 impl Document {
+    /// The `type` of a job, with its default; `None` for other documents.
+    #[must_use]
+    pub fn job_type(&self) -> Option<&str> {
+        let object = self.value.as_ref().and_then(Value::object).filter(|_| self.kind == Some(Kind::Job))?;
+        Some(object.text("type").unwrap_or("command"))
+    }
+
+    /// What it is, for people: `a sweep job` without the article.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self.value.as_ref().and_then(Value::object) {
+            Some(object) => {
+                let words = words::class(object.class);
+                words.trim_start_matches("an ").trim_start_matches("a ").to_owned()
+            }
+            None => self.kind.map_or("document", Kind::word).to_owned(),
+        }
+    }
+
     /// Whether Azure ML would take it.
     #[must_use]
     pub fn accepted(&self) -> bool {
@@ -127,7 +146,7 @@ fn document(
     let class = match kind::class(kind, &root) {
         Ok(class) => class,
         Err(fault) => {
-            found.push(fault);
+            found.push(*fault);
             return (Some(kind), None);
         }
     };

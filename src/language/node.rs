@@ -62,7 +62,8 @@ impl Reader<'_> {
             Some(tag) => {
                 let folded = tag.as_str().map(str::to_lowercase);
                 let Some((_, classes)) = known().find(|(kind, _)| Some(*kind) == folded.as_deref()) else {
-                    return Err(unknown_type(tag, at, known().map(|(kind, _)| (*kind).to_owned()).collect()).into());
+                    let kinds: Vec<String> = known().map(|(kind, _)| (*kind).to_owned()).collect();
+                    return Err(unknown_type(tag, at, &kinds).into());
                 };
                 classes.to_vec()
             }
@@ -138,8 +139,8 @@ fn meant(node: &Node, attempts: &[(&'static str, Fault)], at: At<'_>) -> &'stati
         .unwrap_or_default()
 }
 
-fn unknown_type(tag: &Node, at: At<'_>, known: Vec<String>) -> Diagnostic {
-    let mut fault = leaf::not_one_of(tag, at.key("type"), &known);
+fn unknown_type(tag: &Node, at: At<'_>, known: &[String]) -> Diagnostic {
+    let mut fault = leaf::not_one_of(tag, at.key("type"), known);
     if let Some(text) = tag.as_str() {
         if PREVIEW.contains(&text) {
             let message = format!("nodes of type '{text}' are a preview feature");

@@ -1,6 +1,6 @@
 //! From text to tree, in the limits that hostile files need.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
 
@@ -130,6 +130,7 @@ impl Builder<'_> {
                 self.tag(tag.as_deref(), start)?;
                 let mut entries = Vec::new();
                 let mut merges = Vec::new();
+                let mut seen = HashMap::new();
                 loop {
                     let (event, span) = self.next(events)?;
                     if matches!(event, Event::MappingEnd) {
@@ -138,7 +139,7 @@ impl Builder<'_> {
                     let key = self.node(event, span, events, depth + 1)?;
                     let (event, span) = self.next(events)?;
                     let value = self.node(event, span, events, depth + 1)?;
-                    self.entry(&key, value, &mut entries, &mut merges)?;
+                    self.entry(&key, value, &mut entries, &mut seen, &mut merges)?;
                 }
                 for merged in merges {
                     self.merge(merged, &mut entries)?;
@@ -153,7 +154,14 @@ impl Builder<'_> {
         Ok(node)
     }
 
-    fn entry(&mut self, key: &Node, value: Node, entries: &mut Vec<Entry>, merges: &mut Vec<Node>) -> Built<()> {
+    fn entry(
+        &mut self,
+        key: &Node,
+        value: Node,
+        entries: &mut Vec<Entry>,
+        seen: &mut HashMap<String, usize>,
+        merges: &mut Vec<Node>,
+    ) -> Built<()> {
         let Kind::Scalar(scalar) = &key.kind else {
             return Err(self.stop("yaml-key", key.span, "a key must be a scalar", "write the key as plain text"));
         };
@@ -162,7 +170,7 @@ impl Builder<'_> {
             return Ok(());
         }
         let entry = Entry { key: scalar.text.clone(), key_plain: scalar.plain, key_span: key.span, value };
-        if let Some(first) = entries.iter_mut().find(|e| e.key == entry.key) {
+        if let Some(first) = seen.get(&entry.key).and_then(|at| entries.get_mut(*at)) {
             let message = format!("the key '{}' occurs twice here; the last one counts", entry.key);
             self.found.push(
                 Diagnostic::warning("duplicate-key", entry.key_span, message)
@@ -171,6 +179,7 @@ impl Builder<'_> {
             );
             *first = entry;
         } else {
+            seen.insert(entry.key.clone(), entries.len());
             entries.push(entry);
         }
         Ok(())
@@ -180,7 +189,8 @@ impl Builder<'_> {
     fn merge(&mut self, merged: Node, entries: &mut Vec<Entry>) -> Built<()> {
         match merged.kind {
             Kind::Mapping(more) => {
-                let new: Vec<Entry> = more.into_iter().filter(|m| entries.iter().all(|e| e.key != m.key)).collect();
+                let known: HashSet<&str> = entries.iter().map(|e| e.key.as_str()).collect();
+                let new: Vec<Entry> = more.into_iter().filter(|m| !known.contains(m.key.as_str())).collect();
                 entries.extend(new);
                 Ok(())
             }

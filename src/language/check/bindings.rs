@@ -119,7 +119,7 @@ fn input_fault(pipeline: &Object, index: usize, text: &str, value: &Value, at: &
         _ => {}
     }
     let ports = ports_of(producer, side);
-    let Some(ports) = ports else { return None };
+    let ports = ports?;
     if ports.iter().any(|p| p.key == *port) {
         return None;
     }

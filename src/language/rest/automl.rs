@@ -337,10 +337,7 @@ pub(super) fn node(name: &str, node: &Object) -> Json {
         }
     }
     fields.insert("outputs".to_owned(), Json::Object(io::node_outputs(node.map("outputs"), None)));
-    match without_empty_but(Json::Object(fields)) {
-        Json::Object(fields) => Json::Object(fields),
-        other => other,
-    }
+    without_empty_but(Json::Object(fields))
 }
 
 /// Takes out what is empty, but keeps the empty `tags`, `properties` and `outputs` that an AutoML node always has.

@@ -224,7 +224,7 @@ pub(super) fn parsed(value: &Value, kind: &str) -> String {
         "integer" if matches!(value.literal(), Some(Literal::Bool(_))) => text,
         "integer" => match number.map(f64::trunc) {
             // Not `-0`.
-            Some(n) if n == 0.0 => "0".to_owned(),
+            Some(0.0) => "0".to_owned(),
             Some(n) => format!("{n:.0}"),
             None => text,
         },

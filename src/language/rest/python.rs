@@ -199,7 +199,7 @@ impl Writer {
                 // A line break in the text is an empty line in single quotes; a run of them adds one.
                 self.text.push('\n');
                 if !line.is_empty() || lines.peek().is_none() {
-                    self.line(if line.is_empty() && lines.peek().is_none() { indent } else { indent });
+                    self.line(indent);
                 }
             }
             first = false;
