@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use super::context::Context;
-use crate::diagnostic::{Diagnostics, Severity, Sources};
+use super::recognise::could_be_azure_ml;
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::language::{self, Kind};
 use crate::yaml::overrides::Override;
 
@@ -62,10 +63,27 @@ pub(super) fn check(file: &Path, set: &[Override], target: Target, context: &Con
         sources: document.sources,
         diagnostics: document.diagnostics,
     };
+    if !checked.accepted && checked.kind.is_some() {
+        not_a_document(&mut checked);
+    }
     if target == Target::Local && checked.accepted && document.kind == Some(Kind::Job) {
         plan(&mut checked, file, set, context);
     }
     checked
+}
+
+/// A file that was never meant for Azure ML is told so in one sentence.
+fn not_a_document(checked: &mut Checked) {
+    let Some((start, text)) = checked.sources.first() else { return };
+    if could_be_azure_ml(text) {
+        return;
+    }
+    let message = "this is YAML, but no Azure ML document: nothing in it says job, component or asset";
+    let help = "name another file; a document says what it is with 'type:' or '$schema:'";
+    checked.diagnostics = Diagnostics::default();
+    checked.diagnostics.push(Diagnostic::error("not-a-document", start, message).help(help));
+    checked.kind = None;
+    "document".clone_into(&mut checked.says);
 }
 
 /// What planning the job for a run finds. What amlrun cannot run yet is no mistake of the document.

@@ -79,6 +79,12 @@ impl Sources {
         ids
     }
 
+    /// The beginning of the first file, which is the one that the user named, and its text.
+    #[must_use]
+    pub fn first(&self) -> Option<(Span, &str)> {
+        self.files.first().map(|file| (Span::start_of(SourceId(0)), &*file.text))
+    }
+
     /// Adds a file's text and gives it a number. A byte order mark is no part of the text: columns do not count it.
     pub fn add(&mut self, path: &Path, text: &str) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));

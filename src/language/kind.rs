@@ -2,7 +2,7 @@
 
 use super::leaf;
 use super::read::At;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, suggest};
 use crate::yaml::Node;
 
 /// The kinds of documents.
@@ -115,7 +115,7 @@ pub(super) fn class(kind: Kind, root: &Node) -> Result<&'static str, Box<Diagnos
 }
 
 fn job(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
-    let Some(tag) = root.get("type").filter(|n| !n.is_null()) else { return Ok("CommandJob") };
+    let Some(tag) = root.get("type").filter(|n| !n.is_null()) else { return untyped(root) };
     match tag.as_str() {
         Some("command") => Ok("CommandJob"),
         Some("pipeline") => Ok("PipelineJob"),
@@ -149,6 +149,22 @@ fn job(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
         }
         _ => Err(unknown(tag, "type", "job", &JOBS.map(str::to_owned))),
     }
+}
+
+/// A job without `type` is a command job. One that has `jobs` was meant for something else, and is refused in any case.
+fn untyped(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
+    let entries = root.as_mapping().unwrap_or_default();
+    let jobs = entries.iter().find(|e| e.key == "jobs" && root.get("command").is_none());
+    let Some(jobs) = jobs else { return Ok("CommandJob") };
+    let words = JOBS.iter().copied();
+    let slip = entries.iter().find(|e| {
+        suggest::nearest(&e.key, ["type"]).is_some() && e.value.as_str().is_some_and(|t| words.clone().any(|w| w == t))
+    });
+    let message = "a job without 'type' is a command job, and a command job has no 'jobs'";
+    Err(Box::new(match slip {
+        Some(slip) => Diagnostic::error("wrong-kind", slip.key_span, message).help("did you mean 'type'?"),
+        None => Diagnostic::error("wrong-kind", jobs.key_span, message).help("add the line: type: pipeline"),
+    }))
 }
 
 fn component(root: &Node) -> Result<&'static str, Box<Diagnostic>> {

@@ -192,7 +192,7 @@ pub fn inputs(fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>) -> Vec<Input
             Some(Literal::Null) => {
                 let message = format!("the input '{}' has no value", entry.key);
                 let help = "give it a value, or remove the line if the input is optional";
-                found.push(Diagnostic::error("null-input", entry.key_span, message).at(path).help(help));
+                found.push(Diagnostic::error("null-value", entry.key_span, message).at(path).help(help));
                 continue;
             }
             Some(Literal::Float(x)) if !x.is_finite() => {
