@@ -235,18 +235,25 @@ fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
         };
         faults.push(Diagnostic::error("bad-value", entry.key_span, message).at(at.key(side).to_string()));
     };
-    let written_as_job = object.class.starts_with("Inline");
     match task {
         "copy_data" if !object.class.ends_with("Node") => only("outputs", Some("")),
-        "import_data" if !written_as_job => {
+        "import_data" => {
             only("inputs", None);
             only("outputs", Some("sink"));
         }
-        "export_data" if !written_as_job => {
+        "export_data" => {
             only("inputs", Some("source"));
             only("outputs", None);
         }
         _ => {}
+    }
+    // Azure ML has a component of its own for the way to a database, but none for the way to files.
+    if object.class == "InlineDataTransferExportNode"
+        && let Some(sink) = object.entry("sink")
+        && sink.value.object().is_some_and(|sink| sink.class == "FileSystem")
+    {
+        let message = "an export goes to a database: exporting to files is not supported";
+        faults.push(Diagnostic::error("bad-value", sink.key_span, message).at(at.key("sink").to_string()));
     }
     faults
 }

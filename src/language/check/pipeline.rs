@@ -3,7 +3,7 @@
 
 use super::super::leaf;
 use super::super::value::{Entry, Object, Value};
-use super::{bindings, component as ports, listed, nodes, spark, under};
+use super::{bindings, component as ports, control_flow, data_transfer, listed, nodes, spark, under};
 use crate::diagnostic::{Diagnostic, Sources};
 
 /// Checks a pipeline job.
@@ -35,9 +35,13 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
             ports::port_names(pipeline.map("outputs"), "output", &under(path, "outputs"), found);
         }
     }
+    control_flow::check(pipeline, path, found);
+    let fed_by_items = control_flow::fed_by_items(pipeline);
     for (entry, node) in nodes(pipeline) {
         let at = under(path, &format!("jobs.{}", entry.key));
-        required_inputs(entry, node, &at, found);
+        if !fed_by_items.contains(entry.key.as_str()) {
+            required_inputs(entry, node, &at, found);
+        }
         optional_to_required(pipeline, entry, node, &at, found);
         match node.class {
             _ if node.damaged => {}
@@ -48,7 +52,7 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
                 found.push(Diagnostic::error("missing-field", entry.key_span, message).at(path).help(help));
             }
             "SparkNode" | "InlineSparkNode" => spark::check(node, Some(entry), &at, found),
-            _ => {}
+            _ => data_transfer::node(node, entry, &at, found),
         }
         if node.class == "PipelineNode"
             && let Some(inner) = node.get("component").and_then(Value::object)
@@ -72,7 +76,8 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
     if listed(node, "inputs").is_none() || node.damaged {
         return;
     }
-    for port in component.map("inputs") {
+    // The SDK does not ask for the members of a group, such as `data.rows`.
+    for port in component.map("inputs").iter().filter(|p| !p.key.contains('.')) {
         let Some(declared) = port.value.object() else { continue };
         let swept = node.map("search_space").iter().any(|p| p.key == port.key);
         let given = node.map("inputs").iter().any(|i| i.key == port.key) || swept;
