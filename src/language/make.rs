@@ -13,6 +13,7 @@ use crate::yaml::{Literal, scalar};
 pub(super) fn object(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
     match object.class {
         "Output" => output(object, at),
+        "Data" => data(object, at),
         "AnonymousEnvironment" | "Environment" => environment(object, at, scope),
         "Parameter" => parameter(object, at),
         "InputPort" => port(object, at),
@@ -54,6 +55,19 @@ fn output(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
         );
     }
     faults
+}
+
+/// A version belongs to a name.
+fn data(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let Some(version) = object.entry("version").filter(|v| !v.value.is_null()) else { return Vec::new() };
+    if object.get("name").is_some_and(|n| !n.is_empty()) {
+        return Vec::new();
+    }
+    vec![
+        Diagnostic::error("missing-field", version.key_span, "data with a version needs the field 'name'")
+            .at(at.key("name").to_string())
+            .help("write name: <name>, or leave the version out"),
+    ]
 }
 
 /// An environment's conda file must be there and be YAML; bindings cannot stand for it.

@@ -99,6 +99,12 @@ pub(in crate::language) fn body_name(text: &str) -> Option<&str> {
     Some(text.strip_suffix("}}")?.rsplit_once(".jobs.")?.1)
 }
 
+/// The name of a port of the body, written as it is or as an expression.
+pub(in crate::language) fn port_name<'t>(text: &'t str, body: &str, side: &str) -> &'t str {
+    let marker = format!(".{body}.{side}.");
+    leaf::only_binding(text).and_then(|_| text.strip_suffix("}}")?.rsplit_once(&marker)).map_or(text, |(_, port)| port)
+}
+
 fn body<'a>(pipeline: &'a Object, node: &'a Object, at: &str, found: &mut Vec<Diagnostic>) -> Option<Body<'a>> {
     let value = node.get("body")?;
     let text = value.text()?;
@@ -132,16 +138,10 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The name of a port, written as it is or as an expression.
-    fn port<'t>(&self, text: &'t str, side: &str) -> &'t str {
-        let marker = format!(".{}.{side}.", self.name);
-        leaf::only_binding(text).and_then(|_| text.strip_suffix("}}")?.rsplit_once(&marker)).map_or(text, |(_, p)| p)
-    }
-
     /// A port, or the mistake that it is not there.
     fn find(&self, text: &str, side: &str, span: Span, at: String) -> Result<Option<&'a Entry>, Diagnostic> {
         let Some(ports) = self.ports(side) else { return Ok(None) };
-        let name = self.port(text, side);
+        let name = port_name(text, self.name, side);
         ports.iter().find(|p| p.key == name).map(Some).ok_or_else(|| {
             let one = side.trim_end_matches('s');
             let message = format!("the body '{}' has no {one} '{name}'", self.name);

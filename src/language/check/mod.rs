@@ -6,7 +6,7 @@
 
 mod bindings;
 mod component;
-pub(in crate::language) mod control_flow;
+pub(super) mod control_flow;
 mod data_transfer;
 mod literal;
 mod loop_items;

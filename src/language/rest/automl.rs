@@ -108,7 +108,7 @@ fn task(object: &Object) -> Fields {
             body.entry(name).or_insert_with(|| json!(1));
         }
     }
-    if text || limits.is_some() {
+    if text || image || limits.is_some() {
         fields.insert("limitSettings".to_owned(), Json::Object(body));
     }
     if let Some(settings) = object.get("featurization").and_then(Value::object) {

@@ -10,8 +10,8 @@ use super::super::value::{Data, Object, Value};
 use super::component::{ANONYMOUS, Paths, inherited, mapping};
 use super::io::Case;
 use super::{
-    Fields, automl, command, component, dump, environment, get, io, plain, put, python, python_str, sweep,
-    without_empty,
+    Fields, automl, command, component, control_flow, data_transfer, dump, environment, get, io, plain, put, python,
+    python_str, sweep, without_empty,
 };
 use crate::yaml::Literal;
 
@@ -19,6 +19,9 @@ use crate::yaml::Literal;
 pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json, String> {
     if grammar().class(node.class).is("AutoMLNode") {
         return Ok(automl::node(name, node));
+    }
+    if matches!(node.class, "IfElse" | "DoWhile" | "ParallelFor") {
+        return Ok(control_flow::body(node));
     }
     let mut fields = Fields::new();
     let kind = kind(node);
@@ -35,7 +38,9 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
     put(&mut fields, "comment", get(node, "comment"));
     fields.insert("inputs".to_owned(), Json::Object(io::inputs(node.map("inputs"), declared("inputs"), Case::Snake)?));
     fields.insert("outputs".to_owned(), Json::Object(io::node_outputs(node.map("outputs"), declared("outputs"))));
+    let built_in = data_transfer::built_in(node);
     let source = match named {
+        None if built_in.is_some() => "BUILTIN",
         None => "YAML.JOB",
         Some(value) => match value.object() {
             Some(object) => component::source(object),
@@ -44,16 +49,19 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
         },
     };
     fields.insert("_source".to_owned(), json!(source));
-    if kind != "sweep" && !matches!(node.class, "IfElse" | "DoWhile" | "ParallelFor") {
+    if kind != "sweep" {
         let id = match named {
             Some(value) => match value.object() {
                 Some(object) => component::id(object),
                 None => value.text().unwrap_or_default().to_owned(),
             },
-            None => {
-                let spec = made(pipeline, node, Paths::AsWritten);
-                python::yaml_dump(&Json::Object(spec), false)
-            }
+            None => match built_in {
+                Some(id) => id.to_owned(),
+                None => {
+                    let spec = made(pipeline, node, Paths::AsWritten);
+                    python::yaml_dump(&Json::Object(spec), false)
+                }
+            },
         };
         fields.insert("componentId".to_owned(), json!(id));
     }
@@ -62,11 +70,7 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
         "parallel" => parallel_fields(node, component, &mut fields),
         "sweep" => sweep::node(node, &mut fields),
         "spark" => super::spark::node(node, component, &mut fields),
-        "data_transfer" => {
-            for field in ["task", "data_copy_mode", "source", "sink"] {
-                put(&mut fields, field, dump::field(node, field));
-            }
-        }
+        "data_transfer" => data_transfer::node(node, component, &mut fields),
         _ => {}
     }
     unknown(node, &mut fields);
@@ -85,9 +89,6 @@ fn kind(node: &Object) -> &'static str {
         "PipelineNode" => "pipeline",
         "SparkNode" | "InlineSparkNode" => "spark",
         "ImportNode" | "InlineImportNode" => "import",
-        "DoWhile" => "do_while",
-        "IfElse" => "if_else",
-        "ParallelFor" => "parallel_for",
         _ => "data_transfer",
     }
 }
@@ -173,6 +174,9 @@ pub(super) fn dumped(pipeline: &Object) -> Fields {
 }
 
 fn dumped_node(pipeline: &Object, node: &Object) -> Fields {
+    if matches!(node.class, "IfElse" | "DoWhile" | "ParallelFor") {
+        return control_flow::dumped(node);
+    }
     let mut fields = Fields::new();
     fields.insert("type".to_owned(), json!(kind(node)));
     let named = node.get("component").or_else(|| node.get("trial"));
@@ -261,7 +265,7 @@ fn made(pipeline: &Object, node: &Object, paths: Paths) -> Fields {
         ],
         "InlineSparkNode" => &["code", "entry", "py_files", "jars", "files", "archives", "conf", "args", "environment"],
         "InlineCommandNode" => &["command", "code", "environment", "resources", "distribution"],
-        _ => &["task", "data_copy_mode", "source", "sink"],
+        _ => &["task", "data_copy_mode"],
     };
     for name in names {
         put(&mut fields, name, dump::field(node, name));

@@ -17,11 +17,7 @@ pub(super) fn finetuning(object: &Object) -> Result<Json, String> {
     }
     fields.remove("identity");
     let mut details = Fields::new();
-    let task = object.text("task").map(|t| {
-        let mut chars = t.chars();
-        chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
-    });
-    put(&mut details, "taskType", task.map(|t: String| json!(t)));
+    put(&mut details, "taskType", get(object, "task"));
     details.insert("modelProvider".to_owned(), json!(if custom { "Custom" } else { "AzureOpenAI" }));
     put(&mut details, "model", object.get("model").map(|v| data(v, "mlflow_model")));
     put(&mut details, "trainingData", object.get("training_data").map(|v| data(v, "uri_file")));
