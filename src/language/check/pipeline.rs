@@ -16,6 +16,7 @@ pub(super) fn job(job: &Object, _: &Sources, found: &mut Vec<Diagnostic>) {
     ports::port_names(job.map("outputs"), "output", "outputs", found);
     if let Some(named) = named.filter(|_| !job.damaged) {
         inputs_of_the_component(job, named, found);
+        outputs_of_the_component(job, named, found);
     }
     let by_id = job.get("component").is_some_and(|c| c.text().is_some());
     let default = job.get("settings").and_then(Value::object).and_then(|s| s.get("default_compute"));
@@ -133,6 +134,19 @@ fn optional_to_required(pipeline: &Object, entry: &Entry, node: &Object, at: &st
                     .label(required.key_span, "required here")
                     .help("make both optional, or give the pipeline's input a default"),
             );
+        }
+    }
+}
+
+/// A job hands out what the component that it runs hands out: data only, values have no place in a job.
+fn outputs_of_the_component(job: &Object, component: &Object, found: &mut Vec<Diagnostic>) {
+    for port in component.map("outputs") {
+        let value = port.value.object().is_some_and(|o| o.class == "PrimitiveOutput");
+        let said = job.map("outputs").iter().any(|o| o.key == port.key && !o.value.is_null());
+        if let (true, false, Some(named)) = (value, said, job.entry("component")) {
+            let message = format!("the component's output '{}' is a value, which a job cannot hand out", port.key);
+            let fault = Diagnostic::error("bad-value", named.value.span, message).at("component");
+            found.push(fault.label(port.key_span, "declared here").help("use the component in a node of a pipeline"));
         }
     }
 }

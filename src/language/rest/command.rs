@@ -136,7 +136,9 @@ pub(super) fn resources(object: &Object, snake: bool) -> Fields {
     let mut fields = Fields::new();
     copy(object, &["instance_count", "instance_type", "shm_size"], snake, &mut fields);
     // The SDK sends an empty mapping for none; in a node it is dropped.
-    fields.insert("properties".to_owned(), get(object, "properties").unwrap_or_else(|| json!({})));
+    let properties = object.map("properties").iter().filter(|e| !e.value.is_null());
+    let properties = properties.map(|e| (compute_property(&e.key).to_owned(), plain(&e.value)));
+    fields.insert("properties".to_owned(), Json::Object(properties.collect()));
     match object.get("docker_args").map(|v| (v, &v.data)) {
         Some((value, Data::List(items))) if !items.is_empty() => {
             fields.insert(name(snake, "docker_args_list"), plain(value));
@@ -148,6 +150,16 @@ pub(super) fn resources(object: &Object, snake: bool) -> Fields {
         None => copy(object, &["locations", "max_instance_count"], snake, &mut fields),
     }
     fields
+}
+
+/// The service's spelling of the properties that it knows: Singularity is an AI supercomputer to it.
+fn compute_property(key: &str) -> &str {
+    match key.to_lowercase().as_str() {
+        "aisupercomputer" | "singularity" => "AISuperComputer",
+        "itp" => "itp",
+        "target_selector" => "target_selector",
+        _ => key,
+    }
 }
 
 /// `queue_settings`.

@@ -3,17 +3,24 @@
 use serde_json::{Value as Json, json};
 
 use super::super::value::{Data, Entry, Object, Value};
-use super::super::{body_name, port_name};
+use super::super::{body_name, check_nodes, port_name};
 use super::{Fields, dump, io, plain, put, python};
 
 /// The body of a node that controls others.
-pub(super) fn body(node: &Object) -> Json {
+pub(super) fn body(pipeline: &Object, node: &Object) -> Json {
     let mut fields = dumped(node);
     if node.class == "ParallelFor" {
         put(&mut fields, "items", node.get("items").map(items));
-        let outputs = io::node_outputs(node.map("outputs"), None);
+        let name = node.text("body").and_then(body_name);
+        let body = check_nodes(pipeline).find(|(e, _)| Some(e.key.as_str()) == name).map(|(_, body)| body);
+        let component = body.and_then(|b| b.get("component")).and_then(Value::object);
+        let declared = component.map(|c| c.map("outputs"));
+        let written = node.map("outputs").iter().filter(|o| !o.value.is_null());
+        let written = written.filter(|o| declared.is_none_or(|all| all.iter().any(|p| p.key == o.key)));
+        let outputs: Vec<Entry> = written.cloned().collect();
+        fields.remove("outputs");
         if !outputs.is_empty() {
-            fields.insert("outputs".to_owned(), Json::Object(outputs));
+            fields.insert("outputs".to_owned(), Json::Object(io::node_outputs(&outputs, None)));
         }
     }
     fields.insert("_source".to_owned(), json!("YAML.JOB"));

@@ -11,7 +11,7 @@ use super::component::{ANONYMOUS, Paths, inherited, mapping};
 use super::io::Case;
 use super::{
     Fields, automl, command, component, control_flow, data_transfer, dump, environment, get, io, plain, put, python,
-    python_str, sweep, without_empty,
+    python_str, spark, sweep, without_empty,
 };
 use crate::yaml::Literal;
 
@@ -21,7 +21,7 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
         return Ok(automl::node(name, node));
     }
     if matches!(node.class, "IfElse" | "DoWhile" | "ParallelFor") {
-        return Ok(control_flow::body(node));
+        return Ok(control_flow::body(pipeline, node));
     }
     let mut fields = Fields::new();
     let kind = kind(node);
@@ -69,7 +69,7 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
         "command" => command_fields(node, component, in_place, &mut fields),
         "parallel" => parallel_fields(node, component, &mut fields),
         "sweep" => sweep::node(node, &mut fields),
-        "spark" => super::spark::node(node, component, &mut fields),
+        "spark" => spark::node(node, component, &mut fields),
         "data_transfer" => data_transfer::node(node, component, &mut fields),
         _ => {}
     }
@@ -274,6 +274,9 @@ fn made(pipeline: &Object, node: &Object, paths: Paths) -> Fields {
         let size = node.text("mini_batch_size").unwrap_or("0");
         let size = bytes_of(size).map_or_else(|| size.to_owned(), |n| n.to_string());
         fields.insert("mini_batch_size".to_owned(), json!(size));
+    }
+    if let Some(Json::Object(conf)) = fields.get_mut("conf") {
+        spark::first_executors(conf);
     }
     if let Some(object) = node.get("environment").and_then(Value::object) {
         fields.insert("environment".to_owned(), environment::dump(object));
