@@ -9,7 +9,7 @@ use super::outputs::{Writers, node_outputs, step_output};
 use super::{JobInput, JobOutput, Plan, Step, StepInput, StepOutput, Value, graph};
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::spec::catalog::Catalog;
-use crate::spec::component::{CommandBody, place};
+use crate::spec::component::CommandBody;
 use crate::spec::expr::{Expr, Template};
 use crate::spec::io::{Input, Output, OutputValue, PortType};
 use crate::spec::job::{CommandJob, Job, Node, PipelineJob, node::NodeBody};
@@ -290,7 +290,7 @@ fn check_inline_command(
         if known.contains(&name.as_str()) || optional {
             continue;
         }
-        let span = place(sources, body.command.span, written);
+        let span = sources.find(body.command.span, written);
         let message = format!("the command uses the {side} '{name}', which has no value here");
         let mistake = Diagnostic::error("unknown-port", span, message).at(path);
         found.push(suggest_or(mistake, name, known.into_iter(), &format!("add it under '{side}s:'")));

@@ -116,6 +116,21 @@ impl Node {
         }
     }
 
+    /// Turns the value of a key into its Python `str()` when it is a list or a mapping with something in it.
+    pub fn stringify(&mut self, key: &str) {
+        let Kind::Mapping(entries) = &mut self.kind else { return };
+        let Some(entry) = entries.iter_mut().find(|e| e.key == key) else { return };
+        let filled = match &entry.value.kind {
+            Kind::Sequence(items) => !items.is_empty(),
+            Kind::Mapping(entries) => !entries.is_empty(),
+            Kind::Scalar(_) => false,
+        };
+        if filled {
+            let text = scalar::python_repr(&entry.value);
+            entry.value.kind = Kind::Scalar(Scalar { text, plain: false });
+        }
+    }
+
     /// What the node is, for messages: `a mapping`, `a list`, `a number` …
     #[must_use]
     pub fn describe(&self) -> &'static str {
