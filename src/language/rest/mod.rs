@@ -1,7 +1,7 @@
 //! Lowering: the REST body that the SDK would send for a document, before anything is uploaded (reference, section 8).
 //!
 //! `dump` writes an object as the SDK's schemas dump it, `component` and `environment` know what they add to that,
-//! `io` the inputs and outputs, `node` and `pipeline` the graph, `command`, `sweep`, `spark`, `automl` and `tuning` the
+//! `io` the inputs and outputs, `node` and `pipeline` the graph, `inline` what becomes of nodes written in place, `command`, `sweep`, `spark`, `automl` and `tuning` the
 //! other jobs, `control_flow` and `data_transfer` their nodes, `python` what Python's own libraries would print.
 
 mod automl;
@@ -11,6 +11,7 @@ mod control_flow;
 mod data_transfer;
 mod dump;
 mod environment;
+mod inline;
 mod io;
 mod node;
 mod pipeline;
