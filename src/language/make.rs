@@ -247,7 +247,9 @@ fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
             Some(wanted) => format!("the {side} of a {port} with task '{task}' are one, named '{wanted}'"),
             None => format!("a {port} with task '{task}' has no {side}"),
         };
-        faults.push(Diagnostic::error("bad-value", entry.key_span, message).at(at.key(side).to_string()));
+        let stranger = entry.value.map().unwrap_or_default().iter().find(|e| Some(e.key.as_str()) != wanted);
+        let span = stranger.filter(|_| wanted.is_some_and(|w| !w.is_empty())).map_or(entry.key_span, |e| e.key_span);
+        faults.push(Diagnostic::error("bad-value", span, message).at(at.key(side).to_string()));
     };
     match task {
         "copy_data" if !object.class.ends_with("Node") => only("outputs", Some("")),

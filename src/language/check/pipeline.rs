@@ -2,7 +2,7 @@
 //! (reference, sections 5 and 6.3).
 
 use super::super::leaf;
-use super::super::value::{Entry, Object, Value};
+use super::super::value::{Data, Entry, Object, Value};
 use super::{bindings, component as ports, control_flow, data_transfer, listed, nodes, spark, under};
 use crate::diagnostic::{Diagnostic, Sources};
 
@@ -38,11 +38,14 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
     }
     control_flow::check(pipeline, path, found);
     let fed_by_items = control_flow::fed_by_items(pipeline);
+    // A loop that could not be read may feed them.
+    let switched_off = found.iter().any(|fault| fault.code == "preview-only");
     for (entry, node) in nodes(pipeline) {
         let at = under(path, &format!("jobs.{}", entry.key));
-        if !fed_by_items.contains(entry.key.as_str()) {
+        if !fed_by_items.contains(entry.key.as_str()) && !switched_off {
             required_inputs(entry, node, &at, found);
         }
+        numbers_for_data(node, &at, found);
         optional_to_required(pipeline, entry, node, &at, found);
         match node.class {
             _ if node.damaged => {}
@@ -118,6 +121,25 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
             }
             None => fault.help(format!("add under 'inputs:': {}: <{kind}>", port.key)),
         });
+    }
+}
+
+/// Text is taken for the path of data, a number or a boolean is not.
+fn numbers_for_data(node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
+    let Some(component) = named(node) else { return };
+    for input in node.map("inputs") {
+        let Some(port) = component.map("inputs").iter().find(|p| p.key == input.key) else { continue };
+        let Some(declared) = port.value.object().filter(|p| p.class == "InputPort") else { continue };
+        let literal = input.value.object().filter(|o| o.class == "InputLiteralValue").and_then(|o| o.get("value"));
+        let value = literal.unwrap_or(&input.value);
+        if !matches!(value.data, Data::Bool(_) | Data::Int(_) | Data::Float(_)) {
+            continue;
+        }
+        let (kind, text) = (declared.text("type").unwrap_or("data"), value.python_str());
+        let message = format!("the input '{}' takes data of type {kind}, but is given {text}", input.key);
+        let fault = Diagnostic::error("literal-for-data", value.span, message);
+        let fault = fault.at(under(at, &format!("inputs.{}", input.key))).label(port.key_span, "declared here");
+        found.push(fault.help(format!("write a mapping: {}: {{type: {kind}, path: …}}", input.key)));
     }
 }
 

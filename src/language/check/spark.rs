@@ -116,7 +116,8 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
                 .iter()
                 .find(|e| e.key == key || e.key == short(key))
                 .map(|e| &e.value)
-                .filter(|v| !v.is_null())
+                // An empty mapping is dropped on the way.
+                .filter(|v| !v.is_null() && v.map().is_none_or(|m| !m.is_empty()))
         })
     };
     let span = object.entry("conf").or_else(|| component.and_then(|c| c.entry("conf"))).map_or(whole, |e| e.key_span);
@@ -223,10 +224,10 @@ fn short(key: &str) -> &'static str {
 fn entry_file(body: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(entry) = body.entry("entry") else { return };
     let Some(object) = entry.value.object() else { return };
-    if object.get("class_name").is_some() {
+    if let Some(class) = object.entry("class_name") {
         let message = "a class as entry is not supported";
         let help = "write entry: {file: <script>.py}";
-        found.push(Diagnostic::error("missing-entry", entry.key_span, message).at(under(at, "entry")).help(help));
+        found.push(Diagnostic::error("missing-entry", class.key_span, message).at(under(at, "entry")).help(help));
         return;
     }
     // A component without code has its own folder as code; a job without code has none.

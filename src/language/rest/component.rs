@@ -116,6 +116,9 @@ pub(super) fn spec(object: &Object, paths: Paths) -> Fields {
             fields.insert(side.to_owned(), Json::Object(ports(object.map(side))));
         }
     }
+    if object.class.ends_with("DataTransferImportComponent") && object.map("outputs").is_empty() {
+        fields.insert("outputs".to_owned(), json!({ "sink": { "type": "mltable" } }));
+    }
     if anonymous {
         fields.insert("name".to_owned(), json!(ANONYMOUS));
         fields.insert("version".to_owned(), json!("1"));

@@ -26,6 +26,7 @@ pub(super) fn object(object: &Object) -> Fields {
     }
     // What the SDK's objects have by themselves.
     let default = match object.class {
+        "FileSystem" => Some(("type", json!("file_system"))),
         "TensorFlowDistribution" => Some(("parameter_server_count", json!(0))),
         "Output" if !object.text("path").is_some_and(|p| p.starts_with("${{")) => Some(("type", json!("uri_folder"))),
         _ => None,
