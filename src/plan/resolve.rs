@@ -201,7 +201,7 @@ fn node_step(
     }
     let inputs = match component {
         None => given.into_iter().map(|(input, bound)| step_input(&input.name.value, bound, None, None)).collect(),
-        Some(component) => component_inputs(node, &component.inputs, given, &path, found),
+        Some(component) => component_inputs(&component.inputs, given, &path, found),
     };
     let outputs = node_outputs(index, node, writers, &path, found);
     let own = component.map_or(&[][..], |_| node.environment_variables.as_slice());

@@ -4,18 +4,15 @@
 //! spans. And Azure ML's own reader is PyYAML (YAML 1.1), where `yes` is true and `1e-3` is a string, so a scalar
 //! stays text until somebody asks what PyYAML would have made of it ([`scalar`]).
 //!
-//! The events come from `saphyr-parser`. This room refuses to know what any key means; `spec` reads the tree through
-//! [`fields::Fields`], which notices what nobody asked for. YAML that is not a job (conda files, MLmodel) and all
-//! YAML that we write goes through `serde_yaml` instead.
+//! The events come from `saphyr-parser`. This room refuses to know what any key means: that is `language`'s. YAML that
+//! is not a job (conda files, MLmodel) and all YAML that we write goes through `serde_yaml` instead.
 
-pub mod fields;
 pub mod overrides;
 pub mod parse;
 pub mod scalar;
 
 use crate::diagnostic::Span;
 
-pub use fields::Fields;
 pub use parse::parse;
 pub use scalar::Literal;
 
@@ -137,14 +134,7 @@ impl Node {
         match &self.kind {
             Kind::Mapping(_) => "a mapping",
             Kind::Sequence(_) => "a list",
-            Kind::Scalar(scalar) => match Literal::read(scalar) {
-                Literal::Null => "null",
-                Literal::Bool(_) => "a boolean",
-                Literal::Int(_) => "an integer",
-                Literal::Float(_) => "a number",
-                Literal::Timestamp(_) => "a date",
-                Literal::Str(_) => "a string",
-            },
+            Kind::Scalar(scalar) => Literal::read(scalar).describe(),
         }
     }
 }

@@ -48,6 +48,19 @@ impl Literal {
         Self::Str(text.to_owned())
     }
 
+    /// What it is, for messages: `a number`, `a string` …
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) => "an integer",
+            Self::Float(_) => "a number",
+            Self::Timestamp(_) => "a date",
+            Self::Str(_) => "a string",
+        }
+    }
+
     /// Python's `str()` of the value: the text that reaches a command.
     #[must_use]
     pub fn python_str(&self) -> String {

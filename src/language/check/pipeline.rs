@@ -4,7 +4,7 @@
 use super::super::leaf;
 use super::super::value::{Data, Entry, Object, Value};
 use super::{bindings, component as ports, control_flow, data_transfer, listed, nodes, spark, under};
-use crate::diagnostic::{Diagnostic, Sources};
+use crate::diagnostic::{Diagnostic, Severity, Sources};
 
 /// Checks a pipeline job.
 pub(super) fn job(job: &Object, _: &Sources, found: &mut Vec<Diagnostic>) {
@@ -20,7 +20,8 @@ pub(super) fn job(job: &Object, _: &Sources, found: &mut Vec<Diagnostic>) {
     }
     let by_id = job.get("component").is_some_and(|c| c.text().is_some());
     let default = job.get("settings").and_then(Value::object).and_then(|s| s.get("default_compute"));
-    let hidden = job.damaged || listed(job, "settings").is_none();
+    // Beside other mistakes it only makes noise: the SDK comes to it last.
+    let hidden = found.iter().any(|d| d.severity == Severity::Error) || listed(job, "settings").is_none();
     if job.get("compute").is_none() && default.is_none() && !by_id && !hidden {
         compute(job, inner, found);
     }

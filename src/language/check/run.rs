@@ -222,7 +222,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             let message =
                 format!("the input '{}' takes data of type {kind}, but is given the text '{text}'", input.key);
             let help = format!("write a mapping: {}: {{type: {kind}, path: {text}}}", input.key);
-            let fault = Diagnostic::error("literal-for-data", value.span, message).at(path);
+            let fault = Diagnostic::warning("literal-for-data", value.span, message).at(path);
             found.push(fault.label(port.key_span, "declared here").help(help));
         } else if let Some((message, help)) = misfit(parameter, &port.key, &text) {
             let fault = Diagnostic::error("bad-value", value.span, message).at(path);
