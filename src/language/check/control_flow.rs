@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::super::leaf;
 use super::super::value::{Data, Entry, Object, Value};
 use super::{listed, loop_items, nodes, under};
-use crate::diagnostic::{Diagnostic, Span, suggest};
+use crate::diagnostic::{Diagnostic, Span};
 
 /// Checks all control flow nodes of a pipeline.
 pub(super) fn check(pipeline: &Object, path: &str, found: &mut Vec<Diagnostic>) {
@@ -139,17 +139,14 @@ impl<'a> Body<'a> {
     }
 
     /// A port, or the mistake that it is not there.
-    fn find(&self, text: &str, side: &str, span: Span, at: String) -> Result<Option<&'a Entry>, Diagnostic> {
+    fn find(&self, text: &str, side: &str, span: Span, at: String) -> Result<Option<&'a Entry>, Box<Diagnostic>> {
         let Some(ports) = self.ports(side) else { return Ok(None) };
         let name = port_name(text, self.name, side);
         ports.iter().find(|p| p.key == name).map(Some).ok_or_else(|| {
             let one = side.trim_end_matches('s');
             let message = format!("the body '{}' has no {one} '{name}'", self.name);
             let fault = Diagnostic::error("unknown-port", span, message).at(at);
-            match suggest::nearest(name, ports.iter().map(|p| p.key.as_str())) {
-                Some(near) => fault.help(format!("did you mean '{near}'?")),
-                None => fault,
-            }
+            Box::new(fault.did_you_mean(name, ports.iter().map(|p| p.key.as_str())))
         })
     }
 }
@@ -179,7 +176,7 @@ fn do_while(node: &Object, body: &Body<'_>, at: &str, found: &mut Vec<Diagnostic
                 found.push(fault.label(port.key_span, "declared here").help("use an output of type boolean"));
             }
             Ok(_) => {}
-            Err(fault) => found.push(fault),
+            Err(fault) => found.push(*fault),
         }
     }
     if mapping.value.is_empty() {
@@ -193,7 +190,7 @@ fn do_while(node: &Object, body: &Body<'_>, at: &str, found: &mut Vec<Diagnostic
         let output = match body.find(&pair.key, "outputs", pair.key_span, path.clone()) {
             Ok(port) => port,
             Err(fault) => {
-                found.push(fault);
+                found.push(*fault);
                 None
             }
         };
@@ -207,7 +204,7 @@ fn do_while(node: &Object, body: &Body<'_>, at: &str, found: &mut Vec<Diagnostic
                 Ok(Some(port)) => port,
                 Ok(None) => continue,
                 Err(fault) => {
-                    found.push(fault);
+                    found.push(*fault);
                     continue;
                 }
             };

@@ -3,7 +3,7 @@
 //! What a port must be called, the SDK asks while it loads (`make`); here is what it asks afterwards.
 
 use super::super::value::{Entry, Object, Value};
-use super::under;
+use super::{listed, under};
 use crate::diagnostic::Diagnostic;
 
 /// The type of data that has none.
@@ -35,7 +35,7 @@ fn is_database(object: &Object, name: &str) -> Option<bool> {
 fn import(object: &Object, entry: &Entry, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(database) = is_database(object, "source") else { return };
     let wanted = if database { "mltable" } else { FOLDER };
-    let outputs = object.map("outputs");
+    let Some(outputs) = listed(object, "outputs") else { return };
     if outputs.is_empty() {
         // The SDK gives a node that names a component a sink of its own, a table.
         if object.class.starts_with("Inline") || !database {
@@ -53,7 +53,7 @@ fn import(object: &Object, entry: &Entry, at: &str, found: &mut Vec<Diagnostic>)
 fn export(object: &Object, entry: &Entry, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(database) = is_database(object, "sink") else { return };
     let wanted = if database { "uri_file" } else { FOLDER };
-    let inputs = object.map("inputs");
+    let Some(inputs) = listed(object, "inputs") else { return };
     if inputs.is_empty() {
         let message = "an export needs an input named 'source'";
         let help = format!("write inputs: {{source: {{type: {wanted}, path: …}}}}");

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::super::leaf;
 use super::super::value::{Data, Entry, Object, Value};
 use super::{listed, under};
-use crate::diagnostic::{Diagnostic, Span, suggest};
+use crate::diagnostic::{Diagnostic, Span};
 
 /// An item: its keys with their places.
 struct Item<'a> {
@@ -93,10 +93,7 @@ fn keys(items: &[Item<'_>], component: Option<&Object>, at: &str, found: &mut Ve
     for (key, span) in items.iter().flat_map(|i| &i.keys) {
         if inputs.iter().all(|i| i.key != *key) {
             let fault = Diagnostic::error("unknown-port", *span, format!("the body has no input '{key}'")).at(at);
-            found.push(match suggest::nearest(key, inputs.iter().map(|i| i.key.as_str())) {
-                Some(near) => fault.help(format!("did you mean '{near}'?")),
-                None => fault,
-            });
+            found.push(fault.did_you_mean(key, inputs.iter().map(|i| i.key.as_str())));
         }
     }
 }

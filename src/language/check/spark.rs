@@ -116,8 +116,10 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
                 .iter()
                 .find(|e| e.key == key || e.key == short(key))
                 .map(|e| &e.value)
-                // An empty mapping is dropped on the way.
-                .filter(|v| !v.is_null() && v.map().is_none_or(|m| !m.is_empty()))
+                // An empty mapping or list is dropped on the way.
+                .filter(|v| {
+                    !v.is_null() && v.map().is_none_or(|m| !m.is_empty()) && v.list().is_none_or(|l| !l.is_empty())
+                })
         })
     };
     let span = object.entry("conf").or_else(|| component.and_then(|c| c.entry("conf"))).map_or(whole, |e| e.key_span);

@@ -336,10 +336,9 @@ pub(super) fn node(name: &str, node: &Object) -> Json {
         *body = Json::Object(all);
     }
     for field in ["training_data", "validation_data", "test_data"] {
-        if let Some(data) = node.get(field).and_then(Value::object)
-            && let Some(path) = data.text("path")
-        {
-            fields.insert(field.to_owned(), json!(format!("{{'type': 'mltable', 'path': '{path}'}}")));
+        if let Some(data) = node.get(field).and_then(Value::object) {
+            let path = data.text("path").map(|path| format!(", 'path': '{path}'")).unwrap_or_default();
+            fields.insert(field.to_owned(), json!(format!("{{'type': 'mltable'{path}}}")));
         }
     }
     fields.insert("outputs".to_owned(), Json::Object(io::node_outputs(node.map("outputs"), None)));

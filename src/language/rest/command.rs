@@ -4,7 +4,9 @@ use serde_json::{Value as Json, json};
 
 use super::super::value::{Data, Object, Value};
 use super::io::Case;
-use super::{Fields, common, duration, environment, get, integer, io, job as envelope, plain, put, python_str};
+use super::{
+    Fields, common, duration, environment, get, integer, io, job as envelope, plain, put, python_str, without_empty,
+};
 
 /// The body of a standalone command job.
 pub(super) fn job(object: &Object) -> Result<Json, String> {
@@ -138,7 +140,7 @@ pub(super) fn resources(object: &Object, snake: bool) -> Fields {
     // The SDK sends an empty mapping for none; in a node it is dropped.
     let properties = object.map("properties").iter().filter(|e| !e.value.is_null());
     let properties = properties.map(|e| (compute_property(&e.key).to_owned(), plain(&e.value)));
-    fields.insert("properties".to_owned(), Json::Object(properties.collect()));
+    fields.insert("properties".to_owned(), without_empty(Json::Object(properties.collect())));
     match object.get("docker_args").map(|v| (v, &v.data)) {
         Some((value, Data::List(items))) if !items.is_empty() => {
             fields.insert(name(snake, "docker_args_list"), plain(value));
