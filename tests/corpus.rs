@@ -70,7 +70,6 @@ fn every_refused_file_says_where_its_mistake_is() {
 }
 
 #[test]
-#[ignore = "the reading room for the whole language is not there yet"]
 fn the_corpus_is_accepted_and_refused_as_the_sdk_does() {
     let (accepted, refused) = (cases("accept"), cases("refuse"));
     let all: Vec<_> = accepted.iter().chain(&refused).cloned().collect();

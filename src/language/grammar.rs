@@ -47,6 +47,8 @@ pub enum Shape {
     Bool,
     /// A version: text or a number.
     Version,
+    /// A version of a component: text, or whatever stands there as Python prints it.
+    Printed,
     /// Numbers joined by dots.
     NumberVersion,
     /// A local file or folder that is there.
@@ -365,6 +367,7 @@ impl<'a> Notation<'a> {
                 Shape::Int { strict, range: self.range() }
             }
             "version" => Shape::Version,
+            "printed" => Shape::Printed,
             "number-version" => Shape::NumberVersion,
             "path" => Shape::Path,
             "url" => Shape::Url,

@@ -57,7 +57,9 @@ impl Kind {
         let has = |key: &str| root.get(key).is_some();
         let kind = root.get("type").and_then(Node::as_str).unwrap_or("");
         match kind {
-            "azure_blob" | "azure_file" | "azure_data_lake_gen1" | "azure_data_lake_gen2" => Self::Datastore,
+            "azure_blob" | "azure_file" | "azure_data_lake_gen1" | "azure_data_lake_gen2" | "one_lake" => {
+                Self::Datastore
+            }
             "custom_model" | "mlflow_model" | "triton_model" => Self::Model,
             "uri_file" | "uri_folder" | "mltable" if has("path") => Self::Data,
             "" if has("image") || has("build") || has("conda_file") => Self::Environment,
@@ -71,11 +73,12 @@ const JOBS: [&str; 8] = ["command", "pipeline", "sweep", "spark", "automl", "imp
 
 const COMPONENTS: [&str; 7] = ["command", "parallel", "pipeline", "spark", "automl", "import", "data_transfer"];
 
-const DATASTORES: [(&str, &str); 4] = [
+const DATASTORES: [(&str, &str); 5] = [
     ("azure_blob", "AzureBlob"),
     ("azure_file", "AzureFile"),
     ("azure_data_lake_gen1", "AzureDataLakeGen1"),
     ("azure_data_lake_gen2", "AzureDataLakeGen2"),
+    ("one_lake", "OneLake"),
 ];
 
 /// AutoML's tasks and their classes.

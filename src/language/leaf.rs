@@ -58,6 +58,12 @@ pub(super) fn read(shape: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Rea
             }
             _ => Err(wrong_type(node, at, "a string or a number").into()),
         },
+        Shape::Printed => match Value::plain(node) {
+            value if value.is_empty() && node.literal().is_none() => {
+                Err(wrong_type(node, at, "a string or a number").into())
+            }
+            value => is(Data::Text(value.python_str())),
+        },
         Shape::NumberVersion => number_version(node, at),
         Shape::Path => {
             let text = text(node, at)?;

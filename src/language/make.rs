@@ -13,6 +13,7 @@ use crate::yaml::{Literal, scalar};
 pub(super) fn object(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
     match object.class {
         "Output" => output(object, at),
+        "Data" => data(object, at),
         "AnonymousEnvironment" | "Environment" => environment(object, at, scope),
         "Parameter" => parameter(object, at),
         "InputPort" => port(object, at),
@@ -54,6 +55,19 @@ fn output(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
         );
     }
     faults
+}
+
+/// A version belongs to a name.
+fn data(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+    let Some(version) = object.entry("version").filter(|v| !v.value.is_null()) else { return Vec::new() };
+    if object.get("name").is_some_and(|n| !n.is_empty()) {
+        return Vec::new();
+    }
+    vec![
+        Diagnostic::error("missing-field", version.key_span, "data with a version needs the field 'name'")
+            .at(at.key("name").to_string())
+            .help("write name: <name>, or leave the version out"),
+    ]
 }
 
 /// An environment's conda file must be there and be YAML; bindings cannot stand for it.
@@ -233,20 +247,29 @@ fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
             Some(wanted) => format!("the {side} of a {port} with task '{task}' are one, named '{wanted}'"),
             None => format!("a {port} with task '{task}' has no {side}"),
         };
-        faults.push(Diagnostic::error("bad-value", entry.key_span, message).at(at.key(side).to_string()));
+        let stranger = entry.value.map().unwrap_or_default().iter().find(|e| Some(e.key.as_str()) != wanted);
+        let span = stranger.filter(|_| wanted.is_some_and(|w| !w.is_empty())).map_or(entry.key_span, |e| e.key_span);
+        faults.push(Diagnostic::error("bad-value", span, message).at(at.key(side).to_string()));
     };
-    let written_as_job = object.class.starts_with("Inline");
     match task {
         "copy_data" if !object.class.ends_with("Node") => only("outputs", Some("")),
-        "import_data" if !written_as_job => {
+        "import_data" => {
             only("inputs", None);
             only("outputs", Some("sink"));
         }
-        "export_data" if !written_as_job => {
+        "export_data" => {
             only("inputs", Some("source"));
             only("outputs", None);
         }
         _ => {}
+    }
+    // Azure ML has a component of its own for the way to a database, but none for the way to files.
+    if object.class == "InlineDataTransferExportNode"
+        && let Some(sink) = object.entry("sink")
+        && sink.value.object().is_some_and(|sink| sink.class == "FileSystem")
+    {
+        let message = "an export goes to a database: exporting to files is not supported";
+        faults.push(Diagnostic::error("bad-value", sink.key_span, message).at(at.key("sink").to_string()));
     }
     faults
 }

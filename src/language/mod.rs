@@ -26,6 +26,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::yaml::overrides::{self, Override};
 use read::{At, Bindings, Reader, Scope};
 
+use check::control_flow::{body_name, port_name};
 use check::nodes as check_nodes;
 pub use kind::Kind;
 pub use value::Value;

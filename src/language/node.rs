@@ -62,7 +62,11 @@ impl Reader<'_> {
         let preview = self.preview;
         let known = || CLASSES.iter().filter(move |(kind, _)| preview || !PREVIEW.contains(kind));
         let classes: Vec<(&str, bool)> = match node.get("type") {
-            None => known().flat_map(|(_, classes)| classes.iter().copied()).collect(),
+            // The SDK makes conditions and loops of nodes only by their type.
+            None => {
+                let kinds = known().filter(|(kind, _)| !PREVIEW.contains(kind));
+                kinds.flat_map(|(_, classes)| classes.iter().copied()).collect()
+            }
             Some(tag) => {
                 let folded = tag.as_str().map(str::to_lowercase);
                 let Some((_, classes)) = known().find(|(kind, _)| Some(*kind) == folded.as_deref()) else {

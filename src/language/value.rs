@@ -161,6 +161,25 @@ impl Value {
         })
     }
 
+    /// Python's `str()` of it.
+    #[must_use]
+    pub fn python_str(&self) -> String {
+        self.literal().map_or_else(|| self.python_repr(), |literal| literal.python_str())
+    }
+
+    /// Python's `repr()` of it.
+    fn python_repr(&self) -> String {
+        let pair = |e: &Entry| format!("{}: {}", quoted(&e.key), e.value.python_repr());
+        match &self.data {
+            Data::List(items) => format!("[{}]", items.iter().map(Self::python_repr).collect::<Vec<_>>().join(", ")),
+            Data::Map(entries) => format!("{{{}}}", entries.iter().map(pair).collect::<Vec<_>>().join(", ")),
+            Data::Object(object) => format!("{{{}}}", object.fields.iter().map(pair).collect::<Vec<_>>().join(", ")),
+            Data::Text(text) => quoted(text),
+            Data::Unread => String::new(),
+            _ => self.python_str(),
+        }
+    }
+
     /// A node that no rule speaks of, as PyYAML reads it.
     #[must_use]
     pub fn plain(node: &Node) -> Self {
@@ -183,6 +202,14 @@ impl Value {
         };
         Self { span: node.span, data }
     }
+}
+
+/// A text as Python writes it in a list or mapping.
+fn quoted(text: &str) -> String {
+    let mark = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
+    let escaped = if mark == '\'' { escaped.replace('\'', "\\'") } else { escaped };
+    format!("{mark}{escaped}{mark}")
 }
 
 impl Object {

@@ -33,7 +33,7 @@ pub(super) fn class(name: &str) -> String {
         "BuildContext" => "the build of an environment",
         "Data" => "a data asset",
         "Model" => "a model",
-        "AzureBlob" | "AzureFile" | "AzureDataLakeGen1" | "AzureDataLakeGen2" => "a datastore",
+        "AzureBlob" | "AzureFile" | "AzureDataLakeGen1" | "AzureDataLakeGen2" | "OneLake" => "a datastore",
         _ => "",
     };
     if !text.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn shape(shape: &Shape) -> String {
         Shape::Int { .. } => "an integer".to_owned(),
         Shape::Float { .. } => "a number".to_owned(),
         Shape::Bool => "true or false".to_owned(),
-        Shape::Version => "a version".to_owned(),
+        Shape::Version | Shape::Printed => "a version".to_owned(),
         Shape::NumberVersion => "a version of numbers such as 3.4".to_owned(),
         Shape::Path => "a local path".to_owned(),
         Shape::Url => "a web address".to_owned(),

@@ -40,15 +40,12 @@ macro_rules! table {
 #[rustfmt::skip]
 const PAGES: &[(&str, &str)] = table! {
     "bad-code"
-    "bad-data"
     "bad-default"
-    "bad-distribution"
     "bad-environment"
     "bad-expression"
     "bad-name"
     "bad-override"
     "bad-reference"
-    "bad-search-space"
     "bad-value"
     "case-clash"
     "cycle"

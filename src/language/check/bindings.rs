@@ -20,7 +20,9 @@ fn in_place(node: &Object) -> bool {
 /// Checks the expressions of all nodes written in place.
 pub(super) fn nodes_in_place(pipeline: &Object, path: &str, found: &mut Vec<Diagnostic>) {
     for (index, (entry, node)) in nodes(pipeline).enumerate() {
-        if !in_place(node) {
+        // Imports and exports run a component of Azure ML's own.
+        let built_in = matches!(node.class, "InlineDataTransferImportNode" | "InlineDataTransferExportNode");
+        if !in_place(node) || built_in {
             continue;
         }
         let at = under(path, &format!("jobs.{}", entry.key));

@@ -1,12 +1,15 @@
 //! What the SDK validates after a document is loaded (reference, sections 5 and 6).
 //!
 //! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
-//! place, `component` at component files, `spark` at spark nodes; `run` looks for what the SDK overlooks, `strangers` for
-//! fields that nobody reads.
+//! place, `component` at component files, `spark` at spark nodes, `data_transfer` at data transfers, `control_flow` at
+//! conditions and loops; `run` looks for what the SDK overlooks, `strangers` for fields that nobody reads.
 
 mod bindings;
 mod component;
+pub(super) mod control_flow;
+mod data_transfer;
 mod literal;
+mod loop_items;
 mod pipeline;
 mod run;
 mod spark;
@@ -25,7 +28,12 @@ pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagn
             pipeline::component(object, "", found);
         }
         "SparkJob" => spark::check(object, None, "", found),
-        class if class.ends_with("Component") => component::file(object, sources, found),
+        class if class.ends_with("Component") => {
+            component::file(object, sources, found);
+            if class == "DataTransferCopyComponent" {
+                data_transfer::copy_component(object, found);
+            }
+        }
         _ => {}
     }
 }

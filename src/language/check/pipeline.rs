@@ -2,8 +2,8 @@
 //! (reference, sections 5 and 6.3).
 
 use super::super::leaf;
-use super::super::value::{Entry, Object, Value};
-use super::{bindings, component as ports, listed, nodes, spark, under};
+use super::super::value::{Data, Entry, Object, Value};
+use super::{bindings, component as ports, control_flow, data_transfer, listed, nodes, spark, under};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
 
 /// Checks a pipeline job.
@@ -16,6 +16,7 @@ pub(super) fn job(job: &Object, _: &Sources, found: &mut Vec<Diagnostic>) {
     ports::port_names(job.map("outputs"), "output", "outputs", found);
     if let Some(named) = named.filter(|_| !job.damaged) {
         inputs_of_the_component(job, named, found);
+        outputs_of_the_component(job, named, found);
     }
     let by_id = job.get("component").is_some_and(|c| c.text().is_some());
     let default = job.get("settings").and_then(Value::object).and_then(|s| s.get("default_compute"));
@@ -36,9 +37,16 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
             ports::port_names(pipeline.map("outputs"), "output", &under(path, "outputs"), found);
         }
     }
+    control_flow::check(pipeline, path, found);
+    let fed_by_items = control_flow::fed_by_items(pipeline);
+    // A loop that could not be read may feed them.
+    let switched_off = found.iter().any(|fault| fault.code == "preview-only");
     for (entry, node) in nodes(pipeline) {
         let at = under(path, &format!("jobs.{}", entry.key));
-        required_inputs(entry, node, &at, found);
+        if !fed_by_items.contains(entry.key.as_str()) && !switched_off {
+            required_inputs(entry, node, &at, found);
+        }
+        numbers_for_data(node, &at, found);
         optional_to_required(pipeline, entry, node, &at, found);
         match node.class {
             _ if node.damaged => {}
@@ -49,7 +57,7 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
                 found.push(Diagnostic::error("missing-field", entry.key_span, message).at(path).help(help));
             }
             "SparkNode" | "InlineSparkNode" => spark::check(node, Some(entry), &at, found),
-            _ => {}
+            _ => data_transfer::node(node, entry, &at, found),
         }
         if node.class == "PipelineNode"
             && let Some(inner) = node.get("component").and_then(Value::object)
@@ -92,7 +100,8 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
     if listed(node, "inputs").is_none() || node.damaged {
         return;
     }
-    for port in component.map("inputs") {
+    // The SDK does not ask for the members of a group, such as `data.rows`.
+    for port in component.map("inputs").iter().filter(|p| !p.key.contains('.')) {
         let Some(declared) = port.value.object() else { continue };
         let swept = node.map("search_space").iter().any(|p| p.key == port.key);
         if swept || !is_missing(node, port, declared) {
@@ -113,6 +122,25 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
             }
             None => fault.help(format!("add under 'inputs:': {}: <{kind}>", port.key)),
         });
+    }
+}
+
+/// Text is taken for the path of data, a number or a boolean is not.
+fn numbers_for_data(node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
+    let Some(component) = named(node) else { return };
+    for input in node.map("inputs") {
+        let Some(port) = component.map("inputs").iter().find(|p| p.key == input.key) else { continue };
+        let Some(declared) = port.value.object().filter(|p| p.class == "InputPort") else { continue };
+        let literal = input.value.object().filter(|o| o.class == "InputLiteralValue").and_then(|o| o.get("value"));
+        let value = literal.unwrap_or(&input.value);
+        if !matches!(value.data, Data::Bool(_) | Data::Int(_) | Data::Float(_)) {
+            continue;
+        }
+        let (kind, text) = (declared.text("type").unwrap_or("data"), value.python_str());
+        let message = format!("the input '{}' takes data of type {kind}, but is given {text}", input.key);
+        let fault = Diagnostic::error("literal-for-data", value.span, message);
+        let fault = fault.at(under(at, &format!("inputs.{}", input.key))).label(port.key_span, "declared here");
+        found.push(fault.help(format!("write a mapping: {}: {{type: {kind}, path: …}}", input.key)));
     }
 }
 
@@ -145,6 +173,19 @@ fn optional_to_required(pipeline: &Object, entry: &Entry, node: &Object, at: &st
                     .label(required.key_span, "required here")
                     .help("make both optional, or give the pipeline's input a default"),
             );
+        }
+    }
+}
+
+/// A job hands out what the component that it runs hands out: data only, values have no place in a job.
+fn outputs_of_the_component(job: &Object, component: &Object, found: &mut Vec<Diagnostic>) {
+    for port in component.map("outputs") {
+        let value = port.value.object().is_some_and(|o| o.class == "PrimitiveOutput");
+        let said = job.map("outputs").iter().any(|o| o.key == port.key && !o.value.is_null());
+        if let (true, false, Some(named)) = (value, said, job.entry("component")) {
+            let message = format!("the component's output '{}' is a value, which a job cannot hand out", port.key);
+            let fault = Diagnostic::error("bad-value", named.value.span, message).at("component");
+            found.push(fault.label(port.key_span, "declared here").help("use the component in a node of a pipeline"));
         }
     }
 }

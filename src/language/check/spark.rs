@@ -1,9 +1,10 @@
 //! Spark jobs and nodes (reference, section 6.6).
 
+use super::super::grammar::{Shape, grammar};
 use super::super::value::{Data, Entry, Object, Value};
 use super::super::{files, leaf};
 use super::under;
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Span, suggest};
 
 const DRIVER_AND_EXECUTOR: [&str; 4] =
     ["spark.driver.cores", "spark.driver.memory", "spark.executor.cores", "spark.executor.memory"];
@@ -19,6 +20,7 @@ pub(super) fn check(object: &Object, entry: Option<&Entry>, at: &str, found: &mu
     let body = component.unwrap_or(object);
     compute_or_resources(object, whole, at, found);
     modes(object, component, at, found);
+    resources(object, whole, at, found);
     configuration(object, component, whole, at, found);
     entry_file(body, whole, at, found);
     arguments(object, body, at, found);
@@ -42,6 +44,42 @@ fn compute_or_resources(object: &Object, whole: Span, at: &str, found: &mut Vec<
             .help("remove one of them"),
         ),
         _ => {}
+    }
+}
+
+/// Serverless spark has machines of a few types only, and asks for its version. A node that names a component is read
+/// so in the first place.
+fn resources(object: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>) {
+    let Some(entry) = object.entry("resources").filter(|_| object.class != "SparkNode") else { return };
+    // The SDK overlooks resources that say nothing.
+    let Some(resources) = entry.value.object().filter(|r| !r.damaged && !r.fields.is_empty()) else { return };
+    for name in ["instance_type", "runtime_version"] {
+        if resources.entry(name).is_none() {
+            let message = format!("spark resources need the field '{name}'");
+            let span = if entry.key_span.source == whole.source { entry.key_span } else { whole };
+            let path = under(at, &format!("resources.{name}"));
+            found.push(Diagnostic::error("missing-field", span, message).at(path));
+        }
+    }
+    let Some(value) = resources.get("instance_type") else { return };
+    let Some(text) = value.text() else { return };
+    let known = machines();
+    if !known.contains(&text.to_lowercase()) {
+        let message = format!("'{text}' is no type of machine for spark");
+        let fault = Diagnostic::error("bad-value", value.span, message).at(under(at, "resources.instance_type"));
+        let words = known.iter().map(String::as_str);
+        found.push(match suggest::nearest(text, words.clone()) {
+            Some(near) => fault.help(format!("did you mean '{near}'?")),
+            None => fault.help(format!("it can be {}", suggest::one_of(words))),
+        });
+    }
+}
+
+/// The types of machines, from the grammar of nodes.
+fn machines() -> Vec<String> {
+    match grammar().class("SparkResourceConfigurationForNode").field("instance_type").map(|rule| &rule.shape) {
+        Some(Shape::Enum { words, .. }) => words.clone(),
+        _ => Vec::new(),
     }
 }
 
@@ -78,7 +116,10 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
                 .iter()
                 .find(|e| e.key == key || e.key == short(key))
                 .map(|e| &e.value)
-                .filter(|v| !v.is_null())
+                // An empty mapping or list is dropped on the way.
+                .filter(|v| {
+                    !v.is_null() && v.map().is_none_or(|m| !m.is_empty()) && v.list().is_none_or(|l| !l.is_empty())
+                })
         })
     };
     let span = object.entry("conf").or_else(|| component.and_then(|c| c.entry("conf"))).map_or(whole, |e| e.key_span);
@@ -101,9 +142,6 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
         fault("missing-conf", format!("a spark job needs in 'conf': {}", missing.join(", ")), "add them under 'conf:'");
         return;
     }
-    let number = |key: &str| get(key).and_then(Value::literal).and_then(|l| l.python_str().parse::<i64>().ok());
-    let low = number("spark.dynamicAllocation.minExecutors");
-    let high = number("spark.dynamicAllocation.maxExecutors");
     if !dynamic {
         if get("spark.dynamicAllocation.minExecutors").is_some()
             || get("spark.dynamicAllocation.maxExecutors").is_some()
@@ -116,8 +154,22 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
         }
         return;
     }
+    let counts = ["spark.dynamicAllocation.minExecutors", "spark.dynamicAllocation.maxExecutors"];
+    for key in counts.into_iter().chain(["spark.executor.instances"]) {
+        // Python cannot compare it.
+        if let Some(value) = get(key).filter(|v| !v.is_empty() && number(v).is_none()) {
+            let message = format!("'{key}' must be a number, but is {}", kind(value));
+            let fault = Diagnostic::error("wrong-type", value.span, message).at(under(at, "conf"));
+            found.push(fault.help("write a whole number, without quotes"));
+            return;
+        }
+    }
+    let [low, high] = counts.map(|key| get(key).and_then(number));
     if let (Some(low), Some(high)) = (low, high) {
-        if low <= 0 || low > high {
+        let mut fault = |code: &'static str, message: String, help: &str| {
+            found.push(Diagnostic::error(code, span, message).at(under(at, "conf")).help(help));
+        };
+        if low <= 0.0 || low > high {
             fault(
                 "out-of-range",
                 format!(
@@ -125,13 +177,34 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
                 ),
                 "mend spark.dynamicAllocation.minExecutors",
             );
-        } else if number("spark.executor.instances").is_some_and(|n| n != 0 && !(low..=high).contains(&n)) {
+        } else if get("spark.executor.instances")
+            .and_then(number)
+            .is_some_and(|n| n != 0.0 && !(low..=high).contains(&n))
+        {
             fault(
                 "out-of-range",
                 format!("spark.executor.instances must be from {low} to {high}"),
                 "that is what minExecutors and maxExecutors allow",
             );
         }
+    }
+}
+
+/// A number as Python compares it.
+fn number(value: &Value) -> Option<f64> {
+    match &value.data {
+        Data::Int(digits) => digits.parse().ok(),
+        Data::Float(it) => Some(*it),
+        Data::Bool(it) => Some(f64::from(u8::from(*it))),
+        _ => None,
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match &value.data {
+        Data::List(_) => "a list",
+        Data::Map(_) | Data::Object(_) => "a mapping",
+        _ => "text",
     }
 }
 
@@ -153,10 +226,10 @@ fn short(key: &str) -> &'static str {
 fn entry_file(body: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(entry) = body.entry("entry") else { return };
     let Some(object) = entry.value.object() else { return };
-    if object.get("class_name").is_some() {
+    if let Some(class) = object.entry("class_name") {
         let message = "a class as entry is not supported";
         let help = "write entry: {file: <script>.py}";
-        found.push(Diagnostic::error("missing-entry", entry.key_span, message).at(under(at, "entry")).help(help));
+        found.push(Diagnostic::error("missing-entry", class.key_span, message).at(under(at, "entry")).help(help));
         return;
     }
     // A component without code has its own folder as code; a job without code has none.
@@ -166,7 +239,7 @@ fn entry_file(body: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>)
         None => return,
     };
     let remote = ["git+", "azureml:", "http://", "https://"].iter().any(|p| code.starts_with(p));
-    let Some(file) = object.text("file").filter(|_| !remote && body.class != "SparkJob") else { return };
+    let Some(file) = object.text("file").filter(|_| !remote) else { return };
     let path = files::tidy(&body.base.join(code).join(file));
     if !path.exists() {
         let message = format!("the entry '{file}' is not in the code folder '{code}'");

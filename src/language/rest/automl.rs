@@ -18,13 +18,19 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
     put(&mut fields, "environmentId", get(object, "environment_id"));
     put(&mut fields, "environmentVariables", get(object, "environment_variables"));
     if let Some(resources) = object.get("resources").and_then(Value::object) {
-        fields.insert("resources".to_owned(), Json::Object(command::resources(resources, false)));
+        fields.insert("resources".to_owned(), resources_body(resources));
     }
     if let Some(queue) = object.get("queue_settings").and_then(Value::object) {
         fields.insert("queueSettings".to_owned(), Json::Object(command::queue_settings(queue, false)));
     }
     fields.insert("taskDetails".to_owned(), Json::Object(task(object)));
     Ok(envelope(object, fields))
+}
+
+/// The SDK sends these resources as it holds them.
+fn resources_body(resources: &Object) -> Json {
+    let names = ["locations", "instance_count", "instance_type", "shm_size", "max_instance_count", "docker_args"];
+    Json::Object(names.map(|name| (name.to_owned(), get(resources, name).unwrap_or_default())).into_iter().collect())
 }
 
 /// Words that are not just their parts with capitals.
@@ -108,7 +114,7 @@ fn task(object: &Object) -> Fields {
             body.entry(name).or_insert_with(|| json!(1));
         }
     }
-    if text || limits.is_some() {
+    if text || image || limits.is_some() {
         fields.insert("limitSettings".to_owned(), Json::Object(body));
     }
     if let Some(settings) = object.get("featurization").and_then(Value::object) {
@@ -330,14 +336,21 @@ pub(super) fn node(name: &str, node: &Object) -> Json {
         *body = Json::Object(all);
     }
     for field in ["training_data", "validation_data", "test_data"] {
-        if let Some(data) = node.get(field).and_then(Value::object)
-            && let Some(path) = data.text("path")
-        {
-            fields.insert(field.to_owned(), json!(format!("{{'type': 'mltable', 'path': '{path}'}}")));
+        if let Some(data) = node.get(field).and_then(Value::object) {
+            let path = data.text("path").map(|path| format!(", 'path': '{path}'")).unwrap_or_default();
+            fields.insert(field.to_owned(), json!(format!("{{'type': 'mltable'{path}}}")));
         }
     }
     fields.insert("outputs".to_owned(), Json::Object(io::node_outputs(node.map("outputs"), None)));
-    without_empty_but(Json::Object(fields))
+    let mut body = without_empty_but(Json::Object(fields));
+    let always = if node.class.starts_with("Image") { "limits" } else { "training" };
+    if !node.class.starts_with("Text") && body.get(always).is_none() {
+        body[always] = json!({});
+    }
+    if let Some(Json::Object(resources)) = body.get_mut("resources") {
+        resources.entry("properties").or_insert_with(|| json!({}));
+    }
+    body
 }
 
 /// Takes out what is empty, but keeps the empty `tags`, `properties` and `outputs` that an AutoML node always has.

@@ -4,7 +4,9 @@ use serde_json::{Value as Json, json};
 
 use super::super::value::{Data, Object, Value};
 use super::io::Case;
-use super::{Fields, common, duration, environment, get, integer, io, job as envelope, plain, put, python_str};
+use super::{
+    Fields, common, duration, environment, get, integer, io, job as envelope, plain, put, python_str, without_empty,
+};
 
 /// The body of a standalone command job.
 pub(super) fn job(object: &Object) -> Result<Json, String> {
@@ -25,14 +27,14 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
     if object.text("compute") == Some("local") {
         fields.remove("computeId");
         let resources = fields.entry("resources").or_insert_with(|| json!({}));
-        resources["properties"] = json!({ "IsLocal": true });
+        resources["properties"]["IsLocal"] = json!({ "IsLocal": true });
     }
     Ok(envelope(object, fields))
 }
 
 /// The fields of a command job that a sweep's trial has too.
 pub(super) fn trial(object: &Object, fields: &mut Fields) -> Result<(), String> {
-    put(fields, "command", get(object, "command"));
+    put(fields, "command", object.text("command").map(|c| json!(double_braces(c))));
     put(fields, "codeId", get(object, "code"));
     let environment = object.get("environment").and_then(environment::reference);
     if environment.is_none() && object.get("environment").is_some() {
@@ -70,6 +72,27 @@ pub(super) fn check_inputs(job: &Object, trial: &Object) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// `{inputs.x}` is how `${{inputs.x}}` was written at first: the SDK still reads it so in the commands of jobs.
+fn double_braces(command: &str) -> String {
+    let mut text = command.to_owned();
+    for kind in ["inputs", "outputs", "search_space"] {
+        let mark = format!("{{{kind}.");
+        let mut from = 0;
+        while let Some(at) = text[from..].find(&mark).map(|at| at + from) {
+            let name = at + mark.len();
+            let Some(end) = text[name..].find('}').map(|end| end + name) else { break };
+            if text[..at].ends_with('{') || text[end + 1..].starts_with('}') {
+                from = at + 1;
+                continue;
+            }
+            let new = format!("${{{{{kind}.{}}}}}", &text[name..end]);
+            text.replace_range(at..=end, &new);
+            from = at + new.len();
+        }
+    }
+    text
 }
 
 fn name(snake: bool, text: &str) -> String {
@@ -114,9 +137,10 @@ pub(super) fn distribution(object: &Object, snake: bool) -> Fields {
 pub(super) fn resources(object: &Object, snake: bool) -> Fields {
     let mut fields = Fields::new();
     copy(object, &["instance_count", "instance_type", "shm_size"], snake, &mut fields);
-    if let Some(properties) = object.get("properties") {
-        fields.insert("properties".to_owned(), plain(properties));
-    }
+    // The SDK sends an empty mapping for none; in a node it is dropped.
+    let properties = object.map("properties").iter().filter(|e| !e.value.is_null());
+    let properties = properties.map(|e| (compute_property(&e.key).to_owned(), plain(&e.value)));
+    fields.insert("properties".to_owned(), without_empty(Json::Object(properties.collect())));
     match object.get("docker_args").map(|v| (v, &v.data)) {
         Some((value, Data::List(items))) if !items.is_empty() => {
             fields.insert(name(snake, "docker_args_list"), plain(value));
@@ -128,6 +152,16 @@ pub(super) fn resources(object: &Object, snake: bool) -> Fields {
         None => copy(object, &["locations", "max_instance_count"], snake, &mut fields),
     }
     fields
+}
+
+/// The service's spelling of the properties that it knows: Singularity is an AI supercomputer to it.
+fn compute_property(key: &str) -> &str {
+    match key.to_lowercase().as_str() {
+        "aisupercomputer" | "singularity" => "AISuperComputer",
+        "itp" => "itp",
+        "target_selector" => "target_selector",
+        _ => key,
+    }
 }
 
 /// `queue_settings`.

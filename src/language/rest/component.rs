@@ -45,8 +45,6 @@ pub(super) fn pipeline(object: &Object) -> Result<Json, String> {
     spec.insert("_source".to_owned(), json!("YAML.COMPONENT"));
     spec.insert("jobs".to_owned(), Json::Object(pipeline::jobs(object)?));
     spec.insert("sourceJobId".to_owned(), Json::Null);
-    // What schema-dumping a pipeline keeps of its own fields beside the nodes.
-    spec.remove("version");
     let mut properties = Fields::new();
     properties.insert("componentSpec".to_owned(), Json::Object(spec));
     put(&mut properties, "description", get(object, "description"));
@@ -117,6 +115,9 @@ pub(super) fn spec(object: &Object, paths: Paths) -> Fields {
         if object.get(side).is_some() {
             fields.insert(side.to_owned(), Json::Object(ports(object.map(side))));
         }
+    }
+    if object.class.ends_with("DataTransferImportComponent") && object.map("outputs").is_empty() {
+        fields.insert("outputs".to_owned(), json!({ "sink": { "type": "mltable" } }));
     }
     if anonymous {
         fields.insert("name".to_owned(), json!(ANONYMOUS));

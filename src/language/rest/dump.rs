@@ -17,8 +17,7 @@ pub(super) fn object(object: &Object) -> Fields {
     for entry in &object.fields {
         let dumped = match class.field(&entry.key) {
             Some(rule) => value(&rule.shape, &entry.value, object),
-            // Components keep what the schema does not know; other objects lose it.
-            None if object.class.ends_with("Component") => Some(plain(&entry.value)),
+            None if keeps_unknown(object.class) => Some(plain(&entry.value)),
             None => None,
         };
         if let Some(dumped) = dumped.filter(|d| !d.is_null()) {
@@ -27,6 +26,7 @@ pub(super) fn object(object: &Object) -> Fields {
     }
     // What the SDK's objects have by themselves.
     let default = match object.class {
+        "FileSystem" => Some(("type", json!("file_system"))),
         "TensorFlowDistribution" => Some(("parameter_server_count", json!(0))),
         "Output" if !object.text("path").is_some_and(|p| p.starts_with("${{")) => Some(("type", json!("uri_folder"))),
         _ => None,
@@ -35,6 +35,12 @@ pub(super) fn object(object: &Object) -> Fields {
         fields.entry(name).or_insert(value);
     }
     fields
+}
+
+/// Most components keep what the schema does not know; other objects lose it.
+fn keeps_unknown(class: &str) -> bool {
+    class.ends_with("Component")
+        && !["ParallelComponent", "AutoMLComponent", "FlowComponent"].iter().any(|c| class.ends_with(c))
 }
 
 /// Dumps one field.
@@ -110,7 +116,9 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         }
         Shape::OutputBinding => value.text().filter(|t| t.starts_with("${{parent.outputs.")).map(Json::from),
         Shape::Binding | Shape::NodeBinding => value.text().filter(|t| t.contains("${{")).map(Json::from),
-        Shape::NodeName | Shape::ComponentName | Shape::Version | Shape::NumberVersion => value.text().map(Json::from),
+        Shape::NodeName | Shape::ComponentName | Shape::Version | Shape::Printed | Shape::NumberVersion => {
+            value.text().map(Json::from)
+        }
         Shape::Any | Shape::Free => Some(plain(value)),
         Shape::File(_) | Shape::Node => None,
     }

@@ -1,14 +1,17 @@
 //! Lowering: the REST body that the SDK would send for a document, before anything is uploaded (reference, section 8).
 //!
 //! `dump` writes an object as the SDK's schemas dump it, `component` and `environment` know what they add to that,
-//! `io` the inputs and outputs, `node` and `pipeline` the graph, `command`, `sweep`, `spark`, `automl` and `tuning` the
-//! other jobs, `python` what Python's own libraries would print.
+//! `io` the inputs and outputs, `node` and `pipeline` the graph, `inline` what becomes of nodes written in place, `command`, `sweep`, `spark`, `automl` and `tuning` the
+//! other jobs, `control_flow` and `data_transfer` their nodes, `python` what Python's own libraries would print.
 
 mod automl;
 mod command;
 mod component;
+mod control_flow;
+mod data_transfer;
 mod dump;
 mod environment;
+mod inline;
 mod io;
 mod node;
 mod pipeline;
@@ -39,9 +42,8 @@ pub fn body(object: &Object) -> Result<Json, String> {
         "DistillationJob" => tuning::distillation(object),
         "CustomModelFineTuning" | "AzureOpenAIFineTuning" => tuning::finetuning(object),
         "PipelineComponent" => component::pipeline(object),
-        "Data" | "Model" | "Environment" | "AzureBlob" | "AzureFile" | "AzureDataLakeGen1" | "AzureDataLakeGen2" => {
-            Err("only jobs and components are sent as such bodies".to_owned())
-        }
+        "Data" | "Model" | "Environment" | "AzureBlob" | "AzureFile" | "AzureDataLakeGen1" | "AzureDataLakeGen2"
+        | "OneLake" => Err("only jobs and components are sent as such bodies".to_owned()),
         class if class.ends_with("Component") => component::body(object),
         _ => automl::job(object),
     }

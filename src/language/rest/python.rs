@@ -6,6 +6,15 @@ use crate::yaml::{Literal, Scalar};
 
 /// `json.dumps(value, sort_keys=True)`.
 pub(super) fn json_dumps(value: &Json, text: &mut String) {
+    json(value, true, text);
+}
+
+/// `json.dumps(value)`.
+pub(super) fn json_text(value: &Json, text: &mut String) {
+    json(value, false, text);
+}
+
+fn json(value: &Json, sort_keys: bool, text: &mut String) {
     match value {
         Json::Null => text.push_str("null"),
         Json::Bool(it) => text.push_str(if *it { "true" } else { "false" }),
@@ -17,13 +26,15 @@ pub(super) fn json_dumps(value: &Json, text: &mut String) {
                 if i > 0 {
                     text.push_str(", ");
                 }
-                json_dumps(item, text);
+                json(item, sort_keys, text);
             }
             text.push(']');
         }
         Json::Object(fields) => {
             let mut keys: Vec<&String> = fields.keys().collect();
-            keys.sort();
+            if sort_keys {
+                keys.sort();
+            }
             text.push('{');
             for (i, key) in keys.into_iter().enumerate() {
                 if i > 0 {
@@ -31,7 +42,7 @@ pub(super) fn json_dumps(value: &Json, text: &mut String) {
                 }
                 quoted(key, text);
                 text.push_str(": ");
-                json_dumps(&fields[key], text);
+                json(&fields[key], sort_keys, text);
             }
             text.push('}');
         }

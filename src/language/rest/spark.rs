@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::value::{Object, Value};
 use super::io::Case;
-use super::{Fields, command, common, environment, get, io, job as envelope, plain, put, python_str};
+use super::{Fields, command, common, environment, get, io, job as envelope, plain, put};
 
 /// The body of a standalone spark job.
 pub(super) fn job(object: &Object) -> Result<Json, String> {
@@ -17,8 +17,15 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
         put(&mut fields, key, get(object, name));
     }
     put(&mut fields, "archives", get(object, "archives"));
-    let conf = object.map("conf").iter().map(|e| (e.key.clone(), json!(python_str(&e.value))));
-    fields.insert("conf".to_owned(), Json::Object(conf.collect()));
+    let conf = object.map("conf").iter().map(|e| (e.key.clone(), json!(e.value.python_str())));
+    let mut conf: Fields = conf.collect();
+    first_executors(&mut conf);
+    // Whether there is dynamic allocation is said as Python does, or not at all.
+    match conf.get("spark.dynamicAllocation.enabled").and_then(Json::as_str) {
+        Some("true" | "True") => put(&mut conf, "spark.dynamicAllocation.enabled", Some(json!("True"))),
+        _ => drop(conf.remove("spark.dynamicAllocation.enabled")),
+    }
+    fields.insert("conf".to_owned(), Json::Object(conf));
     if let Some(file) = object.get("entry").and_then(Value::object).and_then(|e| e.text("file")) {
         fields.insert("entry".to_owned(), json!({ "sparkJobEntryType": "SparkJobPythonEntry", "file": file }));
     }
@@ -32,6 +39,18 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
         put(&mut fields, "identity", default_identity(object, "identityType"));
     }
     Ok(envelope(object, fields))
+}
+
+/// With dynamic allocation a job starts with the smallest number of executors, unless it says another.
+pub(super) fn first_executors(conf: &mut Fields) {
+    let enabled = conf.get("spark.dynamicAllocation.enabled");
+    let enabled = enabled.is_some_and(|e| *e == json!(true) || e.as_str().is_some_and(|t| t.to_lowercase() == "true"));
+    if enabled
+        && !conf.contains_key("spark.executor.instances")
+        && let Some(least) = conf.get("spark.dynamicAllocation.minExecutors").cloned()
+    {
+        conf.insert("spark.executor.instances".to_owned(), least);
+    }
 }
 
 /// Who a spark job runs as when it does not say: the compute's own identity, or the user with serverless resources.
@@ -54,7 +73,9 @@ pub(super) fn node(node: &Object, component: Option<&Object>, fields: &mut Field
         let digits = e.value.text().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
         (e.key.clone(), digits.and_then(|d| d.parse::<i64>().ok()).map_or_else(|| plain(&e.value), Json::from))
     });
-    fields.insert("conf".to_owned(), Json::Object(conf.collect()));
+    let mut conf: Fields = conf.collect();
+    first_executors(&mut conf);
+    fields.insert("conf".to_owned(), Json::Object(conf));
     if let Some(file) = body.get("entry").and_then(Value::object).and_then(|e| e.text("file")) {
         fields.insert("entry".to_owned(), json!({ "spark_job_entry_type": "SparkJobPythonEntry", "file": file }));
     }
