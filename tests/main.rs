@@ -6,6 +6,7 @@ mod architecture;
 mod cancel;
 mod corpus;
 mod explain;
+mod graph;
 mod hostile_yaml;
 mod jobs;
 mod model_files;

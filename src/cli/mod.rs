@@ -119,7 +119,7 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Run(args) => run::run(&args, context, printer),
         Verb::Validate(args) => validate::validate(&args, context, printer),
         Verb::Explain(args) => explain::explain(&args, printer),
-        Verb::Graph(args) => graph::graph(&args, context, printer),
+        Verb::Graph(args) => graph::graph(&args, printer),
         Verb::Logs(args) => logs::logs(&args, context, printer),
         Verb::Job(verb) => job::obey(verb, context, printer),
         Verb::Component(verb) => component::obey(verb, printer),

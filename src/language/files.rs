@@ -147,7 +147,7 @@ pub(super) fn tidy(path: &Path) -> PathBuf {
 }
 
 /// A path relative to the current folder when it lies below it, for messages.
-fn shown(path: &Path) -> PathBuf {
+pub(super) fn shown(path: &Path) -> PathBuf {
     let plain = tidy(path);
     std::env::current_dir().ok().and_then(|here| plain.strip_prefix(here).map(Path::to_owned).ok()).unwrap_or(plain)
 }

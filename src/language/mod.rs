@@ -11,6 +11,7 @@ mod blame;
 mod check;
 mod files;
 pub mod grammar;
+pub mod graph;
 pub mod kind;
 mod leaf;
 mod make;

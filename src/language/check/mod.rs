@@ -10,6 +10,8 @@ mod pipeline;
 mod run;
 mod spark;
 
+pub(in crate::language) use pipeline::named;
+
 use super::value::{Data, Entry, Object};
 use crate::diagnostic::{Diagnostic, Sources};
 
