@@ -29,7 +29,6 @@ const PENDING: &[&str] = &[
     "preview-only",
     "self-reference",
     "too-deep",
-    "too-large",
     "unknown-kind",
     "unreachable-step",
 ];

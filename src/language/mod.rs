@@ -100,7 +100,13 @@ impl Document {
 pub fn load(path: &Path, options: &Options) -> Document {
     let mut files = files::Files::default();
     let mut found = Vec::new();
-    let (kind, value) = document(path, options, &mut files, &mut found);
+    let (kind, mut value) = document(path, options, &mut files, &mut found);
+    if files.too_large() {
+        // What follows from that is no mistake of its own.
+        found.retain(|d| d.code == "too-large");
+        found.truncate(1);
+        value = None;
+    }
     if options.target == Target::Local {
         for finding in found.iter_mut().filter(|d| d.code == "no-compute") {
             finding.severity = Severity::Note;
