@@ -17,6 +17,7 @@ mod leaf;
 mod make;
 mod node;
 mod read;
+pub mod resolved;
 pub mod rest;
 pub mod value;
 mod words;
