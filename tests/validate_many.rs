@@ -34,14 +34,14 @@ fn a_folder_means_its_azure_documents_in_order() {
         [
             "parts/train.yml: command component, refused: 1 error",
             "pipelines/a b.yaml: pipeline with 1 step, accepted",
-            "pipelines/b.yml: pipeline, refused: for the reasons above",
-            "pipelines/z/c.yml: pipeline, refused: 2 errors",
-            "4 files: 1 accepted, 3 refused; 3 errors; 2 files passed over",
+            "pipelines/b.yml: pipeline job, refused: for the reasons above",
+            "pipelines/z/c.yml: pipeline job, refused: 1 error",
+            "4 files: 1 accepted, 3 refused; 2 errors; 2 files passed over",
         ],
         "{}",
         ran.err
     );
-    assert_eq!(ran.err.matches("'rat', which is not declared").count(), 1, "told once:\n{}", ran.err);
+    assert_eq!(ran.err.matches("'rat', but what is declared is 'rate'").count(), 1, "told once:\n{}", ran.err);
     assert_eq!(ran.err.matches("amlrun explain unknown-port").count(), 1, "{}", ran.err);
 }
 
@@ -79,11 +79,11 @@ fn github_gets_a_command_for_each_finding() {
     let project = project();
     let ran = project.amlrun(&["validate", "parts", "pipelines", "-o", "github"]).ended(1);
     let lines: Vec<&str> = ran.out.lines().collect();
-    assert_eq!(lines.len(), 3, "{}", ran.out);
+    assert_eq!(lines.len(), 2, "{}", ran.out);
     assert_eq!(
         lines[0],
-        "::error file=parts/train.yml,line=4,col=15,endLine=4,endColumn=30,title=unknown-port::the command uses the \
-         input 'rat', which is not declared%0Ahelp: did you mean 'rate'?"
+        "::error file=parts/train.yml,line=5,col=10,endLine=5,endColumn=14,title=unknown-port::the command uses the \
+         input 'rat', but what is declared is 'rate'%0Ahelp: write the same name in both places"
     );
     assert!(ran.err.starts_with("4 files: 1 accepted, 3 refused"), "{}", ran.err);
 }

@@ -7,8 +7,10 @@
 use std::path::Path;
 
 use super::context::Context;
-use crate::diagnostic::{Diagnostics, Severity, Sources};
+use super::recognise::could_be_azure_ml;
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::language::{self, Kind};
+use crate::spec;
 use crate::yaml::overrides::Override;
 
 /// Who is to take the document.
@@ -50,36 +52,48 @@ pub(super) struct Checked {
 /// Checks a file of any kind, with the command line's `--set` put in. Nothing is run, nothing is written.
 pub(super) fn check(file: &Path, set: &[Override], target: Target, context: &Context) -> Checked {
     let document = Context::check(file, set, target.into(), None);
+    let (mut says, mut found) = (document.describe(), Vec::new());
+    if target == Target::Local && document.accepted() && document.kind == Some(Kind::Job) {
+        says = plan(&document, file, context, &mut found).unwrap_or(says);
+    }
     let kind = document.kind.map(|kind| match (kind, document.job_type()) {
         (Kind::Job, Some(job)) => job.to_owned(),
         _ => kind.word().to_owned(),
     });
-    let mut checked = Checked {
-        accepted: document.accepted(),
-        says: document.describe(),
-        not_found: document.not_found,
-        kind,
-        sources: document.sources,
-        diagnostics: document.diagnostics,
-    };
-    if target == Target::Local && checked.accepted && document.kind == Some(Kind::Job) {
-        plan(&mut checked, file, set, context);
+    let accepted = document.accepted() && found.iter().all(|f| f.severity != Severity::Error);
+    let mut diagnostics = document.diagnostics;
+    diagnostics.extend(found);
+    let not_found = document.not_found;
+    let mut checked = Checked { sources: document.sources, diagnostics, kind, says, accepted, not_found };
+    if !checked.accepted && checked.kind.is_some() {
+        not_a_document(&mut checked);
     }
     checked
 }
 
-/// What planning the job for a run finds. What amlrun cannot run yet is no mistake of the document.
-fn plan(checked: &mut Checked, file: &Path, set: &[Override], context: &Context) {
-    let (loaded, plan) = context.plan(file, set);
-    if let Some(plan) = plan {
-        let steps = plan.steps.len();
-        checked.says = format!("{} with {steps} step{}", plan.kind, if steps == 1 { "" } else { "s" });
+/// What planning a job for a run finds, and what the job is for people. What amlrun cannot run yet is no mistake of the
+/// document.
+fn plan(read: &language::Document, file: &Path, context: &Context, found: &mut Vec<Diagnostic>) -> Option<String> {
+    let document = spec::document::of(read, file, found);
+    let plan = document.and_then(|document| context.plan_of(&document, &read.sources, found));
+    for finding in found.iter_mut().filter(|f| f.code == "not-yet") {
+        finding.severity = Severity::Warning;
     }
-    let places = checked.sources.adopt(loaded.sources);
-    checked.diagnostics.adopt(loaded.diagnostics, &places, |finding| {
-        if finding.code == "not-yet" {
-            finding.severity = Severity::Warning;
-        }
-    });
-    checked.accepted = !checked.diagnostics.has_errors();
+    let plan = plan?;
+    let steps = plan.steps.len();
+    Some(format!("{} with {steps} step{}", plan.kind, if steps == 1 { "" } else { "s" }))
+}
+
+/// A file that was never meant for Azure ML is told so in one sentence.
+fn not_a_document(checked: &mut Checked) {
+    let Some((start, text)) = checked.sources.first() else { return };
+    if could_be_azure_ml(text) {
+        return;
+    }
+    let message = "this is YAML, but no Azure ML document: nothing in it says job, component or asset";
+    let help = "name another file; a document says what it is with 'type:' or '$schema:'";
+    checked.diagnostics = Diagnostics::default();
+    checked.diagnostics.push(Diagnostic::error("not-a-document", start, message).help(help));
+    checked.kind = None;
+    "document".clone_into(&mut checked.says);
 }

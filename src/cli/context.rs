@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
+use crate::diagnostic::{Diagnostic, Sources};
 use crate::language::{self, Kind, Target};
 use crate::plan::{self, Plan};
 use crate::registry::{AssetKind, Registry, Selector};
@@ -44,29 +45,24 @@ impl Context {
 
     /// Reads a document of any kind against Azure ML's whole language.
     pub fn check(file: &Path, set: &[Override], target: Target, kind: Option<Kind>) -> language::Document {
-        let preview = std::env::var("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED").is_ok_and(|v| v == "true" || v == "True");
-        language::load(file, &language::Options { target, set: set.to_vec(), preview, kind })
+        language::load(file, &options(set, target, kind))
     }
 
     /// Loads and resolves a job file. The plan is there when the file is accepted.
     pub fn plan(&self, file: &Path, set: &[Override]) -> (Loaded, Option<Plan>) {
-        let checked = Self::check(file, set, Target::Local, None);
-        let job = checked.kind.is_none_or(|kind| kind == Kind::Job);
-        if job && !checked.accepted() {
-            let (mut diagnostics, sources) = (checked.diagnostics, checked.sources);
-            diagnostics.drop_notes();
-            return (Loaded { diagnostics, sources, not_found: checked.not_found, ..Loaded::default() }, None);
-        }
-        let mut loaded = spec::load(file, set);
-        let catalog = Registered { home: self.home_of(file) };
+        let mut loaded = spec::load(file, &options(set, Target::Local, None));
         let mut found = Vec::new();
-        let plan = loaded
-            .document
-            .as_ref()
-            .and_then(|document| plan::resolve(document, &catalog, &loaded.sources, &mut found));
+        let plan = loaded.document.as_ref().and_then(|d| self.plan_of(d, &loaded.sources, &mut found));
         loaded.diagnostics.extend(found);
+        loaded.diagnostics.drop_notes();
         let refused = loaded.diagnostics.has_errors();
         (loaded, plan.filter(|_| !refused))
+    }
+
+    /// Resolves a document against the registry of its workspace.
+    pub fn plan_of(&self, document: &Document, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Plan> {
+        let catalog = Registered { home: self.home_of(&document.path) };
+        plan::resolve(document, &catalog, sources, found)
     }
 
     /// The plan of a file that must be accepted. Warnings are shown; a refusal ends the command.
@@ -83,6 +79,11 @@ impl Context {
             }
         }
     }
+}
+
+fn options(set: &[Override], target: Target, kind: Option<Kind>) -> language::Options {
+    let preview = std::env::var("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED").is_ok_and(|v| v == "true" || v == "True");
+    language::Options { target, set: set.to_vec(), preview, kind }
 }
 
 /// The registry as planning sees it. It is opened only when a document names an asset.

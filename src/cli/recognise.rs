@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::diagnostic::Sources;
+use crate::diagnostic::{Sources, suggest};
 use crate::yaml;
 
 /// Words of `type:` that only Azure ML gives to jobs and components; each needs one of [`JOB_KEYS`] beside it.
@@ -96,6 +96,38 @@ pub(super) fn is_azure_ml(text: &str) -> bool {
         || any(&["image", "build"]) && has("name") && top.iter().all(|(k, _)| ENVIRONMENT_KEYS.contains(&k.as_str()));
     let schedule = has("trigger") && has("create_job");
     job || command || pipeline || trial || data || model || datastore || environment || schedule
+}
+
+/// Keys of which every job, component and asset has at least one.
+const SIGNS: [&str; 14] = [
+    "command",
+    "jobs",
+    "component",
+    "trial",
+    "source",
+    "path",
+    "image",
+    "build",
+    "conda_file",
+    "type",
+    "$schema",
+    "task",
+    "entry",
+    "environment",
+];
+
+/// Whether a text that its reader named could be meant for Azure ML, slips of the finger included. A conda file, a
+/// compose file, a workflow or a Kubernetes object cannot.
+pub(super) fn could_be_azure_ml(text: &str) -> bool {
+    let top = top_level(text);
+    let has = |key: &str| top.iter().any(|(k, _)| k == key);
+    if is_azure_ml(text) || top.is_empty() {
+        return true;
+    }
+    if has("on") && has("jobs") || has("apiVersion") && has("kind") {
+        return false;
+    }
+    top.iter().any(|(key, _)| SIGNS.contains(&key.as_str()) || suggest::nearest(key, SIGNS).is_some())
 }
 
 fn is_azure_schema(url: &str) -> bool {

@@ -119,7 +119,9 @@ fn distinct<'a>(verdicts: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
         .iter()
         .map(|(file, checked)| {
             let of = |diagnostic| Finding { diagnostic, sources: &checked.sources, file };
-            checked.diagnostics.sorted().into_iter().map(of).filter(|finding| fresh(finding)).collect()
+            // A note changes nothing: only scripts that read JSON get to see it.
+            let told = checked.diagnostics.sorted().into_iter().filter(|d| d.severity != Severity::Note);
+            told.map(of).filter(|finding| fresh(finding)).collect()
         })
         .collect()
 }

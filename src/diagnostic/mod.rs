@@ -162,21 +162,6 @@ impl Diagnostics {
         self.found.iter().filter(|d| d.severity == severity).count()
     }
 
-    /// Takes over the findings of another reading of the same files, without those that are here already. `places` are
-    /// what [`Sources::adopt`] gave; `mend` may change a finding before it is compared.
-    pub fn adopt(&mut self, others: Self, places: &[SourceId], mend: impl Fn(&mut Diagnostic)) {
-        for mut other in others.found {
-            mend(&mut other);
-            let labels = other.labels.iter_mut().map(|l| &mut l.span);
-            for span in other.span.iter_mut().chain(labels) {
-                span.source = span.source.among(places);
-            }
-            if !self.found.iter().any(|f| f.code == other.code && f.span == other.span) {
-                self.found.push(other);
-            }
-        }
-    }
-
     /// Leaves the notes out: who wants to run a file has no use for them.
     pub fn drop_notes(&mut self) {
         self.found.retain(|d| d.severity != Severity::Note);

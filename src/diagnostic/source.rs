@@ -22,13 +22,6 @@ pub struct Span {
     pub end_column: usize,
 }
 
-impl SourceId {
-    /// The number of the same file in a list that took this one's files over.
-    pub(super) fn among(self, ids: &[Self]) -> Self {
-        ids.get(self.0 as usize).copied().unwrap_or(self)
-    }
-}
-
 impl Span {
     /// The very beginning of a file.
     #[must_use]
@@ -64,19 +57,28 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Takes over the files of another reading. Gives for each of them, in order, its number here; a file that is here
-    /// already keeps its number.
-    pub fn adopt(&mut self, others: Self) -> Vec<SourceId> {
-        let mut ids = Vec::with_capacity(others.files.len());
-        for other in others.files {
-            let known = self.files.iter().position(|f| f.path == other.path && f.text == other.text);
-            let index = known.unwrap_or_else(|| {
-                self.files.push(other);
-                self.files.len() - 1
-            });
-            ids.push(SourceId(u32::try_from(index).unwrap_or(u32::MAX)));
+    /// The beginning of the first file, which is the one that the user named, and its text.
+    #[must_use]
+    pub fn first(&self) -> Option<(Span, &str)> {
+        self.files.first().map(|file| (Span::start_of(SourceId(0)), &*file.text))
+    }
+
+    /// The place of a text inside a scalar: found in the lines of the file, since folding and quoting move columns. The
+    /// scalar's own place when it is not found.
+    #[must_use]
+    pub fn find(&self, scalar: Span, written: &str) -> Span {
+        // A block scalar's span may begin and end with its indicator line: look a little beyond it.
+        for line in scalar.line..=scalar.end_line.max(scalar.line) + 1 {
+            let text = self.line(scalar.source, line);
+            let from = if line == scalar.line { scalar.column - 1 } else { 0 };
+            let skipped: usize = text.chars().take(from).map(char::len_utf8).sum();
+            if let Some(at) = text.get(skipped..).and_then(|rest| rest.find(written)) {
+                let column = text[..skipped + at].chars().count() + 1;
+                let end_column = column + written.chars().count();
+                return Span { source: scalar.source, line, column, end_line: line, end_column };
+            }
         }
-        ids
+        scalar
     }
 
     /// Adds a file's text and gives it a number. A byte order mark is no part of the text: columns do not count it.

@@ -33,7 +33,23 @@ mod linux {
         let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let marked: Vec<i32> = ids.filter(|id| *id != own && is_marked(*id, mark)).collect();
-        marked.iter().filter(|id| kill(Pid::from_raw(**id), Signal::SIGKILL).is_ok()).count()
+        let ended: Vec<i32> =
+            marked.into_iter().filter(|id| kill(Pid::from_raw(*id), Signal::SIGKILL).is_ok()).collect();
+        // A killed process is gone when the kernel gets to it: whoever asks next must find none. They are no children of
+        // ours, so there is nothing to wait on but the process table; five seconds are for a machine that is very busy.
+        for _ in 0..500 {
+            if !ended.iter().any(|id| runs(*id)) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        ended.len()
+    }
+
+    /// Whether a process is there and no zombie.
+    fn runs(id: i32) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
     }
 
     fn is_marked(id: i32, mark: &str) -> bool {

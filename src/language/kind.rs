@@ -2,7 +2,7 @@
 
 use super::leaf;
 use super::read::At;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, suggest};
 use crate::yaml::Node;
 
 /// The kinds of documents.
@@ -115,7 +115,7 @@ pub(super) fn class(kind: Kind, root: &Node) -> Result<&'static str, Box<Diagnos
 }
 
 fn job(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
-    let Some(tag) = root.get("type").filter(|n| !n.is_null()) else { return Ok("CommandJob") };
+    let Some(tag) = root.get("type").filter(|n| !n.is_null()) else { return untyped(root) };
     match tag.as_str() {
         Some("command") => Ok("CommandJob"),
         Some("pipeline") => Ok("PipelineJob"),
@@ -149,6 +149,26 @@ fn job(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
         }
         _ => Err(unknown(tag, "type", "job", &JOBS.map(str::to_owned))),
     }
+}
+
+/// A job without `type` is a command job. One that has `jobs`, or its type under a misspelt key, was meant for something
+/// else, and is refused in any case.
+fn untyped(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
+    let entries = root.as_mapping().unwrap_or_default();
+    let other = |text: &str| text != "command" && JOBS.contains(&text);
+    let slip =
+        entries.iter().find(|e| e.value.as_str().is_some_and(other) && suggest::nearest(&e.key, ["type"]).is_some());
+    if let Some(slip) = slip {
+        let message = format!("a job without 'type' is a command job, but here stands '{}'", slip.key);
+        return Err(Box::new(Diagnostic::error("wrong-kind", slip.key_span, message).help("did you mean 'type'?")));
+    }
+    let Some(jobs) = entries.iter().find(|e| e.key == "jobs" && root.get("command").is_none()) else {
+        return Ok("CommandJob");
+    };
+    let place = entries.iter().find(|e| e.key == "type").map_or(root.span, |e| e.key_span);
+    let message = "a job without 'type' is a command job, and a command job has no 'jobs'";
+    let fault = Diagnostic::error("wrong-kind", place, message).label(jobs.key_span, "a pipeline has 'jobs'");
+    Err(Box::new(fault.help("add the line: type: pipeline")))
 }
 
 fn component(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
@@ -192,6 +212,12 @@ fn names(table: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn absent(root: &Node, key: &str, what: &str) -> Box<Diagnostic> {
+    let entries = root.as_mapping().unwrap_or_default();
+    if let Some(slip) = entries.iter().find(|e| suggest::nearest(&e.key, [key]).is_some()) {
+        let message = format!("{what} needs the field '{key}', but here stands '{}'", slip.key);
+        let fault = Diagnostic::error("missing-field", slip.key_span, message).at(key);
+        return Box::new(fault.help(format!("did you mean '{key}'?")));
+    }
     Box::new(Diagnostic::error("missing-field", root.span, format!("{what} needs the field '{key}'")).at(key))
 }
 

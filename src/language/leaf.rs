@@ -132,7 +132,7 @@ fn is_url(text: &str) -> bool {
 pub(super) fn key(shape: &Shape, entry: &Entry, at: At<'_>) -> Option<Diagnostic> {
     let literal = entry.key_literal();
     if !matches!(literal, Literal::Str(_)) {
-        let message = format!("the key '{}' is {}, but a key must be a string", entry.key, words::literal(&literal));
+        let message = format!("the key '{}' is {}, but a key must be a string", entry.key, literal.describe());
         let fault = Diagnostic::error("wrong-type", entry.key_span, message).at(at.to_string());
         return Some(fault.help(format!("put it in quotes: \"{}\"", entry.key)));
     }

@@ -150,6 +150,8 @@ fn document(
     }
     if kind == Kind::Component {
         root.drop_null("type");
+        // The SDK takes anything for a version, and sends its text.
+        root.stringify("version");
     }
     let class = match kind::class(kind, &root) {
         Ok(class) => class,

@@ -4,7 +4,7 @@ use super::grammar::{Shape, grammar};
 use super::leaf;
 use super::read::{At, Bindings, Fault, Read, Reader, Scope, from_file, wrong_type};
 use super::value::Origin;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, suggest};
 use crate::yaml::{Kind, Node};
 
 /// The classes of nodes by `type`: first those that name a component, then those written in place. The bool says whether
@@ -46,6 +46,10 @@ const CLASSES: &[(&str, &[(&str, bool)])] = &[
         ],
     ),
 ];
+
+/// Keys that are no slips of others.
+const FIELDS_OF_NODES: [&str; 10] =
+    ["type", "command", "compute", "comment", "task", "inputs", "outputs", "limits", "identity", "resources"];
 
 const PREVIEW: [&str; 3] = ["do_while", "if_else", "parallel_for"];
 
@@ -104,7 +108,12 @@ impl Reader<'_> {
 
 /// The class whose signs the node bears, among those that were tried.
 fn meant(node: &Node, attempts: &[(&'static str, Fault)], at: At<'_>) -> &'static str {
-    let has = |key: &str| node.get(key).is_some();
+    // A misspelt key is a sign as well.
+    let near = |key: &str| {
+        let keys = node.as_mapping().unwrap_or_default().iter().map(|e| e.key.as_str());
+        suggest::nearest(key, keys.filter(|k| !FIELDS_OF_NODES.contains(k))).is_some()
+    };
+    let has = |key: &str| node.get(key).is_some() || near(key);
     let inline = |name: &str| name.starts_with("Inline") || grammar().class(name).is("AutoMLNode");
     let tried = |name: &str| attempts.iter().any(|(n, _)| *n == name);
     // `task` tells AutoML and data transfer nodes apart.

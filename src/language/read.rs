@@ -256,7 +256,7 @@ impl Reader<'_> {
             }
             if rule.required {
                 damaged = true;
-                faults.push(missing_field(class, rule, at.place().unwrap_or(node.span), at));
+                faults.push(missing_field(class, rule, node, at));
             } else if let Some(default) = &rule.default {
                 let value = Value { span: node.span, data: Data::Text(default.clone()) };
                 fields.push(Entry { key: rule.name.clone(), key_span: node.span, value });
@@ -368,10 +368,19 @@ fn known_fields(class: &Class, preview: bool) -> Vec<&str> {
     written.map(|f| f.name.as_str()).collect()
 }
 
-fn missing_field(class: &Class, rule: &FieldRule, span: Span, at: At<'_>) -> Diagnostic {
-    let message = format!("{} needs the field '{}'", super::words::class(&class.name), rule.name);
+/// A required field that is not there. Where unknown fields are kept, one of them may be it, misspelt.
+fn missing_field(class: &Class, rule: &FieldRule, node: &Node, at: At<'_>) -> Diagnostic {
+    let what = super::words::class(&class.name);
     let path = at.key(&rule.name).to_string();
-    let fault = Diagnostic::error("missing-field", span, message).at(path);
+    let strangers = node.as_mapping().unwrap_or_default().iter().filter(|e| class.field(&e.key).is_none());
+    let near = crate::diagnostic::suggest::nearest(&rule.name, strangers.clone().map(|e| e.key.as_str()));
+    if let Some(slip) = near.and_then(|near| strangers.clone().find(|e| e.key == near)) {
+        let message = format!("{what} needs the field '{}', but here stands '{}'", rule.name, slip.key);
+        let fault = Diagnostic::error("missing-field", slip.key_span, message).at(path);
+        return fault.help(format!("did you mean '{}'?", rule.name));
+    }
+    let message = format!("{what} needs the field '{}'", rule.name);
+    let fault = Diagnostic::error("missing-field", at.place().unwrap_or(node.span), message).at(path);
     match &rule.shape {
         Shape::Enum { .. } | Shape::Union(_) | Shape::Asset { .. } => {
             fault.help(format!("write {}: {}", rule.name, super::words::shape(&rule.shape)))

@@ -1,7 +1,6 @@
 //! The words of the field: how messages call classes, shapes and kinds of assets.
 
 use super::grammar::Shape;
-use crate::yaml::Literal;
 
 /// What a class is called, with its article: `a command job`.
 pub(super) fn class(name: &str) -> String {
@@ -136,18 +135,6 @@ pub(super) fn asset(kind: &str) -> &'static str {
         "datastores" => "a datastore",
         "jobs" => "a job",
         _ => "an asset",
-    }
-}
-
-/// What a literal is.
-pub(super) fn literal(literal: &Literal) -> &'static str {
-    match literal {
-        Literal::Null => "null",
-        Literal::Bool(_) => "a boolean",
-        Literal::Int(_) => "an integer",
-        Literal::Float(_) => "a number",
-        Literal::Timestamp(_) => "a date",
-        Literal::Str(_) => "a string",
     }
 }
 

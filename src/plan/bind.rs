@@ -8,7 +8,6 @@ use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 use crate::spec::Literal;
 use crate::spec::asset_ref::Reference;
 use crate::spec::catalog::Catalog;
-use crate::spec::component::place;
 use crate::spec::expr::{Expr, Piece, Template};
 use crate::spec::io::{Data, Input, InputValue, PortType};
 use crate::spec::job::Node;
@@ -89,7 +88,7 @@ impl Scope<'_> {
         found: &mut Vec<Diagnostic>,
     ) -> Option<Bound> {
         let mistake = |code, message: String| {
-            Diagnostic::error(code, place(self.sources, site.span, written), message).at(site.path)
+            Diagnostic::error(code, self.sources.find(site.span, written), message).at(site.path)
         };
         match expr {
             Expr::ParentInput(name) => {
@@ -160,7 +159,7 @@ impl Scope<'_> {
     fn node(&self, name: &str, written: &str, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<usize> {
         let index = self.nodes.iter().position(|n| n.name.value == name);
         if index.is_none() && !self.unread.iter().any(|n| n == name) {
-            let span = place(self.sources, site.span, written);
+            let span = self.sources.find(site.span, written);
             let known = self.nodes.iter().map(|n| n.name.value.as_str());
             let mistake = Diagnostic::error("unknown-job", span, format!("there is no node '{name}'")).at(site.path);
             found.push(suggest_or(mistake, name, known, "nodes are the keys under 'jobs:'"));

@@ -11,7 +11,6 @@ mod bind;
 pub mod command;
 pub mod graph;
 mod inputs;
-mod literal;
 mod outputs;
 pub mod resolve;
 

@@ -9,7 +9,7 @@ use super::outputs::{Writers, node_outputs, step_output};
 use super::{JobInput, JobOutput, Plan, Step, StepInput, StepOutput, Value, graph};
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::spec::catalog::Catalog;
-use crate::spec::component::{CommandBody, place};
+use crate::spec::component::CommandBody;
 use crate::spec::expr::{Expr, Template};
 use crate::spec::io::{Input, Output, OutputValue, PortType};
 use crate::spec::job::{CommandJob, Job, Node, PipelineJob, node::NodeBody};
@@ -201,7 +201,7 @@ fn node_step(
     }
     let inputs = match component {
         None => given.into_iter().map(|(input, bound)| step_input(&input.name.value, bound, None, None)).collect(),
-        Some(component) => component_inputs(node, &component.inputs, given, &path, found),
+        Some(component) => component_inputs(&component.inputs, given, &path, found),
     };
     let outputs = node_outputs(index, node, writers, &path, found);
     let own = component.map_or(&[][..], |_| node.environment_variables.as_slice());
@@ -290,7 +290,7 @@ fn check_inline_command(
         if known.contains(&name.as_str()) || optional {
             continue;
         }
-        let span = place(sources, body.command.span, written);
+        let span = sources.find(body.command.span, written);
         let message = format!("the command uses the {side} '{name}', which has no value here");
         let mistake = Diagnostic::error("unknown-port", span, message).at(path);
         found.push(suggest_or(mistake, name, known.into_iter(), &format!("add it under '{side}s:'")));

@@ -1,13 +1,13 @@
-//! Command components: the file that a node names, or what an inline node amounts to (reference, sections 2.2, 2.13).
+//! What runs in a step: command components, and the same fields in jobs and nodes (reference, sections 2.2, 2.13).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::environment::Environment;
-use super::expr::{Expr, Template};
 use super::io::{self, Port};
 use super::{Pairs, Spanned};
-use crate::diagnostic::{Diagnostic, Sources, Span};
-use crate::yaml::{Fields, Literal, Node};
+use crate::diagnostic::Diagnostic;
+use crate::language::value::{Data, Object, Value};
+use crate::yaml::Literal;
 
 /// What runs in a step: a command and what it needs. Standalone command jobs and inline nodes have the same fields.
 #[derive(Clone, Debug)]
@@ -43,207 +43,116 @@ pub struct Component {
     pub body: CommandBody,
 }
 
-/// Reads the fields that command jobs, inline nodes and command components share.
-/// `what` names the document for messages, such as `a command job`.
-pub(super) fn command_body(
-    fields: &mut Fields<'_>,
-    base: &Path,
-    what: &str,
-    found: &mut Vec<Diagnostic>,
-) -> Option<CommandBody> {
-    let command = fields.string("command", found);
-    if command.is_none() && fields.take_set("command").is_none() {
-        fields.missing("command", what, found);
-    }
-    let code =
-        fields.string("code", found).and_then(|(text, span)| code(&text, span, &fields.child("code"), base, found));
-    let environment = match fields.take_set("environment") {
-        Some(node) => Environment::read(node, &fields.child("environment"), base, found)
-            .map(|environment| Spanned::new(environment, node.span)),
-        None => {
-            fields.missing("environment", what, found);
-            None
-        }
-    };
-    let environment_variables = environment_variables(fields, found);
-    let timeout = timeout(fields, found);
-    run_settings(fields, found);
-    let (text, span) = command?;
-    Some(CommandBody { command: Spanned::new(text, span), code, environment, environment_variables, timeout })
+/// The fields that command jobs, inline nodes and command components share.
+pub(super) fn command_body(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<CommandBody> {
+    let at = |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+    run_settings(object, path, found);
+    let environment = object
+        .get("environment")
+        .and_then(|value| Some(Spanned::new(Environment::of(value, &at("environment"), found)?, value.span)));
+    let command = object.get("command")?;
+    Some(CommandBody {
+        command: Spanned::new(command.text()?.to_owned(), command.span),
+        code: code(object, &at("code"), found),
+        environment,
+        environment_variables: environment_variables(object, &at("environment_variables"), found),
+        timeout: timeout(object, path, found),
+    })
 }
 
-/// Reads a command component file's mapping.
-pub fn read(node: &Node, base: &Path, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Component> {
-    let mut fields = Fields::open(node, "", found)?;
-    fields.pass_over(&["$schema", "type", "description", "tags", "properties", "compute"]);
-    let name = fields.string("name", found);
-    match &name {
-        Some((text, span)) if !name_fits(text) => {
-            let help = "a component's name has lower case letters, digits and '_', and begins with a letter";
-            let message = format!("'{text}' cannot name a component");
-            found.push(Diagnostic::error("bad-name", *span, message).at("name").help(help));
-        }
-        None => fields.missing("name", "a command component", found),
-        _ => {}
-    }
-    let version = fields.version("version", found);
-    let display_name = fields.string("display_name", found).map(|(text, _)| text);
-    let is_deterministic = fields.boolean("is_deterministic", found).unwrap_or(true);
-    let inputs = io::ports(&mut fields, "inputs", found);
-    let outputs = io::ports(&mut fields, "outputs", found);
-    if let Some(entry) = fields.entry("additional_includes")
-        && !entry.value.is_null()
+/// A command component in a file, or written where it is used.
+pub(super) fn of(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Component> {
+    if let Some(entry) = object.entry("additional_includes")
+        && !entry.value.is_empty()
     {
         let message = "'additional_includes' is not read by amlrun yet";
         let help = "until then, link the folder into 'code:' (links are followed)";
         found.push(Diagnostic::error("not-yet", entry.key_span, message).at("additional_includes").help(help));
     }
-    let body = command_body(&mut fields, base, "a command component", found);
-    // Azure ML keeps unknown keys of a component file without a word; a slip of the finger still deserves one.
-    let mut unknown = Vec::new();
-    fields.finish("a command component", &mut unknown);
-    for mut diagnostic in unknown {
-        diagnostic.severity = crate::diagnostic::Severity::Warning;
-        found.push(diagnostic);
-    }
-    let component =
-        Component { name: name.map(|(n, _)| n), version, display_name, is_deterministic, inputs, outputs, body: body? };
-    check_command(&component, sources, found);
-    Some(component)
+    let text = |name: &str| object.text(name).map(str::to_owned);
+    Some(Component {
+        name: text("name"),
+        version: text("version"),
+        display_name: text("display_name"),
+        is_deterministic: object.get("is_deterministic").and_then(Value::bool).unwrap_or(true),
+        inputs: io::ports(object.map("inputs")),
+        outputs: io::ports(object.map("outputs")),
+        body: command_body(object, path, found)?,
+    })
 }
 
-/// Every expression of a component's command must name one of its ports (reference, section 6.5).
-pub fn check_command(component: &Component, sources: &Sources, found: &mut Vec<Diagnostic>) {
-    let names = |ports: &[Port]| ports.iter().map(|p| p.name.value.clone()).collect::<Vec<_>>();
-    let (inputs, outputs) = (names(&component.inputs), names(&component.outputs));
-    for (expr, written, optional) in Template::command(&component.body.command.value).expressions() {
-        let (side, name, known) = match expr {
-            Expr::Input(name) => ("input", name, &inputs),
-            Expr::Output(name) => ("output", name, &outputs),
-            Expr::Name => continue,
-            _ => {
-                let span = place(sources, component.body.command.span, written);
-                let message = format!("{written} means nothing in a command");
-                let help = "a command can use ${{inputs.<name>}} and ${{outputs.<name>}} of its own component";
-                found.push(Diagnostic::error("bad-expression", span, message).at("command").help(help));
-                continue;
-            }
-        };
-        if known.contains(name) || optional && side == "input" && known.iter().any(|k| k == name) {
-            continue;
-        }
-        let span = place(sources, component.body.command.span, written);
-        let message = format!("the command uses the {side} '{name}', which is not declared");
-        let mut diagnostic = Diagnostic::error("unknown-port", span, message).at("command");
-        diagnostic = match crate::diagnostic::suggest::nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
-            None => diagnostic.help(format!("declare it under '{side}s:'")),
-        };
-        found.push(diagnostic);
-    }
-}
-
-/// The place of an expression inside a scalar: found in the text of the file, since folding and quoting move columns.
-#[must_use]
-pub fn place(sources: &Sources, scalar: Span, written: &str) -> Span {
-    // A block scalar's span may begin and end with its indicator line: look a little beyond it.
-    for line in scalar.line..=scalar.end_line.max(scalar.line) + 1 {
-        let text = sources.line(scalar.source, line);
-        let from = if line == scalar.line { scalar.column - 1 } else { 0 };
-        let skipped: usize = text.chars().take(from).map(char::len_utf8).sum();
-        if let Some(at) = text.get(skipped..).and_then(|rest| rest.find(written)) {
-            let column = text[..skipped + at].chars().count() + 1;
-            let end_column = column + written.chars().count();
-            return Span { source: scalar.source, line, column, end_line: line, end_column };
-        }
-    }
-    scalar
-}
-
-fn name_fits(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// `code:` is a local file or folder that must exist (reference, section 1.8); other forms wait for a later version.
-fn code(text: &str, span: Span, path: &str, base: &Path, found: &mut Vec<Diagnostic>) -> Option<Spanned<PathBuf>> {
-    let place = base.join(text);
+/// `code:` is a local file or folder, which is there; other forms wait for a later version (reference, section 1.8).
+fn code(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Spanned<PathBuf>> {
+    let value = object.get("code")?;
+    let text = value.text()?;
+    let place = object.base.join(text);
     if place.exists() {
-        return Some(Spanned::new(place, span));
+        return Some(Spanned::new(place.components().collect(), value.span));
     }
-    let remote = ["http://", "https://", "git+", "azureml:"].iter().any(|p| text.starts_with(p));
-    found.push(if remote {
-        Diagnostic::error("not-yet", span, format!("amlrun cannot fetch code from '{text}' yet"))
+    found.push(
+        Diagnostic::error("not-yet", value.span, format!("amlrun cannot fetch code from '{text}' yet"))
             .at(path)
-            .help("check it out beside the YAML file and name the folder")
-    } else {
-        Diagnostic::error("missing-path", span, format!("there is no file or folder '{text}'"))
-            .at(path)
-            .help("'code:' is relative to the folder of the file that it is written in")
-    });
+            .help("check it out beside the YAML file and name the folder"),
+    );
     None
 }
 
-pub(super) fn environment_variables(fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>) -> Pairs<Spanned<Literal>> {
-    let Some(node) = fields.take_set("environment_variables") else { return Vec::new() };
-    let path = fields.child("environment_variables");
-    let Some(entries) = node.as_mapping() else {
-        let message = format!("'environment_variables' must be a mapping, but is {}", node.describe());
-        found.push(Diagnostic::error("wrong-type", node.span, message).at(path));
-        return Vec::new();
-    };
+pub(super) fn environment_variables(
+    object: &Object,
+    path: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Pairs<Spanned<Literal>> {
     let mut all = Vec::new();
-    for entry in entries {
+    for entry in object.map("environment_variables") {
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
             let message = format!("'{}' cannot name an environment variable", entry.key);
-            found.push(Diagnostic::error("bad-name", entry.key_span, message).at(path.as_str()));
+            found.push(Diagnostic::error("bad-name", entry.key_span, message).at(path));
         } else if let Some(literal) = entry.value.literal() {
             all.push((entry.key.clone(), Spanned::new(literal, entry.value.span)));
         } else {
-            let message = format!("the variable '{}' must be a scalar, but is {}", entry.key, entry.value.describe());
-            found.push(Diagnostic::error("wrong-type", entry.value.span, message).at(format!("{path}.{}", entry.key)));
+            let message = format!("the variable '{}' must be a scalar, but is a list or a mapping", entry.key);
+            let at = format!("{path}.{}", entry.key);
+            found.push(Diagnostic::error("wrong-type", entry.value.span, message).at(at));
         }
     }
     all
 }
 
-pub(super) fn timeout(fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>) -> Option<Spanned<i64>> {
-    let node = fields.take_set("limits")?;
-    let mut limits = Fields::open(node, &fields.child("limits"), found)?;
-    let timeout = limits.integer("timeout", found).map(|(seconds, span)| Spanned::new(seconds, span));
-    if let Some(Spanned { value: ..=0, span }) = timeout {
+pub(super) fn timeout(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Spanned<i64>> {
+    let value = object.get("limits").and_then(Value::object)?.get("timeout")?;
+    let at = if path.is_empty() { "limits.timeout".to_owned() } else { format!("{path}.limits.timeout") };
+    let Data::Int(digits) = &value.data else {
+        let message = "a timeout by an expression is not run by amlrun yet";
+        found.push(Diagnostic::error("not-yet", value.span, message).at(at).help("write a number of seconds"));
+        return None;
+    };
+    let seconds = digits.parse::<i64>().unwrap_or(i64::MAX);
+    if seconds <= 0 {
         let message = "a timeout must be a positive number of seconds";
-        found.push(Diagnostic::error("bad-value", span, message).at(limits.child("timeout")));
+        found.push(Diagnostic::error("bad-value", value.span, message).at(at));
     }
-    limits.finish("limits", found);
-    timeout
+    Some(Spanned::new(seconds, value.span))
 }
 
 /// Where and how the service runs a step. Scheduling means nothing here; several processes a step come later.
-pub(super) fn run_settings(fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>) {
-    fields.pass_over(&["services", "identity", "queue_settings"]);
-    if let Some(entry) = fields.entry("distribution")
-        && !entry.value.is_null()
-    {
+pub(super) fn run_settings(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
+    let at = |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+    if let Some(entry) = object.entry("distribution") {
         let message = "a step of several processes ('distribution') is not run by amlrun yet";
         found.push(
             Diagnostic::error("not-yet", entry.key_span, message)
-                .at(fields.child("distribution"))
+                .at(at("distribution"))
                 .help("remove it for a local run: the command then runs as one process"),
         );
     }
-    let Some(node) = fields.take_set("resources") else { return };
-    let Some(mut resources) = Fields::open(node, &fields.child("resources"), found) else { return };
-    if let Some((count, span)) = resources.integer("instance_count", found)
-        && count > 1
+    let count = object.get("resources").and_then(Value::object).and_then(|r| r.get("instance_count"));
+    if let Some(value) = count
+        && let Some(count) = value.literal().and_then(|l| l.python_str().parse::<i64>().ok()).filter(|c| *c > 1)
     {
-        let message = format!("a step on {count} instances is not run by amlrun yet");
         found.push(
-            Diagnostic::error("not-yet", span, message)
-                .at(resources.child("instance_count"))
+            Diagnostic::error("not-yet", value.span, format!("a step on {count} instances is not run by amlrun yet"))
+                .at(at("resources.instance_count"))
                 .help("change the line to 'instance_count: 1' for a local run"),
         );
     }
-    resources.pass_over(&["instance_type", "max_instance_count", "properties", "locations", "docker_args", "shm_size"]);
-    resources.finish("resources", found);
 }

@@ -1,13 +1,9 @@
-//! `environment:` in its four written forms (reference, section 1.7).
+//! `environment:` in its written forms (reference, section 1.7).
 //!
-//! A local run is met by the host for now; the environment is still read and checked, because the same file goes to
-//! Azure ML.
+//! A local run is met by the host for now; the environment is still looked at, because the same file goes to Azure ML.
 
-use std::path::Path;
-
-use super::asset_ref::Reference;
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::yaml::{Fields, Node};
+use crate::language::value::{Object, Value};
 
 /// An environment as written.
 #[derive(Clone, Debug)]
@@ -38,93 +34,44 @@ impl Environment {
         }
     }
 
-    /// Reads the field's value; relative paths are against `base`, the folder of the file it is written in.
-    pub fn read(node: &Node, path: &str, base: &Path, found: &mut Vec<Diagnostic>) -> Option<Self> {
-        let Some(text) = node.as_str() else { return Self::read_mapping(node, path, base, found) };
-        if let Some(reference) = Reference::parse(text) {
-            if let Err(why) = reference {
-                found.push(Diagnostic::error("bad-reference", node.span, why).at(path));
-                return None;
+    /// Takes the field's value over. What the SDK finds out only when it sends the environment is told here.
+    pub fn of(value: &Value, path: &str, found: &mut Vec<Diagnostic>) -> Option<Self> {
+        if let Some(text) = value.text() {
+            let full = if text.starts_with("azureml:") { text.to_owned() } else { format!("azureml:{text}") };
+            return Some(Self::Reference(full));
+        }
+        let object = value.object()?;
+        let text = |name: &str| object.text(name).map(str::to_owned);
+        let build = object.get("build").and_then(Value::object);
+        match (text("image"), build) {
+            (None, None) => found.push(
+                Diagnostic::error("bad-environment", value.span, "an environment needs 'image' or 'build'").at(path),
+            ),
+            (Some(_), Some(_)) => {
+                let message = "an environment has either 'image' or 'build', not both";
+                found.push(Diagnostic::error("bad-environment", value.span, message).at(path));
             }
-            return Some(Self::Reference(text.to_owned()));
+            _ => {}
         }
-        if let Some(file) = text.strip_prefix("file:") {
-            if !base.join(file).is_file() {
-                found.push(missing(node.span, "environment file", file, path));
-                return None;
-            }
-            return Some(Self::Reference(text.to_owned()));
+        if let Some(build) = build {
+            dockerfile(build, object, value.span, path, found);
         }
-        let mut diagnostic = Diagnostic::error(
-            "bad-environment",
-            node.span,
-            format!("'{text}' is neither a registered environment nor a definition"),
-        )
-        .at(path);
-        diagnostic = if base.join(text).is_file() {
-            diagnostic.help(format!("a file needs its prefix here: environment: file:{text}"))
-        } else {
-            diagnostic
-                .help("write azureml:name:version, a mapping with 'image:' or 'build:', or file:./environment.yml")
-        };
-        found.push(diagnostic);
-        None
-    }
-
-    fn read_mapping(node: &Node, path: &str, base: &Path, found: &mut Vec<Diagnostic>) -> Option<Self> {
-        let mut fields = Fields::open(node, path, found)?;
-        let image = fields.string("image", found).map(|(text, _)| text);
-        let mut conda_file = None;
-        if let Some(conda) = fields.take_set("conda_file")
-            && let Some(file) = conda.as_str()
-        {
-            if base.join(file).is_file() {
-                conda_file = Some(file.to_owned());
-            } else {
-                found.push(missing(conda.span, "conda file", file, &fields.child("conda_file")));
-            }
-        }
-        let mut build = None;
-        if let Some(node) = fields.take_set("build")
-            && let Some(mut inner) = Fields::open(node, &fields.child("build"), found)
-        {
-            let dockerfile = inner.string("dockerfile_path", found);
-            if let Some((folder, span)) = inner.string("path", found) {
-                let place = base.join(&folder);
-                let dockerfile = dockerfile.unwrap_or_else(|| ("Dockerfile".to_owned(), span));
-                if !place.is_dir() {
-                    found.push(missing(span, "build folder", &folder, &inner.child("path")));
-                } else if !place.join(&dockerfile.0).is_file() {
-                    // Azure ML finds out when it builds the image, so this does not refuse the file.
-                    let mut late = missing(dockerfile.1, "Dockerfile", &dockerfile.0, &inner.child("dockerfile_path"));
-                    late.severity = Severity::Warning;
-                    late.help = Some(format!("'dockerfile_path' is relative to the build's folder, '{folder}'"));
-                    found.push(late);
-                }
-                build = Some(folder);
-            } else {
-                inner.missing("path", "an environment's build", found);
-            }
-            inner.finish("an environment's build", found);
-        }
-        fields.string("name", found);
-        fields.version("version", found);
-        fields.pass_over(&["$schema", "os_type", "inference_config", "datastore", "tags", "description", "properties"]);
-        if image.is_none() && build.is_none() {
-            found.push(
-                Diagnostic::error("bad-environment", node.span, "an environment needs 'image' or 'build'").at(path),
-            );
-        } else if image.is_some() && build.is_some() {
-            let message = "an environment has either 'image' or 'build', not both";
-            found.push(Diagnostic::error("bad-environment", node.span, message).at(path));
-        }
-        fields.finish("an environment", found);
-        Some(Self::Inline { image, build, conda_file })
+        let build = build.and_then(|b| b.text("path")).map(str::to_owned);
+        Some(Self::Inline { image: text("image"), build, conda_file: text("conda_file") })
     }
 }
 
-fn missing(span: Span, what: &str, name: &str, path: &str) -> Diagnostic {
-    Diagnostic::error("missing-path", span, format!("there is no {what} '{name}'"))
-        .at(path)
-        .help("relative paths are against the folder of the file that they are written in")
+/// Azure ML finds a missing Dockerfile when it builds the image, so this does not refuse the document.
+fn dockerfile(build: &Object, environment: &Object, span: Span, path: &str, found: &mut Vec<Diagnostic>) {
+    let Some(folder) = build.text("path").filter(|p| !p.contains("://")) else { return };
+    let named = build.get("dockerfile_path");
+    let name = named.and_then(Value::text).unwrap_or("Dockerfile");
+    if environment.base.join(folder).join(name).is_file() {
+        return;
+    }
+    let span = named.or_else(|| build.get("path")).map_or(span, |v| v.span);
+    let mut late = Diagnostic::warning("missing-path", span, format!("there is no Dockerfile '{name}'"));
+    late.severity = Severity::Warning;
+    let help = format!("'dockerfile_path' is relative to the build's folder, '{folder}'");
+    found.push(late.at(format!("{path}.build.dockerfile_path")).help(help));
 }

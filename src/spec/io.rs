@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Spanned;
-use crate::diagnostic::{Diagnostic, Span, suggest};
-use crate::yaml::{Entry, Fields, Literal, Node};
+use crate::language::value::{Entry, Object, Value};
+use crate::yaml::{Literal, scalar};
 
 /// The type of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,9 +68,6 @@ impl fmt::Display for PortType {
         f.write_str(Self::NAMES.iter().find(|(_, t)| t == self).map_or("?", |(n, _)| n))
     }
 }
-
-const INPUT_MODES: [&str; 5] = ["ro_mount", "download", "direct", "eval_mount", "eval_download"];
-const OUTPUT_MODES: [&str; 4] = ["rw_mount", "mount", "upload", "direct"];
 
 /// What a job or node gives to an input.
 #[derive(Clone, Debug)]
@@ -144,264 +141,94 @@ pub struct Port {
     pub mode: Option<String>,
 }
 
-fn entries<'a>(fields: &mut Fields<'a>, key: &'static str, found: &mut Vec<Diagnostic>) -> Vec<(&'a Entry, String)> {
-    let Some(node) = fields.take_set(key) else { return Vec::new() };
-    let path = fields.child(key);
-    let Some(entries) = node.as_mapping() else {
-        let message = format!("'{key}' must be a mapping of names, but is {}", node.describe());
-        found.push(Diagnostic::error("wrong-type", node.span, message).at(path));
-        return Vec::new();
+fn name(entry: &Entry) -> Spanned<String> {
+    Spanned::new(entry.key.clone(), entry.key_span)
+}
+
+fn text(object: &Object, field: &str) -> Option<Spanned<String>> {
+    let value = object.get(field)?;
+    Some(Spanned::new(value.text()?.to_owned(), value.span))
+}
+
+/// The inputs of a job or node.
+#[must_use]
+pub fn inputs(entries: &[Entry]) -> Vec<Input> {
+    entries
+        .iter()
+        .filter_map(|entry| {
+            let value = match entry.value.object() {
+                Some(object) if object.class == "InputLiteralValue" => {
+                    InputValue::Literal(object.get("value").and_then(Value::literal).unwrap_or(Literal::Null))
+                }
+                Some(object) => InputValue::Data(data(object)),
+                None => InputValue::Literal(entry.value.literal()?),
+            };
+            Some(Input { name: name(entry), value: Spanned::new(value, entry.value.span) })
+        })
+        .collect()
+}
+
+/// What a job or node says of its outputs.
+#[must_use]
+pub fn outputs(entries: &[Entry]) -> Vec<Output> {
+    entries
+        .iter()
+        .map(|entry| {
+            let span = if entry.value.is_null() { entry.key_span } else { entry.value.span };
+            let value = match (entry.value.object(), entry.value.text()) {
+                (Some(object), _) => OutputValue::Data(data(object)),
+                (None, Some(text)) if text.contains("${{") => OutputValue::Binding(text.to_owned()),
+                (None, Some(text)) => {
+                    let path = Some(Spanned::new(text.to_owned(), entry.value.span));
+                    OutputValue::Data(Data { path, ..Data::default() })
+                }
+                (None, None) => OutputValue::Data(Data::default()),
+            };
+            Output { name: name(entry), value: Spanned::new(value, span) }
+        })
+        .collect()
+}
+
+fn data(object: &Object) -> Data {
+    Data {
+        kind: object.text("type").and_then(PortType::named),
+        path: text(object, "path").map(asset),
+        mode: object.text("mode").map(str::to_owned),
+        name: text(object, "name"),
+        version: object.text("version").map(str::to_owned),
+    }
+}
+
+/// Azure ML's language keeps a reference without its prefix, and takes any path with a ':' or '@' in it for one.
+fn asset(path: Spanned<String>) -> Spanned<String> {
+    let text = &path.value;
+    let address = text.contains("://") || text.starts_with("runs:/") || text.contains("${{");
+    if address || text.starts_with("azureml:") || !text.contains([':', '@']) {
+        return path;
+    }
+    Spanned::new(format!("azureml:{text}"), path.span)
+}
+
+/// The ports that a component declares.
+#[must_use]
+pub fn ports(entries: &[Entry]) -> Vec<Port> {
+    let number = |value: &Value| scalar::python_number(&value.literal()?.python_str());
+    let port = |entry: &Entry| {
+        let object = entry.value.object()?;
+        let kind = object.text("type").and_then(PortType::named).unwrap_or(PortType::UriFolder);
+        let words = object.get("enum").and_then(Value::list).unwrap_or_default();
+        Some(Port {
+            name: name(entry),
+            kind,
+            optional: object.get("optional").and_then(Value::bool).unwrap_or(false),
+            default: object.get("default").and_then(Value::literal).and_then(|literal| as_default(kind, &literal)),
+            min: object.get("min").and_then(number),
+            max: object.get("max").and_then(number),
+            one_of: words.iter().filter_map(Value::text).map(str::to_owned).collect(),
+            mode: object.text("mode").map(str::to_lowercase),
+        })
     };
-    let mut seen: Vec<&Entry> = Vec::new();
-    let mut all = Vec::new();
-    for entry in entries {
-        let child = format!("{path}.{}", entry.key);
-        let legal = entry.key.split('.').all(|part| {
-            !part.is_empty()
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-                && !part.starts_with(|c: char| c.is_ascii_digit())
-        });
-        if !legal {
-            let message = format!("'{}' cannot name an input or output", entry.key);
-            found.push(
-                Diagnostic::error("bad-name", entry.key_span, message)
-                    .at(child.as_str())
-                    .help("use letters, digits and '_', not beginning with a digit; a dot makes a group"),
-            );
-        }
-        if let Some(other) = seen.iter().find(|e| e.key.eq_ignore_ascii_case(&entry.key)) {
-            let message = format!("'{}' and '{}' differ only in case", other.key, entry.key);
-            found.push(
-                Diagnostic::error("bad-name", entry.key_span, message)
-                    .at(child.as_str())
-                    .label(other.key_span, "the other one"),
-            );
-        }
-        seen.push(entry);
-        all.push((entry, child));
-    }
-    all
-}
-
-/// Reads `inputs:` of a job or node.
-pub fn inputs(fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>) -> Vec<Input> {
-    let mut all = Vec::new();
-    for (entry, path) in entries(fields, "inputs", found) {
-        let node = &entry.value;
-        let value = match node.literal() {
-            Some(Literal::Null) => {
-                let message = format!("the input '{}' has no value", entry.key);
-                let help = "give it a value, or remove the line if the input is optional";
-                found.push(Diagnostic::error("null-input", entry.key_span, message).at(path).help(help));
-                continue;
-            }
-            Some(Literal::Float(x)) if !x.is_finite() => {
-                let message = "special numbers (infinity, not a number) are not permitted";
-                found.push(Diagnostic::error("wrong-type", node.span, message).at(path).help("put it in quotes"));
-                continue;
-            }
-            Some(Literal::Timestamp(text)) => {
-                let message = "a date is neither a string nor a number";
-                let help = format!("put it in quotes: {}: \"{text}\"", entry.key);
-                found.push(Diagnostic::error("wrong-type", node.span, message).at(path).help(help));
-                continue;
-            }
-            Some(literal) => InputValue::Literal(literal),
-            None => match data(node, &path, Side::Input, found) {
-                Some(data) => InputValue::Data(data),
-                None => continue,
-            },
-        };
-        let name = Spanned::new(entry.key.clone(), entry.key_span);
-        all.push(Input { name, value: Spanned::new(value, node.span) });
-    }
-    all
-}
-
-/// Reads `outputs:` of a job or node.
-pub fn outputs(fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>) -> Vec<Output> {
-    let mut all = Vec::new();
-    for (entry, path) in entries(fields, "outputs", found) {
-        let node = &entry.value;
-        let value = match node.literal() {
-            Some(Literal::Null) => OutputValue::Data(Data::default()),
-            Some(Literal::Str(text)) if text.contains("${{") => OutputValue::Binding(text),
-            Some(Literal::Str(text)) => {
-                OutputValue::Data(Data { path: Some(Spanned::new(text, node.span)), ..Data::default() })
-            }
-            Some(_) => {
-                let message = format!("an output must be a mapping or a binding, but is {}", node.describe());
-                found.push(Diagnostic::error("wrong-type", node.span, message).at(path));
-                continue;
-            }
-            None => match data(node, &path, Side::Output, found) {
-                Some(data) => OutputValue::Data(data),
-                None => continue,
-            },
-        };
-        let name = Spanned::new(entry.key.clone(), entry.key_span);
-        let span = if node.is_null() { entry.key_span } else { node.span };
-        all.push(Output { name, value: Spanned::new(value, span) });
-    }
-    all
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Side {
-    Input,
-    Output,
-}
-
-fn data(node: &Node, path: &str, side: Side, found: &mut Vec<Diagnostic>) -> Option<Data> {
-    let mut fields = Fields::open(node, path, found)?;
-    let mut data = Data { kind: port_type(&mut fields, &|t| t.is_data(), false, found), ..Data::default() };
-    data.path = fields.string("path", found).map(|(text, span)| Spanned::new(text, span));
-    let modes: &[&str] = if side == Side::Input { &INPUT_MODES } else { &OUTPUT_MODES };
-    data.mode = word(&mut fields, "mode", modes, found);
-    fields.pass_over(&["path_on_compute"]);
-    if side == Side::Input {
-        fields.pass_over(&["datastore"]);
-        fields.finish("a data input", found);
-        return Some(data);
-    }
-    data.name = fields.string("name", found).map(|(text, span)| Spanned::new(text, span));
-    data.version = fields.version("version", found);
-    fields.pass_over(&["description"]);
-    match &data.name {
-        Some(name) if !asset_name_fits(&name.value) => {
-            let message = format!("'{}' cannot name an asset", name.value);
-            let help = "an output's name has letters, digits, '-' and '_', at most 255 of them";
-            found.push(Diagnostic::error("bad-name", name.span, message).at(fields.child("name")).help(help));
-        }
-        None if data.version.is_some() => {
-            let message = "an output with a version needs a name as well";
-            found.push(Diagnostic::error("missing-field", node.span, message).at(fields.child("name")));
-        }
-        _ => {}
-    }
-    fields.finish("an output", found);
-    Some(data)
-}
-
-fn asset_name_fits(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    !name.is_empty() && name.len() <= 255 && name.bytes().all(plain)
-}
-
-/// Reads `type`. Job-side types may be in any case, component-side ones may not.
-fn port_type(
-    fields: &mut Fields<'_>,
-    allowed: &dyn Fn(PortType) -> bool,
-    case_matters: bool,
-    found: &mut Vec<Diagnostic>,
-) -> Option<PortType> {
-    let (text, span) = fields.string("type", found)?;
-    let wanted = if case_matters { text.clone() } else { text.to_lowercase() };
-    let known = PortType::named(&wanted).filter(|t| allowed(*t));
-    if known.is_none() {
-        let names: Vec<&str> = PortType::NAMES.iter().filter(|(_, t)| allowed(*t)).map(|(n, _)| *n).collect();
-        found.push(not_one_of("type", &text, span, &names).at(fields.child("type")));
-    }
-    known
-}
-
-/// Reads an enumerated word in any case.
-fn word(fields: &mut Fields<'_>, key: &'static str, allowed: &[&str], found: &mut Vec<Diagnostic>) -> Option<String> {
-    let (text, span) = fields.string(key, found)?;
-    let plain = text.to_lowercase();
-    if allowed.contains(&plain.as_str()) {
-        return Some(plain);
-    }
-    found.push(not_one_of(key, &text, span, allowed).at(fields.child(key)));
-    None
-}
-
-/// "'x' is no … here": the message for a word that is not in a list.
-pub(super) fn not_one_of(what: &str, text: &str, span: Span, allowed: &[&str]) -> Diagnostic {
-    let diagnostic = Diagnostic::error("bad-value", span, format!("'{text}' is not a {what} that is possible here"));
-    match suggest::nearest(text, allowed.iter().copied()) {
-        Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
-        None => diagnostic.help(format!("it can be {}", suggest::one_of(allowed.iter().copied()))),
-    }
-}
-
-/// Reads `inputs:` or `outputs:` of a component file.
-pub fn ports(fields: &mut Fields<'_>, key: &'static str, found: &mut Vec<Diagnostic>) -> Vec<Port> {
-    let is_input = key == "inputs";
-    let mut all = Vec::new();
-    for (entry, path) in entries(fields, key, found) {
-        let Some(mut port) = Fields::open(&entry.value, &path, found) else { continue };
-        if port.take_set("type").is_none() {
-            port.missing("type", "a declared port", found);
-        }
-        let kind = port_type(&mut port, &|_| true, true, found);
-        let mut declared = Port {
-            name: Spanned::new(entry.key.clone(), entry.key_span),
-            kind: kind.unwrap_or(PortType::UriFolder),
-            optional: is_input && port.boolean("optional", found).unwrap_or(false),
-            default: None,
-            min: None,
-            max: None,
-            one_of: Vec::new(),
-            mode: port.string("mode", found).map(|(text, _)| text.to_lowercase()),
-        };
-        port.pass_over(&["description", "early_available", "is_control"]);
-        if is_input {
-            read_limits(&mut port, &mut declared, kind, found);
-        }
-        port.finish(if is_input { "an input's declaration" } else { "an output's declaration" }, found);
-        all.push(declared);
-    }
-    all
-}
-
-fn read_limits(port: &mut Fields<'_>, declared: &mut Port, kind: Option<PortType>, found: &mut Vec<Diagnostic>) {
-    let number = |node: &Node| match node.literal() {
-        Some(Literal::Int(digits)) => digits.parse::<f64>().ok(),
-        Some(Literal::Float(x)) => Some(x),
-        Some(Literal::Str(text)) => text.trim().parse::<f64>().ok(),
-        _ => None,
-    };
-    let Some(kind) = kind else {
-        port.pass_over(&["default", "min", "max", "enum"]);
-        return;
-    };
-    let numeric = matches!(kind, PortType::Integer | PortType::Number);
-    for (key, place) in [("min", &mut declared.min), ("max", &mut declared.max)] {
-        let Some(node) = port.take_set(key) else { continue };
-        *place = number(node);
-        if !numeric || place.is_none() {
-            let message = format!("'{key}' must be a number, and only an integer or number input may have it");
-            found.push(Diagnostic::error("bad-value", node.span, message).at(port.child(key)));
-        }
-    }
-    if let Some(node) = port.take_set("enum") {
-        match &node.kind {
-            crate::yaml::Kind::Sequence(items) => {
-                declared.one_of = items.iter().filter_map(|i| i.literal().map(|l| l.python_str())).collect();
-            }
-            _ => found.push(Diagnostic::error("wrong-type", node.span, "'enum' must be a list").at(port.child("enum"))),
-        }
-    }
-    if let Some(node) = port.take_set("default") {
-        let at = port.child("default");
-        let Some(literal) = node.literal().filter(|_| kind.is_data() || node.literal().is_some()) else {
-            found.push(Diagnostic::error("wrong-type", node.span, "a default must be a scalar").at(at));
-            return;
-        };
-        if kind.is_data() {
-            let message = format!("an input of type {kind} cannot have a default");
-            found.push(Diagnostic::error("bad-value", node.span, message).at(at).help("make it 'optional: true'"));
-            return;
-        }
-        match as_default(kind, &literal) {
-            Some(text) => declared.default = Some(text),
-            None => {
-                let message = format!("'{}' is no default for an input of type {kind}", literal.python_str());
-                found.push(Diagnostic::error("bad-value", node.span, message).at(at));
-            }
-        }
-    }
+    entries.iter().filter_map(port).collect()
 }
 
 /// A default as the SDK writes it into the component: `3` for a number is `3.0`, `2.7` for an integer is `2`,
@@ -414,7 +241,7 @@ fn as_default(kind: PortType, literal: &Literal) -> Option<String> {
         _ => None,
     };
     match kind {
-        PortType::Number => number().map(crate::yaml::scalar::python_float),
+        PortType::Number => number().map(scalar::python_float),
         PortType::Integer => match literal {
             Literal::Int(digits) => Some(digits.clone()),
             _ => number().filter(|x| x.is_finite()).map(|x| format!("{:.0}", x.trunc())),
@@ -425,7 +252,7 @@ fn as_default(kind: PortType, literal: &Literal) -> Option<String> {
             _ => None,
         },
         _ => match literal {
-            Literal::Int(_) => number().map(crate::yaml::scalar::python_float),
+            Literal::Int(_) => number().map(scalar::python_float),
             other => Some(other.python_str()),
         },
     }

@@ -1,26 +1,26 @@
-//! Documents as written: Azure ML's job and component YAML in typed form.
+//! Documents as written: the jobs that amlrun runs, in typed form.
 //!
-//! [`load()`] reads a job file and the component files that it names, and collects every mistake with its place. What it
-//! gives is a [`Document`]: exactly what the author said, nothing filled in, nothing resolved; `plan` finds out what it
-//! means. This room knows Azure ML's schema (reference, sections 1-4) and local files. It refuses to know runs, stores
-//! and processes; registered assets it only names ([`asset_ref`]), and whoever plans asks the [`catalog::Catalog`].
+//! [`load()`] has a file read as Azure ML's language ([`crate::language`]), which tells every mistake, and takes over what
+//! it says: a [`Document`] is exactly what the author wrote, nothing resolved; `plan` finds out what it means. This room
+//! refuses to know YAML, runs, stores and processes; registered assets it only names ([`asset_ref`]), and whoever plans
+//! asks the [`catalog::Catalog`].
 //!
-//! What this version does not read yet (other job kinds, other node kinds) is refused with a diagnostic, never ignored.
+//! What this version does not run yet (other job kinds, other node kinds) is refused with a diagnostic, never ignored.
 
 pub mod asset_ref;
 pub mod catalog;
 pub mod component;
+pub mod document;
 pub mod environment;
 pub mod expr;
 pub mod io;
 pub mod job;
-pub mod load;
 pub mod settings;
 
 use crate::diagnostic::Span;
 
 pub use crate::yaml::Literal;
-pub use load::{Document, Loaded, load, load_component};
+pub use document::{Document, Loaded, load};
 
 /// A value and the place where it was written.
 #[derive(Clone, Debug)]

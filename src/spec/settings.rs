@@ -1,7 +1,7 @@
 //! The `settings:` of a pipeline job (reference, section 5).
 
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::yaml::{Fields, Node};
+use crate::language::value::{Object, Value};
 
 /// What an author may settle for the whole pipeline.
 #[derive(Clone, Debug, Default)]
@@ -27,36 +27,30 @@ const KNOWN: [&str; 7] = [
 ];
 
 impl Settings {
-    /// Reads the mapping. Unknown keys are kept by Azure ML without a word, so they are warnings here, not errors.
-    pub fn read(node: &Node, found: &mut Vec<Diagnostic>) -> Self {
-        let Some(mut fields) = Fields::open(node, "settings", found) else { return Self::default() };
-        let settings = Self {
-            continue_on_step_failure: fields.boolean("continue_on_step_failure", found),
-            force_rerun: fields.boolean("force_rerun", found),
-            default_compute: fields.string("default_compute", found).map(|(text, _)| text),
-            default_datastore: fields.string("default_datastore", found).map(|(text, _)| text),
-        };
-        fields.boolean("continue_run_on_failed_optional_input", found);
-        for key in ["on_init", "on_finalize"] {
-            if let Some(entry) = fields.entry(key) {
-                found.push(
-                    Diagnostic::error("not-yet", entry.key_span, format!("'{key}' is not run by amlrun yet"))
-                        .at(format!("settings.{key}"))
-                        .help("take the line out for a local run: the node then runs like any other"),
-                );
-            }
-        }
-        for entry in node.as_mapping().unwrap_or_default() {
-            if !KNOWN.contains(&entry.key.as_str()) {
+    /// Takes the fields over. Unknown keys are kept by Azure ML without a word, so they are warnings here, not errors.
+    pub fn of(object: &Object, found: &mut Vec<Diagnostic>) -> Self {
+        for entry in &object.fields {
+            let at = format!("settings.{}", entry.key);
+            if matches!(entry.key.as_str(), "on_init" | "on_finalize") {
+                let message = format!("'{}' is not run by amlrun yet", entry.key);
+                let help = "take the line out for a local run: the node then runs like any other";
+                found.push(Diagnostic::error("not-yet", entry.key_span, message).at(at).help(help));
+            } else if !KNOWN.contains(&entry.key.as_str()) {
                 let message = format!("unknown setting '{}': Azure ML keeps it and ignores it", entry.key);
-                let mut warning = Diagnostic::warning("unknown-setting", entry.key_span, message)
-                    .at(format!("settings.{}", entry.key));
-                if let Some(near) = suggest::nearest(&entry.key, KNOWN) {
-                    warning = warning.help(format!("did you mean '{near}'?"));
-                }
-                found.push(warning);
+                let warning = Diagnostic::warning("unknown-setting", entry.key_span, message).at(at);
+                found.push(match suggest::nearest(&entry.key, KNOWN) {
+                    Some(near) => warning.help(format!("did you mean '{near}'?")),
+                    None => warning,
+                });
             }
         }
-        settings
+        let text = |name: &str| object.text(name).map(str::to_owned);
+        let flag = |name: &str| object.get(name).and_then(Value::bool);
+        Self {
+            continue_on_step_failure: flag("continue_on_step_failure"),
+            force_rerun: flag("force_rerun"),
+            default_compute: text("default_compute"),
+            default_datastore: text("default_datastore"),
+        }
     }
 }

@@ -4,18 +4,15 @@
 //! spans. And Azure ML's own reader is PyYAML (YAML 1.1), where `yes` is true and `1e-3` is a string, so a scalar
 //! stays text until somebody asks what PyYAML would have made of it ([`scalar`]).
 //!
-//! The events come from `saphyr-parser`. This room refuses to know what any key means; `spec` reads the tree through
-//! [`fields::Fields`], which notices what nobody asked for. YAML that is not a job (conda files, MLmodel) and all
-//! YAML that we write goes through `serde_yaml` instead.
+//! The events come from `saphyr-parser`. This room refuses to know what any key means: that is `language`'s. YAML that
+//! is not a job (conda files, MLmodel) and all YAML that we write goes through `serde_yaml` instead.
 
-pub mod fields;
 pub mod overrides;
 pub mod parse;
 pub mod scalar;
 
 use crate::diagnostic::Span;
 
-pub use fields::Fields;
 pub use parse::parse;
 pub use scalar::Literal;
 
@@ -126,20 +123,28 @@ impl Node {
         }
     }
 
+    /// Turns the value of a key into its Python `str()` when it is a list or a mapping with something in it.
+    pub fn stringify(&mut self, key: &str) {
+        let Kind::Mapping(entries) = &mut self.kind else { return };
+        let Some(entry) = entries.iter_mut().find(|e| e.key == key) else { return };
+        let filled = match &entry.value.kind {
+            Kind::Sequence(items) => !items.is_empty(),
+            Kind::Mapping(entries) => !entries.is_empty(),
+            Kind::Scalar(_) => false,
+        };
+        if filled {
+            let text = scalar::python_repr(&entry.value);
+            entry.value.kind = Kind::Scalar(Scalar { text, plain: false });
+        }
+    }
+
     /// What the node is, for messages: `a mapping`, `a list`, `a number` …
     #[must_use]
     pub fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::Mapping(_) => "a mapping",
             Kind::Sequence(_) => "a list",
-            Kind::Scalar(scalar) => match Literal::read(scalar) {
-                Literal::Null => "null",
-                Literal::Bool(_) => "a boolean",
-                Literal::Int(_) => "an integer",
-                Literal::Float(_) => "a number",
-                Literal::Timestamp(_) => "a date",
-                Literal::Str(_) => "a string",
-            },
+            Kind::Scalar(scalar) => Literal::read(scalar).describe(),
         }
     }
 }

@@ -48,6 +48,19 @@ impl Literal {
         Self::Str(text.to_owned())
     }
 
+    /// What it is, for messages: `a number`, `a string` …
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) => "an integer",
+            Self::Float(_) => "a number",
+            Self::Timestamp(_) => "a date",
+            Self::Str(_) => "a string",
+        }
+    }
+
     /// Python's `str()` of the value: the text that reaches a command.
     #[must_use]
     pub fn python_str(&self) -> String {
@@ -172,6 +185,29 @@ pub fn python_number(text: &str) -> Option<f64> {
         _ => return None,
     };
     Some(if negative { -number } else { number })
+}
+
+/// Python's `repr()` of a node: what its `str()` gives for a list or a mapping.
+#[must_use]
+pub fn python_repr(node: &super::Node) -> String {
+    use super::Kind;
+    let quoted = |text: &str| {
+        let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+        let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace(quote, &format!("\\{quote}"));
+        format!("{quote}{escaped}{quote}")
+    };
+    let literal = |literal: &Literal| match literal {
+        Literal::Str(text) => quoted(text),
+        other => other.python_str(),
+    };
+    match &node.kind {
+        Kind::Scalar(scalar) => literal(&Literal::read(scalar)),
+        Kind::Sequence(items) => format!("[{}]", items.iter().map(python_repr).collect::<Vec<_>>().join(", ")),
+        Kind::Mapping(entries) => {
+            let pairs = entries.iter().map(|e| format!("{}: {}", literal(&e.key_literal()), python_repr(&e.value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 fn sign(text: &str) -> (bool, &str) {

@@ -60,7 +60,7 @@ fn port_name(name: &str) -> bool {
 }
 
 /// Every expression of the command must name something that the component has.
-fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
+pub(super) fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
     let Some(command) = object.get("command") else { return };
     let Some(text) = command.text() else { return };
     for expression in leaf::bindings(text) {
@@ -85,13 +85,34 @@ fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
         if known(ports, name) {
             continue;
         }
-        let one = side.trim_end_matches('s');
-        let message = format!("the command uses the {one} '{name}', which is not declared");
-        let fault = Diagnostic::error("unknown-port", span, message).at("command");
-        found.push(match suggest::nearest(name, ports.iter().map(|p| p.key.as_str())) {
-            Some(near) => fault.help(format!("did you mean '{near}'?")),
-            None => fault.help(format!("declare it under '{side}:'")),
-        });
+        found.push(undeclared(object, side, name, ports, text, span));
+    }
+}
+
+/// A port that the command uses and that is not declared. When a port with a similar name is declared and never used,
+/// the slip may be there.
+fn undeclared(object: &Object, side: &str, name: &str, ports: &[Entry], text: &str, span: Span) -> Diagnostic {
+    let one = side.trim_end_matches('s');
+    let near = suggest::nearest(name, ports.iter().map(|p| p.key.as_str()));
+    let used = |port: &str| leaf::bindings(text).iter().any(|e| *e == format!("{side}.{port}"));
+    if let Some(port) = ports.iter().find(|p| Some(p.key.as_str()) == near && !used(&p.key)) {
+        let message = format!("the command uses the {one} '{name}', but what is declared is '{}'", port.key);
+        return Diagnostic::error("unknown-port", port.key_span, message)
+            .at(format!("{side}.{}", port.key))
+            .label(span, format!("'{name}' is used here"))
+            .help("write the same name in both places");
+    }
+    let message = format!("the command uses the {one} '{name}', which is not declared");
+    if let Some(slip) = super::slip(object, side).filter(|_| ports.is_empty()) {
+        return Diagnostic::error("unknown-port", slip.key_span, format!("{message}: '{}' declares nothing", slip.key))
+            .at(slip.key.as_str())
+            .label(span, "used here")
+            .help(format!("did you mean '{side}'?"));
+    }
+    let fault = Diagnostic::error("unknown-port", span, message).at("command");
+    match near {
+        Some(near) => fault.help(format!("did you mean '{near}'?")),
+        None => fault.help(format!("declare it under '{side}:'")),
     }
 }
 

@@ -12,8 +12,9 @@ mod spark;
 
 pub(in crate::language) use pipeline::named;
 
+use super::grammar::grammar;
 use super::value::{Data, Entry, Object};
-use crate::diagnostic::{Diagnostic, Sources};
+use crate::diagnostic::{Diagnostic, Sources, suggest};
 
 /// Checks a document that fits the grammar.
 pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
@@ -47,6 +48,14 @@ fn listed<'a>(object: &'a Object, name: &str) -> Option<&'a [Entry]> {
         Some(entry) if matches!(entry.value.data, Data::Unread) => None,
         Some(_) => Some(object.map(name)),
     }
+}
+
+/// An unknown field of an object that keeps such, whose name is near to a field that is not there.
+fn slip<'a>(object: &'a Object, name: &str) -> Option<&'a Entry> {
+    let class = grammar().class(object.class);
+    let strangers = object.fields.iter().filter(|e| class.field(&e.key).is_none());
+    let near = suggest::nearest(name, strangers.clone().map(|e| e.key.as_str()))?;
+    strangers.clone().find(|e| e.key == near)
 }
 
 /// A path below another.

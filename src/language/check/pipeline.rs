@@ -4,7 +4,7 @@
 use super::super::leaf;
 use super::super::value::{Entry, Object, Value};
 use super::{bindings, component as ports, listed, nodes, spark, under};
-use crate::diagnostic::{Diagnostic, Sources};
+use crate::diagnostic::{Diagnostic, Severity, Sources};
 
 /// Checks a pipeline job.
 pub(super) fn job(job: &Object, _: &Sources, found: &mut Vec<Diagnostic>) {
@@ -19,7 +19,8 @@ pub(super) fn job(job: &Object, _: &Sources, found: &mut Vec<Diagnostic>) {
     }
     let by_id = job.get("component").is_some_and(|c| c.text().is_some());
     let default = job.get("settings").and_then(Value::object).and_then(|s| s.get("default_compute"));
-    let hidden = job.damaged || listed(job, "settings").is_none();
+    // Beside other mistakes it only makes noise: the SDK comes to it last.
+    let hidden = found.iter().any(|d| d.severity == Severity::Error) || listed(job, "settings").is_none();
     if job.get("compute").is_none() && default.is_none() && !by_id && !hidden {
         compute(job, inner, found);
     }
@@ -67,6 +68,25 @@ fn is_required(port: &Object) -> bool {
     port.get("optional").and_then(Value::bool) != Some(true) && port.get("default").is_none()
 }
 
+fn is_missing(node: &Object, port: &Entry, declared: &Object) -> bool {
+    is_required(declared) && !node.map("inputs").iter().any(|i| i.key == port.key)
+}
+
+/// What a node gives under a name that is not declared but near to that of a port.
+fn misnamed<'a>(node: &'a Object, component: &Object, port: &Entry) -> Option<&'a Entry> {
+    let strangers = node.map("inputs").iter().filter(|i| component.map("inputs").iter().all(|p| p.key != i.key));
+    let near = crate::diagnostic::suggest::nearest(&port.key, strangers.map(|i| i.key.as_str()))?;
+    node.map("inputs").iter().find(|i| i.key == near)
+}
+
+/// Whether an undeclared input of a node was told as the slip that it is: a required one under a wrong name.
+pub(super) fn told_as_missing(node: &Object, component: &Object, input: &Entry) -> bool {
+    component.map("inputs").iter().any(|port| {
+        port.value.object().is_some_and(|declared| is_missing(node, port, declared))
+            && misnamed(node, component, port).is_some_and(|slip| slip.key == input.key)
+    })
+}
+
 fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(component) = named(node) else { return };
     if listed(node, "inputs").is_none() || node.damaged {
@@ -75,20 +95,17 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
     for port in component.map("inputs") {
         let Some(declared) = port.value.object() else { continue };
         let swept = node.map("search_space").iter().any(|p| p.key == port.key);
-        let given = node.map("inputs").iter().any(|i| i.key == port.key) || swept;
-        if given || !is_required(declared) {
+        if swept || !is_missing(node, port, declared) {
             continue;
         }
         let kind = declared.text("type").unwrap_or("value");
         let message = format!("the node '{}' does not give its component the required input '{}'", entry.key, port.key);
-        let inputs = node.entry("inputs");
+        let inputs = node.entry("inputs").or_else(|| super::slip(node, "inputs"));
         let span = inputs.map_or(entry.key_span, |i| i.key_span);
         let fault = Diagnostic::error("missing-input", span, message)
             .at(under(at, &format!("inputs.{}", port.key)))
             .label(port.key_span, "declared here");
-        let strangers = node.map("inputs").iter().filter(|i| component.map("inputs").iter().all(|p| p.key != i.key));
-        let near = crate::diagnostic::suggest::nearest(&port.key, strangers.map(|i| i.key.as_str()));
-        found.push(match near.and_then(|n| node.map("inputs").iter().find(|i| i.key == n)) {
+        found.push(match misnamed(node, component, port) {
             Some(slip) => {
                 let mut fault = fault.help(format!("the node gives '{}': did you mean '{}'?", slip.key, port.key));
                 fault.span = Some(slip.key_span);
@@ -162,6 +179,16 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
     let mut missing = Vec::new();
     let mut total = 0;
     without_compute(inner, "", &mut total, &mut missing);
+    let settings = job.get("settings").and_then(Value::object);
+    if let Some(slip) = settings.and_then(|s| super::slip(s, "default_compute")).filter(|_| !missing.is_empty()) {
+        let message = format!("no compute is set: the settings have '{}', but no 'default_compute'", slip.key);
+        found.push(
+            Diagnostic::error("no-compute", slip.key_span, message)
+                .at("settings.default_compute")
+                .help("did you mean 'default_compute'?"),
+        );
+        return;
+    }
     if missing.len() > 1 && missing.len() == total {
         let place = job.entry("settings").or_else(|| job.entry("jobs")).or_else(|| job.entry("component"));
         let Some(place) = place else { return };
@@ -174,12 +201,14 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
         return;
     }
     for (path, entry) in missing {
+        let slip = entry.value.object().and_then(|node| super::slip(node, "compute"));
         let message = format!("no compute is set for the node '{}'", entry.key);
-        found.push(
-            Diagnostic::error("no-compute", entry.key_span, message)
-                .at(under(&path, "compute"))
-                .help("write compute: azureml:<name>, or settings.default_compute for all nodes"),
-        );
+        let place = slip.map_or(entry.key_span, |s| s.key_span);
+        let fault = Diagnostic::error("no-compute", place, message).at(under(&path, "compute"));
+        found.push(fault.help(match slip {
+            Some(_) => "did you mean 'compute'?",
+            None => "write compute: azureml:<name>, or settings.default_compute for all nodes",
+        }));
     }
 }
 

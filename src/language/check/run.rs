@@ -7,7 +7,7 @@ use super::super::grammar::grammar;
 use super::super::value::{Entry, Object, Value};
 use super::super::{files, leaf};
 use super::literal::misfit;
-use super::pipeline::named;
+use super::pipeline::{named, told_as_missing};
 use super::{component::place, listed, nodes, under};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
@@ -102,6 +102,11 @@ fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Di
         }
         if let Some(component) = component {
             given_inputs(pipeline, node, component, &at, found);
+            if component.class.ends_with("CommandComponent") {
+                super::component::command(component, sources, found);
+            }
+        } else if node.class == "InlineCommandNode" {
+            command_inputs(node, node, sources, found);
         }
         outputs(pipeline, node, &at, &mut writers, found);
         needs.push((entry, reads));
@@ -193,7 +198,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
         let port = declared.iter().find(|p| p.key == input.key);
         let Some(port) = port else {
             let group = format!("{}.", input.key);
-            if !declared.iter().any(|p| p.key.starts_with(&group)) {
+            if !declared.iter().any(|p| p.key.starts_with(&group)) && !told_as_missing(node, component, input) {
                 let message = format!("the component has no input '{}'", input.key);
                 found.push(near(
                     Diagnostic::error("unknown-port", input.key_span, message).at(path),
@@ -217,7 +222,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             let message =
                 format!("the input '{}' takes data of type {kind}, but is given the text '{text}'", input.key);
             let help = format!("write a mapping: {}: {{type: {kind}, path: {text}}}", input.key);
-            let fault = Diagnostic::error("literal-for-data", value.span, message).at(path);
+            let fault = Diagnostic::warning("literal-for-data", value.span, message).at(path);
             found.push(fault.label(port.key_span, "declared here").help(help));
         } else if let Some((message, help)) = misfit(parameter, &port.key, &text) {
             let fault = Diagnostic::error("bad-value", value.span, message).at(path);

@@ -1,12 +1,10 @@
 //! A standalone command job (reference, section 2.2).
 
-use std::path::Path;
-
 use super::Common;
 use crate::diagnostic::Diagnostic;
+use crate::language::value::Object;
 use crate::spec::component::{self, CommandBody};
 use crate::spec::io::{self, Input, Output};
-use crate::yaml::{Fields, Node};
 
 /// One command with its inputs and outputs.
 #[derive(Clone, Debug)]
@@ -21,22 +19,11 @@ pub struct CommandJob {
     pub body: CommandBody,
 }
 
-/// Reads the document's mapping.
-pub(crate) fn read(node: &Node, base: &Path, found: &mut Vec<Diagnostic>) -> Option<CommandJob> {
-    let mut fields = Fields::open(node, "", found)?;
-    if let Some(entry) = fields.entry("jobs") {
-        found.push(
-            Diagnostic::error("wrong-kind", entry.key_span, "a command job has no 'jobs'")
-                .at("jobs")
-                .help("add the line 'type: pipeline': a file without 'type' is a command job"),
-        );
-        return None;
-    }
-    let common = Common::read(&mut fields, base.to_owned(), found);
-    let inputs = io::inputs(&mut fields, found);
-    let outputs = io::outputs(&mut fields, found);
-    fields.pass_over(&["parent_job_name"]);
-    let body = component::command_body(&mut fields, base, "a command job", found);
-    fields.finish("a command job", found);
-    Some(CommandJob { common, inputs, outputs, body: body? })
+pub(super) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> Option<CommandJob> {
+    Some(CommandJob {
+        common: Common::of(object, found),
+        inputs: io::inputs(object.map("inputs")),
+        outputs: io::outputs(object.map("outputs")),
+        body: component::command_body(object, "", found)?,
+    })
 }

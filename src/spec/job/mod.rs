@@ -7,9 +7,9 @@ pub mod pipeline;
 use std::path::PathBuf;
 
 use super::{Pairs, Spanned};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Sources};
 use crate::id::RunName;
-use crate::yaml::Fields;
+use crate::language::value::{Entry, Object};
 
 pub use command::CommandJob;
 pub use node::Node;
@@ -64,11 +64,13 @@ pub struct Common {
 }
 
 impl Common {
-    pub(super) fn read(fields: &mut Fields<'_>, base: PathBuf, found: &mut Vec<Diagnostic>) -> Self {
-        // The SDK drops these silently when they are given.
-        fields.pass_over(&["$schema", "type", "id", "creation_context", "status", "log_files", "parameters"]);
-        fields.pass_over(&["compute", "identity", "services"]);
-        let name = fields.string("name", found).map(|(text, span)| Spanned::new(text, span));
+    fn of(object: &Object, found: &mut Vec<Diagnostic>) -> Self {
+        let text = |field: &str| object.text(field).map(str::to_owned);
+        let pairs = |field: &str| {
+            let pair = |e: &Entry| (e.key.clone(), e.value.text().map(str::to_owned));
+            object.map(field).iter().map(pair).collect()
+        };
+        let name = object.get("name").and_then(|v| Some(Spanned::new(v.text()?.to_owned(), v.span)));
         if let Some(name) = &name
             && let Err(why) = RunName::parse(&name.value)
         {
@@ -76,12 +78,31 @@ impl Common {
         }
         Self {
             name,
-            display_name: fields.string("display_name", found).map(|(text, _)| text),
-            description: fields.string("description", found).map(|(text, _)| text),
-            experiment_name: fields.string("experiment_name", found).map(|(text, _)| text),
-            tags: fields.string_map("tags", found),
-            properties: fields.string_map("properties", found),
-            base,
+            display_name: text("display_name"),
+            description: text("description"),
+            experiment_name: text("experiment_name"),
+            tags: pairs("tags"),
+            properties: pairs("properties"),
+            base: object.base.to_path_buf(),
+        }
+    }
+}
+
+/// Takes a job over. `None` when it is of a kind that is not run yet, which is then told.
+pub(super) fn of(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Job> {
+    match object.class {
+        "CommandJob" => command::of(object, found).map(|job| Job::Command(Box::new(job))),
+        "PipelineJob" => Some(Job::Pipeline(Box::new(pipeline::of(object, found)))),
+        _ => {
+            let tag = object.get("type");
+            let kind = tag.and_then(|t| t.text()).unwrap_or("other");
+            let span = tag.map(|t| t.span).or(sources.first().map(|(start, _)| start))?;
+            found.push(
+                Diagnostic::error("not-yet", span, format!("a job of type '{kind}' is not run by amlrun yet"))
+                    .at("type")
+                    .help("this version runs command and pipeline jobs; the CHANGELOG tells what comes"),
+            );
+            None
         }
     }
 }

@@ -1,19 +1,20 @@
-//! A node of a pipeline: a command by component file, or written inline (reference, sections 1.5, 2.2).
+//! A node of a pipeline: a command by component, or written inline (reference, sections 1.5, 2.2).
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
+use crate::language::value::{Entry, Object, Origin};
 use crate::spec::component::{self, CommandBody, Component};
 use crate::spec::io::{self, Input, Output};
-use crate::spec::load::Loader;
 use crate::spec::{Pairs, Spanned};
-use crate::yaml::{Entry, Fields, Literal};
+use crate::yaml::Literal;
 
 /// What a node runs.
 #[derive(Clone, Debug)]
 pub enum NodeBody {
-    /// A component file; nodes that name the same file share it.
+    /// A component; nodes that name the same file share it.
     Component(Arc<Component>),
     /// The node's own command; its ports follow from its inputs and outputs.
     Inline(Box<CommandBody>),
@@ -38,101 +39,89 @@ pub struct Node {
     pub body: NodeBody,
 }
 
-const NODE_TYPES: [&str; 8] =
-    ["command", "import", "sweep", "parallel", "pipeline", "automl", "spark", "data_transfer"];
-const PREVIEW_TYPES: [&str; 3] = ["if_else", "do_while", "parallel_for"];
+/// The component files of a pipeline: each is taken over once, and what is not run yet in it is told once.
+#[derive(Default)]
+pub(super) struct Components {
+    files: HashMap<Arc<Path>, Option<Arc<Component>>>,
+}
 
-/// Reads one entry of `jobs:`.
-pub(crate) fn read(entry: &Entry, base: &Path, loader: &mut Loader<'_>) -> Option<Node> {
-    let path = format!("jobs.{}", entry.key);
-    check_name(entry, &path, loader.found);
-    let mut fields = Fields::open(&entry.value, &path, loader.found)?;
-    check_type(&mut fields, loader.found)?;
-    let inputs = io::inputs(&mut fields, loader.found);
-    let outputs = io::outputs(&mut fields, loader.found);
-    let display_name = fields.string("display_name", loader.found).map(|(text, _)| text);
-    fields.pass_over(&["name", "description", "tags", "properties", "compute", "$schema"]);
-    let name = Spanned::new(entry.key.clone(), entry.key_span);
-    if let Some(trial) = fields.entry("trial") {
-        not_yet(loader.found, trial, &path, "sweep");
-        return None;
-    }
-    let Some(reference) = fields.take_set("component") else {
-        let body = component::command_body(&mut fields, base, "a command node", loader.found);
-        fields.finish("a command node", loader.found);
-        let (environment_variables, timeout) = (Vec::new(), None);
-        return Some(Node {
-            name,
-            display_name,
-            inputs,
-            outputs,
-            environment_variables,
-            timeout,
-            body: NodeBody::Inline(Box::new(body?)),
-        });
-    };
-    // Azure ML ignores these beside a component without a word (surprise 13).
-    for key in ["command", "code", "environment"] {
-        if let Some(entry) = fields.entry(key) {
-            let message = format!("'{key}' has no effect beside 'component': the component's own counts");
-            loader.found.push(Diagnostic::warning("ignored-field", entry.key_span, message).at(fields.child(key)));
+impl Components {
+    fn of(&mut self, object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Arc<Component>> {
+        match &object.origin {
+            Origin::Inline => component::of(object, path, found).map(Arc::new),
+            Origin::File(file) | Origin::Prefixed(file) => self
+                .files
+                .entry(file.clone())
+                .or_insert_with(|| component::of(object, path, found).map(Arc::new))
+                .clone(),
         }
     }
-    let environment_variables = component::environment_variables(&mut fields, loader.found);
-    let timeout = component::timeout(&mut fields, loader.found);
-    component::run_settings(&mut fields, loader.found);
-    fields.pass_over(&["comment"]);
-    let mut unknown = Vec::new();
-    fields.finish("a command node", &mut unknown);
-    for mut diagnostic in unknown {
-        diagnostic.severity = crate::diagnostic::Severity::Warning;
-        loader.found.push(diagnostic);
-    }
-    let component = loader.component(reference, &format!("{path}.component"), base)?;
-    Some(Node {
-        name,
-        display_name,
-        inputs,
-        outputs,
-        environment_variables,
-        timeout,
-        body: NodeBody::Component(component),
-    })
 }
 
-fn check_name(entry: &Entry, path: &str, found: &mut Vec<Diagnostic>) {
-    let name = &entry.key;
-    let legal = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if !legal {
-        let message = format!("'{name}' cannot name a node");
-        let help = "a node's name has lower case letters, digits and '_', and begins with a letter or '_'";
-        found.push(Diagnostic::error("bad-name", entry.key_span, message).at(path).help(help));
+/// Takes one entry of `jobs:` over. `None` when it is of a kind that is not run yet, which is then told.
+pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Diagnostic>) -> Option<Node> {
+    let object = entry.value.object()?;
+    let path = format!("jobs.{}", entry.key);
+    let mut node = Node {
+        name: Spanned::new(entry.key.clone(), entry.key_span),
+        display_name: object.text("display_name").map(str::to_owned),
+        inputs: io::inputs(object.map("inputs")),
+        outputs: io::outputs(object.map("outputs")),
+        environment_variables: Vec::new(),
+        timeout: None,
+        body: match object.class {
+            "InlineCommandNode" => NodeBody::Inline(Box::new(component::command_body(object, &path, found)?)),
+            "CommandNode" => {
+                let reference = object.get("component")?;
+                let Some(component) = reference.object() else {
+                    let message = "a registered component is not read by amlrun yet";
+                    let help = "name its file: component: ./component.yml";
+                    let at = format!("{path}.component");
+                    found.push(Diagnostic::error("not-yet", reference.span, message).at(at).help(help));
+                    return None;
+                };
+                NodeBody::Component(components.of(component, &format!("{path}.component"), found)?)
+            }
+            _ => {
+                not_yet(entry, object, &path, found);
+                return None;
+            }
+        },
+    };
+    if matches!(node.body, NodeBody::Component(_)) {
+        ignored(object, &path, found);
+        let at = format!("{path}.environment_variables");
+        node.environment_variables = component::environment_variables(object, &at, found);
+        node.timeout = component::timeout(object, &path, found);
+        component::run_settings(object, &path, found);
+    }
+    Some(node)
+}
+
+/// Azure ML ignores these beside a component without a word (surprise 13).
+fn ignored(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
+    for key in ["command", "code", "environment"] {
+        if let Some(entry) = object.entry(key) {
+            let message = format!("'{key}' has no effect beside 'component': the component's own counts");
+            let at = format!("{path}.{key}");
+            found.push(Diagnostic::warning("ignored-field", entry.key_span, message).at(at));
+        }
     }
 }
 
-/// `None` when the node is of a type that is not read, which has then been said.
-fn check_type(fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>) -> Option<()> {
-    if fields.take_set("type").is_none() {
-        return Some(());
-    }
-    let entry = fields.entry("type")?;
-    let (text, span) = fields.string("type", found)?;
-    if text == "command" {
-        return Some(());
-    }
-    if NODE_TYPES.contains(&text.as_str()) || PREVIEW_TYPES.contains(&text.as_str()) {
-        not_yet(found, entry, &fields.path, &text);
-    } else {
-        found.push(io::not_one_of("node type", &text, span, &NODE_TYPES).at(fields.child("type")));
-    }
-    None
-}
-
-fn not_yet(found: &mut Vec<Diagnostic>, entry: &Entry, path: &str, kind: &str) {
+fn not_yet(entry: &Entry, object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
+    let tag = object.get("type");
+    let kind = tag.and_then(|t| t.text()).unwrap_or(match object.class {
+        "SweepNode" => "sweep",
+        "ParallelNode" | "InlineParallelNode" => "parallel",
+        "PipelineNode" => "pipeline",
+        "SparkNode" | "InlineSparkNode" => "spark",
+        _ => "other",
+    });
+    let span = tag.map_or(entry.key_span, |t| t.span);
     found.push(
-        Diagnostic::error("not-yet", entry.value.span, format!("a node of type '{kind}' is not run by amlrun yet"))
-            .at(format!("{path}.{}", entry.key))
+        Diagnostic::error("not-yet", span, format!("a node of type '{kind}' is not run by amlrun yet"))
+            .at(format!("{path}.type"))
             .help("this version runs command nodes; the CHANGELOG tells what comes"),
     );
 }

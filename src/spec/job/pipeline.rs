@@ -1,13 +1,10 @@
 //! A pipeline job (reference, section 2.4).
 
-use std::path::Path;
-
-use super::{Common, Node};
+use super::{Common, Node, node};
 use crate::diagnostic::Diagnostic;
+use crate::language::value::{Object, Value};
 use crate::spec::io::{self, Input, Output};
-use crate::spec::load::Loader;
 use crate::spec::settings::Settings;
-use crate::yaml::{self, Fields};
 
 /// A graph of nodes with inputs and outputs of its own.
 #[derive(Clone, Debug)]
@@ -22,44 +19,33 @@ pub struct PipelineJob {
     pub settings: Settings,
     /// The nodes in the order of the text.
     pub nodes: Vec<Node>,
-    /// Names of nodes that could not be read: their mistakes are told, and what refers to them is no mistake.
+    /// Names of nodes that are not run yet: that is told, and what refers to them is no mistake.
     pub unread: Vec<String>,
 }
 
-/// Reads the document's mapping and the component files that its nodes name.
-pub(crate) fn read(node: &yaml::Node, base: &Path, loader: &mut Loader<'_>) -> Option<PipelineJob> {
-    let mut fields = Fields::open(node, "", loader.found)?;
-    let common = Common::read(&mut fields, base.to_owned(), loader.found);
-    let inputs = io::inputs(&mut fields, loader.found);
-    let outputs = io::outputs(&mut fields, loader.found);
-    let settings = match fields.take_set("settings") {
-        Some(node) => Settings::read(node, loader.found),
-        None => Settings::default(),
-    };
-    if let Some(entry) = fields.entry("component") {
-        loader.found.push(
-            Diagnostic::error("not-yet", entry.key_span, "a pipeline job by 'component:' is not read by amlrun yet")
+pub(super) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> PipelineJob {
+    if let Some(entry) = object.entry("component") {
+        found.push(
+            Diagnostic::error("not-yet", entry.key_span, "a pipeline job by 'component:' is not run by amlrun yet")
                 .at("component")
                 .help("write its 'jobs:' into the file"),
         );
     }
+    let settings = object.get("settings").and_then(Value::object);
     let (mut nodes, mut unread) = (Vec::new(), Vec::new());
-    if let Some(jobs) = fields.take_set("jobs") {
-        match jobs.as_mapping() {
-            Some(entries) => {
-                for entry in entries {
-                    match super::node::read(entry, base, loader) {
-                        Some(node) => nodes.push(node),
-                        None => unread.push(entry.key.clone()),
-                    }
-                }
-            }
-            None => {
-                let message = format!("'jobs' must be a mapping of names to nodes, but is {}", jobs.describe());
-                loader.found.push(Diagnostic::error("wrong-type", jobs.span, message).at("jobs"));
-            }
+    let mut components = node::Components::default();
+    for entry in object.map("jobs") {
+        match node::of(entry, &mut components, found) {
+            Some(node) => nodes.push(node),
+            None => unread.push(entry.key.clone()),
         }
     }
-    fields.finish("a pipeline job", loader.found);
-    Some(PipelineJob { common, inputs, outputs, settings, nodes, unread })
+    PipelineJob {
+        common: Common::of(object, found),
+        inputs: io::inputs(object.map("inputs")),
+        outputs: io::outputs(object.map("outputs")),
+        settings: settings.map(|s| Settings::of(s, found)).unwrap_or_default(),
+        nodes,
+        unread,
+    }
 }

@@ -1,0 +1,64 @@
+//! From a path to a [`Document`]: the file is read as Azure ML's language, then taken over in typed form.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::job::{self, Job};
+use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
+use crate::language::{self, Kind, Options};
+
+/// A job as written.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The job file as the person named it.
+    pub path: PathBuf,
+    /// The job file's text, kept with the run.
+    pub text: Arc<str>,
+    /// What it says.
+    pub job: Job,
+}
+
+/// What came of loading: the document when it was accepted, all findings, and the texts that they speak of.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The document; `None` when it was refused, or is no job.
+    pub document: Option<Document>,
+    /// Every mistake found.
+    pub diagnostics: Diagnostics,
+    /// The files read.
+    pub sources: Sources,
+    /// Whether the job file itself is not there.
+    pub not_found: bool,
+}
+
+/// Loads a job file and the component files that it names.
+#[must_use]
+pub fn load(path: &Path, options: &Options) -> Loaded {
+    let read = language::load(path, options);
+    let accepted = read.accepted();
+    let mut found = Vec::new();
+    let mut document = None;
+    if let Some(kind) = read.kind.filter(|kind| *kind != Kind::Job) {
+        let span = read.value.as_ref().map(|v| v.span).or(read.sources.first().map(|(start, _)| start));
+        if let Some(span) = span {
+            let word = kind.word();
+            let message = format!("this is a {word} file, and a {word} is no job");
+            let help = "name the pipeline that uses it: what it names is read with it";
+            found.push(Diagnostic::error("wrong-kind", span, message).at("$schema").help(help));
+        }
+    } else if accepted {
+        document = of(&read, path, &mut found);
+    }
+    let mut diagnostics = read.diagnostics;
+    diagnostics.extend(found);
+    Loaded { document, diagnostics, sources: read.sources, not_found: read.not_found }
+}
+
+/// The typed form of a document that Azure ML's language accepts. `None` when it is no job, or of a kind that is not run
+/// yet, which is then told.
+pub fn of(read: &language::Document, path: &Path, found: &mut Vec<Diagnostic>) -> Option<Document> {
+    let object = read.value.as_ref()?.object()?;
+    let (_, text) = read.sources.first()?;
+    let job = job::of(object, &read.sources, found)?;
+    Some(Document { path: path.to_owned(), text: text.into(), job })
+}
