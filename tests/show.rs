@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::Project;
 
 const TRAIN: &str = "$schema: https://azuremlschemas.azureedge.net/latest/commandComponent.schema.json\n\
-    name: train\nversion: 3\ntype: command\ninputs:\n  data: {type: uri_folder}\n  rate: {type: number, default: 0.5}\n\
+    name: train\nversion: 3\ntype: command\ninputs:\n  data: {type: uri_folder}\n  rate: {type: number, default: 0.5}\n  epochs: {type: integer, default: 3}\n\
     outputs:\n  model: {type: uri_folder}\ncode: ./src\ncommand: |\n  python train.py\n  echo done\n\
     environment: azureml:small@latest\n";
 
@@ -27,17 +27,18 @@ fn each_line_says_where_its_value_came_from() {
         "  continue_on_step_failure: true  # default\n",
         "    component:  # pipeline.yml:10, content of parts/train.yml\n",
         "      name: train  # parts/train.yml:2\n",
-        "      environment: azureml:small@latest  # parts/train.yml:14\n",
+        "      environment: azureml:small@latest  # parts/train.yml:15\n",
         "      rate: 0.5  # parts/train.yml:7\n",
+        "      epochs: 3  # parts/train.yml:8\n",
         "    compute: azureml:cpu  # pipeline.yml:6\n",
     ] {
         assert!(shown.contains(line), "{line} is not in\n{shown}");
     }
     assert!(
-        shown.contains("command: |  # parts/train.yml:12\n        python train.py\n        echo done\n"),
+        shown.contains("command: |  # parts/train.yml:13\n        python train.py\n        echo done\n"),
         "{shown}"
     );
-    assert!(shown.contains("code: parts/src  # parts/train.yml:10\n"), "as the document's folder sees it:\n{shown}");
+    assert!(shown.contains("code: parts/src  # parts/train.yml:11\n"), "as the document's folder sees it:\n{shown}");
     let again = shown.split("  again:\n").nth(1).unwrap();
     assert!(
         again.contains("data: ${{parent.inputs.data}}  # pipeline.yml:12\n"),

@@ -98,6 +98,7 @@ impl Walk<'_> {
         {
             self.move_paths(&mut value, &owner.base);
         }
+        owner.inspect(|owner| whole(owner, &mut value));
         secret::mask(&entry.key, &mut value);
         (entry.key.clone(), value)
     }
@@ -131,8 +132,9 @@ impl Walk<'_> {
             ["inputs", "search_space"].iter().flat_map(|side| node.map(side)).map(|e| e.key.as_str()).collect();
         let mut missing = Vec::new();
         for port in component.map("inputs").iter().filter(|p| !given.contains(p.key.as_str())) {
-            let Some(default) = port.value.object().and_then(|o| o.entry("default")) else { continue };
-            let mut value = self.value(&default.value);
+            let Some(declared) = port.value.object() else { continue };
+            let Some(default) = declared.entry("default") else { continue };
+            let (_, mut value) = self.entry(default, Some(declared));
             secret::mask(&port.key, &mut value);
             missing.push((port.key.clone(), value));
         }
@@ -176,6 +178,18 @@ impl Walk<'_> {
             What::List(items) => items.iter_mut().for_each(|item| self.move_paths(item, base)),
             _ => {}
         }
+    }
+}
+
+/// The bounds and default of an integer: the grammar reads them as any number, the SDK cuts the fraction off.
+fn whole(owner: &Object, value: &mut Resolved) {
+    if owner.class == "Parameter"
+        && owner.text("type") == Some("integer")
+        && let What::Scalar(literal @ Literal::Float(_)) = &mut value.what
+        && let Literal::Float(number) = literal
+        && number.is_finite()
+    {
+        *literal = Literal::Int(format!("{:.0}", number.trunc()));
     }
 }
 
