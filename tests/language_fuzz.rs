@@ -11,7 +11,7 @@ use amlrun::diagnostic::{json, render};
 use amlrun::language::{self, Options, Target, graph, resolved, rest};
 
 /// Cases of the short run.
-const CASES: u64 = 600;
+const CASES: u64 = 250;
 
 /// What readers stumble over: other types, open brackets, aliases, tags, odd references and expressions, control bytes.
 const SCRAPS: &[&str] = &[
