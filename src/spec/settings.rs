@@ -1,6 +1,6 @@
 //! The `settings:` of a pipeline job (reference, section 5).
 
-use crate::diagnostic::{Diagnostic, suggest};
+use crate::diagnostic::Diagnostic;
 use crate::language::value::{Object, Value};
 
 /// What an author may settle for the whole pipeline.
@@ -16,18 +16,8 @@ pub struct Settings {
     pub default_datastore: Option<String>,
 }
 
-const KNOWN: [&str; 7] = [
-    "default_compute",
-    "default_datastore",
-    "continue_on_step_failure",
-    "continue_run_on_failed_optional_input",
-    "force_rerun",
-    "on_init",
-    "on_finalize",
-];
-
 impl Settings {
-    /// Takes the fields over. Unknown keys are kept by Azure ML without a word, so they are warnings here, not errors.
+    /// Takes the fields over. Unknown ones have been told by the language.
     pub fn of(object: &Object, found: &mut Vec<Diagnostic>) -> Self {
         for entry in &object.fields {
             let at = format!("settings.{}", entry.key);
@@ -35,13 +25,6 @@ impl Settings {
                 let message = format!("'{}' is not run by amlrun yet", entry.key);
                 let help = "take the line out for a local run: the node then runs like any other";
                 found.push(Diagnostic::error("not-yet", entry.key_span, message).at(at).help(help));
-            } else if !KNOWN.contains(&entry.key.as_str()) {
-                let message = format!("unknown setting '{}': Azure ML keeps it and ignores it", entry.key);
-                let warning = Diagnostic::warning("unknown-setting", entry.key_span, message).at(at);
-                found.push(match suggest::nearest(&entry.key, KNOWN) {
-                    Some(near) => warning.help(format!("did you mean '{near}'?")),
-                    None => warning,
-                });
             }
         }
         let text = |name: &str| object.text(name).map(str::to_owned);

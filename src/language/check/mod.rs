@@ -1,7 +1,8 @@
 //! What the SDK validates after a document is loaded (reference, sections 5 and 6).
 //!
 //! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
-//! place, `component` at component files, `spark` at spark nodes; `run` looks for what the SDK overlooks.
+//! place, `component` at component files, `spark` at spark nodes; `run` looks for what the SDK overlooks, `strangers` for
+//! fields that nobody reads.
 
 mod bindings;
 mod component;
@@ -9,6 +10,7 @@ mod literal;
 mod pipeline;
 mod run;
 mod spark;
+mod strangers;
 
 pub(in crate::language) use pipeline::named;
 
@@ -32,7 +34,9 @@ pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagn
 
 /// What a run would trip over though the SDK takes it.
 pub(super) fn run(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
-    run::document(object, sources)
+    let mut found = run::document(object, sources);
+    found.extend(strangers::told(object));
+    found
 }
 
 /// The nodes of a pipeline that are mappings, by name.

@@ -1,0 +1,63 @@
+//! Fields that nobody reads. Component files and nodes that name a component keep what they do not know, without a word
+//! from Azure ML (reference, section 5); most of it is a slip.
+
+use super::super::grammar::grammar;
+use super::super::value::{Data, Object, Value};
+use super::under;
+use crate::diagnostic::{Diagnostic, Span, suggest};
+
+const SETTINGS: &str = "Settings";
+
+/// A warning for each field that is kept and never read. A component that two nodes name is told once.
+pub(super) fn told(object: &Object) -> Vec<Diagnostic> {
+    let mut found: Vec<(Span, Diagnostic)> = Vec::new();
+    fields(object, "", &mut found);
+    found.into_iter().map(|(_, warning)| warning).collect()
+}
+
+fn fields(object: &Object, path: &str, found: &mut Vec<(Span, Diagnostic)>) {
+    let class = grammar().class(object.class);
+    for entry in &object.fields {
+        let at = under(path, &entry.key);
+        if class.field(&entry.key).is_some() {
+            value(&entry.value, &at, found);
+        } else if !read_all_the_same(object.class, &entry.key) && is_new(found, entry.key_span) {
+            let what = super::super::words::class(&class.name);
+            let warning = if object.class == SETTINGS {
+                let message = format!("nothing reads the setting '{}' of a pipeline", entry.key);
+                Diagnostic::warning("unknown-setting", entry.key_span, message)
+            } else {
+                let message = format!("nothing reads the field '{}' in {what}", entry.key);
+                Diagnostic::warning("unknown-field", entry.key_span, message)
+            };
+            let known = class.fields.iter().filter(|f| !f.read_only).map(|f| f.name.as_str());
+            let warning = match suggest::nearest(&entry.key, known) {
+                Some(near) => warning.at(at).help(format!("did you mean '{near}'?")),
+                None => warning.at(at).help("Azure ML keeps it without a word; take it out, or look where it belongs"),
+            };
+            found.push((entry.key_span, warning));
+        }
+    }
+}
+
+fn value(value: &Value, path: &str, found: &mut Vec<(Span, Diagnostic)>) {
+    match &value.data {
+        Data::Object(object) => fields(object, path, found),
+        Data::Map(entries) => entries.iter().for_each(|e| self::value(&e.value, &under(path, &e.key), found)),
+        Data::List(items) => {
+            items.iter().enumerate().for_each(|(i, item)| self::value(item, &format!("{path}[{i}]"), found));
+        }
+        _ => {}
+    }
+}
+
+/// What the grammar does not know, and Azure ML reads nevertheless.
+fn read_all_the_same(class: &str, key: &str) -> bool {
+    key.starts_with('$')
+        || grammar().class(class).is("FlowComponent")
+        || class == SETTINGS && matches!(key, "default_datastore" | "continue_run_on_failed_optional_input")
+}
+
+fn is_new(found: &[(Span, Diagnostic)], span: Span) -> bool {
+    found.iter().all(|(told, _)| *told != span)
+}
