@@ -71,3 +71,17 @@ fn references_that_lead_nowhere_good_are_refused() {
         assert!(line.is_some(), "{component}: {message}");
     }
 }
+
+#[test]
+fn pipelines_that_double_with_each_level_are_counted() {
+    let project = Project::new();
+    let head = "$schema: https://azuremlschemas.azureedge.net/latest/pipelineComponent.schema.json\ntype: pipeline\n";
+    for level in 0..25 {
+        let node = |name: &str| format!("  {name}: {{type: pipeline, component: p{}.yml}}\n", level + 1);
+        project.write(&format!("p{level}.yml"), &format!("{head}name: p{level}\njobs:\n{}{}", node("a"), node("b")));
+    }
+    let tags: String = (0..5000).map(|n| format!("  t{n}: x\n")).collect();
+    project.write("p25.yml", &format!("{head}name: p25\njobs: {{}}\ntags:\n{tags}"));
+    let (message, line) = first_error(&project, "p0.yml");
+    assert!(line.is_some() && message.contains("500000 nodes with the files that it names"), "{message}");
+}

@@ -1,4 +1,4 @@
-//! `job`, `logs`, `model`, `graph`: looking at what was run, in `az`'s shape.
+//! `job`, `logs`, `model`: looking at what was run, in `az`'s shape.
 
 use serde_json::Value;
 
@@ -88,17 +88,6 @@ fn models_are_registered_by_hand_as_well() {
     assert!(missing.err.contains("net"), "{}", missing.err);
     let versions = project.amlrun(&["model", "list", "-n", "net", "--query", "[].version", "-o", "tsv"]).ended(0);
     assert_eq!(versions.out.lines().count(), 2);
-}
-
-#[test]
-fn a_pipeline_is_drawn_in_four_ways() {
-    let project = two_steps();
-    let drawn = |format: &str| project.amlrun(&["graph", "pipeline.yml", "--format", format]).ended(0).out;
-    assert!(drawn("text").contains("<- i from make.o"));
-    assert!(drawn("dot").contains("\"make\" -> \"use\" [label=\"o -> i\"]"));
-    assert!(drawn("mermaid").contains("s_make -->|\"o → i\"| s_use"));
-    let plan: Value = serde_json::from_str(&drawn("json")).unwrap();
-    assert_eq!(plan["steps"][1]["needs"][0], 0);
 }
 
 #[test]

@@ -6,8 +6,10 @@ mod architecture;
 mod cancel;
 mod corpus;
 mod explain;
+mod graph;
 mod hostile_yaml;
 mod jobs;
+mod language_fuzz;
 mod model_files;
 mod model_forge;
 mod model_fuzz;
@@ -15,6 +17,7 @@ mod model_hostile;
 mod model_interop;
 mod no_libtorch;
 mod run;
+mod show;
 #[cfg(feature = "torch")]
 mod stage_errors;
 #[cfg(feature = "torch")]

@@ -28,6 +28,7 @@ mod printer;
 mod recognise;
 mod record;
 mod run;
+mod show;
 mod signals;
 mod validate;
 mod workspace;
@@ -47,6 +48,7 @@ const EXAMPLES: &str = "Examples:\n  \
         amlrun validate pipelines/            check all files of a folder\n  \
         amlrun explain unknown-field          what a mistake means, with examples\n  \
         amlrun graph pipeline.yml             see its steps and what they hand on\n  \
+        amlrun show pipeline.yml              see it with components and defaults put in\n  \
         amlrun run pipeline.yml               run it here\n  \
         amlrun run pipeline.yml --set inputs.epochs=5\n  \
         amlrun job list -o table              runs so far\n  \
@@ -80,6 +82,7 @@ enum Verb {
     Validate(validate::Args),
     Explain(explain::Args),
     Graph(graph::Args),
+    Show(show::Args),
     Logs(logs::Args),
     #[command(subcommand)]
     Job(job::Verb),
@@ -119,7 +122,8 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Run(args) => run::run(&args, context, printer),
         Verb::Validate(args) => validate::validate(&args, context, printer),
         Verb::Explain(args) => explain::explain(&args, printer),
-        Verb::Graph(args) => graph::graph(&args, context, printer),
+        Verb::Graph(args) => graph::graph(&args, printer),
+        Verb::Show(args) => show::show(&args, printer),
         Verb::Logs(args) => logs::logs(&args, context, printer),
         Verb::Job(verb) => job::obey(verb, context, printer),
         Verb::Component(verb) => component::obey(verb, printer),

@@ -12,6 +12,9 @@ use crate::yaml::{self, Node};
 const MAX_BYTES: u64 = 16 << 20;
 /// How many files may name one another in a row.
 const MAX_DEPTH: usize = 32;
+/// How many YAML nodes the named files may have in all, counted each time that one is named: thirty small files that
+/// name the next one twice would be a billion.
+const MAX_NODES: usize = 500_000;
 
 /// A file of YAML.
 pub(super) struct File {
@@ -21,6 +24,8 @@ pub(super) struct File {
     pub(super) path: Arc<Path>,
     /// The folder that relative paths in it start from.
     pub(super) folder: Arc<Path>,
+    /// How many YAML nodes it has.
+    size: usize,
 }
 
 /// The files read so far.
@@ -33,6 +38,8 @@ pub struct Files {
     read: HashMap<PathBuf, Result<Arc<File>, Vec<Diagnostic>>>,
     /// Those that are being read, the innermost last.
     open: Vec<PathBuf>,
+    /// The nodes of all files that were opened so far.
+    opened: usize,
 }
 
 impl Files {
@@ -63,8 +70,19 @@ impl Files {
                 read
             }
         }?;
+        self.opened = self.opened.saturating_add(file.size);
+        if self.too_large() {
+            let message = format!("the document has more than {MAX_NODES} nodes with the files that it names");
+            let fault = Diagnostic::error("too-large", node.span, message).at(at.to_string());
+            return Err(vec![fault.help("do the files name one another again and again?")]);
+        }
         self.open.push(key);
         Ok(file)
+    }
+
+    /// Whether the files have more nodes in all than a document may have; no further file is opened then.
+    pub(super) fn too_large(&self) -> bool {
+        self.opened > MAX_NODES
     }
 
     /// The innermost open file has been read.
@@ -106,7 +124,8 @@ impl Files {
         };
         let path: Arc<Path> = tidy(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned())).into();
         let folder = path.parent().map_or_else(|| path.clone(), Arc::from);
-        Ok(File { root, path, folder })
+        let size = root.size();
+        Ok(File { root, path, folder, size })
     }
 }
 
@@ -147,7 +166,7 @@ pub(super) fn tidy(path: &Path) -> PathBuf {
 }
 
 /// A path relative to the current folder when it lies below it, for messages.
-fn shown(path: &Path) -> PathBuf {
+pub(super) fn shown(path: &Path) -> PathBuf {
     let plain = tidy(path);
     std::env::current_dir().ok().and_then(|here| plain.strip_prefix(here).map(Path::to_owned).ok()).unwrap_or(plain)
 }

@@ -11,11 +11,13 @@ mod blame;
 mod check;
 mod files;
 pub mod grammar;
+pub mod graph;
 pub mod kind;
 mod leaf;
 mod make;
 mod node;
 mod read;
+pub mod resolved;
 pub mod rest;
 pub mod value;
 mod words;
@@ -100,7 +102,13 @@ impl Document {
 pub fn load(path: &Path, options: &Options) -> Document {
     let mut files = files::Files::default();
     let mut found = Vec::new();
-    let (kind, value) = document(path, options, &mut files, &mut found);
+    let (kind, mut value) = document(path, options, &mut files, &mut found);
+    if files.too_large() {
+        // What follows from that is no mistake of its own.
+        found.retain(|d| d.code == "too-large");
+        found.truncate(1);
+        value = None;
+    }
     if options.target == Target::Local {
         for finding in found.iter_mut().filter(|d| d.code == "no-compute") {
             finding.severity = Severity::Note;

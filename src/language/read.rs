@@ -209,12 +209,17 @@ impl Reader<'_> {
             return Err(wrong_type(node, at, "a mapping").into());
         };
         let (mut fields, mut faults) = (Vec::new(), Vec::new());
+        let mut passed_over = Vec::new();
         let mut damaged = false;
         for entry in entries {
             let here = at.entry(entry);
             let rule = class.field(&entry.key).filter(|r| !r.preview || self.preview);
             match rule {
-                Some(rule) if rule.read_only && !entry.value.is_null() => {}
+                Some(rule) if rule.read_only && !entry.value.is_null() => passed_over.push(Entry {
+                    key: entry.key.clone(),
+                    key_span: entry.key_span,
+                    value: Value::plain(&entry.value),
+                }),
                 Some(rule) if !rule.read_only => {
                     let inner = bindings_below(class, rule, scope);
                     let value = match self.value(&rule.shape, &entry.value, here, &inner) {
@@ -258,7 +263,7 @@ impl Reader<'_> {
             }
         }
         let base = scope.base.clone();
-        let object = Object { class: &class.name, fields, base, origin: Origin::Inline, damaged };
+        let object = Object { class: &class.name, fields, passed_over, base, origin: Origin::Inline, damaged };
         if faults.is_empty() {
             faults = make::object(&object, at, scope);
         }

@@ -61,6 +61,9 @@ pub struct Object {
     pub class: &'static str,
     /// The fields that are there, and unknown ones where the class keeps them, in the order of the text.
     pub fields: Vec<Entry>,
+    /// What was written though only the service fills it, such as the `name` of a component that a node names: the SDK
+    /// drops it, people know the object by it.
+    pub passed_over: Vec<Entry>,
     /// The folder that relative paths in it start from.
     pub base: Arc<Path>,
     /// How it came to be where it is.
@@ -235,6 +238,14 @@ impl Object {
     #[must_use]
     pub fn map(&self, name: &str) -> &[Entry] {
         self.get(name).and_then(Value::map).unwrap_or_default()
+    }
+
+    /// The text of a scalar field that was read or passed over, a number as Python prints it.
+    #[must_use]
+    pub fn written(&self, name: &str) -> Option<String> {
+        let passed_over = || self.passed_over.iter().find(|e| e.key == name).map(|e| &e.value);
+        let value = self.get(name).or_else(passed_over).filter(|v| !v.is_null())?;
+        value.literal().map(|l| l.python_str())
     }
 
     /// Takes a field out.

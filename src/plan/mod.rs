@@ -2,7 +2,7 @@
 //!
 //! [`resolve()`] goes through the one-way door from [`spec::Document`](crate::spec::Document) to [`Plan`]: defaults are
 //! filled in, every binding is followed to a literal, a path or another step's output, the graph is checked and put in
-//! order. Nobody changes a plan afterwards; the engine runs it and [`view`] draws it.
+//! order. Nobody changes a plan afterwards.
 //!
 //! Pure: no clock, no process, no async. The one thing asked of the outside is whether local input paths are there,
 //! and registered assets, through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
@@ -13,7 +13,6 @@ pub mod graph;
 mod inputs;
 mod outputs;
 pub mod resolve;
-pub mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -67,6 +67,16 @@ impl Entry {
 }
 
 impl Node {
+    /// How many nodes it holds, itself included.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        1 + match &self.kind {
+            Kind::Scalar(_) => 0,
+            Kind::Sequence(items) => items.iter().map(Self::size).sum(),
+            Kind::Mapping(entries) => entries.iter().map(|e| e.value.size()).sum(),
+        }
+    }
+
     /// What PyYAML makes of this node when it is a scalar.
     #[must_use]
     pub fn literal(&self) -> Option<Literal> {

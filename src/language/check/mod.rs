@@ -15,6 +15,8 @@ mod run;
 mod spark;
 mod strangers;
 
+pub(in crate::language) use pipeline::named;
+
 use super::grammar::grammar;
 use super::value::{Data, Entry, Object};
 use crate::diagnostic::{Diagnostic, Sources, suggest};

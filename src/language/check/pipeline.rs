@@ -68,7 +68,7 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
 }
 
 /// The component file that a node names, unless it is registered or the node is written in place.
-pub(super) fn named(node: &Object) -> Option<&Object> {
+pub(in crate::language) fn named(node: &Object) -> Option<&Object> {
     node.get("component").or_else(|| node.get("trial")).and_then(Value::object)
 }
 
