@@ -25,7 +25,8 @@ fn term_ends_the_steps_and_says_so() {
         + &node("after", "true")
         + "    inputs: {i: \"${{parent.jobs.long.outputs.o}}\"}\n";
     project.write("pipeline.yml", &pipeline(&nodes));
-    let (code, events) = stopped(&project, &["pipeline.yml"], Signal::SIGTERM);
+    // Nothing here needs a grace time: who waits for it after all processes have ended waits for ever.
+    let (code, events) = stopped(&project, &["pipeline.yml", "--grace", "100000"], Signal::SIGTERM);
     assert_eq!(code, 143);
     assert_eq!(events.last().unwrap()["status"], "Canceled");
     let shown = project.shown();
@@ -104,9 +105,29 @@ fn a_run_whose_runner_was_killed_does_not_respond() {
     let pid = project.read(".amlrun/runs/r/steps/long/wd/pid");
     if cfg!(target_os = "linux") {
         let canceled = project.amlrun(&["job", "cancel", "-n", "r"]).ended(0);
-        assert!(canceled.out.contains("ended 1 processes"), "{}", canceled.out);
+        assert!(canceled.out.contains("ended 1 process "), "{}", canceled.out);
     }
     assert!(!lives(pid.trim()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_dead_runner_left_is_told_from_a_run_of_the_same_name_elsewhere() {
+    let (here, elsewhere) = (Project::new(), Project::new());
+    let mut runners = Vec::new();
+    for project in [&here, &elsewhere] {
+        project.write("pipeline.yml", &pipeline(&node("long", "echo $$ > pid; echo ready; exec sleep 1000")));
+        runners.push(project.start_until(&["pipeline.yml"], "ready"));
+    }
+    for (runner, _) in &mut runners {
+        runner.kill().unwrap();
+        runner.wait().unwrap();
+    }
+    let pid = |project: &Project| project.read(".amlrun/runs/r/steps/long/wd/pid").trim().to_owned();
+    assert!(here.amlrun(&["job", "cancel", "-n", "r"]).ended(0).out.contains("ended 1 process "));
+    assert!(!lives(&pid(&here)) && lives(&pid(&elsewhere)));
+    assert!(elsewhere.amlrun(&["job", "cancel", "-n", "r"]).ended(0).out.contains("ended 1 process "));
+    assert!(!lives(&pid(&elsewhere)));
 }
 
 #[test]

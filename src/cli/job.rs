@@ -205,8 +205,10 @@ fn cancel(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
         view = record::view(run)?;
     }
     if view.status == JobStatus::NotResponding {
-        let left = supervise::end_orphans(&format!("AZUREML_ROOT_RUN_ID={}", run.name));
-        printer.out(&format!("{}: its runner is gone; ended {left} processes that it left\n", run.name));
+        let (name, folder) = run.mark();
+        let left = supervise::end_orphans(&format!("{name}={folder}"));
+        let what = if left == 1 { "process" } else { "processes" };
+        printer.out(&format!("{}: its runner is gone; ended {left} {what} that it left\n", run.name));
         return Ok(Exit::Ok);
     }
     if view.status.is_final() {

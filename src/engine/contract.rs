@@ -17,6 +17,8 @@ pub(super) fn variables(
     let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
     set("AZUREML_RUN_ID", &job);
     set("AZUREML_ROOT_RUN_ID", request.run.name.as_str());
+    let (mark, folder) = request.run.mark();
+    set(&mark, &folder);
     set("AZUREML_EXPERIMENT_SCOPE", &request.experiment);
     set("AZUREML_ARM_PROJECT_NAME", &request.experiment);
     // There is no workspace in the cloud: scripts that only print these get something that tells so.

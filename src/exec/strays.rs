@@ -94,6 +94,15 @@ pub(super) fn end_of(mark: &str) {
     let _ = mark;
 }
 
+/// Whether a process group whose leader has been waited for has a living member. A member whose parent ended first came
+/// back to this process ([`adopt`]), and would count as living until it is waited for.
+pub(super) fn is_alive(group: nix::unistd::Pid) -> bool {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    let members = nix::unistd::Pid::from_raw(-group.as_raw());
+    while waitpid(members, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
+    nix::sys::signal::killpg(group, None).is_ok()
+}
+
 /// The children that this process has already: whoever started them wants them to live on.
 pub(super) fn children() -> Vec<i32> {
     #[cfg(target_os = "linux")]

@@ -235,6 +235,14 @@ impl RunFolder {
         StepFolder { path: self.path.join("steps").join(step) }
     }
 
+    /// The variable (name and value) that every process of this run has in its environment, and no process of another
+    /// run: two workspaces may each have a run of one name.
+    #[must_use]
+    pub fn mark(&self) -> (String, String) {
+        let folder = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        ("AMLRUN_RUN_FOLDER".to_owned(), folder.display().to_string())
+    }
+
     /// Whether the runner of this run is alive: it holds a lock on the record as long as it lives.
     #[must_use]
     pub fn is_live(&self) -> bool {
