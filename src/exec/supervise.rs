@@ -113,7 +113,7 @@ async fn end(child: &mut Child, grace: Duration, stop: &mut StopWatch) {
         end_group(child, Signal::SIGTERM);
         let gone = async {
             let _ = child.wait().await;
-            while group.is_some_and(|group| strays::is_alive(group)) {
+            while group.is_some_and(strays::is_alive) {
                 tokio::time::sleep(LOOK).await;
             }
         };
