@@ -62,7 +62,7 @@ conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Comp
 		$(if $(CONFORMANCE),--labels $(CONFORMANCE),--work $(CONFORMANCE_VENV)/work)
 
 messages: release $(CONFORMANCE_VENV)/sdk ## Write docs/messages.md: our messages beside the SDK's
-	$(CONFORMANCE_VENV)/bin/python scripts/messages.py $(BIN)/amlrun
+	PYTHONHASHSEED=0 $(CONFORMANCE_VENV)/bin/python scripts/messages.py $(BIN)/amlrun
 
 lint: libtorch ## Formatting, clippy, dead links in the docs
 	$(CARGO) fmt --check
