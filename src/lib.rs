@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
 //!
 //! ```layers
-//! words     outcome digest id clock diagnostic
+//! words     outcome digest id clock order diagnostic
 //! reading   yaml language spec
 //! keeping   sqlite store model_file registry
 //! planning  plan
@@ -29,6 +29,7 @@ pub mod clock;
 pub mod diagnostic;
 pub mod digest;
 pub mod id;
+pub mod order;
 pub mod outcome;
 
 pub mod language;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms that see less than everything above them: (room, what it may use).
 const FINER: [(&str, &[&str]); 6] = [
-    ("plan", &["outcome", "digest", "id", "clock", "diagnostic", "spec"]),
+    ("plan", &["outcome", "digest", "id", "clock", "order", "diagnostic", "spec"]),
     ("event", &["outcome", "digest", "id", "clock", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "diagnostic"]),
     ("engine", &["outcome", "digest", "id", "clock", "diagnostic", "plan", "event", "exec", "store"]),

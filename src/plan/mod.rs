@@ -9,7 +9,6 @@
 
 mod bind;
 pub mod command;
-pub mod graph;
 mod inputs;
 mod outputs;
 pub mod resolve;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::bind::{Bound, Scope, Site, suggest_or};
 use super::inputs::{component_inputs, step_input};
 use super::outputs::{Writers, node_outputs, step_output};
-use super::{JobInput, JobOutput, Plan, Step, StepInput, StepOutput, Value, graph};
+use super::{JobInput, JobOutput, Plan, Step, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, Sources};
+use crate::order;
 use crate::spec::catalog::Catalog;
 use crate::spec::component::CommandBody;
 use crate::spec::expr::{Expr, Template};
@@ -122,7 +123,7 @@ fn pipeline(job: &PipelineJob, catalog: &dyn Catalog, sources: &Sources, found: 
     let steps: Vec<Step> =
         job.nodes.iter().enumerate().map(|(index, node)| node_step(index, node, &scope, &mut writers, found)).collect();
     let needs: Vec<Vec<usize>> = steps.iter().map(|s| s.needs.clone()).collect();
-    match graph::order(&needs) {
+    match order::order(&needs) {
         Ok(order) => {
             plan.outputs = writers.finish(found);
             reorder(&mut plan, steps, &order);

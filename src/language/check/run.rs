@@ -276,14 +276,13 @@ fn outputs(
 
 /// Nodes that wait for one another, and nodes that wait for those.
 fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagnostic>) {
-    let mut done: HashSet<usize> = HashSet::new();
-    while let Some(next) = (0..needs.len()).find(|i| !done.contains(i) && needs[*i].1.iter().all(|n| done.contains(n)))
-    {
-        done.insert(next);
-    }
-    let stuck: Vec<usize> = (0..needs.len()).filter(|i| !done.contains(i)).collect();
+    let wanted: Vec<Vec<usize>> = needs.iter().map(|(_, reads)| reads.iter().copied().collect()).collect();
+    let stuck = crate::order::sorted(&wanted).stuck;
     let mut told: HashSet<usize> = HashSet::new();
     for &start in &stuck {
+        if told.contains(&start) {
+            continue;
+        }
         let Some(circle) = circle_of(start, needs, &stuck) else { continue };
         if circle.iter().any(|n| told.contains(n)) {
             continue;
@@ -314,7 +313,7 @@ fn circle_of(start: usize, needs: &[(&Entry, HashSet<usize>)], stuck: &[usize]) 
     let mut came_from: HashMap<usize, usize> = HashMap::new();
     let mut queue = std::collections::VecDeque::from([start]);
     while let Some(node) = queue.pop_front() {
-        let mut next: Vec<usize> = needs[node].1.iter().copied().filter(|n| stuck.contains(n)).collect();
+        let mut next: Vec<usize> = needs[node].1.iter().copied().filter(|n| stuck.binary_search(n).is_ok()).collect();
         next.sort_unstable();
         for n in next {
             if n == start {

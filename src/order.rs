@@ -1,11 +1,18 @@
-//! The order of steps, and cycles.
+//! In which order nodes can run that need each other, and which never can.
 
-/// An order in which every node comes after those that it needs. Among nodes that are free at the same time the one
-/// that the author wrote first comes first.
-///
-/// # Errors
-/// The nodes of one cycle, in its order, each needing the next.
-pub fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+/// Nodes by their place in the list that was sorted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sorted {
+    /// Those that can run, each after those that it needs. Among nodes that are free at the same time the one that the
+    /// author wrote first comes first.
+    pub order: Vec<usize>,
+    /// Those that wait for each other, and those that wait for such, as written.
+    pub stuck: Vec<usize>,
+}
+
+/// Sorts nodes by what each of them needs; none may name another twice.
+#[must_use]
+pub fn sorted(needs: &[Vec<usize>]) -> Sorted {
     let mut waits: Vec<usize> = needs.iter().map(Vec::len).collect();
     let mut dependants = vec![Vec::new(); needs.len()];
     for (node, wanted) in needs.iter().enumerate() {
@@ -24,16 +31,26 @@ pub fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
             }
         }
     }
-    if order.len() == needs.len() { Ok(order) } else { Err(cycle(needs, &waits)) }
+    let stuck = (0..needs.len()).filter(|&n| waits[n] > 0).collect();
+    Sorted { order, stuck }
+}
+
+/// An order of all nodes.
+///
+/// # Errors
+/// The nodes of one cycle, in its order, each needing the next.
+pub fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let sorted = sorted(needs);
+    if sorted.stuck.is_empty() { Ok(sorted.order) } else { Err(cycle(needs, &sorted.stuck)) }
 }
 
 /// Every node left waits for another one that is left: following them must come back.
-fn cycle(needs: &[Vec<usize>], waits: &[usize]) -> Vec<usize> {
-    let Some(start) = waits.iter().position(|w| *w > 0) else { return Vec::new() };
+fn cycle(needs: &[Vec<usize>], stuck: &[usize]) -> Vec<usize> {
+    let Some(&start) = stuck.first() else { return Vec::new() };
     let mut walk = vec![start];
     loop {
         let here = walk[walk.len() - 1];
-        let Some(&next) = needs[here].iter().find(|&&n| waits[n] > 0) else { return walk };
+        let Some(&next) = needs[here].iter().find(|n| stuck.binary_search(n).is_ok()) else { return walk };
         if let Some(at) = walk.iter().position(|&n| n == next) {
             return walk.split_off(at);
         }
