@@ -4,9 +4,9 @@
 //! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
 //!
 //! ```layers
-//! words     outcome digest id clock order diagnostic
+//! words     outcome because digest id clock order diagnostic
 //! reading   yaml language spec
-//! keeping   sqlite store model_file registry
+//! keeping   sqlite store reuse model_file registry
 //! planning  plan
 //! saying    event
 //! doing     exec engine
@@ -18,13 +18,14 @@
 //!
 //! - `plan` sees words and `spec` only: it asks the `spec::Catalog` trait for assets, which the registry implements.
 //! - `event` and `exec` see words only.
-//! - `engine` sees `plan`, `event`, `exec`, `store` and words: what it needs of a workspace it asks of a trait.
+//! - `engine` sees `plan`, `event`, `exec`, `store`, `reuse` and words: what it needs of a workspace it asks of a trait.
 //! - `report` sees `event` and words; faces never use each other.
 //! - nobody uses `cli`; `cli/context.rs` is the only place that wires the rooms together.
 //! - printing only in `cli/printer.rs`, process spawning only in `exec/supervise.rs`, indicatif only in
 //!   `report/terminal.rs`, SQLite only in `sqlite.rs`, `registry/` and `tracking/db.rs`.
 //! - `tch` only under `src/bin/amlrun-stage`: the runner never links libtorch.
 
+pub mod because;
 pub mod clock;
 pub mod diagnostic;
 pub mod digest;
@@ -38,6 +39,7 @@ pub mod yaml;
 
 pub mod model_file;
 pub mod registry;
+pub mod reuse;
 pub mod sqlite;
 pub mod store;
 

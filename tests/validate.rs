@@ -93,16 +93,11 @@ fn what_is_not_run_yet_is_refused_and_not_ignored() {
     let node = |text: &str| format!("type: pipeline\njobs:\n  s: {text}\n");
     for (text, said) in [
         (sweep.to_owned(), "a job of type 'sweep' is not run by amlrun yet"),
-        (node("{type: pipeline, component: azureml:x:1}"), "a node of type 'pipeline'"),
-        (
-            node("{command: x, environment: azureml:a:1}\n  t: {command: x, environment: azureml:a:1}")
-                + "settings: {on_init: s}\n",
-            "'on_init' is not run",
-        ),
-        (node("{type: command, component: azureml:x:1}"), "a registered component"),
-        (format!("{command}distribution: {{type: pytorch}}\n"), "'distribution'"),
+        (node("{type: pipeline, component: azureml:x:1}"), "the component 'x:1' is not registered"),
+        (node("{type: command, component: azureml:x:1}"), "the component 'x:1' is not registered"),
+        (format!("{command}distribution: {{type: ray}}\n"), "a Ray cluster is not run"),
         (format!("{command}inputs: {{d: {{path: https://x.org/y}}}}\n"), "cannot fetch 'https://x.org/y'"),
-        (format!("{command}outputs: {{d: {{path: azureml://datastores/a/paths/b}}}}\n"), "path of their own yet"),
+        (format!("{command}outputs: {{d: {{path: azureml://datastores/a/paths/b}}}}\n"), "does not know the datastore 'a' yet"),
     ] {
         project.write("job.yml", &text);
         let ran = project.amlrun(&["run", "job.yml"]).ended(1);

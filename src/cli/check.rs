@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use super::config::Config;
 use super::context::Context;
 use super::recognise::could_be_azure_ml;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
@@ -75,7 +76,9 @@ pub(super) fn check(file: &Path, set: &[Override], target: Target, context: &Con
 /// document.
 fn plan(read: &language::Document, file: &Path, context: &Context, found: &mut Vec<Diagnostic>) -> Option<String> {
     let document = spec::document::of(read, file, found);
-    let plan = document.and_then(|document| context.plan_of(&document, &read.sources, found));
+    // A broken amlrun.toml is told when something runs; the document is not to blame.
+    let local = Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default();
+    let plan = document.and_then(|document| context.plan_of(&document, &local, &read.sources, found));
     for finding in found.iter_mut().filter(|f| f.code == "not-yet") {
         finding.severity = Severity::Warning;
     }

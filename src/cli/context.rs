@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::printer::Printer;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::language::{self, Kind, Target};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Local, Plan};
 use crate::registry::{AssetKind, Registry, Selector};
 use crate::spec::asset_ref::{AssetRef, Version};
 use crate::spec::catalog::{Catalog, Found};
@@ -49,10 +49,10 @@ impl Context {
     }
 
     /// Loads and resolves a job file. The plan is there when the file is accepted.
-    pub fn plan(&self, file: &Path, set: &[Override]) -> (Loaded, Option<Plan>) {
-        let mut loaded = spec::load(file, &options(set, Target::Local, None));
+    pub fn plan(&self, file: &Path, set: &[Override], local: &Local) -> (Loaded, Option<Plan>) {
+        let mut loaded = spec::load(file, &self.local_options(file, set));
         let mut found = Vec::new();
-        let plan = loaded.document.as_ref().and_then(|d| self.plan_of(d, &loaded.sources, &mut found));
+        let plan = loaded.document.as_ref().and_then(|d| self.plan_of(d, local, &loaded.sources, &mut found));
         loaded.diagnostics.extend(found);
         loaded.diagnostics.drop_notes();
         let refused = loaded.diagnostics.has_errors();
@@ -60,14 +60,31 @@ impl Context {
     }
 
     /// Resolves a document against the registry of its workspace.
-    pub fn plan_of(&self, document: &Document, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Plan> {
+    pub fn plan_of(
+        &self,
+        document: &Document,
+        local: &Local,
+        sources: &Sources,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<Plan> {
         let catalog = Registered { home: self.home_of(&document.path) };
-        plan::resolve(document, &catalog, sources, found)
+        plan::resolve(document, &catalog, local, sources, found)
+    }
+
+    /// How a document is read for a run here.
+    pub fn local_options(&self, _file: &Path, set: &[Override]) -> language::Options {
+        options(set, Target::Local, None)
     }
 
     /// The plan of a file that must be accepted. Warnings are shown; a refusal ends the command.
-    pub fn accepted(&self, file: &Path, set: &[Override], printer: &Printer) -> Result<(Plan, Document), Failed> {
-        let (loaded, plan) = self.plan(file, set);
+    pub fn accepted(
+        &self,
+        file: &Path,
+        set: &[Override],
+        local: &Local,
+        printer: &Printer,
+    ) -> Result<(Plan, Document), Failed> {
+        let (loaded, plan) = self.plan(file, set, local);
         match (plan, loaded.document) {
             (Some(plan), Some(document)) => {
                 printer.diagnostics(&loaded.diagnostics, &loaded.sources);
@@ -109,5 +126,14 @@ impl Catalog for Registered {
         let asset = registry.get(wanted, &reference.name, &selector).map_err(|e| e.to_string())?;
         let kind = PortType::named(asset.asset_type.as_str()).unwrap_or(kind);
         Ok(Found { id: format!("{}:{}", asset.name, asset.version), kind, path: asset.path })
+    }
+
+    /// The datastores that every workspace has are folders of the workspace (reference, section 9.5).
+    fn datastore(&self, name: &str) -> Result<PathBuf, String> {
+        const OWN: [&str; 2] = ["workspaceblobstore", "workspaceartifactstore"];
+        if OWN.contains(&name) {
+            return Ok(self.home.datastore(name));
+        }
+        Err(format!("amlrun does not know the datastore '{name}' yet; here there are: {}", OWN.join(", ")))
     }
 }

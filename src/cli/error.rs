@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use crate::diagnostic::{Diagnostics, Sources};
 use crate::registry::RegistryError;
+use crate::reuse::ReuseError;
 use crate::store::StoreError;
 
 /// Why a command could not do what it was asked to.
@@ -51,6 +52,12 @@ impl From<StoreError> for Failed {
                 }
             }
         }
+    }
+}
+
+impl From<ReuseError> for Failed {
+    fn from(error: ReuseError) -> Self {
+        Self::new(error.to_string())
     }
 }
 

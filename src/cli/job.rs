@@ -9,10 +9,13 @@ use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::follow::follow;
+use super::job_keep;
 use super::format::Format;
 use super::printer::Printer;
 use super::record;
-use super::run::{How, Ready, View};
+use super::config::Config;
+use super::ready::{Ready, View};
+use super::run::How;
 use crate::diagnostic::suggest;
 use crate::event::{Note, RunView};
 use crate::exec::supervise;
@@ -32,8 +35,29 @@ pub(super) enum Verb {
         amlrun job stream -n $run\n  \
         amlrun job create -f pipeline.yml --dry-run       what would be sent to Azure ML")]
     Create(Create),
+    /// Have lists leave a run out; nothing of it is removed
+    Archive {
+        #[command(flatten)]
+        run: Named,
+    },
+    /// Have lists show an archived run again
+    Restore {
+        #[command(flatten)]
+        run: Named,
+    },
+    /// Remove a run and what it wrote; outputs that assets or other runs refer to stay
+    Delete {
+        #[command(flatten)]
+        run: Named,
+    },
     /// List the runs of this workspace, newest first
     List {
+        /// Archived runs too
+        #[arg(long)]
+        include_archived: bool,
+        /// Archived runs only
+        #[arg(long, conflicts_with = "include_archived")]
+        archived_only: bool,
         /// At most so many
         #[arg(short = 'r', long, value_name = "N")]
         max_results: Option<usize>,
@@ -118,7 +142,13 @@ pub(super) struct Download {
 pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Create(create) => self::create(&create, context, printer),
-        Verb::List { max_results, format } => list(max_results, &format, context, printer),
+        Verb::Archive { run } => archive(&run.name, true, context, printer),
+        Verb::Restore { run } => archive(&run.name, false, context, printer),
+        Verb::Delete { run } => job_keep::delete(&run.name, context, printer).map(|()| Exit::Ok),
+        Verb::List { max_results, include_archived, archived_only, format } => {
+            let shown = |archived: bool| include_archived || archived == archived_only;
+            list(max_results, &shown, &format, context, printer)
+        }
         Verb::Show { run, format } => {
             format.check()?;
             let run = context.home().find_run(&run.name)?;
@@ -148,12 +178,22 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
         return Ok(exit);
     }
     // Refuse what must be refused here, where somebody reads it; then hand over to a runner of its own.
-    context.accepted(&create.file, &create.how.set, printer)?;
+    let config = Config::near(create.file.parent().unwrap_or(&create.file))?;
+    context.accepted(&create.file, &create.how.set, &config.local(), printer)?;
     if let Some(name) = &create.how.name {
         RunName::parse(name).map_err(|e| Failed::usage(e.to_string()))?;
     }
     let mut arguments = vec!["run".into(), create.file.clone().into_os_string(), "--output".into(), "jsonl".into()];
-    arguments.extend(["--quiet".into(), format!("--grace={}", create.how.grace).into()]);
+    arguments.push("--quiet".into());
+    arguments.extend(create.how.grace.iter().map(|grace| format!("--grace={grace}").into()));
+    let choice = &create.how.choice;
+    for (flag, steps) in [("only", &choice.only), ("from", &choice.from), ("until", &choice.until)] {
+        arguments.extend(steps.iter().map(|step| format!("--{flag}={step}").into()));
+    }
+    arguments.extend(choice.force_rerun.iter().map(|steps| match steps.as_slice() {
+        [] => "--force-rerun".into(),
+        steps => format!("--force-rerun={}", steps.join(",")).into(),
+    }));
     arguments.extend(create.how.name.iter().map(|name| format!("--name={name}").into()));
     arguments.extend(create.how.jobs.iter().map(|jobs| format!("--jobs={jobs}").into()));
     arguments.extend(create.how.set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value).into()));
@@ -166,13 +206,27 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
-fn list(max: Option<usize>, format: &Format, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+fn archive(name: &str, yes: bool, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let run = context.home().find_run(name)?;
+    job_keep::archive(&run, yes)?;
+    printer.out(&format!("{name}: {}\n", if yes { "archived" } else { "restored" }));
+    Ok(Exit::Ok)
+}
+
+fn list(
+    max: Option<usize>,
+    shown: &dyn Fn(bool) -> bool,
+    format: &Format,
+    context: &Context,
+    printer: &Printer,
+) -> Result<Exit, Failed> {
     format.check()?;
     // A folder without a readable record is a run that never began.
     let mut views: Vec<RunView> = context
         .home()
         .runs()?
         .iter()
+        .filter(|run| shown(job_keep::is_archived(run)))
         .filter_map(|run| record::view(run).ok())
         .filter(|v| v.started.is_some())
         .collect();

@@ -5,7 +5,6 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
 use super::record;
-use crate::diagnostic::suggest;
 
 /// Print what the steps of a run printed.
 #[derive(clap::Args)]
@@ -22,14 +21,10 @@ pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<
     let run = context.home().find_run(&args.run)?;
     let view = record::view(&run)?;
     if let Some(step) = &args.step {
-        let names = view.steps.iter().map(|s| s.path.as_str());
-        let Some(found) = view.step(step) else {
-            let failed = Failed::not_found(format!("the run '{}' has no step '{step}'", args.run));
-            return Err(match suggest::nearest(step, names.clone()) {
-                Some(near) => failed.hint(format!("did you mean '{near}'?")),
-                None => failed.hint(format!("its steps are {}", names.collect::<Vec<_>>().join(", "))),
-            });
-        };
+        let found = view.step(step).ok_or_else(|| record::no_step(&view, step))?;
+        if let Some(job) = &found.reused_from {
+            return Err(Failed::not_found(format!("the step '{step}' did not run: it was reused from {job}")));
+        }
         if found.log.is_none() {
             return Err(Failed::not_found(format!("the step '{step}' never started: it has no log")));
         }
@@ -42,6 +37,8 @@ pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<
         }
         match std::fs::read(log) {
             Ok(bytes) => printer.bytes(&bytes),
+            // A step that printed nothing has no log.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(Failed::not_found(format!("cannot read {}: {error}", log.display()))),
         }
     }

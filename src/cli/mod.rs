@@ -5,10 +5,12 @@
 //! and flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`,
 //! `logs`) are for people. Nobody uses this room.
 
+mod cache;
 mod check;
 mod chosen;
 mod completion;
 mod component;
+mod config;
 mod context;
 mod error;
 mod exit;
@@ -16,7 +18,10 @@ mod explain;
 mod follow;
 mod format;
 mod graph;
+mod guard;
+mod host;
 mod job;
+mod job_keep;
 mod logs;
 mod model;
 mod model_convert;
@@ -24,13 +29,21 @@ mod model_diff;
 mod model_extract;
 mod model_inspect;
 mod model_place;
+mod outlook;
+mod plan;
 mod printer;
+mod ready;
 mod recognise;
 mod record;
+mod resume;
 mod run;
+mod shell;
 mod show;
 mod signals;
+mod step;
 mod validate;
+mod watch;
+mod why;
 mod workspace;
 
 use std::path::PathBuf;
@@ -50,6 +63,8 @@ const EXAMPLES: &str = "Examples:\n  \
         amlrun graph pipeline.yml             see its steps and what they hand on\n  \
         amlrun show pipeline.yml              see it with components and defaults put in\n  \
         amlrun run pipeline.yml               run it here\n  \
+        amlrun plan pipeline.yml              what would run, what need not, and why\n  \
+        amlrun why RUN train                  why a step ran, or was reused\n  \
         amlrun run pipeline.yml --set inputs.epochs=5\n  \
         amlrun job list -o table              runs so far\n  \
         amlrun logs RUN train                 what a step printed\n  \
@@ -79,18 +94,27 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Args),
+    Plan(plan::Args),
+    Why(why::Args),
     Validate(validate::Args),
     Explain(explain::Args),
     Graph(graph::Args),
     Show(show::Args),
     Logs(logs::Args),
+    Shell(shell::Args),
+    #[command(subcommand)]
+    Step(step::Verb),
     #[command(subcommand)]
     Job(job::Verb),
     #[command(subcommand)]
     Component(component::Verb),
     #[command(subcommand)]
     Model(model::Verb),
+    #[command(subcommand)]
+    Cache(cache::Verb),
     Completion(completion::Args),
+    #[command(name = crate::exec::guard::VERB, hide = true)]
+    Guard(guard::Args),
 }
 
 /// Parses the command line, does what it says, and gives the exit code of the documented table.
@@ -120,6 +144,12 @@ pub fn main() -> ExitCode {
 fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Run(args) => run::run(&args, context, printer),
+        Verb::Plan(args) => plan::plan(&args, context, printer),
+        Verb::Why(args) => why::why(&args, context, printer),
+        Verb::Shell(args) => shell::shell(&args, context, printer),
+        Verb::Step(verb) => step::obey(&verb, context, printer),
+        Verb::Cache(verb) => cache::obey(&verb, context, printer),
+        Verb::Guard(args) => Ok(guard::guard(&args)),
         Verb::Validate(args) => validate::validate(&args, context, printer),
         Verb::Explain(args) => explain::explain(&args, printer),
         Verb::Graph(args) => graph::graph(&args, printer),

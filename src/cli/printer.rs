@@ -32,6 +32,19 @@ impl Printer {
         self.terminal
     }
 
+    /// Whether there is somebody to ask.
+    pub fn can_ask(&self) -> bool {
+        std::io::stdin().is_terminal()
+    }
+
+    /// Asks a question that is answered with yes or no; no is anything but yes.
+    pub fn ask(&self, question: &str) -> bool {
+        self.out(question);
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer).is_ok();
+        read && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
     /// Colours for stdout.
     pub fn paint(&self) -> Paint {
         Paint { colour: self.stdout_colour }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::Failed;
 use crate::clock::Timestamp;
+use crate::diagnostic::suggest;
 use crate::event::{OutputInfo, RunView, StepView, journal};
 use crate::outcome::StepOutcome;
 use crate::store::RunFolder;
@@ -21,6 +22,16 @@ pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
         view.runner_is_gone();
     }
     Ok(view)
+}
+
+/// A step that a run does not have.
+pub(super) fn no_step(view: &RunView, step: &str) -> Failed {
+    let names = || view.steps.iter().map(|s| s.path.as_str());
+    let failed = Failed::not_found(format!("the run '{}' has no step '{step}'", view.run));
+    match suggest::nearest(step, names()) {
+        Some(near) => failed.hint(format!("did you mean '{near}'?")),
+        None => failed.hint(format!("its steps are {}", names().take(20).collect::<Vec<_>>().join(", "))),
+    }
 }
 
 /// The run in the words of `az ml job show`.
@@ -77,6 +88,8 @@ fn show_step(step: &StepView) -> Value {
         "end_time": step.ended.map(|t| t.to_string()),
         "duration_seconds": seconds(step.started, step.ended),
         "error": why(step),
+        "reused_from": step.reused_from,
+        "attempt": step.attempt,
         "command": step.command,
         "log": step.log,
         "outputs": outputs(&step.outputs),

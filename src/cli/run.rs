@@ -1,28 +1,13 @@
 //! `amlrun run`: the main verb.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::watch;
+use std::path::PathBuf;
 
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
-use super::signals::{self, StoppedBy};
-use super::workspace::LocalWorkspace;
-use crate::engine::{self, Request, Surroundings};
-use crate::event::journal::Journal;
-use crate::event::{Bus, Slow};
-use crate::exec::process::LocalProcess;
-use crate::exec::{Stop, StopWatch};
-use crate::id::RunName;
-use crate::outcome::JobStatus;
-use crate::plan::Plan;
-use crate::report;
-use crate::spec::Document;
-use crate::store::{Home, RunFolder, at};
+use super::ready::{Ready, View};
+use super::{resume, shell, watch};
 use crate::yaml::overrides::Override;
 
 /// Run a job file on this machine.
@@ -30,26 +15,43 @@ use crate::yaml::overrides::Override;
 #[command(after_help = "Examples:\n  \
     amlrun run pipeline.yml\n  \
     amlrun run pipeline.yml --set inputs.epochs=5 --set jobs.train.inputs.lr=0.01\n  \
+    amlrun run pipeline.yml --from train              what needs 'train', and 'train' itself\n  \
+    amlrun run pipeline.yml --force-rerun=train       run 'train' whatever was made before\n  \
+    amlrun run --resume RUN                           go on where a run stopped\n  \
     amlrun run pipeline.yml --jobs 1 --output jsonl | jq .event\n\n\
+    A step that would do what it did before is not run: its earlier result stands for it. 'amlrun plan' tells which, \
+    'amlrun why' tells why.\n\
     Ctrl-C ends the steps in order (TERM, then KILL after the grace time); a second one ends them at once.")]
 pub(super) struct Args {
     /// The job file: a pipeline or command job in Azure ML's YAML
-    file: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    file: Option<PathBuf>,
+
+    /// Go on with a run that failed, was stopped, or lost its runner: its finished steps stay finished
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "set", "name", "only", "from", "until"])]
+    resume: Option<String>,
 
     #[command(flatten)]
     pub how: How,
+
+    /// Run again whenever the job file, code or an input changes
+    #[arg(long, conflicts_with_all = ["resume", "name"])]
+    watch: bool,
 
     /// How to show the run
     #[arg(long, value_enum, default_value = "text")]
     output: View,
 }
 
-/// What `run` and `job create` have in common.
-#[derive(clap::Args)]
+/// What `run`, `plan` and `job create` have in common.
+#[derive(clap::Args, Clone, Default)]
 pub(super) struct How {
     /// Change a value of the file before it is read, as in inputs.epochs=5
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<Override>,
+
+    #[command(flatten)]
+    pub choice: Choice,
 
     /// The run's name [default: the file's 'name', or a fresh one]
     #[arg(short, long, value_name = "NAME")]
@@ -60,136 +62,54 @@ pub(super) struct How {
           value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
 
-    /// Seconds a step has to end by itself when it is told to stop
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, env = "AMLRUN_GRACE", hide_env_values = true)]
-    pub grace: u64,
+    /// Seconds a step has to end by itself when it is told to stop [default: 10]
+    #[arg(long, value_name = "SECONDS", env = "AMLRUN_GRACE", hide_env_values = true)]
+    pub grace: Option<u64>,
 
     /// Show only failures and the end, not what the steps print
     #[arg(short, long)]
     pub quiet: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum View {
-    /// For people: live on a terminal, plain lines elsewhere
-    Text,
-    /// One JSON object a line, as it happens
-    Jsonl,
-    /// For people, beside an answer on stdout
-    #[value(skip)]
-    Aside,
+/// Which steps run.
+#[derive(clap::Args, Clone, Default)]
+pub(super) struct Choice {
+    /// Run these steps alone; what they need must be there from earlier
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    pub only: Vec<String>,
+
+    /// Run these steps and everything that needs them; what they need must be there from earlier
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    pub from: Vec<String>,
+
+    /// Run these steps and everything that they need
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    pub until: Vec<String>,
+
+    /// Run these steps, or all when none is named, whatever was made before
+    #[arg(long, value_name = "STEP", value_delimiter = ',', num_args = 0.., require_equals = true)]
+    pub force_rerun: Option<Vec<String>>,
+}
+
+impl Choice {
+    /// As planning takes it.
+    pub fn steps(&self) -> crate::plan::choice::Choice {
+        crate::plan::choice::Choice { only: self.only.clone(), from: self.from.clone(), until: self.until.clone() }
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let ready = Ready::new(&args.file, &args.how, context, printer)?;
-    ready.run(args.output, args.how.quiet, printer).map(|(exit, _)| exit)
-}
-
-/// A run that was accepted and has its folder.
-pub(super) struct Ready {
-    plan: Plan,
-    home: Home,
-    folder: RunFolder,
-    experiment: String,
-    job_file: PathBuf,
-    jobs: usize,
-    grace: Duration,
-}
-
-impl Ready {
-    /// Loads, checks and plans the file; nothing is written before it is accepted.
-    pub fn new(file: &Path, how: &How, context: &Context, printer: &Printer) -> Result<Self, Failed> {
-        let (plan, document) = context.accepted(file, &how.set, printer)?;
-        let home = context.home_of(file);
-        home.create()?;
-        let name = run_name(how.name.as_deref(), &document)?;
-        let folder = home.create_run(&name)?;
-        keep(&folder, &plan, &document)?;
-        let job_file = std::path::absolute(&document.path).unwrap_or(document.path);
-        let here = std::env::current_dir().unwrap_or_default();
-        let default_experiment = || here.file_name().map_or("Default".into(), |n| n.to_string_lossy().into_owned());
-        let experiment = plan.experiment_name.clone().unwrap_or_else(default_experiment);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let jobs = how.jobs.map_or(cores, usize::from);
-        Ok(Self { plan, home, folder, experiment, job_file, jobs, grace: Duration::from_secs(how.grace) })
+    let quiet = args.how.quiet;
+    if let Some(name) = &args.resume {
+        let ready = resume::ready(name, &args.how, context, printer)?;
+        let (exit, folder) = ready.run(args.output, quiet, printer)?;
+        return shell::offer(exit, &folder, args.output, context, printer);
     }
-
-    /// Runs it in this process to its end.
-    pub fn run(self, view: View, quiet: bool, printer: &Printer) -> Result<(Exit, RunFolder), Failed> {
-        let folder = self.folder.clone();
-        let journal = Journal::create(&folder.events()).map_err(at("make", &folder.events()))?;
-        let bus = Arc::new(Bus::new(Some(journal)));
-        let (stream, paint) = (printer.stream(), printer.paint());
-        match view {
-            View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
-            View::Aside => {
-                bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, std::io::stderr(), paint, quiet));
-            }
-            View::Text if printer.is_terminal() => {
-                bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet));
-            }
-            View::Text => bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet)),
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
-        let (ask, asked) = watch::channel(Stop::No);
-        let stopped_by = StoppedBy::default();
-        signals::hear(ask, bus.clone(), stopped_by.clone())
-            .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
-        let exit = runtime.block_on(self.drive(bus.clone(), asked, &stopped_by));
-        bus.close();
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        Ok((exit?, folder))
+    let Some(file) = &args.file else { return Err(Failed::usage("name a job file, or a run with --resume")) };
+    if args.watch {
+        return watch::watch(file, &args.how, args.output, context, printer);
     }
-
-    async fn drive(self, bus: Arc<Bus>, asked: StopWatch, stopped_by: &StoppedBy) -> Result<Exit, Failed> {
-        let shells = self.home.for_shells()?;
-        let registry = Context::registry(&self.home)?;
-        let (job, artifacts) = (self.folder.name.to_string(), self.folder.artifacts());
-        let (home, experiment) = (&self.home, &self.experiment);
-        let (workspace, warning) = LocalWorkspace::open(home, registry, experiment, &job, artifacts, &self.plan).await;
-        let workspace = Arc::new(workspace);
-        let own_folder = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
-        let request = Request {
-            plan: self.plan,
-            run: self.folder,
-            home: shells,
-            experiment: self.experiment,
-            job_file: self.job_file,
-            jobs: self.jobs,
-            grace: self.grace,
-            path: own_folder.into_iter().collect(),
-            warnings: warning.into_iter().collect(),
-        };
-        let executor = Arc::new(LocalProcess::new());
-        let around = Surroundings { executor: executor.clone(), workspace: workspace.clone(), bus };
-        let status = engine::run(request, around, asked).await;
-        executor.end_strays();
-        workspace.close(status).await;
-        Ok(match status {
-            JobStatus::Completed => Exit::Ok,
-            JobStatus::Canceled => stopped_by.get().copied().unwrap_or(Exit::Interrupted),
-            _ => Exit::Failed,
-        })
-    }
-}
-
-fn run_name(asked: Option<&str>, document: &Document) -> Result<RunName, Failed> {
-    let written = document.job.common().name.as_ref().map(|n| n.value.as_str());
-    match asked.or(written) {
-        Some(name) => RunName::parse(name).map_err(|e| Failed::usage(e.to_string())),
-        None => Ok(RunName::generate()),
-    }
-}
-
-/// The job as given and the plan that it became, for whoever looks at the run later.
-fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Failed> {
-    let job_file = folder.job_file();
-    std::fs::write(&job_file, document.text.as_bytes()).map_err(at("write", &job_file))?;
-    let text = serde_json::to_string(plan).unwrap_or_default();
-    std::fs::write(folder.plan(), text).map_err(at("write", &folder.plan()))?;
-    Ok(())
+    let ready = Ready::new(file, &args.how, context, printer)?;
+    let (exit, folder) = ready.run(args.output, quiet, printer)?;
+    shell::offer(exit, &folder, args.output, context, printer)
 }

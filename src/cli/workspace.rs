@@ -1,28 +1,43 @@
 //! The workspace as the engine sees it: runs in the tracking store, the server that steps talk to, the registry.
 //!
-//! Recording trouble never breaks a run: without a tracking store or server the steps run all the same, and the record
-//! says what was missing.
+//! All of it is opened when the first step needs it: a run in which nothing runs needs none. Recording trouble never
+//! breaks a run: without a tracking store or server the steps run all the same, and the record says what was missing.
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use tokio::runtime::Handle;
 
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::engine::{Made, Tracked, Workspace};
+use crate::event::{Bus, What};
 use crate::outcome::JobStatus;
 use crate::plan::Plan;
 use crate::registry::{AssetKind, AssetType, NewAsset, Registry};
-use crate::store::{Home, tree};
+use crate::store::{Home, RunFolder, tree};
 use crate::tracking::{NewRun, RunStatus, Server, Tracking};
 
 /// Registry and tracking of one run.
 pub(super) struct LocalWorkspace {
-    registry: Arc<Registry>,
-    tracking: Option<Recorder>,
-    job: String,
-    kind: &'static str,
+    home: Home,
+    registry: OnceLock<Result<Arc<Registry>, String>>,
+    tracking: OnceLock<Option<Recorder>>,
+    runtime: Handle,
+    bus: Arc<Bus>,
+    job: Job,
+}
+
+/// What the tracking store is told of the job.
+struct Job {
+    name: String,
+    kind: String,
+    display_name: String,
+    tags: Vec<(String, String)>,
+    experiment: String,
+    artifacts: PathBuf,
 }
 
 /// What a run with a working tracking store has.
@@ -36,33 +51,50 @@ struct Recorder {
 }
 
 impl LocalWorkspace {
-    /// Opens the tracking store, starts its server on loopback and makes the job's own MLflow run. What of it did not
-    /// work comes back as a warning.
-    pub async fn open(
+    /// The workspace of a run. `runtime` is where its server will run.
+    pub fn new(
         home: &Home,
-        registry: Arc<Registry>,
         experiment: &str,
-        job: &str,
-        artifacts: PathBuf,
+        run: &RunFolder,
         plan: &Plan,
-    ) -> (Self, Option<String>) {
-        let started = Recorder::start(home, registry.clone(), experiment).await;
-        let recorded = started.and_then(|recorder| {
-            recorder.begin(job, plan.display_name.as_deref().unwrap_or(job), None, &plan.tags, artifacts)?;
-            Ok(recorder)
-        });
-        let (tracking, warning) = match recorded {
-            Ok(recorder) => (Some(recorder), None),
-            Err(why) => (None, Some(format!("this run is not tracked: {why}"))),
+        bus: Arc<Bus>,
+        runtime: Handle,
+    ) -> Self {
+        let name = run.name.to_string();
+        let job = Job {
+            display_name: plan.display_name.clone().unwrap_or_else(|| name.clone()),
+            name,
+            kind: plan.kind.clone(),
+            tags: plan.tags.clone(),
+            experiment: experiment.to_owned(),
+            artifacts: run.artifacts(),
         };
-        (Self { registry, tracking, job: job.to_owned(), kind: plan.kind }, warning)
+        let (registry, tracking) = (OnceLock::new(), OnceLock::new());
+        Self { home: home.clone(), registry, tracking, runtime, bus, job }
+    }
+
+    fn registry(&self) -> Result<Arc<Registry>, String> {
+        let open = || Registry::open(&self.home.registry_db()).map(Arc::new).map_err(|e| e.to_string());
+        self.registry.get_or_init(open).clone()
+    }
+
+    /// The tracking store with its server; made with the job's own MLflow run when it is asked for first.
+    fn tracking(&self) -> Option<&Recorder> {
+        let start = || {
+            let started = self.registry().and_then(|registry| Recorder::start(self, registry));
+            started.map_err(|why| {
+                let message = format!("this run is not tracked: {why}");
+                self.bus.say(What::Warning { step: None, message });
+            })
+        };
+        self.tracking.get_or_init(|| start().ok()).as_ref()
     }
 
     /// Ends the job's own MLflow run and the server.
     pub async fn close(&self, status: JobStatus) {
-        let Some(recorder) = &self.tracking else { return };
+        let Some(Some(recorder)) = self.tracking.get() else { return };
         // The runner has the last word; that it could not be written changes nothing that anybody waits for.
-        let _ = recorder.store.end_run(&self.job, run_status(status), Timestamp::now());
+        let _ = recorder.store.end_run(&self.job.name, run_status(status), Timestamp::now());
         if let Some(server) = recorder.server.lock().await.take() {
             server.stop().await;
         }
@@ -70,16 +102,19 @@ impl LocalWorkspace {
 }
 
 impl Recorder {
-    async fn start(home: &Home, registry: Arc<Registry>, experiment_name: &str) -> Result<Self, String> {
+    fn start(workspace: &LocalWorkspace, registry: Arc<Registry>) -> Result<Self, String> {
+        let LocalWorkspace { home, job, runtime, .. } = workspace;
         let opened = Tracking::open(&home.tracking_db(), registry, home.models(), home.artifacts());
         let store = Arc::new(opened.map_err(|e| e.to_string())?);
-        let experiment = store.experiment(experiment_name).map_err(|e| e.to_string())?;
+        let experiment = store.experiment(&job.experiment).map_err(|e| e.to_string())?;
         let token = token().map_err(|e| format!("no random numbers for the server's token: {e}"))?;
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::start(store.clone(), &token, loopback).await.map_err(|e| e.to_string())?;
+        let server = runtime.block_on(Server::start(store.clone(), &token, loopback)).map_err(|e| e.to_string())?;
         let url = server.url();
         let server = tokio::sync::Mutex::new(Some(server));
-        Ok(Self { store, server, url, token, experiment, experiment_name: experiment_name.to_owned() })
+        let recorder = Self { store, server, url, token, experiment, experiment_name: job.experiment.clone() };
+        recorder.begin(&job.name, &job.display_name, None, &job.tags, job.artifacts.clone())?;
+        Ok(recorder)
     }
 
     fn begin(
@@ -99,16 +134,16 @@ impl Recorder {
             artifact_dir: Some(artifacts),
             start_time: Timestamp::now(),
         };
-        self.store.create_run(&new).map(drop).map_err(|e| e.to_string())
+        self.store.begin_run(new).map_err(|e| e.to_string())
     }
 }
 
 impl Workspace for LocalWorkspace {
     fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, String> {
-        let Some(recorder) = &self.tracking else { return Ok(Vec::new()) };
+        let Some(recorder) = self.tracking() else { return Ok(Vec::new()) };
         // The one step of a standalone command job is the job: its run was made when the run began.
-        if self.kind == "pipeline" {
-            recorder.begin(job, step, Some(&self.job), &[], artifacts)?;
+        if self.job.kind == "pipeline" {
+            recorder.begin(job, step, Some(&self.job.name), &[], artifacts)?;
         }
         let pairs = [
             ("MLFLOW_TRACKING_URI", recorder.url.as_str()),
@@ -125,17 +160,28 @@ impl Workspace for LocalWorkspace {
     }
 
     fn end_step(&self, _: &str, job: &str, status: JobStatus) -> Result<Tracked, String> {
-        let Some(recorder) = &self.tracking else { return Ok(Tracked::default()) };
+        let Some(Some(recorder)) = self.tracking.get() else { return Ok(Tracked::default()) };
         let store = &recorder.store;
-        if self.kind == "pipeline" {
-            store.end_run(job, run_status(status), Timestamp::now()).map_err(|e| e.to_string())?;
+        if self.job.kind == "pipeline" {
+            let logged = store.finish_run(job, run_status(status), Timestamp::now()).map_err(|e| e.to_string())?;
+            if !logged {
+                return Ok(Tracked::default());
+            }
         }
         let run = store.run(job).map_err(|e| e.to_string())?;
         let metrics = run.data.metrics.iter().map(|m| (m.key.clone(), m.value)).collect();
-        let models = self.registry.list(AssetKind::Model, None).map_err(|e| e.to_string())?;
+        let models = self.registry()?.list(AssetKind::Model, None).map_err(|e| e.to_string())?;
         // What the step registered over HTTP has a source; what the engine registers for it has none.
         let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.source.is_some());
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
+    }
+
+    fn registered(&self, made: &Made<'_>) -> Option<String> {
+        let kind = if made.kind.is_model() { AssetKind::Model } else { AssetKind::Data };
+        let versions = self.registry().ok()?.list(kind, Some(&made.asset.name)).ok()?;
+        let same = |version: &String| made.asset.version.as_ref().is_none_or(|wanted| wanted == version);
+        let there = versions.into_iter().find(|asset| asset.path == made.path && same(&asset.version))?;
+        Some(format!("{}:{}", there.name, there.version))
     }
 
     fn register(&self, made: &Made<'_>) -> Result<String, String> {
@@ -147,7 +193,7 @@ impl Workspace for LocalWorkspace {
         new.version.clone_from(&made.asset.version);
         new.run = Some(made.job.to_owned());
         new.step = Some(made.step.to_owned());
-        let asset = self.registry.register(new).map_err(|e| e.to_string())?;
+        let asset = self.registry()?.register(new).map_err(|e| e.to_string())?;
         Ok(format!("{}:{}", asset.name, asset.version))
     }
 }

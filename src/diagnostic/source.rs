@@ -63,6 +63,11 @@ impl Sources {
         self.files.first().map(|file| (Span::start_of(SourceId(0)), &*file.text))
     }
 
+    /// The files that were read.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().filter(|file| file.is_file()).map(|file| file.path.as_path())
+    }
+
     /// The place of a text inside a scalar: found in the lines of the file, since folding and quoting move columns. The
     /// scalar's own place when it is not found.
     #[must_use]

@@ -1,28 +1,30 @@
-//! What becomes of a successful step's outputs: checked, sealed, registered.
+//! What becomes of a successful step's outputs: checked, put in their places, sealed, registered.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::board::Board;
 use super::step::warn;
 use super::{Made, Request, Surroundings, Workspace};
 use crate::event::{OutputInfo, What};
 use crate::outcome::Failure;
 use crate::plan::PortType;
-use crate::plan::{Part, Step, StepOutput};
+use crate::plan::{DatastorePath, InputMode, Part, Step, StepOutput};
+use crate::reuse::Listing;
 use crate::store::{seal, tree};
 
-/// Seals every output of a step and registers those that are to become assets.
+/// Seals every output of a step and registers those that are to become assets. `read` are the outputs that somebody reads.
 pub(super) fn collect<E, W: Workspace>(
     index: usize,
+    attempt: u32,
     request: &Request,
     around: &Surroundings<E, W>,
 ) -> Result<Vec<OutputInfo>, Failure> {
     let step = &request.plan.steps[index];
-    let broken = |message: String| Failure::Surroundings { message };
     let mut collected = Vec::new();
     for output in &step.outputs {
-        let path = request.output(index, &output.name);
+        let path = request.output(index, &output.name, attempt);
         if is_artifact_root(output) {
-            gather(index, &path, request).map_err(broken)?;
+            gather(index, &path, request).map_err(|message| Failure::Surroundings { message })?;
         }
         if !path.exists() {
             if output.asset.is_some() || is_wanted(index, &output.name, request) {
@@ -32,33 +34,67 @@ pub(super) fn collect<E, W: Workspace>(
             warn(around, request, index, message);
             continue;
         }
-        let tree = request.home.output(&request.run.name, &step.path, &output.name);
-        let sealed = seal::seal(&tree).map_err(|e| broken(e.to_string()))?;
-        // The record tells the address in the workspace itself, not through the link that shells may need.
-        let address = match path.strip_prefix(request.home.root()) {
-            Ok(inner) => request.run.path.ancestors().nth(2).unwrap_or(request.home.root()).join(inner),
-            Err(_) => path.clone(),
-        };
-        collected.push(OutputInfo {
-            name: output.name.clone(),
-            kind: output.kind.to_string(),
-            path: address.clone(),
-            files: sealed.files.len() as u64,
-            bytes: sealed.bytes,
-        });
-        if let Some(asset) = &output.asset {
-            if sealed.files.is_empty() && output.kind != PortType::UriFolder {
-                return Err(Failure::MissingOutput { output: output.name.clone() });
-            }
-            let job = request.step_job(index);
-            let made = Made { asset, kind: output.kind, path: address, step: &step.path, job: &job };
-            let id = around.workspace.register(&made).map_err(|why| {
-                broken(format!("its output '{}' cannot be registered as '{}': {why}", output.name, asset.name))
-            })?;
-            around.bus.say(What::AssetRegistered { step: step.path.clone(), output: output.name.clone(), id });
+        collected.push(close(index, output, &path, request)?);
+        let info = &collected[collected.len() - 1];
+        if output.asset.is_some() && info.files == 0 && output.kind != PortType::UriFolder {
+            return Err(Failure::MissingOutput { output: output.name.clone() });
         }
+        register(index, output, info, request, around)?;
     }
     Ok(collected)
+}
+
+/// Puts an output where the author wants it too, seals it, and tells what it is.
+fn close(index: usize, output: &StepOutput, path: &Path, request: &Request) -> Result<OutputInfo, Failure> {
+    let broken = |message: String| Failure::Surroundings { message };
+    seal::seal(path).map_err(|e| broken(e.to_string()))?;
+    if let Some(place) = &output.place {
+        publish(path, &target(place, index, output, request)).map_err(|e| broken(e.to_string()))?;
+    }
+    let listing = Listing::of(path).map_err(|e| broken(e.to_string()))?;
+    Ok(OutputInfo {
+        name: output.name.clone(),
+        kind: output.kind.to_string(),
+        path: request.recorded(path),
+        files: listing.files.len() as u64,
+        bytes: listing.bytes,
+        fingerprint: listing.fingerprint().to_string(),
+    })
+}
+
+/// Registers an output that is to become an asset, unless that very output is one already.
+pub(super) fn register<E, W: Workspace>(
+    index: usize,
+    output: &StepOutput,
+    info: &OutputInfo,
+    request: &Request,
+    around: &Surroundings<E, W>,
+) -> Result<(), Failure> {
+    let Some(asset) = &output.asset else { return Ok(()) };
+    let step = &request.plan.steps[index];
+    let job = request.step_job(index);
+    let made = Made { asset, kind: output.kind, path: info.path.clone(), step: &step.path, job: &job };
+    if around.workspace.registered(&made).is_some() {
+        return Ok(());
+    }
+    let id = around.workspace.register(&made).map_err(|why| {
+        let message = format!("its output '{}' cannot be registered as '{}': {why}", output.name, asset.name);
+        Failure::Surroundings { message }
+    })?;
+    around.bus.say(What::AssetRegistered { step: step.path.clone(), output: output.name.clone(), id });
+    Ok(())
+}
+
+/// The place of an output in a datastore's folder (reference, section 3.5).
+pub(super) fn target(place: &DatastorePath, index: usize, output: &StepOutput, request: &Request) -> PathBuf {
+    let path = place.path.replace("${{name}}", &request.step_job(index)).replace("${{output_name}}", &output.name);
+    place.folder.join(path)
+}
+
+/// Lays the files of an output into a folder of a datastore, beside what others put there. They become second names of
+/// the sealed files where the file system can do that: a later run replaces a name and leaves the sealed file alone.
+pub(super) fn publish(from: &Path, to: &Path) -> Result<(), tree::TreeError> {
+    if from.is_file() { tree::replace_file(from, to) } else { tree::merge_tree(from, to) }
 }
 
 /// An output called `artifacts` or `default` is not a folder that the step fills: it is what every job leaves, its
@@ -82,11 +118,57 @@ fn gather(index: usize, root: &Path, request: &Request) -> Result<(), String> {
 
 /// Whether another step or the job itself reads an output.
 fn is_wanted(index: usize, output: &str, request: &Request) -> bool {
-    let reads = |step: &Step| {
-        let values = step.inputs.iter().filter_map(|i| i.value.as_ref());
-        let values = values.chain(step.environment_variables.iter().map(|(_, v)| v));
-        let wanted = Part::Output { step: index, output: output.to_owned() };
-        values.flat_map(|v| &v.parts).any(|part| *part == wanted)
-    };
-    request.plan.steps.iter().any(reads) || request.plan.outputs.iter().any(|o| o.step == index && o.output == output)
+    let wanted = Part::Output { step: index, output: output.to_owned() };
+    let reads = |step: &Step| step.needs.contains(&index) && step.values().flat_map(|v| &v.parts).any(|p| *p == wanted);
+    request.plan.outputs.iter().any(|o| o.step == index && o.output == output) || request.plan.steps.iter().any(reads)
+}
+
+/// The first input that is not what it was when the step started, and the file that shows it. Inputs of other steps are
+/// compared with their seals, local ones with what was seen before the run.
+pub(super) fn touched(index: usize, request: &Request, board: &Board) -> Option<Touched> {
+    let step = &request.plan.steps[index];
+    let read_in_place = |input: &&crate::plan::StepInput| input.mode != InputMode::Download;
+    for input in step.inputs.iter().filter(read_in_place) {
+        for part in input.value.iter().flat_map(|value| &value.parts) {
+            match part {
+                Part::Text(_) => {}
+                Part::Path(path) => {
+                    let Some(Ok(before)) = request.facts.data(path).map(|fact| fact.listing.as_ref()) else { continue };
+                    let now = Listing::of(path);
+                    if !now.as_ref().is_ok_and(|now| now.fingerprint() == before.fingerprint()) {
+                        let file = now.ok().and_then(|now| difference(before, &now)).unwrap_or_default();
+                        return Some(Touched { input: input.name.clone(), file, sealed: false });
+                    }
+                }
+                Part::Output { step, output } => {
+                    let Some(info) = board.output(*step, output) else { continue };
+                    let now = Listing::of(&info.path);
+                    if !now.as_ref().is_ok_and(|now| now.fingerprint().to_string() == info.fingerprint) {
+                        let newest = now.ok().and_then(|now| now.files.into_iter().max_by_key(|f| f.changed));
+                        let file = newest.map(|f| f.path).unwrap_or_default();
+                        return Some(Touched { input: input.name.clone(), file, sealed: true });
+                    }
+                }
+            }
+        }
+    }
+    None
+}
+
+/// An input that was changed while its reader ran.
+pub(super) struct Touched {
+    pub input: String,
+    pub file: String,
+    /// Whether it is another step's output, which nobody but the reader has a reason to write to.
+    pub sealed: bool,
+}
+
+/// The first file in which two listings differ.
+fn difference(before: &Listing, now: &Listing) -> Option<String> {
+    let changed = now.files.iter().find(|file| {
+        let old = before.files.iter().find(|old| old.path == file.path);
+        old.is_none_or(|old| (old.size, old.modified, old.changed) != (file.size, file.modified, file.changed))
+    });
+    let gone = || before.files.iter().find(|old| now.files.iter().all(|file| file.path != old.path));
+    changed.or_else(gone).map(|file| file.path.clone())
 }

@@ -1,16 +1,18 @@
 //! The environment of a step: the variables that Azure ML sets and scripts read (reference, section 7.2).
 
 use super::Request;
-use super::prepare::{Prepared, variable};
+use super::board::Board;
+use super::prepare::{Prepared, text_of};
 use crate::plan::Step;
 
 /// All variables of a step, on top of the runner's own environment. Later ones win, so that the author's come last.
 pub(super) fn variables(
     index: usize,
     request: &Request,
+    board: &Board,
     prepared: &Prepared,
     tracking: Vec<(String, String)>,
-) -> Vec<(String, String)> {
+) -> Result<Vec<(String, String)>, String> {
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
     let mut all: Vec<(String, String)> = Vec::new();
@@ -26,15 +28,13 @@ pub(super) fn variables(
     set("AZUREML_ARM_RESOURCEGROUP", "local");
     set("AZUREML_ARM_WORKSPACE_NAME", "local");
     set("AZUREML_PROCESS_NAME", "main");
-    set("AZUREML_NODE_COUNT", "1");
+    set("AZUREML_NODE_COUNT", &step.distribution.as_ref().map_or(1, |d| d.instances).to_string());
     set("AZUREML_CR_NODE_RANK", "0");
     set("NODE_RANK", "0");
     let wd = prepared.wd.display().to_string();
     set("AZUREML_CR_EXECUTION_WORKING_DIR_PATH", &wd);
     set("AZUREML_CR_HT_CAP_logs_PATH", &format!("{wd}/logs"));
-    if let Some(user_logs) = prepared.log.parent() {
-        set("AZUREML_CR_HT_CAP_user_logs_PATH", &user_logs.display().to_string());
-    }
+    set("AZUREML_CR_HT_CAP_user_logs_PATH", &prepared.user_logs.display().to_string());
     // A log that can be watched needs lines as they come; Python would keep them in a buffer.
     set("PYTHONUNBUFFERED", "1");
     set("PATH", &search_path(request));
@@ -43,12 +43,15 @@ pub(super) fn variables(
     }
     ports(step, prepared, &mut set);
     all.extend(tracking);
-    all.extend(step.environment_variables.iter().map(|(name, value)| (name.clone(), variable(value, request))));
-    all
+    for (name, value) in &step.environment_variables {
+        all.push((name.clone(), text_of(value, request, board)?));
+    }
+    Ok(all)
 }
 
 /// What a step must not inherit: the person's own MLflow server and job, which are not this run's.
-pub(super) fn hidden() -> Vec<String> {
+#[must_use]
+pub fn hidden() -> std::sync::Arc<[String]> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names.filter(|name| ["MLFLOW_", "AZUREML_", "AZURE_ML_"].iter().any(|prefix| name.starts_with(prefix))).collect()
 }

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::schedule::{Schedule, Skip};
-use super::step::{self, Finished};
-use super::{Request, Surroundings, Workspace};
+use super::board::Board;
+use super::decide::{Standing, Verdict, info};
+use super::record::{Finding, Recorder};
+use super::schedule::{Node, Schedule, Skip};
+use super::step::{self, Finished, Shared};
+use super::{Request, Surroundings, Workspace, collect};
+use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
+use crate::plan::{Phase, StandIn};
 
 /// Runs a plan to its end and returns how it ended. `asked` tells when somebody wants it to stop.
 pub async fn run<E: Executor, W: Workspace>(
@@ -19,29 +24,50 @@ pub async fn run<E: Executor, W: Workspace>(
     asked: StopWatch,
 ) -> JobStatus {
     around.bus.say(started(&request));
+    for message in &request.plan.notes {
+        around.bus.say(What::Note { message: message.clone() });
+    }
     for message in &request.warnings {
         around.bus.say(What::Warning { step: None, message: message.clone() });
     }
-    let needs: Vec<Vec<usize>> = request.plan.steps.iter().map(|s| s.needs.clone()).collect();
+    let nodes = request.plan.steps.iter().map(|step| Node {
+        needs: step.needs.clone(),
+        optional: step.optional_needs.clone(),
+        last: step.phase == Phase::Finalize,
+    });
+    let schedule = Schedule::new(nodes.collect(), request.plan.continue_on_step_failure);
+    let scope = request.job_file.display().to_string();
+    let board = Board::new(request.plan.steps.len());
+    let shared = Arc::new(Shared { request, around, board, scope });
     let (halt, stop) = watch::channel(Stop::No);
     let mut run = Dispatch {
-        schedule: Schedule::new(&needs, request.plan.continue_on_step_failure),
-        request: Arc::new(request),
-        around: Arc::new(around),
+        schedule,
+        recorder: Recorder::start(shared.clone()),
+        shared,
         running: JoinSet::new(),
+        slots: 0,
         halt,
         stop,
         status: JobStatus::Completed,
-        outputs: Vec::new(),
     };
+    if run.shared.request.resumed.as_ref().is_some_and(|resumed| resumed.incomplete) {
+        run.status = JobStatus::Failed;
+    }
+    run.settle();
     run.drive(asked).await;
     let outputs = run.job_outputs();
-    run.around.bus.say(What::RunFinished { status: run.status, outputs });
-    run.status
+    run.shared.around.bus.say(What::RunFinished { status: run.status, outputs });
+    let (status, recorder) = (run.status, run.recorder);
+    let _ = tokio::task::spawn_blocking(move || recorder.finish()).await;
+    status
 }
 
 fn started(request: &Request) -> What {
     let plan = &request.plan;
+    if let Some(resumed) = &request.resumed {
+        let steps = resumed.open.iter().map(|&index| plan.steps[index].path.clone()).collect();
+        return What::RunResumed { pid: std::process::id(), amlrun: env!("CARGO_PKG_VERSION").to_owned(), steps };
+    }
     let name = |index: &usize| plan.steps[*index].path.clone();
     let steps = plan.steps.iter().enumerate().map(|(index, step)| StepInfo {
         path: step.path.clone(),
@@ -51,7 +77,7 @@ fn started(request: &Request) -> What {
     });
     What::RunStarted {
         run: request.run.name.to_string(),
-        kind: plan.kind.to_owned(),
+        kind: plan.kind.clone(),
         display_name: plan.display_name.clone(),
         description: plan.description.clone(),
         experiment: request.experiment.clone(),
@@ -64,29 +90,55 @@ fn started(request: &Request) -> What {
 }
 
 struct Dispatch<E, W> {
-    request: Arc<Request>,
-    around: Arc<Surroundings<E, W>>,
+    shared: Arc<Shared<E, W>>,
     schedule: Schedule,
+    recorder: Recorder,
     running: JoinSet<(usize, Finished)>,
+    /// The places that running steps take.
+    slots: usize,
     /// Tells the running steps to stop.
     halt: watch::Sender<Stop>,
     stop: StopWatch,
     status: JobStatus,
-    /// What completed steps wrote, by step.
-    outputs: Vec<(usize, Vec<OutputInfo>)>,
 }
 
 impl<E: Executor, W: Workspace> Dispatch<E, W> {
+    /// Everything that needs no process: what an earlier run, or this one before it was broken off, made already, and what
+    /// is left out.
+    fn settle(&mut self) {
+        let shared = self.shared.clone();
+        let done = shared.request.resumed.as_ref().map(|resumed| &resumed.done);
+        for index in 0..shared.request.plan.steps.len() {
+            if let Some(outputs) = done.and_then(|done| done.get(&index)) {
+                shared.board.sealed(index, outputs.clone());
+                self.recorder.find_out(Finding::outputs_only(index, outputs.clone()));
+                self.schedule.completed(index);
+                continue;
+            }
+            let decision = &shared.request.decisions[index];
+            match &decision.verdict {
+                Verdict::Reuse(standing) => {
+                    self.stands(index, standing, decision.because.clone());
+                    self.schedule.completed(index);
+                }
+                Verdict::LeftOut if self.schedule.is_waiting(index) => {
+                    let left_out = shared.request.plan.steps[index].stand_in == Some(StandIn::Skip);
+                    let reason = if left_out { SkipReason::LeftOut } else { SkipReason::NotChosen };
+                    self.say_skipped(index, reason);
+                    let skipped = self.schedule.left_out(index);
+                    self.skip(skipped);
+                }
+                _ => {}
+            }
+        }
+    }
+
     async fn drive(&mut self, mut asked: StopWatch) {
         let mut listening = true;
         // Somebody may have asked before there was anything to stop.
         self.cancel(*asked.borrow_and_update());
         loop {
-            while self.running.len() < self.request.jobs.max(1)
-                && let Some(index) = self.schedule.next()
-            {
-                self.start(index);
-            }
+            self.start_what_may_start();
             if self.running.is_empty() {
                 break;
             }
@@ -106,9 +158,24 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         debug_assert!(self.schedule.is_done(), "the loop ends when every step is over");
     }
 
-    fn start(&mut self, index: usize) {
-        let (request, around, stop) = (self.request.clone(), self.around.clone(), self.stop.clone());
-        self.running.spawn(async move { (index, step::run(index, request, around, stop).await) });
+    /// Starts steps as long as there are places. One that takes several waits for them, and others behind it with it: it
+    /// would wait for ever where small ones always come first.
+    fn start_what_may_start(&mut self) {
+        let places = self.shared.request.jobs.max(1);
+        while let Some(index) = self.schedule.peek() {
+            let wanted = self.wanted(index);
+            if self.slots > 0 && self.slots + wanted > places {
+                return;
+            }
+            let _ = self.schedule.next();
+            self.slots += wanted;
+            let (shared, stop) = (self.shared.clone(), self.stop.clone());
+            self.running.spawn(async move { (index, step::run(index, shared, stop).await) });
+        }
+    }
+
+    fn wanted(&self, index: usize) -> usize {
+        self.shared.request.plan.steps[index].slots.clamp(1, self.shared.request.jobs.max(1))
     }
 
     fn cancel(&mut self, how: Stop) {
@@ -122,14 +189,22 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     }
 
     fn ended(&mut self, index: usize, finished: Finished) {
+        self.slots -= self.wanted(index);
         let completed = finished.outcome == StepOutcome::Completed;
-        self.around.bus.say(What::StepFinished {
-            step: self.request.plan.steps[index].path.clone(),
-            outcome: finished.outcome,
-            outputs: finished.outputs.clone(),
-        });
+        if let Some(standing) = &finished.standing {
+            self.stands(index, standing, finished.because);
+        } else {
+            self.shared.around.bus.say(What::StepFinished {
+                step: self.shared.request.plan.steps[index].path.clone(),
+                outcome: finished.outcome,
+                outputs: finished.outputs.clone(),
+            });
+        }
         if completed {
-            self.outputs.push((index, finished.outputs));
+            self.shared.board.sealed(index, finished.outputs);
+            if let Some(finding) = finished.finding {
+                self.recorder.find_out(finding);
+            }
             self.schedule.completed(index);
             return;
         }
@@ -137,7 +212,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         if self.status == JobStatus::Completed {
             self.status = JobStatus::Failed;
         }
-        if !self.request.plan.continue_on_step_failure {
+        if !self.shared.request.plan.continue_on_step_failure {
             self.halt.send_if_modified(|stop| {
                 let gently = *stop == Stop::No;
                 *stop = (*stop).max(Stop::Gently);
@@ -147,10 +222,39 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         self.skip(skipped);
     }
 
+    /// An earlier result stands for a step: its outputs are put in their places and registered as if it had run.
+    fn stands(&self, index: usize, standing: &Standing, because: Vec<Because>) {
+        let Shared { request, around, board, .. } = &*self.shared;
+        let step = &request.plan.steps[index];
+        let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
+        for output in &step.outputs {
+            let Some(made) = outputs.iter().find(|o| o.name == output.name) else { continue };
+            let placed = output.place.as_ref().map(|place| {
+                collect::publish(&request.seen(&made.path), &collect::target(place, index, output, request))
+            });
+            if let Some(Err(why)) = placed {
+                step::warn(around, request, index, format!("'{}' is not put in its place: {why}", output.name));
+            }
+            if let Err(Failure::Surroundings { message }) = collect::register(index, output, made, request, around) {
+                step::warn(around, request, index, message);
+            }
+        }
+        board.digested(index, Some(standing.outputs.clone()));
+        board.sealed(index, outputs.clone());
+        around.bus.say(What::StepReused {
+            step: step.path.clone(),
+            run: standing.run.clone(),
+            job: standing.job.clone(),
+            outputs,
+            metrics: standing.metrics.clone(),
+            because,
+        });
+    }
+
     /// A step's task broke, which is a mistake of ours. The run still ends in order: everything else is stopped.
     fn broken(&mut self, why: &str) {
         let message = format!("amlrun made a mistake while running a step; please report it: {why}");
-        self.around.bus.say(What::Warning { step: None, message });
+        self.shared.around.bus.say(What::Warning { step: None, message });
         self.status = JobStatus::Failed;
         self.halt.send_replace(Stop::Gently);
         let skipped = self.schedule.stop();
@@ -158,35 +262,32 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     }
 
     fn skip(&self, skipped: Vec<(usize, Skip)>) {
-        let name = |index: usize| self.request.plan.steps[index].path.clone();
+        let name = |index: usize| self.shared.request.plan.steps[index].path.clone();
         for (index, why) in skipped {
-            let reason = match why {
+            self.say_skipped(index, match why {
                 Skip::Needs(step) => SkipReason::DependencyFailed { step: name(step) },
                 Skip::AfterFailure(step) => SkipReason::RunFailed { step: name(step) },
                 Skip::Canceled => SkipReason::RunCanceled,
-            };
-            let outcome = StepOutcome::Skipped { reason };
-            self.around.bus.say(What::StepFinished { step: name(index), outcome, outputs: Vec::new() });
+            });
         }
     }
 
-    fn job_outputs(&self) -> Vec<OutputInfo> {
-        let plan = &self.request.plan;
-        let of_step = |step: usize| self.outputs.iter().find(|(s, _)| *s == step).map(|(_, o)| o);
-        plan.outputs
-            .iter()
-            .filter_map(|output| {
-                let found = of_step(output.step)?.iter().find(|o| o.name == output.output)?;
-                Some(OutputInfo { name: output.name.clone(), ..found.clone() })
-            })
-            .collect()
+    fn say_skipped(&self, index: usize, reason: SkipReason) {
+        if self.shared.request.resumed.as_ref().is_some_and(|resumed| !resumed.open.contains(&index)) {
+            return;
+        }
+        let step = self.shared.request.plan.steps[index].path.clone();
+        let outcome = StepOutcome::Skipped { reason };
+        self.shared.around.bus.say(What::StepFinished { step, outcome, outputs: Vec::new() });
     }
-}
 
-impl From<String> for Finished {
-    /// A step that failed because our surroundings broke.
-    fn from(message: String) -> Self {
-        let outcome = StepOutcome::Failed { failure: Failure::Surroundings { message } };
-        Self { outcome, outputs: Vec::new() }
+    fn job_outputs(&self) -> Vec<OutputInfo> {
+        let board = &self.shared.board;
+        let outputs = self.shared.request.plan.outputs.iter();
+        let named = outputs.filter_map(|output| {
+            let found = board.output(output.step, &output.output)?;
+            Some(OutputInfo { name: output.name.clone(), ..found.clone() })
+        });
+        named.collect()
     }
 }

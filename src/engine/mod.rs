@@ -1,30 +1,44 @@
 //! Running a plan: which step next, how a step is laid out, what becomes of what it wrote.
 //!
+//! Before anything runs, [`decide`] finds out which steps an earlier result stands for; `amlrun plan` shows just that.
 //! [`dispatch`] is the one loop that owns the truth; [`schedule`] is its pure state machine. A step goes through
-//! [`prepare`] (folders, code, inputs, command), the executor, and [`collect`] (outputs sealed and registered); its
-//! environment is put together in [`contract`], the promise that Azure ML makes to every step.
+//! `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs sealed, put in their places and
+//! registered); its environment is put together in `contract`, the promise that Azure ML makes to every step. `board`
+//! holds what is known of outputs while the run goes on, and `record` finds out their digests off the road, so that the
+//! next run can reuse them.
 //!
-//! The engine sees plans, events, executors and the store. Of the registry and the tracking server it knows only the
-//! [`Workspace`] trait, which the command line implements; of terminals and signals it knows nothing.
+//! The engine sees plans, events, executors, the store and what may be reused. Of the registry and the tracking server it
+//! knows only the [`Workspace`] trait, which the command line implements; of terminals and signals it knows nothing.
 
+mod board;
 mod collect;
 mod contract;
+pub mod decide;
 pub mod dispatch;
+pub mod facts;
+mod key;
+pub mod look;
 mod prepare;
+mod record;
 pub mod schedule;
 mod step;
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::Bus;
+use crate::event::{Bus, OutputInfo};
 use crate::outcome::JobStatus;
 use crate::plan::PortType;
 use crate::plan::{AssetName, Plan};
+use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder};
 
+pub use decide::{Decision, Force, Verdict, decide};
+pub use contract::hidden;
 pub use dispatch::run;
+pub use facts::Facts;
 
 /// A run to be made: everything the engine needs to know, none of which changes while it runs.
 pub struct Request {
@@ -42,10 +56,37 @@ pub struct Request {
     pub jobs: usize,
     /// How long a step has between TERM and KILL.
     pub grace: Duration,
+    /// How many bytes of what a step prints are kept, when somebody says so.
+    pub log_limit: Option<u64>,
+    /// Variables of this process that steps must not inherit.
+    pub hidden: Arc<[String]>,
     /// Folders to add at the end of a step's `PATH`.
     pub path: Vec<PathBuf>,
     /// What is amiss already, for the record.
     pub warnings: Vec<String>,
+    /// What earlier runs made; `None` when that cannot be read.
+    pub reuse: Option<Arc<Reuse>>,
+    /// What is known of the plan's inputs and code.
+    pub facts: Facts,
+    /// What was decided of each step before the run.
+    pub decisions: Vec<Decision>,
+    /// What is to run whatever was made before.
+    pub force: Force,
+    /// When the run goes on from an earlier one: what that left.
+    pub resumed: Option<Resumed>,
+}
+
+/// What a run left that goes on now.
+#[derive(Clone, Debug, Default)]
+pub struct Resumed {
+    /// The outputs of the steps that completed, by index.
+    pub done: BTreeMap<usize, Vec<OutputInfo>>,
+    /// How often each step was tried, by index.
+    pub attempts: BTreeMap<usize, u32>,
+    /// The steps that are to run now, by index. The others stay as they are.
+    pub open: BTreeSet<usize>,
+    /// Whether a step that stays as it is did not complete: then the run does not complete either.
+    pub incomplete: bool,
 }
 
 impl Request {
@@ -59,15 +100,38 @@ impl Request {
         }
     }
 
+    /// Which try of a step comes first in this run, from 1.
+    fn first_attempt(&self, step: usize) -> u32 {
+        1 + self.resumed.as_ref().and_then(|r| r.attempts.get(&step)).copied().unwrap_or(0)
+    }
+
+    /// The folder of a step's output. A later try gets one of its own: what an earlier one left stays to be looked at.
+    fn tree(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
+        self.home.output(&self.run.name, &self.plan.steps[step].path, output, attempt)
+    }
+
     /// The address of a step's output: the folder, or the file in its folder.
-    #[must_use]
-    pub fn output(&self, step: usize, output: &str) -> PathBuf {
-        let step = &self.plan.steps[step];
-        let tree = self.home.output(&self.run.name, &step.path, output);
-        match step.outputs.iter().find(|o| o.name == output) {
+    fn output(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
+        let tree = self.tree(step, output, attempt);
+        match self.plan.steps[step].outputs.iter().find(|o| o.name == output) {
             Some(o) if o.kind == PortType::UriFile => tree.join(output),
             _ => tree,
         }
+    }
+
+    /// The workspace itself, of which `home` may be seen through a link.
+    fn root(&self) -> &Path {
+        self.run.path.ancestors().nth(2).unwrap_or(self.home.root())
+    }
+
+    /// A path of the workspace as steps see it.
+    fn seen(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.root()).map_or_else(|_| path.to_owned(), |inner| self.home.root().join(inner))
+    }
+
+    /// A path that steps see, as the record tells it: in the workspace itself, not through the link.
+    fn recorded(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.home.root()).map_or_else(|_| path.to_owned(), |inner| self.root().join(inner))
     }
 }
 
@@ -113,6 +177,9 @@ pub trait Workspace: Send + Sync + 'static {
     /// # Errors
     /// A sentence; the step then fails, because somebody will look for that asset.
     fn register(&self, made: &Made<'_>) -> Result<String, String>;
+
+    /// The id of an asset of that name that lies at that place already.
+    fn registered(&self, made: &Made<'_>) -> Option<String>;
 }
 
 /// The engine's surroundings.

@@ -5,18 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Request;
+use super::board::Board;
 use crate::plan::PortType;
 use crate::plan::command::{Names, expand};
-use crate::plan::{InputMode, Part, StepInput};
+use crate::plan::{InputMode, Part, StepInput, Value};
 use crate::store::layout::shell_safe;
-use crate::store::{StepFolder, at, snapshot, tree};
+use crate::store::snapshot::Snapshot;
+use crate::store::{StepFolder, at, tree};
 
 /// A step ready to start.
 pub(super) struct Prepared {
     /// Its working directory.
     pub wd: PathBuf,
-    /// Its log.
-    pub log: PathBuf,
+    /// Where its logs go.
+    pub user_logs: PathBuf,
     /// Its command, expanded.
     pub command: String,
     /// The text of every input that has a value.
@@ -27,42 +29,96 @@ pub(super) struct Prepared {
 
 /// Lays out a step. On Azure ML `outputs/` and `logs/` exist in the working directory before the command starts; folders
 /// of `uri_folder` outputs exist, files of `uri_file` outputs do not (reference, sections 3.4 and 7.1).
-pub(super) fn prepare(index: usize, request: &Request) -> Result<Prepared, String> {
+pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Board) -> Result<Prepared, String> {
     let step = &request.plan.steps[index];
     // Under the path without spaces, since the step sees it.
     let run = request.home.run(&request.run.name);
     let folder = run.step(&step.path);
     let wd = folder.wd();
-    make(&wd)?;
-    if let Some(code) = &step.code {
-        snapshot::copy_code(code, &wd, request.plan.kind == "pipeline", request.home.root())
-            .map_err(|e| e.to_string())?;
+    if attempt > 1 {
+        set_aside(&folder, attempt)?;
     }
     make(&wd.join("outputs"))?;
-    make(&wd.join("logs"))?;
-    make(&folder.user_logs())?;
+    if let Some(code) = &step.code {
+        let in_pipeline = request.plan.kind == "pipeline";
+        let snapshot = Snapshot::of(code.root.as_deref(), &code.includes, in_pipeline, request.root());
+        snapshot.and_then(|snapshot| snapshot.lay(&wd)).map_err(|e| e.to_string())?;
+    }
+    make_one(&wd.join("logs"))?;
     let mut outputs = HashMap::new();
     for output in &step.outputs {
-        let tree = request.home.output(&request.run.name, &step.path, &output.name);
-        make(&tree)?;
-        link(&tree, &folder.output(&output.name))?;
-        outputs.insert(output.name.clone(), request.output(index, &output.name).display().to_string());
+        make_one(&request.tree(index, &output.name, attempt))?;
+        let path = request.output(index, &output.name, attempt);
+        outputs.insert(output.name.clone(), path.display().to_string());
     }
     let mut inputs = HashMap::new();
     for input in &step.inputs {
-        if let Some(text) = give(input, request, &folder)? {
+        if let Some(text) = give(input, request, board, &folder)? {
             inputs.insert(input.name.clone(), text);
         }
     }
+    Ok(prepared(index, request, &folder, inputs, outputs))
+}
+
+/// The step as it was laid out before, for somebody who wants to look at it; what is gone of it is made again.
+pub(super) fn again(index: usize, attempt: u32, request: &Request, board: &Board) -> Result<Prepared, String> {
+    let step = &request.plan.steps[index];
+    let folder = request.home.run(&request.run.name).step(&step.path);
+    if !folder.wd().is_dir() {
+        return prepare(index, attempt.max(1), request, board);
+    }
+    let mut outputs = HashMap::new();
+    for output in &step.outputs {
+        make(&request.tree(index, &output.name, attempt))?;
+        let path = request.output(index, &output.name, attempt);
+        outputs.insert(output.name.clone(), path.display().to_string());
+    }
+    let mut inputs = HashMap::new();
+    for input in &step.inputs {
+        if let Some(text) = give(input, request, board, &folder)? {
+            inputs.insert(input.name.clone(), text);
+        }
+    }
+    Ok(prepared(index, request, &folder, inputs, outputs))
+}
+
+fn prepared(
+    index: usize,
+    request: &Request,
+    folder: &StepFolder,
+    inputs: HashMap<String, String>,
+    outputs: HashMap<String, String>,
+) -> Prepared {
     let job = request.step_job(index);
-    let command = expand(&step.command, &Bound { inputs: &inputs, outputs: &outputs, job: &job });
-    Ok(Prepared { wd, log: folder.std_log(), command, inputs, outputs })
+    let names = Bound { inputs: &inputs, outputs: &outputs, job: &job, datastore: &request.plan.default_datastore };
+    let command = expand(&request.plan.steps[index].command, &names);
+    Prepared { wd: folder.wd(), user_logs: folder.user_logs(), command, inputs, outputs }
+}
+
+/// Makes room for another try. What the one before printed is kept; its working directory and staged inputs are not.
+fn set_aside(folder: &StepFolder, attempt: u32) -> Result<(), String> {
+    for old in [folder.wd(), folder.inputs()] {
+        match fs::remove_dir_all(&old) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(at("remove", &old)(e).to_string()),
+            _ => {}
+        }
+    }
+    let logs = fs::read_dir(folder.user_logs()).into_iter().flatten().flatten();
+    for log in logs.map(|entry| entry.path()) {
+        let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with("attempt_") {
+            let kept = log.with_file_name(format!("attempt_{}_{name}", attempt - 1));
+            fs::rename(&log, &kept).map_err(|e| at("rename", &log)(e).to_string())?;
+        }
+    }
+    Ok(())
 }
 
 struct Bound<'a> {
     inputs: &'a HashMap<String, String>,
     outputs: &'a HashMap<String, String>,
     job: &'a str,
+    datastore: &'a str,
 }
 
 impl Names for Bound<'_> {
@@ -75,20 +131,29 @@ impl Names for Bound<'_> {
     fn job(&self) -> String {
         self.job.to_owned()
     }
+    fn default_datastore(&self) -> String {
+        self.datastore.to_owned()
+    }
 }
 
 /// The text that an input is in the command: a literal, or the path where the step finds its data.
-fn give(input: &StepInput, request: &Request, folder: &StepFolder) -> Result<Option<String>, String> {
+fn give(
+    input: &StepInput,
+    request: &Request,
+    board: &Board,
+    folder: &StepFolder,
+) -> Result<Option<String>, String> {
     let Some(value) = &input.value else { return Ok(None) };
+    // An optional input is absent when the step that should make it did not complete.
+    if input.optional && value.steps().any(|step| board.outputs(step).is_none()) {
+        return Ok(None);
+    }
     let data = match value.parts.as_slice() {
-        [part @ (Part::Path(_) | Part::Output { .. })] if input.kind.is_data() => Some(address(part, request)),
+        [part @ (Part::Path(_) | Part::Output { .. })] if input.kind.is_data() => Some(address(part, request, board)?),
         _ => None,
     };
     let Some(source) = data else {
-        return Ok(Some(value.render(|part| match part {
-            Part::Text(text) => text.clone(),
-            part => address(part, request).display().to_string(),
-        })));
+        return text_of(value, request, board).map(Some);
     };
     if !source.exists() {
         let what = if input.kind == PortType::UriFile { "file" } else { "folder" };
@@ -101,8 +166,10 @@ fn give(input: &StepInput, request: &Request, folder: &StepFolder) -> Result<Opt
     let place = match input.mode {
         InputMode::Download => {
             let place = staged();
-            make(place.parent().unwrap_or(&place))?;
-            tree::copy_tree(&source, &place).map_err(|e| e.to_string())?;
+            if !place.exists() {
+                make(place.parent().unwrap_or(&place))?;
+                tree::copy_tree(&source, &place).map_err(|e| e.to_string())?;
+            }
             place
         }
         InputMode::RoMount | InputMode::Direct if shell_safe(&source) => source,
@@ -115,27 +182,42 @@ fn give(input: &StepInput, request: &Request, folder: &StepFolder) -> Result<Opt
     Ok(Some(place.display().to_string()))
 }
 
-fn address(part: &Part, request: &Request) -> PathBuf {
-    match part {
+fn address(part: &Part, request: &Request, board: &Board) -> Result<PathBuf, String> {
+    Ok(match part {
         Part::Text(text) => PathBuf::from(text),
         Part::Path(path) => path.clone(),
-        Part::Output { step, output } => request.output(*step, output),
-    }
+        Part::Output { step, output } => {
+            let missing = || format!("the step '{}' did not write '{output}'", request.plan.steps[*step].path);
+            request.seen(&board.output(*step, output).ok_or_else(missing)?.path)
+        }
+    })
 }
 
-/// The text of an environment variable's value.
-pub(super) fn variable(value: &crate::plan::Value, request: &Request) -> String {
-    value.render(|part| match part {
-        Part::Text(text) => text.clone(),
-        part => address(part, request).display().to_string(),
-    })
+/// A value as text: data is its path.
+pub(super) fn text_of(value: &Value, request: &Request, board: &Board) -> Result<String, String> {
+    let texts = value.parts.iter().map(|part| match part {
+        Part::Text(text) => Ok(text.clone()),
+        part => address(part, request, board).map(|place| place.display().to_string()),
+    });
+    texts.collect()
 }
 
 fn make(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|e| at("make the folder", folder)(e).to_string())
 }
 
+/// Makes a folder whose parent is there: most are, and asking again and again costs more than making it.
+fn make_one(folder: &Path) -> Result<(), String> {
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => make(folder),
+        _ => Ok(()),
+    }
+}
+
 fn link(target: &Path, place: &Path) -> Result<(), String> {
     make(place.parent().unwrap_or(place))?;
-    std::os::unix::fs::symlink(target, place).map_err(|e| at("make the link", place)(e).to_string())
+    match std::os::unix::fs::symlink(target, place) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(at("make the link", place)(e).to_string()),
+        _ => Ok(()),
+    }
 }

@@ -1,9 +1,11 @@
 //! Which step may start: a pure state machine over in-degree counters.
 //!
 //! It is told how steps end and answers what can start and what never will. No clock, no process: property tests drive
-//! it through random graphs and outcomes.
+//! it through random graphs and outcomes. Of the steps that can start, the one with the longest way still before it
+//! comes first; among equals, the one that the plan names first.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Why a step will never start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,17 @@ pub enum Skip {
     Canceled,
 }
 
+/// A step as the schedule sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// The steps before it; each is named once and has a smaller number.
+    pub needs: Vec<usize>,
+    /// Those of them that it can do without when they do not complete.
+    pub optional: Vec<usize>,
+    /// Whether it runs when all others are over, whatever became of them.
+    pub last: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waiting,
@@ -26,46 +39,76 @@ enum State {
 /// The state of all steps.
 #[derive(Clone, Debug)]
 pub struct Schedule {
+    nodes: Vec<Node>,
     waits: Vec<usize>,
     dependants: Vec<Vec<usize>>,
+    /// The number of steps on the longest way from each step to an end, itself included.
+    way: Vec<usize>,
     states: Vec<State>,
-    ready: BTreeSet<usize>,
+    ready: BinaryHeap<(usize, Reverse<usize>)>,
     continue_on_failure: bool,
+    /// Steps that are not over.
     open: usize,
+    /// Those of them that are not to run last.
+    open_before_last: usize,
 }
 
 impl Schedule {
-    /// A schedule for steps that need the steps listed for each. The lists hold no index twice.
+    /// A schedule for these steps.
     #[must_use]
-    pub fn new(needs: &[Vec<usize>], continue_on_failure: bool) -> Self {
-        let mut dependants = vec![Vec::new(); needs.len()];
-        for (step, wanted) in needs.iter().enumerate() {
-            for &other in wanted {
+    pub fn new(nodes: Vec<Node>, continue_on_failure: bool) -> Self {
+        let count = nodes.len();
+        let mut dependants = vec![Vec::new(); count];
+        for (step, node) in nodes.iter().enumerate() {
+            for &other in &node.needs {
                 dependants[other].push(step);
             }
         }
-        let waits: Vec<usize> = needs.iter().map(Vec::len).collect();
-        let ready = (0..needs.len()).filter(|&s| waits[s] == 0).collect();
-        let states = vec![State::Waiting; needs.len()];
-        Self { waits, dependants, states, ready, continue_on_failure, open: needs.len() }
+        let mut way = vec![1; count];
+        for step in (0..count).rev() {
+            way[step] += dependants[step].iter().map(|&d: &usize| way[d]).max().unwrap_or(0);
+        }
+        let before_last = nodes.iter().filter(|n| !n.last).count();
+        let mut schedule = Self {
+            waits: nodes.iter().map(|n| n.needs.len()).collect(),
+            nodes,
+            dependants,
+            way,
+            states: vec![State::Waiting; count],
+            ready: BinaryHeap::new(),
+            continue_on_failure,
+            open: count,
+            open_before_last: before_last,
+        };
+        (0..count).for_each(|step| schedule.offer(step));
+        schedule
     }
 
-    /// The next step that can start, which then counts as running. Steps come in the order of the plan.
+    /// The next step that can start, without starting it.
+    pub fn peek(&mut self) -> Option<usize> {
+        while let Some(&(_, Reverse(step))) = self.ready.peek() {
+            if self.states[step] == State::Waiting {
+                return Some(step);
+            }
+            self.ready.pop();
+        }
+        None
+    }
+
+    /// The next step that can start, which then counts as running.
     #[expect(clippy::should_implement_trait, reason = "it is not an iterator: more may come after None")]
     pub fn next(&mut self) -> Option<usize> {
-        let step = self.ready.pop_first()?;
+        let step = self.peek()?;
         self.states[step] = State::Running;
         Some(step)
     }
 
-    /// Tells that a running step completed.
+    /// Tells that a step completed: one that ran, or one that need not run because its result is there.
     pub fn completed(&mut self, step: usize) {
         self.over(step);
         for next in self.dependants[step].clone() {
             self.waits[next] -= 1;
-            if self.waits[next] == 0 && self.states[next] == State::Waiting {
-                self.ready.insert(next);
-            }
+            self.offer(next);
         }
     }
 
@@ -75,16 +118,30 @@ impl Schedule {
         let mut skipped = Vec::new();
         self.skip_dependants(step, &mut skipped);
         if !self.continue_on_failure {
-            self.skip_rest(Skip::AfterFailure(step), &mut skipped);
+            self.skip_rest(Skip::AfterFailure(step), false, &mut skipped);
         }
+        skipped
+    }
+
+    /// Tells that a step is left out, and that what needs it never starts. The run does not fail by it.
+    pub fn left_out(&mut self, step: usize) -> Vec<(usize, Skip)> {
+        self.over(step);
+        let mut skipped = Vec::new();
+        self.skip_dependants(step, &mut skipped);
         skipped
     }
 
     /// Nothing more may start. Returns the steps that never will.
     pub fn stop(&mut self) -> Vec<(usize, Skip)> {
         let mut skipped = Vec::new();
-        self.skip_rest(Skip::Canceled, &mut skipped);
+        self.skip_rest(Skip::Canceled, true, &mut skipped);
         skipped
+    }
+
+    /// Whether a step is neither running nor over.
+    #[must_use]
+    pub fn is_waiting(&self, step: usize) -> bool {
+        self.states[step] == State::Waiting
     }
 
     /// Whether every step is over.
@@ -93,17 +150,36 @@ impl Schedule {
         self.open == 0
     }
 
+    fn offer(&mut self, step: usize) {
+        let turn = !self.nodes[step].last || self.open_before_last == 0;
+        if self.states[step] == State::Waiting && self.waits[step] == 0 && turn {
+            self.ready.push((self.way[step], Reverse(step)));
+        }
+    }
+
     fn over(&mut self, step: usize) {
         self.states[step] = State::Over;
-        self.ready.remove(&step);
         self.open -= 1;
+        if !self.nodes[step].last {
+            self.open_before_last -= 1;
+            if self.open_before_last == 0 {
+                let last = (0..self.nodes.len()).filter(|&s| self.nodes[s].last).collect::<Vec<_>>();
+                last.into_iter().for_each(|step| self.offer(step));
+            }
+        }
     }
 
     fn skip_dependants(&mut self, step: usize, skipped: &mut Vec<(usize, Skip)>) {
         let mut failed = vec![step];
         while let Some(cause) = failed.pop() {
             for next in self.dependants[cause].clone() {
-                if self.states[next] == State::Waiting {
+                if self.states[next] != State::Waiting {
+                    continue;
+                }
+                if self.nodes[next].optional.contains(&cause) {
+                    self.waits[next] -= 1;
+                    self.offer(next);
+                } else {
                     self.over(next);
                     skipped.push((next, Skip::Needs(cause)));
                     failed.push(next);
@@ -112,9 +188,9 @@ impl Schedule {
         }
     }
 
-    fn skip_rest(&mut self, why: Skip, skipped: &mut Vec<(usize, Skip)>) {
+    fn skip_rest(&mut self, why: Skip, last_too: bool, skipped: &mut Vec<(usize, Skip)>) {
         for step in 0..self.states.len() {
-            if self.states[step] == State::Waiting {
+            if self.states[step] == State::Waiting && (last_too || !self.nodes[step].last) {
                 self.over(step);
                 skipped.push((step, why));
             }
@@ -127,10 +203,42 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn schedule(needs: &[Vec<usize>], continue_on_failure: bool) -> Schedule {
+        let nodes = needs.iter().map(|n| Node { needs: n.clone(), ..Node::default() }).collect();
+        Schedule::new(nodes, continue_on_failure)
+    }
+
+    #[test]
+    fn the_longest_way_comes_first() {
+        // 0 alone; 1 -> 2 -> 3
+        let mut schedule = schedule(&[vec![], vec![], vec![1], vec![2]], true);
+        assert_eq!((schedule.next(), schedule.next(), schedule.next()), (Some(1), Some(0), None));
+    }
+
+    #[test]
+    fn a_step_runs_without_an_optional_input_whose_step_failed() {
+        let nodes = vec![Node::default(), Node { needs: vec![0], optional: vec![0], last: false }];
+        let mut schedule = Schedule::new(nodes, true);
+        assert_eq!(schedule.next(), Some(0));
+        assert_eq!(schedule.failed(0), []);
+        assert_eq!(schedule.next(), Some(1));
+    }
+
+    #[test]
+    fn the_last_step_runs_after_all_others_whatever_became_of_them() {
+        let last = Node { last: true, ..Node::default() };
+        let mut schedule = Schedule::new(vec![last, Node::default(), Node { needs: vec![1], ..Node::default() }], false);
+        assert_eq!((schedule.next(), schedule.next()), (Some(1), None));
+        assert_eq!(schedule.failed(1), [(2, Skip::Needs(1))]);
+        assert_eq!(schedule.next(), Some(0));
+        schedule.completed(0);
+        assert!(schedule.is_done());
+    }
+
     #[test]
     fn a_failure_skips_what_needs_it_and_spares_the_rest() {
         // 0 -> 1 -> 2, and 3 on its own
-        let mut schedule = Schedule::new(&[vec![], vec![0], vec![1], vec![]], true);
+        let mut schedule = schedule(&[vec![], vec![0], vec![1], vec![]], true);
         assert_eq!((schedule.next(), schedule.next(), schedule.next()), (Some(0), Some(3), None));
         assert_eq!(schedule.failed(0), [(1, Skip::Needs(0)), (2, Skip::Needs(1))]);
         assert!(!schedule.is_done());
@@ -140,7 +248,7 @@ mod tests {
 
     #[test]
     fn without_continue_a_failure_ends_everything_that_waits() {
-        let mut schedule = Schedule::new(&[vec![], vec![0], vec![], vec![2]], false);
+        let mut schedule = schedule(&[vec![], vec![0], vec![], vec![2]], false);
         assert_eq!((schedule.next(), schedule.next()), (Some(0), Some(2)));
         assert_eq!(schedule.failed(0), [(1, Skip::Needs(0)), (3, Skip::AfterFailure(0))]);
         schedule.completed(2);
@@ -162,7 +270,7 @@ mod tests {
             for (a, b) in edges {
                 if a > b && !needs[a].contains(&b) { needs[a].push(b); }
             }
-            let mut schedule = Schedule::new(&needs, continue_on_failure);
+            let mut schedule = schedule(&needs, continue_on_failure);
             let (mut running, mut completed, mut ended) = (Vec::new(), Vec::new(), Vec::new());
             let mut picks = picks.into_iter();
             loop {

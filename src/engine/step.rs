@@ -2,59 +2,171 @@
 
 use std::sync::Arc;
 
+use super::board::Board;
+use super::decide::{Asked, Court, Decision, Standing, Verdict, info};
+use super::record::Finding;
 use super::{Request, Surroundings, Tracked, Workspace, collect, contract, prepare};
+use crate::because::Because;
+use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
-use crate::exec::{Ending, Executor, Launch, LineSink, Stop, StopWatch};
+use crate::exec::{self, Ended, Ending, Executor, LOG_LIMIT, Launch, LineSink, Stop, StopWatch, ranks};
 use crate::outcome::{Failure, StepOutcome};
+use crate::plan::StandIn;
+use crate::store::tree;
 
 /// How a step ended and what it wrote.
 pub(super) struct Finished {
     pub outcome: StepOutcome,
     pub outputs: Vec<OutputInfo>,
+    /// The earlier result that stands for it, when it did not run.
+    pub standing: Option<Box<Standing>>,
+    /// Why it ran, or what is to be said of what stands for it.
+    pub because: Vec<Because>,
+    /// What is to be found out of it for later runs.
+    pub finding: Option<Finding>,
 }
 
-/// Runs one step. Whatever goes wrong is its outcome, not an error.
+impl Finished {
+    fn new(outcome: StepOutcome) -> Self {
+        Self { outcome, outputs: Vec::new(), standing: None, because: Vec::new(), finding: None }
+    }
+
+    fn broken(message: String) -> Self {
+        Self::new(StepOutcome::Failed { failure: Failure::Surroundings { message } })
+    }
+}
+
+/// What every part of a run shares.
+pub(super) struct Shared<E, W> {
+    pub request: Request,
+    pub around: Surroundings<E, W>,
+    pub board: Board,
+    /// The job file, by which steps are known from run to run.
+    pub scope: String,
+}
+
+/// Runs one step, or finds out that it need not run. Whatever goes wrong is its outcome, not an error.
 pub(super) async fn run<E: Executor, W: Workspace>(
     index: usize,
-    request: Arc<Request>,
-    around: Arc<Surroundings<E, W>>,
-    stop: StopWatch,
+    shared: Arc<Shared<E, W>>,
+    mut stop: StopWatch,
 ) -> Finished {
-    let step = request.plan.steps[index].path.clone();
-    around.bus.say(What::StepPreparing { step: step.clone() });
+    let step = &shared.request.plan.steps[index];
+    let decision = match shared.request.decisions[index].verdict {
+        Verdict::Waits => {
+            let shared = shared.clone();
+            match blocking(move || Ok(decide_late(index, &shared))).await {
+                Ok(decision) => decision,
+                Err(message) => return Finished::broken(message),
+            }
+        }
+        _ => shared.request.decisions[index].clone(),
+    };
+    if let Verdict::Reuse(standing) = decision.verdict {
+        let outputs = standing.outputs.iter().map(info).collect();
+        let (standing, because) = (Some(standing), decision.because);
+        return Finished { outputs, standing, because, ..Finished::new(StepOutcome::Completed) };
+    }
+    let first = shared.request.first_attempt(index);
+    let last = first + step.retries;
+    let mut attempt = first;
+    loop {
+        let because = if attempt == first { decision.because.clone() } else { Vec::new() };
+        shared.around.bus.say(What::StepPreparing { step: step.path.clone(), attempt, because });
+        let finished = attempt_once(index, attempt, &shared, &mut stop).await;
+        let StepOutcome::Failed { failure } = &finished.outcome else { return finished };
+        if attempt == last || *stop.borrow() != Stop::No {
+            return finished;
+        }
+        let of = last + 1 - first;
+        let what = What::StepRetried { step: step.path.clone(), failure: failure.clone(), attempt, of };
+        shared.around.bus.say(what);
+        attempt += 1;
+    }
+}
+
+async fn attempt_once<E: Executor, W: Workspace>(
+    index: usize,
+    attempt: u32,
+    shared: &Arc<Shared<E, W>>,
+    stop: &mut StopWatch,
+) -> Finished {
+    let step = &shared.request.plan.steps[index];
+    if let Some(StandIn::Stub { .. }) = &step.stand_in {
+        let shared = shared.clone();
+        return blocking(move || Ok(stub(index, attempt, &shared))).await.unwrap_or_else(Finished::broken);
+    }
     let laid_out = blocking({
-        let (request, around) = (request.clone(), around.clone());
-        move || lay_out(index, &request, &around)
+        let shared = shared.clone();
+        move || lay_out(index, attempt, &shared)
     })
     .await;
     let launch = match laid_out {
         Ok(launch) => launch,
-        Err(message) => return message.into(),
+        Err(message) => return Finished::broken(message),
     };
     if *stop.borrow() != Stop::No {
-        return Finished { outcome: StepOutcome::Canceled, outputs: Vec::new() };
+        return Finished::new(StepOutcome::Canceled);
     }
-    let (command, log) = (launch.command.clone(), launch.log.clone());
-    around.bus.say(What::StepStarted { step: step.clone(), command, log });
+    let log = launch.processes.first().map(|process| process.log.clone()).unwrap_or_default();
+    let command = launch.command.clone();
+    shared.around.bus.say(What::StepStarted { step: step.path.clone(), command, log });
     let lines: LineSink = {
-        let (bus, step) = (around.bus.clone(), step.clone());
-        Arc::new(move |line| bus.line(&step, &line))
+        let (shared, index) = (shared.clone(), index);
+        Arc::new(move |line| shared.around.bus.line(&shared.request.plan.steps[index].path, &line))
     };
-    let outcome = outcome(around.executor.run(launch, lines, stop).await);
-    let collected = blocking({
-        let (request, around) = (request.clone(), around.clone());
-        move || Ok(finish(index, outcome, &request, &around))
-    })
-    .await;
-    collected.unwrap_or_else(Finished::from)
+    let started = Timestamp::now();
+    let Ended { ending, process, warnings } = shared.around.executor.run(launch, lines, stop.clone()).await;
+    for message in warnings {
+        warn(&shared.around, &shared.request, index, message);
+    }
+    let outcome = outcome(ending, process);
+    let shared = shared.clone();
+    let finish = move || Ok(finish(index, attempt, started, outcome, &shared));
+    blocking(finish).await.unwrap_or_else(Finished::broken)
 }
 
-fn lay_out<E: Executor, W: Workspace>(
+/// Decides a step whose inputs other steps of this run wrote.
+fn decide_late<E, W>(index: usize, shared: &Shared<E, W>) -> Decision {
+    let Shared { request, board, scope, .. } = shared;
+    let run = |because| Decision { verdict: Verdict::Run, because };
+    let Some(reuse) = &request.reuse else { return run(Vec::new()) };
+    let court = Court::new(&request.plan, &request.facts, reuse, &request.force, scope);
+    let known = |step: usize, name: &str| board.kept(step, name).map(|kept| kept.digest.clone());
+    match court.key(index, &known) {
+        Asked::Complete(key) => court.ask(index, &key),
+        Asked::Run(because) => run(because),
+        Asked::Waits(steps) => {
+            // An earlier result may stand for it: then it pays to wait for what the steps before it wrote.
+            for step in steps {
+                if board.outputs(step).is_some() && !board.wait(step) {
+                    return run(vec![Because::reason("what it reads could not be read for comparison")]);
+                }
+            }
+            match court.key(index, &known) {
+                Asked::Complete(key) => court.ask(index, &key),
+                Asked::Run(because) => run(because),
+                Asked::Waits(_) => run(vec![Because::reason("an optional input of it is not there")]),
+            }
+        }
+    }
+}
+
+/// Lays a step out, ready to be launched.
+pub(super) fn lay_out<E, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Result<Launch, String> {
+    let Shared { request, around, board, .. } = shared;
+    let prepared = prepare::prepare(index, attempt, request, board)?;
+    launch(index, request, around, board, prepared)
+}
+
+/// What the executor gets of a step that is laid out.
+pub(super) fn launch<E, W: Workspace>(
     index: usize,
     request: &Request,
     around: &Surroundings<E, W>,
+    board: &Board,
+    prepared: prepare::Prepared,
 ) -> Result<Launch, String> {
-    let prepared = prepare::prepare(index, request)?;
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
     let artifacts = request.run.step(&step.path).artifacts();
@@ -62,42 +174,131 @@ fn lay_out<E: Executor, W: Workspace>(
         warn(around, request, index, format!("this step runs without tracking: {message}"));
         Vec::new()
     });
-    let variables = contract::variables(index, request, &prepared, tracking);
+    let variables = contract::variables(index, request, board, &prepared, tracking)?;
+    let instances = step.distribution.as_ref().map_or(1, |d| d.instances);
+    let distribution = step.distribution.as_ref().and_then(distribution);
+    let (starter, processes) = match &step.distribution {
+        Some(_) => ranks::lay_out(distribution.as_ref(), instances, &prepared.user_logs)?,
+        None => (exec::Starter::Bash, vec![exec::RankProcess::only(prepared.user_logs.join("std_log.txt"))]),
+    };
     Ok(Launch {
         command: prepared.command,
         cwd: prepared.wd,
         variables,
-        hidden: contract::hidden(),
+        hidden: request.hidden.clone(),
         mark: ("AZUREML_RUN_ID".to_owned(), job),
-        log: prepared.log,
+        processes,
+        starter,
+        log_limit: request.log_limit.unwrap_or(LOG_LIMIT),
         timeout: step.timeout,
         grace: request.grace,
     })
 }
 
+/// The processes of a step, as the executor takes them.
+fn distribution(written: &crate::plan::Distribution) -> Option<ranks::Distribution> {
+    let count = |name: &str| written.counts.get(name).copied();
+    let per_node = count("process_count_per_instance").unwrap_or(1);
+    Some(match written.kind.as_deref()? {
+        "pytorch" => ranks::Distribution::PyTorch { per_node },
+        "mpi" => ranks::Distribution::Mpi { per_node },
+        "tensorflow" => ranks::Distribution::TensorFlow {
+            workers: count("worker_count"),
+            parameter_servers: count("parameter_server_count").unwrap_or(0),
+        },
+        _ => return None,
+    })
+}
+
+/// Makes the outputs of a step from the samples that the project names for it.
+fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Finished {
+    let Shared { request, around, .. } = shared;
+    let step = &request.plan.steps[index];
+    let Some(StandIn::Stub { outputs }) = &step.stand_in else { return Finished::broken(String::new()) };
+    for output in &step.outputs {
+        let place = request.output(index, &output.name, attempt);
+        let sample = outputs.get(&output.name).map(|sample| tree::copy_tree(sample, &place));
+        if let Some(Err(why)) = sample {
+            return Finished::broken(format!("the sample for its output '{}' cannot be used: {why}", output.name));
+        }
+    }
+    match collect::collect(index, attempt, request, around) {
+        Ok(outputs) => Finished {
+            finding: Some(Finding::outputs_only(index, outputs.clone())),
+            outputs,
+            ..Finished::new(StepOutcome::Completed)
+        },
+        Err(failure) => Finished::new(StepOutcome::Failed { failure }),
+    }
+}
+
 /// Collects the outputs of a step that completed and closes its MLflow run.
 fn finish<E, W: Workspace>(
     index: usize,
+    attempt: u32,
+    started: Timestamp,
     outcome: StepOutcome,
-    request: &Request,
-    around: &Surroundings<E, W>,
+    shared: &Shared<E, W>,
 ) -> Finished {
-    let finished = match outcome {
-        StepOutcome::Completed => match collect::collect(index, request, around) {
-            Ok(outputs) => Finished { outcome: StepOutcome::Completed, outputs },
-            Err(failure) => Finished { outcome: StepOutcome::Failed { failure }, outputs: Vec::new() },
+    let Shared { request, around, board, .. } = shared;
+    let mut unchanged = true;
+    let mut finished = match outcome {
+        StepOutcome::Completed => match complete(index, attempt, shared, &mut unchanged) {
+            Ok(outputs) => Finished { outputs, ..Finished::new(StepOutcome::Completed) },
+            Err(failure) => Finished::new(StepOutcome::Failed { failure }),
         },
-        outcome => Finished { outcome, outputs: Vec::new() },
+        outcome => Finished::new(outcome),
     };
     let step = request.plan.steps[index].path.as_str();
-    match around.workspace.end_step(step, &request.step_job(index), finished.outcome.status()) {
-        Ok(Tracked { metrics, models }) if metrics.is_empty() && models.is_empty() => {}
-        Ok(Tracked { metrics, models }) => {
-            around.bus.say(What::StepTracked { step: step.to_owned(), metrics, models });
-        }
-        Err(message) => warn(around, request, index, message),
+    let tracked = around.workspace.end_step(step, &request.step_job(index), finished.outcome.status());
+    let Tracked { metrics, models } = tracked.unwrap_or_else(|message| {
+        warn(around, request, index, message);
+        Tracked::default()
+    });
+    if !metrics.is_empty() || !models.is_empty() {
+        around.bus.say(What::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
+    }
+    if finished.outcome == StepOutcome::Completed {
+        let offered = unchanged
+            && request.plan.steps[index].is_deterministic
+            && !request.plan.force_rerun
+            && request.plan.steps[index].needs.iter().all(|&need| board.outputs(need).is_some());
+        finished.finding = Some(Finding {
+            index,
+            outputs: finished.outputs.clone(),
+            job: request.step_job(index),
+            metrics,
+            started,
+            finished: Timestamp::now(),
+            offered,
+            key: unchanged,
+        });
     }
     finished
+}
+
+/// The outputs of a step whose process ended with 0, unless it harmed what it read.
+fn complete<E, W: Workspace>(
+    index: usize,
+    attempt: u32,
+    shared: &Shared<E, W>,
+    unchanged: &mut bool,
+) -> Result<Vec<OutputInfo>, Failure> {
+    let Shared { request, around, board, .. } = shared;
+    if let Some(touched) = collect::touched(index, request, board) {
+        let collect::Touched { input, file, sealed } = touched;
+        if sealed {
+            return Err(Failure::InputModified { input, file });
+        }
+        *unchanged = false;
+        let what = if file.is_empty() { String::new() } else { format!(" ({file})") };
+        let message = format!(
+            "its input '{input}' changed while it ran{what}: the result is not kept for reuse; \
+             on Azure ML a step that writes to an input fails"
+        );
+        warn(around, request, index, message);
+    }
+    collect::collect(index, attempt, request, around)
 }
 
 pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: usize, message: String) {
@@ -105,14 +306,20 @@ pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: 
     around.bus.say(What::Warning { step, message });
 }
 
-fn outcome(ending: Ending) -> StepOutcome {
+fn outcome(ending: Ending, process: Option<String>) -> StepOutcome {
     let failure = match ending {
         Ending::Exited(0) => return StepOutcome::Completed,
         Ending::Stopped => return StepOutcome::Canceled,
         Ending::Exited(code) => Failure::ExitCode { code },
+        Ending::CommandNotFound(command) => Failure::CommandNotFound { command },
+        Ending::OutOfMemory => Failure::OutOfMemory,
         Ending::Signaled(signal) => Failure::Signal { signal },
         Ending::TimedOut(limit) => Failure::TimedOut { limit },
         Ending::NotStarted(message) => Failure::Surroundings { message },
+    };
+    let failure = match process {
+        Some(process) => Failure::Process { process, failure: Box::new(failure) },
+        None => failure,
     };
     StepOutcome::Failed { failure }
 }

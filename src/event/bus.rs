@@ -18,6 +18,8 @@ use crate::clock::Timestamp;
 pub enum Note {
     /// An event, as recorded.
     Event(Event),
+    /// An event of the time before this runner: it counts, but has been shown.
+    Past(Event),
     /// A line that a step printed, without its line break.
     Line {
         /// The step.
@@ -71,6 +73,18 @@ impl Bus {
     pub fn new(journal: Option<Journal>) -> Self {
         let inner = Inner { journal, next: 0, views: Vec::new(), drawing: Vec::new() };
         Self { inner: Mutex::new(inner), hurry: AtomicBool::new(false) }
+    }
+
+    /// The same, for a record that goes on: the next event gets that number.
+    #[must_use]
+    pub fn from(self, next: u64) -> Self {
+        self.lock().next = next;
+        self
+    }
+
+    /// Tells the views what was recorded before this runner.
+    pub fn past(&self, event: Event) {
+        self.lock().send(&Note::Past(event), &self.hurry);
     }
 
     /// Adds a view: a function that draws until its channel closes.
@@ -223,7 +237,7 @@ mod tests {
         bus.watch(Slow::LeavesOut, move |notes| {
             for note in notes {
                 mine.lock().unwrap().push(match note {
-                    Note::Event(event) => event.seq.to_string(),
+                    Note::Event(event) | Note::Past(event) => event.seq.to_string(),
                     Note::Line { text, .. } => text,
                 });
             }

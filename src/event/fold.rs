@@ -1,9 +1,11 @@
 //! How a run stands: the sum of its events so far.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Event, OutputInfo, StepInfo, What};
+use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::outcome::{JobStatus, StepOutcome};
 
@@ -38,6 +40,14 @@ pub struct RunView {
     pub outputs: Vec<OutputInfo>,
     /// What went wrong without stopping it.
     pub warnings: Vec<String>,
+    /// What people should know about it.
+    pub notes: Vec<String>,
+    /// The length of the longest step path, in characters.
+    pub width: usize,
+    /// Where each step is in the list.
+    by_path: HashMap<String, usize>,
+    /// How many steps stand how.
+    tally: HashMap<JobStatus, usize>,
 }
 
 /// A step as its events tell it.
@@ -69,6 +79,14 @@ pub struct StepView {
     pub assets: Vec<String>,
     /// The last value of each metric that it logged.
     pub metrics: Vec<(String, f64)>,
+    /// The job name of the step whose result stands for it.
+    pub reused_from: Option<String>,
+    /// Why it ran, or what is to be said of the result that stands for it.
+    pub because: Vec<Because>,
+    /// Which try it is, from 1.
+    pub attempt: u32,
+    /// Whether any try of it was begun in this run.
+    pub begun: bool,
 }
 
 impl Default for RunView {
@@ -88,6 +106,10 @@ impl Default for RunView {
             steps: Vec::new(),
             outputs: Vec::new(),
             warnings: Vec::new(),
+            notes: Vec::new(),
+            width: 0,
+            by_path: HashMap::new(),
+            tally: HashMap::new(),
         }
     }
 }
@@ -118,8 +140,34 @@ impl RunView {
                 self.status = JobStatus::Running;
                 self.started = Some(event.time);
                 self.steps = steps.iter().map(StepView::new).collect();
+                self.width = steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
+                self.by_path = steps.iter().enumerate().map(|(index, s)| (s.path.clone(), index)).collect();
+                self.tally = HashMap::from([(JobStatus::NotStarted, steps.len())]);
             }
-            What::StepPreparing { step } => self.with(step, |s| s.status = JobStatus::Preparing),
+            What::RunResumed { pid, steps, .. } => {
+                self.pid = *pid;
+                self.status = JobStatus::Running;
+                self.ended = None;
+                for path in steps {
+                    self.with(path, StepView::again);
+                }
+            }
+            What::Note { message } => self.notes.push(message.clone()),
+            What::StepPreparing { step, attempt, because } => self.with(step, |s| {
+                s.status = JobStatus::Preparing;
+                s.attempt = *attempt;
+                s.begun = true;
+                s.because.clone_from(because);
+            }),
+            What::StepReused { step, job, outputs, metrics, because, .. } => self.with(step, |s| {
+                s.status = JobStatus::Completed;
+                s.outcome = Some(StepOutcome::Completed);
+                s.reused_from = Some(job.clone());
+                s.outputs.clone_from(outputs);
+                s.metrics.clone_from(metrics);
+                s.because.clone_from(because);
+            }),
+            What::StepRetried { step, .. } => self.with(step, |s| s.status = JobStatus::Preparing),
             What::StepStarted { step, command, log } => self.with(step, |s| {
                 s.status = JobStatus::Running;
                 s.started = Some(event.time);
@@ -153,13 +201,25 @@ impl RunView {
     /// The step with that name.
     #[must_use]
     pub fn step(&self, path: &str) -> Option<&StepView> {
-        self.steps.iter().find(|s| s.path == path)
+        self.by_path.get(path).map(|&index| &self.steps[index])
     }
 
     /// How many steps stand so.
     #[must_use]
     pub fn count(&self, status: JobStatus) -> usize {
-        self.steps.iter().filter(|s| s.status == status).count()
+        self.tally.get(&status).copied().unwrap_or(0)
+    }
+
+    /// How many steps are over.
+    #[must_use]
+    pub fn over(&self) -> usize {
+        self.tally.iter().filter(|(status, _)| status.is_final()).map(|(_, count)| count).sum()
+    }
+
+    /// The place of a step in the list.
+    #[must_use]
+    pub fn position(&self, path: &str) -> Option<usize> {
+        self.by_path.get(path).copied()
     }
 
     /// A run whose runner is gone without having said how it ended does not respond any more, nor do its steps.
@@ -174,8 +234,14 @@ impl RunView {
     }
 
     fn with(&mut self, path: &str, change: impl FnOnce(&mut StepView)) {
-        if let Some(step) = self.steps.iter_mut().find(|s| s.path == path) {
+        if let Some(&index) = self.by_path.get(path) {
+            let step = &mut self.steps[index];
+            let before = step.status;
             change(step);
+            if step.status != before {
+                *self.tally.entry(before).or_insert(1) -= 1;
+                *self.tally.entry(step.status).or_insert(0) += 1;
+            }
         }
     }
 }
@@ -196,7 +262,20 @@ impl StepView {
             outputs: Vec::new(),
             assets: Vec::new(),
             metrics: Vec::new(),
+            reused_from: None,
+            because: Vec::new(),
+            attempt: 1,
+            begun: false,
         }
+    }
+
+    /// The step is to run again: how it ended before counts no more.
+    fn again(&mut self) {
+        self.status = JobStatus::NotStarted;
+        (self.started, self.ended, self.outcome, self.reused_from) = (None, None, None, None);
+        self.outputs.clear();
+        self.assets.clear();
+        self.metrics.clear();
     }
 
     /// How long its process ran, up to `now` if it still does.

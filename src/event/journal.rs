@@ -26,6 +26,22 @@ impl Journal {
         Ok(Self { file })
     }
 
+    /// Opens the record of a run that goes on, locks it, and cuts off a torn last line.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when another runner has it; when the file cannot be read or written.
+    pub fn resume(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+        file.try_lock()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        if whole < bytes.len() {
+            file.set_len(whole as u64)?;
+        }
+        Ok(Self { file })
+    }
+
     /// Appends one event as one write, so that a killed runner leaves at most one torn line at the end.
     ///
     /// # Errors

@@ -15,8 +15,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::because::Because;
 use crate::clock::Timestamp;
-use crate::outcome::{JobStatus, StepOutcome};
+use crate::outcome::{Failure, JobStatus, StepOutcome};
 
 pub use bus::{Bus, Note, Slow};
 pub use fold::{RunView, StepView};
@@ -61,6 +62,9 @@ pub struct OutputInfo {
     pub files: u64,
     /// Its size in bytes.
     pub bytes: u64,
+    /// The stat of its files when it was sealed, by which it is seen that somebody touched it.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub fingerprint: String,
 }
 
 /// What can happen.
@@ -93,10 +97,58 @@ pub enum What {
         /// All steps, each after those it needs.
         steps: Vec<StepInfo>,
     },
+    /// A run that had ended, or whose runner had died, goes on.
+    RunResumed {
+        /// The runner's process.
+        pid: u32,
+        /// The runner's version.
+        amlrun: String,
+        /// The steps that are to run now; all others stay as they are.
+        steps: Vec<String>,
+    },
+    /// Something about this run that people should know.
+    Note {
+        /// What.
+        message: String,
+    },
     /// A step's folders are being made.
     StepPreparing {
         /// The step.
         step: String,
+        /// Which try it is, from 1.
+        #[serde(skip_serializing_if = "is_one", default = "one")]
+        attempt: u32,
+        /// Why it runs and no earlier result stands for it.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        because: Vec<Because>,
+    },
+    /// An earlier result stands for a step.
+    StepReused {
+        /// The step.
+        step: String,
+        /// The run that made it.
+        run: String,
+        /// The job name of the step in that run.
+        job: String,
+        /// What that step wrote.
+        outputs: Vec<OutputInfo>,
+        /// What it logged.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        metrics: Vec<(String, f64)>,
+        /// What somebody may want to know of it: that an output was touched, but has the same bytes.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        because: Vec<Because>,
+    },
+    /// A step failed and is tried again.
+    StepRetried {
+        /// The step.
+        step: String,
+        /// How the try ended.
+        failure: Failure,
+        /// Which try it was, from 1.
+        attempt: u32,
+        /// How many there may be.
+        of: u32,
     },
     /// A step's process runs.
     StepStarted {
@@ -156,4 +208,13 @@ pub enum What {
         /// The job's own outputs.
         outputs: Vec<OutputInfo>,
     },
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_one(number: &u32) -> bool {
+    *number == 1
 }

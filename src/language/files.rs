@@ -151,7 +151,7 @@ fn neighbour(path: &Path) -> Option<String> {
 }
 
 /// A path without `.` and without `x/..`, as Python's `Path.resolve` gives it for folders that are no links.
-pub(super) fn tidy(path: &Path) -> PathBuf {
+pub(crate) fn tidy(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

@@ -1,8 +1,12 @@
 //! Following bindings: from what a node's input says to a value.
+//!
+//! That what a binding names is there, the language room has seen to; what is left to tell here are assets, local paths
+//! and addresses that only planning looks up.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::level::Level;
 use super::{InputMode, Part, Value};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 use crate::spec::Literal;
@@ -10,8 +14,6 @@ use crate::spec::asset_ref::Reference;
 use crate::spec::catalog::Catalog;
 use crate::spec::expr::{Expr, Piece, Template};
 use crate::spec::io::{Data, Input, InputValue, PortType};
-use crate::spec::job::Node;
-use crate::spec::job::node::NodeBody;
 
 /// A value with what is known of it.
 #[derive(Clone, Debug)]
@@ -20,20 +22,30 @@ pub(super) struct Bound {
     pub kind: PortType,
     /// How it is given, when somebody said so.
     pub mode: Option<InputMode>,
-    /// The value.
-    pub value: Value,
-    /// Where the value is written, when a binding led there.
-    pub origin: Option<Span>,
+    /// The value; `None` for an optional input of the pipeline that was left out.
+    pub value: Option<Value>,
 }
 
-/// The names that bindings can refer to, and what is needed to follow them.
-pub(super) struct Scope<'a> {
-    pub inputs: HashMap<&'a str, Bound>,
-    pub nodes: &'a [Node],
-    pub unread: &'a [String],
-    pub base: &'a Path,
+/// What planning asks, and for whom it speaks.
+pub(super) struct World<'a> {
+    /// Registered assets and datastores.
     pub catalog: &'a dyn Catalog,
+    /// The texts, for places in messages.
     pub sources: &'a Sources,
+    /// What `${{default_datastore}}` stands for.
+    pub default_datastore: &'a str,
+}
+
+/// The names that bindings of one pipeline can refer to, and what is needed to follow them.
+pub(super) struct Scope<'a> {
+    /// The pipeline's inputs.
+    pub inputs: HashMap<String, Bound>,
+    /// Its nodes; `None` in a job of its own.
+    pub level: Option<&'a Level<'a>>,
+    /// The folder that relative paths are against.
+    pub base: &'a Path,
+    /// Everything else.
+    pub world: &'a World<'a>,
 }
 
 /// Where a binding is written, for messages.
@@ -46,20 +58,24 @@ pub(super) struct Site<'a> {
 impl Scope<'_> {
     /// The value of an input as a node (or the job itself) gives it. `None` after a mistake, which has been reported.
     pub fn input(&self, input: &Input, path: &str, found: &mut Vec<Diagnostic>) -> Option<Bound> {
+        self.given(input, path, 0, found)
+    }
+
+    fn given(&self, input: &Input, path: &str, depth: usize, found: &mut Vec<Diagnostic>) -> Option<Bound> {
         let site = Site { span: input.value.span, path };
         match &input.value.value {
-            InputValue::Literal(Literal::Str(text)) => self.template(text, site, 0, found),
+            InputValue::Literal(Literal::Str(text)) => self.template(text, site, depth, found),
             InputValue::Literal(literal) => Some(Bound {
                 kind: literal_type(literal),
                 mode: None,
-                value: Value::text(literal.python_str()),
-                origin: None,
+                value: Some(Value::text(literal.python_str())),
             }),
             InputValue::Data(data) => self.data(data, site, found),
         }
     }
 
     /// A text with bindings in it; a single binding keeps the type of what it refers to, anything else is a string.
+    /// Absent inputs in a longer text are nothing.
     pub fn template(&self, text: &str, site: Site<'_>, depth: usize, found: &mut Vec<Diagnostic>) -> Option<Bound> {
         let template = Template::binding(text);
         if let [Piece::Expr(expr, written)] = template.pieces.as_slice() {
@@ -69,14 +85,16 @@ impl Scope<'_> {
         for piece in &template.pieces {
             match piece {
                 Piece::Text(text) => value.push(Value::text(text)),
-                Piece::Expr(expr, written) => value.push(self.follow(expr, written, site, depth, found)?.value),
+                Piece::Expr(expr, written) => {
+                    value.push(self.follow(expr, written, site, depth, found)?.value.unwrap_or_default());
+                }
                 Piece::Optional(_) => {}
             }
         }
         if value.parts.is_empty() {
             value = Value::text("");
         }
-        Some(Bound { kind: PortType::String, mode: None, value, origin: None })
+        Some(Bound { kind: PortType::String, mode: None, value: Some(value) })
     }
 
     fn follow(
@@ -87,84 +105,77 @@ impl Scope<'_> {
         depth: usize,
         found: &mut Vec<Diagnostic>,
     ) -> Option<Bound> {
-        let mistake = |code, message: String| {
-            Diagnostic::error(code, self.sources.find(site.span, written), message).at(site.path)
+        let mut mistake = |code, message: String, help: &str| {
+            let span = self.world.sources.find(site.span, written);
+            found.push(Diagnostic::error(code, span, message).at(site.path).help(help));
+            None
         };
+        let node = |name: &str| self.level.and_then(|level| Some((level, level.node(name)?)));
         match expr {
-            Expr::ParentInput(name) => {
-                let bound = self.inputs.get(name.as_str()).cloned();
-                if bound.is_none() {
-                    let known = self.inputs.keys().copied();
-                    let message = format!("the pipeline has no input '{name}'");
-                    found.push(suggest_or(mistake("unknown-port", message), name, known, "declare it under 'inputs:'"));
+            Expr::ParentInput(name) => match self.inputs.get(name) {
+                Some(bound) => Some(bound.clone()),
+                None => mistake(
+                    "unknown-port",
+                    format!("the pipeline has no input '{name}'"),
+                    "declare it under 'inputs:'",
+                ),
+            },
+            Expr::JobOutput(job, output) => match node(job).and_then(|(level, at)| level.output(at, output)) {
+                Some((step, output, kind)) => {
+                    let value = Some(Value { parts: vec![Part::Output { step, output }] });
+                    Some(Bound { kind, mode: None, value })
                 }
-                bound
-            }
-            Expr::JobOutput(job, output) => {
-                let step = self.node(job, written, site, found)?;
-                let Some(kind) = output_type(&self.nodes[step], output) else {
-                    let known = output_names(&self.nodes[step]);
-                    let message = format!("the node '{job}' has no output '{output}'");
-                    let help = "a node's outputs are those of its component";
-                    found.push(suggest_or(mistake("unknown-port", message), output, known.iter().copied(), help));
-                    return None;
-                };
-                let value = Value { parts: vec![Part::Output { step, output: output.clone() }] };
-                Some(Bound { kind, mode: None, value, origin: None })
-            }
+                None => mistake(
+                    "unknown-port",
+                    format!("no step writes the output '{output}' of the node '{job}'"),
+                    "in a pipeline component a node must be bound to it: <output>: ${{parent.outputs.<name>}}",
+                ),
+            },
             Expr::JobInput(job, name) => {
-                let step = self.node(job, written, site, found)?;
-                let node = &self.nodes[step];
-                let input = node.inputs.iter().find(|i| i.name.value == *name);
-                match input.map(|i| &i.value.value) {
-                    Some(InputValue::Literal(Literal::Str(text))) if depth < self.nodes.len() => {
-                        self.template(text, site, depth + 1, found)
+                let given = node(job).and_then(|(level, at)| {
+                    let node = &level.nodes[at];
+                    Some((node, node.inputs.iter().find(|i| i.name.value == *name)?))
+                });
+                let rounds = self.level.map_or(0, |level| level.nodes.len());
+                match given {
+                    Some(_) if depth > rounds => {
+                        mistake("cycle", format!("{written} leads back to itself"), "bind to the pipeline's input instead")
                     }
-                    Some(InputValue::Literal(Literal::Str(_))) => {
-                        found.push(mistake("cycle", format!("{written} leads back to itself")));
-                        None
-                    }
-                    Some(_) => input.and_then(|i| self.input(i, site.path, found)),
-                    None => {
-                        let known = node.inputs.iter().map(|i| i.name.value.as_str());
-                        let message = format!("the node '{job}' is given no input '{name}'");
-                        let help = "bind to the pipeline's input instead";
-                        found.push(suggest_or(mistake("unknown-port", message), name, known, help));
-                        None
-                    }
+                    Some((_, input)) => self.given(input, site.path, depth + 1, found),
+                    None => mistake(
+                        "unknown-port",
+                        format!("the node '{job}' is given no input '{name}'"),
+                        "bind to the pipeline's input instead",
+                    ),
                 }
             }
-            Expr::ParentOutput(name) => {
-                let message = format!("an input cannot read the pipeline's output '{name}'");
-                found.push(
-                    mistake("bad-expression", message)
-                        .help("bind it to the node that writes it: ${{parent.jobs.<node>.outputs.<output>}}"),
-                );
-                None
-            }
-            Expr::Input(name) => {
-                let message = format!("{written} means nothing in a node's input");
-                found.push(mistake("bad-expression", message).help(format!("write ${{{{parent.inputs.{name}}}}}")));
-                None
-            }
-            Expr::Output(_) | Expr::Name | Expr::Other(_) => {
-                let message = format!("{written} means nothing here");
-                let help = "bindings are ${{parent.inputs.<name>}} and ${{parent.jobs.<node>.outputs.<name>}}";
-                found.push(mistake("bad-expression", message).help(help));
-                None
-            }
+            Expr::ParentOutput(name) => mistake(
+                "bad-expression",
+                format!("an input cannot read the pipeline's output '{name}'"),
+                "bind it to the node that writes it: ${{parent.jobs.<node>.outputs.<output>}}",
+            ),
+            Expr::Input(name) => mistake(
+                "bad-expression",
+                format!("{written} means nothing in a node's input"),
+                &format!("write ${{{{parent.inputs.{name}}}}}"),
+            ),
+            Expr::Output(_) | Expr::Name | Expr::OutputName | Expr::DefaultDatastore | Expr::Other(_) => mistake(
+                "bad-expression",
+                format!("{written} means nothing here"),
+                "bindings are ${{parent.inputs.<name>}} and ${{parent.jobs.<node>.outputs.<name>}}",
+            ),
         }
     }
 
-    fn node(&self, name: &str, written: &str, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<usize> {
-        let index = self.nodes.iter().position(|n| n.name.value == name);
-        if index.is_none() && !self.unread.iter().any(|n| n == name) {
-            let span = self.sources.find(site.span, written);
-            let known = self.nodes.iter().map(|n| n.name.value.as_str());
-            let mistake = Diagnostic::error("unknown-job", span, format!("there is no node '{name}'")).at(site.path);
-            found.push(suggest_or(mistake, name, known, "nodes are the keys under 'jobs:'"));
+    /// A number that is written as such or bound to an input of the pipeline.
+    pub fn number(&self, text: &str, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<u64> {
+        let value = self.template(text, site, 0, found)?.value?.as_text().unwrap_or_default();
+        let number = value.trim().parse::<u64>().ok().filter(|n| *n > 0);
+        if number.is_none() {
+            let message = format!("'{value}' is no positive whole number");
+            found.push(Diagnostic::error("bad-value", site.span, message).at(site.path));
         }
-        index
+        number
     }
 
     fn data(&self, data: &Data, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<Bound> {
@@ -185,11 +196,11 @@ impl Scope<'_> {
         if path.value.contains("${{") {
             let bound = self.template(&path.value, site, 0, found)?;
             let kind = data.kind.unwrap_or(if bound.kind.is_data() { bound.kind } else { PortType::UriFolder });
-            return Some(Bound { kind, mode: mode.or(bound.mode), value: bound.value, origin: None });
+            return Some(Bound { kind, mode: mode.or(bound.mode), value: bound.value });
         }
         let kind = data.kind.unwrap_or(PortType::UriFolder);
         let value = self.local(&path.value, kind, data.kind.is_some(), site, found)?;
-        Some(Bound { kind, mode, value, origin: None })
+        Some(Bound { kind, mode, value: Some(value) })
     }
 
     /// A path that is no binding: a registered asset or something on this machine (reference, section 3.2).
@@ -205,9 +216,17 @@ impl Scope<'_> {
             found.push(Diagnostic::error(code, site.span, message).at(site.path).help(help));
             None
         };
+        if let Some((store, path)) = datastore_path(text) {
+            let place = self.world.catalog.datastore(store).map(|folder| there(folder.join(path)));
+            return match place {
+                Ok(Some(value)) => Some(value),
+                Ok(None) => refuse("missing-path", format!("there is nothing at '{text}' in this workspace"), substitute()),
+                Err(why) => refuse("not-yet", why, substitute()),
+            };
+        }
         match Reference::parse(text) {
             Some(Ok(Reference::Workspace(asset))) => {
-                return match self.catalog.find(&asset, kind) {
+                return match self.world.catalog.find(&asset, kind) {
                     Ok(asset) => Some(Value { parts: vec![Part::Path(asset.path)] }),
                     Err(why) => refuse("unknown-asset", why, "see 'amlrun model list'".to_owned()),
                 };
@@ -225,7 +244,7 @@ impl Scope<'_> {
             return refuse("bad-reference", message, help);
         }
         let place = self.base.join(text);
-        let place: std::path::PathBuf = place.components().collect();
+        let place: PathBuf = place.components().collect();
         let wants_file = kind == PortType::UriFile;
         if !place.exists() {
             let what = if wants_file { "file" } else { "folder" };
@@ -266,19 +285,18 @@ fn near_name(folder: &Path, wanted: &Path) -> Option<String> {
     suggest::nearest(wanted.file_name()?.to_str()?, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-pub(super) fn suggest_or<'n>(
-    diagnostic: Diagnostic,
-    word: &str,
-    known: impl Iterator<Item = &'n str>,
-    otherwise: &str,
-) -> Diagnostic {
-    let mut known: Vec<&str> = known.collect();
-    known.sort_unstable();
-    match suggest::nearest(word, known.iter().copied()) {
-        Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
-        None if known.is_empty() => diagnostic.help(otherwise.to_owned()),
-        None => diagnostic.help(format!("{otherwise}; there are: {}", known.join(", "))),
-    }
+
+/// The datastore and the path in it of `azureml://datastores/<name>/paths/<path>`, short or long (reference, section 3.2).
+pub(super) fn datastore_path(uri: &str) -> Option<(&str, &str)> {
+    let rest = uri.strip_prefix("azureml://")?;
+    let rest = rest.find("datastores/").map(|at| &rest[at + "datastores/".len()..])?;
+    let (store, path) = rest.split_once("/paths/")?;
+    Some((store, path.trim_matches('/')))
+}
+
+fn there(place: PathBuf) -> Option<Value> {
+    let inside = place.components().all(|part| part != std::path::Component::ParentDir);
+    (inside && place.exists()).then(|| Value { parts: vec![Part::Path(place)] })
 }
 
 pub(super) fn input_mode(word: &str) -> Option<InputMode> {
@@ -299,21 +317,3 @@ fn literal_type(literal: &Literal) -> PortType {
     }
 }
 
-/// The type of a node's output, or `None` when it has no such output.
-pub(super) fn output_type(node: &Node, name: &str) -> Option<PortType> {
-    let said = node.outputs.iter().find(|o| o.name.value == name);
-    match &node.body {
-        NodeBody::Component(component) => component.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
-        NodeBody::Inline(_) => said.map(|output| match &output.value.value {
-            crate::spec::io::OutputValue::Data(data) => data.kind.unwrap_or(PortType::UriFolder),
-            crate::spec::io::OutputValue::Binding(_) => PortType::UriFolder,
-        }),
-    }
-}
-
-pub(super) fn output_names(node: &Node) -> Vec<&str> {
-    match &node.body {
-        NodeBody::Component(component) => component.outputs.iter().map(|p| p.name.value.as_str()).collect(),
-        NodeBody::Inline(_) => node.outputs.iter().map(|o| o.name.value.as_str()).collect(),
-    }
-}

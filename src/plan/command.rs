@@ -11,6 +11,8 @@ pub trait Names {
     fn output(&self, name: &str) -> Option<String>;
     /// The step's job name.
     fn job(&self) -> String;
+    /// The pipeline's default datastore.
+    fn default_datastore(&self) -> String;
 }
 
 /// Replaces every expression. No quoting, no escaping, as on the service: the shell sees the bare text.
@@ -45,6 +47,7 @@ fn one(out: &mut String, piece: &Piece, names: &dyn Names) {
             out.push_str(&names.output(name).unwrap_or_else(|| written.clone()));
         }
         Piece::Expr(Expr::Name, _) => out.push_str(&names.job()),
+        Piece::Expr(Expr::DefaultDatastore, _) => out.push_str(&names.default_datastore()),
         Piece::Expr(_, written) => out.push_str(written),
         Piece::Optional(_) => {}
     }
@@ -65,6 +68,9 @@ mod tests {
         }
         fn job(&self) -> String {
             "run-step".to_owned()
+        }
+        fn default_datastore(&self) -> String {
+            "store".to_owned()
         }
     }
 

@@ -1,31 +1,38 @@
 //! What a document means: an immutable, flat, bound plan.
 //!
-//! [`resolve()`] goes through the one-way door from [`spec::Document`](crate::spec::Document) to [`Plan`]: defaults are
-//! filled in, every binding is followed to a literal, a path or another step's output, the graph is checked and put in
-//! order. Nobody changes a plan afterwards.
+//! [`resolve()`] goes through the one-way door from [`spec::Document`](crate::spec::Document) to [`Plan`]: pipelines
+//! inside the pipeline are laid open ([`level`]), defaults are filled in, every binding is followed to a literal, a path or
+//! another step's output, and the steps are put in order. What a laptop cannot run gets the stand-in that the project's
+//! `amlrun.toml` names ([`local`]). [`choice`] takes a part of a plan. Nobody changes a plan afterwards.
 //!
 //! Pure: no clock, no process, no async. The one thing asked of the outside is whether local input paths are there,
 //! and registered assets, through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
 
 mod bind;
+pub mod choice;
 pub mod command;
 mod inputs;
+mod level;
+pub mod local;
 mod outputs;
 pub mod resolve;
+mod step;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use crate::spec::io::PortType;
+pub use local::Local;
 pub use resolve::resolve;
 
 /// A job that can be run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// `pipeline` or `command`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Its name for people.
     pub display_name: Option<String>,
     /// What it is for.
@@ -42,10 +49,16 @@ pub struct Plan {
     pub outputs: Vec<JobOutput>,
     /// Whether steps that do not depend on a failed one go on. The service's default is true (reference, section 5).
     pub continue_on_step_failure: bool,
+    /// Whether no step may be reused (`settings.force_rerun`).
+    pub force_rerun: bool,
+    /// What `${{default_datastore}}` stands for.
+    pub default_datastore: String,
+    /// What people should know about how this file runs here, once a run.
+    pub notes: Vec<String>,
 }
 
 /// An input of the whole job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobInput {
     /// Its name.
     pub name: String,
@@ -56,7 +69,7 @@ pub struct JobInput {
 }
 
 /// An output of the whole job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobOutput {
     /// Its name.
     pub name: String,
@@ -66,10 +79,10 @@ pub struct JobOutput {
     pub output: String,
 }
 
-/// One process to run.
-#[derive(Clone, Debug, Serialize)]
+/// One process to run, or what stands for it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
-    /// Its name in the pipeline.
+    /// Its name in the pipeline; inside of nested pipelines with theirs before it: `prepare.clean`.
     pub path: String,
     /// Its name for people.
     pub display_name: Option<String>,
@@ -77,10 +90,12 @@ pub struct Step {
     pub component: Option<String>,
     /// The command's text with its expressions.
     pub command: String,
-    /// The file or folder that becomes its working directory.
-    pub code: Option<PathBuf>,
+    /// What becomes its working directory.
+    pub code: Option<Code>,
     /// The environment that it would have on Azure ML, in one line.
     pub environment: Option<String>,
+    /// What decides whether two environments are the same.
+    pub environment_definition: Option<String>,
     /// Variables, in order.
     pub environment_variables: Vec<(String, Value)>,
     /// Inputs, in the order of their declaration.
@@ -89,12 +104,77 @@ pub struct Step {
     pub outputs: Vec<StepOutput>,
     /// How long it may run.
     pub timeout: Option<Duration>,
-    /// The steps whose outputs it reads, by index, ascending.
+    /// The processes that it runs as; `None` for one.
+    pub distribution: Option<Distribution>,
+    /// Whether the same inputs always give the same outputs, so that an earlier result can stand for it.
+    pub is_deterministic: bool,
+    /// When its turn comes.
+    pub phase: Phase,
+    /// What stands for it on this machine.
+    pub stand_in: Option<StandIn>,
+    /// How often it is tried again after a failure.
+    pub retries: u32,
+    /// How many of the places for steps it takes while it runs.
+    pub slots: usize,
+    /// The steps that must complete before it, by index, ascending.
     pub needs: Vec<usize>,
+    /// Those of them that feed optional inputs only: when one fails the step runs without that input.
+    pub optional_needs: Vec<usize>,
+}
+
+/// The code of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Code {
+    /// The file or folder that `code:` names.
+    pub root: Option<PathBuf>,
+    /// Files and folders that are laid beside it.
+    pub includes: Vec<PathBuf>,
+}
+
+/// A step of several processes (reference, section 7.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// `pytorch`, `mpi`, `tensorflow`; `None` when the command runs once on every instance.
+    pub kind: Option<String>,
+    /// `resources.instance_count`.
+    pub instances: u32,
+    /// The numbers that the author gives, by field: `process_count_per_instance`, `worker_count` …
+    pub counts: BTreeMap<String, u32>,
+}
+
+/// When a step's turn comes (reference, section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Before all others (`settings.on_init`).
+    Init,
+    /// When what it needs is there.
+    #[default]
+    Main,
+    /// When everything else is over, whatever became of it (`settings.on_finalize`).
+    Finalize,
+}
+
+/// What stands for a step that is not run on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "policy")]
+pub enum StandIn {
+    /// Its outputs are copies of these files and folders.
+    Stub {
+        /// By the output's name.
+        outputs: BTreeMap<String, PathBuf>,
+    },
+    /// Its outputs are those of an earlier run.
+    Replay {
+        /// That run; the newest one in which the step completed when nothing is said.
+        run: Option<String>,
+    },
+    /// It is left out, and with it what needs it.
+    Skip,
 }
 
 /// An input of a step.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepInput {
     /// Its name.
     pub name: String,
@@ -102,12 +182,14 @@ pub struct StepInput {
     pub kind: PortType,
     /// How data is given.
     pub mode: InputMode,
+    /// Whether it may be absent.
+    pub optional: bool,
     /// Its value; `None` for an optional input that was left out.
     pub value: Option<Value>,
 }
 
 /// How data is given to a step (reference, section 3.4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputMode {
     /// A path that must not be written to.
@@ -120,7 +202,7 @@ pub enum InputMode {
 }
 
 /// An output of a step.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepOutput {
     /// Its name.
     pub name: String,
@@ -128,10 +210,21 @@ pub struct StepOutput {
     pub kind: PortType,
     /// The asset that it becomes when the step succeeds.
     pub asset: Option<AssetName>,
+    /// The place in a datastore where the author wants it too.
+    pub place: Option<DatastorePath>,
+}
+
+/// A path in a datastore, with `${{name}}` and `${{output_name}}` still in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatastorePath {
+    /// The folder that stands for the datastore.
+    pub folder: PathBuf,
+    /// The path in it.
+    pub path: String,
 }
 
 /// The name, and perhaps the version, under which an output is registered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetName {
     /// The asset's name.
     pub name: String,
@@ -140,7 +233,7 @@ pub struct AssetName {
 }
 
 /// A value, known but for the addresses of outputs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Value {
     /// Its parts, to be joined without anything between them.
@@ -148,7 +241,7 @@ pub struct Value {
 }
 
 /// A part of a value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Text.
@@ -162,6 +255,22 @@ pub enum Part {
         /// Its name for the output.
         output: String,
     },
+}
+
+impl Plan {
+    /// The step with that path.
+    #[must_use]
+    pub fn step(&self, path: &str) -> Option<usize> {
+        self.steps.iter().position(|step| step.path == path)
+    }
+}
+
+impl Step {
+    /// Every value that it is given: inputs, then variables.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        let inputs = self.inputs.iter().filter_map(|i| i.value.as_ref());
+        inputs.chain(self.environment_variables.iter().map(|(_, value)| value))
+    }
 }
 
 impl Value {
@@ -203,5 +312,36 @@ impl Value {
                 (_, part) => self.parts.push(part),
             }
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Steps `s0`, `s1` … of which each needs the one before.
+    pub(crate) fn chain(length: usize) -> Plan {
+        let step = |index: usize| Step {
+            path: format!("s{index}"),
+            display_name: None,
+            component: None,
+            command: String::new(),
+            code: None,
+            environment: None,
+            environment_definition: None,
+            environment_variables: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            timeout: None,
+            distribution: None,
+            is_deterministic: true,
+            phase: Phase::Main,
+            stand_in: None,
+            retries: 0,
+            slots: 1,
+            needs: index.checked_sub(1).into_iter().collect(),
+            optional_needs: Vec::new(),
+        };
+        Plan { kind: "pipeline".to_owned(), steps: (0..length).map(step).collect(), ..Plan::default() }
     }
 }

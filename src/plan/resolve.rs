@@ -1,54 +1,64 @@
 //! The one-way door: from a document to a plan, with every mistake that a run would trip over.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
 
-use super::bind::{Bound, Scope, Site, suggest_or};
-use super::inputs::{component_inputs, step_input};
-use super::outputs::{Writers, node_outputs, step_output};
-use super::{JobInput, JobOutput, Plan, Step, StepInput, StepOutput, Value};
-use crate::diagnostic::{Diagnostic, Sources};
+use super::bind::{Bound, Scope, World};
+use super::inputs::{component_inputs, inner, step_input};
+use super::level::{Level, Place, unbound};
+use super::outputs::{self, Said};
+use super::step::{self, Runs, check_inline_command};
+use super::{JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepInput, Value};
+use crate::diagnostic::{Diagnostic, Severity, Sources};
 use crate::order;
 use crate::spec::catalog::Catalog;
-use crate::spec::component::CommandBody;
-use crate::spec::expr::{Expr, Template};
-use crate::spec::io::{Input, Output, OutputValue, PortType};
-use crate::spec::job::{CommandJob, Job, Node, PipelineJob, node::NodeBody};
-use crate::spec::{Document, Literal, Pairs, Spanned};
+use crate::spec::io::{Data, OutputValue, PortType};
+use crate::spec::job::node::NodeBody;
+use crate::spec::job::{CommandJob, Job, Node, PipelineJob};
+use crate::spec::Document;
 
 /// Resolves a document. Every mistake goes into `found`; the plan is `None` when one of them is an error.
 pub fn resolve(
     document: &Document,
     catalog: &dyn Catalog,
+    local: &Local,
     sources: &Sources,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Plan> {
     let mut mine = Vec::new();
     let plan = match &document.job {
-        Job::Pipeline(job) => pipeline(job, catalog, sources, &mut mine),
-        Job::Command(job) => command(job, catalog, sources, &mut mine),
+        Job::Pipeline(job) => pipeline(job, catalog, local, sources, &mut mine),
+        Job::Command(job) => command(job, catalog, local, sources, &mut mine),
     };
-    let refused = mine.iter().any(|d| d.severity == crate::diagnostic::Severity::Error);
+    let refused = mine.iter().any(|d| d.severity == Severity::Error);
     found.extend(mine);
     plan.filter(|_| !refused)
 }
 
-fn frame(kind: &'static str, common: &crate::spec::job::Common) -> Plan {
+/// The datastore that every workspace has (reference, section 9.5).
+const DEFAULT_DATASTORE: &str = "workspaceblobstore";
+
+fn frame(kind: &str, common: &crate::spec::job::Common) -> Plan {
     Plan {
-        kind,
+        kind: kind.to_owned(),
         display_name: common.display_name.clone(),
         description: common.description.clone(),
         experiment_name: common.experiment_name.clone(),
         tags: common.tags.iter().map(|(k, v)| (k.clone(), v.clone().unwrap_or_default())).collect(),
-        inputs: Vec::new(),
-        steps: Vec::new(),
-        outputs: Vec::new(),
         continue_on_step_failure: true,
+        default_datastore: DEFAULT_DATASTORE.to_owned(),
+        ..Plan::default()
     }
 }
 
-fn command(job: &CommandJob, catalog: &dyn Catalog, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Plan> {
-    let scope = Scope { inputs: HashMap::new(), nodes: &[], unread: &[], base: &job.common.base, catalog, sources };
+fn command(
+    job: &CommandJob,
+    catalog: &dyn Catalog,
+    local: &Local,
+    sources: &Sources,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Plan> {
+    let world = World { catalog, sources, default_datastore: DEFAULT_DATASTORE };
+    let scope = Scope { inputs: HashMap::new(), level: None, base: &job.common.base, world: &world };
     let mut inputs = Vec::new();
     for input in &job.inputs {
         let path = format!("inputs.{}", input.name.value);
@@ -56,33 +66,34 @@ fn command(job: &CommandJob, catalog: &dyn Catalog, sources: &Sources, found: &m
             inputs.push(step_input(&input.name.value, bound, None, None));
         }
     }
-    let mut outputs = Vec::new();
+    let mut said = Said::new();
     for output in &job.outputs {
-        let path = format!("outputs.{}", output.name.value);
         match &output.value.value {
-            OutputValue::Data(data) => outputs.push(step_output(output, data, data.kind, &path, found)),
+            OutputValue::Data(data) => drop(said.insert(output.name.value.clone(), data.clone())),
             OutputValue::Binding(text) => {
                 let message = format!("'{text}' means nothing in a job of its own");
+                let path = format!("outputs.{}", output.name.value);
                 found.push(Diagnostic::error("bad-expression", output.value.span, message).at(path));
             }
         }
     }
-    check_inline_command(&job.body, &job.inputs, &job.outputs, "command", sources, found);
-    let environment_variables = variables(&job.body.environment_variables, &[], &scope, "", found);
+    let names: Vec<&str> = job.outputs.iter().map(|o| o.name.value.as_str()).collect();
+    let step_outputs = outputs::of_step(&names, &said, "outputs", &world, found);
+    check_inline_command(&job.body, &job.inputs, &job.outputs, "command", &scope, found);
     let mut plan = frame("command", &job.common);
     plan.inputs = inputs.iter().filter_map(job_input).collect();
-    plan.outputs =
-        outputs.iter().map(|o| JobOutput { name: o.name.clone(), step: 0, output: o.name.clone() }).collect();
-    plan.steps.push(step(
-        "main",
-        job.common.display_name.clone(),
-        None,
-        &job.body,
-        inputs,
-        outputs,
-        environment_variables,
-        None,
-    ));
+    plan.outputs = names.iter().map(|n| JobOutput { name: (*n).to_owned(), step: 0, output: (*n).to_owned() }).collect();
+    let runs = Runs {
+        path: "main".to_owned(),
+        kind: "command",
+        display_name: job.common.display_name.clone(),
+        component: None,
+        body: Some(&job.body),
+        settings: job.body.settings.clone(),
+        is_deterministic: true,
+    };
+    plan.notes = notes(&BTreeMap::from_iter(job.body.settings.without_effect.iter().map(|f| (f.value, 1))), 1);
+    plan.steps.push(step::of(runs, inputs, step_outputs, &[], &scope, local, "", found));
     Some(plan)
 }
 
@@ -90,66 +101,150 @@ fn job_input(input: &StepInput) -> Option<JobInput> {
     Some(JobInput { name: input.name.clone(), kind: input.kind, value: input.value.clone()? })
 }
 
-fn pipeline(job: &PipelineJob, catalog: &dyn Catalog, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Plan> {
+fn pipeline(
+    job: &PipelineJob,
+    catalog: &dyn Catalog,
+    local: &Local,
+    sources: &Sources,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Plan> {
     let mut plan = frame("pipeline", &job.common);
-    plan.continue_on_step_failure = job.settings.continue_on_step_failure.unwrap_or(true);
-    let mut scope = Scope { inputs: HashMap::new(), nodes: &[], unread: &[], base: &job.common.base, catalog, sources };
-    let mut unusable = Vec::new();
+    let settings = &job.settings;
+    plan.continue_on_step_failure = settings.continue_on_step_failure.unwrap_or(true);
+    plan.force_rerun = settings.force_rerun.unwrap_or(false);
+    plan.default_datastore = settings.default_datastore.clone().unwrap_or(plan.default_datastore);
+    let world = World { catalog, sources, default_datastore: &plan.default_datastore };
+    let component = job.component.as_deref();
+    let (nodes, base) = component.map_or((&job.nodes, &job.common.base), |c| (&c.nodes, &c.base));
+    let mut count = 0;
+    let level = Level::of(nodes, base, "", &mut count);
+    let mut scope = Scope { inputs: HashMap::new(), level: Some(&level), base: &job.common.base, world: &world };
     for input in &job.inputs {
         let name = input.name.value.as_str();
-        match scope.input(input, &format!("inputs.{name}"), found) {
-            Some(mut bound) => {
-                bound.origin = Some(input.value.span);
-                plan.inputs.push(JobInput { name: name.to_owned(), kind: bound.kind, value: bound.value.clone() });
-                scope.inputs.insert(name, bound);
-            }
-            None => unusable.push(name),
-        }
+        let bound = scope.input(input, &format!("inputs.{name}"), found);
+        plan.inputs.extend(bound.as_ref().and_then(|bound| {
+            Some(JobInput { name: name.to_owned(), kind: bound.kind, value: bound.value.clone()? })
+        }));
+        // A mistake in a pipeline input was reported where it is: bindings to it are not mistakes of their own.
+        let unusable = Bound { kind: PortType::UriFolder, mode: None, value: Some(Value::default()) };
+        scope.inputs.insert(name.to_owned(), bound.unwrap_or(unusable));
     }
-    // A mistake in a pipeline input was reported where it is: bindings to it are not mistakes of their own.
-    for name in unusable {
-        scope
-            .inputs
-            .insert(name, Bound { kind: PortType::UriFolder, mode: None, value: Value::default(), origin: None });
+    for port in component.map(|c| c.inputs.as_slice()).unwrap_or_default() {
+        let value = port.default.clone().map(Value::text);
+        let default = Bound { kind: port.kind, mode: None, value };
+        scope.inputs.entry(port.name.value.clone()).or_insert(default);
     }
-    (scope.nodes, scope.unread) = (&job.nodes, &job.unread);
-    if job.nodes.is_empty() && job.unread.is_empty() && found.is_empty() {
-        let place = job.common.name.as_ref().map(|n| n.span);
+    scope.base = base;
+    if nodes.is_empty() && found.is_empty() && job.component.is_none() {
         let mut nothing = Diagnostic::without_place("no-steps", "the pipeline has no nodes to run").at("jobs");
-        nothing.span = place;
+        nothing.span = job.common.name.as_ref().map(|n| n.span);
         found.push(nothing.help("add nodes under 'jobs:'"));
     }
-    let mut writers = Writers::new(job);
-    let steps: Vec<Step> =
-        job.nodes.iter().enumerate().map(|(index, node)| node_step(index, node, &scope, &mut writers, found)).collect();
+    let mut said = outputs::of_job(&job.outputs, found);
+    for port in component.map(|c| c.outputs.as_slice()).unwrap_or_default() {
+        said.entry(port.name.value.clone()).or_insert_with(|| Data { kind: Some(port.kind), ..Data::default() });
+    }
+    let mut steps = Vec::with_capacity(count);
+    lay_open(&level, &scope, &said, local, &mut steps, found);
+    phases(settings, &level, &mut steps);
+    if settings.continue_run_on_failed_optional_input == Some(false) {
+        steps.iter_mut().for_each(|step| step.optional_needs.clear());
+    }
+    plan.notes = notes(&without_effect(nodes), steps.len());
+    let declared = job.outputs.iter().map(|o| (o.name.value.as_str(), Some(o.name.span)));
+    let others = component.map(|c| c.outputs.as_slice()).unwrap_or_default().iter();
+    let others = others.filter(|port| job.outputs.iter().all(|o| o.name.value != port.name.value));
+    for (name, span) in declared.chain(others.map(|port| (port.name.value.as_str(), None))) {
+        match level.written(name) {
+            Some((step, output, _)) => plan.outputs.push(JobOutput { name: name.to_owned(), step, output }),
+            None => found.extend(span.map(|span| unbound(name, span))),
+        }
+    }
     let needs: Vec<Vec<usize>> = steps.iter().map(|s| s.needs.clone()).collect();
     match order::order(&needs) {
         Ok(order) => {
-            plan.outputs = writers.finish(found);
             reorder(&mut plan, steps, &order);
             Some(plan)
         }
         Err(cycle) => {
-            report_cycle(job, &cycle, found);
+            let names: Vec<&str> = cycle.iter().map(|&i| steps[i].path.as_str()).collect();
+            let message = format!("these steps wait for each other: {} -> {}", names.join(" -> "), names[0]);
+            let fault = Diagnostic::without_place("cycle", message).at("jobs");
+            found.push(fault.help("a node can only read outputs of nodes that do not need it"));
             None
         }
     }
 }
 
-fn report_cycle(job: &PipelineJob, cycle: &[usize], found: &mut Vec<Diagnostic>) {
-    let names: Vec<&str> = cycle.iter().map(|&i| job.nodes[i].name.value.as_str()).collect();
-    let Some(first) = cycle.first().map(|&i| &job.nodes[i]) else { return };
-    let round = format!("{} -> {}", names.join(" -> "), names[0]);
-    let message = if names.len() == 1 {
-        format!("the node '{}' reads its own output", names[0])
-    } else {
-        format!("these nodes wait for each other: {round}")
-    };
-    let mut diagnostic = Diagnostic::error("cycle", first.name.span, message).at(format!("jobs.{}", names[0]));
-    for &index in &cycle[1..] {
-        diagnostic = diagnostic.label(job.nodes[index].name.span, "is part of the circle");
+/// Turns every node of a level into its step, or into those of the pipeline that it is.
+fn lay_open(
+    level: &Level<'_>,
+    scope: &Scope<'_>,
+    outer: &Said,
+    local: &Local,
+    steps: &mut Vec<Step>,
+    found: &mut Vec<Diagnostic>,
+) {
+    for (node, place) in level.nodes.iter().zip(&level.places) {
+        match place {
+            Place::Step(_) => steps.push(step::of_node(node, scope, outer, local, &level.prefix, found)),
+            Place::Inside(inside, component) => {
+                let at = format!("jobs.{}", node.name.value);
+                let inputs = component_inputs(&component.inputs, node, scope, &at, found);
+                let inputs = inner(inputs);
+                let scope = Scope { inputs, level: Some(inside), base: inside.base, world: scope.world };
+                lay_open(inside, &scope, &outputs::of_node(node, outer), local, steps, found);
+            }
+        }
     }
-    found.push(diagnostic.help("a node can only read outputs of nodes that do not need it"));
+}
+
+/// Gives the steps of `on_init` and `on_finalize` their turn.
+fn phases(settings: &crate::spec::settings::Settings, level: &Level<'_>, steps: &mut [Step]) {
+    let named = |name: &Option<String>| name.as_ref().and_then(|n| level.node(n)).map(|node| level.steps(node));
+    let init = named(&settings.on_init).unwrap_or_default();
+    for &step in &named(&settings.on_finalize).unwrap_or_default() {
+        steps[step].phase = Phase::Finalize;
+    }
+    for &step in &init {
+        steps[step].phase = Phase::Init;
+    }
+    if init.is_empty() {
+        return;
+    }
+    for step in steps.iter_mut().filter(|s| s.phase == Phase::Main) {
+        step.needs.extend(&init);
+        step.needs.sort_unstable();
+        step.needs.dedup();
+    }
+}
+
+/// Fields that change nothing on this machine, with the number of nodes that have them.
+fn without_effect(nodes: &[Node]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for node in nodes {
+        let mut fields: Vec<&'static str> = match &node.body {
+            NodeBody::Pipeline(inner) => without_effect(&inner.nodes).into_keys().collect(),
+            NodeBody::Component(component) => node.settings.or(&component.body.settings).fields(),
+            _ => node.settings.fields(),
+        };
+        fields.sort_unstable();
+        fields.dedup();
+        for field in fields {
+            *counts.entry(field).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
+fn notes(fields: &BTreeMap<&'static str, usize>, steps: usize) -> Vec<String> {
+    if fields.is_empty() {
+        return Vec::new();
+    }
+    let names = fields.keys().copied().collect::<Vec<_>>().join(", ");
+    let verb = if fields.len() == 1 { "has" } else { "have" };
+    let whose = if steps == 1 { "the step runs" } else { "all steps run" };
+    vec![format!("{names} {verb} no effect here: {whose} on this machine")]
 }
 
 /// Puts the steps in running order and lets every index follow.
@@ -161,12 +256,14 @@ fn reorder(plan: &mut Plan, steps: Vec<Step>, order: &[usize]) {
     let mut slots: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
     for &old in order {
         let Some(mut step) = slots[old].take() else { continue };
-        step.needs = step.needs.iter().map(|&n| position[n]).collect();
-        step.needs.sort_unstable();
+        for list in [&mut step.needs, &mut step.optional_needs] {
+            list.iter_mut().for_each(|need| *need = position[*need]);
+            list.sort_unstable();
+        }
         let values = step.inputs.iter_mut().filter_map(|i| i.value.as_mut());
         for value in values.chain(step.environment_variables.iter_mut().map(|(_, v)| v)) {
             for part in &mut value.parts {
-                if let super::Part::Output { step, .. } = part {
+                if let Part::Output { step, .. } = part {
                     *step = position[*step];
                 }
             }
@@ -175,125 +272,5 @@ fn reorder(plan: &mut Plan, steps: Vec<Step>, order: &[usize]) {
     }
     for output in &mut plan.outputs {
         output.step = position[output.step];
-    }
-}
-
-fn node_step(
-    index: usize,
-    node: &Node,
-    scope: &Scope<'_>,
-    writers: &mut Writers<'_>,
-    found: &mut Vec<Diagnostic>,
-) -> Step {
-    let path = format!("jobs.{}", node.name.value);
-    let (body, component) = match &node.body {
-        NodeBody::Component(component) => (&component.body, Some(component)),
-        NodeBody::Inline(body) => {
-            check_inline_command(body, &node.inputs, &node.outputs, &format!("{path}.command"), scope.sources, found);
-            (&**body, None)
-        }
-    };
-    let mut given = Vec::new();
-    for input in &node.inputs {
-        let at = format!("{path}.inputs.{}", input.name.value);
-        if let Some(bound) = scope.input(input, &at, found) {
-            given.push((input, bound));
-        }
-    }
-    let inputs = match component {
-        None => given.into_iter().map(|(input, bound)| step_input(&input.name.value, bound, None, None)).collect(),
-        Some(component) => component_inputs(&component.inputs, given, &path, found),
-    };
-    let outputs = node_outputs(index, node, writers, &path, found);
-    let own = component.map_or(&[][..], |_| node.environment_variables.as_slice());
-    let environment_variables = variables(&body.environment_variables, own, scope, &path, found);
-    let name = component.and_then(|c| c.name.clone()).map(|name| {
-        component.and_then(|c| c.version.clone()).map_or(name.clone(), |version| format!("{name}:{version}"))
-    });
-    let display = node.display_name.clone().or_else(|| component.and_then(|c| c.display_name.clone()));
-    let timeout = node.timeout.as_ref().map(|t| t.value);
-    step(&node.name.value, display, name, body, inputs, outputs, environment_variables, timeout)
-}
-
-fn variables(
-    component: &Pairs<Spanned<Literal>>,
-    node: &[(String, Spanned<Literal>)],
-    scope: &Scope<'_>,
-    path: &str,
-    found: &mut Vec<Diagnostic>,
-) -> Vec<(String, Value)> {
-    let mut all: Vec<(String, Value)> = Vec::new();
-    for (name, literal) in component.iter().chain(node) {
-        let at = format!("{path}.environment_variables.{name}");
-        let value = match &literal.value {
-            Literal::Str(text) => {
-                let site = Site { span: literal.span, path: at.trim_start_matches('.') };
-                scope.template(text, site, 0, found).map(|bound| bound.value)
-            }
-            Literal::Null => Some(Value::text("")),
-            other => Some(Value::text(other.python_str())),
-        };
-        let Some(value) = value else { continue };
-        match all.iter_mut().find(|(n, _)| n == name) {
-            Some(known) => known.1 = value,
-            None => all.push((name.clone(), value)),
-        }
-    }
-    all
-}
-
-#[allow(clippy::too_many_arguments)]
-fn step(
-    path: &str,
-    display_name: Option<String>,
-    component: Option<String>,
-    body: &CommandBody,
-    inputs: Vec<StepInput>,
-    outputs: Vec<StepOutput>,
-    environment_variables: Vec<(String, Value)>,
-    timeout: Option<i64>,
-) -> Step {
-    let values = inputs.iter().filter_map(|i| i.value.as_ref()).chain(environment_variables.iter().map(|(_, v)| v));
-    let mut needs: Vec<usize> = values.flat_map(Value::steps).collect();
-    needs.sort_unstable();
-    needs.dedup();
-    let seconds = timeout.or(body.timeout.as_ref().map(|t| t.value)).and_then(|s| u64::try_from(s).ok());
-    Step {
-        path: path.to_owned(),
-        display_name,
-        component,
-        command: body.command.value.clone(),
-        code: body.code.as_ref().map(|c| c.value.components().collect()),
-        environment: body.environment.as_ref().map(|e| e.value.describe()),
-        environment_variables,
-        inputs,
-        outputs,
-        timeout: seconds.map(Duration::from_secs),
-        needs,
-    }
-}
-
-/// An inline command may use the inputs and outputs that stand beside it. An input in an optional block only may be absent.
-fn check_inline_command(
-    body: &CommandBody,
-    inputs: &[Input],
-    outputs: &[Output],
-    path: &str,
-    sources: &Sources,
-    found: &mut Vec<Diagnostic>,
-) {
-    for (expr, written, optional) in Template::command(&body.command.value).expressions() {
-        let (side, name, known): (_, _, Vec<&str>) = match expr {
-            Expr::Input(name) => ("input", name, inputs.iter().map(|i| i.name.value.as_str()).collect()),
-            Expr::Output(name) => ("output", name, outputs.iter().map(|o| o.name.value.as_str()).collect()),
-            _ => continue,
-        };
-        if known.contains(&name.as_str()) || optional {
-            continue;
-        }
-        let span = sources.find(body.command.span, written);
-        let message = format!("the command uses the {side} '{name}', which has no value here");
-        let mistake = Diagnostic::error("unknown-port", span, message).at(path);
-        found.push(suggest_or(mistake, name, known.into_iter(), &format!("add it under '{side}s:'")));
     }
 }

@@ -7,7 +7,7 @@ use super::style::{Paint, sign};
 use super::summary;
 use crate::clock::human_duration;
 use crate::event::{Event, Note, RunView, What};
-use crate::outcome::StepOutcome;
+use crate::outcome::{Failure, JobStatus, StepOutcome};
 
 /// Draws until the notes end. With `quiet` only the end of the run is shown, and failures.
 pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: bool) {
@@ -16,6 +16,10 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: boo
         let text = match note {
             Note::Line { step, text } if !quiet => line(&view, &step, &text, paint),
             Note::Line { .. } => continue,
+            Note::Past(event) => {
+                view.apply(&event);
+                continue;
+            }
             Note::Event(event) => {
                 view.apply(&event);
                 happened(&event, &view, paint, quiet)
@@ -29,8 +33,7 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: boo
 /// What a step printed, behind its name.
 #[must_use]
 pub fn line(view: &RunView, step: &str, text: &str, paint: Paint) -> String {
-    let width = view.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
-    let index = view.steps.iter().position(|s| s.path == step).unwrap_or(0);
+    let (width, index) = (view.width, view.position(step).unwrap_or(0));
     format!("{} {} {text}\n", paint.step(index, &format!("{step:width$}")), paint.dim("|"))
 }
 
@@ -42,6 +45,12 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         }
         _ if quiet => String::new(),
         What::RunStarted { .. } => headline(view, paint),
+        What::RunResumed { steps, .. } => resumed(view, steps.len(), paint),
+        What::Note { message } => format!("{}\n", paint.dim(&format!("note: {message}"))),
+        What::StepReused { step, job, .. } => format!("{} {step} {}\n", paint.status(JobStatus::Completed, "✓"), reused(job)),
+        What::StepRetried { step, failure, attempt, of } => {
+            format!("{} {step} {}\n", paint.status(JobStatus::Canceled, "↻"), retried(failure, *attempt, *of))
+        }
         What::StepStarted { step, .. } => format!("▶ {step} started\n"),
         What::StepFinished { step, outcome, .. } => {
             let status = outcome.status();
@@ -73,4 +82,24 @@ pub fn headline(view: &RunView, paint: Paint) -> String {
         count => format!("{count} steps"),
     };
     format!("{} {}{title}  {}\n", paint.dim("run"), paint.bold(&view.run), paint.dim(&format!("({steps})")))
+}
+
+/// The first line of a run that goes on.
+#[must_use]
+pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
+    let done = view.steps.len() - open;
+    let title = paint.bold(&view.run);
+    format!("{} {title} {}\n", paint.dim("run"), paint.dim(&format!("goes on: {done} of {} steps are done", view.steps.len())))
+}
+
+/// What is said of a step for which an earlier result stands.
+#[must_use]
+pub fn reused(job: &str) -> String {
+    format!("reused from {job}")
+}
+
+/// What is said of a try that failed.
+#[must_use]
+pub fn retried(failure: &Failure, attempt: u32, of: u32) -> String {
+    format!("try {attempt} of {of} failed: {failure}; trying again")
 }

@@ -40,7 +40,7 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
 pub fn end(view: &RunView, paint: Paint) -> String {
     let mut out = String::new();
     let now = view.ended.unwrap_or_else(Timestamp::now);
-    let width = view.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
+    let width = view.width;
     out.push('\n');
     let many = view.steps.len() > MANY_STEPS;
     for step in view.steps.iter().filter(|s| !many || s.status != JobStatus::Completed) {
@@ -49,9 +49,11 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     if many {
         let completed = view.count(JobStatus::Completed);
         let sign = paint.status(JobStatus::Completed, sign(JobStatus::Completed));
-        let _ = writeln!(out, "  {sign} {completed} of {} steps Completed", view.steps.len());
+        let reused = view.steps.iter().filter(|s| s.reused_from.is_some()).count();
+        let aside = if reused > 0 { format!(", {reused} of them reused") } else { String::new() };
+        let _ = writeln!(out, "  {sign} {completed} of {} steps Completed{aside}", view.steps.len());
     }
-    for step in view.steps.iter().filter(|s| !s.metrics.is_empty()) {
+    for step in view.steps.iter().filter(|s| !s.metrics.is_empty() && !many) {
         let _ = writeln!(out, "  {} {}: {}", paint.dim("metrics of"), step.path, metrics(step));
     }
     for step in &view.steps {
@@ -102,7 +104,10 @@ pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) ->
     let (word, aside) = match &step.outcome {
         Some(StepOutcome::Skipped { reason }) => ("Skipped".to_owned(), reason.to_string()),
         outcome => {
-            let time = step.duration(now).map(human_duration).unwrap_or_default();
+            let time = match &step.reused_from {
+                Some(job) => format!("reused from {job}"),
+                None => step.duration(now).map(human_duration).unwrap_or_default(),
+            };
             let why = match outcome {
                 Some(StepOutcome::Failed { failure }) => failure.to_string(),
                 _ => String::new(),

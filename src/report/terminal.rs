@@ -28,6 +28,7 @@ pub fn draw(notes: Receiver<Note>, paint: Paint, quiet: bool) {
     for note in notes {
         match note {
             Note::Line { step, text } => screen.printed(&step, &text, quiet),
+            Note::Past(event) => screen.view.apply(&event),
             Note::Event(event) => {
                 screen.view.apply(&event);
                 screen.happened(&event.what);
@@ -48,8 +49,24 @@ struct Screen {
 impl Screen {
     fn happened(&mut self, what: &What) {
         match what {
-            What::RunStarted { .. } => self.begin(),
-            What::StepPreparing { step } | What::StepStarted { step, .. } => self.update(step),
+            What::RunStarted { .. } => {
+                self.print(&plain::headline(&self.view, self.paint));
+                self.begin();
+            }
+            What::RunResumed { steps, .. } => {
+                self.clear();
+                self.print(&plain::resumed(&self.view, steps.len(), self.paint));
+                self.begin();
+            }
+            What::Note { message } => self.print(&self.paint.dim(&format!("note: {message}"))),
+            What::StepPreparing { step, .. } | What::StepStarted { step, .. } | What::StepReused { step, .. } => {
+                self.update(step);
+            }
+            What::StepRetried { step, failure, attempt, of } => {
+                let text = format!("{step}: {}", plain::retried(failure, *attempt, *of));
+                self.print(&self.paint.status(JobStatus::Canceled, &text));
+                self.update(step);
+            }
             What::StepFinished { step, outcome, .. } => {
                 self.update(step);
                 if let (StepOutcome::Failed { .. }, Some(view)) = (outcome, self.view.step(step)) {
@@ -72,7 +89,6 @@ impl Screen {
     }
 
     fn begin(&mut self) {
-        self.print(&plain::headline(&self.view, self.paint));
         if self.view.steps.len() > TABLE {
             let bar = self.bars.add(ProgressBar::new(self.view.steps.len() as u64));
             bar.set_style(style("  {bar:30.green/dim} {pos}/{len}  {msg}"));
@@ -89,7 +105,7 @@ impl Screen {
     fn update(&mut self, path: &str) {
         let Some(step) = self.view.step(path).cloned() else { return };
         if let Some(count) = &self.count {
-            count.set_position(self.view.steps.iter().filter(|s| s.status.is_final()).count() as u64);
+            count.set_position(self.view.over() as u64);
             let failed = self.view.count(JobStatus::Failed);
             if failed > 0 {
                 count.set_message(format!("{failed} failed"));
@@ -106,7 +122,7 @@ impl Screen {
             }
         }
         let Some(line) = self.lines.get(path) else { return };
-        let width = self.view.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0).min(32);
+        let width = self.view.width.min(32);
         self.show(line, &step, width);
     }
 
@@ -133,6 +149,7 @@ impl Screen {
         let time = step.duration(step.ended.unwrap_or(crate::clock::Timestamp(0))).map(human_duration);
         let text = match &step.outcome {
             Some(StepOutcome::Skipped { .. }) => String::new(),
+            Some(_) if step.reused_from.is_some() => "reused".to_owned(),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
             None if step.needs.is_empty() => String::new(),
             None => format!("for {}", step.needs.join(", ")),

@@ -23,6 +23,12 @@ pub trait Catalog {
     /// # Errors
     /// A sentence for people: there is no such asset (naming near ones), or the registry cannot be read.
     fn find(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String>;
+
+    /// The folder that stands for a datastore of Azure ML.
+    ///
+    /// # Errors
+    /// A sentence for people: no folder stands for it.
+    fn datastore(&self, name: &str) -> Result<PathBuf, String>;
 }
 
 /// A workspace that has no assets.
@@ -31,5 +37,9 @@ pub struct Empty;
 impl Catalog for Empty {
     fn find(&self, reference: &AssetRef, _: PortType) -> Result<Found, String> {
         Err(format!("no asset '{reference}' is registered in this workspace"))
+    }
+
+    fn datastore(&self, name: &str) -> Result<PathBuf, String> {
+        Err(format!("no folder stands for the datastore '{name}'"))
     }
 }

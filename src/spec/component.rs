@@ -6,7 +6,7 @@ use super::environment::Environment;
 use super::io::{self, Port};
 use super::{Pairs, Spanned};
 use crate::diagnostic::Diagnostic;
-use crate::language::value::{Data, Object, Value};
+use crate::language::value::{Object, Value};
 use crate::yaml::Literal;
 
 /// What runs in a step: a command and what it needs. Standalone command jobs and inline nodes have the same fields.
@@ -16,12 +16,36 @@ pub struct CommandBody {
     pub command: Spanned<String>,
     /// The file or folder that becomes the working directory, made absolute.
     pub code: Option<Spanned<PathBuf>>,
+    /// Files and folders that are laid beside it (`additional_includes`), made absolute.
+    pub includes: Vec<PathBuf>,
     /// What it runs in.
     pub environment: Option<Spanned<Environment>>,
     /// Variables of the step.
     pub environment_variables: Pairs<Spanned<Literal>>,
-    /// `limits.timeout` in seconds.
-    pub timeout: Option<Spanned<i64>>,
+    /// Where and how it runs.
+    pub settings: RunSettings,
+}
+
+/// Where and how a step runs; a node's own settings win over its component's.
+#[derive(Clone, Debug, Default)]
+pub struct RunSettings {
+    /// `limits.timeout` in seconds, a number or a binding to one.
+    pub timeout: Option<Spanned<String>>,
+    /// `resources.instance_count`, a number or a binding to one.
+    pub instances: Option<Spanned<String>>,
+    /// Several processes for one step.
+    pub distribution: Option<Distribution>,
+    /// Fields that only a service needs, each with its place: they change nothing here.
+    pub without_effect: Vec<Spanned<&'static str>>,
+}
+
+/// `distribution:` (reference, section 7.3).
+#[derive(Clone, Debug)]
+pub struct Distribution {
+    /// `pytorch`, `mpi`, `tensorflow` or `ray`.
+    pub kind: Spanned<String>,
+    /// Its numbers by the names of their fields, each a number or a binding to one.
+    pub counts: Pairs<Spanned<String>>,
 }
 
 /// A command component.
@@ -46,7 +70,6 @@ pub struct Component {
 /// The fields that command jobs, inline nodes and command components share.
 pub(super) fn command_body(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<CommandBody> {
     let at = |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
-    run_settings(object, path, found);
     let environment = object
         .get("environment")
         .and_then(|value| Some(Spanned::new(Environment::of(value, &at("environment"), found)?, value.span)));
@@ -54,21 +77,15 @@ pub(super) fn command_body(object: &Object, path: &str, found: &mut Vec<Diagnost
     Some(CommandBody {
         command: Spanned::new(command.text()?.to_owned(), command.span),
         code: code(object, &at("code"), found),
+        includes: includes(object),
         environment,
         environment_variables: environment_variables(object, &at("environment_variables"), found),
-        timeout: timeout(object, path, found),
+        settings: run_settings(object),
     })
 }
 
 /// A command component in a file, or written where it is used.
 pub(super) fn of(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Component> {
-    if let Some(entry) = object.entry("additional_includes")
-        && !entry.value.is_empty()
-    {
-        let message = "'additional_includes' is not read by amlrun yet";
-        let help = "until then, link the folder into 'code:' (links are followed)";
-        found.push(Diagnostic::error("not-yet", entry.key_span, message).at("additional_includes").help(help));
-    }
     let text = |name: &str| object.text(name).map(str::to_owned);
     Some(Component {
         name: text("name"),
@@ -118,41 +135,51 @@ pub(super) fn environment_variables(
     all
 }
 
-pub(super) fn timeout(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Spanned<i64>> {
-    let value = object.get("limits").and_then(Value::object)?.get("timeout")?;
-    let at = if path.is_empty() { "limits.timeout".to_owned() } else { format!("{path}.limits.timeout") };
-    let Data::Int(digits) = &value.data else {
-        let message = "a timeout by an expression is not run by amlrun yet";
-        found.push(Diagnostic::error("not-yet", value.span, message).at(at).help("write a number of seconds"));
-        return None;
-    };
-    let seconds = digits.parse::<i64>().unwrap_or(i64::MAX);
-    if seconds <= 0 {
-        let message = "a timeout must be a positive number of seconds";
-        found.push(Diagnostic::error("bad-value", value.span, message).at(at));
-    }
-    Some(Spanned::new(seconds, value.span))
+/// `additional_includes` in their order; that each is there, the language room has seen to.
+fn includes(object: &Object) -> Vec<PathBuf> {
+    let items = object.get("additional_includes").and_then(Value::list).unwrap_or_default();
+    let places = items.iter().filter_map(Value::text).map(|text| object.base.join(text.trim_end_matches('/')));
+    places.map(|place| crate::language::tidy(&place)).collect()
 }
 
-/// Where and how the service runs a step. Scheduling means nothing here; several processes a step come later.
-pub(super) fn run_settings(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
-    let at = |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
-    if let Some(entry) = object.entry("distribution") {
-        let message = "a step of several processes ('distribution') is not run by amlrun yet";
-        found.push(
-            Diagnostic::error("not-yet", entry.key_span, message)
-                .at(at("distribution"))
-                .help("remove it for a local run: the command then runs as one process"),
-        );
+/// What only a service needs.
+const WITHOUT_EFFECT: [&str; 5] = ["compute", "identity", "services", "queue_settings", "resources"];
+
+/// Where and how the service runs a step: how long, and as how many processes. Scheduling means nothing here.
+pub(super) fn run_settings(object: &Object) -> RunSettings {
+    let number = |value: &Value| Some(Spanned::new(value.literal()?.python_str(), value.span));
+    let inner = |field: &str, name: &str| object.get(field).and_then(Value::object)?.get(name).and_then(number);
+    let distribution = object.get("distribution").and_then(|value| {
+        let fields = value.object()?;
+        let kind = fields.get("type").and_then(|t| Some(Spanned::new(t.text()?.to_owned(), t.span)))?;
+        let counts = fields.fields.iter().filter(|e| e.key != "type" && !e.value.is_null());
+        let counts = counts.filter_map(|e| Some((e.key.clone(), number(&e.value)?))).collect();
+        Some(Distribution { kind, counts })
+    });
+    let written = WITHOUT_EFFECT.iter().filter_map(|name| Some(Spanned::new(*name, object.entry(name)?.key_span)));
+    RunSettings {
+        timeout: inner("limits", "timeout"),
+        instances: inner("resources", "instance_count"),
+        distribution,
+        without_effect: written.collect(),
     }
-    let count = object.get("resources").and_then(Value::object).and_then(|r| r.get("instance_count"));
-    if let Some(value) = count
-        && let Some(count) = value.literal().and_then(|l| l.python_str().parse::<i64>().ok()).filter(|c| *c > 1)
-    {
-        found.push(
-            Diagnostic::error("not-yet", value.span, format!("a step on {count} instances is not run by amlrun yet"))
-                .at(at("resources.instance_count"))
-                .help("change the line to 'instance_count: 1' for a local run"),
-        );
+}
+
+impl RunSettings {
+    /// The names of the fields that change nothing here.
+    #[must_use]
+    pub fn fields(&self) -> Vec<&'static str> {
+        self.without_effect.iter().map(|field| field.value).collect()
+    }
+
+    /// These settings, and those of the component for what they leave open.
+    #[must_use]
+    pub fn or(&self, component: &Self) -> Self {
+        Self {
+            timeout: self.timeout.clone().or_else(|| component.timeout.clone()),
+            instances: self.instances.clone().or_else(|| component.instances.clone()),
+            distribution: self.distribution.clone().or_else(|| component.distribution.clone()),
+            without_effect: self.without_effect.iter().chain(&component.without_effect).cloned().collect(),
+        }
     }
 }

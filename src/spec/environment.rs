@@ -18,6 +18,8 @@ pub enum Environment {
         build: Option<String>,
         /// The conda file, when given as a path.
         conda_file: Option<String>,
+        /// What it comes to, the texts of its files included: two environments with the same are the same.
+        definition: String,
     },
 }
 
@@ -31,6 +33,15 @@ impl Environment {
             Self::Inline { image: Some(image), .. } => format!("image {image}"),
             Self::Inline { build: Some(build), .. } => format!("image built from {build}"),
             Self::Inline { .. } => "inline environment".to_owned(),
+        }
+    }
+
+    /// What decides whether two environments are the same: the reference, or the content.
+    #[must_use]
+    pub fn definition(&self) -> &str {
+        match self {
+            Self::Reference(text) => text,
+            Self::Inline { definition, .. } => definition,
         }
     }
 
@@ -56,9 +67,30 @@ impl Environment {
         if let Some(build) = build {
             dockerfile(build, object, value.span, path, found);
         }
+        let definition = definition(object);
         let build = build.and_then(|b| b.text("path")).map(str::to_owned);
-        Some(Self::Inline { image: text("image"), build, conda_file: text("conda_file") })
+        Some(Self::Inline { image: text("image"), build, conda_file: text("conda_file"), definition })
     }
+}
+
+/// The fields as Python prints them, and the texts of the conda file and the Dockerfile in place of their paths. Of a
+/// build's other files nothing is read: the folder may be a whole repository.
+fn definition(object: &Object) -> String {
+    let file = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let mut parts = Vec::new();
+    for entry in &object.fields {
+        let value = match (entry.key.as_str(), entry.value.text(), entry.value.object()) {
+            ("name" | "version" | "description" | "tags" | "$schema", ..) => continue,
+            ("conda_file", Some(path), _) => file(object.base.join(path)),
+            ("build", _, Some(build)) => {
+                let folder = object.base.join(build.text("path").unwrap_or("."));
+                file(folder.join(build.text("dockerfile_path").unwrap_or("Dockerfile")))
+            }
+            _ => entry.value.python_str(),
+        };
+        parts.push(format!("{}: {value}", entry.key));
+    }
+    parts.join("\n")
 }
 
 /// Azure ML finds a missing Dockerfile when it builds the image, so this does not refuse the document.

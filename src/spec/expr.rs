@@ -20,6 +20,10 @@ pub enum Expr {
     Output(String),
     /// `name`: the job's name.
     Name,
+    /// `output_name`: the name of the output whose path it stands in.
+    OutputName,
+    /// `default_datastore`: the pipeline's default datastore.
+    DefaultDatastore,
     /// Anything else, kept as written between the braces.
     Other(String),
 }
@@ -114,8 +118,11 @@ fn reference(body: &str) -> Expr {
         let (job, rest) = text.split_once('.')?;
         Some((port(job)?, port(rest.strip_prefix(side)?.strip_prefix('.')?)?))
     };
-    if body == "name" {
-        return Expr::Name;
+    match body {
+        "name" => return Expr::Name,
+        "output_name" => return Expr::OutputName,
+        "default_datastore" => return Expr::DefaultDatastore,
+        _ => {}
     }
     if let Some(rest) = body.strip_prefix("parent.") {
         return if let Some(name) = rest.strip_prefix("inputs.").and_then(port) {

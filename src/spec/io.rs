@@ -141,6 +141,20 @@ pub struct Port {
     pub mode: Option<String>,
 }
 
+impl Port {
+    /// The port that an output of a node written in place stands for.
+    #[must_use]
+    pub fn of_output(output: &Output) -> Self {
+        let kind = match &output.value.value {
+            OutputValue::Data(data) => data.kind,
+            OutputValue::Binding(_) => None,
+        };
+        let kind = kind.unwrap_or(PortType::UriFolder);
+        let name = output.name.clone();
+        Self { name, kind, optional: false, default: None, min: None, max: None, one_of: Vec::new(), mode: None }
+    }
+}
+
 fn name(entry: &Entry) -> Spanned<String> {
     Spanned::new(entry.key.clone(), entry.key_span)
 }

@@ -4,9 +4,12 @@
 //! .amlrun/                       ignores itself in git
 //!   registry.db  tracking.db
 //!   runs/<run>/                  job.yml, plan.json, events.jsonl (the record)
-//!     steps/<step>/              wd/ (outputs/, logs/), user_logs/std_log.txt, outputs/<name> -> store
+//!     steps/<step>/              wd/ (outputs/, logs/), user_logs/std_log.txt once it printed something
 //!     artifacts/                 what the job's own MLflow run logs
-//!   store/v1/<run>.<step>.<output>/   output trees at their final address, and <the same>.seal.json
+//!   store/v1/<run>.<step>.<output>/   output trees at their final address; the record of the run tells of each
+//!   reuse/v1/                    keys of earlier results, and the stat cache of inputs and code
+//!   datastores/<name>/           folders that stand for datastores
+//!   components/v1/               registered components
 //!   models/                      sealed copies of models registered through MLflow
 //! ```
 
@@ -116,10 +119,41 @@ impl Home {
         self.root.join("artifacts")
     }
 
-    /// The address of an output tree.
+    /// The address of an output tree; each try of a step has its own.
     #[must_use]
-    pub fn output(&self, run: &RunName, step: &str, output: &str) -> PathBuf {
-        self.root.join("store/v1").join(format!("{run}.{step}.{output}"))
+    pub fn output(&self, run: &RunName, step: &str, output: &str, attempt: u32) -> PathBuf {
+        let again = if attempt > 1 { format!("~{attempt}") } else { String::new() };
+        self.outputs().join(format!("{run}.{step}.{output}{again}"))
+    }
+
+    /// Where all output trees lie.
+    #[must_use]
+    pub fn outputs(&self) -> PathBuf {
+        self.root.join("store/v1")
+    }
+
+    /// What is known of earlier results.
+    #[must_use]
+    pub fn reuse(&self) -> PathBuf {
+        self.root.join("reuse/v1")
+    }
+
+    /// The folder that stands for a datastore of Azure ML.
+    #[must_use]
+    pub fn datastore(&self, name: &str) -> PathBuf {
+        self.root.join("datastores").join(name)
+    }
+
+    /// Where registered components are kept.
+    #[must_use]
+    pub fn components(&self) -> PathBuf {
+        self.root.join("components/v1")
+    }
+
+    /// Programs under names that Azure ML's images have and this machine has not.
+    #[must_use]
+    pub fn shims(&self) -> PathBuf {
+        self.root.join("shims")
     }
 
     /// A run's folder, whether it is there or not.
@@ -281,12 +315,6 @@ impl StepFolder {
     #[must_use]
     pub fn std_log(&self) -> PathBuf {
         self.user_logs().join("std_log.txt")
-    }
-
-    /// The link to a named output.
-    #[must_use]
-    pub fn output(&self, name: &str) -> PathBuf {
-        self.path.join("outputs").join(name)
     }
 
     /// The step's staged inputs: private copies, and links for names that a shell would split.

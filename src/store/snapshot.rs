@@ -1,46 +1,123 @@
-//! A step's code in its working directory, without what the author ignores (reference, section 1.9).
+//! A step's code: which files it is, without what the author ignores, and those that lie beside it
+//! (reference, section 1.9).
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::{StoreError, at};
 use crate::digest::{Links, walk};
 
-/// Copies a `code:` file or folder into a working directory. Of a folder the ignore rules in its root are respected;
-/// links are followed; folders that end up empty vanish; the workspace itself stays out. For components and nodes `__pycache__` stays out as well.
-///
-/// # Errors
-/// When something cannot be read or written.
-pub fn copy_code(code: &Path, wd: &Path, in_pipeline: bool, workspace: &Path) -> Result<(), StoreError> {
-    if code.is_file() {
-        let name = code.file_name().unwrap_or_default();
-        let target = wd.join(name);
-        fs::copy(code, &target).map_err(at("copy the code file", code))?;
-        return Ok(());
-    }
-    let rules = Rules::read(code, in_pipeline)?;
-    let mut made = std::collections::HashSet::new();
-    // `code: .` holds the workspace, and the workspace holds this very working directory.
-    let workspace = workspace.canonicalize().ok();
-    let own = |folder: &Path| {
-        folder.file_name().is_some_and(|name| name == ".amlrun") || folder.canonicalize().ok() == workspace
-    };
-    for file in walk(code, Links::Follow, &own).map_err(at("list the code folder", code))? {
-        if rules.ignore(&file) {
-            continue;
+/// The files of a step's working directory before it starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where each file goes, relative to the working directory, and where it comes from.
+    files: BTreeMap<String, PathBuf>,
+    /// Archives that are made of a folder, with the files in each.
+    archives: BTreeMap<String, BTreeMap<String, PathBuf>>,
+}
+
+impl Snapshot {
+    /// Finds the files of `code:` and of `additional_includes`. Of a folder the ignore rules in its root are respected;
+    /// links are followed; folders that end up empty vanish; the workspace itself stays out. For components and nodes
+    /// `__pycache__` stays out as well. A later include wins over what lies at the same place.
+    ///
+    /// # Errors
+    /// When a folder or its ignore file cannot be read.
+    pub fn of(
+        code: Option<&Path>,
+        includes: &[PathBuf],
+        in_pipeline: bool,
+        workspace: &Path,
+    ) -> Result<Self, StoreError> {
+        let mut snapshot = Self::default();
+        if let Some(code) = code {
+            snapshot.add(code, "", in_pipeline, workspace)?;
         }
-        let target = wd.join(&file);
-        if let Some(folder) = target.parent()
-            && made.insert(folder.to_owned())
-        {
-            fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
+        for include in includes {
+            let name = include.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let folder = include.with_extension("");
+            if include.exists() {
+                let prefix = if include.is_dir() { format!("{name}/") } else { String::new() };
+                snapshot.add(include, &prefix, true, workspace)?;
+            } else if include.extension().is_some_and(|e| e == "zip") && folder.is_dir() {
+                // `pkg.zip` stands for the folder `pkg`, which Azure ML packs.
+                let mut inside = Self::default();
+                let prefix = format!("{}/", folder.file_name().unwrap_or_default().to_string_lossy());
+                inside.add(&folder, &prefix, true, workspace)?;
+                snapshot.archives.insert(name, inside.files);
+            } else {
+                return Err(at("find the include", include)(std::io::ErrorKind::NotFound.into()));
+            }
         }
-        let source = code.join(&file);
-        fs::copy(&source, &target).map_err(at("copy the code file", &source))?;
+        Ok(snapshot)
     }
-    Ok(())
+
+    fn add(&mut self, root: &Path, prefix: &str, in_pipeline: bool, workspace: &Path) -> Result<(), StoreError> {
+        if root.is_file() {
+            let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.files.insert(name, root.to_owned());
+            return Ok(());
+        }
+        let rules = Rules::read(root, in_pipeline)?;
+        // `code: .` holds the workspace, and the workspace holds the working directories.
+        let workspace = workspace.canonicalize().ok();
+        let own = |folder: &Path| {
+            folder.file_name().is_some_and(|name| name == ".amlrun") || folder.canonicalize().ok() == workspace
+        };
+        for file in walk(root, Links::Follow, &own).map_err(at("list the code folder", root))? {
+            if !rules.ignore(&file) {
+                self.files.insert(format!("{prefix}{}", file.to_string_lossy()), root.join(&file));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every file by its name in the snapshot; those of archives have the archive's name before theirs.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        let packed = self.archives.iter().flat_map(|(archive, files)| {
+            files.iter().map(move |(name, source)| (format!("{archive}!/{name}"), source.clone()))
+        });
+        self.files.iter().map(|(name, source)| (name.clone(), source.clone())).chain(packed).collect()
+    }
+
+    /// Copies the files into a working directory.
+    ///
+    /// # Errors
+    /// When something cannot be read or written.
+    pub fn lay(&self, wd: &Path) -> Result<(), StoreError> {
+        let mut made = std::collections::HashSet::new();
+        for (name, source) in &self.files {
+            let target = wd.join(name);
+            if let Some(folder) = target.parent()
+                && made.insert(folder.to_owned())
+            {
+                fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
+            }
+            fs::copy(source, &target).map_err(at("copy the code file", source))?;
+        }
+        for (name, files) in &self.archives {
+            pack(&wd.join(name), files).map_err(at("pack the include", &wd.join(name)))?;
+        }
+        Ok(())
+    }
+}
+
+fn pack(archive: &Path, files: &BTreeMap<String, PathBuf>) -> std::io::Result<()> {
+    let mut writer = zip::ZipWriter::new(fs::File::create(archive)?);
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    if let Some((top, _)) = files.keys().next().and_then(|name| name.split_once('/')) {
+        writer.add_directory(top, options).map_err(std::io::Error::other)?;
+    }
+    for (name, source) in files {
+        writer.start_file(name, options).map_err(std::io::Error::other)?;
+        writer.write_all(&fs::read(source)?)?;
+    }
+    writer.finish().map(drop).map_err(std::io::Error::other)
 }
 
 /// The lines of `.amlignore`, or of `.gitignore` where there is no `.amlignore`; other ignore files count for nothing.
@@ -95,7 +172,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        copy_code(from.path(), to.path(), in_pipeline, &from.path().join("work")).unwrap();
+        let snapshot = Snapshot::of(Some(from.path()), &[], in_pipeline, &from.path().join("work")).unwrap();
+        snapshot.lay(to.path()).unwrap();
         let mut names: Vec<String> =
             files_below(to.path()).unwrap().into_iter().map(|p| p.display().to_string()).collect();
         names.sort();
@@ -128,5 +206,23 @@ mod tests {
         let files = [("a.py", ""), ("__pycache__/a.pyc", "")];
         assert_eq!(copied(&files, true), ["a.py"]);
         assert_eq!(copied(&files, false), ["__pycache__/a.pyc", "a.py"]);
+    }
+
+    #[test]
+    fn includes_lie_beside_the_code_and_a_missing_zip_is_made_of_its_folder() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["code/a.py", "lib/b.py", "lib/__pycache__/b.pyc", "one.txt", "pkg/c.py"] {
+            let path = from.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        let includes = ["lib", "one.txt", "pkg.zip"].map(|name| from.path().join(name));
+        let snapshot = Snapshot::of(Some(&from.path().join("code")), &includes, true, &from.path().join("w")).unwrap();
+        let names: Vec<String> = snapshot.files().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a.py", "lib/b.py", "one.txt", "pkg.zip!/pkg/c.py"]);
+        snapshot.lay(to.path()).unwrap();
+        let mut archive = zip::ZipArchive::new(fs::File::open(to.path().join("pkg.zip")).unwrap()).unwrap();
+        assert_eq!(archive.by_index(0).unwrap().name(), "pkg/");
+        assert_eq!(std::io::read_to_string(archive.by_name("pkg/c.py").unwrap()).unwrap(), "pkg/c.py");
     }
 }

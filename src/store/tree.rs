@@ -70,6 +70,35 @@ pub fn link_or_copy_tree(from: &Path, to: &Path) -> Result<(), TreeError> {
     })
 }
 
+/// Lays the files of the folder `from` into the folder `to`, which may hold others already; a file of the same name is
+/// replaced. Each becomes a second name of the same bytes where the file system can do that.
+///
+/// # Errors
+/// See [`TreeError`]; some files may be there then, each of them whole.
+pub fn merge_tree(from: &Path, to: &Path) -> Result<(), TreeError> {
+    for file in files_below(from).map_err(TreeError::Walk)? {
+        replace_file(&from.join(&file), &to.join(&file))?;
+    }
+    Ok(())
+}
+
+/// Makes `to` a second name of the file `from`, or a copy of it, in place of what was there.
+///
+/// # Errors
+/// See [`TreeError`]; `to` is then what it was.
+pub fn replace_file(from: &Path, to: &Path) -> Result<(), TreeError> {
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder).map_err(at(folder))?;
+    }
+    let partial = sibling_for_building(to);
+    let source = from.canonicalize().map_err(at(from))?;
+    let made = std::fs::hard_link(&source, &partial).or_else(|_| std::fs::copy(&source, &partial).map(drop));
+    let placed = made.and_then(|()| std::fs::rename(&partial, to)).map_err(at(to));
+    // Two names of one file: then rename does nothing and leaves both.
+    let _ = std::fs::remove_file(&partial);
+    placed
+}
+
 /// Takes the write bits from every file of the tree. Folders stay writable, so that `rm -rf` works as people expect.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! MLflow's SQL store does.
 
 mod experiments;
+mod later;
 mod metrics;
 mod runs;
 mod search;
@@ -103,12 +104,14 @@ CREATE TABLE latest_metrics (
 pub(super) struct Db {
     path: PathBuf,
     connection: Mutex<Connection>,
+    /// What is still to be written; taken only by whoever has the connection.
+    waiting: Mutex<Vec<later::Later>>,
 }
 
 impl Db {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let connection = sqlite::open(path, MIGRATIONS)?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), waiting: Mutex::default() })
     }
 
     /// What a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
@@ -132,7 +135,9 @@ impl Db {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
     ) -> Result<T> {
         let mut connection = self.connection();
-        let done = connection.transaction_with_behavior(behavior).map_err(Trouble::from).and_then(|transaction| {
+        let ready = self.write_waiting(&mut connection);
+        let done = ready.and_then(|()| connection.transaction_with_behavior(behavior).map_err(Trouble::from));
+        let done = done.and_then(|transaction| {
             let value = work(&transaction)?;
             transaction.commit()?;
             Ok(value)

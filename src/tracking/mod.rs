@@ -96,6 +96,33 @@ impl Tracking {
         self.db.create_job_run(new, &tags)
     }
 
+    /// Like [`Tracking::create_run`], for many runs: it is written when somebody asks for anything.
+    ///
+    /// # Errors
+    /// Trouble with the database.
+    pub fn begin_run(&self, new: NewRun) -> Result<()> {
+        let mut tags = vec![Tag::new(model::RUN_NAME_TAG, &new.run_name)];
+        tags.extend(new.parent.iter().map(|parent| Tag::new(model::PARENT_TAG, parent)));
+        tags.extend(new.tags.iter().map(|(key, value)| Tag::new(key, value)));
+        self.db.begin_later(new, tags)
+    }
+
+    /// Says how a run that [`Tracking::begin_run`] made ended. False when it certainly logged nothing.
+    ///
+    /// # Errors
+    /// Trouble with the database.
+    pub fn finish_run(&self, run_id: &str, status: RunStatus, time: Timestamp) -> Result<bool> {
+        self.db.end_later(run_id, status, time)
+    }
+
+    /// Writes what [`Tracking::begin_run`] and [`Tracking::finish_run`] left for later.
+    ///
+    /// # Errors
+    /// Trouble with the database.
+    pub fn flush(&self) -> Result<()> {
+        self.db.flush()
+    }
+
     /// Says how a run of the runner ended. Clients can no longer change its status afterwards.
     ///
     /// # Errors

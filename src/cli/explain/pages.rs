@@ -45,6 +45,7 @@ const PAGES: &[(&str, &str)] = table! {
     "bad-expression"
     "bad-name"
     "bad-override"
+    "bad-policy"
     "bad-reference"
     "bad-value"
     "case-clash"

@@ -6,6 +6,7 @@
 
 mod defaults;
 mod secret;
+pub(crate) use secret::is_secret;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

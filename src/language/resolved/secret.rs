@@ -52,7 +52,8 @@ fn hide(value: &mut Resolved) {
     }
 }
 
-fn is_secret(key: &str) -> bool {
+/// Whether a key looks as if its value were a secret.
+pub(crate) fn is_secret(key: &str) -> bool {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut after_lower = false;

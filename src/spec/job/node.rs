@@ -1,13 +1,15 @@
-//! A node of a pipeline: a command by component, or written inline (reference, sections 1.5, 2.2).
+//! A node of a pipeline: a command by component or written inline, a pipeline inside the pipeline, or something that only
+//! a service runs (reference, sections 1.5, 2.2, 2.5).
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::diagnostic::Diagnostic;
+use super::pipeline::PipelineComponent;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::language::value::{Entry, Object, Origin};
-use crate::spec::component::{self, CommandBody, Component};
-use crate::spec::io::{self, Input, Output};
+use crate::spec::component::{self, CommandBody, Component, RunSettings};
+use crate::spec::io::{self, Input, Output, Port};
 use crate::spec::{Pairs, Spanned};
 use crate::yaml::Literal;
 
@@ -18,9 +20,26 @@ pub enum NodeBody {
     Component(Arc<Component>),
     /// The node's own command; its ports follow from its inputs and outputs.
     Inline(Box<CommandBody>),
+    /// A pipeline component.
+    Pipeline(Arc<PipelineComponent>),
+    /// What cannot run on this machine.
+    Elsewhere(Elsewhere),
 }
 
-/// A command node.
+/// A node that something else runs on Azure ML.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    /// Its `type`.
+    pub kind: String,
+    /// Why it cannot run here, as a sentence without an end.
+    pub why: String,
+    /// Where to point.
+    pub span: Span,
+    /// The outputs that its component declares and those that it names itself.
+    pub outputs: Vec<Port>,
+}
+
+/// A node.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Its name in the pipeline.
@@ -33,73 +52,85 @@ pub struct Node {
     pub outputs: Vec<Output>,
     /// Variables that it adds to its component's.
     pub environment_variables: Pairs<Spanned<Literal>>,
-    /// A timeout that wins over its component's, in seconds.
-    pub timeout: Option<Spanned<i64>>,
+    /// Settings that win over its component's.
+    pub settings: RunSettings,
     /// What it runs.
     pub body: NodeBody,
 }
 
-/// The component files of a pipeline: each is taken over once, and what is not run yet in it is told once.
+/// The component files of a document: each is taken over once.
 #[derive(Default)]
 pub(super) struct Components {
-    files: HashMap<Arc<Path>, Option<Arc<Component>>>,
+    commands: HashMap<Arc<Path>, Option<Arc<Component>>>,
+    pipelines: HashMap<Arc<Path>, Arc<PipelineComponent>>,
 }
 
 impl Components {
-    fn of(&mut self, object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Arc<Component>> {
+    fn command(&mut self, object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Arc<Component>> {
         match &object.origin {
             Origin::Inline => component::of(object, path, found).map(Arc::new),
             Origin::File(file) | Origin::Prefixed(file) => self
-                .files
+                .commands
                 .entry(file.clone())
                 .or_insert_with(|| component::of(object, path, found).map(Arc::new))
                 .clone(),
         }
     }
+
+    pub(super) fn pipeline(&mut self, object: &Object, found: &mut Vec<Diagnostic>) -> Arc<PipelineComponent> {
+        let file = match &object.origin {
+            Origin::File(file) | Origin::Prefixed(file) => Some(file.clone()),
+            Origin::Inline => None,
+        };
+        if let Some(known) = file.as_ref().and_then(|file| self.pipelines.get(file)) {
+            return known.clone();
+        }
+        let read = Arc::new(PipelineComponent::of(object, self, found));
+        if let Some(file) = file {
+            self.pipelines.insert(file, read.clone());
+        }
+        read
+    }
 }
 
-/// Takes one entry of `jobs:` over. `None` when it is of a kind that is not run yet, which is then told.
+/// Takes one entry of `jobs:` over.
 pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Diagnostic>) -> Option<Node> {
     let object = entry.value.object()?;
     let path = format!("jobs.{}", entry.key);
-    let mut node = Node {
+    let named = object.get("component").and_then(|c| c.object());
+    let body = match (object.class, named) {
+        ("InlineCommandNode", _) => NodeBody::Inline(Box::new(component::command_body(object, &path, found)?)),
+        ("CommandNode", Some(named)) => {
+            NodeBody::Component(components.command(named, &format!("{path}.component"), found)?)
+        }
+        ("PipelineNode", Some(named)) => NodeBody::Pipeline(components.pipeline(named, found)),
+        _ => NodeBody::Elsewhere(elsewhere(entry, object)),
+    };
+    let inline = matches!(body, NodeBody::Inline(_));
+    if !inline {
+        ignored(object, &path, found);
+    }
+    let at = format!("{path}.environment_variables");
+    Some(Node {
         name: Spanned::new(entry.key.clone(), entry.key_span),
         display_name: object.text("display_name").map(str::to_owned),
         inputs: io::inputs(object.map("inputs")),
         outputs: io::outputs(object.map("outputs")),
-        environment_variables: Vec::new(),
-        timeout: None,
-        body: match object.class {
-            "InlineCommandNode" => NodeBody::Inline(Box::new(component::command_body(object, &path, found)?)),
-            "CommandNode" => {
-                let reference = object.get("component")?;
-                let Some(component) = reference.object() else {
-                    let message = "a registered component is not read by amlrun yet";
-                    let help = "name its file: component: ./component.yml";
-                    let at = format!("{path}.component");
-                    found.push(Diagnostic::error("not-yet", reference.span, message).at(at).help(help));
-                    return None;
-                };
-                NodeBody::Component(components.of(component, &format!("{path}.component"), found)?)
-            }
-            _ => {
-                not_yet(entry, object, &path, found);
-                return None;
-            }
+        environment_variables: if inline {
+            Vec::new()
+        } else {
+            component::environment_variables(object, &at, found)
         },
-    };
-    if matches!(node.body, NodeBody::Component(_)) {
-        ignored(object, &path, found);
-        let at = format!("{path}.environment_variables");
-        node.environment_variables = component::environment_variables(object, &at, found);
-        node.timeout = component::timeout(object, &path, found);
-        component::run_settings(object, &path, found);
-    }
-    Some(node)
+        settings: component::run_settings(object),
+        body,
+    })
 }
 
 /// Azure ML ignores these beside a component without a word (surprise 13).
 fn ignored(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
+    if object.class != "CommandNode" {
+        return;
+    }
     for key in ["command", "code", "environment"] {
         if let Some(entry) = object.entry(key) {
             let message = format!("'{key}' has no effect beside 'component': the component's own counts");
@@ -109,19 +140,33 @@ fn ignored(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn not_yet(entry: &Entry, object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
+fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
     let tag = object.get("type");
     let kind = tag.and_then(|t| t.text()).unwrap_or(match object.class {
+        "CommandNode" => "command",
         "SweepNode" => "sweep",
         "ParallelNode" | "InlineParallelNode" => "parallel",
         "PipelineNode" => "pipeline",
         "SparkNode" | "InlineSparkNode" => "spark",
         _ => "other",
     });
-    let span = tag.map_or(entry.key_span, |t| t.span);
-    found.push(
-        Diagnostic::error("not-yet", span, format!("a node of type '{kind}' is not run by amlrun yet"))
-            .at(format!("{path}.type"))
-            .help("this version runs command nodes; the CHANGELOG tells what comes"),
-    );
+    let component = object.get("component").or_else(|| object.get("trial"));
+    let reference = component.filter(|_| matches!(kind, "command" | "pipeline")).and_then(|c| Some((c.text()?, c.span)));
+    let (why, span) = match reference {
+        Some((name, span)) if name.contains("://") || name.starts_with('/') => {
+            (format!("the component '{name}' is not on this machine"), span)
+        }
+        Some((name, span)) => (format!("the component '{name}' is not registered in this workspace"), span),
+        None => {
+            let span = tag.map_or(entry.key_span, |t| t.span);
+            (format!("a node of type '{kind}' is not run by amlrun yet"), span)
+        }
+    };
+    let mut outputs = io::ports(component.and_then(|c| c.object()).map(|c| c.map("outputs")).unwrap_or_default());
+    for output in io::outputs(object.map("outputs")) {
+        if outputs.iter().all(|port| port.name.value != output.name.value) {
+            outputs.push(Port::of_output(&output));
+        }
+    }
+    Elsewhere { kind: kind.to_owned(), why, span, outputs }
 }

@@ -1,9 +1,13 @@
-//! A pipeline job (reference, section 2.4).
+//! A pipeline job, and a pipeline that is a component of another (reference, sections 2.4, 2.5).
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::node::Components;
 use super::{Common, Node, node};
 use crate::diagnostic::Diagnostic;
 use crate::language::value::{Object, Value};
-use crate::spec::io::{self, Input, Output};
+use crate::spec::io::{self, Input, Output, Port};
 use crate::spec::settings::Settings;
 
 /// A graph of nodes with inputs and outputs of its own.
@@ -13,39 +17,70 @@ pub struct PipelineJob {
     pub common: Common,
     /// Values of its inputs.
     pub inputs: Vec<Input>,
-    /// Its outputs.
+    /// What it says of its outputs.
     pub outputs: Vec<Output>,
     /// What holds for all nodes.
     pub settings: Settings,
-    /// The nodes in the order of the text.
+    /// The nodes in the order of the text; none when it runs a component.
     pub nodes: Vec<Node>,
-    /// Names of nodes that are not run yet: that is told, and what refers to them is no mistake.
-    pub unread: Vec<String>,
+    /// The component that it runs (`component:`).
+    pub component: Option<Arc<PipelineComponent>>,
+}
+
+/// A pipeline component.
+#[derive(Clone, Debug)]
+pub struct PipelineComponent {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Declared inputs.
+    pub inputs: Vec<Port>,
+    /// Declared outputs.
+    pub outputs: Vec<Port>,
+    /// The folder that relative paths in it start from.
+    pub base: PathBuf,
+    /// Its nodes in the order of the text.
+    pub nodes: Vec<Node>,
+}
+
+impl PipelineComponent {
+    pub(super) fn of(object: &Object, components: &mut Components, found: &mut Vec<Diagnostic>) -> Self {
+        let text = |name: &str| object.written(name);
+        Self {
+            name: text("name"),
+            version: text("version"),
+            inputs: io::ports(object.map("inputs")),
+            outputs: io::ports(object.map("outputs")),
+            base: object.base.to_path_buf(),
+            nodes: nodes(object, components, found),
+        }
+    }
+}
+
+fn nodes(object: &Object, components: &mut Components, found: &mut Vec<Diagnostic>) -> Vec<Node> {
+    object.map("jobs").iter().filter_map(|entry| node::of(entry, components, found)).collect()
 }
 
 pub(super) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> PipelineJob {
-    if let Some(entry) = object.entry("component") {
-        found.push(
-            Diagnostic::error("not-yet", entry.key_span, "a pipeline job by 'component:' is not run by amlrun yet")
-                .at("component")
-                .help("write its 'jobs:' into the file"),
-        );
-    }
+    let mut components = Components::default();
+    let component = object.entry("component").and_then(|entry| {
+        let Some(named) = entry.value.object() else {
+            let reference = entry.value.text().unwrap_or_default();
+            let message = format!("the component '{reference}' is not registered in this workspace");
+            let help = "register it with 'amlrun component create -f FILE', or name its file";
+            found.push(Diagnostic::error("unknown-asset", entry.value.span, message).at("component").help(help));
+            return None;
+        };
+        Some(components.pipeline(named, found))
+    });
     let settings = object.get("settings").and_then(Value::object);
-    let (mut nodes, mut unread) = (Vec::new(), Vec::new());
-    let mut components = node::Components::default();
-    for entry in object.map("jobs") {
-        match node::of(entry, &mut components, found) {
-            Some(node) => nodes.push(node),
-            None => unread.push(entry.key.clone()),
-        }
-    }
     PipelineJob {
         common: Common::of(object, found),
         inputs: io::inputs(object.map("inputs")),
         outputs: io::outputs(object.map("outputs")),
-        settings: settings.map(|s| Settings::of(s, found)).unwrap_or_default(),
-        nodes,
-        unread,
+        settings: settings.map(Settings::of).unwrap_or_default(),
+        nodes: nodes(object, &mut components, found),
+        component,
     }
 }

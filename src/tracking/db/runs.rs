@@ -31,6 +31,48 @@ pub(in crate::tracking) struct RunChange<'a> {
     pub(in crate::tracking) run_name: Option<&'a str>,
 }
 
+/// Makes the runner's run, or sets it back to RUNNING.
+pub(super) fn begin_job_run(db: &Connection, new: &NewRun, tags: &[Tag]) -> Result<(), Trouble> {
+    let folder = new.artifact_dir.as_deref().map(|folder| folder.to_string_lossy());
+    let exists = db.prepare_cached("SELECT 1 FROM runs WHERE run_uuid = ?1")?.exists([&new.run_id])?;
+    if exists {
+        db.prepare_cached(
+            "UPDATE runs SET status = 'RUNNING', end_time = NULL, lifecycle_stage = 'active', name = ?2
+             WHERE run_uuid = ?1",
+        )?
+        .execute([&new.run_id, &new.run_name])?;
+        for tag in tags {
+            set_tag(db, &new.run_id, tag)?;
+        }
+    } else {
+        let fresh = FreshRun {
+            run_id: &new.run_id,
+            run_name: &new.run_name,
+            experiment_id: &new.experiment_id,
+            user_id: tags.iter().find(|tag| tag.key == "mlflow.user").map_or("unknown", |tag| &tag.value),
+            start_time: new.start_time.0,
+            tags,
+        };
+        insert(db, &fresh)?;
+    }
+    db.prepare_cached(
+        "INSERT INTO job_runs (run_uuid, artifact_dir) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET artifact_dir = excluded.artifact_dir, ended = 0",
+    )?
+    .execute(params![new.run_id, folder])?;
+    Ok(())
+}
+
+/// The runner's last word on its run.
+pub(super) fn end_job_run(db: &Connection, id: &str, status: RunStatus, time: Timestamp) -> Result<(), Trouble> {
+    let mut change = db.prepare_cached("UPDATE runs SET status = ?2, end_time = ?3 WHERE run_uuid = ?1")?;
+    if change.execute(params![id, status.as_str(), time.0])? == 0 {
+        return Err(no_run(id).into());
+    }
+    db.prepare_cached("UPDATE job_runs SET ended = 1 WHERE run_uuid = ?1")?.execute([id])?;
+    Ok(())
+}
+
 impl Db {
     pub(in crate::tracking) fn create_run(&self, new: &FreshRun<'_>) -> Result<Run> {
         self.write(|db| {
@@ -40,50 +82,14 @@ impl Db {
     }
 
     pub(in crate::tracking) fn create_job_run(&self, new: &NewRun, tags: &[Tag]) -> Result<Run> {
-        let folder = new.artifact_dir.as_deref().map(|folder| folder.to_string_lossy());
         self.write(|db| {
-            let exists = db.prepare_cached("SELECT 1 FROM runs WHERE run_uuid = ?1")?.exists([&new.run_id])?;
-            if exists {
-                db.execute(
-                    "UPDATE runs SET status = 'RUNNING', end_time = NULL, lifecycle_stage = 'active', name = ?2
-                     WHERE run_uuid = ?1",
-                    [&new.run_id, &new.run_name],
-                )?;
-                for tag in tags {
-                    set_tag(db, &new.run_id, tag)?;
-                }
-            } else {
-                let fresh = FreshRun {
-                    run_id: &new.run_id,
-                    run_name: &new.run_name,
-                    experiment_id: &new.experiment_id,
-                    user_id: tags.iter().find(|tag| tag.key == "mlflow.user").map_or("unknown", |tag| &tag.value),
-                    start_time: new.start_time.0,
-                    tags,
-                };
-                insert(db, &fresh)?;
-            }
-            db.execute(
-                "INSERT INTO job_runs (run_uuid, artifact_dir) VALUES (?1, ?2)
-                 ON CONFLICT DO UPDATE SET artifact_dir = excluded.artifact_dir, ended = 0",
-                params![new.run_id, folder],
-            )?;
+            begin_job_run(db, new, tags)?;
             read(db, &new.run_id)
         })
     }
 
     pub(in crate::tracking) fn end_job_run(&self, run_id: &str, status: RunStatus, time: Timestamp) -> Result<()> {
-        self.write(|db| {
-            let changed = db.execute(
-                "UPDATE runs SET status = ?2, end_time = ?3 WHERE run_uuid = ?1",
-                params![run_id, status.as_str(), time.0],
-            )?;
-            if changed == 0 {
-                return Err(no_run(run_id).into());
-            }
-            db.execute("UPDATE job_runs SET ended = 1 WHERE run_uuid = ?1", [run_id])?;
-            Ok(())
-        })
+        self.write(|db| end_job_run(db, run_id, status, time))
     }
 
     pub(in crate::tracking) fn run(&self, run_id: &str) -> Result<Run> {

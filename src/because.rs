@@ -1,0 +1,114 @@
+//! Why a step is run again, or why an earlier result stands for it: one difference at a time.
+//!
+//! A word that the reuse room finds out, the journal keeps, and `plan` and `why` say. What is secret is never in it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// As many characters of a value go into a sentence.
+const SHOWN: usize = 80;
+
+/// One thing that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Because {
+    /// Of what kind it is: `command`, `code`, `input`, `parameter`, `variable`, `environment`, `output`,
+    /// `distribution`, `setting`, `file`, or `reason` for a free sentence in `name`.
+    pub what: String,
+    /// Its name. A file's is its path in its tree, after `code/`, the input's name, or `$` and the variable's.
+    pub name: String,
+    /// What it was; `None` if it was not there.
+    pub before: Option<String>,
+    /// What it is; `None` if it is not there.
+    pub after: Option<String>,
+}
+
+impl Because {
+    /// A free sentence, without a full stop.
+    #[must_use]
+    pub fn reason(sentence: impl Into<String>) -> Self {
+        Self { what: "reason".to_owned(), name: sentence.into(), before: None, after: None }
+    }
+
+    /// A difference.
+    pub(crate) fn new(what: &str, name: &str, before: Option<String>, after: Option<String>) -> Self {
+        Self { what: what.to_owned(), name: name.to_owned(), before, after }
+    }
+}
+
+/// What a tree is called whose files have these names before theirs.
+pub(crate) fn tree_in_words(folder: &str) -> String {
+    match folder.strip_prefix('$') {
+        Some(variable) => format!("the variable {variable}"),
+        None if folder == "code" => "its code".to_owned(),
+        None => format!("the input {folder}"),
+    }
+}
+
+/// A value in a sentence: what fits of its first line that says something.
+fn shown(value: &str) -> String {
+    let line = value.trim().lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return "nothing".to_owned();
+    }
+    let mut text: String = line.chars().take(SHOWN).collect();
+    if text.len() < value.trim().len() {
+        text.push('…');
+    }
+    text
+}
+
+impl fmt::Display for Because {
+    /// One sentence, without a full stop.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after) = (self.before.as_deref(), self.after.as_deref());
+        let thing = match self.what.as_str() {
+            "reason" => return f.write_str(&self.name),
+            "command" => {
+                return match (before, after) {
+                    (Some(old), Some(new)) => write!(f, "the command changed: {} → {}", shown(old), shown(new)),
+                    (Some(old), None) => write!(f, "the command changed: {} was removed", shown(old)),
+                    (None, Some(new)) => write!(f, "the command changed: {} was added", shown(new)),
+                    (None, None) => f.write_str("the command changed"),
+                };
+            }
+            "file" => {
+                let (folder, path) = self.name.split_once('/').unwrap_or(("code", &self.name));
+                format!("the file {path} of {}", tree_in_words(folder))
+            }
+            "code" => "its code".to_owned(),
+            "environment" | "distribution" => format!("the {}", self.what),
+            "output" => format!("the type of the output {}", self.name),
+            what => format!("the {what} {}", self.name),
+        };
+        // Digests tell people nothing, and what is secret is not shown.
+        let silent = matches!(self.what.as_str(), "file" | "code" | "input");
+        let is_secret = |value: &str| value.contains("(not shown)");
+        let silent = silent || before.is_some_and(is_secret) || after.is_some_and(is_secret);
+        match (before, after) {
+            (Some(_), Some(_)) if silent => write!(f, "{thing} changed"),
+            (Some(old), Some(new)) => write!(f, "{thing} changed from {} to {}", shown(old), shown(new)),
+            (None, Some(_)) if silent => write!(f, "{thing} was added"),
+            (None, Some(new)) => write!(f, "{thing} was added ({})", shown(new)),
+            (Some(_), None) if silent => write!(f, "{thing} was removed"),
+            (Some(old), None) => write!(f, "{thing} was removed ({})", shown(old)),
+            (None, None) => write!(f, "{thing} is declared differently"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_read_as_sentences() {
+        let it = |what: &str, name: &str, before: Option<&str>, after: Option<&str>| {
+            Because::new(what, name, before.map(str::to_owned), after.map(str::to_owned)).to_string()
+        };
+        assert_eq!(it("parameter", "epochs", Some("5"), Some("6")), "the parameter epochs changed from 5 to 6");
+        assert_eq!(it("file", "code/prep.py", Some("a1"), Some("b2")), "the file prep.py of its code changed");
+        assert_eq!(it("file", "data/x/y.csv", Some("a1"), None), "the file x/y.csv of the input data was removed");
+        assert_eq!(it("variable", "MODE", None, Some("fast")), "the variable MODE was added (fast)");
+    }
+}

@@ -1,0 +1,154 @@
+//! `amlrun cache …`: what the workspace takes on the disk, and what of it can go.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::format::TextOr;
+use super::job_keep::{Reach, remove_run, remove_tree, size};
+use super::printer::Printer;
+use super::record;
+use crate::clock::Timestamp;
+use crate::reuse::Reuse;
+use crate::store::Home;
+
+/// What the workspace takes on the disk, and freeing some of it
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Tell what the workspace takes on the disk
+    Du {
+        #[command(flatten)]
+        format: TextOr,
+    },
+    /// Remove outputs that no run, asset or reuse refers to: of deleted runs, and half-written ones
+    #[command(after_help = "Examples:\n  amlrun cache gc --dry-run\n  amlrun cache gc --older-than 30")]
+    Gc {
+        /// Say what would go, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+
+        /// Remove runs as well that ended more than so many days ago; what assets and later runs refer to stays
+        #[arg(long, value_name = "DAYS")]
+        older_than: Option<u64>,
+    },
+}
+
+pub(super) fn obey(verb: &Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let home = context.home();
+    match verb {
+        Verb::Du { format } => du(&home, format, printer),
+        Verb::Gc { dry_run, older_than } => gc(&home, *dry_run, *older_than, printer),
+    }
+}
+
+fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
+    let places = [
+        ("runs", home.root().join("runs"), "records, logs and working directories of runs"),
+        ("outputs", home.outputs(), "what steps wrote"),
+        ("models", home.models(), "models registered through MLflow"),
+        ("datastores", home.root().join("datastores"), "folders that stand for datastores"),
+        ("components", home.components(), "registered components"),
+        ("reuse", home.reuse(), "what is known of earlier results, and the stat cache"),
+    ];
+    let rows: Vec<(&str, u64, u64, &str)> = places
+        .iter()
+        .map(|(name, path, what)| {
+            let (files, bytes) = size(path);
+            (*name, files, bytes, *what)
+        })
+        .collect();
+    if let Some(format) = format.asked() {
+        let rows: Vec<Value> =
+            rows.iter().map(|(name, files, bytes, _)| json!({"name": name, "files": files, "bytes": bytes})).collect();
+        format.print(Value::Array(rows), printer)?;
+        return Ok(Exit::Ok);
+    }
+    for (name, files, bytes, what) in &rows {
+        printer.out(&format!("{:>10}  {files:>8} files  {name:10}  {what}\n", human(*bytes)));
+    }
+    let total = rows.iter().map(|row| row.2).sum();
+    printer.out(&format!("{:>10}  in {}\n", human(total), crate::report::summary::shown(home.root())));
+    Ok(Exit::Ok)
+}
+
+fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) -> Result<Exit, Failed> {
+    let mut freed = 0;
+    let verb = if dry_run { "would free" } else { "freed" };
+    let mut say = |bytes: u64, what: &str| {
+        freed += bytes;
+        printer.out(&format!("{verb} {:>9}  {what}\n", human(bytes)));
+    };
+    let mut gone: HashSet<String> = HashSet::new();
+    if let Some(days) = older_than {
+        let limit = Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+        for run in home.runs()? {
+            let Ok(view) = record::view(&run) else { continue };
+            let old = view.ended.or(view.started).is_some_and(|then| Timestamp::now().since(then) > limit);
+            if old && !run.is_live() {
+                let (_, bytes) = size(&run.path);
+                if !dry_run {
+                    remove_run(&run)?;
+                }
+                gone.insert(run.name.to_string());
+                say(bytes, &format!("run {}", run.name));
+            }
+        }
+    }
+    let reach = Reach::of(home, &gone)?;
+    let entries = std::fs::read_dir(home.outputs()).into_iter().flatten().flatten();
+    let mut removed: Vec<PathBuf> = Vec::new();
+    for entry in entries {
+        let tree = entry.path();
+        if reach.holds(&tree) {
+            continue;
+        }
+        let (_, bytes) = size(&tree);
+        if !dry_run {
+            remove_tree(&tree)?;
+        }
+        say(bytes, &format!("output {}", name(&tree)));
+        removed.push(tree);
+    }
+    if !dry_run && let Some(reuse) = Reuse::open_existing(&home.reuse())? {
+        reuse.forget_paths(&removed)?;
+        reuse.prune()?;
+    }
+    printer.out(&format!("{verb} {} in all\n", human(freed)));
+    Ok(Exit::Ok)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Bytes as people read them.
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn human(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn sizes_read_naturally() {
+        assert_eq!((human(999), human(1500), human(2_147_483_648)), ("999 B".into(), "1.5 kB".into(), "2.1 GB".into()));
+    }
+}

@@ -1,0 +1,52 @@
+//! What this machine has in place of Azure ML's environments: the active Python, and the programs on `PATH`.
+
+use std::path::{Path, PathBuf};
+
+use super::outlook::Outlook;
+use crate::plan::Plan;
+use crate::store::Home;
+
+/// The Python that steps get: what `python` is, else `python3`.
+pub(super) fn python() -> Option<PathBuf> {
+    find("python").or_else(|| find("python3"))
+}
+
+/// Folders to add at the end of a step's `PATH`: the one with this program, where `amlrun-stage` lies too, and one with a
+/// `python` where the machine has only `python3`. With it a note that says how environments are met.
+pub(super) fn path(home: &Home, outlook: &Outlook) -> (Vec<PathBuf>, Option<String>) {
+    let own = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
+    let mut folders: Vec<PathBuf> = own.into_iter().collect();
+    if !outlook.decisions.iter().any(crate::engine::Decision::may_run) {
+        return (folders, None);
+    }
+    if !uses_python(&outlook.plan) {
+        return (folders, None);
+    }
+    let python3 = find("python3");
+    if let (None, Some(python3)) = (find("python"), &python3) {
+        let shim = home.shims().join("python");
+        let made = std::fs::create_dir_all(home.shims()).is_ok()
+            && (std::os::unix::fs::symlink(python3, &shim).is_ok() || shim.exists());
+        folders.extend(made.then(|| home.shims()));
+    }
+    let note = match python() {
+        Some(python) => format!("environments are met by this machine: {}", python.display()),
+        None => "environments are met by this machine, which has no Python".to_owned(),
+    };
+    (folders, Some(note))
+}
+
+fn uses_python(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.stand_in.is_none() && step.command.contains("python"))
+}
+
+/// A program on `PATH`.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}

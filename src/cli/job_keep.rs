@@ -1,0 +1,161 @@
+//! Keeping runs in order: `job archive`, `job restore`, `job delete`, and what may be removed without harm.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::context::Context;
+use super::error::Failed;
+use super::printer::Printer;
+use super::record;
+use crate::event::RunView;
+use crate::registry::{AssetKind, Registry};
+use crate::reuse::Reuse;
+use crate::store::{Home, RunFolder, at};
+
+/// The file in a run's folder that says that lists need not show it.
+const ARCHIVED: &str = "archived";
+
+/// Whether a run is archived.
+pub(super) fn is_archived(run: &RunFolder) -> bool {
+    run.path.join(ARCHIVED).exists()
+}
+
+/// Has lists leave a run out, or show it again.
+pub(super) fn archive(run: &RunFolder, yes: bool) -> Result<(), Failed> {
+    let mark = run.path.join(ARCHIVED);
+    if yes {
+        std::fs::write(&mark, "").map_err(at("write", &mark))?;
+    } else if mark.exists() {
+        std::fs::remove_file(&mark).map_err(at("remove", &mark))?;
+    }
+    Ok(())
+}
+
+/// Removes a run with what it wrote, but for outputs that assets or other runs refer to.
+pub(super) fn delete(name: &str, context: &Context, printer: &Printer) -> Result<(), Failed> {
+    let home = context.home();
+    let run = home.find_run(name)?;
+    if run.is_live() {
+        return Err(Failed::new(format!("the run '{name}' goes on")).hint(format!("stop it first: amlrun job cancel -n {name}")));
+    }
+    let gone = HashSet::from([run.name.to_string()]);
+    let reach = Reach::of(&home, &gone)?;
+    let own = format!("{}.", run.name);
+    let trees = std::fs::read_dir(home.outputs()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let trees = trees.filter(|tree| tree.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&own)));
+    let (go, stay): (Vec<PathBuf>, Vec<PathBuf>) = trees.partition(|tree| !reach.needs(tree));
+    if let Some(reuse) = Reuse::open_existing(&home.reuse())? {
+        // Forgotten first: a result whose files are half removed must not be found.
+        reuse.forget_paths(&go)?;
+    }
+    for tree in &go {
+        remove_tree(tree)?;
+    }
+    remove_run(&run)?;
+    for tree in stay {
+        let shown = crate::report::summary::shown(&tree);
+        printer.err(&format!("{shown} stays: an asset or another run refers to it\n"));
+    }
+    printer.out(&format!("{name}: deleted\n"));
+    Ok(())
+}
+
+/// Removes a run's folder. Its record goes last, so that a removal that was broken off is seen as a run.
+pub(super) fn remove_run(run: &RunFolder) -> Result<(), Failed> {
+    let steps = run.path.join("steps");
+    if steps.exists() {
+        std::fs::remove_dir_all(&steps).map_err(at("remove", &steps))?;
+    }
+    std::fs::remove_dir_all(&run.path).map_err(at("remove", &run.path))?;
+    Ok(())
+}
+
+/// Removes an output tree.
+pub(super) fn remove_tree(tree: &Path) -> Result<(), Failed> {
+    let removed = if tree.is_dir() { std::fs::remove_dir_all(tree) } else { std::fs::remove_file(tree) };
+    Ok(removed.map_err(at("remove", tree))?)
+}
+
+/// Which output trees somebody refers to.
+pub(super) struct Reach {
+    /// By assets and by the records of runs.
+    needed: HashSet<PathBuf>,
+    /// By what may be reused.
+    reusable: HashSet<PathBuf>,
+    /// The runs that go on: what they are writing is nobody's business.
+    live: HashSet<String>,
+    outputs: PathBuf,
+}
+
+impl Reach {
+    /// Asks the registry, the index of results, and every run but those that are as good as gone.
+    pub fn of(home: &Home, gone: &HashSet<String>) -> Result<Self, Failed> {
+        let outputs = home.outputs();
+        let mut reach = Self { needed: HashSet::new(), reusable: HashSet::new(), live: HashSet::new(), outputs };
+        for run in home.runs()?.into_iter().filter(|run| !gone.contains(run.name.as_str())) {
+            if run.is_live() {
+                reach.live.insert(run.name.to_string());
+            }
+            // A record that cannot be read may name anything: its run keeps what it wrote.
+            match record::view(&run) {
+                Ok(view) => reach.add(&view),
+                Err(_) => drop(reach.live.insert(run.name.to_string())),
+            }
+        }
+        if home.registry_db().exists() {
+            let registry = Registry::open(&home.registry_db())?;
+            for kind in [AssetKind::Model, AssetKind::Data] {
+                for asset in registry.list(kind, None)? {
+                    reach.needed.extend(reach.tree_of(&asset.path));
+                }
+            }
+        }
+        if let Some(reuse) = Reuse::open_existing(&home.reuse())? {
+            for entry in reuse.entries()?.into_iter().filter(|e| e.offered && !gone.contains(&e.run)) {
+                let trees: Vec<_> = entry.outputs.iter().filter_map(|kept| reach.tree_of(&kept.path)).collect();
+                reach.reusable.extend(trees);
+            }
+        }
+        Ok(reach)
+    }
+
+    fn add(&mut self, view: &RunView) {
+        for output in view.steps.iter().flat_map(|step| &step.outputs) {
+            self.needed.extend(self.tree_of(&output.path));
+        }
+    }
+
+    /// The output tree that a path is or lies in.
+    fn tree_of(&self, path: &Path) -> Option<PathBuf> {
+        let inner = path.strip_prefix(&self.outputs).ok()?;
+        Some(self.outputs.join(inner.components().next()?))
+    }
+
+    /// Whether an asset or a run refers to a tree.
+    pub fn needs(&self, tree: &Path) -> bool {
+        let run = tree.file_name().and_then(|name| name.to_str()?.split('.').next()).unwrap_or_default();
+        self.needed.contains(tree) || self.live.contains(run)
+    }
+
+    /// Whether anybody refers to a tree.
+    pub fn holds(&self, tree: &Path) -> bool {
+        self.needs(tree) || self.reusable.contains(tree)
+    }
+}
+
+/// The files below a folder and their bytes on the disk; links are not followed.
+pub(super) fn size(root: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    let (mut files, mut bytes) = (0, 0);
+    let mut open = vec![root.to_owned()];
+    while let Some(path) = open.pop() {
+        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
+        bytes += metadata.blocks() * 512;
+        if metadata.is_dir() {
+            open.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        } else {
+            files += 1;
+        }
+    }
+    (files, bytes)
+}

@@ -1,0 +1,126 @@
+//! What a plan would do now: which steps run and which need not, against what earlier runs left.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::Failed;
+use super::record;
+use super::run::Choice;
+use crate::engine::decide::Standing;
+use crate::engine::{self, Decision, Facts, Force, Verdict};
+use crate::event::StepView;
+use crate::language::resolved;
+use crate::outcome::JobStatus;
+use crate::plan::choice::named;
+use crate::plan::{Plan, StandIn};
+use crate::reuse::{Kept, Listing, Reuse, digest_of};
+use crate::store::Home;
+
+/// A plan with a verdict for each of its steps.
+pub(super) struct Outlook {
+    pub plan: Plan,
+    /// The job file, absolute: by it steps are known from run to run.
+    pub job_file: PathBuf,
+    pub reuse: Option<Arc<Reuse>>,
+    pub facts: Facts,
+    pub force: Force,
+    pub decisions: Vec<Decision>,
+    /// Which steps were asked for.
+    pub wanted: Vec<bool>,
+    pub warnings: Vec<String>,
+}
+
+impl Outlook {
+    /// Looks at what earlier runs of the workspace left. Nothing is made but the stat cache.
+    pub fn new(plan: Plan, job_file: &Path, home: &Home, choice: &Choice) -> Result<Self, Failed> {
+        let wanted = choice.steps().steps(&plan).map_err(Failed::usage)?;
+        let mut force = Force::default();
+        match &choice.force_rerun {
+            None => {}
+            Some(steps) if steps.is_empty() => force.all = true,
+            Some(steps) => force.steps = named(steps, &plan).map_err(Failed::usage)?,
+        }
+        let mut warnings = Vec::new();
+        let opened = if home.root().is_dir() { Reuse::open(&home.reuse()).map(Some) } else { Ok(None) };
+        let reuse = opened.unwrap_or_else(|why| {
+            warnings.push(format!("nothing is reused: {why}"));
+            None
+        });
+        let mut facts = Facts::gather(&plan, home.root());
+        facts.python = super::host::python();
+        facts.is_secret = Some(resolved::is_secret);
+        let scope = job_file.display().to_string();
+        let mut decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted);
+        replay(&plan, home, &mut decisions)?;
+        let job_file = job_file.to_owned();
+        Ok(Self { plan, job_file, reuse: reuse.map(Arc::new), facts, force, decisions, wanted, warnings })
+    }
+
+    /// Whether what was asked for can be run: a step that is left out must not be needed by one that runs.
+    pub fn startable(&self) -> Result<(), Failed> {
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            if !self.decisions[index].may_run() || !self.wanted[index] {
+                continue;
+            }
+            let left_out = |need: &&usize| matches!(self.decisions[**need].verdict, Verdict::LeftOut);
+            let asked = |need: &&usize| self.plan.steps[**need].stand_in.is_none();
+            if let Some(&missing) = step.needs.iter().filter(asked).find(left_out) {
+                let other = &self.plan.steps[missing].path;
+                let message = format!("the step '{}' needs '{other}', of which no result is there", step.path);
+                return Err(Failed::new(message).hint(format!("run it too: --until {}, or without a choice", step.path)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).
+fn replay(plan: &Plan, home: &Home, decisions: &mut [Decision]) -> Result<(), Failed> {
+    for (index, step) in plan.steps.iter().enumerate() {
+        let Some(StandIn::Replay { run }) = &step.stand_in else { continue };
+        let found = match run {
+            Some(run) => {
+                let folder = home.find_run(run)?;
+                let view = record::view(&folder)?;
+                completed(view.step(&step.path)).then(|| (run.clone(), view)).and_then(|(run, view)| {
+                    Some((run, view.step(&step.path)?.clone()))
+                })
+            }
+            None => {
+                let mut views: Vec<_> = home.runs()?.iter().filter_map(|run| record::view(run).ok()).collect();
+                views.sort_by_key(|view| std::cmp::Reverse(view.started));
+                let with = views.into_iter().find(|view| completed(view.step(&step.path)));
+                with.and_then(|view| Some((view.run.clone(), view.step(&step.path)?.clone())))
+            }
+        };
+        let Some((run, found)) = found else {
+            let message = format!("the step '{}' is to be replayed, but no run has a completed step of that name", step.path);
+            return Err(Failed::new(message).hint("name a run in amlrun.toml: run = \"…\", or use policy = \"stub\""));
+        };
+        let mut outputs = Vec::new();
+        for output in &found.outputs {
+            let listing = Listing::of(&output.path);
+            let digest = listing.as_ref().ok().and_then(|listing| digest_of(listing).ok());
+            let (Ok(listing), Some(digest)) = (listing, digest) else {
+                let message = format!("the output '{}' of '{}' in the run '{run}' is gone", output.name, step.path);
+                return Err(Failed::new(message));
+            };
+            outputs.push(Kept {
+                name: output.name.clone(),
+                kind: output.kind.clone(),
+                path: output.path.clone(),
+                fingerprint: listing.fingerprint(),
+                digest,
+                files: output.files,
+                bytes: output.bytes,
+            });
+        }
+        let standing = Standing { run, job: found.job.clone(), outputs, metrics: found.metrics.clone() };
+        decisions[index].verdict = Verdict::Reuse(Box::new(standing));
+    }
+    Ok(())
+}
+
+fn completed(step: Option<&StepView>) -> bool {
+    step.is_some_and(|step| step.status == JobStatus::Completed)
+}

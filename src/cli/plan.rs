@@ -1,0 +1,109 @@
+//! `amlrun plan`: before a run, what will run and what need not, and why.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::config::Config;
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::format::TextOr;
+use super::outlook::Outlook;
+use super::printer::Printer;
+use super::run::Choice;
+use crate::because::Because;
+use crate::engine::{Decision, Verdict};
+use crate::report::style::Paint;
+use crate::outcome::JobStatus;
+use crate::yaml::overrides::Override;
+
+/// Show what a run would do: which steps run, which are reused, and why.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    amlrun plan pipeline.yml\n  \
+    amlrun plan pipeline.yml --check || echo 'something would run'\n  \
+    amlrun plan pipeline.yml -o json | jq '.[] | select(.decision == \"run\")'")]
+pub(super) struct Args {
+    /// The job file
+    file: PathBuf,
+
+    /// Change a value of the file before it is read, as in inputs.epochs=5
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<Override>,
+
+    #[command(flatten)]
+    choice: Choice,
+
+    /// Fail when anything would run
+    #[arg(long)]
+    check: bool,
+
+    #[command(flatten)]
+    format: TextOr,
+}
+
+pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
+    let (plan, document) = context.accepted(&args.file, &args.set, &config.local(), printer)?;
+    let job_file = std::path::absolute(&document.path).unwrap_or(document.path);
+    let outlook = Outlook::new(plan, &job_file, &context.home_of(&args.file), &args.choice)?;
+    for warning in &outlook.warnings {
+        printer.err(&format!("warning: {warning}\n"));
+    }
+    match args.format.asked() {
+        Some(format) => format.print(json(&outlook), printer)?,
+        None => printer.out(&text(&outlook, printer.paint())),
+    }
+    let runs = outlook.decisions.iter().any(Decision::may_run);
+    Ok(if args.check && runs { Exit::Failed } else { Exit::Ok })
+}
+
+fn json(outlook: &Outlook) -> Value {
+    let steps = outlook.plan.steps.iter().zip(&outlook.decisions);
+    let taken = steps.filter(|(_, decision)| !matches!(decision.verdict, Verdict::LeftOut));
+    taken.map(|(step, decision)| entry(&step.path, decision.may_run(), &decision.because)).collect()
+}
+
+/// One step as `plan` and `why` tell it to scripts.
+pub(super) fn entry(step: &str, runs: bool, because: &[Because]) -> Value {
+    json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because })
+}
+
+fn text(outlook: &Outlook, paint: Paint) -> String {
+    let width = outlook.plan.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
+    let mut out = String::new();
+    let mut counts = [0; 3];
+    for (step, decision) in outlook.plan.steps.iter().zip(&outlook.decisions) {
+        let name = format!("{:width$}", step.path);
+        let mut reasons = decision.because.iter().map(ToString::to_string);
+        let (sign, word, reason) = match &decision.verdict {
+            Verdict::Run => {
+                counts[0] += 1;
+                (paint.status(JobStatus::Running, "▶"), "run", reasons.next().unwrap_or_default())
+            }
+            Verdict::Waits => {
+                counts[0] += 1;
+                (paint.status(JobStatus::Running, "▷"), "run", reasons.next().unwrap_or_default())
+            }
+            Verdict::Reuse(standing) => {
+                counts[1] += 1;
+                let from = format!("from {}", standing.job);
+                (paint.status(JobStatus::Completed, "✓"), "reuse", from)
+            }
+            Verdict::Given | Verdict::LeftOut => {
+                counts[2] += 1;
+                (paint.dim("·"), "leave out", String::new())
+            }
+        };
+        out.push_str(format!("{sign} {name}  {word:9} {}", paint.dim(&reason)).trim_end());
+        out.push('\n');
+        for reason in reasons {
+            out.push_str(&format!("  {:width$}  {:9} {}\n", "", "", paint.dim(&reason)));
+        }
+    }
+    let [run, reuse, aside] = counts;
+    let left = if aside > 0 { format!(", {aside} left out") } else { String::new() };
+    out.push_str(&format!("{run} to run, {reuse} reused{left}\n"));
+    out
+}

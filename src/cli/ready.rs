@@ -1,0 +1,210 @@
+//! A run that was accepted: what it needs is put together here, and then it is made in this process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::config::Config;
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::host;
+use super::outlook::Outlook;
+use super::printer::Printer;
+use super::run::How;
+use super::signals::{self, StoppedBy};
+use super::workspace::LocalWorkspace;
+use crate::engine::{self, Request, Resumed, Surroundings};
+use crate::event::journal::Journal;
+use crate::event::{Bus, Event, Slow};
+use crate::exec::process::LocalProcess;
+use crate::exec::{Stop, StopWatch};
+use crate::id::RunName;
+use crate::outcome::JobStatus;
+use crate::plan::Plan;
+use crate::report;
+use crate::spec::Document;
+use crate::store::{Home, RunFolder, at};
+
+/// How a run is shown.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum View {
+    /// For people: live on a terminal, plain lines elsewhere
+    Text,
+    /// One JSON object a line, as it happens
+    Jsonl,
+    /// For people, beside an answer on stdout
+    #[value(skip)]
+    Aside,
+}
+
+/// The time between TERM and KILL when nobody says anything.
+const GRACE: u64 = 10;
+
+/// A run that was accepted and has its folder.
+pub(super) struct Ready {
+    pub outlook: Outlook,
+    pub home: Home,
+    pub folder: RunFolder,
+    pub experiment: String,
+    pub limits: Limits,
+    pub journal: Option<(Journal, u64)>,
+    pub resumed: Option<Resumed>,
+    /// What the record holds already.
+    pub past: Vec<Event>,
+}
+
+/// What bounds a run.
+pub(super) struct Limits {
+    pub jobs: usize,
+    pub grace: Duration,
+    pub log: Option<u64>,
+}
+
+impl Limits {
+    /// From the project's file and the command line, which wins.
+    pub fn of(how: &How, config: &Config) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            jobs: how.jobs.or(config.jobs).map_or(cores, usize::from).max(1),
+            grace: Duration::from_secs(how.grace.or(config.grace).unwrap_or(GRACE)),
+            log: config.log_limit,
+        }
+    }
+}
+
+impl Ready {
+    /// Loads, checks, plans and looks ahead; nothing is written before the file is accepted.
+    pub fn new(file: &Path, how: &How, context: &Context, printer: &Printer) -> Result<Self, Failed> {
+        let config = Config::near(file.parent().unwrap_or(file))?;
+        let (plan, document) = context.accepted(file, &how.set, &config.local(), printer)?;
+        let home = context.home_of(file);
+        home.create()?;
+        let name = run_name(how.name.as_deref(), &document)?;
+        let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
+        let outlook = Outlook::new(plan, &job_file, &home, &how.choice)?;
+        outlook.startable()?;
+        let folder = home.create_run(&name)?;
+        keep(&folder, &outlook.plan, &document)?;
+        let here = std::env::current_dir().unwrap_or_default();
+        let default_experiment = || here.file_name().map_or("Default".into(), |n| n.to_string_lossy().into_owned());
+        let experiment = outlook.plan.experiment_name.clone().unwrap_or_else(default_experiment);
+        let limits = Limits::of(how, &config);
+        Ok(Self { outlook, home, folder, experiment, limits, journal: None, resumed: None, past: Vec::new() })
+    }
+
+    /// Runs it in this process to its end.
+    pub fn run(mut self, view: View, quiet: bool, printer: &Printer) -> Result<(Exit, RunFolder), Failed> {
+        let folder = self.folder.clone();
+        let (journal, next) = match self.journal.take() {
+            Some(goes_on) => goes_on,
+            None => (Journal::create(&folder.events()).map_err(at("make", &folder.events()))?, 0),
+        };
+        let bus = Arc::new(Bus::new(Some(journal)).from(next));
+        let (stream, paint) = (printer.stream(), printer.paint());
+        match view {
+            View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
+            View::Aside => {
+                bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, std::io::stderr(), paint, quiet));
+            }
+            View::Text if printer.is_terminal() => {
+                bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet));
+            }
+            View::Text => bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet)),
+        }
+        for event in std::mem::take(&mut self.past) {
+            bus.past(event);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
+        let (ask, asked) = watch::channel(Stop::No);
+        let stopped_by = StoppedBy::default();
+        signals::hear(ask, bus.clone(), stopped_by.clone())
+            .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
+        let exit = runtime.block_on(self.drive(bus.clone(), asked, &stopped_by));
+        bus.close();
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        Ok((exit?, folder))
+    }
+
+    async fn drive(self, bus: Arc<Bus>, asked: StopWatch, stopped_by: &StoppedBy) -> Result<Exit, Failed> {
+        let executor = Arc::new(LocalProcess::guarded());
+        let (request, around) = self.request(bus, executor.clone())?;
+        let workspace = around.workspace.clone();
+        let status = engine::run(request, around, asked).await;
+        executor.end_strays();
+        workspace.close(status).await;
+        Ok(match status {
+            JobStatus::Completed => Exit::Ok,
+            JobStatus::Canceled => stopped_by.get().copied().unwrap_or(Exit::Interrupted),
+            _ => Exit::Failed,
+        })
+    }
+
+    /// What the engine gets. To be called where a runtime is.
+    pub fn request<E>(
+        self,
+        bus: Arc<Bus>,
+        executor: Arc<E>,
+    ) -> Result<(Request, Surroundings<E, LocalWorkspace>), Failed> {
+        let Self { outlook, home, folder, experiment, limits, resumed, .. } = self;
+        let shells = home.for_shells()?;
+        let runtime = tokio::runtime::Handle::current();
+        let workspace = LocalWorkspace::new(&home, &experiment, &folder, &outlook.plan, bus.clone(), runtime);
+        let workspace = Arc::new(workspace);
+        let (path, note) = host::path(&shells, &outlook);
+        let mut plan = outlook.plan;
+        plan.notes.extend(note);
+        let request = Request {
+            plan,
+            run: folder,
+            home: shells,
+            experiment,
+            job_file: outlook.job_file,
+            jobs: limits.jobs,
+            grace: limits.grace,
+            log_limit: limits.log,
+            hidden: engine::hidden(),
+            path,
+            warnings: outlook.warnings,
+            reuse: outlook.reuse,
+            facts: outlook.facts,
+            decisions: outlook.decisions,
+            force: outlook.force,
+            resumed,
+        };
+        Ok((request, Surroundings { executor, workspace, bus }))
+    }
+}
+
+fn run_name(asked: Option<&str>, document: &Document) -> Result<RunName, Failed> {
+    let written = document.job.common().name.as_ref().map(|n| n.value.as_str());
+    match asked.or(written) {
+        Some(name) => RunName::parse(name).map_err(|e| Failed::usage(e.to_string())),
+        None => Ok(RunName::generate()),
+    }
+}
+
+/// The job as given and the plan that it became, for whoever looks at the run later or goes on with it.
+fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Failed> {
+    let job_file = folder.job_file();
+    std::fs::write(&job_file, document.text.as_bytes()).map_err(at("write", &job_file))?;
+    let text = serde_json::to_string(plan).unwrap_or_default();
+    std::fs::write(folder.plan(), text).map_err(at("write", &folder.plan()))?;
+    Ok(())
+}
+
+/// The plan of a run that exists.
+pub(super) fn kept_plan(folder: &RunFolder) -> Result<Plan, Failed> {
+    let path: PathBuf = folder.plan();
+    let text = std::fs::read_to_string(&path).map_err(at("read", &path))?;
+    serde_json::from_str(&text).map_err(|why| {
+        Failed::new(format!("the plan of the run '{}' cannot be read: {why}", folder.name))
+            .hint("another version of amlrun made it: run its job file again")
+    })
+}

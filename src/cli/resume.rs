@@ -1,0 +1,177 @@
+//! Going on with a run that exists: `run --resume`, and one step again, `step rerun`.
+//!
+//! The plan is the one that the run was made with; code is read anew, since a mistake in it is what most resumes are for.
+//! Steps that completed stay as they are, unless somebody touched what they wrote.
+
+use std::collections::BTreeSet;
+
+use super::config::Config;
+use super::context::Context;
+use super::error::Failed;
+use super::outlook::Outlook;
+use super::printer::Printer;
+use super::ready::{Limits, Ready, kept_plan};
+use super::record;
+use super::run::{Choice, How};
+use crate::engine::{Decision, Resumed, Verdict};
+use crate::event::RunView;
+use crate::event::journal::{self, Journal};
+use crate::exec::supervise;
+use crate::outcome::JobStatus;
+use crate::plan::Plan;
+use crate::reuse::Listing;
+use crate::store::{RunFolder, at};
+
+/// The run, ready to go on where it stopped.
+pub(super) fn ready(name: &str, how: &How, context: &Context, printer: &Printer) -> Result<Ready, Failed> {
+    let open = Open::new(name, context)?;
+    let mut changed = Vec::new();
+    let mut resumed = Resumed::default();
+    for (index, step) in open.plan.steps.iter().enumerate() {
+        let Some(view) = open.view.step(&step.path) else { continue };
+        resumed.attempts.insert(index, tries(view));
+        if view.status != JobStatus::Completed {
+            resumed.open.insert(index);
+        } else if view.outputs.iter().any(|output| !is_as_sealed(output)) {
+            changed.push(step.path.clone());
+            resumed.open.insert(index);
+        } else {
+            resumed.done.insert(index, view.outputs.clone());
+        }
+    }
+    if resumed.open.is_empty() {
+        return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to go on with"))
+            .hint("to run a step again: amlrun step rerun RUN STEP"));
+    }
+    for step in &changed {
+        printer.err(&format!("what '{step}' wrote is gone or was changed: it runs again\n"));
+    }
+    let choice = how.choice.force_rerun.clone();
+    let choice = Choice { force_rerun: choice, ..Choice::default() };
+    open.into_ready(resumed, &choice, how)
+}
+
+/// The run, ready to run one of its steps once more with the same inputs.
+pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Result<Ready, Failed> {
+    let open = Open::new(name, context)?;
+    let index = open.step(path)?;
+    let mut resumed = Resumed { open: BTreeSet::from([index]), ..Resumed::default() };
+    for (other, step) in open.plan.steps.iter().enumerate() {
+        let Some(view) = open.view.step(&step.path) else { continue };
+        resumed.attempts.insert(other, tries(view));
+        if other != index && view.status == JobStatus::Completed {
+            resumed.done.insert(other, view.outputs.clone());
+        } else if other != index {
+            resumed.incomplete = true;
+        }
+    }
+    let step = &open.plan.steps[index];
+    if let Some(missing) = step.needs.iter().find(|need| !resumed.done.contains_key(need)) {
+        let other = &open.plan.steps[*missing].path;
+        return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run"))
+            .hint(format!("go on with the run: amlrun run --resume {name}")));
+    }
+    let choice = Choice { force_rerun: Some(vec![path.to_owned()]), ..Choice::default() };
+    open.into_ready(resumed, &choice, how)
+}
+
+/// The run and the index of one of its steps, to look at.
+pub(super) fn look(name: &str, path: &str, how: &How, context: &Context) -> Result<(Ready, usize), Failed> {
+    let open = Open::new(name, context)?;
+    let index = open.step(path)?;
+    let mut resumed = Resumed::default();
+    for (other, step) in open.plan.steps.iter().enumerate() {
+        let Some(view) = open.view.step(&step.path) else { continue };
+        resumed.attempts.insert(other, tries(view).max(1));
+        if view.status == JobStatus::Completed {
+            resumed.done.insert(other, view.outputs.clone());
+        }
+    }
+    let step = &open.plan.steps[index];
+    let missing = |need: &&usize| !resumed.done.contains_key(need) && !step.optional_needs.contains(need);
+    if let Some(missing) = step.needs.iter().find(missing) {
+        let other = &open.plan.steps[*missing].path;
+        return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run")));
+    }
+    Ok((open.into_ready(resumed, &Choice::default(), how)?, index))
+}
+
+/// How often a step was tried in a run. One that was never begun has no folder that another try would have to avoid.
+fn tries(view: &crate::event::StepView) -> u32 {
+    if view.begun { view.attempt } else { 0 }
+}
+
+fn is_as_sealed(output: &crate::event::OutputInfo) -> bool {
+    Listing::of(&output.path).is_ok_and(|listing| listing.fingerprint().to_string() == output.fingerprint)
+}
+
+/// A run that exists, taken over by this process.
+pub(super) struct Open<'a> {
+    pub folder: RunFolder,
+    pub plan: Plan,
+    pub view: RunView,
+    journal: Journal,
+    events: Vec<crate::event::Event>,
+    context: &'a Context,
+}
+
+impl<'a> Open<'a> {
+    /// Takes a run over: no other runner may have it, and what a dead one left is ended first.
+    pub fn new(name: &str, context: &'a Context) -> Result<Self, Failed> {
+        let folder = context.home().find_run(name)?;
+        let path = folder.events();
+        let journal = Journal::resume(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => {
+                Failed::new(format!("the run '{name}' goes on in another process"))
+                    .hint(format!("stop it first: amlrun job cancel -n {name}"))
+            }
+            _ => at("open", &path)(error).into(),
+        })?;
+        let (mark, place) = folder.mark();
+        let _ = supervise::end_orphans(&format!("{mark}={place}"));
+        let events = journal::read(&path).map_err(at("read", &path))?;
+        let view = RunView::of(&events);
+        if view.started.is_none() {
+            return Err(Failed::new(format!("the run '{name}' never began: run its job file again")));
+        }
+        let plan = kept_plan(&folder)?;
+        Ok(Self { folder, plan, view, journal, events, context })
+    }
+
+    /// The index of a step.
+    pub fn step(&self, path: &str) -> Result<usize, Failed> {
+        self.plan.step(path).ok_or_else(|| record::no_step(&self.view, path))
+    }
+
+    fn into_ready(self, resumed: Resumed, choice: &Choice, how: &How) -> Result<Ready, Failed> {
+        let home = self.context.home();
+        let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
+        let mut outlook = Outlook::new(self.plan, &self.view.job_file, &home, choice)?;
+        for (index, decision) in outlook.decisions.iter_mut().enumerate() {
+            let open = resumed.open.contains(&index);
+            let done = |need: &usize| resumed.done.contains_key(need);
+            if !open {
+                *decision = Decision { verdict: Verdict::LeftOut, because: Vec::new() };
+            } else if outlook.plan.steps[index].needs.iter().any(done) && !matches!(decision.verdict, Verdict::Reuse(_)) {
+                // What it reads is there, but was not looked at: its turn will show.
+                decision.verdict = Verdict::Waits;
+            }
+        }
+        for &index in &resumed.open {
+            if outlook.force.all || outlook.force.steps.contains(&index) {
+                outlook.decisions[index].verdict = Verdict::Run;
+            }
+        }
+        let next = self.events.last().map_or(0, |event| event.seq + 1);
+        Ok(Ready {
+            outlook,
+            home,
+            folder: self.folder,
+            experiment: self.view.experiment.clone(),
+            limits: Limits::of(how, &config),
+            journal: Some((self.journal, next)),
+            resumed: Some(resumed),
+            past: self.events,
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! `amlrun shell`: a shell where a step runs, with what it sees there.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::printer::Printer;
+use super::ready::View;
+use super::record;
+use super::resume;
+use super::run::How;
+use crate::engine::look;
+use crate::event::Bus;
+use crate::exec::supervise;
+use crate::outcome::{JobStatus, StepOutcome};
+use crate::store::{RunFolder, at};
+
+/// Open a shell in a step's working directory, with its environment, inputs and command.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  amlrun shell RUN train\n\n\
+    In it 'again' runs the step's command, 'what' shows it. What you change there stays in the run's folder; nothing \
+    of it counts as a result of the step.")]
+pub(super) struct Args {
+    /// The run
+    run: String,
+
+    /// The step
+    step: String,
+
+    /// Run this instead of an interactive shell, and give its exit code
+    #[arg(short, long, value_name = "COMMAND")]
+    command: Option<String>,
+}
+
+pub(super) fn shell(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    open(&args.run, &args.step, args.command.as_deref(), context, printer)
+}
+
+/// After a failure on a terminal: asks whether a shell at the step that failed is wanted.
+pub(super) fn offer(
+    exit: Exit,
+    folder: &RunFolder,
+    view: View,
+    context: &Context,
+    printer: &Printer,
+) -> Result<Exit, Failed> {
+    if exit != Exit::Failed || view != View::Text || !printer.is_terminal() || !printer.can_ask() {
+        return Ok(exit);
+    }
+    let run = record::view(folder)?;
+    let failed = |step: &&crate::event::StepView| {
+        step.status == JobStatus::Failed && step.begun && matches!(step.outcome, Some(StepOutcome::Failed { .. }))
+    };
+    let Some(step) = run.steps.iter().find(failed).map(|step| step.path.clone()) else { return Ok(exit) };
+    if printer.ask(&format!("open a shell in '{step}', with its inputs and variables? [y/N] ")) {
+        open(folder.name.as_str(), &step, None, context, printer)?;
+    }
+    Ok(exit)
+}
+
+fn open(run: &str, path: &str, once: Option<&str>, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let (ready, index) = resume::look(run, path, &How::default(), context)?;
+    let step = ready.folder.step(path);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
+    let bus = Arc::new(Bus::new(None));
+    let (request, around) = {
+        let _inside = runtime.enter();
+        ready.request(bus, Arc::new(()))?
+    };
+    let scene = look::scene(index, &request, &around).map_err(Failed::new)?;
+    let mut arguments: Vec<String> = Vec::new();
+    match once {
+        Some(command) => arguments.extend(["-c".to_owned(), command.to_owned()]),
+        None => {
+            let file = step.path.join("shell.bashrc");
+            std::fs::write(&file, bashrc(run, path)).map_err(at("write", &file))?;
+            printer.out(&format!("shell in '{path}' of {run}: 'again' runs its command, 'what' shows it\n"));
+            arguments.extend(["--rcfile".to_owned(), file.display().to_string(), "-i".to_owned()]);
+        }
+    }
+    let mut variables = scene.variables;
+    variables.push(("AMLRUN_COMMAND".to_owned(), scene.command));
+    let code = supervise::in_foreground("bash", &arguments, &scene.wd, &variables, &scene.hidden);
+    let code = code.map_err(Failed::new)?;
+    runtime.block_on(around.workspace.close(JobStatus::Completed));
+    Ok(match code {
+        0 => Exit::Ok,
+        _ if once.is_some() => Exit::Failed,
+        _ => Exit::Ok,
+    })
+}
+
+/// What an interactive shell reads first: the person's own settings, and two words for the step's command.
+fn bashrc(run: &str, path: &str) -> String {
+    format!(
+        "[ -f ~/.bashrc ] && . ~/.bashrc\n\
+         again() {{ bash -c \"$AMLRUN_COMMAND\"; }}\n\
+         what() {{ printf '%s\\n' \"$AMLRUN_COMMAND\"; }}\n\
+         history -s again\n\
+         PS1='({run} {path}) \\w \\$ '\n"
+    )
+}

@@ -1,0 +1,119 @@
+//! `run --watch`: a run, and another whenever something that it reads changes.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher as _};
+
+use super::config::{Config, FILE};
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::printer::Printer;
+use super::ready::{Ready, View};
+use super::run::How;
+use crate::plan::{Part, Plan};
+
+/// Editors write a file in several steps: the run begins when nothing more comes for this long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Runs until somebody stops it. A file that is refused is told, and looked at again when it changes.
+pub(super) fn watch(
+    file: &Path,
+    how: &How,
+    view: View,
+    context: &Context,
+    printer: &Printer,
+) -> Result<Exit, Failed> {
+    let workspace = context.home_of(file).root().to_owned();
+    let (sender, changes) = channel();
+    let broken = |e: notify::Error| Failed::new(format!("cannot watch for changes: {e}"));
+    loop {
+        // Watched before the run: what changes while it goes on starts another.
+        let watched = watched(file, how, context);
+        let sender = sender.clone();
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if let Ok(event) = event
+                && !event.kind.is_access()
+            {
+                let _ = sender.send(event.paths);
+            }
+        })
+        .map_err(broken)?;
+        for place in &watched.places {
+            let mode = if place.is_dir() { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+            // A file that an editor replaces is watched through its folder.
+            let place = if place.is_dir() { place.as_path() } else { place.parent().unwrap_or(place) };
+            watcher.watch(place, mode).map_err(broken)?;
+        }
+        let ended = Ready::new(file, how, context, printer).and_then(|ready| ready.run(view, how.quiet, printer));
+        match ended {
+            Ok((exit @ (Exit::Interrupted | Exit::Terminated | Exit::HungUp), _)) => return Ok(exit),
+            Ok(_) => {}
+            Err(failed) => drop(printer.failed(&failed)),
+        }
+        printer.out("watching for changes; Ctrl-C ends it\n");
+        let Some(changed) = next(&changes, &watched, &workspace) else { return Ok(Exit::Ok) };
+        printer.out(&format!("{} changed\n", crate::report::summary::shown(&changed)));
+    }
+}
+
+/// What a run reads.
+struct Watched {
+    places: HashSet<PathBuf>,
+}
+
+impl Watched {
+    fn holds(&self, path: &Path) -> bool {
+        self.places.iter().any(|place| path.starts_with(place))
+    }
+}
+
+/// The job file, the files that it names, code and local inputs. Of a file that is refused, what could be read of it.
+fn watched(file: &Path, how: &How, context: &Context) -> Watched {
+    let local = Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default();
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut places = HashSet::from([absolute(file)]);
+    if !local.folder.as_os_str().is_empty() {
+        places.insert(local.folder.join(FILE));
+    }
+    let (loaded, plan) = context.plan(file, &how.set, &local);
+    places.extend(loaded.sources.paths().map(absolute));
+    if let Some(plan) = plan {
+        places.extend(inputs(&plan));
+    }
+    Watched { places }
+}
+
+fn inputs(plan: &Plan) -> HashSet<PathBuf> {
+    let mut all = HashSet::new();
+    for step in &plan.steps {
+        if let Some(code) = &step.code {
+            all.extend(code.root.iter().chain(&code.includes).cloned());
+        }
+        all.extend(step.values().flat_map(|value| &value.parts).filter_map(|part| match part {
+            Part::Path(path) => Some(path.clone()),
+            _ => None,
+        }));
+    }
+    all
+}
+
+/// Waits for a change of what is watched, and until no more come. The workspace's own files do not count.
+fn next(changes: &Receiver<Vec<PathBuf>>, watched: &Watched, workspace: &Path) -> Option<PathBuf> {
+    let counts = |paths: Vec<PathBuf>| paths.into_iter().find(|p| watched.holds(p) && !p.starts_with(workspace));
+    let first = loop {
+        if let Some(path) = counts(changes.recv().ok()?) {
+            break path;
+        }
+    };
+    loop {
+        match changes.recv_timeout(QUIET) {
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => return Some(first),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `amlrun why`: after a run, why a step ran or did not.
+
+use serde_json::Value;
+
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::format::TextOr;
+use super::plan::entry;
+use super::printer::Printer;
+use super::record;
+use crate::event::StepView;
+use crate::outcome::StepOutcome;
+
+/// Tell why a step of a run ran, or why an earlier result stands for it.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  amlrun why RUN train\n  amlrun why RUN -o json")]
+pub(super) struct Args {
+    /// The run
+    run: String,
+
+    /// The step; all of them when left out
+    step: Option<String>,
+
+    #[command(flatten)]
+    format: TextOr,
+}
+
+pub(super) fn why(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let run = context.home().find_run(&args.run)?;
+    let view = record::view(&run)?;
+    let steps: Vec<&StepView> = match &args.step {
+        Some(path) => vec![view.step(path).ok_or_else(|| record::no_step(&view, path))?],
+        None => view.steps.iter().collect(),
+    };
+    match args.format.asked() {
+        Some(format) => {
+            let one = |step: &&StepView| entry(&step.path, step.reused_from.is_none(), &step.because);
+            let answers: Vec<Value> = steps.iter().filter(|s| s.begun || s.reused_from.is_some()).map(one).collect();
+            let single = args.step.is_some().then(|| answers.first().cloned()).flatten();
+            format.print(single.unwrap_or(Value::Array(answers)), printer)?;
+        }
+        None => steps.iter().for_each(|step| printer.out(&sentences(step))),
+    }
+    Ok(Exit::Ok)
+}
+
+fn sentences(step: &StepView) -> String {
+    let name = &step.path;
+    if let Some(job) = &step.reused_from {
+        let mut text = format!("{name} was reused: command, code, inputs and environment are those of {job}\n");
+        step.because.iter().for_each(|because| text.push_str(&format!("  {because}, but holds the same bytes\n")));
+        return text;
+    }
+    if let Some(StepOutcome::Skipped { reason }) = &step.outcome {
+        return format!("{name} did not run: {reason}\n");
+    }
+    if !step.begun {
+        return format!("{name} has not run yet\n");
+    }
+    match step.because.as_slice() {
+        [] => format!("{name} ran\n"),
+        [one] => format!("{name} ran because {one}\n"),
+        many => {
+            let mut text = format!("{name} ran because\n");
+            many.iter().for_each(|because| text.push_str(&format!("  {because}\n")));
+            text
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What decides whether an earlier result can stand for a step: its key (design decision 5).
+//!
+//! In it: the command template, literal inputs, digests of data and code, the environment, variables, the types of
+//! outputs, the distribution. Not in it: names, tags, compute, paths, run ids.
+
+use crate::digest::Digest;
+use crate::plan::{InputMode, Part, Step, Value};
+use crate::reuse::{Given, Key, Reuse};
+
+use super::facts::Facts;
+
+/// A key as far as it is known.
+pub(super) struct Known {
+    /// The key; digests that are not known yet are those of nothing.
+    pub key: Key,
+    /// The steps whose outputs have no digest yet.
+    pub steps: Vec<usize>,
+    /// Whether local data or code has not been read yet.
+    pub unread: bool,
+    /// The inputs and variables that have such digests, and `code`.
+    pub unknown: Vec<String>,
+}
+
+impl Known {
+    /// Whether nothing is left to find out.
+    pub fn is_complete(&self) -> bool {
+        self.steps.is_empty() && !self.unread
+    }
+}
+
+/// The key of a step. `output` gives the digest of another step's output when it is known; with `read`, local data that
+/// the stat cache does not know is read. `None` when something cannot be read: then nothing is ever reused.
+pub(super) fn of(
+    step: &Step,
+    facts: &Facts,
+    reuse: &Reuse,
+    read: bool,
+    output: &dyn Fn(usize, &str) -> Option<Digest>,
+) -> Option<Known> {
+    let mut known = Known { key: Key::default(), steps: Vec::new(), unread: false, unknown: Vec::new() };
+    let nothing = Digest::of(b"");
+    known.key.command.clone_from(&step.command);
+    if let Some(code) = &step.code {
+        let fact = facts.code(code)?;
+        fact.listing.as_ref().ok()?;
+        let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
+        if digest.is_none() {
+            known.unread = true;
+            known.unknown.push("code".to_owned());
+        }
+        known.key.code = Some(digest.unwrap_or_else(|| nothing.clone()));
+    }
+    for input in &step.inputs {
+        let given = match &input.value {
+            Some(value) => given(value, &input.name, facts, reuse, read, output, &mut known)?,
+            None => Given::Absent,
+        };
+        known.key.inputs.insert(input.name.clone(), given);
+        if input.mode != InputMode::default() {
+            let mode = if input.mode == InputMode::Download { "download" } else { "direct" };
+            known.key.settings.insert(format!("mode of {}", input.name), mode.to_owned());
+        }
+    }
+    for (name, value) in &step.environment_variables {
+        let given = match value.as_text() {
+            Some(text) if facts.is_secret.is_some_and(|is_secret| is_secret(name)) => {
+                Given::Secret(Digest::of(text.as_bytes()))
+            }
+            _ => given(value, name, facts, reuse, read, output, &mut known)?,
+        };
+        known.key.variables.insert(name.clone(), given);
+    }
+    known.key.environment.clone_from(&step.environment_definition);
+    known.key.outputs = step.outputs.iter().map(|o| (o.name.clone(), o.kind.to_string())).collect();
+    known.key.distribution = step.distribution.as_ref().map(|d| {
+        let counts: Vec<String> = d.counts.iter().map(|(name, count)| format!(", {name} {count}")).collect();
+        let kind = d.kind.as_deref().unwrap_or("one process an instance");
+        format!("{kind}, instances {}{}", d.instances, counts.concat())
+    });
+    // Another interpreter is another environment, for steps that use it.
+    if let Some(python) = facts.python.as_ref().filter(|_| step.command.contains("python")) {
+        known.key.settings.insert("python".to_owned(), python.display().to_string());
+    }
+    known.steps.sort_unstable();
+    known.steps.dedup();
+    Some(known)
+}
+
+fn given(
+    value: &Value,
+    name: &str,
+    facts: &Facts,
+    reuse: &Reuse,
+    read: bool,
+    output: &dyn Fn(usize, &str) -> Option<Digest>,
+    known: &mut Known,
+) -> Option<Given> {
+    let mut parts = Vec::with_capacity(value.parts.len());
+    for part in &value.parts {
+        let digest = match part {
+            Part::Text(text) => {
+                parts.push(Given::Text(text.clone()));
+                continue;
+            }
+            Part::Path(path) => {
+                let fact = facts.data(path)?;
+                fact.listing.as_ref().ok()?;
+                let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
+                known.unread |= digest.is_none();
+                digest
+            }
+            Part::Output { step, output: port } => {
+                let digest = output(*step, port);
+                if digest.is_none() {
+                    known.steps.push(*step);
+                }
+                digest
+            }
+        };
+        if digest.is_none() {
+            known.unknown.push(name.to_owned());
+        }
+        parts.push(Given::Data(digest.unwrap_or_else(|| Digest::of(b""))));
+    }
+    Some(match parts.len() {
+        0 => Given::Text(String::new()),
+        1 => parts.remove(0),
+        _ => Given::Mixed(parts),
+    })
+}

@@ -1,0 +1,42 @@
+//! A step as it was or would be launched, for a person who wants to look at it: `amlrun shell`.
+
+use std::path::PathBuf;
+
+use super::board::Board;
+use super::{Request, Surroundings, Workspace, prepare, step};
+
+/// Where a step runs and what it sees there.
+pub struct Scene {
+    /// Its working directory.
+    pub wd: PathBuf,
+    /// The command, as bash gets it.
+    pub command: String,
+    /// Its variables, on top of the runner's own.
+    pub variables: Vec<(String, String)>,
+    /// Variables of the runner's own that it does not see.
+    pub hidden: Vec<String>,
+}
+
+/// The scene of a step of a run that exists: its last try as it was left. The request must be that of a resumed run.
+///
+/// # Errors
+/// A sentence, when an input is gone or a folder cannot be made.
+pub fn scene<E, W: Workspace>(
+    index: usize,
+    request: &Request,
+    around: &Surroundings<E, W>,
+) -> Result<Scene, String> {
+    let board = Board::new(request.plan.steps.len());
+    let resumed = request.resumed.as_ref();
+    for (step, outputs) in resumed.iter().flat_map(|resumed| &resumed.done) {
+        board.sealed(*step, outputs.clone());
+    }
+    let attempt = resumed.and_then(|resumed| resumed.attempts.get(&index)).copied().unwrap_or(1);
+    let prepared = prepare::again(index, attempt, request, &board)?;
+    let launch = step::launch(index, request, around, &board, prepared)?;
+    let mut variables = launch.variables;
+    if let Some(first) = launch.processes.first() {
+        variables.extend(first.variables.iter().cloned());
+    }
+    Ok(Scene { wd: launch.cwd, command: launch.command, variables, hidden: launch.hidden.to_vec() })
+}

@@ -1,0 +1,152 @@
+//! What steps wrote, made known to later runs, off the road: digests are found out on a thread of their own.
+//!
+//! One after the other, in the order in which the steps ended: whoever read an output ended after its writer, so the
+//! digests that a step's key needs are there when its turn comes.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::facts::code_listing;
+use super::key;
+use super::step::Shared;
+use crate::clock::Timestamp;
+use crate::event::OutputInfo;
+use crate::reuse::{Entry, Fingerprint, Kept, Listing, digest_of};
+
+/// What a step that completed leaves to be found out.
+pub(super) struct Finding {
+    pub index: usize,
+    pub outputs: Vec<OutputInfo>,
+    pub job: String,
+    pub metrics: Vec<(String, f64)>,
+    pub started: Timestamp,
+    pub finished: Timestamp,
+    /// Whether it may stand for the step in later runs.
+    pub offered: bool,
+    /// Whether its key is worth knowing: not when what it read changed meanwhile.
+    pub key: bool,
+}
+
+impl Finding {
+    /// Outputs whose digests others may need, but which stand for nothing.
+    pub fn outputs_only(index: usize, outputs: Vec<OutputInfo>) -> Self {
+        let now = Timestamp(0);
+        let (job, metrics) = (String::new(), Vec::new());
+        Self { index, outputs, job, metrics, started: now, finished: now, offered: false, key: false }
+    }
+}
+
+/// The thread.
+pub(super) struct Recorder {
+    findings: Option<Sender<Finding>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// So many results are kept in one transaction.
+const BATCH: usize = 256;
+
+impl Recorder {
+    /// Starts the thread.
+    pub fn start<E: Send + Sync + 'static, W: Send + Sync + 'static>(shared: Arc<Shared<E, W>>) -> Self {
+        let (findings, receiver) = channel();
+        let thread = std::thread::Builder::new().name("digests".to_owned());
+        let thread = thread.spawn(move || work(&receiver, &shared)).ok();
+        Self { findings: Some(findings), thread }
+    }
+
+    /// Hands over what a step left.
+    pub fn find_out(&self, finding: Finding) {
+        if let Some(findings) = &self.findings {
+            let _ = findings.send(finding);
+        }
+    }
+
+    /// Waits until everything is kept.
+    pub fn finish(mut self) {
+        self.findings = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work<E, W>(findings: &Receiver<Finding>, shared: &Shared<E, W>) {
+    let mut entries = Vec::new();
+    loop {
+        let finding = match findings.try_recv() {
+            Ok(finding) => finding,
+            Err(_) => {
+                // Nothing to do at the moment: a good time to write.
+                keep(&mut entries, shared);
+                match findings.recv() {
+                    Ok(finding) => finding,
+                    Err(_) => return,
+                }
+            }
+        };
+        entries.extend(entry(finding, shared));
+        if entries.len() >= BATCH {
+            keep(&mut entries, shared);
+        }
+    }
+}
+
+/// Trouble here costs a later run its reuse, never this one its result.
+fn keep<E, W>(entries: &mut Vec<Entry>, shared: &Shared<E, W>) {
+    if let Some(reuse) = shared.request.reuse.as_ref().filter(|_| !entries.is_empty()) {
+        let _ = reuse.keep(entries);
+    }
+    entries.clear();
+}
+
+fn entry<E, W>(finding: Finding, shared: &Shared<E, W>) -> Option<Entry> {
+    let Shared { request, board, scope, .. } = shared;
+    let kept: Option<Vec<Kept>> = finding.outputs.iter().map(kept).collect();
+    board.digested(finding.index, kept.clone());
+    let (outputs, reuse) = (kept?, request.reuse.as_ref()?);
+    if !finding.key {
+        return None;
+    }
+    let step = &request.plan.steps[finding.index];
+    if let Some(code) = &step.code {
+        // The step copied its code after the run had begun: was it still the same then?
+        let before = request.facts.code(code)?.listing.as_ref().ok()?.fingerprint();
+        let now = code_listing(code, request.plan.kind == "pipeline", request.root()).ok()?.fingerprint();
+        if now != before {
+            return None;
+        }
+    }
+    let known = |step: usize, name: &str| board.kept(step, name).map(|kept| kept.digest.clone());
+    let key = key::of(step, &request.facts, reuse, true, &known).filter(key::Known::is_complete)?.key;
+    Some(Entry {
+        key,
+        scope: scope.clone(),
+        step: step.path.clone(),
+        run: request.run.name.to_string(),
+        job: finding.job,
+        outputs,
+        duration_ms: u64::try_from(finding.finished.since(finding.started).as_millis()).unwrap_or(u64::MAX),
+        finished: finding.finished,
+        metrics: finding.metrics,
+        offered: finding.offered,
+    })
+}
+
+/// An output with its digest; `None` when it was touched since it was sealed, or cannot be read.
+fn kept(info: &OutputInfo) -> Option<Kept> {
+    let listing = Listing::of(&info.path).ok()?;
+    let fingerprint: Fingerprint = listing.fingerprint();
+    if fingerprint.to_string() != info.fingerprint {
+        return None;
+    }
+    Some(Kept {
+        name: info.name.clone(),
+        kind: info.kind.clone(),
+        path: info.path.clone(),
+        fingerprint,
+        digest: digest_of(&listing).ok()?,
+        files: info.files,
+        bytes: info.bytes,
+    })
+}

@@ -1,0 +1,147 @@
+//! The levels of a document: a pipeline, and the pipelines inside it, with the number that each step will have.
+//!
+//! A step of an inner pipeline is named by its path (`prepare.clean`). What an outer node reads of an inner pipeline
+//! (`${{parent.jobs.prepare.outputs.data}}`) is the output of the inner node that is bound to it
+//! (`${{parent.outputs.data}}`), however deep that node lies.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::spec::expr::{Expr, Template};
+use crate::spec::io::{Output, OutputValue, PortType};
+use crate::spec::job::Node;
+use crate::spec::job::node::NodeBody;
+use crate::spec::job::pipeline::PipelineComponent;
+
+/// One pipeline.
+pub(super) struct Level<'a> {
+    /// Its nodes.
+    pub nodes: &'a [Node],
+    /// What each node is.
+    pub places: Vec<Place<'a>>,
+    /// The folder that relative paths in it start from.
+    pub base: &'a Path,
+    /// What stands before the names of its nodes in the paths of steps: empty, or `prepare.`.
+    pub prefix: String,
+    by_name: HashMap<&'a str, usize>,
+    /// The pipeline's outputs with the node, and its output, that writes each.
+    writers: HashMap<&'a str, (usize, &'a str)>,
+}
+
+/// What a node of a level is.
+pub(super) enum Place<'a> {
+    /// The step with that number.
+    Step(usize),
+    /// A pipeline with steps of its own.
+    Inside(Box<Level<'a>>, &'a PipelineComponent),
+}
+
+impl<'a> Level<'a> {
+    /// Numbers the steps of a pipeline, those of inner pipelines in their places. `count` is the next number.
+    pub fn of(nodes: &'a [Node], base: &'a Path, prefix: &str, count: &mut usize) -> Self {
+        let mut level = Self {
+            nodes,
+            places: Vec::with_capacity(nodes.len()),
+            base,
+            prefix: prefix.to_owned(),
+            by_name: HashMap::with_capacity(nodes.len()),
+            writers: HashMap::new(),
+        };
+        for (index, node) in nodes.iter().enumerate() {
+            level.by_name.insert(&node.name.value, index);
+            for output in &node.outputs {
+                if let Some(name) = bound_to(output) {
+                    level.writers.insert(name, (index, &output.name.value));
+                }
+            }
+            level.places.push(match &node.body {
+                NodeBody::Pipeline(inner) => {
+                    let prefix = format!("{prefix}{}.", node.name.value);
+                    let inside = Self::of(&inner.nodes, &inner.base, &prefix, count);
+                    Place::Inside(Box::new(inside), inner)
+                }
+                _ => {
+                    *count += 1;
+                    Place::Step(*count - 1)
+                }
+            });
+        }
+        level
+    }
+
+    /// The place of a node.
+    pub fn node(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The step and the output of it that an output of a node is.
+    pub fn output(&self, node: usize, name: &str) -> Option<(usize, String, PortType)> {
+        match &self.places[node] {
+            Place::Step(step) => {
+                let kind = output_type(&self.nodes[node], name)?;
+                Some((*step, name.to_owned(), kind))
+            }
+            Place::Inside(level, _) => level.written(name),
+        }
+    }
+
+    /// The step and the output of it that an output of this pipeline is.
+    pub fn written(&self, name: &str) -> Option<(usize, String, PortType)> {
+        let (node, output) = self.writers.get(name)?;
+        self.output(*node, output)
+    }
+
+    /// The steps of a node.
+    pub fn steps(&self, node: usize) -> Vec<usize> {
+        match &self.places[node] {
+            Place::Step(step) => vec![*step],
+            Place::Inside(level, _) => (0..level.nodes.len()).flat_map(|inner| level.steps(inner)).collect(),
+        }
+    }
+}
+
+/// The pipeline's output that a node's output is bound to.
+pub(super) fn bound_to(output: &Output) -> Option<&str> {
+    let text = match &output.value.value {
+        OutputValue::Binding(text) => text,
+        OutputValue::Data(data) => &data.path.as_ref()?.value,
+    };
+    // The name is cut out of the text, so that it lives as long as the document.
+    match Template::binding(text).single() {
+        Some(Expr::ParentOutput(name)) => text.find(name.as_str()).map(|at| &text[at..at + name.len()]),
+        _ => None,
+    }
+}
+
+/// The type of a node's output, or `None` when it has no such output.
+pub(super) fn output_type(node: &Node, name: &str) -> Option<PortType> {
+    let said = node.outputs.iter().find(|o| o.name.value == name);
+    match &node.body {
+        NodeBody::Component(component) => component.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
+        NodeBody::Pipeline(inner) => inner.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
+        NodeBody::Elsewhere(other) => other.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
+        NodeBody::Inline(_) => said.map(|output| match &output.value.value {
+            OutputValue::Data(data) => data.kind.unwrap_or(PortType::UriFolder),
+            OutputValue::Binding(_) => PortType::UriFolder,
+        }),
+    }
+}
+
+/// The names of a node's outputs.
+pub(super) fn output_names(node: &Node) -> Vec<&str> {
+    let ports = match &node.body {
+        NodeBody::Component(component) => &component.outputs,
+        NodeBody::Pipeline(inner) => &inner.outputs,
+        NodeBody::Elsewhere(other) => &other.outputs,
+        NodeBody::Inline(_) => return node.outputs.iter().map(|o| o.name.value.as_str()).collect(),
+    };
+    ports.iter().map(|p| p.name.value.as_str()).collect()
+}
+
+/// A warning for an output of the pipeline that no node writes.
+pub(super) fn unbound(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::warning("unbound-output", span, format!("no node writes '{name}'"))
+        .at(format!("outputs.{name}"))
+        .help(format!("bind it in a node's outputs: <output>: ${{{{parent.outputs.{name}}}}}"))
+}

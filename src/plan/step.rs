@@ -1,0 +1,266 @@
+//! One step of the plan from one node, or from a job of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::bind::{Scope, Site};
+use super::inputs::{component_inputs, given, step_input};
+use super::level::output_names;
+use super::outputs::{self, Said};
+use super::{Code, Distribution, Local, Phase, Step, StepInput, StepOutput, Value};
+use crate::diagnostic::{Diagnostic, suggest};
+use crate::spec::component::{CommandBody, RunSettings};
+use crate::spec::expr::{Expr, Template};
+use crate::spec::io::{Input, Output};
+use crate::spec::job::Node;
+use crate::spec::job::node::NodeBody;
+use crate::spec::{Literal, Pairs, Spanned};
+
+/// What runs: everything of a step that does not come from bindings.
+pub(super) struct Runs<'a> {
+    pub path: String,
+    pub kind: &'a str,
+    pub display_name: Option<String>,
+    pub component: Option<String>,
+    pub body: Option<&'a CommandBody>,
+    pub settings: RunSettings,
+    pub is_deterministic: bool,
+}
+
+/// The step of a node that is no pipeline.
+pub(super) fn of_node(
+    node: &Node,
+    scope: &Scope<'_>,
+    outer: &Said,
+    local: &Local,
+    prefix: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Step {
+    let at = format!("jobs.{}", node.name.value);
+    let said = outputs::of_node(node, outer);
+    let step_outputs = outputs::of_step(&output_names(node), &said, &format!("{at}.outputs"), scope.world, found);
+    let own = node.environment_variables.as_slice();
+    let path = format!("{prefix}{}", node.name.value);
+    let display_name = node.display_name.clone();
+    let (inputs, runs) = match &node.body {
+        NodeBody::Component(component) => {
+            let name = component.name.clone().map(|name| {
+                component.version.clone().map_or(name.clone(), |version| format!("{name}:{version}"))
+            });
+            let inputs = component_inputs(&component.inputs, node, scope, &at, found);
+            let runs = Runs {
+                path,
+                kind: "command",
+                display_name: display_name.or_else(|| component.display_name.clone()),
+                component: name,
+                body: Some(&component.body),
+                settings: node.settings.or(&component.body.settings),
+                is_deterministic: component.is_deterministic,
+            };
+            (inputs, runs)
+        }
+        NodeBody::Inline(body) => {
+            check_inline_command(body, &node.inputs, &node.outputs, &format!("{at}.command"), scope, found);
+            let inputs = given(node, scope, &at, found).into_iter();
+            let inputs = inputs.map(|(input, bound)| step_input(&input.name.value, bound, None, None)).collect();
+            let settings = body.settings.clone();
+            let runs = Runs {
+                path,
+                kind: "command",
+                display_name,
+                component: None,
+                body: Some(body),
+                settings,
+                is_deterministic: true,
+            };
+            (inputs, runs)
+        }
+        NodeBody::Elsewhere(other) => {
+            let runs = Runs {
+                path,
+                kind: &other.kind,
+                display_name,
+                component: None,
+                body: None,
+                settings: RunSettings::default(),
+                is_deterministic: true,
+            };
+            (Vec::new(), runs)
+        }
+        NodeBody::Pipeline(_) => unreachable!("a pipeline inside is laid open"),
+    };
+    let step = of(runs, inputs, step_outputs, own, scope, local, &at, found);
+    if let (NodeBody::Elsewhere(other), None) = (&node.body, &step.stand_in) {
+        let help = format!(
+            "say in amlrun.toml what stands for it: [steps.\"{}\"] policy = \"stub\", \"replay\" or \"skip\"",
+            step.path
+        );
+        found.push(Diagnostic::error("not-yet", other.span, other.why.clone()).at(at).help(help));
+    }
+    step
+}
+
+/// A step from its parts.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn of(
+    runs: Runs<'_>,
+    inputs: Vec<StepInput>,
+    outputs: Vec<StepOutput>,
+    own_variables: &[(String, Spanned<Literal>)],
+    scope: &Scope<'_>,
+    local: &Local,
+    at: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Step {
+    let body = runs.body;
+    let nothing = Vec::new();
+    let environment_variables =
+        variables(body.map_or(&nothing, |b| &b.environment_variables), own_variables, scope, at, found);
+    let rules = local.rules(&runs.path, runs.kind);
+    let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
+    let stand_in = local.stand_in(&rules, &names).unwrap_or_else(|why| {
+        let message = format!("the policy for the step '{}' cannot be followed: {why}", runs.path);
+        found.push(Diagnostic::without_place("bad-policy", message).at(at));
+        None
+    });
+    let timeout = runs.settings.timeout.as_ref();
+    let timeout = timeout.and_then(|t| {
+        let path = under(at, "limits.timeout");
+        scope.number(&t.value, Site { span: t.span, path: &path }, found)
+    });
+    let timeout = [timeout, rules.timeout].into_iter().flatten().min();
+    let distribution = distribution(&runs.settings, scope, at, found);
+    let mut step = Step {
+        path: runs.path,
+        display_name: runs.display_name,
+        component: runs.component,
+        command: body.map(|b| b.command.value.clone()).unwrap_or_default(),
+        code: body.and_then(code),
+        environment: body.and_then(|b| b.environment.as_ref()).map(|e| e.value.describe()),
+        environment_definition: body.and_then(|b| b.environment.as_ref()).map(|e| e.value.definition().to_owned()),
+        environment_variables,
+        inputs,
+        outputs,
+        timeout: timeout.map(Duration::from_secs),
+        distribution,
+        is_deterministic: runs.is_deterministic,
+        phase: Phase::Main,
+        stand_in,
+        retries: rules.retries.unwrap_or(0),
+        slots: rules.slots.unwrap_or(1).max(1),
+        needs: Vec::new(),
+        optional_needs: Vec::new(),
+    };
+    if step.stand_in.is_none() {
+        (step.needs, step.optional_needs) = needs(&step);
+    }
+    step
+}
+
+/// The steps whose outputs a step reads, and those of them that only optional inputs read.
+fn needs(step: &Step) -> (Vec<usize>, Vec<usize>) {
+    let mut needs: Vec<usize> = step.values().flat_map(Value::steps).collect();
+    needs.sort_unstable();
+    needs.dedup();
+    let required = step.inputs.iter().filter(|i| !i.optional).filter_map(|i| i.value.as_ref());
+    let required = required.chain(step.environment_variables.iter().map(|(_, value)| value));
+    let required: Vec<usize> = required.flat_map(Value::steps).collect();
+    let optional = needs.iter().copied().filter(|need| !required.contains(need)).collect();
+    (needs, optional)
+}
+
+fn code(body: &CommandBody) -> Option<Code> {
+    let root = body.code.as_ref().map(|c| c.value.components().collect());
+    (root.is_some() || !body.includes.is_empty()).then(|| Code { root, includes: body.includes.clone() })
+}
+
+fn distribution(
+    settings: &RunSettings,
+    scope: &Scope<'_>,
+    at: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Distribution> {
+    let mut number = |text: &Spanned<String>, field: &str| {
+        let path = under(at, field);
+        let number = scope.number(&text.value, Site { span: text.span, path: &path }, found);
+        number.and_then(|n| u32::try_from(n).ok())
+    };
+    let instances = settings.instances.as_ref().and_then(|n| number(n, "resources.instance_count")).unwrap_or(1);
+    let Some(written) = &settings.distribution else {
+        return (instances > 1).then(|| Distribution { kind: None, instances, counts: BTreeMap::new() });
+    };
+    let counts = written.counts.iter().filter(|(name, _)| name.ends_with("_count") || name.contains("count_per"));
+    let mut given = BTreeMap::new();
+    for (name, count) in counts {
+        // No parameter server is a number as good as any.
+        let count = if count.value == "0" { Some(0) } else { number(count, &format!("distribution.{name}")) };
+        given.extend(count.map(|count| (name.clone(), count)));
+    }
+    if written.kind.value == "ray" {
+        let help = "remove it for a local run: the command then runs as one process, and ray.init() starts its own cluster";
+        let message = "a step on a Ray cluster is not run by amlrun yet";
+        found.push(
+            Diagnostic::error("not-yet", written.kind.span, message).at(under(at, "distribution.type")).help(help),
+        );
+    }
+    Some(Distribution { kind: Some(written.kind.value.clone()), instances, counts: given })
+}
+
+fn under(at: &str, field: &str) -> String {
+    if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") }
+}
+
+fn variables(
+    component: &Pairs<Spanned<Literal>>,
+    node: &[(String, Spanned<Literal>)],
+    scope: &Scope<'_>,
+    at: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<(String, Value)> {
+    let mut all: Vec<(String, Value)> = Vec::new();
+    for (name, literal) in component.iter().chain(node) {
+        let path = under(at, &format!("environment_variables.{name}"));
+        let value = match &literal.value {
+            Literal::Str(text) => {
+                let site = Site { span: literal.span, path: &path };
+                scope.template(text, site, 0, found).map(|bound| bound.value.unwrap_or_else(|| Value::text("")))
+            }
+            Literal::Null => Some(Value::text("")),
+            other => Some(Value::text(other.python_str())),
+        };
+        let Some(value) = value else { continue };
+        match all.iter_mut().find(|(n, _)| n == name) {
+            Some(known) => known.1 = value,
+            None => all.push((name.clone(), value)),
+        }
+    }
+    all
+}
+
+/// An inline command may use the inputs and outputs that stand beside it. An input in an optional block only may be absent.
+pub(super) fn check_inline_command(
+    body: &CommandBody,
+    inputs: &[Input],
+    outputs: &[Output],
+    path: &str,
+    scope: &Scope<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    for (expr, written, optional) in Template::command(&body.command.value).expressions() {
+        let (side, name, known): (_, _, Vec<&str>) = match expr {
+            Expr::Input(name) => ("input", name, inputs.iter().map(|i| i.name.value.as_str()).collect()),
+            Expr::Output(name) => ("output", name, outputs.iter().map(|o| o.name.value.as_str()).collect()),
+            _ => continue,
+        };
+        if known.contains(&name.as_str()) || optional {
+            continue;
+        }
+        let span = scope.world.sources.find(body.command.span, written);
+        let message = format!("the command uses the {side} '{name}', which has no value here");
+        let mistake = Diagnostic::error("unknown-port", span, message).at(path);
+        found.push(match suggest::nearest(name, known.iter().copied()) {
+            Some(near) => mistake.help(format!("did you mean '{near}'?")),
+            None => mistake.help(format!("add it under '{side}s:'")),
+        });
+    }
+}

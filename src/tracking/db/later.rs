@@ -1,0 +1,74 @@
+//! What the runner has to say of its own runs, written when somebody asks for the database: most steps never do, and a
+//! transaction for each would cost more than they do.
+
+use std::sync::PoisonError;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::runs::{begin_job_run, end_job_run};
+use super::{Db, Trouble};
+use crate::clock::Timestamp;
+use crate::tracking::model::{RunStatus, Tag};
+use crate::tracking::{NewRun, Result};
+
+/// So much may wait.
+const MANY: usize = 512;
+
+/// Something to be written.
+pub(super) enum Later {
+    /// A run begins.
+    Begin(Box<NewRun>, Vec<Tag>),
+    /// A run ended.
+    End(String, RunStatus, Timestamp),
+}
+
+impl Db {
+    /// A run of the runner begins; whoever asks for it will find it.
+    pub(in crate::tracking) fn begin_later(&self, new: NewRun, tags: Vec<Tag>) -> Result<()> {
+        self.later(Later::Begin(Box::new(new), tags))
+    }
+
+    /// A run of the runner ended. False when nobody has asked the database anything since it began: then it has logged
+    /// nothing.
+    pub(in crate::tracking) fn end_later(&self, id: &str, status: RunStatus, time: Timestamp) -> Result<bool> {
+        let begun = |later: &Later| matches!(later, Later::Begin(new, _) if new.run_id == id);
+        let untouched = self.waiting().iter().any(begun);
+        self.later(Later::End(id.to_owned(), status, time))?;
+        Ok(!untouched)
+    }
+
+    /// Writes what waits.
+    pub(in crate::tracking) fn flush(&self) -> Result<()> {
+        self.read(|_| Ok(()))
+    }
+
+    fn later(&self, what: Later) -> Result<()> {
+        let many = {
+            let mut waiting = self.waiting();
+            waiting.push(what);
+            waiting.len() >= MANY
+        };
+        if many { self.flush() } else { Ok(()) }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Later>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what waits, in one transaction. The caller has the connection, so nobody sees the database without it.
+    pub(super) fn write_waiting(&self, connection: &mut Connection) -> Result<(), Trouble> {
+        let waiting = std::mem::take(&mut *self.waiting());
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for later in waiting {
+            match later {
+                Later::Begin(new, tags) => begin_job_run(&transaction, &new, &tags)?,
+                Later::End(id, status, time) => end_job_run(&transaction, &id, status, time)?,
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
