@@ -88,6 +88,13 @@ pub enum Failure {
         /// That code.
         code: i32,
     },
+    /// The shell ended with 127 and said which command it did not find.
+    CommandNotFound {
+        /// That command.
+        command: String,
+    },
+    /// The kernel killed the process, or one of its own, because memory was short.
+    OutOfMemory,
     /// A signal ended the process.
     Signal {
         /// Its number.
@@ -103,6 +110,25 @@ pub enum Failure {
         /// The output's name.
         output: String,
     },
+    /// While it ran, a file changed that it was given to read.
+    InputModified {
+        /// The input's name.
+        input: String,
+        /// The file, as the input names it.
+        file: String,
+    },
+    /// It ended with 0, but its outputs could not be kept because the disk is full.
+    DiskFull {
+        /// Where.
+        path: String,
+    },
+    /// One of its several processes failed, and the others were stopped.
+    Process {
+        /// Which, such as `rank 1`.
+        process: String,
+        /// How.
+        failure: Box<Failure>,
+    },
     /// The step could not be laid out or started, or its outputs could not be kept.
     Surroundings {
         /// The whole story, with the path it happened at.
@@ -117,21 +143,52 @@ impl fmt::Display for Failure {
                 f.write_str("exit code 127 (the shell did not find the command: is it installed and on PATH?)")
             }
             Self::ExitCode { code: 126 } => f.write_str("exit code 126 (the command is there but is not executable)"),
-            Self::ExitCode { code } => write!(f, "exit code {code}"),
+            Self::ExitCode { code: 137 } => f.write_str(
+                "exit code 137 (a process that it started was killed by SIGKILL: often the system being out of memory)",
+            ),
+            Self::ExitCode { code } => match signal_name(code - 128) {
+                Some(name) => write!(
+                    f,
+                    "exit code {code} (128 + {}: a process that it started was probably ended by {name})",
+                    code - 128
+                ),
+                None => write!(f, "exit code {code}"),
+            },
+            Self::CommandNotFound { command } => {
+                write!(f, "exit code 127: the shell did not find '{command}' (is it installed and on PATH?)")
+            }
+            Self::OutOfMemory => {
+                f.write_str("killed by signal 9 (SIGKILL): the system was out of memory, as the kernel tells")
+            }
             Self::Signal { signal: 9 } => {
                 f.write_str("killed by signal 9 (SIGKILL: often the system being out of memory)")
             }
-            Self::Signal { signal } => match nix::sys::signal::Signal::try_from(*signal) {
-                Ok(name) => write!(f, "killed by signal {signal} ({name})"),
-                Err(_) => write!(f, "killed by signal {signal}"),
+            Self::Signal { signal } => match signal_name(*signal) {
+                Some(name) => write!(f, "killed by signal {signal} ({name})"),
+                None => write!(f, "killed by signal {signal}"),
             },
             Self::TimedOut { limit } => write!(f, "stopped after limits.timeout of {} s", limit.as_secs()),
             Self::MissingOutput { output } => {
                 write!(f, "ended with exit code 0, but did not write its output '{output}'")
             }
+            Self::InputModified { input, file } => {
+                write!(
+                    f,
+                    "its input '{input}' changed while it ran: {file} (inputs are for reading: write to an output)"
+                )
+            }
+            Self::DiskFull { path } => {
+                write!(f, "ended with exit code 0, but its outputs cannot be kept: the disk is full ({path})")
+            }
+            Self::Process { process, failure } => write!(f, "{process}: {failure}"),
             Self::Surroundings { message } => f.write_str(message),
         }
     }
+}
+
+/// The name of a signal; none for numbers that are no signal.
+fn signal_name(number: i32) -> Option<&'static str> {
+    nix::sys::signal::Signal::try_from(number).ok().map(nix::sys::signal::Signal::as_str)
 }
 
 /// Why a step never ran.
@@ -173,12 +230,26 @@ mod tests {
         assert_eq!(Failure::ExitCode { code: 3 }.to_string(), "exit code 3");
         assert!(Failure::Signal { signal: 15 }.to_string().contains("SIGTERM"));
         assert!(Failure::ExitCode { code: 127 }.to_string().contains("not find the command"));
+        assert!(Failure::ExitCode { code: 143 }.to_string().contains("SIGTERM"));
+        assert_eq!(Failure::ExitCode { code: 255 }.to_string(), "exit code 255");
+        let failure = Box::new(Failure::ExitCode { code: 3 });
+        assert_eq!(Failure::Process { process: "rank 1".into(), failure }.to_string(), "rank 1: exit code 3");
     }
 
     #[test]
     fn outcomes_survive_the_journal() {
-        let outcome = StepOutcome::Failed { failure: Failure::TimedOut { limit: Duration::from_secs(90) } };
-        let text = serde_json::to_string(&outcome).unwrap();
-        assert_eq!(serde_json::from_str::<StepOutcome>(&text).unwrap(), outcome);
+        let of_rank = Failure::Process { process: "rank 1".into(), failure: Box::new(Failure::OutOfMemory) };
+        for failure in [Failure::TimedOut { limit: Duration::from_secs(90) }, of_rank] {
+            let outcome = StepOutcome::Failed { failure };
+            let text = serde_json::to_string(&outcome).unwrap();
+            assert_eq!(serde_json::from_str::<StepOutcome>(&text).unwrap(), outcome);
+        }
+    }
+
+    #[test]
+    fn old_journals_are_still_read() {
+        let old = r#"{"outcome":"failed","failure":{"kind":"exit_code","code":127}}"#;
+        let outcome = StepOutcome::Failed { failure: Failure::ExitCode { code: 127 } };
+        assert_eq!(serde_json::from_str::<StepOutcome>(old).unwrap(), outcome);
     }
 }

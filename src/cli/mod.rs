@@ -16,6 +16,7 @@ mod explain;
 mod follow;
 mod format;
 mod graph;
+mod guard;
 mod job;
 mod logs;
 mod model;
@@ -91,6 +92,8 @@ enum Verb {
     #[command(subcommand)]
     Model(model::Verb),
     Completion(completion::Args),
+    #[command(name = crate::exec::guard::VERB, hide = true)]
+    Guard(guard::Args),
 }
 
 /// Parses the command line, does what it says, and gives the exit code of the documented table.
@@ -128,6 +131,7 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Job(verb) => job::obey(verb, context, printer),
         Verb::Component(verb) => component::obey(verb, printer),
         Verb::Model(verb) => model::obey(verb, context, printer),
+        Verb::Guard(args) => Ok(guard::guard(&args)),
         Verb::Completion(args) => Ok(completion::print(&args, printer)),
     }
 }

@@ -164,7 +164,7 @@ impl Ready {
             path: own_folder.into_iter().collect(),
             warnings: warning.into_iter().collect(),
         };
-        let executor = Arc::new(LocalProcess::new());
+        let executor = Arc::new(LocalProcess::guarded());
         let around = Surroundings { executor: executor.clone(), workspace: workspace.clone(), bus };
         let status = engine::run(request, around, asked).await;
         executor.end_strays();

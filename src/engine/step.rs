@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Request, Surroundings, Tracked, Workspace, collect, contract, prepare};
 use crate::event::{OutputInfo, What};
-use crate::exec::{Ending, Executor, Launch, LineSink, Stop, StopWatch};
+use crate::exec::{Ended, Ending, Executor, LOG_LIMIT, Launch, LineSink, RankProcess, Starter, Stop, StopWatch};
 use crate::outcome::{Failure, StepOutcome};
 
 /// How a step ended and what it wrote.
@@ -34,13 +34,18 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     if *stop.borrow() != Stop::No {
         return Finished { outcome: StepOutcome::Canceled, outputs: Vec::new() };
     }
-    let (command, log) = (launch.command.clone(), launch.log.clone());
+    let log = launch.processes.first().map(|process| process.log.clone()).unwrap_or_default();
+    let command = launch.command.clone();
     around.bus.say(What::StepStarted { step: step.clone(), command, log });
     let lines: LineSink = {
         let (bus, step) = (around.bus.clone(), step.clone());
         Arc::new(move |line| bus.line(&step, &line))
     };
-    let outcome = outcome(around.executor.run(launch, lines, stop).await);
+    let Ended { ending, process, warnings } = around.executor.run(launch, lines, stop).await;
+    for message in warnings {
+        warn(&around, &request, index, message);
+    }
+    let outcome = outcome(ending, process);
     let collected = blocking({
         let (request, around) = (request.clone(), around.clone());
         move || Ok(finish(index, outcome, &request, &around))
@@ -67,9 +72,11 @@ fn lay_out<E: Executor, W: Workspace>(
         command: prepared.command,
         cwd: prepared.wd,
         variables,
-        hidden: contract::hidden(),
+        hidden: contract::hidden().into(),
         mark: ("AZUREML_RUN_ID".to_owned(), job),
-        log: prepared.log,
+        processes: vec![RankProcess::only(prepared.log)],
+        starter: Starter::Bash,
+        log_limit: LOG_LIMIT,
         timeout: step.timeout,
         grace: request.grace,
     })
@@ -105,14 +112,20 @@ pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: 
     around.bus.say(What::Warning { step, message });
 }
 
-fn outcome(ending: Ending) -> StepOutcome {
+fn outcome(ending: Ending, process: Option<String>) -> StepOutcome {
     let failure = match ending {
         Ending::Exited(0) => return StepOutcome::Completed,
         Ending::Stopped => return StepOutcome::Canceled,
         Ending::Exited(code) => Failure::ExitCode { code },
+        Ending::CommandNotFound(command) => Failure::CommandNotFound { command },
+        Ending::OutOfMemory => Failure::OutOfMemory,
         Ending::Signaled(signal) => Failure::Signal { signal },
         Ending::TimedOut(limit) => Failure::TimedOut { limit },
         Ending::NotStarted(message) => Failure::Surroundings { message },
+    };
+    let failure = match process {
+        Some(process) => Failure::Process { process, failure: Box::new(failure) },
+        None => failure,
     };
     StepOutcome::Failed { failure }
 }

@@ -1,13 +1,20 @@
-//! Running one command: an executor gets a [`Launch`] and answers with an [`Ending`].
+//! Running one step's command: an executor gets a [`Launch`] and answers with how it [`Ended`].
 //!
 //! [`process`] runs it on this machine; containers will be a second executor behind the same trait. Supervision (own
 //! process group, TERM, grace, KILL, reaping, timeout, capture of what is printed) exists once, in [`supervise`],
-//! whoever asks. This room knows words only: no plan, no store, no journal. The engine calls it.
+//! whoever asks. A step of several processes is laid out by [`ranks`]. [`guard`] is a second process that ends what a
+//! runner leaves that is killed itself. This room knows words only: no plan, no store, no journal. The engine calls it.
 
-pub mod output;
+mod capture;
+pub mod guard;
+mod log;
+mod memory;
 pub mod process;
+pub mod ranks;
 mod strays;
 pub mod supervise;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -15,6 +22,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+
+pub use ranks::{Distribution, RankProcess};
+
+/// A log is cut at this size unless a launch says otherwise.
+pub const LOG_LIMIT: u64 = 1 << 30;
 
 /// A command to run.
 #[derive(Clone, Debug)]
@@ -26,30 +38,70 @@ pub struct Launch {
     /// Variables on top of the runner's own.
     pub variables: Vec<(String, String)>,
     /// Variables of the runner's own that it shall not see.
-    pub hidden: Vec<String>,
+    pub hidden: Arc<[String]>,
     /// One of them that no other launch has with this value: by it processes that ran away are known.
     pub mark: (String, String),
-    /// The file that gets everything it prints.
-    pub log: PathBuf,
+    /// The processes that run it, each with variables of its own: one, unless it is distributed.
+    pub processes: Vec<RankProcess>,
+    /// What starts them.
+    pub starter: Starter,
+    /// How many bytes of what a process prints its log keeps from the beginning.
+    pub log_limit: u64,
     /// How long it may run.
     pub timeout: Option<Duration>,
     /// How long it has between TERM and KILL.
     pub grace: Duration,
 }
 
-/// How it ended.
+/// What starts the processes of a launch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Starter {
+    /// The runner itself, each in bash.
+    #[default]
+    Bash,
+    /// `mpirun`, which is the launch's only process to the runner and starts the ranks.
+    Mpirun {
+        /// How many ranks.
+        ranks: u32,
+        /// How many of them count as one node.
+        per_node: u32,
+    },
+}
+
+/// How a launch ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How; of several processes, how the first one that failed did.
+    pub ending: Ending,
+    /// Which of several processes that was, such as `rank 1`.
+    pub process: Option<String>,
+    /// What went wrong that did not stop it: a log that could not be written, or was cut.
+    pub warnings: Vec<String>,
+}
+
+/// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// With that code.
     Exited(i32),
+    /// With 127, and the shell said which command it did not find.
+    CommandNotFound(String),
     /// By that signal.
     Signaled(i32),
+    /// By SIGKILL, while the kernel counted a process that it killed because memory was short.
+    OutOfMemory,
     /// Its time ran out and it was stopped.
     TimedOut(Duration),
     /// It was stopped on request.
     Stopped,
     /// It never ran.
     NotStarted(String),
+}
+
+impl From<Ending> for Ended {
+    fn from(ending: Ending) -> Self {
+        Self { ending, process: None, warnings: Vec::new() }
+    }
 }
 
 /// Whether work shall go on.
@@ -73,5 +125,5 @@ pub type LineSink = Arc<dyn Fn(String) + Send + Sync>;
 /// Something that runs commands.
 pub trait Executor: Send + Sync + 'static {
     /// Runs one command to its end, or until `stop` says so. No process of it is left when the future is done.
-    fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> impl Future<Output = Ending> + Send;
+    fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> impl Future<Output = Ended> + Send;
 }

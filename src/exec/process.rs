@@ -1,33 +1,75 @@
 //! The executor of this machine: bash, as on Azure ML (reference, section 7.1).
 
-use super::{Ending, Executor, Launch, LineSink, StopWatch, strays, supervise};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::guard::{Guard, Watched};
+use super::memory::OutOfMemory;
+use super::{Ended, Ending, Executor, Launch, LineSink, Starter, StopWatch, ranks, strays, supervise};
 
 /// Runs commands as processes of this machine.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LocalProcess {
     /// Children that were there before: `server & exec amlrun run …` is the shape of many an image's entry point.
     spared: Vec<i32>,
+    /// The variable that all processes of this runner have and no others, when they are to be guarded.
+    runner: Option<(String, String)>,
+    /// Started before the first command; nothing when it could not be.
+    guard: OnceLock<Option<Guard>>,
+    bash: OnceLock<PathBuf>,
+    pub(super) memory: OutOfMemory,
 }
 
 impl LocalProcess {
-    /// An executor; one is enough for a runner.
+    /// An executor without a guard; one is enough for a runner.
     #[must_use]
     pub fn new() -> Self {
         let spared = strays::children();
         strays::adopt();
-        Self { spared }
+        Self { spared, ..Self::default() }
+    }
+
+    /// An executor whose processes end with this one, even when it is killed. For programs that become a guard when
+    /// their first argument is [`super::guard::VERB`].
+    #[must_use]
+    pub fn guarded() -> Self {
+        // No two runners have one number at one time.
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let value = format!("{}-{}", std::process::id(), since.as_nanos());
+        Self { runner: Some(("AMLRUN_RUNNER".to_owned(), value)), ..Self::new() }
     }
 
     /// Ends whatever the commands left behind that could not be found by their marks: every child of this process that
-    /// there still is. To be called when no command runs any more.
+    /// there still is; the guard last. To be called when no command runs any more.
     pub fn end_strays(&self) {
-        strays::end_all(&self.spared);
+        let guard = self.guard.get().and_then(Option::as_ref);
+        let mut spared = self.spared.clone();
+        spared.extend(guard.map(Guard::id));
+        strays::end_all(&spared);
+        if let Some(guard) = guard {
+            guard.dismiss();
+        }
     }
-}
 
-impl Default for LocalProcess {
-    fn default() -> Self {
-        Self::new()
+    /// The variable that all processes get.
+    pub(super) fn runner(&self) -> Option<&(String, String)> {
+        self.runner.as_ref()
+    }
+
+    /// Has the guard look after a process group as long as the answer lives.
+    pub(super) fn watch(&self, group: nix::unistd::Pid) -> Option<Watched<'_>> {
+        self.guard().map(|guard| guard.watch(group))
+    }
+
+    /// The guard, started when it is asked for first. That there is none is no reason not to run anything.
+    pub(super) fn guard(&self) -> Option<&Guard> {
+        let (name, value) = self.runner.as_ref()?;
+        self.guard.get_or_init(|| Guard::start(&format!("{name}={value}")).ok()).as_ref()
+    }
+
+    /// Bash under its full path: to start a program by its path is cheaper than to have it looked for each time.
+    fn bash(&self) -> &Path {
+        self.bash.get_or_init(|| on_path("bash", std::env::var_os("PATH")).unwrap_or_else(|| PathBuf::from("bash")))
     }
 }
 
@@ -35,17 +77,51 @@ impl Default for LocalProcess {
 const LONGEST_ARGUMENT: usize = 120 * 1024;
 
 impl Executor for LocalProcess {
-    async fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> Ending {
-        let mut arguments = vec!["bash".to_owned()];
-        if launch.command.len() < LONGEST_ARGUMENT {
-            arguments.extend(["-c".to_owned(), launch.command.clone()]);
+    async fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> Ended {
+        let (program, mut arguments) = match launch.starter {
+            Starter::Bash => (self.bash().to_owned(), Vec::new()),
+            Starter::Mpirun { ranks, .. } => match mpirun(&launch, ranks).await {
+                Ok(mpirun) => mpirun,
+                Err(message) => return Ending::NotStarted(message).into(),
+            },
+        };
+        let mut command = launch.command.clone();
+        if let Starter::Mpirun { per_node, .. } = launch.starter {
+            arguments.push(self.bash().display().to_string());
+            command.insert_str(0, &ranks::mpi_preamble(per_node));
+        }
+        if command.len() < LONGEST_ARGUMENT {
+            arguments.extend(["-c".to_owned(), command]);
         } else {
-            let script = launch.log.with_file_name("command.sh");
-            if let Err(error) = std::fs::write(&script, &launch.command) {
-                return Ending::NotStarted(format!("cannot write {}: {error}", script.display()));
+            let log = launch.processes.first().map_or(launch.cwd.as_path(), |process| &process.log);
+            let script = log.with_file_name("command.sh");
+            if let Err(error) = std::fs::write(&script, &command) {
+                return Ending::NotStarted(format!("cannot write {}: {error}", script.display())).into();
             }
             arguments.push(script.display().to_string());
         }
-        supervise::run(&arguments, launch, lines, stop).await
+        supervise::run(&program, &arguments, launch, lines, stop, self).await
     }
+}
+
+/// `mpirun` with the arguments that start so many ranks on one machine, whoever runs it.
+async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<String>), String> {
+    let own = launch.variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.into());
+    let path = own.or_else(|| std::env::var_os("PATH"));
+    let program = on_path("mpirun", path).ok_or(
+        "its distribution is mpi, and mpirun is not installed: apt install openmpi-bin, or mpich (mpirun must be on PATH)",
+    )?;
+    let mut arguments = vec!["-n".to_owned(), ranks.to_string()];
+    // Hydra, which MPICH and Intel MPI have, asks for neither leave.
+    if supervise::version(&program).await.contains("Open MPI") {
+        arguments.extend(["--allow-run-as-root".to_owned(), "--oversubscribe".to_owned()]);
+    }
+    Ok((program, arguments))
+}
+
+fn on_path(program: &str, path: Option<std::ffi::OsString>) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let is_program =
+        |file: &PathBuf| file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+    std::env::split_paths(&path?).map(|folder| folder.join(program)).find(is_program)
 }

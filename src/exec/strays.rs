@@ -4,9 +4,17 @@
 //! the one that orphans of its steps come back to (prctl(2), PR_SET_CHILD_SUBREAPER), finds those of an ended step by a
 //! variable in their environment, and ends them. Elsewhere such a process stays.
 
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::fs;
+    use std::time::Duration;
 
     use nix::sys::signal::{Signal, kill};
     use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -14,6 +22,10 @@ mod linux {
 
     /// A chain of orphans comes back one generation at a time; this is far more than any real one.
     const GENERATIONS: usize = 64;
+    /// How often to look for what is left everywhere, and how long to let things be in between: ten seconds of a machine
+    /// that is very busy.
+    const LOOKS: usize = 1_000;
+    const PAUSE: Duration = Duration::from_millis(10);
 
     pub(crate) fn adopt() {
         // Without it, which old kernels may refuse, everything works but this.
@@ -21,45 +33,80 @@ mod linux {
     }
 
     pub(crate) fn end_of(mark: &str) {
-        end(|id| is_marked(id, mark));
+        end(adopted, |id| environment(id).has(mark));
     }
 
     pub(crate) fn end_all(spared: &[i32]) {
-        end(|id| !spared.contains(&id));
+        end(children, |id| !spared.contains(&id));
     }
 
+    /// Kills until none is found: who is found may just be starting another. A killed process is gone when the kernel
+    /// gets to it, and whoever asks next must find none.
     pub(crate) fn end_everywhere(mark: &str) -> usize {
-        let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let own = i32::try_from(std::process::id()).unwrap_or(0);
-        let marked: Vec<i32> = ids.filter(|id| *id != own && is_marked(*id, mark)).collect();
-        let ended: Vec<i32> =
-            marked.into_iter().filter(|id| kill(Pid::from_raw(*id), Signal::SIGKILL).is_ok()).collect();
-        // A killed process is gone when the kernel gets to it: whoever asks next must find none. They are no children of
-        // ours, so there is nothing to wait on but the process table; five seconds are for a machine that is very busy.
-        for _ in 0..500 {
-            if !ended.iter().any(|id| runs(*id)) {
+        let mut ended = std::collections::BTreeSet::new();
+        let mut unclear = 0;
+        for _ in 0..LOOKS {
+            let mut quiet = true;
+            for id in everyone().filter(|id| *id != own) {
+                match environment(id) {
+                    Environment::Of(bytes) if has(&bytes, mark) => {
+                        quiet = false;
+                        if kill(Pid::from_raw(id), Signal::SIGKILL).is_ok() {
+                            ended.insert(id);
+                        }
+                    }
+                    // In the middle of exec(2) there is no environment yet. Some never have one: not for ever, then.
+                    Environment::None if unclear < 5 && is_program(id) => {
+                        quiet = false;
+                        unclear += 1;
+                    }
+                    _ => {}
+                }
+            }
+            if quiet {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(PAUSE);
         }
         ended.len()
     }
 
-    /// Whether a process is there and no zombie.
-    fn runs(id: i32) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        !stat.is_empty() && !stat.contains(") Z ")
+    fn everyone() -> impl Iterator<Item = i32> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }
 
-    fn is_marked(id: i32, mark: &str) -> bool {
-        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+    /// Whether a process runs a program: the kernel's own and zombies have none.
+    fn is_program(id: i32) -> bool {
+        fs::read_link(format!("/proc/{id}/exe")).is_ok()
+    }
+
+    enum Environment {
+        Of(Vec<u8>),
+        None,
+    }
+
+    impl Environment {
+        fn has(&self, mark: &str) -> bool {
+            matches!(self, Self::Of(bytes) if has(bytes, mark))
+        }
+    }
+
+    fn environment(id: i32) -> Environment {
+        match fs::read(format!("/proc/{id}/environ")) {
+            Ok(bytes) if !bytes.is_empty() => Environment::Of(bytes),
+            _ => Environment::None,
+        }
+    }
+
+    fn has(environment: &[u8], mark: &str) -> bool {
         environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes())
     }
 
-    fn end(ours: impl Fn(i32) -> bool) {
+    fn end(list: impl Fn() -> Vec<i32>, ours: impl Fn(i32) -> bool) {
         for _ in 0..GENERATIONS {
-            let found: Vec<i32> = children().into_iter().filter(|id| ours(*id)).collect();
+            let found: Vec<i32> = list().into_iter().filter(|id| ours(*id)).collect();
             if found.is_empty() {
                 return;
             }
@@ -74,8 +121,17 @@ mod linux {
     /// Children of this process, on whichever thread they hang.
     pub(crate) fn children() -> Vec<i32> {
         let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-        lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<i32>>()).collect()
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok()).flat_map(ids).collect()
+    }
+
+    /// The orphans among them: the kernel gives those to the main thread, which has the process's own number.
+    fn adopted() -> Vec<i32> {
+        let main = format!("/proc/self/task/{}/children", std::process::id());
+        fs::read_to_string(main).map(ids).unwrap_or_default()
+    }
+
+    fn ids(list: String) -> Vec<i32> {
+        list.split_whitespace().filter_map(|id| id.parse().ok()).collect()
     }
 }
 
@@ -86,7 +142,7 @@ pub(super) fn adopt() {
 }
 
 /// Ends what is left of a step: the processes that have `mark` (`NAME=value`) in their environment. To be called when
-/// the step's own process has been waited for.
+/// the step's own processes have been waited for and their groups are gone.
 pub(super) fn end_of(mark: &str) {
     #[cfg(target_os = "linux")]
     linux::end_of(mark);
@@ -96,11 +152,31 @@ pub(super) fn end_of(mark: &str) {
 
 /// Whether a process group whose leader has been waited for has a living member. A member whose parent ended first came
 /// back to this process ([`adopt`]), and would count as living until it is waited for.
-pub(super) fn is_alive(group: nix::unistd::Pid) -> bool {
-    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-    let members = nix::unistd::Pid::from_raw(-group.as_raw());
+pub(super) fn is_alive(group: Pid) -> bool {
+    reap(group);
+    killpg(group, None).is_ok()
+}
+
+fn reap(group: Pid) {
+    let members = Pid::from_raw(-group.as_raw());
     while waitpid(members, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
-    nix::sys::signal::killpg(group, None).is_ok()
+}
+
+/// How long killed processes may take to be gone: they may be in the middle of a write to a slow disk.
+const GONE: Duration = Duration::from_secs(5);
+
+/// Kills what is left of a group whose leader has been waited for, and waits until it is gone: its children come back
+/// to this process only then. In the usual case nothing is left and this is one system call.
+pub(super) async fn end_group(group: Pid) {
+    if killpg(group, Signal::SIGKILL) == Err(Errno::ESRCH) {
+        return;
+    }
+    let since = Instant::now();
+    let mut pause = Duration::from_micros(100);
+    while is_alive(group) && since.elapsed() < GONE {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
 }
 
 /// The children that this process has already: whoever started them wants them to live on.

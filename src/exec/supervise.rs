@@ -1,72 +1,226 @@
-//! Supervision of a process: the only place that starts one.
+//! Supervision of processes: the only place that starts any.
 //!
 //! A command gets a process group of its own, so that it and everything it starts can be ended together. When it is
 //! over, on its own or by force, what is left of the group is killed: a step leaves nothing behind, as a container
 //! would. A terminal's Ctrl-C reaches the runner only, which then ends its groups in order.
 
-use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::output;
+use super::capture::{self, Printed};
+use super::guard::Watched;
+use super::log::Log;
+use super::process::LocalProcess;
 use super::strays;
-use super::{Ending, Launch, LineSink, Stop, StopWatch};
+use super::{Ended, Ending, Launch, LineSink, RankProcess, Stop, StopWatch};
 
 /// How long to go on reading after the group is gone: only a process that left the group can still hold the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Runs `arguments` as the launch says, and supervises it to the end.
-pub(super) async fn run(arguments: &[String], launch: Launch, lines: LineSink, mut stop: StopWatch) -> Ending {
+/// Runs a program as the launch says, once for each of its processes, and supervises all to the end.
+pub(super) async fn run(
+    program: &Path,
+    arguments: &[String],
+    launch: Launch,
+    lines: LineSink,
+    mut stop: StopWatch,
+    local: &LocalProcess,
+) -> Ended {
     if *stop.borrow() != Stop::No {
-        return Ending::Stopped;
+        return Ending::Stopped.into();
     }
-    let (mut child, reader) = match start(arguments, &launch) {
-        Ok(started) => started,
-        Err(message) => return Ending::NotStarted(message),
-    };
-    let log = match OpenOptions::new().create(true).append(true).open(&launch.log) {
-        Ok(log) => log,
-        Err(error) => {
-            end_group(&child, Signal::SIGKILL);
-            let _ = child.wait().await;
-            return Ending::NotStarted(format!("cannot write {}: {error}", launch.log.display()));
+    // Before anything is started that it is to guard.
+    local.guard();
+    let memory = local.memory.at_start();
+    let mut running = Running { groups: Vec::new(), waiting: JoinSet::new(), reading: Vec::new() };
+    let mut ended = match running.start(program, arguments, &launch, &lines, local) {
+        Ok(()) => running.wait(&launch, &mut stop).await,
+        Err(message) => {
+            running.end(Duration::ZERO, &mut stop).await;
+            Ending::NotStarted(message).into()
         }
     };
-    let reading = tokio::spawn(output::copy(reader, log, lines));
-    let group = child.id();
-    let ending = wait(&mut child, &launch, &mut stop).await;
-    // The leader is reaped, but its group lives on as long as one member does.
-    if let Some(group) = group {
-        let _ = killpg(pid(group), Signal::SIGKILL);
+    for (group, _) in running.groups.iter().flatten() {
+        strays::end_group(*group).await;
     }
     let (name, value) = &launch.mark;
     strays::end_of(&format!("{name}={value}"));
-    let _ = tokio::time::timeout(LAST_WORDS, reading).await;
-    ending
+    drop(running.groups);
+    let not_found = last_words(running.reading, &mut ended).await;
+    ended.ending = match ended.ending {
+        Ending::Exited(127) => not_found.map_or(Ending::Exited(127), Ending::CommandNotFound),
+        // A shell that waited for the killed process says it with a code.
+        Ending::Signaled(9) | Ending::Exited(137) if local.memory.killed_since(memory) => Ending::OutOfMemory,
+        ending => ending,
+    };
+    ended
 }
 
-fn start(arguments: &[String], launch: &Launch) -> Result<(Child, tokio::net::unix::pipe::Receiver), String> {
+/// Reads what is left in the pipes. Who left the group and hides its environment may hold them for ever.
+async fn last_words(reading: Vec<(Option<String>, JoinHandle<Printed>)>, ended: &mut Ended) -> Option<String> {
+    let mut not_found = None;
+    for (label, mut task) in reading {
+        let Ok(read) = tokio::time::timeout(LAST_WORDS, &mut task).await else {
+            task.abort();
+            continue;
+        };
+        let printed = read.unwrap_or_default();
+        let of = |warning| label.as_ref().map_or_else(|| String::clone(&warning), |l| format!("{l}: {warning}"));
+        ended.warnings.extend(printed.warnings.into_iter().map(of));
+        if label == ended.process {
+            not_found = printed.not_found;
+        }
+    }
+    not_found
+}
+
+/// A process group, and its place on the guard's list.
+type Group<'a> = (Pid, Option<Watched<'a>>);
+
+/// The processes of a launch.
+struct Running<'a> {
+    /// By the number of the process; none when nothing of it is left.
+    groups: Vec<Option<Group<'a>>>,
+    /// Gives the number of each process that ended, and how.
+    waiting: JoinSet<(usize, Ending)>,
+    reading: Vec<(Option<String>, JoinHandle<Printed>)>,
+}
+
+impl<'a> Running<'a> {
+    fn start(
+        &mut self,
+        program: &Path,
+        arguments: &[String],
+        launch: &Launch,
+        lines: &LineSink,
+        local: &'a LocalProcess,
+    ) -> Result<(), String> {
+        for (number, process) in launch.processes.iter().enumerate() {
+            let (mut child, reader) = start(program, arguments, launch, process, local)?;
+            let group = child.id().map_or(Pid::from_raw(i32::MAX), pid);
+            self.groups.push(Some((group, local.watch(group))));
+            self.waiting.spawn(async move { (number, ending(child.wait().await)) });
+            let log = Log::new(process.log.clone(), launch.log_limit);
+            let copied = tokio::spawn(capture::copy(reader, log, labelled(lines, process.label.as_deref())));
+            self.reading.push((process.label.clone(), copied));
+        }
+        Ok(())
+    }
+
+    /// Waits until all have ended, or the first has failed, or the time is over, or somebody asks for an end. None of
+    /// their leaders runs afterwards.
+    async fn wait(&mut self, launch: &Launch, stop: &mut StopWatch) -> Ended {
+        let timeout = async {
+            match launch.timeout {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = first_failure(&mut self.waiting, &mut self.groups, &launch.processes) => ended,
+            () = timeout => Ending::TimedOut(launch.timeout.unwrap_or_default()).into(),
+            () = asked(stop, Stop::Gently) => Ending::Stopped.into(),
+        };
+        if !self.waiting.is_empty() {
+            self.end(launch.grace, stop).await;
+        }
+        ended
+    }
+
+    /// TERM to the groups, then KILL when the grace time is over or somebody asks for an end now. The grace is for all
+    /// of a group: in a script of several commands the shell ends at once, and what it started is what needs the time.
+    async fn end(&mut self, grace: Duration, stop: &mut StopWatch) {
+        if *stop.borrow() != Stop::Now && !grace.is_zero() {
+            self.signal(Signal::SIGTERM);
+            // Who has stopped itself hears nothing else.
+            self.signal(Signal::SIGCONT);
+            let gone = async {
+                while self.waiting.join_next().await.is_some() {}
+                while self.groups.iter().flatten().any(|(group, _)| strays::is_alive(*group)) {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            tokio::select! {
+                () = gone => return,
+                () = tokio::time::sleep(grace) => {}
+                () = asked(stop, Stop::Now) => {}
+            }
+        }
+        self.signal(Signal::SIGKILL);
+        while self.waiting.join_next().await.is_some() {}
+    }
+
+    fn signal(&self, signal: Signal) {
+        for (group, _) in self.groups.iter().flatten() {
+            let _ = killpg(*group, signal);
+        }
+    }
+}
+
+/// How often to look whether a group has ended whose leader is gone: nobody is told of that.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How the first process ended that failed; with 0 when all have that others wait for.
+async fn first_failure(
+    waiting: &mut JoinSet<(usize, Ending)>,
+    groups: &mut [Option<Group<'_>>],
+    processes: &[RankProcess],
+) -> Ended {
+    let mut left = processes.iter().filter(|process| !process.serves).count();
+    while left > 0 {
+        match waiting.join_next().await {
+            Some(Ok((number, Ending::Exited(0)))) => {
+                left -= usize::from(!processes[number].serves);
+                // Others may run for hours: by then the number could be somebody else's.
+                groups[number].take_if(|(group, _)| left > 0 && !strays::is_alive(*group));
+            }
+            Some(Ok((number, ending))) => {
+                return Ended { ending, process: processes[number].label.clone(), warnings: Vec::new() };
+            }
+            Some(Err(broken)) => return Ending::NotStarted(format!("cannot wait for it: {broken}")).into(),
+            None => break,
+        }
+    }
+    Ending::Exited(0).into()
+}
+
+fn labelled(lines: &LineSink, label: Option<&str>) -> LineSink {
+    let Some(label) = label else { return lines.clone() };
+    let (lines, label) = (lines.clone(), label.to_owned());
+    Arc::new(move |line| lines(format!("[{label}] {line}")))
+}
+
+fn start(
+    program: &Path,
+    arguments: &[String],
+    launch: &Launch,
+    process: &RankProcess,
+    local: &LocalProcess,
+) -> Result<(Child, tokio::net::unix::pipe::Receiver), String> {
     let pipe = || -> std::io::Result<_> {
         let (reader, writer) = std::io::pipe()?;
         let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
         Ok((reader, writer.try_clone()?, writer))
     };
     let (reader, stdout, stderr) = pipe().map_err(|e| format!("cannot make a pipe for its output: {e}"))?;
-    let (program, rest) = arguments.split_first().ok_or("there is nothing to run")?;
     let mut command = Command::new(program);
-    for name in &launch.hidden {
+    for name in launch.hidden.iter() {
         command.env_remove(name);
     }
+    let variables = launch.variables.iter().chain(&process.variables).chain(local.runner());
     let child = command
-        .args(rest)
+        .args(arguments)
         .current_dir(&launch.cwd)
-        .envs(launch.variables.iter().map(|(k, v)| (k, v)))
+        .envs(variables.map(|(k, v)| (k, v)))
         .env(&launch.mark.0, &launch.mark.1)
         .stdin(Stdio::null())
         .stdout(stdout)
@@ -74,71 +228,30 @@ fn start(arguments: &[String], launch: &Launch) -> Result<(Child, tokio::net::un
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                format!("cannot start '{program}': it is not installed; commands run in bash, as on Azure ML")
-            }
-            _ => format!("cannot start '{program}': {error}"),
-        })?;
+        .map_err(|error| not_started(program, &launch.cwd, &error))?;
     Ok((child, reader))
 }
 
-async fn wait(child: &mut Child, launch: &Launch, stop: &mut StopWatch) -> Ending {
-    let timeout = async {
-        match launch.timeout {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
+fn not_started(program: &Path, cwd: &Path, error: &std::io::Error) -> String {
+    let program = program.display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound if !cwd.is_dir() => {
+            format!("cannot start '{program}': its working directory is not there: {}", cwd.display())
         }
-    };
-    tokio::select! {
-        status = child.wait() => return ending(status),
-        () = timeout => {
-            end(child, launch.grace, stop).await;
-            return Ending::TimedOut(launch.timeout.unwrap_or_default());
+        std::io::ErrorKind::NotFound => {
+            format!("cannot start '{program}': it is not installed; commands run in bash, as on Azure ML")
         }
-        () = asked(stop, Stop::Gently) => {}
-    }
-    end(child, launch.grace, stop).await;
-    Ending::Stopped
-}
-
-/// How often to look whether a group has ended whose leader is gone: nobody is told of that.
-const LOOK: Duration = Duration::from_millis(20);
-
-/// TERM to the group, then KILL when the grace time is over or somebody asks for an end now. The grace is for all of the
-/// group: in a script of several commands the shell ends at once, and what it started is what needs the time.
-async fn end(child: &mut Child, grace: Duration, stop: &mut StopWatch) {
-    let group = child.id().map(pid);
-    if *stop.borrow() != Stop::Now {
-        end_group(child, Signal::SIGTERM);
-        let gone = async {
-            let _ = child.wait().await;
-            while group.is_some_and(strays::is_alive) {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        tokio::select! {
-            () = gone => return,
-            () = tokio::time::sleep(grace) => {}
-            () = asked(stop, Stop::Now) => {}
+        std::io::ErrorKind::ArgumentListTooLong => {
+            format!("cannot start '{program}': its environment variables are too long for the system together")
         }
+        _ => format!("cannot start '{program}': {error}"),
     }
-    if let Some(group) = group {
-        let _ = killpg(group, Signal::SIGKILL);
-    }
-    let _ = child.wait().await;
 }
 
 async fn asked(stop: &mut StopWatch, least: Stop) {
     if stop.wait_for(|s| *s >= least).await.is_err() {
         // The engine is gone without a word: nobody will ask any more.
         std::future::pending::<()>().await;
-    }
-}
-
-fn end_group(child: &Child, signal: Signal) {
-    if let Some(id) = child.id() {
-        let _ = killpg(pid(id), signal);
     }
 }
 
@@ -155,6 +268,33 @@ fn ending(status: std::io::Result<ExitStatus>) -> Ending {
         },
         Err(error) => Ending::NotStarted(format!("cannot wait for it: {error}")),
     }
+}
+
+/// What a program says to `--version`; nothing when it does not run.
+pub(super) async fn version(program: &Path) -> String {
+    let said = Command::new(program).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output().await;
+    said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default()
+}
+
+/// Starts this very program once more as a guard, away from the terminal's signals, the person's streams and the
+/// marks of whoever runs us.
+pub(super) fn guard(
+    mark: &str,
+    list: std::fs::File,
+    pipe: std::io::PipeReader,
+) -> std::io::Result<std::process::Child> {
+    // The file that runs may have been replaced since: the kernel still knows it.
+    let own = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
+    std::process::Command::new(own)
+        .arg0("amlrun")
+        .args([super::guard::VERB, mark])
+        .env_clear()
+        .current_dir("/")
+        .stdin(list)
+        .stdout(Stdio::null())
+        .stderr(pipe)
+        .process_group(0)
+        .spawn()
 }
 
 /// Asks a process of ours, such as another run's runner, to end.
@@ -183,7 +323,6 @@ pub fn end_orphans(mark: &str) -> usize {
 /// A sentence, when it cannot be started.
 pub fn detach(arguments: &[std::ffi::OsString]) -> Result<String, String> {
     use std::io::{BufRead as _, BufReader, Read as _};
-    use std::os::unix::process::CommandExt as _;
     let broken = |error: std::io::Error| format!("cannot start a runner in the background: {error}");
     let own = std::env::current_exe().map_err(broken)?;
     let mut child = std::process::Command::new(own)
@@ -204,106 +343,4 @@ pub fn detach(arguments: &[std::ffi::OsString]) -> Result<String, String> {
         stderr.read_to_string(&mut line).map_err(broken)?;
     }
     Ok(line)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::process::LocalProcess;
-    use super::super::{Executor as _, Stop};
-    use super::*;
-    use std::sync::{Arc, Mutex};
-    use tokio::sync::watch;
-
-    struct Ran {
-        ending: Ending,
-        lines: Vec<String>,
-        log: String,
-    }
-
-    /// Runs a command; `on_line` may ask for a stop when it sees a line.
-    async fn ran(command: &str, timeout: Option<Duration>, stop_at: Option<(&'static str, Stop)>) -> Ran {
-        let root = tempfile::tempdir().unwrap();
-        let log = root.path().join("std_log.txt");
-        let launch = Launch {
-            command: command.to_owned(),
-            cwd: root.path().to_owned(),
-            variables: vec![("GREETING".into(), "hello".into())],
-            hidden: Vec::new(),
-            mark: ("TEST_MARK".into(), root.path().display().to_string()),
-            log: log.clone(),
-            timeout,
-            grace: Duration::from_secs(20),
-        };
-        let (asking, stop) = watch::channel(Stop::No);
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let mine = seen.clone();
-        let sink: LineSink = Arc::new(move |line: String| {
-            if let Some((_, how)) = stop_at.filter(|(at, _)| *at == line) {
-                asking.send_replace(how);
-            }
-            mine.lock().unwrap().push(line);
-        });
-        let ending = LocalProcess::new().run(launch, sink, stop).await;
-        let lines = seen.lock().unwrap().clone();
-        Ran { ending, lines, log: std::fs::read_to_string(log).unwrap_or_default() }
-    }
-
-    #[tokio::test]
-    async fn output_of_both_streams_goes_to_log_and_watcher() {
-        let ran = ran("echo $GREETING; echo oops >&2; exit 3", None, None).await;
-        assert_eq!(ran.ending, Ending::Exited(3));
-        assert_eq!(ran.lines, ["hello", "oops"]);
-        assert_eq!(ran.log, "hello\noops\n");
-    }
-
-    #[tokio::test]
-    async fn a_signal_is_told() {
-        assert_eq!(ran("kill -9 $$", None, None).await.ending, Ending::Signaled(9));
-    }
-
-    #[tokio::test]
-    async fn time_runs_out() {
-        let limit = Duration::from_millis(50);
-        assert_eq!(ran("sleep 600", Some(limit), None).await.ending, Ending::TimedOut(limit));
-    }
-
-    #[tokio::test]
-    async fn a_gentle_stop_lets_the_command_clean_up() {
-        let script = "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
-        let ran = ran(script, None, Some(("ready", Stop::Gently))).await;
-        assert_eq!(ran.ending, Ending::Stopped);
-        // Bash may add a word of its own about the sleep that was ended with it.
-        assert_eq!(ran.lines.last().map(String::as_str), Some("cleaned"));
-    }
-
-    #[tokio::test]
-    async fn the_grace_is_for_what_a_script_started_as_well() {
-        let inner = "trap 'sleep 0.1; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
-        let script = format!("true\nbash -c {inner:?}\ntrue");
-        let ran = ran(&script, None, Some(("ready", Stop::Gently))).await;
-        assert_eq!(ran.ending, Ending::Stopped);
-        assert!(ran.lines.contains(&"saved".to_owned()), "{:?}", ran.lines);
-    }
-
-    #[tokio::test]
-    async fn a_stop_now_ends_even_what_ignores_term() {
-        let ran = ran("trap '' TERM; echo ready; sleep 600 & wait", None, Some(("ready", Stop::Now))).await;
-        assert_eq!(ran.ending, Ending::Stopped);
-    }
-
-    #[tokio::test]
-    async fn a_background_process_does_not_outlive_its_step() {
-        let ran = ran("sleep 600 & echo $!", None, None).await;
-        assert_eq!(ran.ending, Ending::Exited(0));
-        let id: i32 = ran.lines[0].parse().unwrap();
-        // The kernel may need a moment to finish the kill: a zombie or nothing are both fine, a sleeper is not.
-        let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        assert!(!state.contains(") S "), "still there: {state}");
-    }
-
-    #[tokio::test]
-    async fn a_script_longer_than_an_argument_may_be_runs_all_the_same() {
-        let long = format!("# {}\necho done", "x".repeat(200_000));
-        assert_eq!(ran(&long, None, None).await.lines, ["done"]);
-    }
 }

@@ -1,0 +1,169 @@
+//! What a process prints: the bytes into its log, every line to whoever watches. Memory stays bounded whatever comes.
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::LineSink;
+use super::log::Log;
+
+/// A line longer than this is shown in pieces, so that output without line breaks cannot fill the memory.
+const LONGEST_LINE: usize = 4 * 1024;
+/// Most steps print little or nothing; who fills the small buffer gets the large one.
+const SMALL: usize = 2 * 1024;
+const LARGE: usize = 64 * 1024;
+
+/// What was noticed while reading.
+#[derive(Debug, Default)]
+pub(super) struct Printed {
+    /// The command that the shell said it did not find, last.
+    pub not_found: Option<String>,
+    /// What went wrong with the log.
+    pub warnings: Vec<String>,
+}
+
+/// Reads until the writing end is closed. A full disk stops the log, not the command: lines still reach the watcher.
+pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, lines: LineSink) -> Printed {
+    let mut buffer = vec![0; SMALL];
+    let mut split = Splitter::default();
+    let mut warnings = Vec::new();
+    loop {
+        let read = match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
+        let trouble = log.write(&buffer[..read]);
+        split.feed(&buffer[..read], &*lines);
+        if let Some(trouble) = trouble {
+            lines(format!("[amlrun: {trouble}]"));
+            warnings.push(trouble);
+        }
+        if read == SMALL {
+            buffer.resize(LARGE, 0);
+        }
+    }
+    split.finish(&*lines);
+    log.finish();
+    Printed { not_found: split.not_found, warnings }
+}
+
+/// Cuts bytes into lines. A carriage return alone redraws a line on a terminal (progress bars): only what stands at
+/// the end is passed on.
+#[derive(Default)]
+struct Splitter {
+    pending: Vec<u8>,
+    not_found: Option<String>,
+}
+
+impl Splitter {
+    fn feed(&mut self, bytes: &[u8], lines: &(dyn Fn(String) + Send + Sync)) {
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            let mut rest = line;
+            while !rest.is_empty() {
+                let room = LONGEST_LINE + 1 - self.pending.len();
+                let (piece, after) = rest.split_at(room.min(rest.len()));
+                self.pending.extend_from_slice(piece);
+                rest = after;
+                if self.pending.ends_with(b"\n") || self.pending.len() > LONGEST_LINE {
+                    self.emit(lines);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, lines: &(dyn Fn(String) + Send + Sync)) {
+        if !self.pending.is_empty() {
+            self.emit(lines);
+        }
+    }
+
+    fn emit(&mut self, lines: &(dyn Fn(String) + Send + Sync)) {
+        // A character that the limit cut in two waits for its other half.
+        let half = if self.pending.len() > LONGEST_LINE { unfinished(&self.pending) } else { 0 };
+        let half = self.pending.split_off(self.pending.len() - half);
+        let text = String::from_utf8_lossy(&self.pending);
+        let text = text.trim_end_matches(['\n', '\r']);
+        let shown = text.rsplit('\r').next().unwrap_or("");
+        if let Some(command) = not_found(shown) {
+            self.not_found = Some(command);
+        }
+        // A NUL ends a text for many a program that reads on.
+        lines(if shown.contains('\0') { shown.replace('\0', "\u{fffd}") } else { shown.to_owned() });
+        self.pending = half;
+    }
+}
+
+/// How many bytes at the end are the beginning of a character.
+fn unfinished(bytes: &[u8]) -> usize {
+    let last = bytes.len().saturating_sub(3);
+    match bytes[last..].iter().rposition(|b| *b >= 0xc0) {
+        Some(lead) => {
+            let (lead, there) = (bytes[last + lead], bytes.len() - last - lead);
+            let whole = if lead >= 0xf0 {
+                4
+            } else if lead >= 0xe0 {
+                3
+            } else {
+                2
+            };
+            if there < whole { there } else { 0 }
+        }
+        None => 0,
+    }
+}
+
+/// The command of bash's `bash: line 1: train: command not found`, or `…: ./train.sh: No such file or directory`.
+fn not_found(line: &str) -> Option<String> {
+    let before =
+        line.strip_suffix(": command not found").or_else(|| line.strip_suffix(": No such file or directory"))?;
+    let (place, command) = before.rsplit_once(": ")?;
+    (place.contains(": line ") && !command.is_empty()).then(|| command.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    fn split(chunks: &[&[u8]]) -> Vec<String> {
+        let seen = Mutex::new(Vec::new());
+        let sink = |line: String| seen.lock().unwrap().push(line);
+        let mut splitter = Splitter::default();
+        // The sink borrows `seen`, which outlives both calls.
+        let shared: &(dyn Fn(String) + Send + Sync) = &sink;
+        chunks.iter().for_each(|chunk| splitter.feed(chunk, shared));
+        splitter.finish(shared);
+        seen.into_inner().unwrap()
+    }
+
+    #[test]
+    fn lines_are_cut_wherever_the_reads_fall() {
+        assert_eq!(split(&[b"ab", b"c\nd", b"\r\n", b"e"]), ["abc", "d", "e"]);
+        assert_eq!(split(&["grü".as_bytes(), "n\n".as_bytes()]), ["grün"]);
+    }
+
+    #[test]
+    fn of_a_redrawn_line_the_last_state_counts() {
+        assert_eq!(split(&[b"10%\r50%\r100%\n"]), ["100%"]);
+    }
+
+    #[test]
+    fn endless_lines_do_not_fill_the_memory_nor_lose_a_character() {
+        let text = "ü€𝄞".repeat(10_000);
+        let lines = split(&[text.as_bytes()]);
+        assert!(lines.iter().all(|l| l.len() <= LONGEST_LINE + 1));
+        assert_eq!(lines.concat(), text);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_harmless() {
+        assert_eq!(split(&[b"a\0b\xff\n"]), ["a\u{fffd}b\u{fffd}"]);
+        let noise: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        assert!(split(&[&noise]).iter().all(|l| l.len() < 4 * LONGEST_LINE && !l.contains('\0')));
+    }
+
+    #[test]
+    fn the_shell_says_which_command_it_did_not_find() {
+        assert_eq!(not_found("bash: line 1: train: command not found").as_deref(), Some("train"));
+        assert_eq!(not_found("bash: line 2: ./a b.sh: No such file or directory").as_deref(), Some("./a b.sh"));
+        assert_eq!(not_found("my: own: command not found"), None);
+    }
+}

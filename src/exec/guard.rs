@@ -1,0 +1,133 @@
+//! The guard: a second process that ends what a runner leaves when it is killed with SIGKILL.
+//!
+//! It is this very program, started once more before the first step. It holds the read end of a pipe that only the
+//! runner has the write end of, and sleeps until that end is closed: the kernel does it whatever happens to the runner.
+//! A step between fork and exec has the end as well (it is closed on exec), so that nothing can start unseen after
+//! that. Then the guard kills the process groups that are listed in a file without a name, and whoever else has the
+//! runner's mark in its environment, and ends. A runner that ends in order kills its guard: nothing is left to do.
+//!
+//! The list costs the runner two small writes a step and wakes nobody.
+
+use std::fs::File;
+use std::io::{self, PipeWriter, Read as _, Seek as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::process::Child;
+use std::sync::Mutex;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::unistd::Pid;
+
+use super::{strays, supervise};
+
+/// The hidden verb that makes this program a guard; the mark (`NAME=value`) follows it.
+pub const VERB: &str = "__guard";
+
+/// The runner's end of its guard.
+#[derive(Debug)]
+pub(super) struct Guard {
+    process: Mutex<Child>,
+    id: i32,
+    list: File,
+    /// Which places of the list are free, and how many there are.
+    places: Mutex<(Vec<u64>, u64)>,
+    // Closed last: what is dropped without a goodbye leaves the guard to do its work.
+    _alive: PipeWriter,
+}
+
+/// How a group is written: a fixed size, so that each has its place.
+const ENTRY: u64 = size_of::<i32>() as u64;
+
+impl Guard {
+    /// Starts a guard for the processes with that mark.
+    pub(super) fn start(mark: &str) -> io::Result<Self> {
+        let (ends, alive) = io::pipe()?;
+        let list = nameless()?;
+        let process = supervise::guard(mark, list.try_clone()?, ends)?;
+        let id = i32::try_from(process.id()).unwrap_or(0);
+        Ok(Self { process: Mutex::new(process), id, list, places: Mutex::default(), _alive: alive })
+    }
+
+    /// The guard's own process, which is no stray.
+    pub(super) fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// Lists a group as long as the answer lives.
+    pub(super) fn watch(&self, group: Pid) -> Watched<'_> {
+        let mut places = self.lock();
+        let place = places.0.pop().unwrap_or_else(|| {
+            places.1 += 1;
+            places.1 - 1
+        });
+        self.note(place, group.as_raw());
+        Watched { guard: self, place }
+    }
+
+    /// Everything has ended in order.
+    pub(super) fn dismiss(&self) {
+        let mut process = self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+
+    fn note(&self, place: u64, group: i32) {
+        // A group that could not be listed is found by its mark.
+        let _ = self.list.write_at(&group.to_ne_bytes(), place * ENTRY);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (Vec<u64>, u64)> {
+        self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A group on the guard's list.
+#[derive(Debug)]
+pub(super) struct Watched<'a> {
+    guard: &'a Guard,
+    place: u64,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.guard.note(self.place, 0);
+        self.guard.lock().0.push(self.place);
+    }
+}
+
+/// What the guard does: its list is on stdin, the pipe on stderr. Nothing that a terminal or a person sends ends it
+/// before its runner.
+pub fn guard(mark: &str) {
+    let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGPIPE];
+    let _ = signals.into_iter().collect::<SigSet>().thread_block();
+    let pipe = io::stderr();
+    let mut ends = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
+    // Asked for nothing, poll(2) tells of the end only.
+    while poll(&mut ends, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+    let mut list = Vec::new();
+    if let Ok(file) = io::stdin().as_fd().try_clone_to_owned() {
+        let mut file = File::from(file);
+        let _ = file.rewind().and_then(|()| file.read_to_end(&mut list));
+    }
+    for group in list.as_chunks().0.iter().map(|entry| i32::from_ne_bytes(*entry)).filter(|group| *group > 1) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    strays::end_everywhere(mark);
+}
+
+/// A file in memory that has no name.
+#[cfg(target_os = "linux")]
+fn nameless() -> io::Result<File> {
+    let file = nix::sys::memfd::memfd_create("amlrun-groups", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+    Ok(File::from(file))
+}
+
+/// A file that loses its name at once.
+#[cfg(not(target_os = "linux"))]
+fn nameless() -> io::Result<File> {
+    let path = std::env::temp_dir().join(format!("amlrun-groups-{}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(path)?;
+    Ok(file)
+}

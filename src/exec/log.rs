@@ -1,0 +1,147 @@
+//! The file that keeps what a process prints: made at the first byte, bounded, and never a reason to stop the process.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+/// How much is kept of the end of a log that is cut: what a program says last is what one looks for.
+const TAIL: usize = 256 * 1024;
+
+/// A log that is being written.
+#[derive(Debug)]
+pub(super) struct Log {
+    path: PathBuf,
+    file: Option<File>,
+    /// How much it still takes from the beginning.
+    room: u64,
+    limit: u64,
+    /// The last bytes of those that it does not take.
+    tail: VecDeque<u8>,
+    /// How many it did not take.
+    beyond: u64,
+    broken: bool,
+}
+
+impl Log {
+    /// A log there, of which `limit` bytes are kept from the beginning. Nothing is made before something is written.
+    pub(super) fn new(path: PathBuf, limit: u64) -> Self {
+        Self { path, file: None, room: limit, limit, tail: VecDeque::new(), beyond: 0, broken: false }
+    }
+
+    /// Adds bytes. Gives a sentence the first time that they cannot be kept; from then on nothing is.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Option<String> {
+        if self.broken {
+            return None;
+        }
+        let fits = usize::try_from(self.room).unwrap_or(usize::MAX).min(bytes.len());
+        let (head, rest) = bytes.split_at(fits);
+        let cut_now = !rest.is_empty() && self.beyond == 0;
+        if let Err(error) = self.append(head) {
+            self.broken = true;
+            return Some(trouble(&self.path, &error));
+        }
+        self.room -= fits as u64;
+        self.keep_last(rest);
+        let size = Bytes(self.limit);
+        cut_now.then(|| format!("its log has reached {size}: of what comes now only the end is kept"))
+    }
+
+    /// Writes the end of a log that was cut, and where it was.
+    pub(super) fn finish(&mut self) {
+        if self.beyond == 0 || self.broken {
+            return;
+        }
+        let left_out = self.beyond - self.tail.len() as u64;
+        let note =
+            format!("\n[amlrun: {left_out} bytes are left out here: a log is kept up to {}]\n", Bytes(self.limit));
+        let tail: Vec<u8> = std::mem::take(&mut self.tail).into();
+        // The end of a log is worth a try, no more: the beginning is there.
+        let _ = self.append(note.as_bytes()).and_then(|()| self.append(&tail));
+        self.beyond = 0;
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.file.is_none() {
+            self.file = Some(OpenOptions::new().create(true).append(true).open(&self.path)?);
+        }
+        self.file.as_mut().map_or(Ok(()), |file| file.write_all(bytes))
+    }
+
+    fn keep_last(&mut self, bytes: &[u8]) {
+        self.beyond += bytes.len() as u64;
+        let last = &bytes[bytes.len().saturating_sub(TAIL)..];
+        let over = (self.tail.len() + last.len()).saturating_sub(TAIL);
+        self.tail.drain(..over);
+        self.tail.extend(last);
+    }
+}
+
+impl Drop for Log {
+    /// Also when a process that ran away holds the pipe open and is not waited for any more.
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn trouble(path: &std::path::Path, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("its log cannot be written any more: {why} ({})", path.display())
+}
+
+/// A size as people say it.
+struct Bytes(u64);
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            size if size >= 1 << 30 && size % (1 << 30) == 0 => write!(f, "{} GiB", size >> 30),
+            size if size >= 1 << 20 && size % (1 << 20) == 0 => write!(f, "{} MiB", size >> 20),
+            size => write!(f, "{size} bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_prints_nothing_makes_no_file() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("log");
+        drop(Log::new(path.clone(), 10));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_log_that_is_cut_keeps_its_beginning_and_its_end() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("log");
+        let mut log = Log::new(path.clone(), 10);
+        assert_eq!(log.write(b"beginning "), None);
+        assert!(log.write(&vec![b'x'; 2 * TAIL]).unwrap().contains("10 bytes"));
+        assert_eq!(log.write(b" the end"), None, "it is said once");
+        drop(log);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(
+            text.starts_with(&format!("beginning \n[amlrun: {} bytes are left out here", TAIL + 8)),
+            "{}",
+            &text[..90]
+        );
+        assert!(text.ends_with(" the end"));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_told_once() {
+        let mut log = Log::new(PathBuf::from("/dev/full"), 10);
+        assert!(log.write(b"a").unwrap().contains("the disk is full"));
+        assert_eq!(log.write(b"b"), None);
+    }
+}

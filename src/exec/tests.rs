@@ -1,0 +1,125 @@
+//! The executor of this machine, with real processes.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::process::LocalProcess;
+use super::*;
+
+struct Ran {
+    ending: Ending,
+    lines: Vec<String>,
+    log: String,
+}
+
+/// Runs a command; `on_line` may ask for a stop when it sees a line.
+async fn ran(command: &str, timeout: Option<Duration>, stop_at: Option<(&'static str, Stop)>) -> Ran {
+    let root = tempfile::tempdir().unwrap();
+    let log = root.path().join("std_log.txt");
+    let launch = Launch {
+        command: command.to_owned(),
+        cwd: root.path().to_owned(),
+        variables: vec![("GREETING".into(), "hello".into())],
+        hidden: Arc::new([]),
+        mark: ("TEST_MARK".into(), root.path().display().to_string()),
+        processes: vec![RankProcess::only(log.clone())],
+        starter: Starter::Bash,
+        log_limit: LOG_LIMIT,
+        timeout,
+        grace: Duration::from_secs(20),
+    };
+    let (asking, stop) = watch::channel(Stop::No);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mine = seen.clone();
+    let sink: LineSink = Arc::new(move |line: String| {
+        if let Some((_, how)) = stop_at.filter(|(at, _)| *at == line) {
+            asking.send_replace(how);
+        }
+        mine.lock().unwrap().push(line);
+    });
+    let ending = LocalProcess::new().run(launch, sink, stop).await.ending;
+    let lines = seen.lock().unwrap().clone();
+    Ran { ending, lines, log: std::fs::read_to_string(log).unwrap_or_default() }
+}
+
+#[tokio::test]
+async fn output_of_both_streams_goes_to_log_and_watcher() {
+    let ran = ran("echo $GREETING; echo oops >&2; exit 3", None, None).await;
+    assert_eq!(ran.ending, Ending::Exited(3));
+    assert_eq!(ran.lines, ["hello", "oops"]);
+    assert_eq!(ran.log, "hello\noops\n");
+}
+
+#[tokio::test]
+async fn a_signal_is_told() {
+    assert_eq!(ran("kill -9 $$", None, None).await.ending, Ending::Signaled(9));
+}
+
+#[tokio::test]
+async fn time_runs_out() {
+    let limit = Duration::from_millis(50);
+    assert_eq!(ran("sleep 600", Some(limit), None).await.ending, Ending::TimedOut(limit));
+}
+
+#[tokio::test]
+async fn a_gentle_stop_lets_the_command_clean_up() {
+    let script = "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+    let ran = ran(script, None, Some(("ready", Stop::Gently))).await;
+    assert_eq!(ran.ending, Ending::Stopped);
+    // Bash may add a word of its own about the sleep that was ended with it.
+    assert_eq!(ran.lines.last().map(String::as_str), Some("cleaned"));
+}
+
+#[tokio::test]
+async fn the_grace_is_for_what_a_script_started_as_well() {
+    let inner = "trap 'sleep 0.1; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
+    let script = format!("true\nbash -c {inner:?}\ntrue");
+    let ran = ran(&script, None, Some(("ready", Stop::Gently))).await;
+    assert_eq!(ran.ending, Ending::Stopped);
+    assert!(ran.lines.contains(&"saved".to_owned()), "{:?}", ran.lines);
+}
+
+#[tokio::test]
+async fn a_stop_now_ends_even_what_ignores_term() {
+    let ran = ran("trap '' TERM; echo ready; sleep 600 & wait", None, Some(("ready", Stop::Now))).await;
+    assert_eq!(ran.ending, Ending::Stopped);
+}
+
+#[tokio::test]
+async fn a_background_process_does_not_outlive_its_step() {
+    let ran = ran("sleep 600 & echo $!", None, None).await;
+    assert_eq!(ran.ending, Ending::Exited(0));
+    let id: i32 = ran.lines[0].parse().unwrap();
+    // The kernel may need a moment to finish the kill: a zombie or nothing are both fine, a sleeper is not.
+    let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    assert!(!state.contains(") S "), "still there: {state}");
+}
+
+#[tokio::test]
+async fn a_script_longer_than_an_argument_may_be_runs_all_the_same() {
+    let long = format!("# {}\necho done", "x".repeat(200_000));
+    assert_eq!(ran(&long, None, None).await.lines, ["done"]);
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_there_is_named() {
+    assert_eq!(ran("trian --fast", None, None).await.ending, Ending::CommandNotFound("trian".into()));
+    assert_eq!(ran("./train.sh", None, None).await.ending, Ending::CommandNotFound("./train.sh".into()));
+    assert_eq!(ran("exit 127", None, None).await.ending, Ending::Exited(127));
+}
+
+#[tokio::test]
+async fn who_stopped_itself_can_be_ended() {
+    let script = "trap 'echo bye; exit 0' TERM; echo ready; kill -STOP $$; sleep 600";
+    let ran = ran(script, None, Some(("ready", Stop::Gently))).await;
+    assert_eq!(ran.ending, Ending::Stopped);
+    assert_eq!(ran.lines.last().map(String::as_str), Some("bye"));
+}
+
+#[tokio::test]
+async fn who_closes_its_output_early_is_waited_for() {
+    let ran = ran("echo on; exec > /dev/null 2>&1; sleep 0.05; exit 4", None, None).await;
+    assert_eq!((ran.ending, ran.lines), (Ending::Exited(4), vec!["on".to_owned()]));
+}
