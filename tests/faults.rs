@@ -111,7 +111,7 @@ fn a_daemon_whose_parent_is_killed_with_the_step_is_ended_too() {
 #[test]
 fn whatever_a_step_prints_the_memory_stays_small() {
     let project = Project::new();
-    let flood = "head -c 400M /dev/zero | tr '\\\\0' x; head -c 2M /dev/urandom; head -c 2M /dev/zero; \
+    let flood = "head -c 400M /dev/zero | tr '\\0' x; head -c 2M /dev/urandom; head -c 2M /dev/zero; \
                  echo; echo the end; grep VmHWM /proc/$PPID/status > peak";
     project.write("pipeline.yml", &pipeline(&node("flood", flood)));
     let ran = project.amlrun(&["run", "pipeline.yml", "--name", "r", "-q"]).ended(0);

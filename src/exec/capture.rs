@@ -1,5 +1,7 @@
 //! What a process prints: the bytes into its log, every line to whoever watches. Memory stays bounded whatever comes.
 
+use std::io::BufRead as _;
+
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::LineSink;
@@ -55,13 +57,18 @@ struct Splitter {
 
 impl Splitter {
     fn feed(&mut self, bytes: &[u8], lines: &(dyn Fn(String) + Send + Sync)) {
-        for line in bytes.split_inclusive(|b| *b == b'\n') {
-            let mut rest = line;
-            while !rest.is_empty() {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (line, mut after) = (rest, rest);
+            // On bytes in memory it cannot fail.
+            let length = after.skip_until(b'\n').unwrap_or(rest.len());
+            rest = after;
+            let mut line = &line[..length];
+            while !line.is_empty() {
                 let room = LONGEST_LINE + 1 - self.pending.len();
-                let (piece, after) = rest.split_at(room.min(rest.len()));
+                let (piece, after) = line.split_at(room.min(line.len()));
                 self.pending.extend_from_slice(piece);
-                rest = after;
+                line = after;
                 if self.pending.ends_with(b"\n") || self.pending.len() > LONGEST_LINE {
                     self.emit(lines);
                 }

@@ -1,6 +1,5 @@
 //! The file that keeps what a process prints: made at the first byte, bounded, and never a reason to stop the process.
 
-use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -16,8 +15,8 @@ pub(super) struct Log {
     /// How much it still takes from the beginning.
     room: u64,
     limit: u64,
-    /// The last bytes of those that it does not take.
-    tail: VecDeque<u8>,
+    /// The last bytes of those that it does not take, and up to as many before them.
+    tail: Vec<u8>,
     /// How many it did not take.
     beyond: u64,
     broken: bool,
@@ -26,7 +25,7 @@ pub(super) struct Log {
 impl Log {
     /// A log there, of which `limit` bytes are kept from the beginning. Nothing is made before something is written.
     pub(super) fn new(path: PathBuf, limit: u64) -> Self {
-        Self { path, file: None, room: limit, limit, tail: VecDeque::new(), beyond: 0, broken: false }
+        Self { path, file: None, room: limit, limit, tail: Vec::new(), beyond: 0, broken: false }
     }
 
     /// Adds bytes. Gives a sentence the first time that they cannot be kept; from then on nothing is.
@@ -52,12 +51,13 @@ impl Log {
         if self.beyond == 0 || self.broken {
             return;
         }
-        let left_out = self.beyond - self.tail.len() as u64;
+        let tail = std::mem::take(&mut self.tail);
+        let tail = &tail[tail.len().saturating_sub(TAIL)..];
+        let left_out = self.beyond - tail.len() as u64;
         let note =
             format!("\n[amlrun: {left_out} bytes are left out here: a log is kept up to {}]\n", Bytes(self.limit));
-        let tail: Vec<u8> = std::mem::take(&mut self.tail).into();
         // The end of a log is worth a try, no more: the beginning is there.
-        let _ = self.append(note.as_bytes()).and_then(|()| self.append(&tail));
+        let _ = self.append(note.as_bytes()).and_then(|()| self.append(tail));
         self.beyond = 0;
     }
 
@@ -73,10 +73,11 @@ impl Log {
 
     fn keep_last(&mut self, bytes: &[u8]) {
         self.beyond += bytes.len() as u64;
-        let last = &bytes[bytes.len().saturating_sub(TAIL)..];
-        let over = (self.tail.len() + last.len()).saturating_sub(TAIL);
-        self.tail.drain(..over);
-        self.tail.extend(last);
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        // Moved once in a while, not for each read.
+        if self.tail.len() > 2 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
     }
 }
 
