@@ -16,13 +16,15 @@ impl Timestamp {
     /// The system's clock now.
     #[must_use]
     pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_millisecond())
+        // A clock that was set to before 1970, or past what a calendar has, is wrong but no reason to stop.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self(now.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// The time from `earlier` to `self`; zero when the clock went backwards in between.
     #[must_use]
     pub fn since(self, earlier: Timestamp) -> Duration {
-        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
@@ -55,6 +57,12 @@ mod tests {
     fn timestamps_read_as_rfc_3339() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp(1_795_453_846_950).to_string(), "2026-11-23T17:10:46.950Z");
+    }
+
+    #[test]
+    fn a_clock_that_goes_backwards_gives_no_time() {
+        assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
+        assert_eq!(Timestamp(i64::MIN).since(Timestamp(i64::MAX)), Duration::ZERO);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
+use crate::support::kill_guard_of;
 use crate::support::{Project, lives, node, pipeline};
 
 /// Stops a running pipeline with a signal and gives its exit code and the last events.
@@ -93,20 +95,20 @@ fn a_step_that_ignores_term_is_killed() {
     assert!(!lives(project.read(".amlrun/runs/r/steps/stubborn/wd/pid").trim()));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
-fn a_run_whose_runner_was_killed_does_not_respond() {
+fn a_run_whose_runner_and_guard_were_killed_does_not_respond() {
     let project = Project::new();
     project.write("pipeline.yml", &pipeline(&node("long", "echo $$ > pid; echo ready; exec sleep 1000")));
     let (mut child, _events) = project.start_until(&["pipeline.yml"], "ready");
     assert_eq!(project.shown()["status"], "Running");
+    kill_guard_of(&child);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(project.shown()["status"], "NotResponding");
     let pid = project.read(".amlrun/runs/r/steps/long/wd/pid");
-    if cfg!(target_os = "linux") {
-        let canceled = project.amlrun(&["job", "cancel", "-n", "r"]).ended(0);
-        assert!(canceled.out.contains("ended 1 process "), "{}", canceled.out);
-    }
+    let canceled = project.amlrun(&["job", "cancel", "-n", "r"]).ended(0);
+    assert!(canceled.out.contains("ended 1 process "), "{}", canceled.out);
     assert!(!lives(pid.trim()));
 }
 
@@ -120,6 +122,7 @@ fn what_a_dead_runner_left_is_told_from_a_run_of_the_same_name_elsewhere() {
         runners.push(project.start_until(&["pipeline.yml"], "ready"));
     }
     for (runner, _) in &mut runners {
+        kill_guard_of(runner);
         runner.kill().unwrap();
         runner.wait().unwrap();
     }

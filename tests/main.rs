@@ -6,6 +6,7 @@ mod architecture;
 mod cancel;
 mod corpus;
 mod explain;
+mod faults;
 mod graph;
 mod hostile_yaml;
 mod jobs;

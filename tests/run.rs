@@ -134,7 +134,11 @@ fn a_named_output_becomes_an_asset_that_another_file_can_read() {
     project.write("make.yml", &pipeline(&(node("make", "echo weights > ${{outputs.o}}/w") + output)));
     let ran = project.run("make.yml").ended(0);
     assert!(ran.out.contains("registered my-model:1"), "{}", ran.out);
+    // The same again makes nothing new: the asset is there.
     project.amlrun(&["run", "make.yml", "-q"]).ended(0);
+    let version = project.amlrun(&["model", "show", "-n", "my-model", "--query", "version", "-o", "tsv"]).ended(0);
+    assert_eq!(version.out, "1\n");
+    project.amlrun(&["run", "make.yml", "-q", "--force-rerun"]).ended(0);
     let version = project.amlrun(&["model", "show", "-n", "my-model", "--query", "version", "-o", "tsv"]).ended(0);
     assert_eq!(version.out, "2\n");
     let input = "    inputs:\n      m: {type: custom_model, path: \"azureml:my-model@latest\"}\n";

@@ -126,3 +126,18 @@ pub fn lives(id: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(id).join("stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
 }
+
+/// Kills a runner's guard, so that what the runner leaves stays.
+#[cfg(target_os = "linux")]
+pub fn kill_guard_of(runner: &Child) {
+    let mark = format!("AMLRUN_RUNNER={}-", runner.id());
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let guard = ids.find(|id| {
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("__guard") && line.contains(&mark)
+    });
+    let guard = nix::unistd::Pid::from_raw(guard.expect("the runner has a guard"));
+    nix::sys::signal::kill(guard, nix::sys::signal::Signal::SIGKILL).unwrap();
+}

@@ -127,7 +127,10 @@ impl Ready {
         signals::hear(ask, bus.clone(), stopped_by.clone())
             .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
         let exit = runtime.block_on(self.drive(bus.clone(), asked, &stopped_by));
-        bus.close();
+        // Views may have scrolled by, or show JSON to a program: whoever looks at the end sees it here.
+        if let Some(trouble) = bus.close() {
+            printer.err(&format!("warning: {trouble}\n"));
+        }
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok((exit?, folder))
     }

@@ -38,13 +38,16 @@ pub struct Bus {
 
 struct Inner {
     journal: Option<Journal>,
+    /// Why the record is not whole.
+    trouble: Option<String>,
     next: u64,
     views: Vec<View>,
     drawing: Vec<JoinHandle<()>>,
 }
 
-/// How many notes a view may lag behind. A step can print faster than any terminal draws; its log has everything.
-const LAG: usize = 20_000;
+/// How many notes a view may lag behind. A step can print faster than any terminal draws; its log has everything. Lines
+/// have some kilobytes at most, so that this many do not fill the memory either.
+const LAG: usize = 4_096;
 
 /// How long to let a full view be before looking again whether it has room.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -71,7 +74,7 @@ impl Bus {
     /// A bus that records into that journal; `None` in tests that look at views only.
     #[must_use]
     pub fn new(journal: Option<Journal>) -> Self {
-        let inner = Inner { journal, next: 0, views: Vec::new(), drawing: Vec::new() };
+        let inner = Inner { journal, trouble: None, next: 0, views: Vec::new(), drawing: Vec::new() };
         Self { inner: Mutex::new(inner), hurry: AtomicBool::new(false) }
     }
 
@@ -107,9 +110,10 @@ impl Bus {
             if last { journal.sync() } else { Ok(()) }
         });
         inner.send(&Note::Event(event), &self.hurry);
-        if let Err(error) = written {
-            inner.journal = None;
-            let message = format!("the record of this run cannot be written any more: {error}");
+        // The record stays open, and with it the lock that says that this run goes on: there may be room again.
+        let trouble = written.err().map(|error| format!("the record of this run cannot be written: {error}"));
+        if let Some(message) = trouble.filter(|_| inner.trouble.is_none()) {
+            inner.trouble = Some(message.clone());
             let event = Event { seq: inner.next, time: Timestamp::now(), what: What::Warning { step: None, message } };
             inner.next += 1;
             inner.send(&Note::Event(event), &self.hurry);
@@ -127,24 +131,25 @@ impl Bus {
     }
 
     /// Tells the views that nothing more comes, and waits until they have drawn all of it. The journal's lock is
-    /// released: from here on the run counts as over.
-    pub fn close(&self) {
-        let drawing = {
+    /// released: from here on the run counts as over. Gives why the record is not whole, if it is not.
+    pub fn close(&self) -> Option<String> {
+        let (drawing, trouble) = {
             let mut inner = self.lock();
             inner.views.clear();
-            inner.journal = None;
-            std::mem::take(&mut inner.drawing)
+            let whole = inner.journal.take().is_none_or(|journal| journal.is_whole());
+            (std::mem::take(&mut inner.drawing), inner.trouble.take().filter(|_| !whole))
         };
         let deadline = Instant::now() + LAST_DRAWING;
         for view in drawing {
             while self.hurry.load(Ordering::Relaxed) && !view.is_finished() {
                 if Instant::now() > deadline {
-                    return;
+                    return trouble;
                 }
                 std::thread::sleep(PAUSE);
             }
             let _ = view.join();
         }
+        trouble
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -13,7 +13,16 @@ use super::Event;
 #[derive(Debug)]
 pub struct Journal {
     file: File,
+    /// How much of the file is whole events.
+    whole: u64,
+    /// Events that found no room yet.
+    waiting: Vec<u8>,
+    /// Whether some found none for too long.
+    lost: bool,
 }
+
+/// How many bytes of events wait at most for a disk to have room again.
+const PATIENCE: usize = 16 << 20;
 
 impl Journal {
     /// Makes the record of a new run and locks it.
@@ -23,7 +32,7 @@ impl Journal {
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
         file.try_lock()?;
-        Ok(Self { file })
+        Ok(Self { file, whole: 0, waiting: Vec::new(), lost: false })
     }
 
     /// Opens the record of a run that goes on, locks it, and cuts off a torn last line.
@@ -39,17 +48,40 @@ impl Journal {
         if whole < bytes.len() {
             file.set_len(whole as u64)?;
         }
-        Ok(Self { file })
+        Ok(Self { file, whole: whole as u64, waiting: Vec::new(), lost: false })
     }
 
-    /// Appends one event as one write, so that a killed runner leaves at most one torn line at the end.
+    /// Appends one event as one write, so that a killed runner leaves at most one torn line at the end. What cannot be
+    /// written waits, and is written with the next event that can be: the record has no torn line in its middle.
     ///
     /// # Errors
     /// When the disk is full or gone.
     pub fn append(&mut self, event: &Event) -> io::Result<()> {
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        self.file.write_all(&line)
+        let before = self.waiting.len();
+        serde_json::to_writer(&mut self.waiting, event)?;
+        self.waiting.push(b'\n');
+        match self.file.write_all(&self.waiting) {
+            Ok(()) => {
+                self.whole += self.waiting.len() as u64;
+                self.waiting.clear();
+                Ok(())
+            }
+            Err(error) => {
+                if self.waiting.len() > PATIENCE {
+                    self.waiting.truncate(before);
+                    self.lost = true;
+                }
+                // A part of a line may have found room.
+                self.file.set_len(self.whole)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether everything that was said is in the file.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.waiting.is_empty() && !self.lost
     }
 
     /// Makes sure that everything written is on the disk.
@@ -106,6 +138,19 @@ mod tests {
         text.push_str("{\"seq\":2,\"ti");
         std::fs::write(&path, text).unwrap();
         assert_eq!(read(&path).unwrap().iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn what_found_no_room_is_written_when_there_is() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("events.jsonl");
+        let mut journal = Journal::create(&path).unwrap();
+        journal.append(&event(0)).unwrap();
+        let works = std::mem::replace(&mut journal.file, File::options().append(true).open("/dev/full").unwrap());
+        assert!(journal.append(&event(1)).is_err());
+        journal.file = works;
+        journal.append(&event(2)).unwrap();
+        assert_eq!(read(&path).unwrap().iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]

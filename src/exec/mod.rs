@@ -26,7 +26,7 @@ use tokio::sync::watch;
 pub use ranks::{Distribution, RankProcess};
 
 /// A log is cut at this size unless a launch says otherwise.
-pub const LOG_LIMIT: u64 = 1 << 30;
+pub const LOG_LIMIT: u64 = 256 << 20;
 
 /// A command to run.
 #[derive(Clone, Debug)]

@@ -14,22 +14,26 @@ struct Ran {
     log: String,
 }
 
+fn launch(command: &str, folder: &std::path::Path) -> Launch {
+    Launch {
+        command: command.to_owned(),
+        cwd: folder.to_owned(),
+        variables: vec![("GREETING".into(), "hello".into())],
+        hidden: Arc::new([]),
+        mark: ("TEST_MARK".into(), folder.display().to_string()),
+        processes: vec![RankProcess::only(folder.join("std_log.txt"))],
+        starter: Starter::Bash,
+        log_limit: LOG_LIMIT,
+        timeout: None,
+        grace: Duration::from_secs(20),
+    }
+}
+
 /// Runs a command; `on_line` may ask for a stop when it sees a line.
 async fn ran(command: &str, timeout: Option<Duration>, stop_at: Option<(&'static str, Stop)>) -> Ran {
     let root = tempfile::tempdir().unwrap();
     let log = root.path().join("std_log.txt");
-    let launch = Launch {
-        command: command.to_owned(),
-        cwd: root.path().to_owned(),
-        variables: vec![("GREETING".into(), "hello".into())],
-        hidden: Arc::new([]),
-        mark: ("TEST_MARK".into(), root.path().display().to_string()),
-        processes: vec![RankProcess::only(log.clone())],
-        starter: Starter::Bash,
-        log_limit: LOG_LIMIT,
-        timeout,
-        grace: Duration::from_secs(20),
-    };
+    let launch = Launch { timeout, ..launch(command, root.path()) };
     let (asking, stop) = watch::channel(Stop::No);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mine = seen.clone();
@@ -122,4 +126,67 @@ async fn who_stopped_itself_can_be_ended() {
 async fn who_closes_its_output_early_is_waited_for() {
     let ran = ran("echo on; exec > /dev/null 2>&1; sleep 0.05; exit 4", None, None).await;
     assert_eq!((ran.ending, ran.lines), (Ending::Exited(4), vec!["on".to_owned()]));
+}
+
+/// Runs a command in several processes; gives how it ended and what they printed, in order of the text.
+async fn spread(distribution: Distribution, nodes: u32, command: &str) -> (Ended, Vec<String>) {
+    let root = tempfile::tempdir().unwrap();
+    let (starter, processes) = ranks::lay_out(Some(&distribution), nodes, root.path()).unwrap();
+    let launch = Launch { starter, processes, ..launch(command, root.path()) };
+    let (_asking, stop) = watch::channel(Stop::No);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mine = seen.clone();
+    let sink: LineSink = Arc::new(move |line| mine.lock().unwrap().push(line));
+    let ended = LocalProcess::new().run(launch, sink, stop).await;
+    let mut lines = std::mem::take(&mut *seen.lock().unwrap());
+    lines.sort();
+    (ended, lines)
+}
+
+#[tokio::test]
+async fn all_ranks_of_a_step_run_at_the_same_time() {
+    // Rank 0 waits for rank 1 and the other way round.
+    let meet = "mkfifo $RANK-here 2>/dev/null; until [ -p $((1 - RANK))-here ]; do sleep 0.01; done; \
+                if [ $RANK = 0 ]; then echo hi > 1-here; else read x < 1-here; fi; echo $RANK of $WORLD_SIZE";
+    let (ended, lines) = spread(Distribution::PyTorch { per_node: 1 }, 2, meet).await;
+    assert_eq!(ended, Ending::Exited(0).into());
+    assert_eq!(lines, ["[rank 0] 0 of 2", "[rank 1] 1 of 2"]);
+}
+
+#[tokio::test]
+async fn the_first_rank_that_fails_ends_the_others_and_is_named() {
+    let (ended, _) = spread(Distribution::PyTorch { per_node: 3 }, 1, "[ $RANK = 1 ] && exit 7; sleep 600").await;
+    assert_eq!((ended.ending, ended.process.as_deref()), (Ending::Exited(7), Some("rank 1")));
+}
+
+#[tokio::test]
+async fn parameter_servers_end_with_their_workers() {
+    let command = "case $TF_CONFIG in *'\"type\":\"ps\"'*) exec sleep 600;; esac; echo trained";
+    let distribution = Distribution::TensorFlow { workers: Some(2), parameter_servers: 1 };
+    let (ended, lines) = spread(distribution, 1, command).await;
+    assert_eq!(ended.ending, Ending::Exited(0));
+    assert_eq!(lines, ["[worker 0] trained", "[worker 1] trained"]);
+}
+
+#[tokio::test]
+async fn without_mpirun_it_is_said_what_to_install() {
+    let root = tempfile::tempdir().unwrap();
+    let (starter, processes) = ranks::lay_out(Some(&Distribution::Mpi { per_node: 2 }), 1, root.path()).unwrap();
+    let mut launch = Launch { starter, processes, ..launch("true", root.path()) };
+    launch.variables.push(("PATH".into(), root.path().display().to_string()));
+    let (_asking, stop) = watch::channel(Stop::No);
+    let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
+    assert!(matches!(&ended.ending, Ending::NotStarted(why) if why.contains("openmpi-bin")), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_reaches_its_limit_does_not_hold_up_the_step() {
+    let root = tempfile::tempdir().unwrap();
+    let launch = Launch { log_limit: 1000, ..launch("yes | head -c 2000000; echo the end", root.path()) };
+    let (_asking, stop) = watch::channel(Stop::No);
+    let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
+    assert_eq!(ended.ending, Ending::Exited(0));
+    assert!(ended.warnings[0].contains("reached 1000 bytes"), "{ended:?}");
+    let log = std::fs::read_to_string(root.path().join("std_log.txt")).unwrap();
+    assert!(log.len() < 300_000 && log.ends_with("the end\n"));
 }
