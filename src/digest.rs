@@ -4,11 +4,19 @@
 //! gives the same digest wherever it lies. Knows nothing of what the bytes mean. The store, the registry
 //! and the snapshot of `code:` call it.
 
+mod read;
+
+use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+/// As many files, with as many bytes together, are read by one thread.
+const FEW: usize = 32;
+const LITTLE: u64 = 256 << 10;
 
 /// A BLAKE3 digest, shown as 64 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,15 +27,16 @@ impl Digest {
     /// The digest of some bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(blake3::hash(bytes).to_hex().to_string())
+        Self::from(blake3::hash(bytes))
     }
 
-    /// The digest of one file's content, read through a memory map by all cores.
+    /// The digest of one file's content, read by all cores.
     ///
     /// # Errors
     /// The I/O error, with the path in its text.
     pub fn of_file(path: &Path) -> io::Result<Self> {
-        Ok(Self(hash_file(path)?.to_hex().to_string()))
+        let size = path.metadata().map_err(|e| at(path, &e))?.len();
+        Ok(Self::from(read::hash(path, size)?.0))
     }
 
     /// The digest of a file or folder. In a folder each file adds its path relative to the folder (with `/`),
@@ -40,25 +49,58 @@ impl Digest {
         if root.is_file() {
             return Self::of_file(root);
         }
-        let mut files = files_below(root)?;
-        files.sort();
-        let mut hasher = blake3::Hasher::new();
-        for file in &files {
-            let path = root.join(file);
-            let name = file.to_string_lossy().replace('\\', "/");
+        let mut files = Vec::new();
+        for file in files_below(root)? {
+            let path = root.join(&file);
             let size = path.metadata().map_err(|e| at(&path, &e))?.len();
-            hasher.update(&(name.len() as u64).to_le_bytes());
-            hasher.update(name.as_bytes());
-            hasher.update(&size.to_le_bytes());
-            hasher.update(hash_file(&path)?.as_bytes());
+            files.push((slashed(&file), path, size));
         }
-        Ok(Self(hasher.finalize().to_hex().to_string()))
+        files.sort_by(|a, b| tree_order(&a.0, &b.0));
+        let files: Vec<_> = files.iter().map(|(path, source, size)| (path.as_str(), source.as_path(), *size)).collect();
+        Ok(Self::of_hashed(&HashedFile::read_all(&files)?))
+    }
+
+    /// The digest of a folder whose files have been read already. They must be in [`tree_order`].
+    #[must_use]
+    pub fn of_hashed(files: &[HashedFile]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for file in files {
+            hasher.update(&(file.path.len() as u64).to_le_bytes());
+            hasher.update(file.path.as_bytes());
+            hasher.update(&file.size.to_le_bytes());
+            hasher.update(&file.hash);
+        }
+        Self::from(hasher.finalize())
+    }
+
+    /// The digest that these bytes are.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self::from(blake3::Hash::from_bytes(bytes))
+    }
+
+    /// A digest that was kept as its hexadecimal digits; they are believed.
+    #[must_use]
+    pub fn from_text(digits: String) -> Self {
+        Self(digits)
+    }
+
+    /// Its first twelve digits: enough for people to tell two apart.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..12.min(self.0.len())]
     }
 
     /// All 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<blake3::Hash> for Digest {
+    fn from(hash: blake3::Hash) -> Self {
+        Self(hash.to_hex().to_string())
     }
 }
 
@@ -70,8 +112,66 @@ impl fmt::Display for Digest {
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "blake3:{}", &self.0[..12.min(self.0.len())])
+        write!(f, "blake3:{}", self.short())
     }
+}
+
+/// One file of a tree, and the digest of its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashedFile {
+    /// Its path in the tree, with `/`.
+    pub path: String,
+    /// How many bytes were read.
+    pub size: u64,
+    /// Their BLAKE3 digest.
+    pub hash: [u8; 32],
+}
+
+impl HashedFile {
+    /// Reads the file at `source`, which is called `path` in its tree. `size` is what the caller saw; where the file
+    /// has another size by now, the bytes that were read count.
+    ///
+    /// # Errors
+    /// The I/O error, with the path in its text.
+    pub fn read(path: String, source: &Path, size: u64) -> io::Result<Self> {
+        let (hash, size) = read::hash(source, size)?;
+        Ok(Self { path, size, hash: *hash.as_bytes() })
+    }
+
+    /// Reads many files, each given as its path in the tree, where it lies and its size; they keep their order. All
+    /// cores take part when there is enough to read: waking them costs more than a few small files.
+    ///
+    /// # Errors
+    /// The first I/O error, with the path in its text.
+    pub fn read_all(files: &[(&str, &Path, u64)]) -> io::Result<Vec<Self>> {
+        let read = |&(path, source, size): &(&str, &Path, u64)| Self::read(path.to_owned(), source, size);
+        if files.len() <= FEW && files.iter().map(|file| file.2).sum::<u64>() <= LITTLE {
+            return files.iter().map(read).collect();
+        }
+        files.par_iter().map(read).collect()
+    }
+
+    /// The digest of its content.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::from_bytes(self.hash)
+    }
+}
+
+/// The order of files in a tree's digest: folder by folder, as paths compare, whatever bytes sort before `/`.
+#[must_use]
+pub fn tree_order(a: &str, b: &str) -> Ordering {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let common = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    // `/` counts as less than every other byte, so that a folder's files stay together.
+    let rank = |path: &[u8]| path.get(common).map(|&byte| if byte == b'/' { 0 } else { byte });
+    rank(a).cmp(&rank(b))
+}
+
+/// A relative path as trees name it: with `/`.
+#[must_use]
+pub fn slashed(path: &Path) -> String {
+    path.to_string_lossy().replace('\\', "/")
 }
 
 /// Every file below `root`, relative to it, in no particular order. Symbolic links are followed.
@@ -129,12 +229,6 @@ pub fn walk(root: &Path, links: Links, skip: &dyn Fn(&Path) -> bool) -> io::Resu
     Ok(files)
 }
 
-fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path).map_err(|e| at(path, &e))?;
-    Ok(hasher.finalize())
-}
-
 fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
@@ -163,6 +257,15 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
         assert!(files_below(root.path()).unwrap_err().to_string().contains("leads back"));
+    }
+
+    #[test]
+    fn files_are_ordered_as_their_paths_are() {
+        let mut paths = ["a/b", "a-b", "a", "a/b/c", "a.b/c", "b", "a/b-c", "a/c"];
+        let mut as_paths = paths;
+        paths.sort_by(|a, b| tree_order(a, b));
+        as_paths.sort_by_key(Path::new);
+        assert_eq!(paths, as_paths);
     }
 
     #[test]

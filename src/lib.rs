@@ -6,7 +6,7 @@
 //! ```layers
 //! words     outcome digest id clock order diagnostic
 //! reading   yaml language spec
-//! keeping   sqlite store model_file registry
+//! keeping   sqlite store reuse model_file registry
 //! planning  plan
 //! saying    event
 //! doing     exec engine
@@ -19,10 +19,11 @@
 //! - `plan` sees words and `spec` only: it asks the `spec::Catalog` trait for assets, which the registry implements.
 //! - `event` and `exec` see words only.
 //! - `engine` sees `plan`, `event`, `exec`, `store` and words: what it needs of a workspace it asks of a trait.
+//! - `reuse` sees `sqlite`, `store` and words: what a step is, its callers say in its own terms.
 //! - `report` sees `event` and words; faces never use each other.
 //! - nobody uses `cli`; `cli/context.rs` is the only place that wires the rooms together.
 //! - printing only in `cli/printer.rs`, process spawning only in `exec/supervise.rs`, indicatif only in
-//!   `report/terminal.rs`, SQLite only in `sqlite.rs`, `registry/` and `tracking/db.rs`.
+//!   `report/terminal.rs`, SQLite only in `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db.rs`.
 //! - `tch` only under `src/bin/amlrun-stage`: the runner never links libtorch.
 
 pub mod clock;
@@ -38,6 +39,7 @@ pub mod yaml;
 
 pub mod model_file;
 pub mod registry;
+pub mod reuse;
 pub mod sqlite;
 pub mod store;
 

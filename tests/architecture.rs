@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Rooms that see less than everything above them: (room, what it may use).
-const FINER: [(&str, &[&str]); 6] = [
+const FINER: [(&str, &[&str]); 7] = [
+    ("reuse", &["outcome", "digest", "id", "clock", "diagnostic", "sqlite", "store"]),
     ("plan", &["outcome", "digest", "id", "clock", "order", "diagnostic", "spec"]),
     ("event", &["outcome", "digest", "id", "clock", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "diagnostic"]),
@@ -18,7 +19,7 @@ const FINER: [(&str, &[&str]); 6] = [
 /// What may be named only in some places: (text, places, why).
 const ONLY_IN: [(&str, &[&str], &str); 9] = [
     ("tch::", &["bin/amlrun-stage"], "the runner never links libtorch"),
-    ("rusqlite", &["sqlite.rs", "registry/", "tracking/db"], "SQL stays with the databases"),
+    ("rusqlite", &["sqlite.rs", "registry/", "reuse/db", "tracking/db"], "SQL stays with the databases"),
     ("indicatif", &["report/terminal.rs", "bin/amlrun-stage"], "one view draws progress"),
     ("println!", &["bin/amlrun-stage", "../build.rs"], "only cli/printer.rs prints"),
     ("eprint", &["bin/amlrun-stage"], "only cli/printer.rs prints"),

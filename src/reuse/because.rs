@@ -1,0 +1,293 @@
+//! Why a step has to run: the difference of two keys, in words.
+//!
+//! Trees whose files are known are compared file by file. What is secret is never shown.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::key::{Given, Key};
+use super::manifest::Manifest;
+use crate::digest::{Digest, tree_order};
+
+/// As many files of one tree are named.
+const NAMED: usize = 20;
+
+/// As many characters of a value go into a sentence.
+const SHOWN: usize = 80;
+
+/// One thing that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Because {
+    /// Of what kind it is: `command`, `code`, `input`, `parameter`, `variable`, `environment`, `output`,
+    /// `distribution`, `setting`, `file`, or `reason` for a free sentence in `name`.
+    pub what: String,
+    /// Its name. A file's is its path in its tree, after `code/`, the input's name, or `$` and the variable's.
+    pub name: String,
+    /// What it was; `None` if it was not there.
+    pub before: Option<String>,
+    /// What it is; `None` if it is not there.
+    pub after: Option<String>,
+}
+
+impl Because {
+    /// A free sentence, without a full stop.
+    #[must_use]
+    pub fn reason(sentence: impl Into<String>) -> Self {
+        Self { what: "reason".to_owned(), name: sentence.into(), before: None, after: None }
+    }
+
+    fn new(what: &str, name: &str, before: Option<String>, after: Option<String>) -> Self {
+        Self { what: what.to_owned(), name: name.to_owned(), before, after }
+    }
+}
+
+/// Everything in which two keys differ; nothing exactly when they are equal. `manifest` gives the files of a tree, if
+/// they are known.
+pub fn because(before: &Key, after: &Key, manifest: &dyn Fn(&Digest) -> Option<Manifest>) -> Vec<Because> {
+    let mut found = Differences { found: Vec::new(), manifest };
+    if before.command != after.command {
+        let (old, new) = first_difference(&before.command, &after.command);
+        found.add("command", "command", old, new);
+    }
+    match (&before.code, &after.code) {
+        (old, new) if old == new => {}
+        (Some(old), Some(new)) => found.trees("code", "code", "code", old, new),
+        (old, new) => found.add("code", "code", old.as_ref().map(short), new.as_ref().map(short)),
+    }
+    found.given(&before.inputs, &after.inputs, &Words { literal: "parameter", tree: "input", prefix: "" });
+    found.given(&before.variables, &after.variables, &Words { literal: "variable", tree: "variable", prefix: "$" });
+    found.option("environment", &before.environment, &after.environment);
+    found.texts("output", &before.outputs, &after.outputs);
+    found.option("distribution", &before.distribution, &after.distribution);
+    found.texts("setting", &before.settings, &after.settings);
+    found.found
+}
+
+/// What differences of inputs or variables are called.
+struct Words {
+    literal: &'static str,
+    tree: &'static str,
+    prefix: &'static str,
+}
+
+struct Differences<'a> {
+    found: Vec<Because>,
+    manifest: &'a dyn Fn(&Digest) -> Option<Manifest>,
+}
+
+impl Differences<'_> {
+    fn add(&mut self, what: &str, name: &str, before: Option<String>, after: Option<String>) {
+        self.found.push(Because::new(what, name, before, after));
+    }
+
+    fn option(&mut self, what: &str, before: &Option<String>, after: &Option<String>) {
+        if before != after {
+            self.add(what, what, before.clone(), after.clone());
+        }
+    }
+
+    fn texts(&mut self, what: &str, before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) {
+        for name in names(before, after) {
+            let (old, new) = (before.get(name), after.get(name));
+            if old != new {
+                self.add(what, name, old.cloned(), new.cloned());
+            }
+        }
+    }
+
+    fn given(&mut self, before: &BTreeMap<String, Given>, after: &BTreeMap<String, Given>, words: &Words) {
+        for name in names(before, after) {
+            let (old, new) = (before.get(name), after.get(name));
+            if old != new {
+                self.one_given(name, old, new, words);
+            }
+        }
+    }
+
+    fn one_given(&mut self, name: &str, before: Option<&Given>, after: Option<&Given>, words: &Words) {
+        let folder = format!("{}{name}", words.prefix);
+        match (before, after) {
+            (Some(Given::Data(old)), Some(Given::Data(new))) => self.trees(words.tree, name, &folder, old, new),
+            (Some(Given::Mixed(old)), Some(Given::Mixed(new))) if differ_by_data(old, new) => {
+                let pairs: BTreeSet<_> = data(old).zip(data(new)).map(|(a, b)| (a.as_str(), b.as_str())).collect();
+                for (old, new) in pairs.into_iter().filter(|(old, new)| old != new) {
+                    let (old, new) = (Digest::from_text(old.to_owned()), Digest::from_text(new.to_owned()));
+                    self.trees(words.tree, name, &folder, &old, &new);
+                }
+            }
+            _ => {
+                let is_tree = |given: Option<&Given>| given.is_some_and(|given| matches!(given, Given::Data(_)));
+                let what = if is_tree(before) || is_tree(after) { words.tree } else { words.literal };
+                let (old, new) = (before.and_then(in_words), after.and_then(in_words));
+                self.add(what, name, old, new);
+            }
+        }
+    }
+
+    /// The files in which two trees differ, or that they do.
+    fn trees(&mut self, what: &str, name: &str, folder: &str, before: &Digest, after: &Digest) {
+        let files = (self.manifest)(before).zip((self.manifest)(after));
+        let files = files.map(|(old, new)| changed_files(folder, &old, &new)).unwrap_or_default();
+        if files.is_empty() {
+            self.add(what, name, Some(short(before)), Some(short(after)));
+            return;
+        }
+        // One more is named rather than counted.
+        let named = if files.len() == NAMED + 1 { files.len() } else { NAMED };
+        let more = files.len().saturating_sub(named);
+        self.found.extend(files.into_iter().take(named));
+        if more > 0 {
+            let of = tree_in_words(folder);
+            self.found.push(Because::reason(format!("{more} more files of {of} changed")));
+        }
+    }
+}
+
+/// Added, removed and changed files.
+fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Because> {
+    let file = |path: &str, old: Option<Digest>, new: Option<Digest>| {
+        Because::new("file", &format!("{folder}/{path}"), old.as_ref().map(short), new.as_ref().map(short))
+    };
+    if let ([old], [new]) = (before.files.as_slice(), after.files.as_slice())
+        && before.is_file
+        && after.is_file
+    {
+        return vec![file(&new.path, Some(old.digest()), Some(new.digest()))];
+    }
+    let mut found = Vec::new();
+    let (mut old, mut new) = (before.files.iter().peekable(), after.files.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return found,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => tree_order(&old.path, &new.path),
+        };
+        let gone = if order.is_le() { old.next() } else { None };
+        let come = if order.is_ge() { new.next() } else { None };
+        if let Some(any) = gone.or(come)
+            && gone.map(|file| file.hash) != come.map(|file| file.hash)
+        {
+            found.push(file(&any.path, gone.map(|file| file.digest()), come.map(|file| file.digest())));
+        }
+    }
+}
+
+/// Whether two joined texts have the same pieces, but for the content of data.
+fn differ_by_data(before: &[Given], after: &[Given]) -> bool {
+    before.len() == after.len()
+        && before.iter().zip(after).all(|(old, new)| match (old, new) {
+            (Given::Data(_), Given::Data(_)) => true,
+            (Given::Mixed(old), Given::Mixed(new)) => differ_by_data(old, new),
+            (old, new) => old == new,
+        })
+}
+
+fn data(pieces: &[Given]) -> impl Iterator<Item = &Digest> {
+    let mut found = Vec::new();
+    let mut left: Vec<&Given> = pieces.iter().rev().collect();
+    while let Some(given) = left.pop() {
+        match given {
+            Given::Data(digest) => found.push(digest),
+            Given::Mixed(pieces) => left.extend(pieces.iter().rev()),
+            Given::Text(_) | Given::Secret(_) | Given::Absent => {}
+        }
+    }
+    found.into_iter()
+}
+
+fn in_words(given: &Given) -> Option<String> {
+    match given {
+        Given::Text(text) => Some(text.clone()),
+        Given::Secret(_) => Some("(not shown)".to_owned()),
+        Given::Data(digest) => Some(short(digest)),
+        Given::Mixed(pieces) => Some(pieces.iter().filter_map(in_words).collect()),
+        Given::Absent => None,
+    }
+}
+
+fn names<'a, T>(before: &'a BTreeMap<String, T>, after: &'a BTreeMap<String, T>) -> BTreeSet<&'a String> {
+    before.keys().chain(after.keys()).collect()
+}
+
+fn short(digest: &Digest) -> String {
+    digest.short().to_owned()
+}
+
+/// The first line in which two texts differ, of each; `None` for a text that has no such line.
+fn first_difference(before: &str, after: &str) -> (Option<String>, Option<String>) {
+    let (mut old, mut new) = (before.lines(), after.lines());
+    loop {
+        let (old, new) = (old.next(), new.next());
+        if old != new {
+            return (old.map(str::to_owned), new.map(str::to_owned));
+        }
+        if old.is_none() {
+            // They differ in how lines end.
+            return (Some(before.to_owned()), Some(after.to_owned()));
+        }
+    }
+}
+
+fn tree_in_words(folder: &str) -> String {
+    match folder.strip_prefix('$') {
+        Some(variable) => format!("the variable {variable}"),
+        None if folder == "code" => "its code".to_owned(),
+        None => format!("the input {folder}"),
+    }
+}
+
+/// A value in a sentence: what fits of its first line that says something.
+fn shown(value: &str) -> String {
+    let line = value.trim().lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return "nothing".to_owned();
+    }
+    let mut text: String = line.chars().take(SHOWN).collect();
+    if text.len() < value.trim().len() {
+        text.push('…');
+    }
+    text
+}
+
+impl fmt::Display for Because {
+    /// One sentence, without a full stop.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after) = (self.before.as_deref(), self.after.as_deref());
+        let thing = match self.what.as_str() {
+            "reason" => return f.write_str(&self.name),
+            "command" => {
+                return match (before, after) {
+                    (Some(old), Some(new)) => write!(f, "the command changed: {} → {}", shown(old), shown(new)),
+                    (Some(old), None) => write!(f, "the command changed: {} was removed", shown(old)),
+                    (None, Some(new)) => write!(f, "the command changed: {} was added", shown(new)),
+                    (None, None) => f.write_str("the command changed"),
+                };
+            }
+            "file" => {
+                let (folder, path) = self.name.split_once('/').unwrap_or(("code", &self.name));
+                format!("the file {path} of {}", tree_in_words(folder))
+            }
+            "code" => "its code".to_owned(),
+            "environment" | "distribution" => format!("the {}", self.what),
+            "output" => format!("the type of the output {}", self.name),
+            what => format!("the {what} {}", self.name),
+        };
+        // Digests tell people nothing, and what is secret is not shown.
+        let silent = matches!(self.what.as_str(), "file" | "code" | "input");
+        let is_secret = |value: &str| value.contains("(not shown)");
+        let silent = silent || before.is_some_and(is_secret) || after.is_some_and(is_secret);
+        match (before, after) {
+            (Some(_), Some(_)) if silent => write!(f, "{thing} changed"),
+            (Some(old), Some(new)) => write!(f, "{thing} changed from {} to {}", shown(old), shown(new)),
+            (None, Some(_)) if silent => write!(f, "{thing} was added"),
+            (None, Some(new)) => write!(f, "{thing} was added ({})", shown(new)),
+            (Some(_), None) if silent => write!(f, "{thing} was removed"),
+            (Some(old), None) => write!(f, "{thing} was removed ({})", shown(old)),
+            (None, None) => write!(f, "{thing} is declared differently"),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The files of a tree whose digest is known, and what the stat cache keeps beside them; both as compact bytes.
+//!
+//! Paths come in order, so each is written as how many bytes it shares with the one before and what follows them. Bytes
+//! that make no sense give `None`: what cannot be read is as good as never kept.
+
+use super::listing::{FileStat, Listing};
+use crate::digest::{Digest, HashedFile};
+
+/// The files of a tree, each with its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Whether the tree is one file and no folder.
+    pub is_file: bool,
+    /// The files, in the order of [`crate::digest::tree_order`].
+    pub files: Vec<HashedFile>,
+}
+
+impl Manifest {
+    /// The digest of the tree: what [`Digest::of_tree`] says of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self.files.as_slice() {
+            [file] if self.is_file => file.digest(),
+            files => Digest::of_hashed(files),
+        }
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![u8::from(self.is_file)];
+        let mut before: &[u8] = &[];
+        for file in &self.files {
+            let path = file.path.as_bytes();
+            let shared = path.iter().zip(before).take_while(|(a, b)| a == b).count();
+            put(&mut bytes, shared as u64);
+            put(&mut bytes, (path.len() - shared) as u64);
+            bytes.extend(&path[shared..]);
+            put(&mut bytes, file.size);
+            bytes.extend(file.hash);
+            before = path;
+        }
+        bytes
+    }
+
+    pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let is_file = *bytes.split_off_first()? == 1;
+        let mut files = Vec::new();
+        let mut path = Vec::new();
+        while !bytes.is_empty() {
+            let shared = usize::try_from(take(&mut bytes)?).ok()?;
+            let rest = usize::try_from(take(&mut bytes)?).ok()?;
+            path.truncate(shared);
+            path.extend(bytes.split_off(..rest)?);
+            let size = take(&mut bytes)?;
+            let hash = bytes.split_off(..32)?.try_into().ok()?;
+            files.push(HashedFile { path: String::from_utf8(path.clone()).ok()?, size, hash });
+        }
+        Some(Self { is_file, files })
+    }
+}
+
+/// The stat of one file when it was read, if it can vouch for what was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    trusted: bool,
+    numbers: [u64; 4],
+}
+
+impl Stat {
+    /// The stat that `file` had when the listing was made, and whether to trust it.
+    pub(super) fn of(file: &FileStat, trusted: bool) -> Self {
+        Self { trusted, numbers: [file.size, file.modified, file.changed, file.inode] }
+    }
+
+    /// Whether the file is as it was.
+    pub(super) fn vouches_for(&self, file: &FileStat) -> bool {
+        self.trusted && *self == Self::of(file, true)
+    }
+
+    pub(super) fn all_to_bytes(stats: &[Self]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(stats.len() * 33);
+        for stat in stats {
+            bytes.push(u8::from(stat.trusted));
+            bytes.extend(stat.numbers.iter().flat_map(|number| number.to_le_bytes()));
+        }
+        bytes
+    }
+
+    pub(super) fn all_from_bytes(bytes: &[u8]) -> Option<Vec<Self>> {
+        let one = |bytes: &[u8]| {
+            let (trusted, numbers) = bytes.split_first()?;
+            let mut all = [0; 4];
+            for (number, bytes) in all.iter_mut().zip(numbers.chunks_exact(8)) {
+                *number = u64::from_le_bytes(bytes.try_into().ok()?);
+            }
+            Some(Self { trusted: *trusted == 1, numbers: all })
+        };
+        if bytes.len().is_multiple_of(33) { bytes.chunks_exact(33).map(one).collect() } else { None }
+    }
+}
+
+/// A tree as it was last read: its files, and the stat of each.
+pub(super) struct Earlier {
+    pub(super) manifest: Manifest,
+    pub(super) stats: Vec<Stat>,
+}
+
+impl Earlier {
+    /// For each file of a listing what was read of it, if it is as it was.
+    pub(super) fn known<'a>(&'a self, listing: &Listing) -> Vec<Option<&'a HashedFile>> {
+        if self.stats.len() != self.manifest.files.len() {
+            return vec![None; listing.files.len()];
+        }
+        let mut earlier = self.manifest.files.iter().zip(&self.stats).peekable();
+        let one = |file: &FileStat| {
+            // One file alone has the same digest under any name, and so perhaps the manifest of another.
+            let alone = listing.is_file && self.manifest.is_file;
+            while let Some((hashed, stat)) = earlier.peek() {
+                match crate::digest::tree_order(&hashed.path, &file.path) {
+                    std::cmp::Ordering::Greater if !alone => return None,
+                    std::cmp::Ordering::Less if !alone => drop(earlier.next()),
+                    _ => return stat.vouches_for(file).then_some(*hashed),
+                }
+            }
+            None
+        };
+        listing.files.iter().map(one).collect()
+    }
+}
+
+/// Seven bits a byte, the low ones first.
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.split_off_first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_manifest_comes_back_as_it_went(
+            files in prop::collection::vec(("[a-c/é]{0,6}", any::<u64>(), any::<[u8; 32]>()), 0..12), is_file: bool,
+        ) {
+            let files = files.into_iter().map(|(path, size, hash)| HashedFile { path, size, hash }).collect();
+            let manifest = Manifest { is_file, files };
+            prop_assert_eq!(Manifest::from_bytes(&manifest.to_bytes()), Some(manifest));
+        }
+
+        #[test]
+        fn bytes_of_somebody_else_do_no_harm(bytes: Vec<u8>) {
+            let _ = (Manifest::from_bytes(&bytes), Stat::all_from_bytes(&bytes));
+        }
+    }
+}
