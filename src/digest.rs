@@ -264,7 +264,7 @@ mod tests {
         let mut paths = ["a/b", "a-b", "a", "a/b/c", "a.b/c", "b", "a/b-c", "a/c"];
         let mut as_paths = paths;
         paths.sort_by(|a, b| tree_order(a, b));
-        as_paths.sort_by_key(Path::new);
+        as_paths.sort_by(|a, b| Path::new(a).cmp(Path::new(b)));
         assert_eq!(paths, as_paths);
     }
 
