@@ -3,7 +3,8 @@
 //! Folders are listed level by level, not by recursion (a deep tree would need a deep stack), on all cores once there
 //! is enough to do. The order is that of the tree's digest.
 
-use std::ffi::OsString;
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirEntry, Metadata};
 use std::io;
@@ -163,13 +164,13 @@ impl Listing {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hasher = blake3::Hasher::new();
-        let mut bytes = Vec::with_capacity(64 << 10);
+        let mut bytes = Vec::with_capacity(1 + (self.files.len() * 96).min(64 << 10));
         bytes.push(u8::from(self.is_file));
         for file in &self.files {
-            bytes.extend((file.path.len() as u64).to_le_bytes());
-            bytes.extend(file.path.as_bytes());
+            bytes.extend_from_slice(&(file.path.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(file.path.as_bytes());
             for number in [file.size, file.modified, file.changed, file.inode] {
-                bytes.extend(number.to_le_bytes());
+                bytes.extend_from_slice(&number.to_le_bytes());
             }
             if bytes.len() > 60 << 10 {
                 hasher.update(&bytes);
@@ -197,26 +198,32 @@ enum Item {
 /// What a folder has, before its folders have numbers.
 enum Found {
     File(FileStat),
-    Folder(PathBuf, PathBuf),
+    Folder(Folder),
+}
+
+/// A folder that is to be listed: its path in the tree, with `/`, and where it lies.
+struct Folder {
+    path: String,
+    source: PathBuf,
 }
 
 /// Every file below a folder, in order.
 fn below(root: &Path) -> io::Result<Vec<FileStat>> {
     let mut folders: Vec<Vec<Item>> = Vec::new();
-    let mut level = vec![(PathBuf::new(), root.to_owned())];
+    let mut level = vec![Folder { path: String::new(), source: root.to_owned() }];
     let (mut count, mut seen) = (0, 0);
     while !level.is_empty() {
         let mut listed = Vec::with_capacity(level.len());
         let mut rest = level.as_slice();
-        while let [(relative, path), others @ ..] = rest
+        while let [folder, others @ ..] = rest
             && seen <= FEW
         {
-            let found = list(relative, path)?;
+            let found = list(folder)?;
             seen += found.len() + 1;
             listed.push(found);
             rest = others;
         }
-        let more: io::Result<Vec<_>> = rest.par_iter().map(|(relative, path)| list(relative, path)).collect();
+        let more: io::Result<Vec<_>> = rest.par_iter().map(list).collect();
         listed.extend(more?);
 
         let mut next = Vec::new();
@@ -226,8 +233,8 @@ fn below(root: &Path) -> io::Result<Vec<FileStat>> {
                     count += 1;
                     Item::File(file)
                 }
-                Found::Folder(relative, path) => {
-                    next.push((relative, path));
+                Found::Folder(folder) => {
+                    next.push(folder);
                     Item::Folder(next.len())
                 }
             });
@@ -256,38 +263,64 @@ fn below(root: &Path) -> io::Result<Vec<FileStat>> {
     Ok(files)
 }
 
-/// What one folder has, by name.
-fn list(relative: &Path, folder: &Path) -> io::Result<Vec<Found>> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|e| at(folder, &e))? {
-        let entry = entry.map_err(|e| at(folder, &e))?;
-        entries.push((entry.file_name(), entry));
+/// What one folder has, in order.
+fn list(folder: &Folder) -> io::Result<Vec<Found>> {
+    let wrong = |e| at(&folder.source, &e);
+    let mut entries = fs::read_dir(&folder.source).map_err(wrong)?;
+    // Each entry is let go before the next is read: what lives long costs more than the system's answer.
+    let mut found = Vec::new();
+    for entry in entries.by_ref().take(FEW) {
+        found.push(look(folder, &entry.map_err(wrong)?)?);
     }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    let look = |(name, entry): &(OsString, DirEntry)| look(relative, folder, name, entry);
-    if entries.len() <= FEW {
-        entries.iter().map(look).collect()
-    } else {
-        entries.par_iter().with_min_len(64).map(look).collect()
+    let rest = entries.collect::<io::Result<Vec<_>>>().map_err(wrong)?;
+    let rest: io::Result<Vec<_>> = rest.par_iter().with_min_len(64).map(|entry| look(folder, entry)).collect();
+    found.extend(rest?);
+    found.sort_unstable_by(|a, b| a.path().cmp(b.path()));
+    Ok(found)
+}
+
+impl Found {
+    fn path(&self) -> &str {
+        match self {
+            Self::File(file) => &file.path,
+            Self::Folder(folder) => &folder.path,
+        }
     }
 }
 
-fn look(relative: &Path, folder: &Path, name: &OsString, entry: &DirEntry) -> io::Result<Found> {
-    let (relative, path) = (relative.join(name), folder.join(name));
-    let linked = entry.file_type().map_err(|e| at(&path, &e))?.is_symlink();
+fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
+    let name = entry.file_name();
+    let source = folder.source.join(&name);
+    let linked = entry.file_type().map_err(|e| at(&source, &e))?.is_symlink();
     // Through the open folder, which spares the system the way down to it.
-    let metadata = if linked { fs::metadata(&path) } else { entry.metadata() }.map_err(|e| at(&path, &e))?;
+    let metadata = if linked { fs::metadata(&source) } else { entry.metadata() }.map_err(|e| at(&source, &e))?;
+    let path = below_folder(&folder.path, &name);
     if metadata.is_file() {
-        return Ok(Found::File(FileStat::new(slashed(&relative), path, &metadata)));
+        return Ok(Found::File(FileStat::new(path, source, &metadata)));
     }
     if !metadata.is_dir() {
-        return Err(neither(&path));
+        return Err(neither(&source));
     }
-    if linked && folder.canonicalize()?.starts_with(path.canonicalize()?) {
-        let message = format!("{}: this symbolic link leads back to a folder above it", path.display());
+    if linked && folder.source.canonicalize()?.starts_with(source.canonicalize()?) {
+        let message = format!("{}: this symbolic link leads back to a folder above it", source.display());
         return Err(io::Error::other(message));
     }
-    Ok(Found::Folder(relative, path))
+    Ok(Found::Folder(Folder { path, source }))
+}
+
+/// As [`slashed`] would name it, without a detour over a path.
+fn below_folder(folder: &str, name: &OsStr) -> String {
+    let text = match name.to_str() {
+        Some(name) if !name.contains('\\') => Cow::Borrowed(name),
+        _ => Cow::Owned(slashed(Path::new(name))),
+    };
+    let mut path = String::with_capacity(folder.len() + 1 + text.len());
+    path.push_str(folder);
+    if !folder.is_empty() {
+        path.push('/');
+    }
+    path.push_str(&text);
+    path
 }
 
 fn now() -> u64 {
