@@ -98,7 +98,7 @@ impl Digest {
     /// Its first twelve digits: enough for people to tell two apart.
     #[must_use]
     pub fn short(&self) -> &str {
-        &self.0[..12.min(self.0.len())]
+        self.0.get(..12).unwrap_or(&self.0)
     }
 
     /// All 64 hexadecimal digits.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::{Given, Key};
 use super::manifest::Manifest;
-use crate::digest::{Digest, tree_order};
+use crate::digest::{Digest, HashedFile, tree_order};
 
 /// As many files of one tree are named.
 const NAMED: usize = 20;
@@ -171,7 +171,7 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Becau
         if let Some(any) = gone.or(come)
             && gone.map(|file| file.hash) != come.map(|file| file.hash)
         {
-            found.push(file(&any.path, gone.map(|file| file.digest()), come.map(|file| file.digest())));
+            found.push(file(&any.path, gone.map(HashedFile::digest), come.map(HashedFile::digest)));
         }
     }
 }

@@ -43,28 +43,28 @@ fn two() -> impl Strategy<Value = (Key, Key)> {
         let mut mixed = one.clone();
         let [a, b, c, d, e, f, g, h] = from.map(|other| !other);
         if a {
-            mixed.command.clone_from(&other.command)
+            mixed.command.clone_from(&other.command);
         }
         if b {
-            mixed.code = other.code
+            mixed.code = other.code;
         }
         if c {
-            mixed.inputs = other.inputs
+            mixed.inputs = other.inputs;
         }
         if d {
-            mixed.environment = other.environment
+            mixed.environment = other.environment;
         }
         if e {
-            mixed.variables = other.variables
+            mixed.variables = other.variables;
         }
         if f {
-            mixed.outputs = other.outputs
+            mixed.outputs = other.outputs;
         }
         if g {
-            mixed.distribution = other.distribution
+            mixed.distribution = other.distribution;
         }
         if h {
-            mixed.settings = other.settings
+            mixed.settings = other.settings;
         }
         (one, mixed)
     })
