@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 const FEW: usize = 32;
 const LITTLE: u64 = 256 << 10;
 
+/// As many bytes are hashed at once where they come in small pieces.
+const MANY: usize = 64 << 10;
+
 /// A BLAKE3 digest, shown as 64 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -64,12 +67,19 @@ impl Digest {
     #[must_use]
     pub fn of_hashed(files: &[HashedFile]) -> Self {
         let mut hasher = blake3::Hasher::new();
+        // BLAKE3 is several times faster on many bytes at once.
+        let mut bytes = Vec::with_capacity(MANY.min(files.len() * 96));
         for file in files {
-            hasher.update(&(file.path.len() as u64).to_le_bytes());
-            hasher.update(file.path.as_bytes());
-            hasher.update(&file.size.to_le_bytes());
-            hasher.update(&file.hash);
+            bytes.extend_from_slice(&(file.path.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(file.path.as_bytes());
+            bytes.extend_from_slice(&file.size.to_le_bytes());
+            bytes.extend_from_slice(&file.hash);
+            if bytes.len() >= MANY - 8192 {
+                hasher.update(&bytes);
+                bytes.clear();
+            }
         }
+        hasher.update(&bytes);
         Self::from(hasher.finalize())
     }
 
@@ -88,7 +98,7 @@ impl Digest {
     /// Its first twelve digits: enough for people to tell two apart.
     #[must_use]
     pub fn short(&self) -> &str {
-        &self.0[..12.min(self.0.len())]
+        self.0.get(..12).unwrap_or(&self.0)
     }
 
     /// All 64 hexadecimal digits.
@@ -264,7 +274,7 @@ mod tests {
         let mut paths = ["a/b", "a-b", "a", "a/b/c", "a.b/c", "b", "a/b-c", "a/c"];
         let mut as_paths = paths;
         paths.sort_by(|a, b| tree_order(a, b));
-        as_paths.sort_by_key(Path::new);
+        as_paths.sort_by(|a, b| Path::new(a).cmp(Path::new(b)));
         assert_eq!(paths, as_paths);
     }
 

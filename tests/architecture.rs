@@ -11,7 +11,10 @@ const FINER: [(&str, &[&str]); 7] = [
     ("plan", &["outcome", "digest", "id", "clock", "order", "diagnostic", "spec"]),
     ("event", &["outcome", "because", "digest", "id", "clock", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "diagnostic"]),
-    ("engine", &["outcome", "because", "digest", "id", "clock", "diagnostic", "plan", "event", "exec", "store", "reuse"]),
+    (
+        "engine",
+        &["outcome", "because", "digest", "id", "clock", "diagnostic", "plan", "event", "exec", "store", "reuse"],
+    ),
     ("report", &["outcome", "because", "digest", "id", "clock", "diagnostic", "event"]),
     ("tracking", &["outcome", "digest", "id", "clock", "diagnostic", "sqlite", "store", "registry"]),
 ];

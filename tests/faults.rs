@@ -191,7 +191,7 @@ fn a_reader_that_is_satisfied_early_does_not_end_the_run() {
     let go = gate(&project, "go");
     project.write("pipeline.yml", &pipeline(&node("talk", &format!("echo ready; read x < {go}; seq 100000"))));
     for view in ["text", "jsonl"] {
-        let mut command = project.command(&["run", "pipeline.yml", "--name", view, "--output", view]);
+        let mut command = project.command(&["run", "pipeline.yml", "--name", view, "--output", view, "--force-rerun"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         lines.read_line(&mut String::new()).unwrap();

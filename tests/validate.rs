@@ -97,7 +97,10 @@ fn what_is_not_run_yet_is_refused_and_not_ignored() {
         (node("{type: command, component: azureml:x:1}"), "the component 'x:1' is not registered"),
         (format!("{command}distribution: {{type: ray}}\n"), "a Ray cluster is not run"),
         (format!("{command}inputs: {{d: {{path: https://x.org/y}}}}\n"), "cannot fetch 'https://x.org/y'"),
-        (format!("{command}outputs: {{d: {{path: azureml://datastores/a/paths/b}}}}\n"), "does not know the datastore 'a' yet"),
+        (
+            format!("{command}outputs: {{d: {{path: azureml://datastores/a/paths/b}}}}\n"),
+            "does not know the datastore 'a' yet",
+        ),
     ] {
         project.write("job.yml", &text);
         let ran = project.amlrun(&["run", "job.yml"]).ended(1);

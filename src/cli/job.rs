@@ -5,16 +5,16 @@ use std::sync::mpsc::channel;
 
 use clap::Subcommand;
 
+use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::follow::follow;
-use super::job_keep;
 use super::format::Format;
+use super::job_keep;
 use super::printer::Printer;
-use super::record;
-use super::config::Config;
 use super::ready::{Ready, View};
+use super::record;
 use super::run::How;
 use crate::diagnostic::suggest;
 use crate::event::{Note, RunView};

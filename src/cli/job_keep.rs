@@ -36,7 +36,8 @@ pub(super) fn delete(name: &str, context: &Context, printer: &Printer) -> Result
     let home = context.home();
     let run = home.find_run(name)?;
     if run.is_live() {
-        return Err(Failed::new(format!("the run '{name}' goes on")).hint(format!("stop it first: amlrun job cancel -n {name}")));
+        return Err(Failed::new(format!("the run '{name}' goes on"))
+            .hint(format!("stop it first: amlrun job cancel -n {name}")));
     }
     let gone = HashSet::from([run.name.to_string()]);
     let reach = Reach::of(&home, &gone)?;

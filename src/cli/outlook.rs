@@ -67,7 +67,9 @@ impl Outlook {
             if let Some(&missing) = step.needs.iter().filter(asked).find(left_out) {
                 let other = &self.plan.steps[missing].path;
                 let message = format!("the step '{}' needs '{other}', of which no result is there", step.path);
-                return Err(Failed::new(message).hint(format!("run it too: --until {}, or without a choice", step.path)));
+                return Err(
+                    Failed::new(message).hint(format!("run it too: --until {}, or without a choice", step.path))
+                );
             }
         }
         Ok(())
@@ -82,9 +84,9 @@ fn replay(plan: &Plan, home: &Home, decisions: &mut [Decision]) -> Result<(), Fa
             Some(run) => {
                 let folder = home.find_run(run)?;
                 let view = record::view(&folder)?;
-                completed(view.step(&step.path)).then(|| (run.clone(), view)).and_then(|(run, view)| {
-                    Some((run, view.step(&step.path)?.clone()))
-                })
+                completed(view.step(&step.path))
+                    .then(|| (run.clone(), view))
+                    .and_then(|(run, view)| Some((run, view.step(&step.path)?.clone())))
             }
             None => {
                 let mut views: Vec<_> = home.runs()?.iter().filter_map(|run| record::view(run).ok()).collect();
@@ -94,7 +96,8 @@ fn replay(plan: &Plan, home: &Home, decisions: &mut [Decision]) -> Result<(), Fa
             }
         };
         let Some((run, found)) = found else {
-            let message = format!("the step '{}' is to be replayed, but no run has a completed step of that name", step.path);
+            let message =
+                format!("the step '{}' is to be replayed, but no run has a completed step of that name", step.path);
             return Err(Failed::new(message).hint("name a run in amlrun.toml: run = \"…\", or use policy = \"stub\""));
         };
         let mut outputs = Vec::new();

@@ -14,8 +14,8 @@ use super::printer::Printer;
 use super::run::Choice;
 use crate::because::Because;
 use crate::engine::{Decision, Verdict};
-use crate::report::style::Paint;
 use crate::outcome::JobStatus;
+use crate::report::style::Paint;
 use crate::yaml::overrides::Override;
 
 /// Show what a run would do: which steps run, which are reused, and why.

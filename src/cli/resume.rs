@@ -121,10 +121,8 @@ impl<'a> Open<'a> {
         let folder = context.home().find_run(name)?;
         let path = folder.events();
         let journal = Journal::resume(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => {
-                Failed::new(format!("the run '{name}' goes on in another process"))
-                    .hint(format!("stop it first: amlrun job cancel -n {name}"))
-            }
+            std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
+                .hint(format!("stop it first: amlrun job cancel -n {name}")),
             _ => at("open", &path)(error).into(),
         })?;
         let (mark, place) = folder.mark();
@@ -152,7 +150,8 @@ impl<'a> Open<'a> {
             let done = |need: &usize| resumed.done.contains_key(need);
             if !open {
                 *decision = Decision { verdict: Verdict::LeftOut, because: Vec::new() };
-            } else if outlook.plan.steps[index].needs.iter().any(done) && !matches!(decision.verdict, Verdict::Reuse(_)) {
+            } else if outlook.plan.steps[index].needs.iter().any(done) && !matches!(decision.verdict, Verdict::Reuse(_))
+            {
                 // What it reads is there, but was not looked at: its turn will show.
                 decision.verdict = Verdict::Waits;
             }

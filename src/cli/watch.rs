@@ -20,13 +20,7 @@ use crate::plan::{Part, Plan};
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Runs until somebody stops it. A file that is refused is told, and looked at again when it changes.
-pub(super) fn watch(
-    file: &Path,
-    how: &How,
-    view: View,
-    context: &Context,
-    printer: &Printer,
-) -> Result<Exit, Failed> {
+pub(super) fn watch(file: &Path, how: &How, view: View, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     let workspace = context.home_of(file).root().to_owned();
     let (sender, changes) = channel();
     let broken = |e: notify::Error| Failed::new(format!("cannot watch for changes: {e}"));

@@ -52,14 +52,7 @@ struct Recorder {
 
 impl LocalWorkspace {
     /// The workspace of a run. `runtime` is where its server will run.
-    pub fn new(
-        home: &Home,
-        experiment: &str,
-        run: &RunFolder,
-        plan: &Plan,
-        bus: Arc<Bus>,
-        runtime: Handle,
-    ) -> Self {
+    pub fn new(home: &Home, experiment: &str, run: &RunFolder, plan: &Plan, bus: Arc<Bus>, runtime: Handle) -> Self {
         let name = run.name.to_string();
         let job = Job {
             display_name: plan.display_name.clone().unwrap_or_else(|| name.clone()),

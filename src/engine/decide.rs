@@ -149,7 +149,9 @@ fn waves(plan: &Plan, steps: &[usize]) -> Vec<Vec<usize>> {
 fn aside(step: &crate::plan::Step, wanted: bool) -> Option<Decision> {
     match &step.stand_in {
         Some(StandIn::Skip) => Some(Decision::new(Verdict::LeftOut, Vec::new())),
-        Some(StandIn::Stub { .. }) => Some(Decision::run("amlrun.toml names samples for its outputs (policy \"stub\")")),
+        Some(StandIn::Stub { .. }) => {
+            Some(Decision::run("amlrun.toml names samples for its outputs (policy \"stub\")"))
+        }
         Some(StandIn::Replay { .. }) => Some(Decision::new(Verdict::Given, Vec::new())),
         None if !wanted => Some(Decision::new(Verdict::LeftOut, Vec::new())),
         None => None,

@@ -264,11 +264,14 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     fn skip(&self, skipped: Vec<(usize, Skip)>) {
         let name = |index: usize| self.shared.request.plan.steps[index].path.clone();
         for (index, why) in skipped {
-            self.say_skipped(index, match why {
-                Skip::Needs(step) => SkipReason::DependencyFailed { step: name(step) },
-                Skip::AfterFailure(step) => SkipReason::RunFailed { step: name(step) },
-                Skip::Canceled => SkipReason::RunCanceled,
-            });
+            self.say_skipped(
+                index,
+                match why {
+                    Skip::Needs(step) => SkipReason::DependencyFailed { step: name(step) },
+                    Skip::AfterFailure(step) => SkipReason::RunFailed { step: name(step) },
+                    Skip::Canceled => SkipReason::RunCanceled,
+                },
+            );
         }
     }
 

@@ -21,11 +21,7 @@ pub struct Scene {
 ///
 /// # Errors
 /// A sentence, when an input is gone or a folder cannot be made.
-pub fn scene<E, W: Workspace>(
-    index: usize,
-    request: &Request,
-    around: &Surroundings<E, W>,
-) -> Result<Scene, String> {
+pub fn scene<E, W: Workspace>(index: usize, request: &Request, around: &Surroundings<E, W>) -> Result<Scene, String> {
     let board = Board::new(request.plan.steps.len());
     let resumed = request.resumed.as_ref();
     for (step, outputs) in resumed.iter().flat_map(|resumed| &resumed.done) {

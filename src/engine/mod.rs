@@ -35,8 +35,8 @@ use crate::plan::{AssetName, Plan};
 use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder};
 
-pub use decide::{Decision, Force, Verdict, decide};
 pub use contract::hidden;
+pub use decide::{Decision, Force, Verdict, decide};
 pub use dispatch::run;
 pub use facts::Facts;
 

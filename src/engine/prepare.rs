@@ -137,12 +137,7 @@ impl Names for Bound<'_> {
 }
 
 /// The text that an input is in the command: a literal, or the path where the step finds its data.
-fn give(
-    input: &StepInput,
-    request: &Request,
-    board: &Board,
-    folder: &StepFolder,
-) -> Result<Option<String>, String> {
+fn give(input: &StepInput, request: &Request, board: &Board, folder: &StepFolder) -> Result<Option<String>, String> {
     let Some(value) = &input.value else { return Ok(None) };
     // An optional input is absent when the step that should make it did not complete.
     if input.optional && value.steps().any(|step| board.outputs(step).is_none()) {

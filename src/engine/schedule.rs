@@ -227,7 +227,8 @@ mod tests {
     #[test]
     fn the_last_step_runs_after_all_others_whatever_became_of_them() {
         let last = Node { last: true, ..Node::default() };
-        let mut schedule = Schedule::new(vec![last, Node::default(), Node { needs: vec![1], ..Node::default() }], false);
+        let mut schedule =
+            Schedule::new(vec![last, Node::default(), Node { needs: vec![1], ..Node::default() }], false);
         assert_eq!((schedule.next(), schedule.next()), (Some(1), None));
         assert_eq!(schedule.failed(1), [(2, Skip::Needs(1))]);
         assert_eq!(schedule.next(), Some(0));

@@ -247,7 +247,7 @@ mod tests {
                 });
             }
         });
-        bus.say(What::StepPreparing { step: "a".into() });
+        bus.say(What::StepPreparing { step: "a".into(), attempt: 1, because: Vec::new() });
         bus.line("a", "hello");
         bus.say(What::CancelRequested { by: "test".into() });
         bus.close();

@@ -124,7 +124,11 @@ mod tests {
     use crate::clock::Timestamp;
 
     fn event(seq: u64) -> Event {
-        Event { seq, time: Timestamp(seq.cast_signed()), what: What::StepPreparing { step: "a".into() } }
+        Event {
+            seq,
+            time: Timestamp(seq.cast_signed()),
+            what: What::StepPreparing { step: "a".into(), attempt: 1, because: Vec::new() },
+        }
     }
 
     #[test]

@@ -65,11 +65,9 @@ impl Scope<'_> {
         let site = Site { span: input.value.span, path };
         match &input.value.value {
             InputValue::Literal(Literal::Str(text)) => self.template(text, site, depth, found),
-            InputValue::Literal(literal) => Some(Bound {
-                kind: literal_type(literal),
-                mode: None,
-                value: Some(Value::text(literal.python_str())),
-            }),
+            InputValue::Literal(literal) => {
+                Some(Bound { kind: literal_type(literal), mode: None, value: Some(Value::text(literal.python_str())) })
+            }
             InputValue::Data(data) => self.data(data, site, found),
         }
     }
@@ -114,11 +112,9 @@ impl Scope<'_> {
         match expr {
             Expr::ParentInput(name) => match self.inputs.get(name) {
                 Some(bound) => Some(bound.clone()),
-                None => mistake(
-                    "unknown-port",
-                    format!("the pipeline has no input '{name}'"),
-                    "declare it under 'inputs:'",
-                ),
+                None => {
+                    mistake("unknown-port", format!("the pipeline has no input '{name}'"), "declare it under 'inputs:'")
+                }
             },
             Expr::JobOutput(job, output) => match node(job).and_then(|(level, at)| level.output(at, output)) {
                 Some((step, output, kind)) => {
@@ -138,9 +134,11 @@ impl Scope<'_> {
                 });
                 let rounds = self.level.map_or(0, |level| level.nodes.len());
                 match given {
-                    Some(_) if depth > rounds => {
-                        mistake("cycle", format!("{written} leads back to itself"), "bind to the pipeline's input instead")
-                    }
+                    Some(_) if depth > rounds => mistake(
+                        "cycle",
+                        format!("{written} leads back to itself"),
+                        "bind to the pipeline's input instead",
+                    ),
                     Some((_, input)) => self.given(input, site.path, depth + 1, found),
                     None => mistake(
                         "unknown-port",
@@ -220,7 +218,9 @@ impl Scope<'_> {
             let place = self.world.catalog.datastore(store).map(|folder| there(folder.join(path)));
             return match place {
                 Ok(Some(value)) => Some(value),
-                Ok(None) => refuse("missing-path", format!("there is nothing at '{text}' in this workspace"), substitute()),
+                Ok(None) => {
+                    refuse("missing-path", format!("there is nothing at '{text}' in this workspace"), substitute())
+                }
                 Err(why) => refuse("not-yet", why, substitute()),
             };
         }
@@ -285,7 +285,6 @@ fn near_name(folder: &Path, wanted: &Path) -> Option<String> {
     suggest::nearest(wanted.file_name()?.to_str()?, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-
 /// The datastore and the path in it of `azureml://datastores/<name>/paths/<path>`, short or long (reference, section 3.2).
 pub(super) fn datastore_path(uri: &str) -> Option<(&str, &str)> {
     let rest = uri.strip_prefix("azureml://")?;
@@ -316,4 +315,3 @@ fn literal_type(literal: &Literal) -> PortType {
         _ => PortType::String,
     }
 }
-

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_step_is_told_with_the_nearest() {
-        let choice = Choice { only: vec!["s9".to_owned()], ..Choice::default() };
-        assert!(choice.steps(&chain(2)).unwrap_err().contains("did you mean 's"));
+        let choice = Choice { only: vec!["s10x".to_owned()], ..Choice::default() };
+        assert!(choice.steps(&chain(12)).unwrap_err().contains("did you mean 's10'"));
     }
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::bind::{self, Bound, Scope};
 use super::{InputMode, StepInput, Value};
 use crate::diagnostic::Diagnostic;
+use crate::spec::Literal;
 use crate::spec::expr::{Expr, Template};
 use crate::spec::io::{Input, InputValue, Port, PortType};
 use crate::spec::job::Node;
-use crate::spec::Literal;
 
 /// What a node gives, by name; what it says nothing of is not in it.
 pub(super) fn given<'n>(

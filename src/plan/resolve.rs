@@ -10,11 +10,11 @@ use super::step::{self, Runs, check_inline_command};
 use super::{JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepInput, Value};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
 use crate::order;
+use crate::spec::Document;
 use crate::spec::catalog::Catalog;
 use crate::spec::io::{Data, OutputValue, PortType};
 use crate::spec::job::node::NodeBody;
 use crate::spec::job::{CommandJob, Job, Node, PipelineJob};
-use crate::spec::Document;
 
 /// Resolves a document. Every mistake goes into `found`; the plan is `None` when one of them is an error.
 pub fn resolve(
@@ -82,7 +82,8 @@ fn command(
     check_inline_command(&job.body, &job.inputs, &job.outputs, "command", &scope, found);
     let mut plan = frame("command", &job.common);
     plan.inputs = inputs.iter().filter_map(job_input).collect();
-    plan.outputs = names.iter().map(|n| JobOutput { name: (*n).to_owned(), step: 0, output: (*n).to_owned() }).collect();
+    plan.outputs =
+        names.iter().map(|n| JobOutput { name: (*n).to_owned(), step: 0, output: (*n).to_owned() }).collect();
     let runs = Runs {
         path: "main".to_owned(),
         kind: "command",
@@ -122,9 +123,11 @@ fn pipeline(
     for input in &job.inputs {
         let name = input.name.value.as_str();
         let bound = scope.input(input, &format!("inputs.{name}"), found);
-        plan.inputs.extend(bound.as_ref().and_then(|bound| {
-            Some(JobInput { name: name.to_owned(), kind: bound.kind, value: bound.value.clone()? })
-        }));
+        plan.inputs.extend(
+            bound.as_ref().and_then(|bound| {
+                Some(JobInput { name: name.to_owned(), kind: bound.kind, value: bound.value.clone()? })
+            }),
+        );
         // A mistake in a pipeline input was reported where it is: bindings to it are not mistakes of their own.
         let unusable = Bound { kind: PortType::UriFolder, mode: None, value: Some(Value::default()) };
         scope.inputs.insert(name.to_owned(), bound.unwrap_or(unusable));

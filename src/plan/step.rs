@@ -44,9 +44,10 @@ pub(super) fn of_node(
     let display_name = node.display_name.clone();
     let (inputs, runs) = match &node.body {
         NodeBody::Component(component) => {
-            let name = component.name.clone().map(|name| {
-                component.version.clone().map_or(name.clone(), |version| format!("{name}:{version}"))
-            });
+            let name = component
+                .name
+                .clone()
+                .map(|name| component.version.clone().map_or(name.clone(), |version| format!("{name}:{version}")));
             let inputs = component_inputs(&component.inputs, node, scope, &at, found);
             let runs = Runs {
                 path,
@@ -197,7 +198,8 @@ fn distribution(
         given.extend(count.map(|count| (name.clone(), count)));
     }
     if written.kind.value == "ray" {
-        let help = "remove it for a local run: the command then runs as one process, and ray.init() starts its own cluster";
+        let help =
+            "remove it for a local run: the command then runs as one process, and ray.init() starts its own cluster";
         let message = "a step on a Ray cluster is not run by amlrun yet";
         found.push(
             Diagnostic::error("not-yet", written.kind.span, message).at(under(at, "distribution.type")).help(help),

@@ -47,7 +47,9 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         What::RunStarted { .. } => headline(view, paint),
         What::RunResumed { steps, .. } => resumed(view, steps.len(), paint),
         What::Note { message } => format!("{}\n", paint.dim(&format!("note: {message}"))),
-        What::StepReused { step, job, .. } => format!("{} {step} {}\n", paint.status(JobStatus::Completed, "✓"), reused(job)),
+        What::StepReused { step, job, .. } => {
+            format!("{} {step} {}\n", paint.status(JobStatus::Completed, "✓"), reused(job))
+        }
         What::StepRetried { step, failure, attempt, of } => {
             format!("{} {step} {}\n", paint.status(JobStatus::Canceled, "↻"), retried(failure, *attempt, *of))
         }
@@ -89,7 +91,11 @@ pub fn headline(view: &RunView, paint: Paint) -> String {
 pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
     let done = view.steps.len() - open;
     let title = paint.bold(&view.run);
-    format!("{} {title} {}\n", paint.dim("run"), paint.dim(&format!("goes on: {done} of {} steps are done", view.steps.len())))
+    format!(
+        "{} {title} {}\n",
+        paint.dim("run"),
+        paint.dim(&format!("goes on: {done} of {} steps are done", view.steps.len()))
+    )
 }
 
 /// What is said of a step for which an earlier result stands.

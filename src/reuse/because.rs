@@ -2,12 +2,12 @@
 //!
 //! Trees whose files are known are compared file by file. What is secret is never shown.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
 use super::key::{Given, Key};
 use super::manifest::Manifest;
 use crate::because::{Because, tree_in_words};
-use crate::digest::{Digest, tree_order};
+use crate::digest::{Digest, HashedFile, tree_order};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// As many files of one tree are named.
 const NAMED: usize = 20;
@@ -139,7 +139,7 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Becau
         if let Some(any) = gone.or(come)
             && gone.map(|file| file.hash) != come.map(|file| file.hash)
         {
-            found.push(file(&any.path, gone.map(|file| file.digest()), come.map(|file| file.digest())));
+            found.push(file(&any.path, gone.map(HashedFile::digest), come.map(HashedFile::digest)));
         }
     }
 }
@@ -199,4 +199,3 @@ fn first_difference(before: &str, after: &str) -> (Option<String>, Option<String
         }
     }
 }
-

@@ -43,13 +43,11 @@ CREATE TABLE entries (
     run     TEXT NOT NULL,
     offered INTEGER NOT NULL,
     places  TEXT NOT NULL, -- the digest of its outputs' paths
-    body    TEXT NOT NULL,
-    UNIQUE (scope, step, hash, places, offered)
+    body    TEXT NOT NULL
 );
-CREATE INDEX entries_by_hash ON entries (hash, id) WHERE offered;
+CREATE INDEX entries_by_hash ON entries (hash, offered, id);
 CREATE INDEX entries_by_shape ON entries (shape) WHERE offered;
 CREATE INDEX entries_by_step ON entries (scope, step, id);
-CREATE INDEX entries_by_run ON entries (run);
 
 CREATE TABLE outputs (
     path  TEXT NOT NULL,
@@ -58,6 +56,9 @@ CREATE TABLE outputs (
 ) WITHOUT ROWID;
 CREATE INDEX outputs_by_entry ON outputs (entry);
 "];
+
+/// Pages in memory, in KiB (SQLite counts those with a minus): the rows of some thousand steps.
+const CACHE: i64 = -16 << 10;
 
 /// The database file of a folder.
 pub(super) fn file(folder: &Path) -> PathBuf {
@@ -78,7 +79,9 @@ impl Db {
             }
             other => ReuseError::Open(other),
         })?;
-        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection) })
+        let db = Self { folder: folder.to_owned(), connection: Mutex::new(connection) };
+        db.read(|db| db.pragma_update(None, "cache_size", CACHE))?;
+        Ok(db)
     }
 
     /// The connection; what a panicking thread left behind is a rolled back transaction, so its lock can be taken over.

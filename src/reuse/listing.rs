@@ -1,11 +1,9 @@
 //! A file or folder as a list of files with what the system says of them, unread.
 //!
-//! Folders are listed level by level, not by recursion (a deep tree would need a deep stack), on all cores once there
-//! is enough to do. The order is that of the tree's digest.
+//! The files are in the order of the tree's digest. [`super::walk`] finds them.
 
-use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirEntry, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,10 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{slashed, tree_order};
-
-/// As many entries are looked at by one thread before the others are woken, which costs more than that.
-const FEW: usize = 512;
+use super::walk::{FEW, below};
+use crate::digest::tree_order;
 
 /// How long after its last change a file must have rested for its stat to vouch for its content. The system's clock
 /// for files advances in steps of up to 10 ms, so a file can change twice within one.
@@ -44,7 +40,7 @@ pub struct FileStat {
 }
 
 impl FileStat {
-    fn new(path: String, source: PathBuf, metadata: &Metadata) -> Self {
+    pub(super) fn new(path: String, source: PathBuf, metadata: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| {
             u64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(rest)).unwrap_or_default()
         };
@@ -92,7 +88,7 @@ impl fmt::Display for Fingerprint {
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stat:{}", &self.0[..12.min(self.0.len())])
+        write!(f, "stat:{}", self.0.get(..12).unwrap_or(&self.0))
     }
 }
 
@@ -163,13 +159,13 @@ impl Listing {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hasher = blake3::Hasher::new();
-        let mut bytes = Vec::with_capacity(64 << 10);
+        let mut bytes = Vec::with_capacity(1 + (self.files.len() * 96).min(64 << 10));
         bytes.push(u8::from(self.is_file));
         for file in &self.files {
-            bytes.extend((file.path.len() as u64).to_le_bytes());
-            bytes.extend(file.path.as_bytes());
+            bytes.extend_from_slice(&(file.path.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(file.path.as_bytes());
             for number in [file.size, file.modified, file.changed, file.inode] {
-                bytes.extend(number.to_le_bytes());
+                bytes.extend_from_slice(&number.to_le_bytes());
             }
             if bytes.len() > 60 << 10 {
                 hasher.update(&bytes);
@@ -188,118 +184,16 @@ impl Listing {
     }
 }
 
-/// What a folder has: a file, or the number of another folder.
-enum Item {
-    File(FileStat),
-    Folder(usize),
-}
-
-/// What a folder has, before its folders have numbers.
-enum Found {
-    File(FileStat),
-    Folder(PathBuf, PathBuf),
-}
-
-/// Every file below a folder, in order.
-fn below(root: &Path) -> io::Result<Vec<FileStat>> {
-    let mut folders: Vec<Vec<Item>> = Vec::new();
-    let mut level = vec![(PathBuf::new(), root.to_owned())];
-    let (mut count, mut seen) = (0, 0);
-    while !level.is_empty() {
-        let mut listed = Vec::with_capacity(level.len());
-        let mut rest = level.as_slice();
-        while let [(relative, path), others @ ..] = rest
-            && seen <= FEW
-        {
-            let found = list(relative, path)?;
-            seen += found.len() + 1;
-            listed.push(found);
-            rest = others;
-        }
-        let more: io::Result<Vec<_>> = rest.par_iter().map(|(relative, path)| list(relative, path)).collect();
-        listed.extend(more?);
-
-        let mut next = Vec::new();
-        for found in listed {
-            let items = found.into_iter().map(|found| match found {
-                Found::File(file) => {
-                    count += 1;
-                    Item::File(file)
-                }
-                Found::Folder(relative, path) => {
-                    next.push((relative, path));
-                    Item::Folder(next.len())
-                }
-            });
-            folders.push(items.collect());
-        }
-        // The folders of this level were numbered from 1; the next level's begin where this one's end.
-        let first = folders.len() - level.len();
-        let after = folders.len();
-        for item in folders[first..].iter_mut().flatten() {
-            if let Item::Folder(number) = item {
-                *number += after - 1;
-            }
-        }
-        level = next;
-    }
-
-    let mut files = Vec::with_capacity(count);
-    let mut open = vec![std::mem::take(&mut folders[0]).into_iter()];
-    while let Some(items) = open.last_mut() {
-        match items.next() {
-            Some(Item::File(file)) => files.push(file),
-            Some(Item::Folder(number)) => open.push(std::mem::take(&mut folders[number]).into_iter()),
-            None => drop(open.pop()),
-        }
-    }
-    Ok(files)
-}
-
-/// What one folder has, by name.
-fn list(relative: &Path, folder: &Path) -> io::Result<Vec<Found>> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|e| at(folder, &e))? {
-        let entry = entry.map_err(|e| at(folder, &e))?;
-        entries.push((entry.file_name(), entry));
-    }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    let look = |(name, entry): &(OsString, DirEntry)| look(relative, folder, name, entry);
-    if entries.len() <= FEW {
-        entries.iter().map(look).collect()
-    } else {
-        entries.par_iter().with_min_len(64).map(look).collect()
-    }
-}
-
-fn look(relative: &Path, folder: &Path, name: &OsString, entry: &DirEntry) -> io::Result<Found> {
-    let (relative, path) = (relative.join(name), folder.join(name));
-    let linked = entry.file_type().map_err(|e| at(&path, &e))?.is_symlink();
-    // Through the open folder, which spares the system the way down to it.
-    let metadata = if linked { fs::metadata(&path) } else { entry.metadata() }.map_err(|e| at(&path, &e))?;
-    if metadata.is_file() {
-        return Ok(Found::File(FileStat::new(slashed(&relative), path, &metadata)));
-    }
-    if !metadata.is_dir() {
-        return Err(neither(&path));
-    }
-    if linked && folder.canonicalize()?.starts_with(path.canonicalize()?) {
-        let message = format!("{}: this symbolic link leads back to a folder above it", path.display());
-        return Err(io::Error::other(message));
-    }
-    Ok(Found::Folder(relative, path))
-}
-
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn neither(path: &Path) -> io::Error {
+pub(super) fn neither(path: &Path) -> io::Error {
     io::Error::other(format!("{}: this is neither a file nor a folder", path.display()))
 }
 
-fn at(path: &Path, error: &io::Error) -> io::Error {
+pub(super) fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

@@ -26,16 +26,17 @@ impl Manifest {
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![u8::from(self.is_file)];
+        let mut bytes = Vec::with_capacity(1 + self.files.len() * 64);
+        bytes.push(u8::from(self.is_file));
         let mut before: &[u8] = &[];
         for file in &self.files {
             let path = file.path.as_bytes();
             let shared = path.iter().zip(before).take_while(|(a, b)| a == b).count();
             put(&mut bytes, shared as u64);
             put(&mut bytes, (path.len() - shared) as u64);
-            bytes.extend(&path[shared..]);
+            bytes.extend_from_slice(&path[shared..]);
             put(&mut bytes, file.size);
-            bytes.extend(file.hash);
+            bytes.extend_from_slice(&file.hash);
             before = path;
         }
         bytes
@@ -49,7 +50,7 @@ impl Manifest {
             let shared = usize::try_from(take(&mut bytes)?).ok()?;
             let rest = usize::try_from(take(&mut bytes)?).ok()?;
             path.truncate(shared);
-            path.extend(bytes.split_off(..rest)?);
+            path.extend_from_slice(bytes.split_off(..rest)?);
             let size = take(&mut bytes)?;
             let hash = bytes.split_off(..32)?.try_into().ok()?;
             files.push(HashedFile { path: String::from_utf8(path.clone()).ok()?, size, hash });
@@ -80,7 +81,9 @@ impl Stat {
         let mut bytes = Vec::with_capacity(stats.len() * 33);
         for stat in stats {
             bytes.push(u8::from(stat.trusted));
-            bytes.extend(stat.numbers.iter().flat_map(|number| number.to_le_bytes()));
+            for number in stat.numbers {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
         }
         bytes
     }

@@ -16,6 +16,7 @@ mod key;
 mod listing;
 mod manifest;
 mod verify;
+mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(names, ["a.py", "lib/b.py", "one.txt", "pkg.zip!/pkg/c.py"]);
         snapshot.lay(to.path()).unwrap();
         let mut archive = zip::ZipArchive::new(fs::File::open(to.path().join("pkg.zip")).unwrap()).unwrap();
-        assert_eq!(archive.by_index(0).unwrap().name(), "pkg/");
+        assert_eq!(archive.by_index(0).unwrap().name().unwrap(), "pkg/");
         assert_eq!(std::io::read_to_string(archive.by_name("pkg/c.py").unwrap()).unwrap(), "pkg/c.py");
     }
 }

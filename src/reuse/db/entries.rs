@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
 use super::{Db, SqlError};
@@ -13,7 +14,10 @@ use crate::reuse::ReuseError;
 use crate::reuse::entry::Entry;
 use crate::reuse::listing::Fingerprint;
 
-const FIND: &str = "SELECT body FROM entries WHERE hash = ?1 AND offered ORDER BY id DESC LIMIT 1";
+/// As many records are read by one thread.
+const FEW: usize = 64;
+
+const FIND: &str = "SELECT body FROM entries WHERE hash = ?1 AND offered = 1 ORDER BY id DESC LIMIT 1";
 
 impl Db {
     pub(in crate::reuse) fn find(&self, hash: &Digest) -> Result<Option<Entry>, ReuseError> {
@@ -21,17 +25,23 @@ impl Db {
     }
 
     pub(in crate::reuse) fn find_many(&self, hashes: &[Digest]) -> Result<HashMap<Digest, Entry>, ReuseError> {
-        self.read(|db| {
+        let bodies = self.read(|db| {
             // One snapshot for all, and one lock of the file instead of a thousand.
             let db = db.unchecked_transaction()?;
-            let mut found = HashMap::with_capacity(hashes.len());
+            let mut ask = db.prepare_cached(FIND)?;
+            let mut bodies = Vec::with_capacity(hashes.len());
             for hash in hashes {
-                if let Some(entry) = one(&db, FIND, [hash.as_str()])? {
-                    found.insert(hash.clone(), entry);
+                if let Some(body) = ask.query_row([hash.as_str()], |row| row.get::<_, String>(0)).optional()? {
+                    bodies.push((hash, body));
                 }
             }
-            Ok(found)
-        })
+            Ok(bodies)
+        })?;
+        let read = |(hash, body): (&Digest, String)| Some((hash.clone(), entry(&body)?));
+        if bodies.len() <= FEW {
+            return Ok(bodies.into_iter().filter_map(read).collect());
+        }
+        Ok(bodies.into_par_iter().with_min_len(FEW).filter_map(read).collect::<Vec<_>>().into_iter().collect())
     }
 
     pub(in crate::reuse) fn has_shape(&self, shape: &Digest) -> Result<bool, ReuseError> {
@@ -53,8 +63,11 @@ impl Db {
             rows.push((entry, entry.key.hash(), entry.key.shape(), body));
         }
         self.write(|db| {
+            let mut replace = db.prepare_cached(
+                "DELETE FROM entries WHERE hash = ?1 AND offered = ?2 AND scope = ?3 AND step = ?4 AND places = ?5",
+            )?;
             let mut put = db.prepare_cached(
-                "INSERT OR REPLACE INTO entries (hash, shape, scope, step, run, offered, places, body)
+                "INSERT INTO entries (hash, shape, scope, step, run, offered, places, body)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
             let mut put_output = db.prepare_cached("INSERT OR IGNORE INTO outputs VALUES (?1, ?2)")?;
@@ -62,6 +75,7 @@ impl Db {
                 let paths: Vec<_> = entry.outputs.iter().map(|kept| text(&kept.path)).collect();
                 let places = Digest::of(paths.join("\n").as_bytes());
                 let (hash, shape, places) = (hash.as_str(), shape.as_str(), places.short());
+                replace.execute((hash, entry.offered, &entry.scope, &entry.step, places))?;
                 put.execute((hash, shape, &entry.scope, &entry.step, &entry.run, entry.offered, places, body))?;
                 let id = db.last_insert_rowid();
                 for path in &paths {

@@ -116,11 +116,7 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
         display_name: object.text("display_name").map(str::to_owned),
         inputs: io::inputs(object.map("inputs")),
         outputs: io::outputs(object.map("outputs")),
-        environment_variables: if inline {
-            Vec::new()
-        } else {
-            component::environment_variables(object, &at, found)
-        },
+        environment_variables: if inline { Vec::new() } else { component::environment_variables(object, &at, found) },
         settings: component::run_settings(object),
         body,
     })
@@ -151,7 +147,8 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
         _ => "other",
     });
     let component = object.get("component").or_else(|| object.get("trial"));
-    let reference = component.filter(|_| matches!(kind, "command" | "pipeline")).and_then(|c| Some((c.text()?, c.span)));
+    let reference =
+        component.filter(|_| matches!(kind, "command" | "pipeline")).and_then(|c| Some((c.text()?, c.span)));
     let (why, span) = match reference {
         Some((name, span)) if name.contains("://") || name.starts_with('/') => {
             (format!("the component '{name}' is not on this machine"), span)

@@ -1,0 +1,152 @@
+//! Finds the files below a folder, in order, with their stat.
+//!
+//! Folders are listed level by level, not by recursion (a deep tree would need a deep stack), on all cores once there
+//! is enough to do. What a tree has is put in order folder by folder, which is cheaper than to sort all its paths.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::listing::{FileStat, at, neither};
+use crate::digest::slashed;
+
+/// As many entries are looked at by one thread before the others are woken, which costs more than that.
+pub(super) const FEW: usize = 512;
+
+/// What a folder has: a file, or the number of another folder.
+enum Item {
+    File(FileStat),
+    Folder(usize),
+}
+
+/// What a folder has, before its folders have numbers.
+enum Found {
+    File(FileStat),
+    Folder(Folder),
+}
+
+/// A folder that is to be listed: its path in the tree, with `/`, and where it lies.
+struct Folder {
+    path: String,
+    source: PathBuf,
+}
+
+/// Every file below a folder, in order.
+pub(super) fn below(root: &Path) -> io::Result<Vec<FileStat>> {
+    let mut folders: Vec<Vec<Item>> = Vec::new();
+    let mut level = vec![Folder { path: String::new(), source: root.to_owned() }];
+    let (mut count, mut seen) = (0, 0);
+    while !level.is_empty() {
+        let mut listed = Vec::with_capacity(level.len());
+        let mut rest = level.as_slice();
+        while let [folder, others @ ..] = rest
+            && seen <= FEW
+        {
+            let found = list(folder)?;
+            seen += found.len() + 1;
+            listed.push(found);
+            rest = others;
+        }
+        let more: io::Result<Vec<_>> = rest.par_iter().map(list).collect();
+        listed.extend(more?);
+
+        let mut next = Vec::new();
+        for found in listed {
+            let items = found.into_iter().map(|found| match found {
+                Found::File(file) => {
+                    count += 1;
+                    Item::File(file)
+                }
+                Found::Folder(folder) => {
+                    next.push(folder);
+                    Item::Folder(next.len())
+                }
+            });
+            folders.push(items.collect());
+        }
+        // The folders of this level were numbered from 1; the next level's begin where this one's end.
+        let first = folders.len() - level.len();
+        let after = folders.len();
+        for item in folders[first..].iter_mut().flatten() {
+            if let Item::Folder(number) = item {
+                *number += after - 1;
+            }
+        }
+        level = next;
+    }
+
+    let mut files = Vec::with_capacity(count);
+    let mut open = vec![std::mem::take(&mut folders[0]).into_iter()];
+    while let Some(items) = open.last_mut() {
+        match items.next() {
+            Some(Item::File(file)) => files.push(file),
+            Some(Item::Folder(number)) => open.push(std::mem::take(&mut folders[number]).into_iter()),
+            None => drop(open.pop()),
+        }
+    }
+    Ok(files)
+}
+
+/// What one folder has, in order.
+fn list(folder: &Folder) -> io::Result<Vec<Found>> {
+    let wrong = |e| at(&folder.source, &e);
+    let mut entries = fs::read_dir(&folder.source).map_err(wrong)?;
+    // Each entry is let go before the next is read: what lives long costs more than the system's answer.
+    let mut found = Vec::new();
+    for entry in entries.by_ref().take(FEW) {
+        found.push(look(folder, &entry.map_err(wrong)?)?);
+    }
+    let rest = entries.collect::<io::Result<Vec<_>>>().map_err(wrong)?;
+    let rest: io::Result<Vec<_>> = rest.par_iter().with_min_len(64).map(|entry| look(folder, entry)).collect();
+    found.extend(rest?);
+    found.sort_unstable_by(|a, b| a.path().cmp(b.path()));
+    Ok(found)
+}
+
+impl Found {
+    fn path(&self) -> &str {
+        match self {
+            Self::File(file) => &file.path,
+            Self::Folder(folder) => &folder.path,
+        }
+    }
+}
+
+fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
+    let name = entry.file_name();
+    let source = folder.source.join(&name);
+    let linked = entry.file_type().map_err(|e| at(&source, &e))?.is_symlink();
+    // Through the open folder, which spares the system the way down to it.
+    let metadata = if linked { fs::metadata(&source) } else { entry.metadata() }.map_err(|e| at(&source, &e))?;
+    let path = below_folder(&folder.path, &name);
+    if metadata.is_file() {
+        return Ok(Found::File(FileStat::new(path, source, &metadata)));
+    }
+    if !metadata.is_dir() {
+        return Err(neither(&source));
+    }
+    if linked && folder.source.canonicalize()?.starts_with(source.canonicalize()?) {
+        let message = format!("{}: this symbolic link leads back to a folder above it", source.display());
+        return Err(io::Error::other(message));
+    }
+    Ok(Found::Folder(Folder { path, source }))
+}
+
+/// As [`slashed`] would name it, without a detour over a path.
+fn below_folder(folder: &str, name: &OsStr) -> String {
+    let text = match name.to_str() {
+        Some(name) if !name.contains('\\') => Cow::Borrowed(name),
+        _ => Cow::Owned(slashed(Path::new(name))),
+    };
+    let mut path = String::with_capacity(folder.len() + 1 + text.len());
+    path.push_str(folder);
+    if !folder.is_empty() {
+        path.push('/');
+    }
+    path.push_str(&text);
+    path
+}
