@@ -121,16 +121,19 @@ mod linux {
     /// Children of this process, on whichever thread they hang.
     pub(crate) fn children() -> Vec<i32> {
         let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok()).flat_map(ids).collect()
+        threads
+            .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+            .flat_map(|list| ids(&list))
+            .collect()
     }
 
     /// The orphans among them: the kernel gives those to the main thread, which has the process's own number.
     fn adopted() -> Vec<i32> {
         let main = format!("/proc/self/task/{}/children", std::process::id());
-        fs::read_to_string(main).map(ids).unwrap_or_default()
+        fs::read_to_string(main).map(|list| ids(&list)).unwrap_or_default()
     }
 
-    fn ids(list: String) -> Vec<i32> {
+    fn ids(list: &str) -> Vec<i32> {
         list.split_whitespace().filter_map(|id| id.parse().ok()).collect()
     }
 }
