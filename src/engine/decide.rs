@@ -207,15 +207,8 @@ impl<'a> Court<'a> {
             }
         }
         let hashes: Vec<Digest> = asked.iter().map(|(_, _, hash)| hash.clone()).collect();
-        let mut found = self.reuse.find_many(&hashes).unwrap_or_default();
-        let entries: Vec<Option<Entry>> = hashes.iter().map(|hash| found.remove(hash).or_else(|| None)).collect();
         // Two steps with the same key share their entry.
-        let mut known: HashMap<&Digest, &Entry> = HashMap::new();
-        for (hash, entry) in hashes.iter().zip(&entries) {
-            if let Some(entry) = entry {
-                known.insert(hash, entry);
-            }
-        }
+        let known = self.reuse.find_many(&hashes).unwrap_or_default();
         let kept: Vec<&Kept> = hashes.iter().filter_map(|h| known.get(h)).flat_map(|e| &e.outputs).collect();
         let mut verdicts = reuse::verify_many(&kept).into_iter();
         let mut refreshed = Vec::new();
