@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cancel;
+mod components;
 mod corpus;
 mod explain;
 mod faults;
