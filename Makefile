@@ -8,7 +8,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop conformance messages lint fmt bench tour libtorch release clean help
+.PHONY: demo test test-runner test-interop conformance messages lint fmt bench campaign tour libtorch release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -60,6 +60,9 @@ $(CONFORMANCE_VENV)/sdk: tests/conformance/requirements.txt $(CONFORMANCE_VENV)/
 conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Compare with the official SDK (CONFORMANCE=DIR: with labels)
 	$(CONFORMANCE_VENV)/bin/python tests/conformance/compare.py $(BIN)/amlrun \
 		$(if $(CONFORMANCE),--labels $(CONFORMANCE),--work $(CONFORMANCE_VENV)/work)
+
+campaign: release ## Kill the runner 300 times at random moments and go on; fill its disk (CAMPAIGN=--short: 30 times)
+	$(PYTHON) tests/campaign/campaign.py $(BIN)/amlrun $(CAMPAIGN)
 
 messages: release $(CONFORMANCE_VENV)/sdk ## Write docs/messages.md: our messages beside the SDK's
 	PYTHONHASHSEED=0 $(CONFORMANCE_VENV)/bin/python scripts/messages.py $(BIN)/amlrun
