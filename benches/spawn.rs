@@ -3,6 +3,9 @@
 //! `cargo bench --bench spawn -- WIDTH FILE`: each line of FILE is a command. With `--folders` it makes, for each command,
 //! as many folders as a step of `amlrun` has, so that both ask the file system for the same.
 
+// It speaks to whoever calls it from a shell.
+#![allow(clippy::print_stderr)]
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
