@@ -30,3 +30,14 @@ fn a_run_that_has_no_record_never_began() {
     let ran = project.amlrun(&["run", "--resume", "r"]).ended(1);
     assert!(ran.err.contains("the run 'r' never began: run its job file again"), "{}", ran.err);
 }
+
+#[test]
+fn a_signal_that_is_heard_after_the_end_changes_nothing() {
+    let project = project();
+    project.run("pipeline.yml").ended(0);
+    let record = project.read(".amlrun/runs/r/events.jsonl");
+    let last = r#"{"seq":99,"time":1795643581331,"event":"cancel_requested","by":"Ctrl-C"}"#;
+    project.write(".amlrun/runs/r/events.jsonl", &format!("{record}{last}\n"));
+    assert_eq!(project.shown()["status"], "Completed");
+    project.amlrun(&["run", "--resume", "r"]).ended(1);
+}
