@@ -21,7 +21,7 @@ use super::{RegistryError, Selector};
 use crate::clock::Timestamp;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
-use crate::language::RegisteredComponents;
+use crate::language::{RegisteredComponents, tidy};
 use crate::store::tree::{self, PARTIAL, sibling_for_building};
 use crate::store::{StoreError, at};
 
@@ -147,7 +147,7 @@ impl ComponentStore {
 
     fn build(&self, new: &NewComponent, footprint: &Footprint, building: &Path) -> Result<Registered> {
         let files = building.join(FILES);
-        let root = footprint.root();
+        let (root, own) = (footprint.root(), tidy(&new.file));
         let below = |path: &Path| files.join(path.strip_prefix(&root).unwrap_or(path));
         fs::create_dir_all(&files).map_err(at("make the folder", &files))?;
         for folder in &footprint.folders {
@@ -158,12 +158,12 @@ impl ComponentStore {
             if let Some(folder) = target.parent() {
                 fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
             }
-            fs::copy(file, &target).map_err(at("copy", file))?;
+            match &new.text {
+                Some(text) if *file == own => fs::write(&target, text).map_err(at("write", &target))?,
+                _ => fs::copy(file, &target).map(drop).map_err(at("copy", file))?,
+            }
         }
-        let file = below(&crate::language::tidy(&new.file));
-        if let Some(text) = &new.text {
-            fs::write(&file, text).map_err(at("write", &file))?;
-        }
+        let file = below(&own);
         let sealed = tree::make_read_only(&files).and_then(|()| Digest::of_tree(&files).map_err(tree::TreeError::Walk));
         let digest = sealed.map_err(|error| at("seal", &files)(std::io::Error::other(error)))?;
         let mut record = ComponentVersion {
