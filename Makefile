@@ -61,6 +61,9 @@ conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Comp
 	$(CONFORMANCE_VENV)/bin/python tests/conformance/compare.py $(BIN)/amlrun \
 		$(if $(CONFORMANCE),--labels $(CONFORMANCE),--work $(CONFORMANCE_VENV)/work)
 
+campaign: release ## Kill the runner 300 times at random moments and go on; fill its disk (CAMPAIGN=--short: 30 times)
+	$(PYTHON) tests/campaign/campaign.py $(BIN)/amlrun $(CAMPAIGN)
+
 messages: release $(CONFORMANCE_VENV)/sdk ## Write docs/messages.md: our messages beside the SDK's
 	PYTHONHASHSEED=0 $(CONFORMANCE_VENV)/bin/python scripts/messages.py $(BIN)/amlrun
 

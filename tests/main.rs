@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cancel;
+mod components;
 mod corpus;
 mod explain;
 mod faults;
@@ -17,6 +18,7 @@ mod model_fuzz;
 mod model_hostile;
 mod model_interop;
 mod no_libtorch;
+mod resume;
 mod run;
 mod show;
 #[cfg(feature = "torch")]
