@@ -40,6 +40,7 @@ pub async fn run<E: Executor, W: Workspace>(
     let board = Board::new(request.plan.steps.len());
     let shared = Arc::new(Shared { request, around, board, scope });
     let (halt, stop) = watch::channel(Stop::No);
+    let (halt_last, stop_last) = watch::channel(Stop::No);
     let mut run = Dispatch {
         schedule,
         recorder: Recorder::start(shared.clone()),
@@ -48,6 +49,8 @@ pub async fn run<E: Executor, W: Workspace>(
         slots: 0,
         halt,
         stop,
+        halt_last,
+        stop_last,
         status: JobStatus::Completed,
     };
     if run.shared.request.resumed.as_ref().is_some_and(|resumed| resumed.incomplete) {
@@ -99,6 +102,9 @@ struct Dispatch<E, W> {
     /// Tells the running steps to stop.
     halt: watch::Sender<Stop>,
     stop: StopWatch,
+    /// The same for steps of `on_finalize`, which a failure before them does not stop.
+    halt_last: watch::Sender<Stop>,
+    stop_last: StopWatch,
     status: JobStatus,
 }
 
@@ -169,7 +175,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             }
             let _ = self.schedule.next();
             self.slots += wanted;
-            let (shared, stop) = (self.shared.clone(), self.stop.clone());
+            let is_last = self.shared.request.plan.steps[index].phase == Phase::Finalize;
+            let stop = if is_last { self.stop_last.clone() } else { self.stop.clone() };
+            let shared = self.shared.clone();
             self.running.spawn(async move { (index, step::run(index, shared, stop).await) });
         }
     }
@@ -184,6 +192,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         self.status = JobStatus::Canceled;
         self.halt.send_replace(how);
+        self.halt_last.send_replace(how);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }
@@ -257,6 +266,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         self.shared.around.bus.say(What::Warning { step: None, message });
         self.status = JobStatus::Failed;
         self.halt.send_replace(Stop::Gently);
+        self.halt_last.send_replace(Stop::Gently);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }
