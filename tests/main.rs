@@ -5,6 +5,7 @@
 mod architecture;
 mod cancel;
 mod corpus;
+mod corpus_run;
 mod explain;
 mod faults;
 mod graph;
