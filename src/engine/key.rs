@@ -17,7 +17,7 @@ pub(super) struct Known {
     pub steps: Vec<usize>,
     /// Whether local data or code has not been read yet.
     pub unread: bool,
-    /// The inputs and variables that have such digests, and `code`.
+    /// The inputs and variables that have such digests.
     pub unknown: Vec<String>,
 }
 
@@ -44,10 +44,7 @@ pub(super) fn of(
         let fact = facts.code(code)?;
         fact.listing.as_ref().ok()?;
         let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
-        if digest.is_none() {
-            known.unread = true;
-            known.unknown.push("code".to_owned());
-        }
+        known.unread |= digest.is_none();
         known.key.code = Some(digest.unwrap_or_else(|| nothing.clone()));
     }
     for input in &step.inputs {
