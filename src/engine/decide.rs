@@ -119,7 +119,14 @@ pub fn decide(
             decisions[index] = Some(decision);
         }
     }
-    let decisions = decisions.into_iter().zip(wanted);
+    // Samples stand for a step, too: they are laid out for whoever was asked for and reads them.
+    let mut stubs = vec![false; plan.steps.len()];
+    for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+        step.needs
+            .iter()
+            .for_each(|&need| stubs[need] = matches!(plan.steps[need].stand_in, Some(StandIn::Stub { .. })));
+    }
+    let decisions = decisions.into_iter().zip(wanted.iter().zip(stubs).map(|(wanted, stub)| *wanted || stub));
     decisions
         .map(|(decision, wanted)| match decision {
             Some(decision) if !wanted && decision.may_run() => Decision::new(Verdict::LeftOut, Vec::new()),
