@@ -32,7 +32,8 @@ impl House {
         let tracking = Tracking::open(&folder.join("tracking.db"), Arc::clone(&registry), models, artifacts);
         let tracking = Arc::new(tracking.unwrap());
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = runtime.block_on(Server::start(Arc::clone(&tracking), TOKEN, any_port)).unwrap();
+        let _inside = runtime.enter();
+        let server = Server::start(Arc::clone(&tracking), TOKEN, any_port).unwrap();
         let address = server.url().strip_prefix("http://").unwrap().parse().unwrap();
         Self { runtime, server: Some(server), tracking, registry, address }
     }

@@ -117,8 +117,9 @@ impl Ready {
         for event in std::mem::take(&mut self.past) {
             bus.past(event);
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+        // One thread: most of what a step costs here is the way from one thread to another. What takes long (copying code,
+        // sealing folders, databases) has threads of its own.
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
@@ -161,6 +162,7 @@ impl Ready {
         let workspace = LocalWorkspace::new(&home, &experiment, &folder, &outlook.plan, bus.clone(), runtime);
         let workspace = Arc::new(workspace);
         let (path, note) = host::path(&shells, &outlook);
+        let common = engine::common(&folder, &experiment, &path);
         let mut plan = outlook.plan;
         plan.notes.extend(note);
         let request = Request {
@@ -173,7 +175,7 @@ impl Ready {
             grace: limits.grace,
             log_limit: limits.log,
             hidden: engine::hidden(),
-            path,
+            common,
             warnings: outlook.warnings,
             reuse: outlook.reuse,
             facts: outlook.facts,

@@ -3,10 +3,11 @@
 //! All of it is opened when the first step needs it: a run in which nothing runs needs none. Recording trouble never
 //! breaks a run: without a tracking store or server the steps run all the same, and the record says what was missing.
 
+use std::collections::HashMap;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 
@@ -48,6 +49,8 @@ struct Recorder {
     token: String,
     experiment: String,
     experiment_name: String,
+    /// By running step: how many requests there were when it began.
+    begun: Mutex<HashMap<String, u64>>,
 }
 
 impl LocalWorkspace {
@@ -102,10 +105,19 @@ impl Recorder {
         let experiment = store.experiment(&job.experiment).map_err(|e| e.to_string())?;
         let token = token().map_err(|e| format!("no random numbers for the server's token: {e}"))?;
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = runtime.block_on(Server::start(store.clone(), &token, loopback)).map_err(|e| e.to_string())?;
+        let _inside = runtime.enter();
+        let server = Server::start(store.clone(), &token, loopback).map_err(|e| e.to_string())?;
         let url = server.url();
         let server = tokio::sync::Mutex::new(Some(server));
-        let recorder = Self { store, server, url, token, experiment, experiment_name: job.experiment.clone() };
+        let recorder = Self {
+            store,
+            server,
+            url,
+            token,
+            experiment,
+            experiment_name: job.experiment.clone(),
+            begun: Mutex::default(),
+        };
         recorder.begin(&job.name, &job.display_name, None, &job.tags, job.artifacts.clone())?;
         Ok(recorder)
     }
@@ -131,9 +143,16 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    fn begun(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Workspace for LocalWorkspace {
     fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, String> {
         let Some(recorder) = self.tracking() else { return Ok(Vec::new()) };
+        recorder.begun().insert(job.to_owned(), recorder.store.requests());
         // The one step of a standalone command job is the job: its run was made when the run began.
         if self.job.kind == "pipeline" {
             recorder.begin(job, step, Some(&self.job.name), &[], artifacts)?;
@@ -156,10 +175,11 @@ impl Workspace for LocalWorkspace {
         let Some(Some(recorder)) = self.tracking.get() else { return Ok(Tracked::default()) };
         let store = &recorder.store;
         if self.job.kind == "pipeline" {
-            let logged = store.finish_run(job, run_status(status), Timestamp::now()).map_err(|e| e.to_string())?;
-            if !logged {
-                return Ok(Tracked::default());
-            }
+            store.finish_run(job, run_status(status), Timestamp::now()).map_err(|e| e.to_string())?;
+        }
+        // Most steps log nothing: then there is nothing to look up.
+        if recorder.begun().remove(job) == Some(store.requests()) {
+            return Ok(Tracked::default());
         }
         let run = store.run(job).map_err(|e| e.to_string())?;
         let metrics = run.data.metrics.iter().map(|m| (m.key.clone(), m.value)).collect();

@@ -1,9 +1,12 @@
 //! The environment of a step: the variables that Azure ML sets and scripts read (reference, section 7.2).
 
+use std::path::PathBuf;
+
 use super::Request;
 use super::board::Board;
 use super::prepare::{Prepared, text_of};
 use crate::plan::Step;
+use crate::store::RunFolder;
 
 /// All variables of a step, on top of the runner's own environment. Later ones win, so that the author's come last.
 pub(super) fn variables(
@@ -15,38 +18,44 @@ pub(super) fn variables(
 ) -> Result<Vec<(String, String)>, String> {
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
-    let mut all: Vec<(String, String)> = Vec::new();
+    let mut all: Vec<(String, String)> = request.common.clone();
     let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
     set("AZUREML_RUN_ID", &job);
-    set("AZUREML_ROOT_RUN_ID", request.run.name.as_str());
-    let (mark, folder) = request.run.mark();
-    set(&mark, &folder);
-    set("AZUREML_EXPERIMENT_SCOPE", &request.experiment);
-    set("AZUREML_ARM_PROJECT_NAME", &request.experiment);
-    // There is no workspace in the cloud: scripts that only print these get something that tells so.
-    set("AZUREML_ARM_SUBSCRIPTION", "00000000-0000-0000-0000-000000000000");
-    set("AZUREML_ARM_RESOURCEGROUP", "local");
-    set("AZUREML_ARM_WORKSPACE_NAME", "local");
-    set("AZUREML_PROCESS_NAME", "main");
     set("AZUREML_NODE_COUNT", &step.distribution.as_ref().map_or(1, |d| d.instances).to_string());
-    set("AZUREML_CR_NODE_RANK", "0");
-    set("NODE_RANK", "0");
     let wd = prepared.wd.display().to_string();
     set("AZUREML_CR_EXECUTION_WORKING_DIR_PATH", &wd);
     set("AZUREML_CR_HT_CAP_logs_PATH", &format!("{wd}/logs"));
     set("AZUREML_CR_HT_CAP_user_logs_PATH", &prepared.user_logs.display().to_string());
-    // A log that can be watched needs lines as they come; Python would keep them in a buffer.
-    set("PYTHONUNBUFFERED", "1");
-    set("PATH", &search_path(request));
-    for name in ["NO_PROXY", "no_proxy"] {
-        set(name, &no_proxy(&std::env::var(name).unwrap_or_default()));
-    }
     ports(step, prepared, &mut set);
     all.extend(tracking);
     for (name, value) in &step.environment_variables {
         all.push((name.clone(), text_of(value, request, board)?));
     }
     Ok(all)
+}
+
+/// The variables that all steps of a run have alike; `folders` are added at the end of their `PATH`.
+#[must_use]
+pub fn common(run: &RunFolder, experiment: &str, folders: &[PathBuf]) -> Vec<(String, String)> {
+    let mut all = vec![run.mark()];
+    let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
+    set("AZUREML_ROOT_RUN_ID", run.name.as_str());
+    set("AZUREML_EXPERIMENT_SCOPE", experiment);
+    set("AZUREML_ARM_PROJECT_NAME", experiment);
+    // There is no workspace in the cloud: scripts that only print these get something that tells so.
+    set("AZUREML_ARM_SUBSCRIPTION", "00000000-0000-0000-0000-000000000000");
+    set("AZUREML_ARM_RESOURCEGROUP", "local");
+    set("AZUREML_ARM_WORKSPACE_NAME", "local");
+    set("AZUREML_PROCESS_NAME", "main");
+    set("AZUREML_CR_NODE_RANK", "0");
+    set("NODE_RANK", "0");
+    // A log that can be watched needs lines as they come; Python would keep them in a buffer.
+    set("PYTHONUNBUFFERED", "1");
+    set("PATH", &search_path(folders));
+    for name in ["NO_PROXY", "no_proxy"] {
+        set(name, &no_proxy(&std::env::var(name).unwrap_or_default()));
+    }
+    all
 }
 
 /// What a step must not inherit: the person's own MLflow server and job, which are not this run's.
@@ -81,8 +90,8 @@ fn ports(step: &Step, prepared: &Prepared, set: &mut impl FnMut(&str, &str)) {
 }
 
 /// The runner's `PATH`, and after it the folders where `amlrun-stage` lies, so that the example's commands are found.
-fn search_path(request: &Request) -> String {
+fn search_path(folders: &[PathBuf]) -> String {
     let own = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&own).chain(request.path.iter().cloned());
+    let folders = std::env::split_paths(&own).chain(folders.iter().cloned());
     std::env::join_paths(folders).unwrap_or(own).to_string_lossy().into_owned()
 }

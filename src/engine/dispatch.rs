@@ -38,7 +38,8 @@ pub async fn run<E: Executor, W: Workspace>(
     let schedule = Schedule::new(nodes.collect(), request.plan.continue_on_step_failure);
     let scope = request.job_file.display().to_string();
     let board = Board::new(request.plan.steps.len());
-    let shared = Arc::new(Shared { request, around, board, scope });
+    let places = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
+    let shared = Arc::new(Shared { request, around, board, scope, places });
     let (halt, stop) = watch::channel(Stop::No);
     let (halt_last, stop_last) = watch::channel(Stop::No);
     let mut run = Dispatch {
@@ -46,7 +47,6 @@ pub async fn run<E: Executor, W: Workspace>(
         recorder: Recorder::start(shared.clone()),
         shared,
         running: JoinSet::new(),
-        slots: 0,
         halt,
         stop,
         halt_last,
@@ -92,13 +92,14 @@ fn started(request: &Request) -> What {
     }
 }
 
+/// So many steps are made ready before there is a place for them.
+const AHEAD: usize = 4;
+
 struct Dispatch<E, W> {
     shared: Arc<Shared<E, W>>,
     schedule: Schedule,
     recorder: Recorder,
     running: JoinSet<(usize, Finished)>,
-    /// The places that running steps take.
-    slots: usize,
     /// Tells the running steps to stop.
     halt: watch::Sender<Stop>,
     stop: StopWatch,
@@ -164,26 +165,19 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         debug_assert!(self.schedule.is_done(), "the loop ends when every step is over");
     }
 
-    /// Starts steps as long as there are places. One that takes several waits for them, and others behind it with it: it
-    /// would wait for ever where small ones always come first.
+    /// Hands steps to tasks of their own. Each waits for its place only when it is laid out: as many as can run are made
+    /// ready ahead, so that no place stays empty. Where a failure shall end everything, nothing is begun ahead of its time.
     fn start_what_may_start(&mut self) {
         let places = self.shared.request.jobs.max(1);
-        while let Some(index) = self.schedule.peek() {
-            let wanted = self.wanted(index);
-            if self.slots > 0 && self.slots + wanted > places {
-                return;
-            }
-            let _ = self.schedule.next();
-            self.slots += wanted;
+        let ahead = if self.shared.request.plan.continue_on_step_failure { places.min(AHEAD) } else { 0 };
+        while self.running.len() < places + ahead
+            && let Some(index) = self.schedule.next()
+        {
             let is_last = self.shared.request.plan.steps[index].phase == Phase::Finalize;
             let stop = if is_last { self.stop_last.clone() } else { self.stop.clone() };
             let shared = self.shared.clone();
             self.running.spawn(async move { (index, step::run(index, shared, stop).await) });
         }
-    }
-
-    fn wanted(&self, index: usize) -> usize {
-        self.shared.request.plan.steps[index].slots.clamp(1, self.shared.request.jobs.max(1))
     }
 
     fn cancel(&mut self, how: Stop) {
@@ -198,7 +192,6 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     }
 
     fn ended(&mut self, index: usize, finished: Finished) {
-        self.slots -= self.wanted(index);
         let completed = finished.outcome == StepOutcome::Completed;
         if let Some(standing) = &finished.standing {
             self.stands(index, standing, finished.because);

@@ -35,7 +35,7 @@ use crate::plan::{AssetName, Plan};
 use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder};
 
-pub use contract::hidden;
+pub use contract::{common, hidden};
 pub use decide::{Decision, Force, Verdict, decide};
 pub use dispatch::run;
 pub use facts::Facts;
@@ -60,8 +60,8 @@ pub struct Request {
     pub log_limit: Option<u64>,
     /// Variables of this process that steps must not inherit.
     pub hidden: Arc<[String]>,
-    /// Folders to add at the end of a step's `PATH`.
-    pub path: Vec<PathBuf>,
+    /// The variables that all steps of the run have alike.
+    pub common: Vec<(String, String)>,
     /// What is amiss already, for the record.
     pub warnings: Vec<String>,
     /// What earlier runs made; `None` when that cannot be read.

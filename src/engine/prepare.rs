@@ -38,7 +38,9 @@ pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Boa
     if attempt > 1 {
         set_aside(&folder, attempt)?;
     }
-    make(&wd.join("outputs"))?;
+    for part in [&folder.path, &wd, &wd.join("outputs")] {
+        make_one(part)?;
+    }
     if let Some(code) = &step.code {
         let in_pipeline = request.plan.kind == "pipeline";
         let snapshot = Snapshot::of(code.root.as_deref(), &code.includes, in_pipeline, request.root());

@@ -4,8 +4,9 @@
 //! digests that a step's key needs are there when its turn comes.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::facts::code_listing;
 use super::key;
@@ -45,6 +46,8 @@ pub(super) struct Recorder {
 
 /// So many results are kept in one transaction.
 const BATCH: usize = 256;
+/// So long a result waits for others.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Recorder {
     /// Starts the thread.
@@ -74,18 +77,17 @@ impl Recorder {
 fn work<E, W>(findings: &Receiver<Finding>, shared: &Shared<E, W>) {
     let mut entries = Vec::new();
     loop {
-        let finding = match findings.try_recv() {
-            Ok(finding) => finding,
-            Err(_) => {
-                // Nothing to do at the moment: a good time to write.
-                keep(&mut entries, shared);
-                match findings.recv() {
-                    Ok(finding) => finding,
-                    Err(_) => return,
-                }
-            }
+        // A transaction costs as much as a small step: results wait for each other, but not for long.
+        let next = if entries.is_empty() {
+            findings.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            findings.recv_timeout(PATIENCE)
         };
-        entries.extend(entry(finding, shared));
+        match next {
+            Ok(finding) => entries.extend(entry(finding, shared)),
+            Err(RecvTimeoutError::Timeout) => keep(&mut entries, shared),
+            Err(RecvTimeoutError::Disconnected) => return keep(&mut entries, shared),
+        }
         if entries.len() >= BATCH {
             keep(&mut entries, shared);
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::board::Board;
 use super::decide::{Asked, Court, Decision, Standing, Verdict, info};
 use super::record::Finding;
@@ -10,8 +12,8 @@ use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
 use crate::exec::{self, Ended, Ending, Executor, LOG_LIMIT, Launch, LineSink, Stop, StopWatch, ranks};
-use crate::outcome::{Failure, StepOutcome};
-use crate::plan::StandIn;
+use crate::outcome::{Failure, SkipReason, StepOutcome};
+use crate::plan::{InputMode, PortType, StandIn};
 use crate::store::tree;
 
 /// How a step ended and what it wrote.
@@ -43,6 +45,8 @@ pub(super) struct Shared<E, W> {
     pub board: Board,
     /// The job file, by which steps are known from run to run.
     pub scope: String,
+    /// The places in which processes run.
+    pub places: Arc<Semaphore>,
 }
 
 /// Runs one step, or finds out that it need not run. Whatever goes wrong is its outcome, not an error.
@@ -96,18 +100,28 @@ async fn attempt_once<E: Executor, W: Workspace>(
         let shared = shared.clone();
         return blocking(move || Ok(stub(index, attempt, &shared))).await.unwrap_or_else(Finished::broken);
     }
-    let laid_out = blocking({
+    let laid_out = if is_quick(step) {
+        lay_out(index, attempt, shared)
+    } else {
         let shared = shared.clone();
-        move || lay_out(index, attempt, &shared)
-    })
-    .await;
+        blocking(move || lay_out(index, attempt, &shared)).await
+    };
     let launch = match laid_out {
         Ok(launch) => launch,
         Err(message) => return Finished::broken(message),
     };
-    if *stop.borrow() != Stop::No {
-        return Finished::new(StepOutcome::Canceled);
-    }
+    let jobs = shared.request.jobs.max(1);
+    let wanted = u32::try_from(step.slots.clamp(1, jobs)).unwrap_or(1);
+    // Places are given in the order in which they are asked for: a step that takes several waits for them, and others
+    // behind it with it. It would wait for ever where small ones always came first.
+    let place = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop != Stop::No) => None,
+        place = shared.places.acquire_many(wanted) => place.ok(),
+    };
+    let Some(place) = place else {
+        return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled });
+    };
     let log = launch.processes.first().map(|process| process.log.clone()).unwrap_or_default();
     let command = launch.command.clone();
     shared.around.bus.say(What::StepStarted { step: step.path.clone(), command, log });
@@ -120,10 +134,26 @@ async fn attempt_once<E: Executor, W: Workspace>(
     for message in warnings {
         warn(&shared.around, &shared.request, index, message);
     }
+    drop(place);
     let outcome = outcome(ending, process);
+    if is_quick(step) {
+        return finish(index, attempt, started, outcome, shared);
+    }
     let shared = shared.clone();
     let finish = move || Ok(finish(index, attempt, started, outcome, &shared));
     blocking(finish).await.unwrap_or_else(Finished::broken)
+}
+
+/// Whether laying a step out and collecting its outputs are a matter of a few files: then it is done at once, for a way
+/// to another thread and back would take longer.
+fn is_quick(step: &crate::plan::Step) -> bool {
+    let file = |output: &crate::plan::StepOutput| {
+        output.kind == PortType::UriFile && output.asset.is_none() && output.place.is_none()
+    };
+    let plain = |input: &crate::plan::StepInput| {
+        input.mode != InputMode::Download && (!input.kind.is_data() || input.kind == PortType::UriFile)
+    };
+    step.code.is_none() && step.distribution.is_none() && step.outputs.iter().all(file) && step.inputs.iter().all(plain)
 }
 
 /// Decides a step whose inputs other steps of this run wrote.

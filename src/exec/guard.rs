@@ -3,8 +3,8 @@
 //! It is this very program, started once more before the first step. It holds the read end of a pipe that only the
 //! runner has the write end of, and sleeps until that end is closed: the kernel does it whatever happens to the runner.
 //! A step between fork and exec has the end as well (it is closed on exec), so that nothing can start unseen after
-//! that. Then the guard kills the process groups that are listed in a file without a name, and whoever else has the
-//! runner's mark in its environment, and ends. A runner that ends in order kills its guard: nothing is left to do.
+//! that. Then the guard kills the process groups that are listed in a file without a name, whoever else writes into the
+//! pipe of a step or has the runner's mark in its environment, and ends. A runner that ends in order kills its guard: nothing is left to do.
 //!
 //! The list costs the runner two small writes a step and wakes nobody.
 
@@ -36,8 +36,9 @@ pub(super) struct Guard {
     _alive: PipeWriter,
 }
 
-/// How a group is written: a fixed size, so that each has its place.
-const ENTRY: u64 = size_of::<i32>() as u64;
+/// What is known of a process that is started: the number of the pipe that it prints into, before, and its group, after.
+/// It may have started others and ended before the runner gets to write its group down.
+const ENTRY: usize = 2 * size_of::<u64>();
 
 impl Guard {
     /// Starts a guard for the processes with that mark.
@@ -54,15 +55,16 @@ impl Guard {
         self.id
     }
 
-    /// Lists a group as long as the answer lives.
-    pub(super) fn watch(&self, group: Pid) -> Watched<'_> {
+    /// Lists a process that is about to be started, as long as the answer lives.
+    pub(super) fn watch(&self, pipe: u64) -> Watched<'_> {
         let mut places = self.lock();
         let place = places.0.pop().unwrap_or_else(|| {
             places.1 += 1;
             places.1 - 1
         });
-        self.note(place, group.as_raw());
-        Watched { guard: self, place }
+        let watched = Watched { guard: self, place, pipe };
+        watched.note(pipe, 0);
+        watched
     }
 
     /// Everything has ended in order.
@@ -72,26 +74,37 @@ impl Guard {
         let _ = process.wait();
     }
 
-    fn note(&self, place: u64, group: i32) {
-        // A group that could not be listed is found by its mark.
-        let _ = self.list.write_at(&group.to_ne_bytes(), place * ENTRY);
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, (Vec<u64>, u64)> {
         self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// A group on the guard's list.
+/// A process on the guard's list.
 #[derive(Debug)]
 pub(super) struct Watched<'a> {
     guard: &'a Guard,
     place: u64,
+    pipe: u64,
+}
+
+impl Watched<'_> {
+    /// It has been started and leads that group.
+    pub(super) fn leads(&self, group: Pid) {
+        self.note(self.pipe, group.as_raw());
+    }
+
+    fn note(&self, pipe: u64, group: i32) {
+        let mut entry = [0; ENTRY];
+        entry[..8].copy_from_slice(&pipe.to_ne_bytes());
+        entry[8..12].copy_from_slice(&group.to_ne_bytes());
+        // What could not be listed is found by its mark.
+        let _ = self.guard.list.write_at(&entry, self.place * ENTRY as u64);
+    }
 }
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        self.guard.note(self.place, 0);
+        self.note(0, 0);
         self.guard.lock().0.push(self.place);
     }
 }
@@ -110,10 +123,15 @@ pub fn guard(mark: &str) {
         let mut file = File::from(file);
         let _ = file.rewind().and_then(|()| file.read_to_end(&mut list));
     }
-    for group in list.as_chunks().0.iter().map(|entry| i32::from_ne_bytes(*entry)).filter(|group| *group > 1) {
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    let mut pipes = Vec::new();
+    for [p0, p1, p2, p3, p4, p5, p6, p7, g0, g1, g2, g3, ..] in list.as_chunks::<ENTRY>().0 {
+        let group = i32::from_ne_bytes([*g0, *g1, *g2, *g3]);
+        if group > 1 {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        pipes.push(u64::from_ne_bytes([*p0, *p1, *p2, *p3, *p4, *p5, *p6, *p7]));
     }
-    strays::end_everywhere(mark);
+    strays::end_everywhere(mark, &pipes);
 }
 
 /// A file in memory that has no name.

@@ -56,9 +56,10 @@ impl LocalProcess {
         self.runner.as_ref()
     }
 
-    /// Has the guard look after a process group as long as the answer lives.
-    pub(super) fn watch(&self, group: nix::unistd::Pid) -> Option<Watched<'_>> {
-        self.guard().map(|guard| guard.watch(group))
+    /// Has the guard look after a process that prints into that pipe, as long as the answer lives.
+    pub(super) fn watch(&self, pipe: &impl std::os::fd::AsFd) -> Option<Watched<'_>> {
+        let guard = self.guard()?;
+        Some(guard.watch(nix::sys::stat::fstat(pipe).map_or(0, |about| about.st_ino)))
     }
 
     /// The guard, started when it is asked for first. That there is none is no reason not to run anything.
@@ -113,7 +114,8 @@ async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<String>), S
     )?;
     let mut arguments = vec!["-n".to_owned(), ranks.to_string()];
     // Hydra, which MPICH and Intel MPI have, asks for neither leave.
-    if supervise::version(&program).await.contains("Open MPI") {
+    let version = supervise::version(&program).await;
+    if ["Open MPI", "OpenRTE", "PRRTE"].iter().any(|name| version.contains(name)) {
         arguments.extend(["--allow-run-as-root".to_owned(), "--oversubscribe".to_owned()]);
     }
     Ok((program, arguments))

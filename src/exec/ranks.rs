@@ -217,13 +217,13 @@ impl Ports {
 mod tests {
     use super::*;
 
-    fn laid_out(distribution: Option<Distribution>, nodes: u32) -> (Starter, Vec<RankProcess>) {
+    fn laid_out(distribution: Option<&Distribution>, nodes: u32) -> (Starter, Vec<RankProcess>) {
         let mut next = 6000;
         let mut port = || {
             next += 1;
             Ok(next)
         };
-        lay_out_with(distribution.as_ref(), nodes, Path::new("logs"), &mut port).unwrap()
+        lay_out_with(distribution, nodes, Path::new("logs"), &mut port).unwrap()
     }
 
     fn value<'a>(process: &'a RankProcess, name: &str) -> &'a str {
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn pytorch_ranks_count_over_the_nodes() {
-        let (_, processes) = laid_out(Some(Distribution::PyTorch { per_node: 2 }), 2);
+        let (_, processes) = laid_out(Some(&Distribution::PyTorch { per_node: 2 }), 2);
         let told = |name: &str| processes.iter().map(|p| value(p, name)).collect::<Vec<_>>();
         assert_eq!(told("RANK"), ["0", "1", "2", "3"]);
         assert_eq!(told("LOCAL_RANK"), ["0", "1", "0", "1"]);
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn tensorflow_tasks_know_all_addresses() {
         let distribution = Distribution::TensorFlow { workers: None, parameter_servers: 1 };
-        let (_, processes) = laid_out(Some(distribution), 2);
+        let (_, processes) = laid_out(Some(&distribution), 2);
         let config: serde_json::Value = serde_json::from_str(value(&processes[2], "TF_CONFIG")).unwrap();
         assert_eq!(config["cluster"]["worker"], serde_json::json!(["127.0.0.1:6001", "127.0.0.1:6002"]));
         assert_eq!(config["cluster"]["ps"], serde_json::json!(["127.0.0.1:6003"]));
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn mpi_is_one_process_that_starts_the_ranks() {
-        let (starter, processes) = laid_out(Some(Distribution::Mpi { per_node: 2 }), 2);
+        let (starter, processes) = laid_out(Some(&Distribution::Mpi { per_node: 2 }), 2);
         assert_eq!(starter, Starter::Mpirun { ranks: 4, per_node: 2 });
         assert_eq!(processes.len(), 1);
         assert_eq!(value(&processes[0], "AZ_BATCH_HOST_LIST"), "127.0.0.1,127.0.0.1");

@@ -16,9 +16,9 @@ mod linux {
     use std::fs;
     use std::time::Duration;
 
-    use nix::sys::signal::{Signal, kill};
+    use nix::sys::signal::{Signal, kill, killpg};
     use nix::sys::wait::{WaitPidFlag, waitpid};
-    use nix::unistd::Pid;
+    use nix::unistd::{Pid, getpgid};
 
     /// A chain of orphans comes back one generation at a time; this is far more than any real one.
     const GENERATIONS: usize = 64;
@@ -42,17 +42,21 @@ mod linux {
 
     /// Kills until none is found: who is found may just be starting another. A killed process is gone when the kernel
     /// gets to it, and whoever asks next must find none.
-    pub(crate) fn end_everywhere(mark: &str) -> usize {
+    pub(crate) fn end_everywhere(mark: &str, pipes: &[u64]) -> usize {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let pipes: Vec<String> = pipes.iter().filter(|p| **p != 0).map(|pipe| format!("pipe:[{pipe}]")).collect();
         let mut ended = std::collections::BTreeSet::new();
         let mut unclear = 0;
         for _ in 0..LOOKS {
             let mut quiet = true;
             for id in everyone().filter(|id| *id != own) {
                 match environment(id) {
-                    Environment::Of(bytes) if has(&bytes, mark) => {
+                    found if found.has(mark) || prints_into(id, &pipes) => {
                         quiet = false;
-                        if kill(Pid::from_raw(id), Signal::SIGKILL).is_ok() {
+                        let process = Pid::from_raw(id);
+                        // A group that it leads is a step's: in it may be one that hides its environment.
+                        let group = getpgid(Some(process)) == Ok(process) && killpg(process, Signal::SIGKILL).is_ok();
+                        if group || kill(process, Signal::SIGKILL).is_ok() {
                             ended.insert(id);
                         }
                     }
@@ -80,6 +84,12 @@ mod linux {
     /// Whether a process runs a program: the kernel's own and zombies have none.
     fn is_program(id: i32) -> bool {
         fs::read_link(format!("/proc/{id}/exe")).is_ok()
+    }
+
+    /// Whether its output goes into one of these pipes.
+    fn prints_into(id: i32, pipes: &[String]) -> bool {
+        let of = |stream| fs::read_link(format!("/proc/{id}/fd/{stream}")).unwrap_or_default();
+        !pipes.is_empty() && [1, 2].map(of).iter().any(|to| pipes.iter().any(|pipe| to.as_os_str() == pipe.as_str()))
     }
 
     enum Environment {
@@ -121,16 +131,19 @@ mod linux {
     /// Children of this process, on whichever thread they hang.
     pub(crate) fn children() -> Vec<i32> {
         let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok()).flat_map(ids).collect()
+        threads
+            .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+            .flat_map(|list| ids(&list))
+            .collect()
     }
 
     /// The orphans among them: the kernel gives those to the main thread, which has the process's own number.
     fn adopted() -> Vec<i32> {
         let main = format!("/proc/self/task/{}/children", std::process::id());
-        fs::read_to_string(main).map(ids).unwrap_or_default()
+        fs::read_to_string(main).map(|list| ids(&list)).unwrap_or_default()
     }
 
-    fn ids(list: String) -> Vec<i32> {
+    fn ids(list: &str) -> Vec<i32> {
         list.split_whitespace().filter_map(|id| id.parse().ok()).collect()
     }
 }
@@ -195,13 +208,14 @@ pub(super) fn end_all(spared: &[i32]) {
     let _ = spared;
 }
 
-/// Ends every process of this machine that has `mark` in its environment, and counts them.
-pub(super) fn end_everywhere(mark: &str) -> usize {
+/// Ends every process of this machine that has `mark` in its environment or prints into one of these pipes, and counts
+/// them.
+pub(super) fn end_everywhere(mark: &str, pipes: &[u64]) -> usize {
     #[cfg(target_os = "linux")]
-    return linux::end_everywhere(mark);
+    return linux::end_everywhere(mark, pipes);
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = mark;
+        let _ = (mark, pipes);
         0
     }
 }

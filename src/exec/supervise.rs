@@ -105,9 +105,12 @@ impl<'a> Running<'a> {
         local: &'a LocalProcess,
     ) -> Result<(), String> {
         for (number, process) in launch.processes.iter().enumerate() {
-            let (mut child, reader) = start(program, arguments, launch, process, local)?;
+            let (mut child, reader, watched) = start(program, arguments, launch, process, local)?;
             let group = child.id().map_or(Pid::from_raw(i32::MAX), pid);
-            self.groups.push(Some((group, local.watch(group))));
+            if let Some(watched) = &watched {
+                watched.leads(group);
+            }
+            self.groups.push(Some((group, watched)));
             self.waiting.spawn(async move { (number, ending(child.wait().await)) });
             let log = Log::new(process.log.clone(), launch.log_limit);
             let copied = tokio::spawn(capture::copy(reader, log, labelled(lines, process.label.as_deref())));
@@ -199,19 +202,22 @@ fn labelled(lines: &LineSink, label: Option<&str>) -> LineSink {
     Arc::new(move |line| lines(format!("[{label}] {line}")))
 }
 
-fn start(
+type Started<'a> = (Child, tokio::net::unix::pipe::Receiver, Option<Watched<'a>>);
+
+fn start<'a>(
     program: &Path,
     arguments: &[String],
     launch: &Launch,
     process: &RankProcess,
-    local: &LocalProcess,
-) -> Result<(Child, tokio::net::unix::pipe::Receiver), String> {
+    local: &'a LocalProcess,
+) -> Result<Started<'a>, String> {
     let pipe = || -> std::io::Result<_> {
         let (reader, writer) = std::io::pipe()?;
         let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
         Ok((reader, writer.try_clone()?, writer))
     };
     let (reader, stdout, stderr) = pipe().map_err(|e| format!("cannot make a pipe for its output: {e}"))?;
+    let watched = local.watch(&stdout);
     let mut command = Command::new(program);
     for name in launch.hidden.iter() {
         command.env_remove(name);
@@ -229,7 +235,7 @@ fn start(
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| not_started(program, &launch.cwd, &error))?;
-    Ok((child, reader))
+    Ok((child, reader, watched))
 }
 
 fn not_started(program: &Path, cwd: &Path, error: &std::io::Error) -> String {
@@ -313,7 +319,7 @@ pub fn terminate(id: u32) -> Result<(), String> {
 /// killed itself. Gives how many there were; always 0 where there is no `/proc`.
 #[must_use]
 pub fn end_orphans(mark: &str) -> usize {
-    strays::end_everywhere(mark)
+    strays::end_everywhere(mark, &[])
 }
 
 /// Starts this very program once more in the background, in a process group of its own, and gives the first line that

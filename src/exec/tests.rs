@@ -129,9 +129,9 @@ async fn who_closes_its_output_early_is_waited_for() {
 }
 
 /// Runs a command in several processes; gives how it ended and what they printed, in order of the text.
-async fn spread(distribution: Distribution, nodes: u32, command: &str) -> (Ended, Vec<String>) {
+async fn spread(distribution: &Distribution, nodes: u32, command: &str) -> (Ended, Vec<String>) {
     let root = tempfile::tempdir().unwrap();
-    let (starter, processes) = ranks::lay_out(Some(&distribution), nodes, root.path()).unwrap();
+    let (starter, processes) = ranks::lay_out(Some(distribution), nodes, root.path()).unwrap();
     let launch = Launch { starter, processes, ..launch(command, root.path()) };
     let (_asking, stop) = watch::channel(Stop::No);
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -148,14 +148,14 @@ async fn all_ranks_of_a_step_run_at_the_same_time() {
     // Rank 0 waits for rank 1 and the other way round.
     let meet = "mkfifo $RANK-here 2>/dev/null; until [ -p $((1 - RANK))-here ]; do sleep 0.01; done; \
                 if [ $RANK = 0 ]; then echo hi > 1-here; else read x < 1-here; fi; echo $RANK of $WORLD_SIZE";
-    let (ended, lines) = spread(Distribution::PyTorch { per_node: 1 }, 2, meet).await;
+    let (ended, lines) = spread(&Distribution::PyTorch { per_node: 1 }, 2, meet).await;
     assert_eq!(ended, Ending::Exited(0).into());
     assert_eq!(lines, ["[rank 0] 0 of 2", "[rank 1] 1 of 2"]);
 }
 
 #[tokio::test]
 async fn the_first_rank_that_fails_ends_the_others_and_is_named() {
-    let (ended, _) = spread(Distribution::PyTorch { per_node: 3 }, 1, "[ $RANK = 1 ] && exit 7; sleep 600").await;
+    let (ended, _) = spread(&Distribution::PyTorch { per_node: 3 }, 1, "[ $RANK = 1 ] && exit 7; sleep 600").await;
     assert_eq!((ended.ending, ended.process.as_deref()), (Ending::Exited(7), Some("rank 1")));
 }
 
@@ -163,7 +163,7 @@ async fn the_first_rank_that_fails_ends_the_others_and_is_named() {
 async fn parameter_servers_end_with_their_workers() {
     let command = "case $TF_CONFIG in *'\"type\":\"ps\"'*) exec sleep 600;; esac; echo trained";
     let distribution = Distribution::TensorFlow { workers: Some(2), parameter_servers: 1 };
-    let (ended, lines) = spread(distribution, 1, command).await;
+    let (ended, lines) = spread(&distribution, 1, command).await;
     assert_eq!(ended.ending, Ending::Exited(0));
     assert_eq!(lines, ["[worker 0] trained", "[worker 1] trained"]);
 }
@@ -189,4 +189,27 @@ async fn a_log_that_reaches_its_limit_does_not_hold_up_the_step() {
     assert!(ended.warnings[0].contains("reached 1000 bytes"), "{ended:?}");
     let log = std::fs::read_to_string(root.path().join("std_log.txt")).unwrap();
     assert!(log.len() < 300_000 && log.ends_with("the end\n"));
+}
+
+#[tokio::test]
+async fn mpirun_starts_the_ranks_and_each_knows_which_it_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir().unwrap();
+    // What Open MPI does, as far as a step sees it: four ranks, one after the other.
+    let stand_in = "#!/bin/bash\n[ $1 = --version ] && { echo 'mpirun (Open MPI) 4.1.4'; exit; }\n\
+                    echo \"$1 $2 $3 $4\"; shift 4\n\
+                    for r in 0 1 2 3; do OMPI_COMM_WORLD_RANK=$r \"$@\" || exit; done\n";
+    let mpirun = root.path().join("mpirun");
+    std::fs::write(&mpirun, stand_in).unwrap();
+    std::fs::set_permissions(&mpirun, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (starter, processes) = ranks::lay_out(Some(&Distribution::Mpi { per_node: 2 }), 2, root.path()).unwrap();
+    let command = "echo $AZUREML_PROCESS_NAME on $NODE_RANK";
+    let mut launch = Launch { starter, processes, ..launch(command, root.path()) };
+    launch.variables.push(("PATH".into(), format!("{}:/usr/bin:/bin", root.path().display())));
+    let (_asking, stop) = watch::channel(Stop::No);
+    let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
+    assert_eq!(ended, Ending::Exited(0).into());
+    let log = std::fs::read_to_string(root.path().join("std_log.txt")).unwrap();
+    let said = "-n 4 --allow-run-as-root --oversubscribe\nrank_0 on 0\nrank_1 on 0\nrank_2 on 1\nrank_3 on 1\n";
+    assert_eq!(log, said);
 }

@@ -24,6 +24,7 @@ mod guard;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use error::TrackingError;
 pub use model::RunStatus;
@@ -43,6 +44,7 @@ pub struct Tracking {
     registry: Arc<Registry>,
     models: PathBuf,
     artifacts: PathBuf,
+    requests: AtomicU64,
 }
 
 /// A run that the runner makes for a job or a step.
@@ -72,7 +74,7 @@ impl Tracking {
     /// # Errors
     /// When the database cannot be opened.
     pub fn open(db: &Path, registry: Arc<Registry>, models: PathBuf, artifacts: PathBuf) -> Result<Self> {
-        Ok(Self { db: Db::open(db)?, registry, models, artifacts })
+        Ok(Self { db: Db::open(db)?, registry, models, artifacts, requests: AtomicU64::new(0) })
     }
 
     /// The id of the experiment of this name, which is made when there is none (and restored when it was deleted).
@@ -107,12 +109,23 @@ impl Tracking {
         self.db.begin_later(new, tags)
     }
 
-    /// Says how a run that [`Tracking::begin_run`] made ended. False when it certainly logged nothing.
+    /// Says how a run that [`Tracking::begin_run`] made ended; it is written when somebody asks for anything.
     ///
     /// # Errors
     /// Trouble with the database.
-    pub fn finish_run(&self, run_id: &str, status: RunStatus, time: Timestamp) -> Result<bool> {
+    pub fn finish_run(&self, run_id: &str, status: RunStatus, time: Timestamp) -> Result<()> {
         self.db.end_later(run_id, status, time)
+    }
+
+    /// How many requests clients have made so far. Where none came, nothing was logged.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// A client asks for something.
+    fn asked(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes what [`Tracking::begin_run`] and [`Tracking::finish_run`] left for later.

@@ -40,13 +40,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve `tracking` on `address` (port 0 takes a free one) to whoever holds `token`.
+    /// Starts to serve `tracking` on `address` (port 0 takes a free one) to whoever holds `token`, on the tokio runtime
+    /// that the caller is in.
     ///
     /// # Errors
     /// [`TrackingError::Listen`], e.g. when the port is taken.
-    pub async fn start(tracking: Arc<Tracking>, token: &str, address: SocketAddr) -> Result<Self> {
+    pub fn start(tracking: Arc<Tracking>, token: &str, address: SocketAddr) -> Result<Self> {
         let failed = |source| TrackingError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         // Head and body of an answer are two packets: without this the second waits 40 ms for the first one's receipt.
         let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
@@ -101,11 +104,12 @@ fn router(tracking: Arc<Tracking>, guard: Guard) -> axum::Router {
     router
         .fallback(no_endpoint)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(guard, let_in))
+        .layer(middleware::from_fn_with_state((guard, tracking.clone()), let_in))
         .with_state(tracking)
 }
 
-async fn let_in(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+async fn let_in(State((guard, tracking)): State<(Guard, Arc<Tracking>)>, request: Request, next: Next) -> Response {
+    tracking.asked();
     match guard.check(request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

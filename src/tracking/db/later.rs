@@ -28,13 +28,9 @@ impl Db {
         self.later(Later::Begin(Box::new(new), tags))
     }
 
-    /// A run of the runner ended. False when nobody has asked the database anything since it began: then it has logged
-    /// nothing.
-    pub(in crate::tracking) fn end_later(&self, id: &str, status: RunStatus, time: Timestamp) -> Result<bool> {
-        let begun = |later: &Later| matches!(later, Later::Begin(new, _) if new.run_id == id);
-        let untouched = self.waiting().iter().any(begun);
-        self.later(Later::End(id.to_owned(), status, time))?;
-        Ok(!untouched)
+    /// A run of the runner ended.
+    pub(in crate::tracking) fn end_later(&self, id: &str, status: RunStatus, time: Timestamp) -> Result<()> {
+        self.later(Later::End(id.to_owned(), status, time))
     }
 
     /// Writes what waits.
