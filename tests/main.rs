@@ -6,6 +6,7 @@ mod architecture;
 mod cancel;
 mod components;
 mod corpus;
+mod corpus_run;
 mod explain;
 mod faults;
 mod graph;

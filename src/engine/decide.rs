@@ -119,7 +119,14 @@ pub fn decide(
             decisions[index] = Some(decision);
         }
     }
-    let decisions = decisions.into_iter().zip(wanted);
+    // Samples stand for a step, too: they are laid out for whoever was asked for and reads them.
+    let mut stubs = vec![false; plan.steps.len()];
+    for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+        step.needs
+            .iter()
+            .for_each(|&need| stubs[need] = matches!(plan.steps[need].stand_in, Some(StandIn::Stub { .. })));
+    }
+    let decisions = decisions.into_iter().zip(wanted.iter().zip(stubs).map(|(wanted, stub)| *wanted || stub));
     decisions
         .map(|(decision, wanted)| match decision {
             Some(decision) if !wanted && decision.may_run() => Decision::new(Verdict::LeftOut, Vec::new()),
@@ -233,6 +240,11 @@ impl<'a> Court<'a> {
     pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> Asked {
         let unreadable = || Asked::Run(vec![Because::reason("its inputs or its code cannot be read")]);
         let step = &self.plan.steps[index];
+        // Code is in a key's shape, and it is small: a step copies all of it before it starts.
+        let code = step.code.as_ref().and_then(|code| self.facts.code(code));
+        if code.is_some_and(|fact| fact.digest(self.reuse).is_none()) {
+            return unreadable();
+        }
         let Some(known) = key::of(step, self.facts, self.reuse, false, output) else { return unreadable() };
         if known.is_complete() {
             return Asked::Complete(known.key);
@@ -276,9 +288,6 @@ impl<'a> Court<'a> {
             for key in [&mut before, &mut after] {
                 key.inputs.remove(name);
                 key.variables.remove(name);
-                if name == "code" {
-                    key.code = None;
-                }
             }
         }
         let manifest = |digest: &Digest| {

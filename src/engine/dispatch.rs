@@ -41,6 +41,7 @@ pub async fn run<E: Executor, W: Workspace>(
     let places = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
     let shared = Arc::new(Shared { request, around, board, scope, places });
     let (halt, stop) = watch::channel(Stop::No);
+    let (halt_last, stop_last) = watch::channel(Stop::No);
     let mut run = Dispatch {
         schedule,
         recorder: Recorder::start(shared.clone()),
@@ -48,6 +49,8 @@ pub async fn run<E: Executor, W: Workspace>(
         running: JoinSet::new(),
         halt,
         stop,
+        halt_last,
+        stop_last,
         status: JobStatus::Completed,
     };
     if run.shared.request.resumed.as_ref().is_some_and(|resumed| resumed.incomplete) {
@@ -100,6 +103,9 @@ struct Dispatch<E, W> {
     /// Tells the running steps to stop.
     halt: watch::Sender<Stop>,
     stop: StopWatch,
+    /// The same for steps of `on_finalize`, which a failure before them does not stop.
+    halt_last: watch::Sender<Stop>,
+    stop_last: StopWatch,
     status: JobStatus,
 }
 
@@ -167,7 +173,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         while self.running.len() < places + ahead
             && let Some(index) = self.schedule.next()
         {
-            let (shared, stop) = (self.shared.clone(), self.stop.clone());
+            let is_last = self.shared.request.plan.steps[index].phase == Phase::Finalize;
+            let stop = if is_last { self.stop_last.clone() } else { self.stop.clone() };
+            let shared = self.shared.clone();
             self.running.spawn(async move { (index, step::run(index, shared, stop).await) });
         }
     }
@@ -178,6 +186,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         self.status = JobStatus::Canceled;
         self.halt.send_replace(how);
+        self.halt_last.send_replace(how);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }
@@ -250,6 +259,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         self.shared.around.bus.say(What::Warning { step: None, message });
         self.status = JobStatus::Failed;
         self.halt.send_replace(Stop::Gently);
+        self.halt_last.send_replace(Stop::Gently);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }

@@ -1,7 +1,7 @@
 //! What decides whether an earlier result can stand for a step: its key (design decision 5).
 //!
 //! In it: the command template, literal inputs, digests of data and code, the environment, variables, the types of
-//! outputs, the distribution. Not in it: names, tags, compute, paths, run ids.
+//! outputs, the distribution, the names of files that are inputs. Not in it: other names, tags, compute, paths, run ids.
 
 use crate::digest::Digest;
 use crate::plan::{InputMode, Part, Step, Value};
@@ -17,7 +17,7 @@ pub(super) struct Known {
     pub steps: Vec<usize>,
     /// Whether local data or code has not been read yet.
     pub unread: bool,
-    /// The inputs and variables that have such digests, and `code`.
+    /// The inputs and variables that have such digests.
     pub unknown: Vec<String>,
 }
 
@@ -44,10 +44,7 @@ pub(super) fn of(
         let fact = facts.code(code)?;
         fact.listing.as_ref().ok()?;
         let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
-        if digest.is_none() {
-            known.unread = true;
-            known.unknown.push("code".to_owned());
-        }
+        known.unread |= digest.is_none();
         known.key.code = Some(digest.unwrap_or_else(|| nothing.clone()));
     }
     for input in &step.inputs {
@@ -104,7 +101,11 @@ fn given(
             }
             Part::Path(path) => {
                 let fact = facts.data(path)?;
-                fact.listing.as_ref().ok()?;
+                if fact.listing.as_ref().ok()?.is_file {
+                    // The path that a step gets ends with the file's own name; that of a folder is nobody's business.
+                    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    known.key.settings.insert(format!("file name of {name}"), file);
+                }
                 let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
                 known.unread |= digest.is_none();
                 digest
