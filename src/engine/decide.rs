@@ -283,9 +283,6 @@ impl<'a> Court<'a> {
             for key in [&mut before, &mut after] {
                 key.inputs.remove(name);
                 key.variables.remove(name);
-                if name == "code" {
-                    key.code = None;
-                }
             }
         }
         let manifest = |digest: &Digest| {
