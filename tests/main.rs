@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cancel;
+mod choice;
 mod corpus;
 mod explain;
 mod faults;
@@ -17,6 +18,7 @@ mod model_fuzz;
 mod model_hostile;
 mod model_interop;
 mod no_libtorch;
+mod reuse;
 mod run;
 mod show;
 #[cfg(feature = "torch")]
@@ -38,3 +40,4 @@ mod tracking_models;
 mod tracking_rest;
 mod validate;
 mod validate_many;
+mod verbs;
