@@ -314,6 +314,7 @@ fn a_component_that_is_not_deterministic_runs_each_time() {
     project.write("pipeline.yml", &pipeline(&nodes));
     assert_eq!(project.ran("first", &[]), ["dice", "use"]);
     assert_eq!(project.ran("second", &[]), ["dice"]);
+    assert_eq!(project.ran("part", &["--only=use", "--force-rerun"]), ["use"], "its last result will do for others");
     let why = project.why("second", "dice");
     assert_eq!(why, "dice ran because its component is not deterministic (is_deterministic: false)\n");
 }
