@@ -169,7 +169,7 @@ fn copy(from: &Path, to: &Path, project: &Project) {
         match entry.file_type().unwrap().is_dir() {
             true => copy(&entry.path(), &target, project),
             false => {
-                std::fs::write(target, in_place(&std::fs::read_to_string(entry.path()).unwrap(), project)).unwrap()
+                std::fs::write(target, in_place(&std::fs::read_to_string(entry.path()).unwrap(), project)).unwrap();
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cancel;
+mod choice;
 mod components;
 mod corpus;
 mod corpus_run;
@@ -20,6 +21,7 @@ mod model_hostile;
 mod model_interop;
 mod no_libtorch;
 mod resume;
+mod reuse;
 mod run;
 mod show;
 #[cfg(feature = "torch")]
@@ -41,3 +43,4 @@ mod tracking_models;
 mod tracking_rest;
 mod validate;
 mod validate_many;
+mod verbs;

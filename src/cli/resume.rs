@@ -13,6 +13,7 @@ use super::printer::Printer;
 use super::ready::{Limits, Ready, kept_plan};
 use super::record;
 use super::run::{Choice, How};
+use crate::because::Because;
 use crate::engine::{Decision, Resumed, Verdict};
 use crate::event::RunView;
 use crate::event::journal::{self, Journal};
@@ -73,7 +74,9 @@ pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Res
             .hint(format!("go on with the run: amlrun run --resume {name}")));
     }
     let choice = Choice { force_rerun: Some(vec![path.to_owned()]), ..Choice::default() };
-    open.into_ready(resumed, &choice, how)
+    let mut ready = open.into_ready(resumed, &choice, how)?;
+    ready.outlook.decisions[index].because = vec![Because::reason("it was asked for: amlrun step rerun")];
+    Ok(ready)
 }
 
 /// The run and the index of one of its steps, to look at.

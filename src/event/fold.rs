@@ -157,7 +157,10 @@ impl RunView {
                 s.status = JobStatus::Preparing;
                 s.attempt = *attempt;
                 s.begun = true;
-                s.because.clone_from(because);
+                // A try after a failure has no reason of its own.
+                if !because.is_empty() {
+                    s.because.clone_from(because);
+                }
             }),
             What::StepReused { step, job, outputs, metrics, because, .. } => self.with(step, |s| {
                 s.status = JobStatus::Completed;
@@ -278,6 +281,7 @@ impl StepView {
         self.outputs.clear();
         self.assets.clear();
         self.metrics.clear();
+        self.because.clear();
     }
 
     /// How long its process ran, up to `now` if it still does.
