@@ -4,6 +4,8 @@
 
 mod architecture;
 mod cancel;
+mod choice;
+mod components;
 mod corpus;
 mod corpus_run;
 mod explain;
@@ -18,6 +20,8 @@ mod model_fuzz;
 mod model_hostile;
 mod model_interop;
 mod no_libtorch;
+mod resume;
+mod reuse;
 mod run;
 mod show;
 #[cfg(feature = "torch")]
@@ -39,3 +43,4 @@ mod tracking_models;
 mod tracking_rest;
 mod validate;
 mod validate_many;
+mod verbs;

@@ -13,6 +13,7 @@ use super::printer::Printer;
 use super::ready::{Limits, Ready, kept_plan};
 use super::record;
 use super::run::{Choice, How};
+use crate::because::Because;
 use crate::engine::{Decision, Resumed, Verdict};
 use crate::event::RunView;
 use crate::event::journal::{self, Journal};
@@ -39,7 +40,8 @@ pub(super) fn ready(name: &str, how: &How, context: &Context, printer: &Printer)
             resumed.done.insert(index, view.outputs.clone());
         }
     }
-    if resumed.open.is_empty() {
+    // A runner may have died, or been stopped, between the end of its last step and its own: then that is made up for.
+    if resumed.open.is_empty() && open.view.status == JobStatus::Completed {
         return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to go on with"))
             .hint("to run a step again: amlrun step rerun RUN STEP"));
     }
@@ -72,7 +74,9 @@ pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Res
             .hint(format!("go on with the run: amlrun run --resume {name}")));
     }
     let choice = Choice { force_rerun: Some(vec![path.to_owned()]), ..Choice::default() };
-    open.into_ready(resumed, &choice, how)
+    let mut ready = open.into_ready(resumed, &choice, how)?;
+    ready.outlook.decisions[index].because = vec![Because::reason("it was asked for: amlrun step rerun")];
+    Ok(ready)
 }
 
 /// The run and the index of one of its steps, to look at.
@@ -94,6 +98,10 @@ pub(super) fn look(name: &str, path: &str, how: &How, context: &Context) -> Resu
         return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run")));
     }
     Ok((open.into_ready(resumed, &Choice::default(), how)?, index))
+}
+
+fn never_began(name: &str) -> Failed {
+    Failed::new(format!("the run '{name}' never began: run its job file again"))
 }
 
 /// How often a step was tried in a run. One that was never begun has no folder that another try would have to avoid.
@@ -121,6 +129,8 @@ impl<'a> Open<'a> {
         let folder = context.home().find_run(name)?;
         let path = folder.events();
         let journal = Journal::resume(&path).map_err(|error| match error.kind() {
+            // Its folder is made first: the runner died, or the disk was full, before it had a record.
+            std::io::ErrorKind::NotFound => never_began(name),
             std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
                 .hint(format!("stop it first: amlrun job cancel -n {name}")),
             _ => at("open", &path)(error).into(),
@@ -130,7 +140,7 @@ impl<'a> Open<'a> {
         let events = journal::read(&path).map_err(at("read", &path))?;
         let view = RunView::of(&events);
         if view.started.is_none() {
-            return Err(Failed::new(format!("the run '{name}' never began: run its job file again")));
+            return Err(never_began(name));
         }
         let plan = kept_plan(&folder)?;
         Ok(Self { folder, plan, view, journal, events, context })

@@ -85,6 +85,8 @@ pub(super) struct Court<'a> {
     pub force: &'a Force,
     /// The job file, by which steps are known from run to run.
     pub scope: &'a str,
+    /// The steps that are asked for; all when it is empty.
+    wanted: &'a [bool],
     manifests: RefCell<HashMap<Digest, Option<Manifest>>>,
 }
 
@@ -103,7 +105,7 @@ pub fn decide(
         let each = plan.steps.iter().zip(wanted);
         return each.map(|(step, wanted)| aside(step, *wanted).unwrap_or_else(|| Decision::run(none))).collect();
     };
-    let court = Court::new(plan, facts, reuse, force, scope);
+    let court = Court { wanted, ..Court::new(plan, facts, reuse, force, scope) };
     let mut decisions: Vec<Option<Decision>> = plan.steps.iter().map(|_| None).collect();
     let mut open: Vec<usize> = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
@@ -167,11 +169,18 @@ fn aside(step: &crate::plan::Step, wanted: bool) -> Option<Decision> {
 
 impl<'a> Court<'a> {
     pub fn new(plan: &'a Plan, facts: &'a Facts, reuse: &'a Reuse, force: &'a Force, scope: &'a str) -> Self {
-        Self { plan, facts, reuse, force, scope, manifests: RefCell::default() }
+        Self { plan, facts, reuse, force, scope, wanted: &[], manifests: RefCell::default() }
     }
 
-    /// Why a step runs whatever was made before.
+    fn is_wanted(&self, index: usize) -> bool {
+        self.wanted.get(index).copied().unwrap_or(true)
+    }
+
+    /// Why a step runs whatever was made before. One that is only needed by others does not.
     pub fn forced(&self, index: usize) -> Option<Because> {
+        if !self.is_wanted(index) {
+            return None;
+        }
         let sentence = if self.force.all || self.force.steps.contains(&index) {
             "--force-rerun asks for it"
         } else if self.plan.force_rerun {
@@ -214,15 +223,8 @@ impl<'a> Court<'a> {
             }
         }
         let hashes: Vec<Digest> = asked.iter().map(|(_, _, hash)| hash.clone()).collect();
-        let mut found = self.reuse.find_many(&hashes).unwrap_or_default();
-        let entries: Vec<Option<Entry>> = hashes.iter().map(|hash| found.remove(hash)).collect();
         // Two steps with the same key share their entry.
-        let mut known: HashMap<&Digest, &Entry> = HashMap::new();
-        for (hash, entry) in hashes.iter().zip(&entries) {
-            if let Some(entry) = entry {
-                known.insert(hash, entry);
-            }
-        }
+        let known = self.reuse.find_many(&hashes).unwrap_or_default();
         let kept: Vec<&Kept> = hashes.iter().filter_map(|h| known.get(h)).flat_map(|e| &e.outputs).collect();
         let mut verdicts = reuse::verify_many(&kept).into_iter();
         let mut refreshed = Vec::new();
@@ -232,6 +234,7 @@ impl<'a> Court<'a> {
                     let verdicts: Vec<_> = verdicts.by_ref().take(entry.outputs.len()).collect();
                     standing(entry, &verdicts, &mut refreshed)
                 }
+                None if !self.is_wanted(*index) => self.last_of(*index, key, &mut refreshed),
                 None => Decision::new(Verdict::Run, self.explain(*index, key, &[])),
             };
             answers.push((*index, decision));
@@ -247,11 +250,6 @@ impl<'a> Court<'a> {
     pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> Asked {
         let unreadable = || Asked::Run(vec![Because::reason("its inputs or its code cannot be read")]);
         let step = &self.plan.steps[index];
-        // Code is in a key's shape, and it is small: a step copies all of it before it starts.
-        let code = step.code.as_ref().and_then(|code| self.facts.code(code));
-        if code.is_some_and(|fact| fact.digest(self.reuse).is_none()) {
-            return unreadable();
-        }
         let Some(known) = key::of(step, self.facts, self.reuse, false, output) else { return unreadable() };
         if known.is_complete() {
             return Asked::Complete(known.key);
@@ -265,6 +263,17 @@ impl<'a> Court<'a> {
             Some(Known { key, steps, .. }) if steps.is_empty() => Asked::Complete(key),
             Some(Known { steps, .. }) => Asked::Waits(steps),
             None => unreadable(),
+        }
+    }
+
+    /// A step that is not asked for but needed: its last result will do, though it would not stand for the step itself.
+    fn last_of(&self, index: usize, key: &Key, refreshed: &mut Vec<(std::path::PathBuf, Fingerprint)>) -> Decision {
+        match self.reuse.last(self.scope, &self.plan.steps[index].path) {
+            Ok(Some(last)) if last.key == *key => {
+                let verdicts: Vec<_> = last.outputs.iter().map(reuse::verify).collect();
+                standing(&last, &verdicts, refreshed)
+            }
+            _ => Decision::run("no earlier result of it is known"),
         }
     }
 

@@ -129,9 +129,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                     self.schedule.completed(index);
                 }
                 Verdict::LeftOut if self.schedule.is_waiting(index) => {
-                    let left_out = shared.request.plan.steps[index].stand_in == Some(StandIn::Skip);
-                    let reason = if left_out { SkipReason::LeftOut } else { SkipReason::NotChosen };
-                    self.say_skipped(index, reason);
+                    self.say_skipped(index, self.left_out(index).unwrap_or(SkipReason::NotChosen));
                     let skipped = self.schedule.left_out(index);
                     self.skip(skipped);
                 }
@@ -267,15 +265,22 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     fn skip(&self, skipped: Vec<(usize, Skip)>) {
         let name = |index: usize| self.shared.request.plan.steps[index].path.clone();
         for (index, why) in skipped {
-            self.say_skipped(
-                index,
-                match why {
-                    Skip::Needs(step) => SkipReason::DependencyFailed { step: name(step) },
-                    Skip::AfterFailure(step) => SkipReason::RunFailed { step: name(step) },
-                    Skip::Canceled => SkipReason::RunCanceled,
-                },
-            );
+            let reason = self.left_out(index).unwrap_or_else(|| match why {
+                Skip::Needs(step) => SkipReason::DependencyFailed { step: name(step) },
+                Skip::AfterFailure(step) => SkipReason::RunFailed { step: name(step) },
+                Skip::Canceled => SkipReason::RunCanceled,
+            });
+            self.say_skipped(index, reason);
         }
+    }
+
+    /// Why a step is left out whatever becomes of those that it needs.
+    fn left_out(&self, index: usize) -> Option<SkipReason> {
+        let request = &self.shared.request;
+        matches!(request.decisions[index].verdict, Verdict::LeftOut).then(|| match request.plan.steps[index].stand_in {
+            Some(StandIn::Skip) => SkipReason::LeftOut,
+            _ => SkipReason::NotChosen,
+        })
     }
 
     fn say_skipped(&self, index: usize, reason: SkipReason) {

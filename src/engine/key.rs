@@ -15,7 +15,7 @@ pub(super) struct Known {
     pub key: Key,
     /// The steps whose outputs have no digest yet.
     pub steps: Vec<usize>,
-    /// Whether local data or code has not been read yet.
+    /// Whether local data has not been read yet.
     pub unread: bool,
     /// The inputs and variables that have such digests.
     pub unknown: Vec<String>,
@@ -38,18 +38,20 @@ pub(super) fn of(
     output: &dyn Fn(usize, &str) -> Option<Digest>,
 ) -> Option<Known> {
     let mut known = Known { key: Key::default(), steps: Vec::new(), unread: false, unknown: Vec::new() };
-    let nothing = Digest::of(b"");
     known.key.command.clone_from(&step.command);
     if let Some(code) = &step.code {
         let fact = facts.code(code)?;
         fact.listing.as_ref().ok()?;
-        let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
-        known.unread |= digest.is_none();
-        known.key.code = Some(digest.unwrap_or_else(|| nothing.clone()));
+        // Read in any case: it is little, only what changed is read, and without it nobody could say whether there is
+        // anything that waiting for data may save.
+        known.key.code = Some(fact.digest(reuse)?);
     }
     for input in &step.inputs {
         let given = match &input.value {
-            Some(value) => given(value, &input.name, facts, reuse, read, output, &mut known)?,
+            Some(value) => match secret(&input.name, value, facts) {
+                Some(secret) => secret,
+                None => given(value, &input.name, facts, reuse, read, output, &mut known)?,
+            },
             None => Given::Absent,
         };
         known.key.inputs.insert(input.name.clone(), given);
@@ -59,11 +61,9 @@ pub(super) fn of(
         }
     }
     for (name, value) in &step.environment_variables {
-        let given = match value.as_text() {
-            Some(text) if facts.is_secret.is_some_and(|is_secret| is_secret(name)) => {
-                Given::Secret(Digest::of(text.as_bytes()))
-            }
-            _ => given(value, name, facts, reuse, read, output, &mut known)?,
+        let given = match secret(name, value, facts) {
+            Some(secret) => secret,
+            None => given(value, name, facts, reuse, read, output, &mut known)?,
         };
         known.key.variables.insert(name.clone(), given);
     }
@@ -81,6 +81,12 @@ pub(super) fn of(
     known.steps.sort_unstable();
     known.steps.dedup();
     Some(known)
+}
+
+/// A text under a name by which nobody may see it.
+fn secret(name: &str, value: &Value, facts: &Facts) -> Option<Given> {
+    let text = value.as_text().filter(|_| facts.is_secret.is_some_and(|is_secret| is_secret(name)))?;
+    Some(Given::Secret(Digest::of(text.as_bytes())))
 }
 
 fn given(

@@ -157,7 +157,10 @@ impl RunView {
                 s.status = JobStatus::Preparing;
                 s.attempt = *attempt;
                 s.begun = true;
-                s.because.clone_from(because);
+                // A try after a failure has no reason of its own.
+                if !because.is_empty() {
+                    s.because.clone_from(because);
+                }
             }),
             What::StepReused { step, job, outputs, metrics, because, .. } => self.with(step, |s| {
                 s.status = JobStatus::Completed;
@@ -189,6 +192,8 @@ impl RunView {
                 s.outcome = Some(outcome.clone());
                 s.outputs.clone_from(outputs);
             }),
+            // A signal may still be heard when the run has ended: then nobody was stopped.
+            What::CancelRequested { .. } if self.status.is_final() => {}
             What::CancelRequested { .. } => self.status = JobStatus::CancelRequested,
             What::RunFinished { status, outputs } => {
                 self.status = *status;
@@ -276,6 +281,7 @@ impl StepView {
         self.outputs.clear();
         self.assets.clear();
         self.metrics.clear();
+        self.because.clear();
     }
 
     /// How long its process ran, up to `now` if it still does.
