@@ -4,6 +4,7 @@
 //! perhaps an `amlrun.toml`. Its `expected.yml` lists `runs`: what is edited before each, the arguments of `amlrun`, and
 //! what then must be so. [`Wanted`] is the whole language. Texts are compared without newlines at their ends, and
 //! `{project}` in any file of a case is the folder of the copy. Scripts need bash alone.
+//! `CORPUS_CASE=reuse/ cargo test corpus_run` runs those whose name has that in it.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -106,8 +107,8 @@ fn every_pipeline_of_the_corpus_ends_as_expected() {
                     let name = case.strip_prefix(&corpus).unwrap().display().to_string();
                     if name.contains(&chosen) {
                         let found = std::panic::catch_unwind(|| try_case(case));
-                        let found = found.unwrap_or_else(|_| vec!["the case itself cannot be read".to_owned()]);
-                        wrong.lock().unwrap().extend(found.into_iter().map(|what| format!("{name}: {what}")));
+                        let found = found.unwrap_or_else(|_| Some("the case itself is broken".to_owned()));
+                        wrong.lock().unwrap().extend(found.map(|what| format!("{name}: {what}")));
                     }
                 }
             });
@@ -115,7 +116,7 @@ fn every_pipeline_of_the_corpus_ends_as_expected() {
     });
     let mut wrong = wrong.into_inner().unwrap();
     wrong.sort();
-    assert!(wrong.is_empty(), "{} differences in {} cases\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {} cases\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 fn folders(folder: &Path) -> Vec<PathBuf> {
@@ -125,20 +126,18 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Runs a case; every difference in words.
-fn try_case(folder: &Path) -> Vec<String> {
+/// Runs a case up to the first command that did not do what was wanted: that one in words.
+fn try_case(folder: &Path) -> Option<String> {
     let text = std::fs::read_to_string(folder.join("expected.yml")).unwrap();
     let case: Case = match serde_yaml::from_str(&text) {
         Ok(case) => case,
-        Err(why) => return vec![format!("expected.yml: {why}")],
+        Err(why) => return Some(format!("expected.yml: {why}")),
     };
-    let left_out = case.with.is_some_and(|program| !is_there(&program)) || case.without.is_some_and(|p| is_there(&p));
-    if left_out {
-        return Vec::new();
+    if case.with.is_some_and(|program| !is_there(&program)) || case.without.is_some_and(|program| is_there(&program)) {
+        return None;
     }
     let project = Project::new();
     copy(folder, &project.path(""), &project);
-    let mut found = Vec::new();
     for (index, wanted) in case.runs.iter().enumerate() {
         wanted.edit.make(&project);
         let arguments: Vec<&str> = wanted.command.split_whitespace().collect();
@@ -146,15 +145,12 @@ fn try_case(folder: &Path) -> Vec<String> {
         let mut differences = Differences { project: &project, found: Vec::new() };
         differences.look(wanted, &arguments, &ran);
         if !differences.found.is_empty() {
-            let shows = &case.shows;
-            found.push(format!("run {}, {:?} ({shows})", index + 1, wanted.command));
-            found.append(&mut differences.found);
-            found.push(format!("stdout:\n{}stderr:\n{}", ran.out, ran.err));
-            // One line for the case, so that sorting keeps its parts together.
-            return vec![found.join("\n    ")];
+            let (command, shows, found) = (&wanted.command, &case.shows, differences.found.join("\n    "));
+            let printed = format!("stdout:\n{}stderr:\n{}", ran.out, ran.err);
+            return Some(format!("run {}, {command:?} ({shows})\n    {found}\n{printed}", index + 1));
         }
     }
-    found
+    None
 }
 
 fn is_there(program: &str) -> bool {
@@ -166,11 +162,11 @@ fn copy(from: &Path, to: &Path, project: &Project) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target, project),
-            false => {
-                std::fs::write(target, in_place(&std::fs::read_to_string(entry.path()).unwrap(), project)).unwrap();
-            }
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target, project);
+        } else {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            std::fs::write(target, in_place(&text, project)).unwrap();
         }
     }
 }
@@ -339,9 +335,10 @@ fn names(folder: &Path, prefix: &str, all: &mut Vec<String>) {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        match entry.path().is_dir() {
-            true => names(&entry.path(), &format!("{name}/"), all),
-            false => all.push(name),
+        if entry.path().is_dir() {
+            names(&entry.path(), &format!("{name}/"), all);
+        } else {
+            all.push(name);
         }
     }
     all.sort();
