@@ -140,7 +140,8 @@ impl Catalog for Registered {
 
     /// The datastores that every workspace has are folders of the workspace (reference, section 9.5).
     fn datastore(&self, name: &str) -> Result<PathBuf, String> {
-        const OWN: [&str; 2] = ["workspaceblobstore", "workspaceartifactstore"];
+        const OWN: [&str; 4] =
+            ["workspaceblobstore", "workspaceartifactstore", "workspacefilestore", "workspaceworkingdirectory"];
         if OWN.contains(&name) {
             return Ok(self.home.datastore(name));
         }

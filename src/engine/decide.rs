@@ -111,7 +111,9 @@ pub fn decide(
     for (index, step) in plan.steps.iter().enumerate() {
         match aside(step, wanted[index]) {
             // What nobody asked for may still be needed: then an earlier result must stand for it.
-            Some(decision) if wanted[index] || step.stand_in.is_some() => decisions[index] = Some(decision),
+            Some(decision) if !matches!(decision.verdict, Verdict::LeftOut) || skipped(step) => {
+                decisions[index] = Some(decision);
+            }
             _ => open.push(index),
         }
     }
@@ -154,16 +156,18 @@ fn waves(plan: &Plan, steps: &[usize]) -> Vec<Vec<usize>> {
     waves
 }
 
+/// Whether the project leaves a step out.
+fn skipped(step: &crate::plan::Step) -> bool {
+    step.stand_in == Some(StandIn::Skip)
+}
+
 /// Steps that are not looked up.
 fn aside(step: &crate::plan::Step, wanted: bool) -> Option<Decision> {
     match &step.stand_in {
         Some(StandIn::Skip) => Some(Decision::new(Verdict::LeftOut, Vec::new())),
-        Some(StandIn::Stub { .. }) => {
-            Some(Decision::run("amlrun.toml names samples for its outputs (policy \"stub\")"))
-        }
         Some(StandIn::Replay { .. }) => Some(Decision::new(Verdict::Given, Vec::new())),
-        None if !wanted => Some(Decision::new(Verdict::LeftOut, Vec::new())),
-        None => None,
+        _ if !wanted => Some(Decision::new(Verdict::LeftOut, Vec::new())),
+        _ => None,
     }
 }
 

@@ -128,7 +128,7 @@ fn entry<E, W>(finding: Finding, shared: &Shared<E, W>, trees: &mut Vec<(Digest,
         return None;
     }
     let step = &request.plan.steps[finding.index];
-    if let Some(code) = &step.code {
+    if let Some(code) = step.code.as_ref().filter(|_| step.stand_in.is_none()) {
         // The step copied its code after the run had begun: was it still the same then?
         let before = request.facts.code(code)?.listing.as_ref().ok()?.fingerprint();
         let now = code_listing(code, request.plan.kind == "pipeline", request.root()).ok()?.fingerprint();
