@@ -238,6 +238,11 @@ fn one_step_again_with_the_same_inputs() {
     assert_eq!(job["jobs"]["make"]["attempt"], 1);
     let why = project.amlrun(&["why", "r", "use"]).ended(0);
     assert_eq!(why.out, "use ran because it was asked for: amlrun step rerun\n");
+    std::fs::remove_file(output(&project, "r", "make", "o")).unwrap();
+    let without = project.amlrun(&["step", "rerun", "r", "use"]).ended(1);
+    assert!(without.err.contains("'use' needs what 'make' wrote, which is gone or was changed"), "{}", without.err);
+    project.amlrun(&["step", "rerun", "r", "make"]).ended(0);
+    project.amlrun(&["step", "rerun", "r", "use"]).ended(0);
     let unknown = project.amlrun(&["step", "rerun", "r", "usse"]).ended(3);
     assert!(unknown.err.contains("did you mean 'use'?"), "{}", unknown.err);
 }

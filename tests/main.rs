@@ -44,3 +44,4 @@ mod tracking_rest;
 mod validate;
 mod validate_many;
 mod verbs;
+mod versions;

@@ -41,6 +41,7 @@ pub(super) enum Verb {
 
 pub(super) fn obey(verb: &Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     let home = context.home();
+    home.check()?;
     match verb {
         Verb::Du { format } => du(&home, format, printer),
         Verb::Gc { dry_run, older_than } => gc(&home, *dry_run, *older_than, printer),

@@ -45,7 +45,8 @@ impl Config {
         let shown = crate::report::summary::shown(&path);
         let text = std::fs::read_to_string(&path).map_err(|e| Failed::new(format!("cannot read {shown}: {e}")))?;
         let mut config: Self = toml::from_str(&text).map_err(|e| {
-            Failed::new(format!("{shown}: {}", e.to_string().trim_end()))
+            let (line, column) = place(&text, e.span().map_or(0, |span| span.start));
+            Failed::new(format!("{shown}:{line}:{column}: {}", e.message().replace('\n', ", ")))
                 .hint("it may have jobs, grace, log_limit and tables [steps.<path>], [types.<type>]")
         })?;
         config.folder = folder.to_owned();
@@ -56,4 +57,11 @@ impl Config {
     pub fn local(&self) -> Local {
         Local { steps: self.steps.clone(), types: self.types.clone(), folder: self.folder.clone() }
     }
+}
+
+/// Line and column of a place in a text, from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }

@@ -41,7 +41,7 @@ impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::NoSuchRun { .. } => Self::not_found(error.to_string()),
-            StoreError::RunExists(_) => Self::new(error.to_string()),
+            StoreError::RunExists(_) | StoreError::Newer { .. } => Self::new(error.to_string()),
             StoreError::Io { source, .. } => {
                 let failed = Self::new(error.to_string());
                 match source.kind() {

@@ -93,7 +93,9 @@ impl Reach {
     pub fn of(home: &Home, gone: &HashSet<String>) -> Result<Self, Failed> {
         let outputs = home.outputs();
         let mut reach = Self { needed: HashSet::new(), reusable: HashSet::new(), live: HashSet::new(), outputs };
+        let mut runs = HashSet::new();
         for run in home.runs()?.into_iter().filter(|run| !gone.contains(run.name.as_str())) {
+            runs.insert(run.name.to_string());
             if run.is_live() {
                 reach.live.insert(run.name.to_string());
             }
@@ -112,7 +114,8 @@ impl Reach {
             }
         }
         if let Some(reuse) = Reuse::open_existing(&home.reuse())? {
-            for entry in reuse.entries()?.into_iter().filter(|e| e.offered && !gone.contains(&e.run)) {
+            // What a deleted run made was left to those who refer to it, and goes with them.
+            for entry in reuse.entries()?.into_iter().filter(|e| e.offered && runs.contains(&e.run)) {
                 let trees: Vec<_> = entry.outputs.iter().filter_map(|kept| reach.tree_of(&kept.path)).collect();
                 reach.reusable.extend(trees);
             }

@@ -192,6 +192,7 @@ fn create(create: &Create, home: &Home) -> Result<Asset, Failed> {
 
 /// The registry when there is one; looking makes none.
 fn existing(home: &Home) -> Result<Option<Registry>, Failed> {
+    home.check()?;
     let path = home.registry_db();
     Ok(if path.exists() { Some(Registry::open(&path)?) } else { None })
 }

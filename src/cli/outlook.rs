@@ -41,6 +41,7 @@ impl Outlook {
             Some(steps) if steps.is_empty() => force.all = true,
             Some(steps) => force.steps = named(steps, &plan).map_err(Failed::usage)?,
         }
+        home.check()?;
         let mut warnings = Vec::new();
         let opened = if home.root().is_dir() { Reuse::open(&home.reuse()).map(Some) } else { Ok(None) };
         let reuse = opened.unwrap_or_else(|why| {

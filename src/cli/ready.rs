@@ -125,7 +125,7 @@ impl Ready {
             .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
         let (ask, asked) = watch::channel(Stop::No);
         let stopped_by = StoppedBy::default();
-        signals::hear(ask, bus.clone(), stopped_by.clone())
+        let _hearing = signals::hear(ask, bus.clone(), stopped_by.clone())
             .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
         let exit = runtime.block_on(self.drive(bus.clone(), asked, &stopped_by));
         // Views may have scrolled by, or show JSON to a program: whoever looks at the end sees it here.

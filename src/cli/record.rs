@@ -13,8 +13,7 @@ use crate::store::RunFolder;
 pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
     // Asked before reading: a runner that ends in between has then written all of its record.
     let live = run.is_live();
-    let events = journal::read(&run.events())
-        .map_err(|error| Failed::new(format!("cannot read the record of run '{}': {error}", run.name)))?;
+    let events = journal::read(&run.events()).map_err(|error| unreadable(run, &error))?;
     let mut view = RunView::of(&events);
     // A runner that was stopped before its first event still has a folder, and the folder has its name.
     view.run = run.name.to_string();
@@ -22,6 +21,14 @@ pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
         view.runner_is_gone();
     }
     Ok(view)
+}
+
+fn unreadable(run: &RunFolder, error: &std::io::Error) -> Failed {
+    let failed = Failed::new(format!("cannot read the record of run '{}': {error}", run.name));
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => failed.hint("it is damaged, or a newer amlrun made this run"),
+        _ => failed,
+    }
 }
 
 /// A step that a run does not have.

@@ -15,8 +15,8 @@ use super::record;
 use super::run::{Choice, How};
 use crate::because::Because;
 use crate::engine::{Decision, Resumed, Verdict};
-use crate::event::RunView;
 use crate::event::journal::{self, Journal};
+use crate::event::{OutputInfo, RunView, StepView};
 use crate::exec::supervise;
 use crate::outcome::JobStatus;
 use crate::plan::Plan;
@@ -37,13 +37,18 @@ pub(super) fn ready(name: &str, how: &How, context: &Context, printer: &Printer)
             changed.push(step.path.clone());
             resumed.open.insert(index);
         } else {
-            resumed.done.insert(index, view.outputs.clone());
+            resumed.done.insert(index, vouched(view));
         }
     }
     // A runner may have died, or been stopped, between the end of its last step and its own: then that is made up for.
     if resumed.open.is_empty() && open.view.status == JobStatus::Completed {
         return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to go on with"))
             .hint("to run a step again: amlrun step rerun RUN STEP"));
+    }
+    let done = resumed.done.keys().filter_map(|&index| open.view.step(&open.plan.steps[index].path));
+    let believed = done.flat_map(|step| &step.outputs).any(|output| output.fingerprint.is_empty());
+    if believed {
+        printer.err("an earlier amlrun began this run: what has the size that it had then is taken as it is\n");
     }
     for step in &changed {
         printer.err(&format!("what '{step}' wrote is gone or was changed: it runs again\n"));
@@ -62,7 +67,7 @@ pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Res
         let Some(view) = open.view.step(&step.path) else { continue };
         resumed.attempts.insert(other, tries(view));
         if other != index && view.status == JobStatus::Completed {
-            resumed.done.insert(other, view.outputs.clone());
+            resumed.done.insert(other, vouched(view));
         } else if other != index {
             resumed.incomplete = true;
         }
@@ -72,6 +77,13 @@ pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Res
         let other = &open.plan.steps[*missing].path;
         return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run"))
             .hint(format!("go on with the run: amlrun run --resume {name}")));
+    }
+    for &need in &step.needs {
+        let other = &open.plan.steps[need].path;
+        if open.view.step(other).is_some_and(|view| view.outputs.iter().any(|output| !is_as_sealed(output))) {
+            return Err(Failed::new(format!("'{path}' needs what '{other}' wrote, which is gone or was changed"))
+                .hint(format!("make it again: amlrun step rerun {name} {other}")));
+        }
     }
     let choice = Choice { force_rerun: Some(vec![path.to_owned()]), ..Choice::default() };
     let mut ready = open.into_ready(resumed, &choice, how)?;
@@ -88,7 +100,7 @@ pub(super) fn look(name: &str, path: &str, how: &How, context: &Context) -> Resu
         let Some(view) = open.view.step(&step.path) else { continue };
         resumed.attempts.insert(other, tries(view).max(1));
         if view.status == JobStatus::Completed {
-            resumed.done.insert(other, view.outputs.clone());
+            resumed.done.insert(other, vouched(view));
         }
     }
     let step = &open.plan.steps[index];
@@ -105,12 +117,27 @@ fn never_began(name: &str) -> Failed {
 }
 
 /// How often a step was tried in a run. One that was never begun has no folder that another try would have to avoid.
-fn tries(view: &crate::event::StepView) -> u32 {
+fn tries(view: &StepView) -> u32 {
     if view.begun { view.attempt } else { 0 }
 }
 
-fn is_as_sealed(output: &crate::event::OutputInfo) -> bool {
-    Listing::of(&output.path).is_ok_and(|listing| listing.fingerprint().to_string() == output.fingerprint)
+/// Whether an output is as its step left it. Of runs before there were fingerprints only the size is known.
+fn is_as_sealed(output: &OutputInfo) -> bool {
+    Listing::of(&output.path).is_ok_and(|listing| match output.fingerprint.as_str() {
+        "" => (listing.files.len() as u64, listing.bytes) == (output.files, output.bytes),
+        sealed => listing.fingerprint().to_string() == sealed,
+    })
+}
+
+/// The outputs of a step that completed; one that has no fingerprint yet gets that of today.
+fn vouched(step: &StepView) -> Vec<OutputInfo> {
+    let mut outputs = step.outputs.clone();
+    for output in outputs.iter_mut().filter(|output| output.fingerprint.is_empty()) {
+        if let Ok(listing) = Listing::of(&output.path) {
+            output.fingerprint = listing.fingerprint().to_string();
+        }
+    }
+    outputs
 }
 
 /// A run that exists, taken over by this process.

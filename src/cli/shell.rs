@@ -10,6 +10,7 @@ use super::ready::View;
 use super::record;
 use super::resume;
 use super::run::How;
+use super::signals;
 use crate::engine::look;
 use crate::event::Bus;
 use crate::exec::supervise;
@@ -85,8 +86,10 @@ fn open(run: &str, path: &str, once: Option<&str>, context: &Context, printer: &
     }
     let mut variables = scene.variables;
     variables.push(("AMLRUN_COMMAND".to_owned(), scene.command));
+    let hearing = signals::leave_to_shell();
     let code = supervise::in_foreground("bash", &arguments, &scene.wd, &variables, &scene.hidden);
     let code = code.map_err(Failed::new)?;
+    drop(hearing);
     runtime.block_on(around.workspace.close(JobStatus::Completed));
     Ok(match code {
         0 => Exit::Ok,

@@ -1,6 +1,9 @@
-//! Ctrl-C, TERM and HUP while a run goes on.
+//! Ctrl-C, TERM and HUP while a run goes on, and after it.
+//!
+//! Once a signal was listened to, the system's own way with it is gone for the rest of the process. So one thread listens
+//! to the end, and what a signal means changes: see [`Now`].
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -12,42 +15,92 @@ use crate::exec::Stop;
 /// Where it is kept which signal stopped the run first.
 pub(super) type StoppedBy = Arc<OnceLock<Exit>>;
 
+/// What a signal means at the moment.
+enum Now {
+    /// A run goes on: the first ends its steps, the next ends them at once.
+    Run(Run),
+    /// There is nothing to be ended in order: it ends the process.
+    Idle,
+    /// A shell has the terminal: Ctrl-C is for what runs in it.
+    Shell,
+}
+
+#[derive(Clone)]
+struct Run {
+    ask: watch::Sender<Stop>,
+    bus: Arc<Bus>,
+    stopped_by: StoppedBy,
+}
+
+static NOW: Mutex<Now> = Mutex::new(Now::Idle);
+static LISTENS: Mutex<bool> = Mutex::new(false);
+
+/// While it lives, signals are for a run or a shell; afterwards they end the process.
+pub(super) struct Hearing(());
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        *lock(&NOW) = Now::Idle;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Hears the signals that end a run, on a thread of its own, so that nothing that waits can keep them from being heard:
 /// the first asks the steps to end and decides the exit code, the next ends them. Who started us with a signal ignored
 /// (`nohup`, a shell's background job) wants it ignored.
 ///
 /// # Errors
 /// When the system gives no thread or no signals.
-pub(super) fn hear(ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: StoppedBy) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (ready, is_ready) = std::sync::mpsc::channel();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(heard);
-            let _ = ready.send(());
-            listen(streams, ask, bus, stopped_by).await;
-        });
-    })?;
-    // From here on a signal ends the run in order, and not the process at once.
-    let _ = is_ready.recv();
-    Ok(())
+pub(super) fn hear(ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: StoppedBy) -> std::io::Result<Hearing> {
+    *lock(&NOW) = Now::Run(Run { ask, bus, stopped_by });
+    let hearing = Hearing(());
+    let mut listens = lock(&LISTENS);
+    if !*listens {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(heard);
+                let _ = ready.send(());
+                listen(streams).await;
+            });
+        })?;
+        // From here on a signal ends the run in order, and not the process at once.
+        let _ = is_ready.recv();
+        *listens = true;
+    }
+    Ok(hearing)
 }
 
-async fn listen(streams: [Option<Signal>; 3], ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: StoppedBy) {
+/// Leaves Ctrl-C to a shell.
+pub(super) fn leave_to_shell() -> Hearing {
+    *lock(&NOW) = Now::Shell;
+    Hearing(())
+}
+
+async fn listen(streams: [Option<Signal>; 3]) {
     let [mut interrupt, mut terminate, mut hangup] = streams;
     loop {
-        let (by, exit) = tokio::select! {
-            () = next(&mut interrupt) => ("Ctrl-C", Exit::Interrupted),
-            () = next(&mut terminate) => ("SIGTERM", Exit::Terminated),
-            () = next(&mut hangup) => ("SIGHUP", Exit::HungUp),
+        let (by, exit, code) = tokio::select! {
+            () = next(&mut interrupt) => ("Ctrl-C", Exit::Interrupted, 130),
+            () = next(&mut terminate) => ("SIGTERM", Exit::Terminated, 143),
+            () = next(&mut hangup) => ("SIGHUP", Exit::HungUp, 129),
+        };
+        let run = match &*lock(&NOW) {
+            Now::Run(run) => run.clone(),
+            Now::Shell if exit == Exit::Interrupted => continue,
+            Now::Idle | Now::Shell => std::process::exit(code),
         };
         // Asked first and told afterwards: telling may have to wait for a view that is not read.
-        bus.hurry();
-        if stopped_by.set(exit).is_ok() {
-            ask.send_replace(Stop::Gently);
-            bus.say(What::CancelRequested { by: by.to_owned() });
+        run.bus.hurry();
+        if run.stopped_by.set(exit).is_ok() {
+            run.ask.send_replace(Stop::Gently);
+            run.bus.say(What::CancelRequested { by: by.to_owned() });
         } else {
-            ask.send_replace(Stop::Now);
+            run.ask.send_replace(Stop::Now);
         }
     }
 }

@@ -34,10 +34,18 @@ pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Boa
     // Under the path without spaces, since the step sees it.
     let run = request.home.run(&request.run.name);
     let folder = run.step(&step.path);
-    let wd = folder.wd();
     if attempt > 1 {
         set_aside(&folder, attempt)?;
     }
+    lay_code(index, request, &folder)?;
+    let outputs = outputs(index, request, &|output| request.tree(index, output, attempt))?;
+    let inputs = inputs(index, request, board, &folder)?;
+    Ok(prepared(index, request, &folder, inputs, outputs))
+}
+
+/// The working directory with the step's code in it.
+fn lay_code(index: usize, request: &Request, folder: &StepFolder) -> Result<(), String> {
+    let (step, wd) = (&request.plan.steps[index], folder.wd());
     for part in [&folder.path, &wd, &wd.join("outputs")] {
         make_one(part)?;
     }
@@ -46,41 +54,49 @@ pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Boa
         let snapshot = Snapshot::of(code.root.as_deref(), &code.includes, in_pipeline, request.root());
         snapshot.and_then(|snapshot| snapshot.lay(&wd)).map_err(|e| e.to_string())?;
     }
-    make_one(&wd.join("logs"))?;
-    let mut outputs = HashMap::new();
-    for output in &step.outputs {
-        make_one(&request.tree(index, &output.name, attempt))?;
-        let path = request.output(index, &output.name, attempt);
-        outputs.insert(output.name.clone(), path.display().to_string());
-    }
-    let mut inputs = HashMap::new();
-    for input in &step.inputs {
-        if let Some(text) = give(input, request, board, &folder)? {
-            inputs.insert(input.name.clone(), text);
-        }
-    }
-    Ok(prepared(index, request, &folder, inputs, outputs))
+    make_one(&wd.join("logs"))
 }
 
-/// The step as it was laid out before, for somebody who wants to look at it; what is gone of it is made again.
-pub(super) fn again(index: usize, attempt: u32, request: &Request, board: &Board) -> Result<Prepared, String> {
-    let step = &request.plan.steps[index];
-    let folder = request.home.run(&request.run.name).step(&step.path);
-    if !folder.wd().is_dir() {
-        return prepare(index, attempt.max(1), request, board);
-    }
+/// The folder of each output, made, and the address in it that the step is told.
+fn outputs(index: usize, request: &Request, tree: &dyn Fn(&str) -> PathBuf) -> Result<HashMap<String, String>, String> {
     let mut outputs = HashMap::new();
-    for output in &step.outputs {
-        make(&request.tree(index, &output.name, attempt))?;
-        let path = request.output(index, &output.name, attempt);
+    for output in &request.plan.steps[index].outputs {
+        let tree = tree(&output.name);
+        make_one(&tree)?;
+        let path = if output.kind == PortType::UriFile { tree.join(&output.name) } else { tree };
         outputs.insert(output.name.clone(), path.display().to_string());
     }
+    Ok(outputs)
+}
+
+fn inputs(
+    index: usize,
+    request: &Request,
+    board: &Board,
+    folder: &StepFolder,
+) -> Result<HashMap<String, String>, String> {
     let mut inputs = HashMap::new();
-    for input in &step.inputs {
-        if let Some(text) = give(input, request, board, &folder)? {
+    for input in &request.plan.steps[index].inputs {
+        if let Some(text) = give(input, request, board, folder)? {
             inputs.insert(input.name.clone(), text);
         }
     }
+    Ok(inputs)
+}
+
+/// The step as it was laid out before, for somebody who wants to look at it; what is gone of it is made again. The outputs
+/// of one that completed are others': what is tried out goes to a folder beside its working directory.
+pub(super) fn again(index: usize, attempt: u32, request: &Request, board: &Board) -> Result<Prepared, String> {
+    let folder = request.home.run(&request.run.name).step(&request.plan.steps[index].path);
+    if !folder.wd().is_dir() {
+        lay_code(index, request, &folder)?;
+    }
+    let completed = request.resumed.as_ref().is_some_and(|resumed| resumed.done.contains_key(&index));
+    let outputs = outputs(index, request, &|output| match completed {
+        true => folder.path.join("shell").join(output),
+        false => request.tree(index, output, attempt.max(1)),
+    })?;
+    let inputs = inputs(index, request, board, &folder)?;
     Ok(prepared(index, request, &folder, inputs, outputs))
 }
 

@@ -40,11 +40,30 @@ impl Home {
         Self { root: marked.unwrap_or(&here).join(".amlrun") }
     }
 
+    /// Whether this amlrun knows everything that the workspace keeps for good. What is only remembered, as what can be
+    /// reused, may have other versions beside.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        for kept in ["store", "components"] {
+            for entry in fs::read_dir(self.root.join(kept)).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let version = name.to_str().and_then(|name| name.strip_prefix('v')?.parse::<u32>().ok());
+                if version.is_some_and(|version| version > 1) {
+                    return Err(StoreError::Newer { path: entry.path() });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the folder if needed, and lets git ignore it.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, or is a newer amlrun's.
     pub fn create(&self) -> Result<(), StoreError> {
+        self.check()?;
         for folder in [self.root.join("runs"), self.root.join("store/v1")] {
             fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
         }
@@ -185,6 +204,7 @@ impl Home {
     /// # Errors
     /// [`StoreError::NoSuchRun`], naming a near one.
     pub fn find_run(&self, name: &str) -> Result<RunFolder, StoreError> {
+        self.check()?;
         if let Ok(parsed) = RunName::parse(name) {
             let run = self.run(&parsed);
             if run.path.is_dir() {
@@ -205,6 +225,7 @@ impl Home {
     /// # Errors
     /// When the folder cannot be read.
     pub fn runs(&self) -> Result<Vec<RunFolder>, StoreError> {
+        self.check()?;
         let folder = self.root.join("runs");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,

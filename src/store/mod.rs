@@ -33,6 +33,15 @@ pub enum StoreError {
     /// The name of a run is taken.
     #[error("a run named '{0}' exists already: choose another name, or leave it out to get a fresh one")]
     RunExists(String),
+    /// A newer amlrun has put something into the workspace that this one does not know.
+    #[error(
+        "{}: a newer amlrun wrote this workspace; nothing was changed. Update amlrun, or name another folder with --home",
+        path.display()
+    )]
+    Newer {
+        /// What it does not know.
+        path: PathBuf,
+    },
     /// There is no such run.
     #[error("there is no run named '{name}'{hint}")]
     NoSuchRun {
