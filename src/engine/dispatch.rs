@@ -57,11 +57,16 @@ pub async fn run<E: Executor, W: Workspace>(
         run.status = JobStatus::Failed;
     }
     run.settle();
+    let mut hurry = asked.clone();
     run.drive(asked).await;
     let outputs = run.job_outputs();
     run.shared.around.bus.say(What::RunFinished { status: run.status, outputs });
     let (status, recorder) = (run.status, run.recorder);
-    let _ = tokio::task::spawn_blocking(move || recorder.finish()).await;
+    // Somebody who cannot wait for the digests gives up that these results can be reused, and nothing else.
+    tokio::select! {
+        _ = tokio::task::spawn_blocking(move || recorder.finish()) => {}
+        Ok(_) = hurry.wait_for(|stop| *stop == Stop::Now) => {}
+    }
     status
 }
 
