@@ -6,7 +6,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::board::Board;
-use super::decide::{Standing, Verdict, info};
+use super::court::info;
+use super::decide::{Standing, Verdict};
 use super::record::{Finding, Recorder};
 use super::schedule::{Node, Schedule, Skip};
 use super::step::{self, Finished, Shared};

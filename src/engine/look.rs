@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::board::Board;
-use super::{Request, Surroundings, Workspace, prepare, step};
+use super::{Request, Surroundings, Workspace, launch, prepare};
 
 /// Where a step runs and what it sees there.
 pub struct Scene {
@@ -29,7 +29,7 @@ pub fn scene<E, W: Workspace>(index: usize, request: &Request, around: &Surround
     }
     let attempt = resumed.and_then(|resumed| resumed.attempts.get(&index)).copied().unwrap_or(1);
     let prepared = prepare::again(index, attempt, request, &board)?;
-    let launch = step::launch(index, request, around, &board, prepared)?;
+    let launch = launch::launch(index, request, around, &board, prepared)?;
     let mut variables = launch.variables;
     if let Some(first) = launch.processes.first() {
         variables.extend(first.variables.iter().cloned());

@@ -1,6 +1,7 @@
 //! Running a plan: which step next, how a step is laid out, what becomes of what it wrote.
 //!
-//! Before anything runs, [`decide`] finds out which steps an earlier result stands for; `amlrun plan` shows just that.
+//! Before anything runs, [`decide()`] finds out (step by step in `court`) which steps an earlier result stands for;
+//! `amlrun plan` shows just that.
 //! [`dispatch`] is the one loop that owns the truth; [`schedule`] is its pure state machine. A step goes through
 //! `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs sealed, put in their places and
 //! registered); its environment is put together in `contract`, the promise that Azure ML makes to every step. `board`
@@ -13,10 +14,12 @@
 mod board;
 mod collect;
 mod contract;
+mod court;
 pub mod decide;
 pub mod dispatch;
 pub mod facts;
 mod key;
+mod launch;
 pub mod look;
 mod prepare;
 mod record;

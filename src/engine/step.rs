@@ -5,13 +5,15 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::board::Board;
-use super::decide::{Asked, Court, Decision, Standing, Verdict, info};
+use super::court::{Asked, Court, info};
+use super::decide::{Decision, Standing, Verdict};
+use super::launch::lay_out;
 use super::record::Finding;
-use super::{Request, Surroundings, Tracked, Workspace, collect, contract, prepare};
+use super::{Request, Surroundings, Tracked, Workspace, collect};
 use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
-use crate::exec::{self, Ended, Ending, Executor, LOG_LIMIT, Launch, LineSink, Stop, StopWatch, ranks};
+use crate::exec::{Ended, Ending, Executor, LineSink, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{InputMode, PortType, StandIn};
 use crate::store::tree;
@@ -180,64 +182,6 @@ fn decide_late<E, W>(index: usize, shared: &Shared<E, W>) -> Decision {
             }
         }
     }
-}
-
-/// Lays a step out, ready to be launched.
-pub(super) fn lay_out<E, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Result<Launch, String> {
-    let Shared { request, around, board, .. } = shared;
-    let prepared = prepare::prepare(index, attempt, request, board)?;
-    launch(index, request, around, board, prepared)
-}
-
-/// What the executor gets of a step that is laid out.
-pub(super) fn launch<E, W: Workspace>(
-    index: usize,
-    request: &Request,
-    around: &Surroundings<E, W>,
-    board: &Board,
-    prepared: prepare::Prepared,
-) -> Result<Launch, String> {
-    let step = &request.plan.steps[index];
-    let job = request.step_job(index);
-    let artifacts = request.run.step(&step.path).artifacts();
-    let tracking = around.workspace.begin_step(&step.path, &job, artifacts).unwrap_or_else(|message| {
-        warn(around, request, index, format!("this step runs without tracking: {message}"));
-        Vec::new()
-    });
-    let variables = contract::variables(index, request, board, &prepared, tracking)?;
-    let instances = step.distribution.as_ref().map_or(1, |d| d.instances);
-    let distribution = step.distribution.as_ref().and_then(distribution);
-    let (starter, processes) = match &step.distribution {
-        Some(_) => ranks::lay_out(distribution.as_ref(), instances, &prepared.user_logs)?,
-        None => (exec::Starter::Bash, vec![exec::RankProcess::only(prepared.user_logs.join("std_log.txt"))]),
-    };
-    Ok(Launch {
-        command: prepared.command,
-        cwd: prepared.wd,
-        variables,
-        hidden: request.hidden.clone(),
-        mark: ("AZUREML_RUN_ID".to_owned(), job),
-        processes,
-        starter,
-        log_limit: request.log_limit.unwrap_or(LOG_LIMIT),
-        timeout: step.timeout,
-        grace: request.grace,
-    })
-}
-
-/// The processes of a step, as the executor takes them.
-fn distribution(written: &crate::plan::Distribution) -> Option<ranks::Distribution> {
-    let count = |name: &str| written.counts.get(name).copied();
-    let per_node = count("process_count_per_instance").unwrap_or(1);
-    Some(match written.kind.as_deref()? {
-        "pytorch" => ranks::Distribution::PyTorch { per_node },
-        "mpi" => ranks::Distribution::Mpi { per_node },
-        "tensorflow" => ranks::Distribution::TensorFlow {
-            workers: count("worker_count"),
-            parameter_servers: count("parameter_server_count").unwrap_or(0),
-        },
-        _ => return None,
-    })
 }
 
 /// Makes the outputs of a step from the samples that the project names for it.

@@ -1,0 +1,241 @@
+//! How a verdict on one step is found: its key is looked up among earlier results, whose outputs must still be what they
+//! were; where none stands, the difference to what the step did last time is put into words.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::decide::{Decision, Force, Standing, Verdict};
+use super::facts::Facts;
+use super::key::{self, Known};
+use crate::because::Because;
+use crate::digest::Digest;
+use crate::event::OutputInfo;
+use crate::plan::Plan;
+use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Manifest, Reuse, because};
+
+/// Everything that a verdict rests on.
+pub(super) struct Court<'a> {
+    pub plan: &'a Plan,
+    pub facts: &'a Facts,
+    pub reuse: &'a Reuse,
+    pub force: &'a Force,
+    /// The job file, by which steps are known from run to run.
+    pub scope: &'a str,
+    /// The steps that are asked for; all when it is empty.
+    wanted: &'a [bool],
+    manifests: RefCell<HashMap<Digest, Option<Manifest>>>,
+}
+
+impl<'a> Court<'a> {
+    pub fn new(plan: &'a Plan, facts: &'a Facts, reuse: &'a Reuse, force: &'a Force, scope: &'a str) -> Self {
+        Self { plan, facts, reuse, force, scope, wanted: &[], manifests: RefCell::default() }
+    }
+
+    /// The same for a run of which only some steps were asked for.
+    pub fn for_those(self, wanted: &'a [bool]) -> Self {
+        Self { wanted, ..self }
+    }
+
+    fn is_wanted(&self, index: usize) -> bool {
+        self.wanted.get(index).copied().unwrap_or(true)
+    }
+
+    /// Why a step runs whatever was made before. One that is only needed by others does not.
+    pub fn forced(&self, index: usize) -> Option<Because> {
+        if !self.is_wanted(index) {
+            return None;
+        }
+        let sentence = if self.force.all || self.force.steps.contains(&index) {
+            "--force-rerun asks for it"
+        } else if self.plan.force_rerun {
+            "settings.force_rerun is true"
+        } else if !self.plan.steps[index].is_deterministic {
+            "its component is not deterministic (is_deterministic: false)"
+        } else {
+            return None;
+        };
+        Some(Because::reason(sentence))
+    }
+
+    /// The verdicts on steps that depend on nothing undecided, looked up together.
+    pub fn wave(&self, steps: &[usize], decided: &[Option<Decision>]) -> Vec<(usize, Decision)> {
+        let output = |step: usize, name: &str| match decided[step].as_ref().map(|d| &d.verdict) {
+            Some(Verdict::Reuse(standing)) => {
+                standing.outputs.iter().find(|k| k.name == name).map(|k| k.digest.clone())
+            }
+            _ => None,
+        };
+        let mut answers = Vec::with_capacity(steps.len());
+        let mut asked: Vec<(usize, Key, Digest)> = Vec::new();
+        for &index in steps {
+            if let Some(because) = self.forced(index) {
+                answers.push((index, Decision::new(Verdict::Run, vec![because])));
+                continue;
+            }
+            match self.key(index, &output) {
+                Asked::Complete(key) => {
+                    let hash = key.hash();
+                    asked.push((index, key, hash));
+                }
+                Asked::Waits(steps) => {
+                    let name = |step: &usize| format!("'{}'", self.plan.steps[*step].path);
+                    let names = steps.iter().map(name).collect::<Vec<_>>().join(", ");
+                    let verb = if steps.len() == 1 { "runs" } else { "run" };
+                    let sentence = format!("{names} {verb} before it and may write something else");
+                    answers.push((index, Decision::new(Verdict::Waits, vec![Because::reason(sentence)])));
+                }
+                Asked::Run(because) => answers.push((index, Decision::new(Verdict::Run, because))),
+            }
+        }
+        let hashes: Vec<Digest> = asked.iter().map(|(_, _, hash)| hash.clone()).collect();
+        // Two steps with the same key share their entry.
+        let known = self.reuse.find_many(&hashes).unwrap_or_default();
+        let kept: Vec<&Kept> = hashes.iter().filter_map(|h| known.get(h)).flat_map(|e| &e.outputs).collect();
+        let mut verdicts = reuse::verify_many(&kept).into_iter();
+        let mut refreshed = Vec::new();
+        for (index, key, hash) in &asked {
+            let decision = match known.get(hash) {
+                Some(entry) => {
+                    let verdicts: Vec<_> = verdicts.by_ref().take(entry.outputs.len()).collect();
+                    standing(entry, &verdicts, &mut refreshed)
+                }
+                None if !self.is_wanted(*index) => self.last_of(*index, key, &mut refreshed),
+                None => Decision::new(Verdict::Run, self.explain(*index, key, &[])),
+            };
+            answers.push((*index, decision));
+        }
+        if !refreshed.is_empty() {
+            // Only the next look is slower when it cannot be kept.
+            let _ = self.reuse.refreshed(&refreshed);
+        }
+        answers
+    }
+
+    /// The key of a step, as far as that is needed.
+    pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> Asked {
+        let unreadable = || Asked::Run(vec![Because::reason("its inputs or its code cannot be read")]);
+        let step = &self.plan.steps[index];
+        let Some(known) = key::of(step, self.facts, self.reuse, false, output) else { return unreadable() };
+        if known.is_complete() {
+            return Asked::Complete(known.key);
+        }
+        // Reading and waiting pay only when there is something that they may save.
+        if !self.reuse.has_shape(&known.key.shape()).unwrap_or(false) {
+            return Asked::Run(self.explain(index, &known.key, &known.unknown));
+        }
+        let read = key::of(step, self.facts, self.reuse, true, output);
+        match read {
+            Some(Known { key, steps, .. }) if steps.is_empty() => Asked::Complete(key),
+            Some(Known { steps, .. }) => Asked::Waits(steps),
+            None => unreadable(),
+        }
+    }
+
+    /// A step that is not asked for but needed: its last result will do, though it would not stand for the step itself.
+    fn last_of(&self, index: usize, key: &Key, refreshed: &mut Vec<(PathBuf, Fingerprint)>) -> Decision {
+        match self.reuse.last(self.scope, &self.plan.steps[index].path) {
+            Ok(Some(last)) if last.key == *key => {
+                let verdicts: Vec<_> = last.outputs.iter().map(reuse::verify).collect();
+                standing(&last, &verdicts, refreshed)
+            }
+            _ => Decision::run("no earlier result of it is known"),
+        }
+    }
+
+    /// What an earlier result says to a complete key.
+    pub fn ask(&self, index: usize, key: &Key) -> Decision {
+        match self.reuse.find(&key.hash()) {
+            Ok(Some(entry)) => {
+                let verdicts: Vec<_> = entry.outputs.iter().map(reuse::verify).collect();
+                let mut refreshed = Vec::new();
+                let decision = standing(&entry, &verdicts, &mut refreshed);
+                if !refreshed.is_empty() {
+                    let _ = self.reuse.refreshed(&refreshed);
+                }
+                decision
+            }
+            _ => Decision::new(Verdict::Run, self.explain(index, key, &[])),
+        }
+    }
+
+    /// Why no earlier result stands for a step: the difference to what it did last time.
+    fn explain(&self, index: usize, key: &Key, unknown: &[String]) -> Vec<Because> {
+        let path = &self.plan.steps[index].path;
+        let Ok(Some(last)) = self.reuse.last(self.scope, path) else {
+            return vec![Because::reason("no earlier result of it is known")];
+        };
+        let (mut before, mut after) = (last.key, key.clone());
+        for name in unknown {
+            for key in [&mut before, &mut after] {
+                key.inputs.remove(name);
+                key.variables.remove(name);
+            }
+        }
+        let manifest = |digest: &Digest| {
+            let mut known = self.manifests.borrow_mut();
+            known.entry(digest.clone()).or_insert_with(|| self.reuse.manifest(digest).ok().flatten()).clone()
+        };
+        let mut differences = because(&before, &after, &manifest);
+        if differences.is_empty() {
+            differences.push(Because::reason(if unknown.is_empty() {
+                "its last result was not offered for reuse"
+            } else {
+                "what it reads is new"
+            }));
+        }
+        differences
+    }
+}
+
+/// A key, or why none is needed.
+pub(super) enum Asked {
+    /// All of it is known.
+    Complete(Key),
+    /// The digests of these steps' outputs are missing, and an earlier result may stand for the step.
+    Waits(Vec<usize>),
+    /// Nothing can stand for it.
+    Run(Vec<Because>),
+}
+
+/// Whether the outputs of an earlier result are still what they were.
+fn standing(entry: &Entry, verdicts: &[reuse::Verdict], refreshed: &mut Vec<(PathBuf, Fingerprint)>) -> Decision {
+    let mut outputs = entry.outputs.clone();
+    let mut because = Vec::new();
+    let mut usable = true;
+    for (kept, verdict) in outputs.iter_mut().zip(verdicts) {
+        let mut say = |what: &str| because.push(Because::reason(format!("its output {} {what}", kept.name)));
+        match verdict {
+            reuse::Verdict::Same => {}
+            reuse::Verdict::SameBytes(fingerprint) => {
+                refreshed.push((kept.path.clone(), fingerprint.clone()));
+                kept.fingerprint = fingerprint.clone();
+            }
+            reuse::Verdict::Edited => {
+                say("was changed after it was written");
+                usable = false;
+            }
+            reuse::Verdict::Missing => {
+                say("is gone");
+                usable = false;
+            }
+        }
+    }
+    if !usable {
+        return Decision::new(Verdict::Run, because);
+    }
+    let (run, job, metrics) = (entry.run.clone(), entry.job.clone(), entry.metrics.clone());
+    Decision::new(Verdict::Reuse(Box::new(Standing { run, job, outputs, metrics })), because)
+}
+
+/// An output of an earlier result as the record tells it.
+pub(super) fn info(kept: &Kept) -> OutputInfo {
+    OutputInfo {
+        name: kept.name.clone(),
+        kind: kept.kind.clone(),
+        path: kept.path.clone(),
+        files: kept.files,
+        bytes: kept.bytes,
+        fingerprint: kept.fingerprint.to_string(),
+    }
+}

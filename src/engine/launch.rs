@@ -1,0 +1,64 @@
+//! What the executor gets of a step: its command, variables and processes.
+
+use super::board::Board;
+use super::step::{Shared, warn};
+use super::{Request, Surroundings, Workspace, contract, prepare};
+use crate::exec::{LOG_LIMIT, Launch, RankProcess, Starter, ranks};
+
+/// Lays a step out, ready to be launched.
+pub(super) fn lay_out<E, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Result<Launch, String> {
+    let Shared { request, around, board, .. } = shared;
+    let prepared = prepare::prepare(index, attempt, request, board)?;
+    launch(index, request, around, board, prepared)
+}
+
+/// What the executor gets of a step that is laid out.
+pub(super) fn launch<E, W: Workspace>(
+    index: usize,
+    request: &Request,
+    around: &Surroundings<E, W>,
+    board: &Board,
+    prepared: prepare::Prepared,
+) -> Result<Launch, String> {
+    let step = &request.plan.steps[index];
+    let job = request.step_job(index);
+    let artifacts = request.run.step(&step.path).artifacts();
+    let tracking = around.workspace.begin_step(&step.path, &job, artifacts).unwrap_or_else(|message| {
+        warn(around, request, index, format!("this step runs without tracking: {message}"));
+        Vec::new()
+    });
+    let variables = contract::variables(index, request, board, &prepared, tracking)?;
+    let instances = step.distribution.as_ref().map_or(1, |d| d.instances);
+    let distribution = step.distribution.as_ref().and_then(distribution);
+    let (starter, processes) = match &step.distribution {
+        Some(_) => ranks::lay_out(distribution.as_ref(), instances, &prepared.user_logs)?,
+        None => (Starter::Bash, vec![RankProcess::only(prepared.user_logs.join("std_log.txt"))]),
+    };
+    Ok(Launch {
+        command: prepared.command,
+        cwd: prepared.wd,
+        variables,
+        hidden: request.hidden.clone(),
+        mark: ("AZUREML_RUN_ID".to_owned(), job),
+        processes,
+        starter,
+        log_limit: request.log_limit.unwrap_or(LOG_LIMIT),
+        timeout: step.timeout,
+        grace: request.grace,
+    })
+}
+
+/// The processes of a step, as the executor takes them.
+fn distribution(written: &crate::plan::Distribution) -> Option<ranks::Distribution> {
+    let count = |name: &str| written.counts.get(name).copied();
+    let per_node = count("process_count_per_instance").unwrap_or(1);
+    Some(match written.kind.as_deref()? {
+        "pytorch" => ranks::Distribution::PyTorch { per_node },
+        "mpi" => ranks::Distribution::Mpi { per_node },
+        "tensorflow" => ranks::Distribution::TensorFlow {
+            workers: count("worker_count"),
+            parameter_servers: count("parameter_server_count").unwrap_or(0),
+        },
+        _ => return None,
+    })
+}
