@@ -217,7 +217,7 @@ impl<'a> Court<'a> {
         }
         let hashes: Vec<Digest> = asked.iter().map(|(_, _, hash)| hash.clone()).collect();
         let mut found = self.reuse.find_many(&hashes).unwrap_or_default();
-        let entries: Vec<Option<Entry>> = hashes.iter().map(|hash| found.remove(hash).or_else(|| None)).collect();
+        let entries: Vec<Option<Entry>> = hashes.iter().map(|hash| found.remove(hash)).collect();
         // Two steps with the same key share their entry.
         let mut known: HashMap<&Digest, &Entry> = HashMap::new();
         for (hash, entry) in hashes.iter().zip(&entries) {
