@@ -8,7 +8,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop conformance messages lint fmt bench tour libtorch release clean help
+.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine campaign tour libtorch release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -61,6 +61,9 @@ conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Comp
 	$(CONFORMANCE_VENV)/bin/python tests/conformance/compare.py $(BIN)/amlrun \
 		$(if $(CONFORMANCE),--labels $(CONFORMANCE),--work $(CONFORMANCE_VENV)/work)
 
+campaign: release ## Kill the runner 300 times at random moments and go on; fill its disk (CAMPAIGN=--short: 30 times)
+	$(PYTHON) tests/campaign/campaign.py $(BIN)/amlrun $(CAMPAIGN)
+
 messages: release $(CONFORMANCE_VENV)/sdk ## Write docs/messages.md: our messages beside the SDK's
 	PYTHONHASHSEED=0 $(CONFORMANCE_VENV)/bin/python scripts/messages.py $(BIN)/amlrun
 
@@ -72,12 +75,35 @@ lint: libtorch ## Formatting, clippy, dead links in the docs
 fmt: ## Format the code
 	$(CARGO) fmt
 
+PEERS := .venv-peers
+
+$(PEERS)/bin/python:
+	$(PYTHON) -m venv $(PEERS)
+
+$(PEERS)/small: benches/requirements-small.txt | $(PEERS)/bin/python
+	$(PEERS)/bin/python -m pip install --quiet -r $<
+	touch $@
+
+$(PEERS)/ready: benches/requirements.txt $(PEERS)/small
+	$(PEERS)/bin/python -m pip install --quiet -r $<
+	$(CARGO) install --quiet --root $(PEERS) b3sum
+	touch $@
+
+target/spawn: benches/spawn.rs
+	rustc -O --edition 2024 -o $@ $<
+
+SMALL := $(findstring --small,$(BENCH))
+
 # 11 GB of disk for the model files; `make bench BENCH=--small` takes a hundredth of that.
-# The small ones do without the Azure ML SDK.
-bench: release $(INTEROP)/ready $(if $(findstring --small,$(BENCH)),,$(CONFORMANCE_VENV)/sdk) ## Measure side by side with peers; prints ratios
+# The small ones do without the Azure ML SDK, Snakemake and DVC.
+bench: release target/spawn $(INTEROP)/ready $(PEERS)/$(if $(SMALL),small,ready) $(if $(SMALL),,$(CONFORMANCE_VENV)/sdk) ## Measure side by side with peers; prints ratios
 	$(PYTHON) benches/start.py $(BIN)/amlrun
+	$(PYTHON) benches/engine.py $(BIN)/amlrun target/spawn --peers $(PEERS) $(BENCH)
 	$(PYTHON) benches/validate.py $(BIN)/amlrun --sdk $(CONFORMANCE_VENV)/bin/python $(BENCH)
 	$(INTEROP)/bin/python benches/model_files.py $(BIN)/amlrun $(BENCH)
+
+bench-engine: release target/spawn $(PEERS)/$(if $(SMALL),small,ready) ## Measure the engine alone
+	$(PYTHON) benches/engine.py $(BIN)/amlrun target/spawn --peers $(PEERS) $(BENCH)
 
 tour: release ## Run the commands of README.md and put their real output there
 	$(PYTHON) scripts/tour.py

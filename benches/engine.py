@@ -2,7 +2,7 @@
 
     python3 benches/engine.py target/release/amlrun SPAWN [--small] [--peers VENV] [--folder DIR ...]
 
-SPAWN is the program that `cargo bench --bench spawn --no-run` builds. For each folder (default: /dev/shm and the
+SPAWN is built from benches/spawn.rs. For each folder (default: /dev/shm and the
 temporary folder) every case is run with all tools in turns, and medians of wall and CPU seconds are printed with ratios.
 All records of amlrun are on: journal, logs, keys. Only ratios of one run count: machines are noisy.
 """

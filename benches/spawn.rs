@@ -1,7 +1,9 @@
 //! The floor of the engine's bench: starts commands with bash, so many at once, and does nothing else.
 //!
-//! `cargo bench --bench spawn -- WIDTH FILE`: each line of FILE is a command. With `--folders` it makes, for each command,
+//! `make bench` builds it; `spawn WIDTH FILE`: each line of FILE is a command. With `--folders` it makes, for each command,
 //! as many folders as a step of `amlrun` has, so that both ask the file system for the same.
+
+#![allow(clippy::print_stderr)]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

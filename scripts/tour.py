@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PIPELINE = ROOT / "pipelines/simple_net/pipeline.yml"
 BROKEN = PIPELINE.with_name("broken.yml")
+# A command of the tour adds a comment to it.
+SCRIPT = ROOT / "pipelines/python_beside_native/src/clean.py"
 # Slips of the finger that people make: (what is right, what is typed).
 SLIPS = [
     ("experiment_name:", "experimant_name:"),
@@ -52,6 +54,7 @@ def main():
         assert right in broken, right
         broken = broken.replace(right, typed)
     BROKEN.write_text(broken)
+    script = SCRIPT.read_text()
     try:
         with tempfile.TemporaryDirectory() as folder:
             environment = dict(os.environ, NO_COLOR="1", AMLRUN_HOME=f"{folder}/.amlrun")
@@ -65,6 +68,7 @@ def main():
         README.write_text(text)
     finally:
         BROKEN.unlink()
+        SCRIPT.write_text(script)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ impl Corpus {
         }
         let target = *dice.one(&[Target::Azure, Target::Local]);
         let set = if dice.below(8) == 0 { vec!["jobs.train.inputs.x=1".parse().unwrap()] } else { Vec::new() };
-        read(&case, &Options { target, set, preview: dice.below(2) == 0, kind: None });
+        read(&case, &Options { target, set, preview: dice.below(2) == 0, kind: None, components: None });
         std::fs::write(&part, kept).unwrap();
         std::fs::remove_file(&case).unwrap();
     }

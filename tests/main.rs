@@ -5,7 +5,9 @@
 mod architecture;
 mod cancel;
 mod choice;
+mod components;
 mod corpus;
+mod corpus_run;
 mod explain;
 mod faults;
 mod graph;
@@ -18,6 +20,7 @@ mod model_fuzz;
 mod model_hostile;
 mod model_interop;
 mod no_libtorch;
+mod resume;
 mod reuse;
 mod run;
 mod show;

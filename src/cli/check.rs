@@ -52,7 +52,7 @@ pub(super) struct Checked {
 
 /// Checks a file of any kind, with the command line's `--set` put in. Nothing is run, nothing is written.
 pub(super) fn check(file: &Path, set: &[Override], target: Target, context: &Context) -> Checked {
-    let document = Context::check(file, set, target.into(), None);
+    let document = context.check(file, set, target.into(), None);
     let (mut says, mut found) = (document.describe(), Vec::new());
     if target == Target::Local && document.accepted() && document.kind == Some(Kind::Job) {
         says = plan(&document, file, context, &mut found).unwrap_or(says);

@@ -10,16 +10,50 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::format::Format;
 use super::printer::Printer;
-use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::language::{Kind, Target, rest};
-use crate::yaml::overrides::Override;
+use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
+use crate::language::value::Object;
+use crate::language::{self, Kind, Target, rest};
+use crate::registry::component::{NewComponent, Registered};
+use crate::registry::footprint::Footprint;
+use crate::registry::{ComponentStore, ComponentVersion, Selector};
+use crate::yaml::{self, overrides::Override};
 
 /// Components, as 'az ml component' does
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Print what Azure ML's SDK would send for a component file
-    #[command(after_help = "Example:\n  amlrun component create -f train.yml --dry-run")]
+    /// Register a component: pipelines name it as azureml:NAME:VERSION
+    #[command(after_help = "Examples:\n  \
+        amlrun component create -f train.yml\n  \
+        amlrun component create -f train.yml -v 7 --query version -o tsv\n  \
+        amlrun component create -f train.yml --dry-run\n\n\
+        The component file is kept with all that it names: code, includes, environment files, nested components.\n\
+        A version never changes; the same content again is no mistake.")]
     Create(Create),
+    /// List components; with a name, its versions, newest first
+    List {
+        /// Only this component
+        #[arg(short, long)]
+        name: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show one version of a component
+    #[command(after_help = "Examples:\n  \
+        amlrun component show -n train -v 3\n  \
+        amlrun component show -n train -l latest --query path -o tsv")]
+    Show {
+        /// The component's name
+        #[arg(short, long)]
+        name: String,
+        /// Its version [default: the latest]
+        #[arg(short, long, conflicts_with = "label")]
+        version: Option<String>,
+        /// A label of the version: latest
+        #[arg(short, long)]
+        label: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
 }
 
 /// What `component create` takes.
@@ -29,8 +63,16 @@ pub(super) struct Create {
     #[arg(short, long)]
     file: PathBuf,
 
-    /// Register nothing: print the body that would be sent (nothing else is there yet)
-    #[arg(long, required = true)]
+    /// The name [default: the file's]
+    #[arg(short, long)]
+    name: Option<String>,
+
+    /// The version [default: the file's, or the next number]
+    #[arg(short, long)]
+    version: Option<String>,
+
+    /// Register nothing: print the body that would be sent to Azure ML
+    #[arg(long)]
     dry_run: bool,
 
     /// Change a value of the file before it is read, as in version=2
@@ -41,17 +83,138 @@ pub(super) struct Create {
     format: Format,
 }
 
-pub(super) fn obey(verb: Verb, printer: &Printer) -> Result<Exit, Failed> {
-    let Verb::Create(create) = verb;
-    create.format.check()?;
-    let body = rest_body(&create.file, &create.set, Kind::Component, printer)?;
-    create.format.print(body, printer)?;
+pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    match verb {
+        Verb::Create(create) => {
+            create.format.check()?;
+            let answer = if create.dry_run {
+                rest_body(&create.file, &create.overrides(), Kind::Component, printer)?
+            } else {
+                self::create(&create, context, printer)?
+            };
+            create.format.print(answer, printer)?;
+        }
+        Verb::List { name, format } => {
+            format.check()?;
+            let store = ComponentStore::at(context.home().components());
+            let found = store.list(name.as_deref());
+            format.print(Json::Array(found.iter().map(|record| shown(record, &store)).collect()), printer)?;
+        }
+        Verb::Show { name, version, label, format } => {
+            format.check()?;
+            let store = ComponentStore::at(context.home().components());
+            let selector = match (version, label.as_deref()) {
+                (Some(version), _) => Selector::Version(version),
+                (None, None | Some("latest")) => Selector::Latest,
+                (None, Some(label)) => Selector::Label(label.to_owned()),
+            };
+            format.print(shown(&store.get(&name, &selector)?, &store), printer)?;
+        }
+    }
     Ok(Exit::Ok)
+}
+
+impl Create {
+    /// `--set`, and the name and version that the command line gives.
+    fn overrides(&self) -> Vec<Override> {
+        let given = [("name", &self.name), ("version", &self.version)];
+        let given = given
+            .into_iter()
+            .filter_map(|(key, value)| Some(Override { keys: vec![key.to_owned()], value: value.clone()? }));
+        self.set.iter().cloned().chain(given).collect()
+    }
+}
+
+/// Registers the component in the workspace of its file.
+fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Json, Failed> {
+    let set = create.overrides();
+    let checked = context.check(&create.file, &set, Target::Local, Some(Kind::Component));
+    let component = accepted(checked, printer)?;
+    let text = |field: &str| component.written(field).filter(|text| !text.is_empty());
+    let kind = text("type").unwrap_or_else(|| "command".to_owned());
+    if !matches!(component.class, "CommandComponent" | "PipelineComponent") {
+        return Err(Failed::new(format!(
+            "{}: a component of type '{kind}' cannot be registered here yet: only command and pipeline components can",
+            create.file.display()
+        )));
+    }
+    // Once more with its references left as they are: what is registered already is not copied again.
+    let options = language::Options {
+        components: None,
+        kind: Some(Kind::Component),
+        ..context.local_options(&create.file, &set)
+    };
+    let plain = language::load(&create.file, &options);
+    let plain = plain.value.as_ref().and_then(|v| v.object()).unwrap_or(&component);
+    let home = context.home_of(&create.file);
+    home.create()?;
+    let file = std::path::absolute(&create.file).unwrap_or_else(|_| create.file.clone());
+    let footprint = Footprint::of(&file, plain, home.root())?;
+    let new = NewComponent {
+        name: text("name").unwrap_or_default(),
+        version: text("version"),
+        display_name: text("display_name"),
+        description: text("description"),
+        kind,
+        file,
+        text: changed_text(create)?,
+    };
+    let store = ComponentStore::at(home.components());
+    Ok(match store.register(&new, &footprint)? {
+        Registered::New(record) => shown(&record, &store),
+        Registered::Same(record) => {
+            let id = format!("{}:{}", record.name, record.version);
+            printer.err(&format!("the component '{id}' is registered with this content already: nothing changed\n"));
+            shown(&record, &store)
+        }
+    })
+}
+
+/// The component that is accepted; warnings are shown, a refusal ends the command.
+fn accepted(mut checked: language::Document, printer: &Printer) -> Result<Object, Failed> {
+    checked.diagnostics.drop_notes();
+    let accepted = checked.accepted();
+    match checked.value.as_ref().and_then(|v| v.object()).filter(|_| accepted) {
+        Some(object) => {
+            printer.diagnostics(&checked.diagnostics, &checked.sources);
+            Ok(object.clone())
+        }
+        None => {
+            let exit = if checked.not_found { Exit::NotFound } else { Exit::Failed };
+            Err(Failed::Refused { diagnostics: checked.diagnostics, sources: checked.sources, exit })
+        }
+    }
+}
+
+/// The file's text with `--set` put in; `None` when there is none. Name and version stand in the record.
+fn changed_text(create: &Create) -> Result<Option<String>, Failed> {
+    if create.set.is_empty() {
+        return Ok(None);
+    }
+    let unreadable = |error| Failed::new(format!("cannot read {}: {error}", create.file.display()));
+    let text = std::fs::read_to_string(&create.file).map_err(unreadable)?;
+    let (mut sources, mut found) = (Sources::default(), Vec::new());
+    let source = sources.add(&create.file, &text);
+    let root = yaml::parse(&text, source, &mut found);
+    Ok(root.map(|mut root| {
+        yaml::overrides::apply(&mut root, &create.set, &mut sources, &mut found);
+        yaml::write::flow(&root) + "\n"
+    }))
+}
+
+fn shown(record: &ComponentVersion, store: &ComponentStore) -> Json {
+    let mut answer = serde_json::to_value(record).unwrap_or_default();
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("id".to_owned(), format!("azureml:{}:{}", record.name, record.version).into());
+        fields.insert("created".to_owned(), record.created.to_string().into());
+        fields.insert("path".to_owned(), store.file_of(record).to_string_lossy().into());
+    }
+    answer
 }
 
 /// The REST body of a document that Azure ML would take. Warnings are shown; a refusal ends the command.
 pub(super) fn rest_body(file: &Path, set: &[Override], kind: Kind, printer: &Printer) -> Result<Json, Failed> {
-    let mut checked = Context::check(file, set, Target::Azure, Some(kind));
+    let mut checked = Context::check_for_azure(file, set, kind);
     let accepted = checked.accepted();
     let refused = |diagnostics: Diagnostics, sources, exit| Err(Failed::Refused { diagnostics, sources, exit });
     let Some(object) = checked.value.as_ref().and_then(|v| v.object()).filter(|_| accepted) else {

@@ -9,7 +9,7 @@ use super::printer::Printer;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::language::{self, Kind, Target};
 use crate::plan::{self, Local, Plan};
-use crate::registry::{AssetKind, Registry, Selector};
+use crate::registry::{AssetKind, ComponentStore, Registry, Selector};
 use crate::spec::asset_ref::{AssetRef, Version};
 use crate::spec::catalog::{Catalog, Found};
 use crate::spec::io::PortType;
@@ -44,8 +44,17 @@ impl Context {
     }
 
     /// Reads a document of any kind against Azure ML's whole language.
-    pub fn check(file: &Path, set: &[Override], target: Target, kind: Option<Kind>) -> language::Document {
-        language::load(file, &options(set, target, kind))
+    pub fn check(&self, file: &Path, set: &[Override], target: Target, kind: Option<Kind>) -> language::Document {
+        let options = match target {
+            Target::Local => language::Options { kind, ..self.local_options(file, set) },
+            Target::Azure => options(set, target, kind),
+        };
+        language::load(file, &options)
+    }
+
+    /// Reads a document that is to be sent to Azure ML: what is registered here means nothing there.
+    pub fn check_for_azure(file: &Path, set: &[Override], kind: Kind) -> language::Document {
+        language::load(file, &options(set, Target::Azure, Some(kind)))
     }
 
     /// Loads and resolves a job file. The plan is there when the file is accepted.
@@ -72,8 +81,9 @@ impl Context {
     }
 
     /// How a document is read for a run here.
-    pub fn local_options(&self, _file: &Path, set: &[Override]) -> language::Options {
-        options(set, Target::Local, None)
+    pub fn local_options(&self, file: &Path, set: &[Override]) -> language::Options {
+        let components = ComponentStore::at(self.home_of(file).components());
+        language::Options { components: Some(Arc::new(components)), ..options(set, Target::Local, None) }
     }
 
     /// The plan of a file that must be accepted. Warnings are shown; a refusal ends the command.
@@ -100,7 +110,7 @@ impl Context {
 
 fn options(set: &[Override], target: Target, kind: Option<Kind>) -> language::Options {
     let preview = std::env::var("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED").is_ok_and(|v| v == "true" || v == "True");
-    language::Options { target, set: set.to_vec(), preview, kind }
+    language::Options { target, set: set.to_vec(), preview, kind, components: None }
 }
 
 /// The registry as planning sees it. It is opened only when a document names an asset.
@@ -130,7 +140,8 @@ impl Catalog for Registered {
 
     /// The datastores that every workspace has are folders of the workspace (reference, section 9.5).
     fn datastore(&self, name: &str) -> Result<PathBuf, String> {
-        const OWN: [&str; 2] = ["workspaceblobstore", "workspaceartifactstore"];
+        const OWN: [&str; 4] =
+            ["workspaceblobstore", "workspaceartifactstore", "workspacefilestore", "workspaceworkingdirectory"];
         if OWN.contains(&name) {
             return Ok(self.home.datastore(name));
         }

@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use crate::diagnostic::{Diagnostics, Sources};
 use crate::registry::RegistryError;
+use crate::registry::component::ComponentError;
 use crate::reuse::ReuseError;
 use crate::store::StoreError;
 
@@ -51,6 +52,18 @@ impl From<StoreError> for Failed {
                     _ => failed,
                 }
             }
+        }
+    }
+}
+
+impl From<ComponentError> for Failed {
+    fn from(error: ComponentError) -> Self {
+        match error {
+            ComponentError::Store(error) => error.into(),
+            ComponentError::Unknown { .. } => Self::not_found(error.to_string()),
+            ComponentError::Exists(_) => Self::new(error.to_string()).hint("give it another version, or leave it out"),
+            ComponentError::Absolute(_) => Self::new(error.to_string()).hint("write it relative to the file"),
+            ComponentError::Rule(error) => error.into(),
         }
     }
 }

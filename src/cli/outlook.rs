@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::Failed;
 use super::record;
 use super::run::Choice;
+use crate::digest::Digest;
 use crate::engine::decide::Standing;
 use crate::engine::{self, Decision, Facts, Force, Verdict};
 use crate::event::StepView;
@@ -52,7 +53,7 @@ impl Outlook {
         facts.is_secret = Some(resolved::is_secret);
         let scope = job_file.display().to_string();
         let mut decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted);
-        replay(&plan, home, &mut decisions)?;
+        replay(&plan, home, reuse.as_ref(), &mut decisions)?;
         let job_file = job_file.to_owned();
         Ok(Self { plan, job_file, reuse: reuse.map(Arc::new), facts, force, decisions, wanted, warnings })
     }
@@ -78,7 +79,7 @@ impl Outlook {
 }
 
 /// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).
-fn replay(plan: &Plan, home: &Home, decisions: &mut [Decision]) -> Result<(), Failed> {
+fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>, decisions: &mut [Decision]) -> Result<(), Failed> {
     for (index, step) in plan.steps.iter().enumerate() {
         let Some(StandIn::Replay { run }) = &step.stand_in else { continue };
         let found = match run {
@@ -109,6 +110,14 @@ fn replay(plan: &Plan, home: &Home, decisions: &mut [Decision]) -> Result<(), Fa
                 let message = format!("the output '{}' of '{}' in the run '{run}' is gone", output.name, step.path);
                 return Err(Failed::new(message));
             };
+            let touched = !output.fingerprint.is_empty() && output.fingerprint != listing.fingerprint().to_string();
+            if touched && !same_bytes(reuse, &output.path, &digest) {
+                let message = format!(
+                    "the output '{}' of '{}' in the run '{run}' was changed after it was written",
+                    output.name, step.path
+                );
+                return Err(Failed::new(message).hint("name another run in amlrun.toml, or run the step again"));
+            }
             outputs.push(Kept {
                 name: output.name.clone(),
                 kind: output.kind.clone(),
@@ -123,6 +132,12 @@ fn replay(plan: &Plan, home: &Home, decisions: &mut [Decision]) -> Result<(), Fa
         decisions[index].verdict = Verdict::Reuse(Box::new(standing));
     }
     Ok(())
+}
+
+/// Whether an output that was touched is known to hold what its step wrote.
+fn same_bytes(reuse: Option<&Reuse>, path: &Path, digest: &Digest) -> bool {
+    let entries = reuse.and_then(|reuse| reuse.entries().ok()).unwrap_or_default();
+    entries.iter().flat_map(|entry| &entry.outputs).any(|kept| kept.path == path && kept.digest == *digest)
 }
 
 fn completed(step: Option<&StepView>) -> bool {

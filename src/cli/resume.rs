@@ -40,7 +40,8 @@ pub(super) fn ready(name: &str, how: &How, context: &Context, printer: &Printer)
             resumed.done.insert(index, vouched(view));
         }
     }
-    if resumed.open.is_empty() {
+    // A runner may have died, or been stopped, between the end of its last step and its own: then that is made up for.
+    if resumed.open.is_empty() && open.view.status == JobStatus::Completed {
         return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to go on with"))
             .hint("to run a step again: amlrun step rerun RUN STEP"));
     }
@@ -111,6 +112,10 @@ pub(super) fn look(name: &str, path: &str, how: &How, context: &Context) -> Resu
     Ok((open.into_ready(resumed, &Choice::default(), how)?, index))
 }
 
+fn never_began(name: &str) -> Failed {
+    Failed::new(format!("the run '{name}' never began: run its job file again"))
+}
+
 /// How often a step was tried in a run. One that was never begun has no folder that another try would have to avoid.
 fn tries(view: &StepView) -> u32 {
     if view.begun { view.attempt } else { 0 }
@@ -151,6 +156,8 @@ impl<'a> Open<'a> {
         let folder = context.home().find_run(name)?;
         let path = folder.events();
         let journal = Journal::resume(&path).map_err(|error| match error.kind() {
+            // Its folder is made first: the runner died, or the disk was full, before it had a record.
+            std::io::ErrorKind::NotFound => never_began(name),
             std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
                 .hint(format!("stop it first: amlrun job cancel -n {name}")),
             _ => at("open", &path)(error).into(),
@@ -160,7 +167,7 @@ impl<'a> Open<'a> {
         let events = journal::read(&path).map_err(at("read", &path))?;
         let view = RunView::of(&events);
         if view.started.is_none() {
-            return Err(Failed::new(format!("the run '{name}' never began: run its job file again")));
+            return Err(never_began(name));
         }
         let plan = kept_plan(&folder)?;
         Ok(Self { folder, plan, view, journal, events, context })

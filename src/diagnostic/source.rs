@@ -1,7 +1,7 @@
 //! The files that diagnostics speak of, and places in them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Which of the loaded files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,11 +37,21 @@ pub struct Source {
     pub path: PathBuf,
     /// The whole text.
     pub text: Arc<str>,
+    /// Where each line begins, found out when the first one is asked for.
+    starts: OnceLock<Vec<usize>>,
 }
 
 impl Source {
     /// The name of a text that came with `--set` and is in no file.
     pub const SET: &str = "--set";
+
+    /// A line without its break; lines count from 1. A large document asks for thousands of them.
+    fn line(&self, line: usize) -> Option<&str> {
+        let after_breaks = || self.text.match_indices('\n').map(|(at, _)| at + 1);
+        let starts = self.starts.get_or_init(|| std::iter::once(0).chain(after_breaks()).collect());
+        let from = *starts.get(line.saturating_sub(1))?;
+        self.text[from..].lines().next()
+    }
 
     /// Whether the text is that of a file.
     #[must_use]
@@ -90,7 +100,7 @@ impl Sources {
     pub fn add(&mut self, path: &Path, text: &str) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        self.files.push(Source { path: path.to_owned(), text: text.into() });
+        self.files.push(Source { path: path.to_owned(), text: text.into(), starts: OnceLock::new() });
         id
     }
 
@@ -103,6 +113,6 @@ impl Sources {
     /// One line of a file, without its line break. Lines count from 1.
     #[must_use]
     pub fn line(&self, id: SourceId, line: usize) -> &str {
-        self.get(id).and_then(|s| s.text.lines().nth(line.saturating_sub(1))).unwrap_or("")
+        self.get(id).and_then(|source| source.line(line)).unwrap_or("")
     }
 }

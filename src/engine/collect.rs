@@ -24,7 +24,7 @@ pub(super) fn collect<E, W: Workspace>(
     for output in &step.outputs {
         let path = request.output(index, &output.name, attempt);
         if is_artifact_root(output) {
-            gather(index, &path, request).map_err(|message| Failure::Surroundings { message })?;
+            gather(index, &path, request).map_err(|e| not_kept(&e, &path))?;
         }
         if !path.exists() {
             if output.asset.is_some() || is_wanted(index, &output.name, request) {
@@ -46,12 +46,12 @@ pub(super) fn collect<E, W: Workspace>(
 
 /// Puts an output where the author wants it too, seals it, and tells what it is.
 fn close(index: usize, output: &StepOutput, path: &Path, request: &Request) -> Result<OutputInfo, Failure> {
-    let broken = |message: String| Failure::Surroundings { message };
-    seal::seal(path).map_err(|e| broken(e.to_string()))?;
+    seal::seal(path).map_err(|e| not_kept(&e, path))?;
     if let Some(place) = &output.place {
-        publish(path, &target(place, index, output, request)).map_err(|e| broken(e.to_string()))?;
+        let to = target(place, index, output, request);
+        publish(path, &to).map_err(|e| not_kept(&e, &to))?;
     }
-    let listing = Listing::of(path).map_err(|e| broken(e.to_string()))?;
+    let listing = Listing::of(path).map_err(|e| not_kept(&e, path))?;
     Ok(OutputInfo {
         name: output.name.clone(),
         kind: output.kind.to_string(),
@@ -60,6 +60,18 @@ fn close(index: usize, output: &StepOutput, path: &Path, request: &Request) -> R
         bytes: listing.bytes,
         fingerprint: listing.fingerprint().to_string(),
     })
+}
+
+/// Why an output cannot be kept: a full disk is told as such, wherever in the chain of causes it stands.
+fn not_kept(error: &(dyn std::error::Error + 'static), path: &Path) -> Failure {
+    let mut cause = Some(error);
+    while let Some(this) = cause {
+        if this.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull) {
+            return Failure::DiskFull { path: path.display().to_string() };
+        }
+        cause = this.source();
+    }
+    Failure::Surroundings { message: error.to_string() }
 }
 
 /// Registers an output that is to become an asset, unless that very output is one already.
@@ -103,14 +115,14 @@ fn is_artifact_root(output: &StepOutput) -> bool {
     matches!(output.name.as_str(), "artifacts" | "default") && output.kind == PortType::UriFolder
 }
 
-fn gather(index: usize, root: &Path, request: &Request) -> Result<(), String> {
+fn gather(index: usize, root: &Path, request: &Request) -> Result<(), tree::TreeError> {
     let folder = request.run.step(&request.plan.steps[index].path);
     let wd = folder.wd();
     for (from, name) in [(wd.join("outputs"), "outputs"), (wd.join("logs"), "logs"), (folder.user_logs(), "user_logs")]
     {
         let to = root.join(name);
         if from.is_dir() && !to.exists() {
-            tree::copy_tree(&from, &to).map_err(|e| e.to_string())?;
+            tree::copy_tree(&from, &to)?;
         }
     }
     Ok(())
@@ -171,4 +183,19 @@ fn difference(before: &Listing, now: &Listing) -> Option<String> {
     });
     let gone = || before.files.iter().find(|old| now.files.iter().all(|file| file.path != old.path));
     changed.or_else(gone).map(|file| file.path.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn a_full_disk_is_told_from_other_trouble() {
+        let trouble = |kind| tree::TreeError::Io { path: "/x/y".into(), source: Error::from(kind) };
+        let full = not_kept(&trouble(ErrorKind::StorageFull), Path::new("/x"));
+        assert_eq!(full, Failure::DiskFull { path: "/x".into() });
+        let other = not_kept(&trouble(ErrorKind::PermissionDenied), Path::new("/x"));
+        assert!(matches!(other, Failure::Surroundings { message } if message.contains("/x/y")));
+    }
 }

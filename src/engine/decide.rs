@@ -111,7 +111,9 @@ pub fn decide(
     for (index, step) in plan.steps.iter().enumerate() {
         match aside(step, wanted[index]) {
             // What nobody asked for may still be needed: then an earlier result must stand for it.
-            Some(decision) if wanted[index] || step.stand_in.is_some() => decisions[index] = Some(decision),
+            Some(decision) if !matches!(decision.verdict, Verdict::LeftOut) || skipped(step) => {
+                decisions[index] = Some(decision);
+            }
             _ => open.push(index),
         }
     }
@@ -121,7 +123,14 @@ pub fn decide(
             decisions[index] = Some(decision);
         }
     }
-    let decisions = decisions.into_iter().zip(wanted);
+    // Samples stand for a step, too: they are laid out for whoever was asked for and reads them.
+    let mut stubs = vec![false; plan.steps.len()];
+    for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+        step.needs
+            .iter()
+            .for_each(|&need| stubs[need] = matches!(plan.steps[need].stand_in, Some(StandIn::Stub { .. })));
+    }
+    let decisions = decisions.into_iter().zip(wanted.iter().zip(stubs).map(|(wanted, stub)| *wanted || stub));
     decisions
         .map(|(decision, wanted)| match decision {
             Some(decision) if !wanted && decision.may_run() => Decision::new(Verdict::LeftOut, Vec::new()),
@@ -147,16 +156,18 @@ fn waves(plan: &Plan, steps: &[usize]) -> Vec<Vec<usize>> {
     waves
 }
 
+/// Whether the project leaves a step out.
+fn skipped(step: &crate::plan::Step) -> bool {
+    step.stand_in == Some(StandIn::Skip)
+}
+
 /// Steps that are not looked up.
 fn aside(step: &crate::plan::Step, wanted: bool) -> Option<Decision> {
     match &step.stand_in {
         Some(StandIn::Skip) => Some(Decision::new(Verdict::LeftOut, Vec::new())),
-        Some(StandIn::Stub { .. }) => {
-            Some(Decision::run("amlrun.toml names samples for its outputs (policy \"stub\")"))
-        }
         Some(StandIn::Replay { .. }) => Some(Decision::new(Verdict::Given, Vec::new())),
-        None if !wanted => Some(Decision::new(Verdict::LeftOut, Vec::new())),
-        None => None,
+        _ if !wanted => Some(Decision::new(Verdict::LeftOut, Vec::new())),
+        _ => None,
     }
 }
 
@@ -216,15 +227,8 @@ impl<'a> Court<'a> {
             }
         }
         let hashes: Vec<Digest> = asked.iter().map(|(_, _, hash)| hash.clone()).collect();
-        let mut found = self.reuse.find_many(&hashes).unwrap_or_default();
-        let entries: Vec<Option<Entry>> = hashes.iter().map(|hash| found.remove(hash)).collect();
         // Two steps with the same key share their entry.
-        let mut known: HashMap<&Digest, &Entry> = HashMap::new();
-        for (hash, entry) in hashes.iter().zip(&entries) {
-            if let Some(entry) = entry {
-                known.insert(hash, entry);
-            }
-        }
+        let known = self.reuse.find_many(&hashes).unwrap_or_default();
         let kept: Vec<&Kept> = hashes.iter().filter_map(|h| known.get(h)).flat_map(|e| &e.outputs).collect();
         let mut verdicts = reuse::verify_many(&kept).into_iter();
         let mut refreshed = Vec::new();

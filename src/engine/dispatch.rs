@@ -41,6 +41,7 @@ pub async fn run<E: Executor, W: Workspace>(
     let places = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
     let shared = Arc::new(Shared { request, around, board, scope, places });
     let (halt, stop) = watch::channel(Stop::No);
+    let (halt_last, stop_last) = watch::channel(Stop::No);
     let mut run = Dispatch {
         schedule,
         recorder: Recorder::start(shared.clone()),
@@ -48,17 +49,24 @@ pub async fn run<E: Executor, W: Workspace>(
         running: JoinSet::new(),
         halt,
         stop,
+        halt_last,
+        stop_last,
         status: JobStatus::Completed,
     };
     if run.shared.request.resumed.as_ref().is_some_and(|resumed| resumed.incomplete) {
         run.status = JobStatus::Failed;
     }
     run.settle();
+    let mut hurry = asked.clone();
     run.drive(asked).await;
     let outputs = run.job_outputs();
     run.shared.around.bus.say(What::RunFinished { status: run.status, outputs });
     let (status, recorder) = (run.status, run.recorder);
-    let _ = tokio::task::spawn_blocking(move || recorder.finish()).await;
+    // Somebody who cannot wait for the digests gives up that these results can be reused, and nothing else.
+    tokio::select! {
+        _ = tokio::task::spawn_blocking(move || recorder.finish()) => {}
+        Ok(_) = hurry.wait_for(|stop| *stop == Stop::Now) => {}
+    }
     status
 }
 
@@ -100,6 +108,9 @@ struct Dispatch<E, W> {
     /// Tells the running steps to stop.
     halt: watch::Sender<Stop>,
     stop: StopWatch,
+    /// The same for steps of `on_finalize`, which a failure before them does not stop.
+    halt_last: watch::Sender<Stop>,
+    stop_last: StopWatch,
     status: JobStatus,
 }
 
@@ -165,7 +176,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         while self.running.len() < places + ahead
             && let Some(index) = self.schedule.next()
         {
-            let (shared, stop) = (self.shared.clone(), self.stop.clone());
+            let is_last = self.shared.request.plan.steps[index].phase == Phase::Finalize;
+            let stop = if is_last { self.stop_last.clone() } else { self.stop.clone() };
+            let shared = self.shared.clone();
             self.running.spawn(async move { (index, step::run(index, shared, stop).await) });
         }
     }
@@ -176,6 +189,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         self.status = JobStatus::Canceled;
         self.halt.send_replace(how);
+        self.halt_last.send_replace(how);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }
@@ -248,6 +262,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         self.shared.around.bus.say(What::Warning { step: None, message });
         self.status = JobStatus::Failed;
         self.halt.send_replace(Stop::Gently);
+        self.halt_last.send_replace(Stop::Gently);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }

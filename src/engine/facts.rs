@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::digest::Digest;
-use crate::plan::{Code, Part, Plan, Step};
+use crate::plan::{Code, Part, Plan, StandIn, Step};
 use crate::reuse::{Listing, Reuse};
 use crate::store::snapshot::Snapshot;
 
@@ -59,7 +59,7 @@ impl Facts {
     #[must_use]
     pub fn gather(plan: &Plan, workspace: &Path) -> Self {
         let mut facts = Self::default();
-        for step in plan.steps.iter().filter(|s| s.stand_in.is_none()) {
+        for step in &plan.steps {
             for path in local_paths(step) {
                 if !facts.data.contains_key(path) {
                     let listing = Listing::of(path).map_err(|e| e.to_string());
@@ -67,7 +67,8 @@ impl Facts {
                     facts.data.insert(path.to_owned(), Fact::new(place, listing));
                 }
             }
-            if let Some(code) = step.code.as_ref().filter(|code| !facts.code.contains_key(*code)) {
+            let code = step.code.as_ref().filter(|_| step.stand_in.is_none());
+            if let Some(code) = code.filter(|code| !facts.code.contains_key(*code)) {
                 let fact = Fact::new(format!("code:{code:?}"), code_listing(code, plan.kind == "pipeline", workspace));
                 facts.code.insert(code.clone(), fact);
             }
@@ -90,10 +91,18 @@ pub(super) fn code_listing(code: &Code, in_pipeline: bool, workspace: &Path) -> 
     Listing::of_files(snapshot.map_err(|e| e.to_string())?.files()).map_err(|e| e.to_string())
 }
 
-/// The local files and folders that a step reads.
-pub(super) fn local_paths(step: &Step) -> impl Iterator<Item = &Path> {
-    step.values().flat_map(|value| &value.parts).filter_map(|part| match part {
-        Part::Path(path) => Some(path.as_path()),
-        _ => None,
-    })
+/// The local files and folders that a step reads, or the samples that stand for it.
+pub(super) fn local_paths(step: &Step) -> Vec<&Path> {
+    match &step.stand_in {
+        Some(StandIn::Stub { outputs }) => outputs.values().map(PathBuf::as_path).collect(),
+        Some(_) => Vec::new(),
+        None => {
+            let parts = step.values().flat_map(|value| &value.parts);
+            let paths = parts.filter_map(|part| match part {
+                Part::Path(path) => Some(path.as_path()),
+                _ => None,
+            });
+            paths.collect()
+        }
+    }
 }

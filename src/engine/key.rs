@@ -1,10 +1,10 @@
 //! What decides whether an earlier result can stand for a step: its key (design decision 5).
 //!
 //! In it: the command template, literal inputs, digests of data and code, the environment, variables, the types of
-//! outputs, the distribution. Not in it: names, tags, compute, paths, run ids.
+//! outputs, the distribution, the names of files that are inputs. Not in it: other names, tags, compute, paths, run ids.
 
 use crate::digest::Digest;
-use crate::plan::{InputMode, Part, Step, Value};
+use crate::plan::{InputMode, Part, StandIn, Step, Value};
 use crate::reuse::{Given, Key, Reuse};
 
 use super::facts::Facts;
@@ -38,6 +38,17 @@ pub(super) fn of(
     output: &dyn Fn(usize, &str) -> Option<Digest>,
 ) -> Option<Known> {
     let mut known = Known { key: Key::default(), steps: Vec::new(), unread: false, unknown: Vec::new() };
+    known.key.outputs = step.outputs.iter().map(|o| (o.name.clone(), o.kind.to_string())).collect();
+    if let Some(StandIn::Stub { outputs }) = &step.stand_in {
+        // Samples decide what a stub gives, and nothing else does.
+        known.key.settings.insert("policy".to_owned(), "stub".to_owned());
+        for (name, sample) in outputs {
+            let sample = Value { parts: vec![Part::Path(sample.clone())] };
+            let given = given(&sample, name, facts, reuse, read, output, &mut known)?;
+            known.key.inputs.insert(name.clone(), given);
+        }
+        return Some(known);
+    }
     known.key.command.clone_from(&step.command);
     if let Some(code) = &step.code {
         let fact = facts.code(code)?;
@@ -68,7 +79,6 @@ pub(super) fn of(
         known.key.variables.insert(name.clone(), given);
     }
     known.key.environment.clone_from(&step.environment_definition);
-    known.key.outputs = step.outputs.iter().map(|o| (o.name.clone(), o.kind.to_string())).collect();
     known.key.distribution = step.distribution.as_ref().map(|d| {
         let counts: Vec<String> = d.counts.iter().map(|(name, count)| format!(", {name} {count}")).collect();
         let kind = d.kind.as_deref().unwrap_or("one process an instance");
@@ -107,7 +117,11 @@ fn given(
             }
             Part::Path(path) => {
                 let fact = facts.data(path)?;
-                fact.listing.as_ref().ok()?;
+                if fact.listing.as_ref().ok()?.is_file {
+                    // The path that a step gets ends with the file's own name; that of a folder is nobody's business.
+                    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    known.key.settings.insert(format!("file name of {name}"), file);
+                }
                 let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
                 known.unread |= digest.is_none();
                 digest

@@ -12,8 +12,10 @@ use super::facts::code_listing;
 use super::key;
 use super::step::Shared;
 use crate::clock::Timestamp;
+use crate::digest::Digest;
 use crate::event::OutputInfo;
-use crate::reuse::{Entry, Fingerprint, Kept, Listing, digest_of};
+use crate::plan::PortType;
+use crate::reuse::{Entry, Fingerprint, Kept, Listing, Manifest, read_tree};
 
 /// What a step that completed leaves to be found out.
 pub(super) struct Finding {
@@ -75,43 +77,58 @@ impl Recorder {
 }
 
 fn work<E, W>(findings: &Receiver<Finding>, shared: &Shared<E, W>) {
-    let mut entries = Vec::new();
+    let mut found = Found::default();
     loop {
         // A transaction costs as much as a small step: results wait for each other, but not for long.
-        let next = if entries.is_empty() {
+        let next = if found.entries.is_empty() {
             findings.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
             findings.recv_timeout(PATIENCE)
         };
         match next {
-            Ok(finding) => entries.extend(entry(finding, shared)),
-            Err(RecvTimeoutError::Timeout) => keep(&mut entries, shared),
-            Err(RecvTimeoutError::Disconnected) => return keep(&mut entries, shared),
+            Ok(finding) => {
+                let entry = entry(finding, shared, &mut found.trees);
+                found.entries.extend(entry);
+            }
+            Err(RecvTimeoutError::Timeout) => found.keep(shared),
+            Err(RecvTimeoutError::Disconnected) => return found.keep(shared),
         }
-        if entries.len() >= BATCH {
-            keep(&mut entries, shared);
+        if found.entries.len() >= BATCH {
+            found.keep(shared);
         }
     }
 }
 
-/// Trouble here costs a later run its reuse, never this one its result.
-fn keep<E, W>(entries: &mut Vec<Entry>, shared: &Shared<E, W>) {
-    if let Some(reuse) = shared.request.reuse.as_ref().filter(|_| !entries.is_empty()) {
-        let _ = reuse.keep(entries);
-    }
-    entries.clear();
+/// What was found out and is still to be kept.
+#[derive(Default)]
+struct Found {
+    entries: Vec<Entry>,
+    /// The files of outputs, by which a later difference is told file by file.
+    trees: Vec<(Digest, Manifest)>,
 }
 
-fn entry<E, W>(finding: Finding, shared: &Shared<E, W>) -> Option<Entry> {
+impl Found {
+    /// Trouble here costs a later run its reuse, never this one its result.
+    fn keep<E, W>(&mut self, shared: &Shared<E, W>) {
+        if let Some(reuse) = shared.request.reuse.as_ref().filter(|_| !self.entries.is_empty()) {
+            let _ = reuse.remember_many(&self.trees);
+            let _ = reuse.keep(&self.entries);
+        }
+        self.entries.clear();
+        self.trees.clear();
+    }
+}
+
+fn entry<E, W>(finding: Finding, shared: &Shared<E, W>, trees: &mut Vec<(Digest, Manifest)>) -> Option<Entry> {
     let Shared { request, board, scope, .. } = shared;
-    let kept: Option<Vec<Kept>> = finding.outputs.iter().map(kept).collect();
+    let kept: Option<Vec<Kept>> = finding.outputs.iter().map(|output| kept(output, trees)).collect();
     board.digested(finding.index, kept.clone());
     let (outputs, reuse) = (kept?, request.reuse.as_ref()?);
     if !finding.key {
         return None;
     }
     let step = &request.plan.steps[finding.index];
-    if let Some(code) = &step.code {
+    if let Some(code) = step.code.as_ref().filter(|_| step.stand_in.is_none()) {
         // The step copied its code after the run had begun: was it still the same then?
         let before = request.facts.code(code)?.listing.as_ref().ok()?.fingerprint();
         let now = code_listing(code, request.plan.kind == "pipeline", request.root()).ok()?.fingerprint();
@@ -135,19 +152,26 @@ fn entry<E, W>(finding: Finding, shared: &Shared<E, W>) -> Option<Entry> {
     })
 }
 
+/// Of larger outputs only the digest is kept: a list of all their files would be larger than most outputs.
+const LISTED: u64 = 10_000;
+
 /// An output with its digest; `None` when it was touched since it was sealed, or cannot be read.
-fn kept(info: &OutputInfo) -> Option<Kept> {
+fn kept(info: &OutputInfo, trees: &mut Vec<(Digest, Manifest)>) -> Option<Kept> {
     let listing = Listing::of(&info.path).ok()?;
     let fingerprint: Fingerprint = listing.fingerprint();
     if fingerprint.to_string() != info.fingerprint {
         return None;
+    }
+    let (digest, manifest) = read_tree(&listing).ok()?;
+    if info.kind != PortType::UriFile.to_string() && info.files <= LISTED {
+        trees.push((digest.clone(), manifest));
     }
     Some(Kept {
         name: info.name.clone(),
         kind: info.kind.clone(),
         path: info.path.clone(),
         fingerprint,
-        digest: digest_of(&listing).ok()?,
+        digest,
         files: info.files,
         bytes: info.bytes,
     })

@@ -253,11 +253,20 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
         }
     }
     match collect::collect(index, attempt, request, around) {
-        Ok(outputs) => Finished {
-            finding: Some(Finding::outputs_only(index, outputs.clone())),
-            outputs,
-            ..Finished::new(StepOutcome::Completed)
-        },
+        Ok(outputs) => {
+            let now = Timestamp::now();
+            let finding = Finding {
+                index,
+                outputs: outputs.clone(),
+                job: request.step_job(index),
+                metrics: Vec::new(),
+                started: now,
+                finished: now,
+                offered: true,
+                key: true,
+            };
+            Finished { finding: Some(finding), outputs, ..Finished::new(StepOutcome::Completed) }
+        }
         Err(failure) => Finished::new(StepOutcome::Failed { failure }),
     }
 }

@@ -195,6 +195,8 @@ impl RunView {
                 s.outcome = Some(outcome.clone());
                 s.outputs.clone_from(outputs);
             }),
+            // A signal may still be heard when the run has ended: then nobody was stopped.
+            What::CancelRequested { .. } if self.status.is_final() => {}
             What::CancelRequested { .. } => self.status = JobStatus::CancelRequested,
             What::RunFinished { status, outputs } => {
                 self.status = *status;

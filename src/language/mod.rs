@@ -22,7 +22,8 @@ pub mod rest;
 pub mod value;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::yaml::overrides::{self, Override};
@@ -44,6 +45,13 @@ pub enum Target {
     Local,
 }
 
+/// The components that a workspace has registered.
+pub trait RegisteredComponents: std::fmt::Debug + Send + Sync {
+    /// The component file behind `name:version`, `name@label` or `name`, when there is one. `from` is the folder of the
+    /// file that names it: what a registered component names is pinned to what it was then.
+    fn file(&self, reference: &str, from: &Path) -> Option<PathBuf>;
+}
+
 /// How to read.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -55,6 +63,8 @@ pub struct Options {
     pub preview: bool,
     /// The kind, when the caller knows it; otherwise the document tells.
     pub kind: Option<Kind>,
+    /// Registered components: a reference that they know is read as the file behind it. Others stay references.
+    pub components: Option<Arc<dyn RegisteredComponents>>,
 }
 
 /// A file after reading, with all that was found.
@@ -165,7 +175,8 @@ fn document(
             return (Some(kind), None);
         }
     };
-    let mut reader = Reader { files, preview: options.preview, warnings: Vec::new() };
+    let mut reader =
+        Reader { files, preview: options.preview, components: options.components.clone(), warnings: Vec::new() };
     let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
     // Components keep fields that the grammar does not know, jobs do not.
     let open = kind == Kind::Component;

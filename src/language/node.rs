@@ -98,7 +98,24 @@ impl Reader<'_> {
             let bare = text.trim_start_matches("file:");
             return Err(fault.at(at.to_string()).help(format!("write: {}: {bare}", super::read::last(at))).into());
         }
-        let file = self.files.open(text, "component file", node, at, scope)?;
+        self.component_at(kind, text, node, at, scope)
+    }
+
+    /// A component that is named by its reference, when the workspace has registered it.
+    pub(super) fn registered(&mut self, branches: &[Shape], node: &Node, at: At<'_>, scope: &Scope) -> Option<Read> {
+        let reference = node.as_str()?.strip_prefix("azureml:")?;
+        let takes = |shape: &Shape| matches!(shape, Shape::Asset { kind, .. } if kind == "components");
+        let kind = branches.iter().find_map(|shape| match shape {
+            Shape::File(kind) => Some(kind),
+            _ => None,
+        });
+        let kind = kind.filter(|_| branches.iter().any(takes))?;
+        let file = self.components.as_ref()?.file(reference, &scope.base)?;
+        Some(self.component_at(kind, file.to_str()?, node, at, scope))
+    }
+
+    fn component_at(&mut self, kind: &str, path: &str, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        let file = self.files.open(path, "component file", node, at, scope)?;
         let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
         let class = match kind {
             "Flow" => "FlowComponent".to_owned(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::files::Files;
 use super::grammar::{Class, FieldRule, Shape, grammar};
 use super::value::{Data, Entry, Object, Origin, Value};
-use super::{blame, leaf, make};
+use super::{RegisteredComponents, blame, leaf, make};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{self, Kind, Node};
 
@@ -110,6 +110,8 @@ pub(super) struct Reader<'a> {
     pub(super) files: &'a mut Files,
     /// Whether the preview features are on.
     pub(super) preview: bool,
+    /// The workspace's registered components, when they are to be read.
+    pub(super) components: Option<Arc<dyn RegisteredComponents>>,
     /// What is worth knowing about a document that fits.
     pub(super) warnings: Vec<Diagnostic>,
 }
@@ -278,6 +280,9 @@ impl Reader<'_> {
     }
 
     fn union(&mut self, branches: &[Shape], node: &Node, at: At<'_>, scope: &Scope) -> Read {
+        if let Some(read) = self.registered(branches, node, at, scope) {
+            return read;
+        }
         let mut attempts = Vec::new();
         for branch in branches {
             match self.value(branch, node, at, scope) {

@@ -92,10 +92,11 @@ pub(super) fn of_node(
     };
     let step = of(runs, inputs, step_outputs, own, scope, local, &at, found);
     if let (NodeBody::Elsewhere(other), None) = (&node.body, &step.stand_in) {
-        let help = format!(
-            "say in amlrun.toml what stands for it: [steps.\"{}\"] policy = \"stub\", \"replay\" or \"skip\"",
-            step.path
-        );
+        let policy = || {
+            let key = format!("[steps.\"{}\"]", step.path);
+            format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
+        };
+        let help = other.help.map_or_else(policy, str::to_owned);
         found.push(Diagnostic::error("not-yet", other.span, other.why.clone()).at(at).help(help));
     }
     step

@@ -6,10 +6,15 @@
 //!
 //! Refuses to know who seals the bytes, how they are fetched, or what a model means: `path` is believed. The runner
 //! registers named outputs here, the tracking server what arrives by MLflow's model registry, `cli` lists and shows.
+//! Registered components are files: [`component`] keeps them beside the database, [`footprint`] tells which files one
+//! needs.
+//!
 //! [`asset`] holds the records and their rules, [`schema`] the tables, [`versions`] and [`containers`] the questions.
 
 pub mod asset;
+pub mod component;
 pub mod containers;
+pub mod footprint;
 mod schema;
 pub mod summary;
 #[cfg(test)]
@@ -22,6 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use asset::{Asset, AssetKind, AssetType, NewAsset, Selector};
+pub use component::{ComponentStore, ComponentVersion};
 pub use containers::AssetContainer;
 
 use crate::sqlite::{self, SqliteError};

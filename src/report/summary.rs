@@ -76,6 +76,9 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     let status = view.status.to_string();
     let _ = writeln!(out, "{} in {took}", paint.status(view.status, &paint.bold(&status)));
     let _ = writeln!(out, "{}", paint.dim(&format!("details: amlrun job show -n {}", view.run)));
+    if matches!(view.status, JobStatus::Failed | JobStatus::Canceled) {
+        let _ = writeln!(out, "{}", paint.dim(&format!("go on:   amlrun run --resume {}", view.run)));
+    }
     out
 }
 

@@ -10,6 +10,7 @@
 pub mod overrides;
 pub mod parse;
 pub mod scalar;
+pub mod write;
 
 use crate::diagnostic::Span;
 

@@ -52,8 +52,8 @@ enum Drawing {
     Json,
 }
 
-pub(super) fn graph(args: &Args, printer: &Printer) -> Result<Exit, Failed> {
-    let mut document = Context::check(&args.file, &args.set, Target::Local, None);
+pub(super) fn graph(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let mut document = context.check(&args.file, &args.set, Target::Local, None);
     document.diagnostics.drop_notes();
     let Some(object) = document.value.as_ref().and_then(Value::object) else {
         let exit = if document.not_found { Exit::NotFound } else { Exit::Failed };

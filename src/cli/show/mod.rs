@@ -44,8 +44,8 @@ enum Output {
     Json,
 }
 
-pub(super) fn show(args: &Args, printer: &Printer) -> Result<Exit, Failed> {
-    let mut document = Context::check(&args.file, &args.set, Target::Local, None);
+pub(super) fn show(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    let mut document = context.check(&args.file, &args.set, Target::Local, None);
     document.diagnostics.drop_notes();
     if let Some(object) = document.value.as_ref().and_then(Value::object) {
         let resolved = resolved::document(object, &document.sources);

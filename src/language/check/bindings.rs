@@ -3,7 +3,7 @@
 
 use super::super::leaf;
 use super::super::value::{Entry, Object, Value};
-use super::{listed, nodes, under};
+use super::{ByName, listed, nodes, under};
 use crate::diagnostic::{Diagnostic, suggest};
 
 /// Whether an expression of a value begins with a text.
@@ -19,6 +19,7 @@ fn in_place(node: &Object) -> bool {
 
 /// Checks the expressions of all nodes written in place.
 pub(super) fn nodes_in_place(pipeline: &Object, path: &str, found: &mut Vec<Diagnostic>) {
+    let by_name = ByName::of(pipeline);
     for (index, (entry, node)) in nodes(pipeline).enumerate() {
         // Imports and exports run a component of Azure ML's own.
         let built_in = matches!(node.class, "InlineDataTransferImportNode" | "InlineDataTransferExportNode");
@@ -29,7 +30,7 @@ pub(super) fn nodes_in_place(pipeline: &Object, path: &str, found: &mut Vec<Diag
         for input in node.map("inputs") {
             if let Some(text) = input.value.text().filter(|t| is_input(t)) {
                 let at = under(&at, &format!("inputs.{}", input.key));
-                found.extend(input_fault(pipeline, index, text, &input.value, &at));
+                found.extend(input_fault(pipeline, &by_name, index, text, &input.value, &at));
             }
         }
         for output in node.map("outputs") {
@@ -51,7 +52,14 @@ fn is_input(text: &str) -> bool {
     (text.starts_with("${{parent.inputs.") || text.starts_with("${{parent.jobs.")) && text.ends_with("}}")
 }
 
-fn input_fault(pipeline: &Object, index: usize, text: &str, value: &Value, at: &str) -> Option<Diagnostic> {
+fn input_fault(
+    pipeline: &Object,
+    by_name: &ByName<'_>,
+    index: usize,
+    text: &str,
+    value: &Value,
+    at: &str,
+) -> Option<Diagnostic> {
     let fault = |code: &'static str, message: String, help: &str| {
         Some(Diagnostic::error(code, value.span, message).at(at).help(help))
     };
@@ -78,7 +86,7 @@ fn input_fault(pipeline: &Object, index: usize, text: &str, value: &Value, at: &
             "write ${{parent.jobs.<node>.outputs.<output>}}",
         );
     };
-    let Some((position, (entry, producer))) = nodes(pipeline).enumerate().find(|(_, (e, _))| e.key == *node) else {
+    let Some((position, (entry, producer))) = by_name.find(node) else {
         // A node that could not be read is there all the same.
         let jobs = listed(pipeline, "jobs").filter(|jobs| jobs.iter().all(|j| j.key != *node))?;
         return Some(unknown(format!("the pipeline has no node '{node}'"), node, jobs, value, at, "unknown-job"));

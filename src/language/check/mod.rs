@@ -52,6 +52,30 @@ pub(in crate::language) fn nodes(pipeline: &Object) -> impl Iterator<Item = (&En
     pipeline.map("jobs").iter().filter_map(|entry| Some((entry, entry.value.object()?)))
 }
 
+/// The nodes of a pipeline, found by name without looking at all of them: bindings ask for one after the other.
+struct ByName<'a> {
+    nodes: Vec<(&'a Entry, &'a Object)>,
+    places: std::collections::HashMap<&'a str, usize>,
+}
+
+impl<'a> ByName<'a> {
+    fn of(pipeline: &'a Object) -> Self {
+        let nodes: Vec<_> = nodes(pipeline).collect();
+        // Of two nodes of one name, which YAML does not forbid, the first counts.
+        let mut places = std::collections::HashMap::with_capacity(nodes.len());
+        for (place, (entry, _)) in nodes.iter().enumerate() {
+            places.entry(entry.key.as_str()).or_insert(place);
+        }
+        Self { nodes, places }
+    }
+
+    /// A node with its place in the list.
+    fn find(&self, name: &str) -> Option<(usize, (&'a Entry, &'a Object))> {
+        let place = *self.places.get(name)?;
+        Some((place, self.nodes[place]))
+    }
+}
+
 /// The entries under a field; `None` when they may be hidden by a mistake that has been told.
 fn listed<'a>(object: &'a Object, name: &str) -> Option<&'a [Entry]> {
     match object.entry(name) {

@@ -8,7 +8,7 @@ use super::super::value::{Entry, Object, Value};
 use super::super::{files, leaf};
 use super::literal::misfit;
 use super::pipeline::{named, told_as_missing};
-use super::{component::place, listed, nodes, under};
+use super::{ByName, component::place, listed, nodes, under};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
 /// Everything of that kind in a document. All findings are errors; the caller knows what they are worth.
@@ -87,6 +87,7 @@ fn near(fault: Diagnostic, name: &str, known: &[Entry]) -> Diagnostic {
 fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnostic>) {
     let mut writers: HashMap<String, Span> = HashMap::new();
     let mut needs: Vec<(&Entry, HashSet<usize>)> = Vec::new();
+    let by_name = ByName::of(pipeline);
     for (entry, node) in nodes(pipeline) {
         let at = under(path, &format!("jobs.{}", entry.key));
         let component = named(node);
@@ -97,7 +98,7 @@ fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Di
             for expression in leaf::bindings(text) {
                 let span = place(sources, value.span, expression);
                 let at = under(&at, &key);
-                reads.extend(reference(pipeline, expression, span, &at, found));
+                reads.extend(reference(pipeline, &by_name, expression, span, &at, found));
             }
         }
         if let Some(component) = component {
@@ -143,7 +144,14 @@ fn expressions(node: &Object) -> Vec<(&Value, String)> {
 }
 
 /// Checks what an expression refers to; the position of the node whose output it reads.
-fn reference(pipeline: &Object, expression: &str, span: Span, at: &str, found: &mut Vec<Diagnostic>) -> Option<usize> {
+fn reference(
+    pipeline: &Object,
+    by_name: &ByName<'_>,
+    expression: &str,
+    span: Span,
+    at: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<usize> {
     let fault = |code, message: String| Diagnostic::error(code, span, message).at(at);
     let parts: Vec<&str> = expression.split('.').collect();
     match parts.as_slice() {
@@ -156,7 +164,7 @@ fn reference(pipeline: &Object, expression: &str, span: Span, at: &str, found: &
             None
         }
         ["parent", "jobs", node, side @ ("inputs" | "outputs"), port] => {
-            let Some((index, (_, producer))) = nodes(pipeline).enumerate().find(|(_, (e, _))| e.key == *node) else {
+            let Some((index, (_, producer))) = by_name.find(node) else {
                 let known = listed(pipeline, "jobs")?;
                 if !known.iter().any(|k| k.key == *node) {
                     found.push(near(fault("unknown-job", format!("the pipeline has no node '{node}'")), node, known));
@@ -171,6 +179,7 @@ fn reference(pipeline: &Object, expression: &str, span: Span, at: &str, found: &
             }
             (*side == "outputs").then_some(index)
         }
+        ["parent", "jobs", node] if by_name.find(node).is_some() => None,
         ["parent", "jobs", node] if pipeline.map("jobs").iter().any(|k| k.key == *node) => None,
         ["parent", "outputs", ..] | ["name" | "output_name" | "default_datastore"] => None,
         _ => {

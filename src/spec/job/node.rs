@@ -33,6 +33,8 @@ pub struct Elsewhere {
     pub kind: String,
     /// Why it cannot run here, as a sentence without an end.
     pub why: String,
+    /// What to do about it, when there is something.
+    pub help: Option<&'static str>,
     /// Where to point.
     pub span: Span,
     /// The outputs that its component declares and those that it names itself.
@@ -146,6 +148,7 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
         "SparkNode" | "InlineSparkNode" => "spark",
         _ => "other",
     });
+    let mut help = None;
     let component = object.get("component").or_else(|| object.get("trial"));
     let reference =
         component.filter(|_| matches!(kind, "command" | "pipeline")).and_then(|c| Some((c.text()?, c.span)));
@@ -153,7 +156,11 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
         Some((name, span)) if name.contains("://") || name.starts_with('/') => {
             (format!("the component '{name}' is not on this machine"), span)
         }
-        Some((name, span)) => (format!("the component '{name}' is not registered in this workspace"), span),
+        Some((name, span)) => {
+            help =
+                Some("register it with 'amlrun component create -f FILE'; 'amlrun component list' tells what there is");
+            (format!("the component '{name}' is not registered in this workspace"), span)
+        }
         None => {
             let span = tag.map_or(entry.key_span, |t| t.span);
             (format!("a node of type '{kind}' is not run by amlrun yet"), span)
@@ -165,5 +172,5 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
             outputs.push(Port::of_output(&output));
         }
     }
-    Elsewhere { kind: kind.to_owned(), why, span, outputs }
+    Elsewhere { kind: kind.to_owned(), why, help, span, outputs }
 }

@@ -1,0 +1,318 @@
+//! Registered components: for each version a frozen copy of the component file and of everything that it names.
+//!
+//! ```text
+//! components/v1/<name>/<version>/
+//!   component.json          the record
+//!   files/…                 the copy, laid out as the originals lie below their innermost common folder
+//! ```
+//!
+//! A version appears by one rename, whole or not at all, and never changes. Relative paths in the files lead where they
+//! led before, so that nothing has to be rewritten.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::asset::{check_name, check_version};
+use super::footprint::Footprint;
+use super::{RegistryError, Selector};
+use crate::clock::Timestamp;
+use crate::diagnostic::suggest;
+use crate::digest::Digest;
+use crate::language::{RegisteredComponents, tidy};
+use crate::store::tree::{self, PARTIAL, sibling_for_building};
+use crate::store::{StoreError, at};
+
+const RECORD: &str = "component.json";
+const FILES: &str = "files";
+
+/// The record of one version of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentVersion {
+    /// The component's name.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// `command` or `pipeline`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The digest of all its files.
+    pub digest: Digest,
+    /// When it was registered.
+    pub created: Timestamp,
+    /// The component file, relative to the version's folder.
+    pub file: String,
+    /// The versions of the registered components that it names without saying a version, as they were then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<String, String>,
+}
+
+/// What a component file says of itself, and what its author asked for.
+#[derive(Clone, Debug)]
+pub struct NewComponent {
+    /// The name.
+    pub name: String,
+    /// The version; the next whole number when absent.
+    pub version: Option<String>,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// `command` or `pipeline`.
+    pub kind: String,
+    /// The component file.
+    pub file: PathBuf,
+    /// Its text when it is not to be taken as it lies there.
+    pub text: Option<String>,
+}
+
+/// What came of registering.
+#[derive(Debug)]
+pub enum Registered {
+    /// A new version.
+    New(ComponentVersion),
+    /// The version was there already, with the same content.
+    Same(ComponentVersion),
+}
+
+/// Why a component was not registered or found.
+#[derive(Debug, thiserror::Error)]
+pub enum ComponentError {
+    /// The disk said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A name or version that the rules do not allow.
+    #[error(transparent)]
+    Rule(#[from] RegistryError),
+    /// A version that exists with another content.
+    #[error("the component '{0}' is registered with another content: versions never change")]
+    Exists(String),
+    /// What cannot be copied.
+    #[error("'{0}' is an absolute path: a copy of the component could not take it along")]
+    Absolute(String),
+    /// There is no such component, or no such version of it.
+    #[error("the component '{id}' is not registered in this workspace{hint}")]
+    Unknown {
+        /// What was asked for.
+        id: String,
+        /// What there is, as the end of the sentence.
+        hint: String,
+    },
+}
+
+type Result<T> = std::result::Result<T, ComponentError>;
+
+/// The registered components of a workspace.
+#[derive(Clone, Debug)]
+pub struct ComponentStore {
+    root: PathBuf,
+}
+
+impl ComponentStore {
+    /// Those in a folder, which need not be there yet.
+    #[must_use]
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Keeps a copy of a component as a new version.
+    ///
+    /// # Errors
+    /// When the version exists with another content, something cannot be copied, or the disk is full.
+    pub fn register(&self, new: &NewComponent, footprint: &Footprint) -> Result<Registered> {
+        check_name(&new.name)?;
+        if let Some(version) = &new.version {
+            check_version(version)?;
+        }
+        if let Some(path) = footprint.absolute.first() {
+            return Err(ComponentError::Absolute(path.clone()));
+        }
+        let family = self.root.join(&new.name);
+        fs::create_dir_all(&family).map_err(at("make the folder", &family))?;
+        let building = sibling_for_building(&family.join("new"));
+        let registered = self.build(new, footprint, &building);
+        if !matches!(registered, Ok(Registered::New(_))) {
+            // Nobody knows of the copy; that it cannot be removed changes nothing.
+            let _ = fs::remove_dir_all(&building);
+            let _ = fs::remove_dir(&family);
+        }
+        registered
+    }
+
+    fn build(&self, new: &NewComponent, footprint: &Footprint, building: &Path) -> Result<Registered> {
+        let files = building.join(FILES);
+        let (root, own) = (footprint.root(), tidy(&new.file));
+        let below = |path: &Path| files.join(path.strip_prefix(&root).unwrap_or(path));
+        fs::create_dir_all(&files).map_err(at("make the folder", &files))?;
+        for folder in &footprint.folders {
+            fs::create_dir_all(below(folder)).map_err(at("make the folder", folder))?;
+        }
+        for file in &footprint.files {
+            let target = below(file);
+            if let Some(folder) = target.parent() {
+                fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
+            }
+            match &new.text {
+                Some(text) if *file == own => fs::write(&target, text).map_err(at("write", &target))?,
+                _ => fs::copy(file, &target).map(drop).map_err(at("copy", file))?,
+            }
+        }
+        let file = below(&own);
+        let sealed = tree::make_read_only(&files).and_then(|()| Digest::of_tree(&files).map_err(tree::TreeError::Walk));
+        let digest = sealed.map_err(|error| at("seal", &files)(std::io::Error::other(error)))?;
+        let mut record = ComponentVersion {
+            name: new.name.clone(),
+            version: String::new(),
+            display_name: new.display_name.clone(),
+            description: new.description.clone(),
+            kind: new.kind.clone(),
+            digest,
+            created: Timestamp::now(),
+            file: file.strip_prefix(building).unwrap_or(&file).to_string_lossy().into_owned(),
+            pins: self.pins(footprint),
+        };
+        loop {
+            record.version = new.version.clone().unwrap_or_else(|| self.next_version(&new.name));
+            let text = serde_json::to_string_pretty(&record).unwrap_or_default();
+            let path = building.join(RECORD);
+            fs::write(&path, text + "\n").map_err(at("write", &path))?;
+            let target = self.root.join(&record.name).join(&record.version);
+            match fs::rename(building, &target) {
+                Ok(()) => return Ok(Registered::New(record)),
+                Err(_) if target.is_dir() && new.version.is_none() => {}
+                Err(_) if target.is_dir() => return self.again(&record),
+                Err(error) => return Err(at("make the folder", &target)(error).into()),
+            }
+        }
+    }
+
+    /// A version that exists is registered once more: well if nothing differs.
+    fn again(&self, new: &ComponentVersion) -> Result<Registered> {
+        let old = self.read(&new.name, &new.version).ok_or_else(|| self.unknown(&new.name, Some(&new.version)))?;
+        let same = old.digest == new.digest && old.file == new.file && old.pins == new.pins;
+        if same {
+            Ok(Registered::Same(old))
+        } else {
+            Err(ComponentError::Exists(format!("{}:{}", old.name, old.version)))
+        }
+    }
+
+    fn pins(&self, footprint: &Footprint) -> BTreeMap<String, String> {
+        let floating = footprint.references.iter().filter(|reference| !reference.contains(':'));
+        floating.filter_map(|reference| Some((reference.clone(), self.named(reference)?.version))).collect()
+    }
+
+    /// One version of a component.
+    ///
+    /// # Errors
+    /// [`ComponentError::Unknown`], with what there is.
+    pub fn get(&self, name: &str, selector: &Selector) -> Result<ComponentVersion> {
+        let found = match selector {
+            Selector::Version(version) => self.read(name, version),
+            Selector::Latest => self.newest(name),
+            Selector::Label(_) => None,
+        };
+        found.ok_or_else(|| match selector {
+            Selector::Version(version) => self.unknown(name, Some(version)),
+            Selector::Label(label) => self.unknown(&format!("{name}@{label}"), None),
+            Selector::Latest => self.unknown(name, None),
+        })
+    }
+
+    /// The versions of a component, newest first; without a name the newest of each.
+    #[must_use]
+    pub fn list(&self, name: Option<&str>) -> Vec<ComponentVersion> {
+        match name {
+            Some(name) => self.versions(name),
+            None => self.names().iter().filter_map(|name| self.newest(name)).collect(),
+        }
+    }
+
+    /// The component file of a version.
+    #[must_use]
+    pub fn file_of(&self, record: &ComponentVersion) -> PathBuf {
+        self.root.join(&record.name).join(&record.version).join(&record.file)
+    }
+
+    fn newest(&self, name: &str) -> Option<ComponentVersion> {
+        self.versions(name).into_iter().next()
+    }
+
+    fn versions(&self, name: &str) -> Vec<ComponentVersion> {
+        let mut all: Vec<_> = names_in(&self.root.join(name)).iter().filter_map(|v| self.read(name, v)).collect();
+        let number = |record: &ComponentVersion| record.version.parse::<u64>().ok();
+        all.sort_by(|a, b| (b.created, number(b), &b.version).cmp(&(a.created, number(a), &a.version)));
+        all
+    }
+
+    fn next_version(&self, name: &str) -> String {
+        let numbers = names_in(&self.root.join(name)).into_iter().filter_map(|version| version.parse::<u64>().ok());
+        numbers.max().map_or(1, |last| last.saturating_add(1)).to_string()
+    }
+
+    fn names(&self) -> Vec<String> {
+        names_in(&self.root)
+    }
+
+    fn read(&self, name: &str, version: &str) -> Option<ComponentVersion> {
+        check_name(name).and_then(|()| check_version(version)).ok()?;
+        let text = fs::read(self.root.join(name).join(version).join(RECORD)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// The version that a reference means now.
+    fn named(&self, reference: &str) -> Option<ComponentVersion> {
+        let (name, selector) = match (reference.split_once(':'), reference.split_once('@')) {
+            (Some((name, version)), _) => (name, Selector::Version(version.to_owned())),
+            (None, Some((name, "latest"))) => (name, Selector::Latest),
+            (None, Some((name, label))) => (name, Selector::Label(label.to_owned())),
+            (None, None) => (reference, Selector::Latest),
+        };
+        self.get(name, &selector).ok()
+    }
+
+    fn unknown(&self, name: &str, version: Option<&str>) -> ComponentError {
+        let versions = self.versions(name);
+        let names = self.names();
+        let near = || suggest::nearest(name, names.iter().map(String::as_str));
+        let hint = match near() {
+            _ if !versions.is_empty() => {
+                let known: Vec<&str> = versions.iter().take(10).map(|v| v.version.as_str()).collect();
+                format!("; there are the versions {}", known.join(", "))
+            }
+            Some(near) => format!("; did you mean '{near}'?"),
+            None => String::new(),
+        };
+        let id = version.map_or_else(|| name.to_owned(), |version| format!("{name}:{version}"));
+        ComponentError::Unknown { id, hint }
+    }
+}
+
+impl RegisteredComponents for ComponentStore {
+    fn file(&self, reference: &str, from: &Path) -> Option<PathBuf> {
+        let owner = from.strip_prefix(&self.root).ok().and_then(|inside| {
+            let mut parts = inside.iter().map(|part| part.to_str());
+            self.read(parts.next()??, parts.next()??)
+        });
+        let pinned = owner.and_then(|owner| {
+            let version = owner.pins.get(reference)?;
+            self.read(reference.split('@').next()?, version)
+        });
+        pinned.or_else(|| self.named(reference)).map(|record| self.file_of(&record))
+    }
+}
+
+/// The names of the folders in a folder, sorted; none of unfinished ones.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with(PARTIAL)).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,1 @@
+echo from $(basename "$(dirname "$0")")

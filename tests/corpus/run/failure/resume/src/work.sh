@@ -1,0 +1,2 @@
+echo half > "$2"
+exit 1

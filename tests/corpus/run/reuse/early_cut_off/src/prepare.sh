@@ -1,0 +1,2 @@
+# Counts.
+seq 3
