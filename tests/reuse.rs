@@ -123,12 +123,14 @@ fn the_same_again_runs_nothing() {
     assert_eq!(std::fs::read_to_string(project.output("third", "train", "model")).unwrap(), "1\n2\n0.1 slow\n");
 }
 
+/// A file, what in it becomes what, the steps that then run, and one of them with its reason.
+type Change = (&'static str, &'static str, &'static str, &'static [&'static str], &'static str, &'static str);
+
 #[test]
 fn what_changed_runs_and_what_it_feeds_and_nothing_else() {
     let project = three_steps();
     project.ran("r0", &[]);
-    #[allow(clippy::type_complexity)]
-    let cases: [(&str, &str, &str, &[&str], &str, &str); 7] = [
+    let cases: [Change; 7] = [
         ("pipeline.yml", "rate: 0.1", "rate: 0.2", &["train"], "train", "the parameter rate changed from 0.1 to 0.2"),
         ("train/train.sh", "echo $2", "echo rate $2", &["train"], "train", "the file train.sh of its code changed"),
         ("pipeline.yml", "slow", "fast", &["train"], "train", "the variable MODE changed from slow to fast"),

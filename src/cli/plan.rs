@@ -15,7 +15,7 @@ use super::run::Choice;
 use crate::because::Because;
 use crate::engine::{Decision, Verdict};
 use crate::outcome::JobStatus;
-use crate::report::style::Paint;
+use crate::report::style::{Paint, wrapped};
 use crate::yaml::overrides::Override;
 
 /// Show what a run would do: which steps run, which are reused, and why.
@@ -53,7 +53,7 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
     }
     match args.format.asked() {
         Some(format) => format.print(json(&outlook), printer)?,
-        None => printer.out(&text(&outlook, printer.paint())),
+        None => printer.out(&text(&outlook, printer.paint(), printer.width())),
     }
     let runs = outlook.decisions.iter().any(Decision::may_run);
     Ok(if args.check && runs { Exit::Failed } else { Exit::Ok })
@@ -70,13 +70,13 @@ pub(super) fn entry(step: &str, runs: bool, because: &[Because]) -> Value {
     json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because })
 }
 
-fn text(outlook: &Outlook, paint: Paint) -> String {
+fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
     let width = outlook.plan.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
     let mut out = String::new();
     let mut counts = [0; 3];
     for (step, decision) in outlook.plan.steps.iter().zip(&outlook.decisions) {
         let name = format!("{:width$}", step.path);
-        let mut reasons = decision.because.iter().map(ToString::to_string);
+        let mut reasons = decision.because.iter().map(|because| wrapped(&because.to_string(), width + 14, columns));
         let (sign, word, reason) = match &decision.verdict {
             Verdict::Run => {
                 counts[0] += 1;
@@ -96,6 +96,7 @@ fn text(outlook: &Outlook, paint: Paint) -> String {
                 (paint.dim("·"), "leave out", String::new())
             }
         };
+        // Sign, name and word, and the spaces between them, are 14 wider than the name.
         out.push_str(format!("{sign} {name}  {word:9} {}", paint.dim(&reason)).trim_end());
         out.push('\n');
         for reason in reasons {

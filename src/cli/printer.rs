@@ -32,6 +32,12 @@ impl Printer {
         self.terminal
     }
 
+    /// The columns of the terminal, if stdout is one.
+    pub fn width(&self) -> Option<usize> {
+        let (width, _) = self.terminal.then(terminal_size::terminal_size)??;
+        Some(usize::from(width.0))
+    }
+
     /// Whether there is somebody to ask.
     pub fn can_ask(&self) -> bool {
         std::io::stdin().is_terminal()

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::exit::Exit;
+use super::printer::Printer;
 use crate::event::{Bus, What};
 use crate::exec::Stop;
 
@@ -92,7 +93,14 @@ async fn listen(streams: [Option<Signal>; 3]) {
         let run = match &*lock(&NOW) {
             Now::Run(run) => run.clone(),
             Now::Shell if exit == Exit::Interrupted => continue,
-            Now::Idle | Now::Shell => std::process::exit(code),
+            Now::Idle | Now::Shell => {
+                let printer = Printer::new();
+                if exit == Exit::Interrupted && printer.is_terminal() {
+                    // What is on the line by now is a question and '^C'.
+                    printer.out("\n");
+                }
+                std::process::exit(code)
+            }
         };
         // Asked first and told afterwards: telling may have to wait for a view that is not read.
         run.bus.hurry();

@@ -11,6 +11,7 @@ use super::printer::Printer;
 use super::record;
 use crate::event::StepView;
 use crate::outcome::StepOutcome;
+use crate::report::style::wrapped;
 
 /// Tell why a step of a run ran, or why an earlier result stands for it.
 #[derive(clap::Args)]
@@ -40,9 +41,13 @@ pub(super) fn why(args: &Args, context: &Context, printer: &Printer) -> Result<E
             let single = args.step.is_some().then(|| answers.first().cloned()).flatten();
             format.print(single.unwrap_or(Value::Array(answers)), printer)?;
         }
-        None => steps.iter().for_each(|step| printer.out(&sentences(step))),
+        None => steps.iter().for_each(|step| printer.out(&lines(&sentences(step), printer.width()))),
     }
     Ok(Exit::Ok)
+}
+
+fn lines(text: &str, width: Option<usize>) -> String {
+    text.lines().map(|line| format!("{}\n", wrapped(line, 4, width))).collect()
 }
 
 fn sentences(step: &StepView) -> String {

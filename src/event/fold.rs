@@ -32,6 +32,8 @@ pub struct RunView {
     pub status: JobStatus,
     /// When it began.
     pub started: Option<Timestamp>,
+    /// When it last went on, after it had ended or its runner had died.
+    pub resumed: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
     /// Its steps, each after those it needs.
@@ -102,6 +104,7 @@ impl Default for RunView {
             pid: 0,
             status: JobStatus::NotStarted,
             started: None,
+            resumed: None,
             ended: None,
             steps: Vec::new(),
             outputs: Vec::new(),
@@ -147,7 +150,7 @@ impl RunView {
             What::RunResumed { pid, steps, .. } => {
                 self.pid = *pid;
                 self.status = JobStatus::Running;
-                self.ended = None;
+                (self.resumed, self.ended) = (Some(event.time), None);
                 for path in steps {
                     self.with(path, StepView::again);
                 }

@@ -91,6 +91,32 @@ pub fn sign(status: JobStatus) -> &'static str {
     }
 }
 
+/// A text in lines of a terminal: broken between words, and each line but the first moved in. Where no width is known, or
+/// too little of it is left, it stays one line.
+#[must_use]
+pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
+    const LEAST: usize = 24;
+    let room = width.unwrap_or(0).saturating_sub(indent);
+    if room < LEAST || text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let (mut out, mut used) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            used = 0;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +126,18 @@ mod tests {
         assert_eq!(tame("a\tb"), "a    b");
         assert_eq!(tame("\x1b[31mred\x1b[0m"), "\x1b[31mred\x1b[0m\x1b[0m");
         assert_eq!(tame("up\x1b[2Ahome\x1b[H\x07\x1b"), "uphome");
+    }
+}
+
+#[cfg(test)]
+mod wrap_tests {
+    use super::wrapped;
+
+    #[test]
+    fn lines_break_between_words() {
+        let text = "the file prep.sh of its code changed and more";
+        assert_eq!(wrapped(text, 4, Some(30)), "the file prep.sh of its\n    code changed and more");
+        assert_eq!(wrapped(text, 4, None), text);
+        assert_eq!(wrapped(text, 20, Some(30)), text, "too little room");
     }
 }

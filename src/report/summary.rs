@@ -72,7 +72,7 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     for warning in &view.warnings {
         let _ = writeln!(out, "  {} {warning}", paint.status(JobStatus::Canceled, "warning:"));
     }
-    let took = view.started.map(|start| human_duration(now.since(start))).unwrap_or_default();
+    let took = view.resumed.or(view.started).map(|start| human_duration(now.since(start))).unwrap_or_default();
     let status = view.status.to_string();
     let _ = writeln!(out, "{} in {took}", paint.status(view.status, &paint.bold(&status)));
     let _ = writeln!(out, "{}", paint.dim(&format!("details: amlrun job show -n {}", view.run)));

@@ -151,7 +151,7 @@ impl Screen {
             Some(StepOutcome::Skipped { .. }) => String::new(),
             Some(_) if step.reused_from.is_some() => "reused".to_owned(),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
-            None if step.needs.is_empty() => String::new(),
+            None if step.needs.is_empty() || step.status != JobStatus::NotStarted => String::new(),
             None => format!("for {}", step.needs.join(", ")),
         };
         line.set_message(self.paint.dim(&text));
