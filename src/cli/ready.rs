@@ -159,7 +159,8 @@ impl Ready {
         let Self { outlook, home, folder, experiment, limits, resumed, .. } = self;
         let shells = home.for_shells()?;
         let runtime = tokio::runtime::Handle::current();
-        let workspace = LocalWorkspace::new(&home, &experiment, &folder, &outlook.plan, bus.clone(), runtime);
+        let workspace =
+            LocalWorkspace::new(&home, &experiment, &folder, &outlook.plan, bus.clone(), runtime, resumed.is_some());
         let workspace = Arc::new(workspace);
         let (path, note) = host::path(&shells, &outlook);
         let common = engine::common(&folder, &experiment, &path);

@@ -39,6 +39,8 @@ struct Job {
     tags: Vec<(String, String)>,
     experiment: String,
     artifacts: PathBuf,
+    /// Whether an earlier runner began it.
+    goes_on: bool,
 }
 
 /// What a run with a working tracking store has.
@@ -55,7 +57,15 @@ struct Recorder {
 
 impl LocalWorkspace {
     /// The workspace of a run. `runtime` is where its server will run.
-    pub fn new(home: &Home, experiment: &str, run: &RunFolder, plan: &Plan, bus: Arc<Bus>, runtime: Handle) -> Self {
+    pub fn new(
+        home: &Home,
+        experiment: &str,
+        run: &RunFolder,
+        plan: &Plan,
+        bus: Arc<Bus>,
+        runtime: Handle,
+        goes_on: bool,
+    ) -> Self {
         let name = run.name.to_string();
         let job = Job {
             display_name: plan.display_name.clone().unwrap_or_else(|| name.clone()),
@@ -64,6 +74,7 @@ impl LocalWorkspace {
             tags: plan.tags.clone(),
             experiment: experiment.to_owned(),
             artifacts: run.artifacts(),
+            goes_on,
         };
         let (registry, tracking) = (OnceLock::new(), OnceLock::new());
         Self { home: home.clone(), registry, tracking, runtime, bus, job }
@@ -88,11 +99,26 @@ impl LocalWorkspace {
 
     /// Ends the job's own MLflow run and the server.
     pub async fn close(&self, status: JobStatus) {
-        let Some(Some(recorder)) = self.tracking.get() else { return };
+        let Some(Some(recorder)) = self.tracking.get() else { return self.end_earlier(status) };
         // The runner has the last word; that it could not be written changes nothing that anybody waits for.
         let _ = recorder.store.end_run(&self.job.name, run_status(status), Timestamp::now());
         if let Some(server) = recorder.server.lock().await.take() {
             server.stop().await;
+        }
+    }
+}
+
+impl LocalWorkspace {
+    /// A run that goes on may have nothing left to run, but an MLflow run from before that still counts as running.
+    fn end_earlier(&self, status: JobStatus) {
+        if !self.job.goes_on || !self.home.tracking_db().exists() {
+            return;
+        }
+        if let Ok(registry) = self.registry()
+            && let Ok(store) =
+                Tracking::open(&self.home.tracking_db(), registry, self.home.models(), self.home.artifacts())
+        {
+            let _ = store.end_run(&self.job.name, run_status(status), Timestamp::now());
         }
     }
 }
