@@ -261,3 +261,49 @@ fn a_python_is_there_where_the_machine_has_only_python3() {
     let note = format!("note: environments are met by this machine: {}/python3", bin.display());
     assert!(ran.out.contains(&note), "{}", ran.out);
 }
+
+/// A run of a failing step on a terminal, up to the question whether a shell is wanted; the other end of the terminal.
+fn asked_for_a_shell(project: &Project) -> (std::process::Child, BufReader<std::fs::File>) {
+    let variables = "    environment_variables: {MODE: fast}\n";
+    project.write("pipeline.yml", &pipeline(&(node("bad", "echo said; exit 3") + variables)));
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut command = project.command(&["run", "pipeline.yml", "--name", "r"]);
+    command.env("TERM", "xterm").env("HOME", project.path("")).stdin(terminal.slave.try_clone().unwrap());
+    let child = command.stdout(terminal.slave.try_clone().unwrap()).stderr(terminal.slave).spawn().unwrap();
+    let mut master = BufReader::new(std::fs::File::from(terminal.master));
+    until(&mut master, "open a shell in 'bad', with its inputs and variables? [y/N] ");
+    (child, master)
+}
+
+/// Reads what a terminal shows up to a text.
+fn until(terminal: &mut impl std::io::Read, wanted: &str) {
+    let (mut seen, mut byte) = (Vec::new(), [0]);
+    while !seen.ends_with(wanted.as_bytes()) {
+        let read = terminal.read(&mut byte);
+        assert!(read.is_ok_and(|count| count == 1), "never: {wanted}\n{}", String::from_utf8_lossy(&seen));
+        seen.push(byte[0]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_shell_is_offered_after_a_failure_on_a_terminal() {
+    let project = Project::new();
+    let (mut child, mut terminal) = asked_for_a_shell(&project);
+    let typed = b"y\necho mode $MODE $((6 * 7))\nagain\necho code $?; exit\n";
+    std::io::Write::write_all(terminal.get_mut(), typed).unwrap();
+    for shown in ["shell in 'bad' of r: 'again' runs its command", "mode fast 42", "said", "code 3"] {
+        until(&mut terminal, shown);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(1), "the run failed all the same");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_is_an_answer_to_a_question() {
+    let project = Project::new();
+    let (mut child, _terminal) = asked_for_a_shell(&project);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(project.shown()["status"], "Failed");
+}
