@@ -307,3 +307,13 @@ fn ctrl_c_is_an_answer_to_a_question() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(project.shown()["status"], "Failed");
 }
+
+#[test]
+fn the_project_s_file_is_found_from_a_folder_below_it() {
+    let project = Project::new().with("amlrun.toml", "[steps.look]\npolicy = \"skip\"\n");
+    project.write("sub/job.yml", &pipeline(&node("look", "echo looked")));
+    let mut command = project.command(&["plan", "job.yml"]);
+    command.current_dir(project.path("sub"));
+    let ran = Ran::of(command).ended(0);
+    assert!(ran.out.contains("look  leave out"), "{}", ran.out);
+}

@@ -37,7 +37,8 @@ impl Config {
     /// # Errors
     /// A message with the place in the file, when it cannot be read or says what nobody understands.
     pub fn near(near: &Path) -> Result<Self, Failed> {
-        let start = std::path::absolute(near).unwrap_or_else(|_| near.to_owned());
+        // Joined, not made absolute: what is near a bare file name is the current folder, and that path is empty.
+        let start = std::env::current_dir().unwrap_or_default().join(near);
         let Some(folder) = start.ancestors().find(|folder| folder.join(FILE).is_file()) else {
             return Ok(Self::default());
         };

@@ -11,7 +11,7 @@ use super::record;
 use super::resume;
 use super::run::How;
 use super::signals;
-use crate::engine::look;
+use crate::engine::{Workspace as _, look};
 use crate::event::Bus;
 use crate::exec::supervise;
 use crate::outcome::{JobStatus, StepOutcome};
@@ -63,6 +63,7 @@ pub(super) fn offer(
 fn open(run: &str, path: &str, once: Option<&str>, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     let (ready, index) = resume::look(run, path, &How::default(), context)?;
     let step = ready.folder.step(path);
+    let stands = record::view(&ready.folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -90,7 +91,11 @@ fn open(run: &str, path: &str, once: Option<&str>, context: &Context, printer: &
     let code = supervise::in_foreground("bash", &arguments, &scene.wd, &variables, &scene.hidden);
     let code = code.map_err(Failed::new)?;
     drop(hearing);
-    runtime.block_on(around.workspace.close(JobStatus::Completed));
+    // For MLflow the job and its step were running again as long as the shell was open: they stand as they stood.
+    if let Some(was) = stands.step(path) {
+        let _ = around.workspace.end_step(path, &was.job, was.status);
+    }
+    runtime.block_on(around.workspace.close(stands.status));
     Ok(match code {
         0 => Exit::Ok,
         _ if once.is_some() => Exit::Failed,
