@@ -385,3 +385,21 @@ fn an_asset_name_that_is_added_later_is_registered_from_what_is_there() {
     project.amlrun(&["run", "use.yml", "--name", "use"]).ended(0);
     assert_eq!(project.amlrun(&["logs", "use", "look"]).ended(0).out, "1\n2\n0.1 slow\n");
 }
+
+#[test]
+fn a_secret_is_seen_by_its_step_alone_whatever_it_is_called_on_the_way() {
+    let project = Project::new();
+    let step = node("use", "test ${{inputs.plain}} = $ALSO && echo used")
+        + "    inputs: {plain: \"${{parent.inputs.api_key}}\"}\n    \
+           environment_variables: {ALSO: \"${{parent.inputs.api_key}}\"}\n";
+    project.write("pipeline.yml", &pipeline(&step).replace("jobs:", "inputs: {api_key: s3cr3t}\njobs:"));
+    project.run("pipeline.yml").ended(0);
+    assert_eq!(project.log("use"), "used\n");
+    let other = pipeline(&step).replace("jobs:", "inputs: {api_key: 0th3r}\njobs:");
+    project.write("pipeline.yml", &other);
+    let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(0);
+    assert!(planned.out.contains("plain changed") && planned.out.contains("ALSO changed"), "{}", planned.out);
+    let seen = planned.out + &project.read(".amlrun/runs/r/events.jsonl") + &project.amlrun(&["why", "r"]).out;
+    assert!(!seen.contains("s3cr3t") && !seen.contains("0th3r"), "{seen}");
+    assert!(project.shown()["jobs"]["use"]["command"].as_str().unwrap().contains("test ******** = $ALSO"));
+}

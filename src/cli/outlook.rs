@@ -10,7 +10,6 @@ use crate::digest::Digest;
 use crate::engine::decide::Standing;
 use crate::engine::{self, Decision, Facts, Force, Verdict};
 use crate::event::StepView;
-use crate::language::resolved;
 use crate::outcome::JobStatus;
 use crate::plan::choice::named;
 use crate::plan::{Plan, StandIn};
@@ -50,7 +49,6 @@ impl Outlook {
         });
         let mut facts = Facts::gather(&plan, home.root());
         facts.python = super::host::python();
-        facts.is_secret = Some(resolved::is_secret);
         let scope = job_file.display().to_string();
         let mut decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted);
         replay(&plan, home, reuse.as_ref(), &mut decisions)?;

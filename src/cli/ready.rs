@@ -120,6 +120,8 @@ impl Ready {
         // One thread: most of what a step costs here is the way from one thread to another. What takes long (copying code,
         // sealing folders, databases) has threads of its own.
         let runtime = tokio::runtime::Builder::new_current_thread()
+            // Timers and signals are looked at between so many pieces of work, each of them up to 64 KiB of output.
+            .event_interval(8)
             .enable_all()
             .build()
             .map_err(|e| Failed::new(format!("cannot start: {e}")))?;

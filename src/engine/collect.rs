@@ -143,7 +143,7 @@ pub(super) fn touched(index: usize, request: &Request, board: &Board) -> Option<
     for input in step.inputs.iter().filter(read_in_place) {
         for part in input.value.iter().flat_map(|value| &value.parts) {
             match part {
-                Part::Text(_) => {}
+                Part::Text(_) | Part::Secret(_) => {}
                 Part::Path(path) => {
                     let Some(Ok(before)) = request.facts.data(path).map(|fact| fact.listing.as_ref()) else { continue };
                     let now = Listing::of(path);

@@ -19,8 +19,6 @@ pub struct Facts {
     code: HashMap<Code, Fact>,
     /// The program that `python` is on this machine.
     pub python: Option<PathBuf>,
-    /// Which variables and inputs hold secrets, by name.
-    pub is_secret: Option<fn(&str) -> bool>,
 }
 
 /// One tree of files.

@@ -59,10 +59,7 @@ pub(super) fn of(
     }
     for input in &step.inputs {
         let given = match &input.value {
-            Some(value) => match secret(&input.name, value, facts) {
-                Some(secret) => secret,
-                None => given(value, &input.name, facts, reuse, read, output, &mut known)?,
-            },
+            Some(value) => given(value, &input.name, facts, reuse, read, output, &mut known)?,
             None => Given::Absent,
         };
         known.key.inputs.insert(input.name.clone(), given);
@@ -72,10 +69,7 @@ pub(super) fn of(
         }
     }
     for (name, value) in &step.environment_variables {
-        let given = match secret(name, value, facts) {
-            Some(secret) => secret,
-            None => given(value, name, facts, reuse, read, output, &mut known)?,
-        };
+        let given = given(value, name, facts, reuse, read, output, &mut known)?;
         known.key.variables.insert(name.clone(), given);
     }
     known.key.environment.clone_from(&step.environment_definition);
@@ -93,12 +87,6 @@ pub(super) fn of(
     Some(known)
 }
 
-/// A text under a name by which nobody may see it.
-fn secret(name: &str, value: &Value, facts: &Facts) -> Option<Given> {
-    let text = value.as_text().filter(|_| facts.is_secret.is_some_and(|is_secret| is_secret(name)))?;
-    Some(Given::Secret(Digest::of(text.as_bytes())))
-}
-
 fn given(
     value: &Value,
     name: &str,
@@ -113,6 +101,10 @@ fn given(
         let digest = match part {
             Part::Text(text) => {
                 parts.push(Given::Text(text.clone()));
+                continue;
+            }
+            Part::Secret(text) => {
+                parts.push(Given::Secret(Digest::of(text.as_bytes())));
                 continue;
             }
             Part::Path(path) => {

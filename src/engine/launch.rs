@@ -5,11 +5,16 @@ use super::step::{Shared, warn};
 use super::{Request, Surroundings, Workspace, contract, prepare};
 use crate::exec::{LOG_LIMIT, Launch, RankProcess, Starter, ranks};
 
-/// Lays a step out, ready to be launched.
-pub(super) fn lay_out<E, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Result<Launch, String> {
+/// Lays a step out, ready to be launched; with it the command as the record tells it.
+pub(super) fn lay_out<E, W: Workspace>(
+    index: usize,
+    attempt: u32,
+    shared: &Shared<E, W>,
+) -> Result<(Launch, String), String> {
     let Shared { request, around, board, .. } = shared;
     let prepared = prepare::prepare(index, attempt, request, board)?;
-    launch(index, request, around, board, prepared)
+    let shown = prepared.shown.clone();
+    Ok((launch(index, request, around, board, prepared)?, shown))
 }
 
 /// What the executor gets of a step that is laid out.

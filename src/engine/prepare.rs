@@ -13,6 +13,9 @@ use crate::store::layout::shell_safe;
 use crate::store::snapshot::Snapshot;
 use crate::store::{StepFolder, at, tree};
 
+/// What stands in the record in place of a secret.
+const MASK: &str = "********";
+
 /// A step ready to start.
 pub(super) struct Prepared {
     /// Its working directory.
@@ -21,6 +24,8 @@ pub(super) struct Prepared {
     pub user_logs: PathBuf,
     /// Its command, expanded.
     pub command: String,
+    /// The same for the record, without what is secret.
+    pub shown: String,
     /// The text of every input that has a value.
     pub inputs: HashMap<String, String>,
     /// The path of every output.
@@ -109,8 +114,18 @@ fn prepared(
 ) -> Prepared {
     let job = request.step_job(index);
     let names = Bound { inputs: &inputs, outputs: &outputs, job: &job, datastore: &request.plan.default_datastore };
-    let command = expand(&request.plan.steps[index].command, &names);
-    Prepared { wd: folder.wd(), user_logs: folder.user_logs(), command, inputs, outputs }
+    let step = &request.plan.steps[index];
+    let command = expand(&step.command, &names);
+    let secret = step.inputs.iter().filter(|input| input.value.as_ref().is_some_and(Value::is_secret));
+    let masked: HashMap<String, String> = secret.map(|input| (input.name.clone(), MASK.to_owned())).collect();
+    let shown = if masked.is_empty() {
+        command.clone()
+    } else {
+        let inputs =
+            inputs.iter().map(|(name, text)| (name.clone(), masked.get(name).unwrap_or(text).clone())).collect();
+        expand(&step.command, &Bound { inputs: &inputs, ..names })
+    };
+    Prepared { wd: folder.wd(), user_logs: folder.user_logs(), command, shown, inputs, outputs }
 }
 
 /// Makes room for another try. What the one before printed is kept; its working directory and staged inputs are not.
@@ -197,7 +212,7 @@ fn give(input: &StepInput, request: &Request, board: &Board, folder: &StepFolder
 
 fn address(part: &Part, request: &Request, board: &Board) -> Result<PathBuf, String> {
     Ok(match part {
-        Part::Text(text) => PathBuf::from(text),
+        Part::Text(text) | Part::Secret(text) => PathBuf::from(text),
         Part::Path(path) => path.clone(),
         Part::Output { step, output } => {
             let missing = || format!("the step '{}' did not write '{output}'", request.plan.steps[*step].path);
@@ -209,7 +224,7 @@ fn address(part: &Part, request: &Request, board: &Board) -> Result<PathBuf, Str
 /// A value as text: data is its path.
 pub(super) fn text_of(value: &Value, request: &Request, board: &Board) -> Result<String, String> {
     let texts = value.parts.iter().map(|part| match part {
-        Part::Text(text) => Ok(text.clone()),
+        Part::Text(text) | Part::Secret(text) => Ok(text.clone()),
         part => address(part, request, board).map(|place| place.display().to_string()),
     });
     texts.collect()

@@ -108,8 +108,8 @@ async fn attempt_once<E: Executor, W: Workspace>(
         let shared = shared.clone();
         blocking(move || lay_out(index, attempt, &shared)).await
     };
-    let launch = match laid_out {
-        Ok(launch) => launch,
+    let (launch, command) = match laid_out {
+        Ok(laid_out) => laid_out,
         Err(message) => return Finished::broken(message),
     };
     let jobs = shared.request.jobs.max(1);
@@ -125,7 +125,6 @@ async fn attempt_once<E: Executor, W: Workspace>(
         return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled });
     };
     let log = launch.processes.first().map(|process| process.log.clone()).unwrap_or_default();
-    let command = launch.command.clone();
     shared.around.bus.say(What::StepStarted { step: step.path.clone(), command, log });
     let lines: LineSink = {
         let (shared, index) = (shared.clone(), index);

@@ -41,6 +41,8 @@ pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, lines: 
         if read == SMALL {
             buffer.resize(LARGE, 0);
         }
+        // A step that never stops printing must not keep the runner from hearing that it shall end.
+        tokio::task::yield_now().await;
     }
     split.finish(&*lines);
     log.finish();

@@ -111,7 +111,10 @@ impl Scope<'_> {
         let node = |name: &str| self.level.and_then(|level| Some((level, level.node(name)?)));
         match expr {
             Expr::ParentInput(name) => match self.inputs.get(name) {
-                Some(bound) => Some(bound.clone()),
+                Some(bound) => {
+                    let bound = bound.clone();
+                    Some(Bound { value: bound.value.map(|value| value.under(name)), ..bound })
+                }
                 None => {
                     mistake("unknown-port", format!("the pipeline has no input '{name}'"), "declare it under 'inputs:'")
                 }

@@ -60,7 +60,7 @@ pub(super) fn component_inputs(
         let Some((input, bound)) = given.remove(name.as_str()) else {
             let bound = of_group(port, node, scope);
             let value = bound.as_ref().and_then(|b| b.value.clone());
-            let value = value.or_else(|| port.default.clone().map(Value::text));
+            let value = value.or_else(|| port.default.clone().map(Value::text)).map(|value| value.under(name));
             let mode = mode_of(bound.as_ref(), port.mode.as_deref());
             inputs.push(StepInput { name: name.clone(), kind: port.kind, mode, optional: port.optional, value });
             continue;
@@ -92,7 +92,8 @@ fn of_group(port: &Port, node: &Node, scope: &Scope<'_>) -> Option<Bound> {
 pub(super) fn step_input(name: &str, bound: Bound, declared: Option<PortType>, mode: Option<&str>) -> StepInput {
     let mode = mode_of(Some(&bound), mode);
     let kind = declared.unwrap_or(bound.kind);
-    StepInput { name: name.to_owned(), kind, mode, optional: false, value: bound.value }
+    let value = bound.value.map(|value| value.under(name));
+    StepInput { name: name.to_owned(), kind, mode, optional: false, value }
 }
 
 fn mode_of(bound: Option<&Bound>, declared: Option<&str>) -> InputMode {

@@ -246,6 +246,8 @@ pub struct Value {
 pub enum Part {
     /// Text.
     Text(String),
+    /// Text that came by a name that tells of a secret: the step gets it, and nobody else sees it.
+    Secret(String),
     /// A local file or folder.
     Path(PathBuf),
     /// Another step's output.
@@ -286,10 +288,29 @@ impl Value {
         self.parts
             .iter()
             .map(|part| match part {
-                Part::Text(text) => Some(text.as_str()),
+                Part::Text(text) | Part::Secret(text) => Some(text.as_str()),
                 _ => None,
             })
             .collect()
+    }
+
+    /// Whether a part of it is secret.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Secret(_)))
+    }
+
+    /// The same value under a name: when the name tells of a secret, its text is one.
+    #[must_use]
+    pub(crate) fn under(mut self, name: &str) -> Self {
+        if crate::spec::is_secret(name) {
+            for part in &mut self.parts {
+                if let Part::Text(text) = part {
+                    *part = Part::Secret(std::mem::take(text));
+                }
+            }
+        }
+        self
     }
 
     /// The value with every part turned into text.

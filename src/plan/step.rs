@@ -231,7 +231,7 @@ fn variables(
             Literal::Null => Some(Value::text("")),
             other => Some(Value::text(other.python_str())),
         };
-        let Some(value) = value else { continue };
+        let Some(value) = value.map(|value| value.under(name)) else { continue };
         match all.iter_mut().find(|(n, _)| n == name) {
             Some(known) => known.1 = value,
             None => all.push((name.clone(), value)),

@@ -19,6 +19,7 @@ pub mod settings;
 
 use crate::diagnostic::Span;
 
+pub(crate) use crate::language::resolved::is_secret;
 pub use crate::yaml::Literal;
 pub use document::{Document, Loaded, load};
 
