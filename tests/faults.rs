@@ -159,10 +159,14 @@ impl Drop for SmallDisk {
 fn a_step_goes_on_when_its_log_finds_no_room() {
     let project = Project::new();
     let Some(_disk) = SmallDisk::mount(&project) else { return };
-    let command = "cat /dev/zero > filler 2> /dev/null; echo said; rm filler; echo on";
-    project.write("pipeline.yml", &pipeline(&node("fill", command)));
-    let ran = project.amlrun(&["--home", "disk/ws", "run", "pipeline.yml", "--name", "r"]).ended(0);
-    assert!(ran.out.contains("said") && ran.out.contains("| on\n"), "{}", ran.out);
+    // The disk is full until the runner has read what was said.
+    let heard = gate(&project, "heard");
+    let command = format!("cat /dev/zero > filler 2> /dev/null; echo said; read x < {heard}; rm filler; echo on");
+    project.write("pipeline.yml", &pipeline(&node("fill", &command)));
+    let (mut child, events) = project.start_until(&["--home", "disk/ws", "pipeline.yml"], "said");
+    std::fs::write(&heard, "go\n").unwrap();
+    assert!(events.into_iter().any(|event| event["text"] == "on"));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
     let record = project.read("disk/ws/runs/r/events.jsonl");
     assert_eq!(record.matches("its log cannot be written any more: the disk is full").count(), 1);
 }
