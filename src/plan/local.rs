@@ -4,7 +4,7 @@
 //! [steps.train]                 # a step by its path; "*" for all
 //! timeout = 600                 # seconds; limits.timeout of the file wins when it is shorter
 //! retries = 2                   # Azure ML has no retries for commands
-//! slots = 2                     # takes two of the places that --jobs gives
+//! slots = 2                     # takes two of the places that --jobs gives; without it, one for each of its processes
 //!
 //! [steps.features]              # a node that a laptop cannot run, or one that it need not
 //! policy = "stub"               # or "replay", "skip"

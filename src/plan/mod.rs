@@ -17,6 +17,7 @@ pub mod local;
 mod outputs;
 pub mod resolve;
 mod step;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::spec::io::PortType;
 pub use local::Local;
 pub use resolve::resolve;
+pub use value::{Part, Value};
 
 /// A job that can be run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -232,33 +234,6 @@ pub struct AssetName {
     pub version: Option<String>,
 }
 
-/// A value, known but for the addresses of outputs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Value {
-    /// Its parts, to be joined without anything between them.
-    pub parts: Vec<Part>,
-}
-
-/// A part of a value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    /// Text.
-    Text(String),
-    /// Text that came by a name that tells of a secret: the step gets it, and nobody else sees it.
-    Secret(String),
-    /// A local file or folder.
-    Path(PathBuf),
-    /// Another step's output.
-    Output {
-        /// That step.
-        step: usize,
-        /// Its name for the output.
-        output: String,
-    },
-}
-
 impl Plan {
     /// The step with that path.
     #[must_use]
@@ -267,72 +242,27 @@ impl Plan {
     }
 }
 
+impl Distribution {
+    /// How many processes there are in all.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        let count = |name: &str| self.counts.get(name).copied();
+        let processes = match self.kind.as_deref() {
+            Some("tensorflow") => {
+                count("worker_count").unwrap_or(self.instances) + count("parameter_server_count").unwrap_or(0)
+            }
+            Some(_) => self.instances.saturating_mul(count("process_count_per_instance").unwrap_or(1)),
+            None => self.instances,
+        };
+        usize::try_from(processes).unwrap_or(usize::MAX)
+    }
+}
+
 impl Step {
     /// Every value that it is given: inputs, then variables.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         let inputs = self.inputs.iter().filter_map(|i| i.value.as_ref());
         inputs.chain(self.environment_variables.iter().map(|(_, value)| value))
-    }
-}
-
-impl Value {
-    /// Plain text.
-    #[must_use]
-    pub fn text(text: impl Into<String>) -> Self {
-        Self { parts: vec![Part::Text(text.into())] }
-    }
-
-    /// The text, when no part of the value is data.
-    #[must_use]
-    pub fn as_text(&self) -> Option<String> {
-        self.parts
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) | Part::Secret(text) => Some(text.as_str()),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// Whether a part of it is secret.
-    #[must_use]
-    pub fn is_secret(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Secret(_)))
-    }
-
-    /// The same value under a name: when the name tells of a secret, its text is one.
-    #[must_use]
-    pub(crate) fn under(mut self, name: &str) -> Self {
-        if crate::spec::is_secret(name) {
-            for part in &mut self.parts {
-                if let Part::Text(text) = part {
-                    *part = Part::Secret(std::mem::take(text));
-                }
-            }
-        }
-        self
-    }
-
-    /// The value with every part turned into text.
-    pub fn render(&self, mut place: impl FnMut(&Part) -> String) -> String {
-        self.parts.iter().map(&mut place).collect()
-    }
-
-    /// The steps whose outputs it mentions.
-    pub fn steps(&self) -> impl Iterator<Item = usize> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Output { step, .. } => Some(*step),
-            _ => None,
-        })
-    }
-
-    fn push(&mut self, more: Value) {
-        for part in more.parts {
-            match (self.parts.last_mut(), part) {
-                (Some(Part::Text(text)), Part::Text(new)) => text.push_str(&new),
-                (_, part) => self.parts.push(part),
-            }
-        }
     }
 }
 

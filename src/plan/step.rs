@@ -132,6 +132,9 @@ pub(super) fn of(
     });
     let timeout = [timeout, rules.timeout].into_iter().flatten().min();
     let distribution = distribution(&runs.settings, scope, at, found);
+    // Several processes are a load of several, unless somebody knows better.
+    let processes = distribution.as_ref().map_or(1, Distribution::processes);
+    let slots = rules.slots.unwrap_or(processes).max(1);
     let mut step = Step {
         path: runs.path,
         display_name: runs.display_name,
@@ -149,7 +152,7 @@ pub(super) fn of(
         phase: Phase::Main,
         stand_in,
         retries: rules.retries.unwrap_or(0),
-        slots: rules.slots.unwrap_or(1).max(1),
+        slots,
         needs: Vec::new(),
         optional_needs: Vec::new(),
     };
