@@ -126,8 +126,11 @@ def wide(folder, tools, count, rounds):
             "  shell: 'echo x > {output}'\n")
         table.add("snakemake", [tools.snakemake, "-j2", "-q"], fresh, rounds=1)
     m = table.measure(here)
-    ratio("CPU of amlrun to the bare loop", m["amlrun"][1], m["bare loop"][1], 1.5)
-    ratio("CPU of amlrun to the bare loop with as many folders", m["amlrun"][1], m["bare loop, as many folders"][1])
+    # On a disk a folder can cost as much as a process: there the floor is the loop that makes as many.
+    in_memory = str(folder).startswith("/dev/shm")
+    ratio("CPU of amlrun to the bare loop", m["amlrun"][1], m["bare loop"][1], 1.5 if in_memory else None)
+    ratio("CPU of amlrun to the bare loop with as many folders", m["amlrun"][1], m["bare loop, as many folders"][1],
+          None if in_memory else 1.5)
     ratio("wall of amlrun to make", m["amlrun"][0], m["make"][0], 1.0)
 
     # Nothing to do, and one leaf changed. Each tool finds its own results.
