@@ -1,8 +1,8 @@
 //! What a workspace keeps on disk: runs, step folders, and output trees at their final address.
 //!
 //! [`layout`] is the one place that knows where things lie under `.amlrun/`. [`snapshot`] lays a step's code into its
-//! working directory. [`seal`] closes an output once its step succeeded: from then on it is read-only, never moved, and
-//! known by its list of files. [`tree`] copies folders.
+//! working directory. [`seal`] closes an output once its step succeeded: from then on it is read-only and never moved; by
+//! which stat it is known, the record of the run tells. [`tree`] copies folders.
 //!
 //! This room knows folders and bytes. It refuses to know plans, processes and databases. The engine calls it for every
 //! step; the registry's owner and the command line ask it for addresses.
