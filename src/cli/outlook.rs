@@ -1,5 +1,6 @@
 //! What a plan would do now: which steps run and which need not, against what earlier runs left.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,8 +51,8 @@ impl Outlook {
         let mut facts = Facts::gather(&plan, home.root());
         facts.python = super::host::python();
         let scope = job_file.display().to_string();
-        let mut decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted);
-        replay(&plan, home, reuse.as_ref(), &mut decisions)?;
+        let given = replay(&plan, home, reuse.as_ref())?;
+        let decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted, given);
         let job_file = job_file.to_owned();
         Ok(Self { plan, job_file, reuse: reuse.map(Arc::new), facts, force, decisions, wanted, warnings })
     }
@@ -77,7 +78,8 @@ impl Outlook {
 }
 
 /// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).
-fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>, decisions: &mut [Decision]) -> Result<(), Failed> {
+fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usize, Standing>, Failed> {
+    let mut given = HashMap::new();
     for (index, step) in plan.steps.iter().enumerate() {
         let Some(StandIn::Replay { run }) = &step.stand_in else { continue };
         let found = match run {
@@ -127,9 +129,9 @@ fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>, decisions: &mut [Deci
             });
         }
         let standing = Standing { run, job: found.job.clone(), outputs, metrics: found.metrics.clone() };
-        decisions[index].verdict = Verdict::Reuse(Box::new(standing));
+        given.insert(index, standing);
     }
-    Ok(())
+    Ok(given)
 }
 
 /// Whether an output that was touched is known to hold what its step wrote.

@@ -91,7 +91,7 @@ fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
                 let from = format!("from {}", standing.job);
                 (paint.status(JobStatus::Completed, "✓"), "reuse", from)
             }
-            Verdict::Given | Verdict::LeftOut => {
+            Verdict::LeftOut => {
                 counts[2] += 1;
                 (paint.dim("·"), "leave out", String::new())
             }

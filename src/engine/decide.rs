@@ -4,7 +4,7 @@
 //! another step is still to write is decided when its turn comes: when that step wrote the same again, an earlier result
 //! can stand for it all the same.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::court::Court;
 use super::facts::Facts;
@@ -21,8 +21,6 @@ pub enum Verdict {
     Run,
     /// It reads what other steps are still to write: it runs unless they write the same as before.
     Waits,
-    /// The outputs of an earlier run are given, whatever was asked of it.
-    Given,
     /// It is left out: the project says so, or nobody asked for it.
     LeftOut,
 }
@@ -54,6 +52,11 @@ impl Decision {
         Self { verdict, because }
     }
 
+    /// The outputs of an earlier run stand for it, because somebody says so.
+    fn given(standing: Standing) -> Self {
+        Self::new(Verdict::Reuse(Box::new(standing)), Vec::new())
+    }
+
     /// It runs, for the reason that the sentence tells.
     pub(super) fn run(sentence: &str) -> Self {
         Self::new(Verdict::Run, vec![Because::reason(sentence)])
@@ -75,7 +78,8 @@ pub struct Force {
     pub steps: HashSet<usize>,
 }
 
-/// Decides what can be decided before a run. `wanted` are the steps that were asked for.
+/// Decides what can be decided before a run. `wanted` are the steps that were asked for, `given` those that get the outputs
+/// of an earlier run whatever is asked of them.
 #[must_use]
 pub fn decide(
     plan: &Plan,
@@ -84,16 +88,24 @@ pub fn decide(
     force: &Force,
     scope: &str,
     wanted: &[bool],
+    given: HashMap<usize, Standing>,
 ) -> Vec<Decision> {
     let Some(reuse) = reuse else {
         let none = "nothing of earlier runs is known in this workspace";
         let each = plan.steps.iter().zip(wanted);
-        return each.map(|(step, wanted)| aside(step, *wanted).unwrap_or_else(|| Decision::run(none))).collect();
+        let mut all: Vec<Decision> =
+            each.map(|(step, wanted)| aside(step, *wanted).unwrap_or_else(|| Decision::run(none))).collect();
+        given.into_iter().for_each(|(index, standing)| all[index] = Decision::given(standing));
+        return all;
     };
     let court = Court::new(plan, facts, reuse, force, scope).for_those(wanted);
     let mut decisions: Vec<Option<Decision>> = plan.steps.iter().map(|_| None).collect();
+    given.into_iter().for_each(|(index, standing)| decisions[index] = Some(Decision::given(standing)));
     let mut open: Vec<usize> = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
+        if decisions[index].is_some() {
+            continue;
+        }
         match aside(step, wanted[index]) {
             // What nobody asked for may still be needed: then an earlier result must stand for it.
             Some(decision) if !matches!(decision.verdict, Verdict::LeftOut) || skipped(step) => {
@@ -150,7 +162,6 @@ fn skipped(step: &crate::plan::Step) -> bool {
 fn aside(step: &crate::plan::Step, wanted: bool) -> Option<Decision> {
     match &step.stand_in {
         Some(StandIn::Skip) => Some(Decision::new(Verdict::LeftOut, Vec::new())),
-        Some(StandIn::Replay { .. }) => Some(Decision::new(Verdict::Given, Vec::new())),
         _ if !wanted => Some(Decision::new(Verdict::LeftOut, Vec::new())),
         _ => None,
     }
