@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
 //!
 //! ```layers
-//! words     outcome because digest id clock order diagnostic
+//! words     outcome because digest id clock order secret diagnostic
 //! reading   yaml language spec
 //! keeping   sqlite store reuse model_file registry
 //! planning  plan
@@ -32,6 +32,7 @@ pub mod digest;
 pub mod id;
 pub mod order;
 pub mod outcome;
+pub mod secret;
 
 pub mod language;
 pub mod spec;

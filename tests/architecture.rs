@@ -8,12 +8,25 @@ use std::path::{Path, PathBuf};
 /// Rooms that see less than everything above them: (room, what it may use).
 const FINER: [(&str, &[&str]); 7] = [
     ("reuse", &["outcome", "because", "digest", "id", "clock", "diagnostic", "sqlite", "store"]),
-    ("plan", &["outcome", "digest", "id", "clock", "order", "diagnostic", "spec"]),
+    ("plan", &["outcome", "digest", "id", "clock", "order", "secret", "diagnostic", "spec"]),
     ("event", &["outcome", "because", "digest", "id", "clock", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "diagnostic"]),
     (
         "engine",
-        &["outcome", "because", "digest", "id", "clock", "diagnostic", "plan", "event", "exec", "store", "reuse"],
+        &[
+            "outcome",
+            "because",
+            "digest",
+            "id",
+            "clock",
+            "secret",
+            "diagnostic",
+            "plan",
+            "event",
+            "exec",
+            "store",
+            "reuse",
+        ],
     ),
     ("report", &["outcome", "because", "digest", "id", "clock", "diagnostic", "event"]),
     ("tracking", &["outcome", "digest", "id", "clock", "diagnostic", "sqlite", "store", "registry"]),

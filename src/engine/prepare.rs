@@ -9,12 +9,10 @@ use super::board::Board;
 use crate::plan::PortType;
 use crate::plan::command::{Names, expand};
 use crate::plan::{InputMode, Part, StepInput, Value};
+use crate::secret::MASK;
 use crate::store::layout::shell_safe;
 use crate::store::snapshot::Snapshot;
 use crate::store::{StepFolder, at, tree};
-
-/// What stands in the record in place of a secret.
-const MASK: &str = "********";
 
 /// A step ready to start.
 pub(super) struct Prepared {

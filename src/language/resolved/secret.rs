@@ -1,10 +1,8 @@
 //! What must not be shown: values under keys that look secret, and the signature of an address.
 
 use super::{Resolved, What};
+use crate::secret::{MASK, mask_signatures};
 use crate::yaml::Literal;
-
-/// What stands in the place of a secret.
-const MASK: &str = "********";
 
 /// The last words of keys that hold secrets: `account_key`, `DB_PASSWORD`, `clientSecret`.
 const SECRET: [&[&str]; 13] = [
@@ -29,7 +27,7 @@ pub(super) fn mask(key: &str, value: &mut Resolved) {
     if is_secret(key) {
         hide(value);
     } else if let What::Scalar(Literal::Str(text)) = &mut value.what {
-        signature(text);
+        mask_signatures(text);
     } else if let What::List(items) = &mut value.what {
         items.iter_mut().for_each(|item| mask("", item));
     }
@@ -73,15 +71,6 @@ pub(crate) fn is_secret(key: &str) -> bool {
     SECRET.iter().any(|all| ends(all) || joined == all.concat())
 }
 
-/// The `sig=` of a shared access signature in an address.
-fn signature(text: &mut String) {
-    for mark in ["?sig=", "&sig="] {
-        let Some(at) = text.find(mark).map(|at| at + mark.len()) else { continue };
-        let end = text[at..].find(|c: char| c == '&' || c.is_whitespace()).map_or(text.len(), |n| at + n);
-        text.replace_range(at..end, MASK);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,12 +84,5 @@ mod tests {
         for key in ["client_id", "max_tokens", "tokenizer", "path", "pattern", "key", "partition_keys", "monkey", ""] {
             assert!(!is_secret(key), "{key}");
         }
-    }
-
-    #[test]
-    fn signatures_of_addresses_are_masked() {
-        let mut text = "https://a.blob.core.windows.net/c?sv=1&sig=abc%3D&se=2".to_owned();
-        signature(&mut text);
-        assert_eq!(text, "https://a.blob.core.windows.net/c?sv=1&sig=********&se=2");
     }
 }
