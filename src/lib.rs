@@ -9,8 +9,8 @@
 //! keeping   sqlite store reuse model_file registry
 //! planning  plan
 //! saying    event
-//! doing     exec engine
-//! faces     report tracking
+//! doing     transfer exec engine
+//! faces     report tracking azure
 //! door      cli
 //! ```
 //!
@@ -19,6 +19,8 @@
 //! - `plan` sees words and `spec` only: it asks the `spec::Catalog` trait for assets, which the registry implements.
 //! - `event` and `exec` see words only.
 //! - `engine` sees `plan`, `event`, `exec`, `store`, `reuse` and words: what it needs of a workspace it asks of a trait.
+//! - `transfer` sees words and `store`; `azure` sees these and `transfer`. Azure's crates are named in `azure` only, and
+//!   one client (`transfer/http.rs`) goes to the network.
 //! - `report` sees `event` and words; faces never use each other.
 //! - nobody uses `cli`; `cli/context.rs` is the only place that wires the rooms together.
 //! - printing only in `cli/printer.rs`, process spawning only in `exec/supervise.rs`, indicatif only in
@@ -50,7 +52,9 @@ pub mod event;
 
 pub mod engine;
 pub mod exec;
+pub mod transfer;
 
+pub mod azure;
 pub mod report;
 pub mod tracking;
 

@@ -8,6 +8,7 @@
 //! step; the registry's owner and the command line ask it for addresses.
 
 pub mod layout;
+pub mod remote;
 pub mod seal;
 pub mod snapshot;
 pub mod tree;

@@ -1,0 +1,310 @@
+//! A container of Azure Blob Storage as a remote place.
+
+use std::ops::Range;
+
+use azure_core::RetryOptions;
+use azure_core::prelude::IfMatchCondition;
+use azure_storage::{CloudLocation, StorageCredentials};
+use azure_storage_blobs::blob::{BlobBlockType, BlockList, BlockListType};
+use azure_storage_blobs::prelude::{BlobClient, BlobContentMD5, BlockId, ClientBuilder, ContainerClient, Hash};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::sync::OnceCell;
+
+use super::{blob, identity, transport};
+use crate::secret::{Credential, Secret};
+use crate::store::remote::{Answer, Chunks, Proof, Remote, RemoteFile, Trouble};
+use crate::transfer::checksum::crc64_text;
+use crate::transfer::http::Http;
+
+/// So many blobs are told of at once: what the service gives at most.
+const PAGE: u32 = 5_000;
+
+/// A container, and who asks.
+pub struct Container {
+    http: Http,
+    account: String,
+    endpoint: String,
+    container: String,
+    /// As whom requests are made.
+    client: ContainerClient,
+    /// Whether no credential was given: then what is not public is asked for again with a token of Entra ID.
+    open: bool,
+    signed: OnceCell<ContainerClient>,
+}
+
+impl Container {
+    /// A container of the account whose blob service has that root. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// A sentence: the key or the signature is no such thing.
+    pub fn new(
+        http: Http,
+        account: &str,
+        endpoint: &str,
+        container: &str,
+        credential: &Credential,
+    ) -> Result<Self, Trouble> {
+        let credentials = match credential {
+            Credential::AccountKey(key) => access_key(account, key)?,
+            // The crate's message of a signature that it cannot read has the signature in it.
+            Credential::Sas(sas) => StorageCredentials::sas_token(sas.reveal())
+                .map_err(|_| Trouble::Denied(format!("the signature for the account '{account}' cannot be read")))?,
+            Credential::Identity => StorageCredentials::anonymous(),
+        };
+        let made = Self {
+            client: client(&http, account, endpoint, container, credentials),
+            http,
+            account: account.to_owned(),
+            endpoint: endpoint.to_owned(),
+            container: container.to_owned(),
+            open: *credential == Credential::Identity,
+            signed: OnceCell::new(),
+        };
+        Ok(made)
+    }
+
+    /// The client for requests that must say who asks.
+    async fn signed(&self, name: &str) -> Result<ContainerClient, Trouble> {
+        if !self.open {
+            return Ok(self.client.clone());
+        }
+        let sign = || async {
+            // A token is a password for its hour: it goes over open connections to this machine only.
+            if self.endpoint.starts_with("http://") && !is_loopback(&self.endpoint) {
+                let why = format!("{} has no TLS, and a token is not sent in the open", self.endpoint);
+                return Err(Trouble::Denied(why));
+            }
+            let token = identity::sign_in(&self.address(name)).await?;
+            let credentials = StorageCredentials::token_credential(token);
+            Ok(client(&self.http, &self.account, &self.endpoint, &self.container, credentials))
+        };
+        self.signed.get_or_try_init(sign).await.cloned()
+    }
+
+    /// Asks as nobody when that may do, then as who this is. Azure says of a private container that it is not there.
+    async fn ask<T, F: Future<Output = azure_core::Result<T>>>(
+        &self,
+        name: &str,
+        question: impl Fn(ContainerClient) -> F,
+    ) -> Result<T, Trouble> {
+        let trouble = |error: azure_core::Error| transport::unwrap(&error, &self.address(name));
+        if self.open && self.signed.get().is_none() {
+            match question(self.client.clone()).await.map_err(trouble) {
+                Err(refused @ (Trouble::Denied(_) | Trouble::NotFound(_) | Trouble::Final(_))) => {
+                    return match self.signed(name).await {
+                        Ok(signed) => question(signed).await.map_err(trouble),
+                        // Public containers do say what is not there.
+                        Err(_) if matches!(&refused, Trouble::NotFound(_)) && self.is_public().await => Err(refused),
+                        Err(nobody) => Err(nobody),
+                    };
+                }
+                answer => return answer,
+            }
+        }
+        question(self.signed(name).await?).await.map_err(trouble)
+    }
+
+    /// Whether anybody may list the container.
+    async fn is_public(&self) -> bool {
+        let mut page = self.client.list_blobs().max_results(std::num::NonZeroU32::MIN).into_stream();
+        matches!(page.next().await, Some(Ok(_)))
+    }
+
+    fn trouble(&self, error: &azure_core::Error, name: &str) -> Trouble {
+        transport::unwrap(error, &self.address(name))
+    }
+}
+
+fn access_key(account: &str, key: &Secret) -> Result<StorageCredentials, Trouble> {
+    // Found out at every request otherwise, in words that help nobody.
+    if STANDARD.decode(key.reveal()).is_err() {
+        return Err(Trouble::Denied(format!("the key of the account '{account}' is no key: it must be base64")));
+    }
+    Ok(StorageCredentials::access_key(account, azure_core::auth::Secret::new(key.reveal().to_owned())))
+}
+
+/// Locations are always given as roots: the crate knows the hosts of two clouds only.
+fn client(
+    http: &Http,
+    account: &str,
+    endpoint: &str,
+    container: &str,
+    credentials: StorageCredentials,
+) -> ContainerClient {
+    let location = CloudLocation::Custom { account: account.to_owned(), uri: endpoint.to_owned() };
+    ClientBuilder::with_location(location, credentials)
+        .retry(RetryOptions::none())
+        .transport(transport::options(http.clone()))
+        .container_client(container)
+}
+
+fn is_loopback(endpoint: &str) -> bool {
+    let host = endpoint.trim_start_matches("http://").split('/').next().unwrap_or_default();
+    let name = host.strip_prefix('[').map_or_else(|| host.split(':').next(), |rest| rest.split(']').next());
+    let name = name.unwrap_or_default();
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+impl Remote for Container {
+    fn address(&self, name: &str) -> String {
+        format!("{}/{}/{name}", self.endpoint, self.container)
+    }
+
+    fn describe<'a>(&'a self, name: &'a str) -> Answer<'a, RemoteFile> {
+        Box::pin(async move {
+            let question = |client: ContainerClient| async move { client.blob_client(name).get_properties().await };
+            let found = self.ask(name, question).await?;
+            blob::file(&found.blob).ok_or_else(|| Trouble::NotFound(self.address(name)))
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<RemoteFile>> {
+        Box::pin(async move {
+            let mut files = Vec::new();
+            let mut marker = None;
+            loop {
+                let question = |client: ContainerClient| {
+                    let mut pages = client.list_blobs().include_metadata(true);
+                    if let Some(most) = std::num::NonZeroU32::new(PAGE) {
+                        pages = pages.max_results(most);
+                    }
+                    if !prefix.is_empty() {
+                        pages = pages.prefix(prefix.to_owned());
+                    }
+                    if let Some(marker) = marker.clone() {
+                        pages = pages.marker(marker);
+                    }
+                    let mut pages = pages.into_stream();
+                    async move { pages.next().await.transpose() }
+                };
+                let Some(page) = self.ask(prefix, question).await? else { break };
+                files.extend(page.blobs.blobs().filter_map(blob::file));
+                marker = page.next_marker;
+                if marker.is_none() {
+                    break;
+                }
+            }
+            Ok(files)
+        })
+    }
+
+    fn read<'a>(&'a self, file: &'a RemoteFile, part: Option<Range<u64>>) -> Answer<'a, Chunks> {
+        Box::pin(async move {
+            let size = file.size.unwrap_or(0);
+            let part = part.unwrap_or(0..size);
+            let question = |client: ContainerClient| {
+                // Closed ranges, in one page: of open ones the crate computes the rest wrongly.
+                let mut pages = client
+                    .blob_client(&file.name)
+                    .get()
+                    .range(part.clone())
+                    .chunk_size(part.end - part.start)
+                    .if_match(IfMatchCondition::Match(file.version.clone()))
+                    .into_stream();
+                async move { pages.next().await.transpose() }
+            };
+            let page = self.ask(&file.name, question).await?;
+            let page = page.ok_or_else(|| Trouble::passing(format!("{} said nothing", self.address(&file.name))))?;
+            let address = self.address(&file.name);
+            let chunks: Chunks =
+                Box::pin(page.data.map(move |chunk| chunk.map_err(|error| transport::unwrap(&error, &address))));
+            Ok(chunks)
+        })
+    }
+
+    fn write<'a>(&'a self, name: &'a str, content: Bytes, proof: Proof) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut request = blob_client(self.signed(name).await?, name).put_block_blob(content);
+            // Checked by the service, and kept with the blob.
+            if let Some(md5) = proof.md5 {
+                request = request.hash(Hash::MD5(md5));
+            }
+            let answer = request.await.map_err(|error| self.trouble(&error, name))?;
+            let arrived = answer.content_md5.as_ref().map(|md5| *md5.as_slice());
+            if proof.md5.is_some() && arrived.is_some_and(|arrived| Some(arrived) != proof.md5) {
+                return Err(Trouble::passing(format!("{} arrived with another content", self.address(name))));
+            }
+            Ok(())
+        })
+    }
+
+    fn staged<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<(String, u64)>> {
+        Box::pin(async move {
+            let client = blob_client(self.signed(name).await?, name);
+            let list = client.get_block_list().block_list_type(BlockListType::Uncommitted).await;
+            let list = match list.map_err(|error| self.trouble(&error, name)) {
+                // Neither is there before the first block; and a signature may allow writing and nothing else.
+                Err(Trouble::NotFound(_) | Trouble::Denied(_)) => return Ok(Vec::new()),
+                list => list?,
+            };
+            let blocks = list.block_with_size_list.blocks.into_iter().filter_map(|block| {
+                let (BlobBlockType::Uncommitted(id) | BlobBlockType::Latest(id)) = block.block_list_type else {
+                    return None;
+                };
+                Some((STANDARD.encode(id.bytes()), block.size_in_bytes))
+            });
+            Ok(blocks.collect())
+        })
+    }
+
+    fn stage<'a>(&'a self, name: &'a str, id: &'a str, content: Bytes, crc64: u64) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let client = blob_client(self.signed(name).await?, name);
+            let request = client.put_block(block_id(id)?, content).context(blob::with_crc(crc64));
+            let answer = request.await.map_err(|error| self.trouble(&error, name))?;
+            let arrived = answer.content_crc64.as_ref().map(|crc| STANDARD.encode(crc.as_slice()));
+            if arrived.is_some_and(|arrived| arrived != crc64_text(crc64)) {
+                return Err(Trouble::passing(format!("a block of {} arrived with another content", self.address(name))));
+            }
+            Ok(())
+        })
+    }
+
+    fn commit<'a>(&'a self, name: &'a str, ids: &'a [String], proof: Proof) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let client = blob_client(self.signed(name).await?, name);
+            let ids: Result<Vec<_>, Trouble> = ids.iter().map(|id| block_id(id)).collect();
+            let blocks = ids?.into_iter().map(BlobBlockType::new_uncommitted).collect();
+            let mut request = client.put_block_list(BlockList { blocks }).metadata(blob::metadata(proof));
+            if let Some(md5) = proof.md5 {
+                request = request.content_md5(BlobContentMD5::from(md5));
+            }
+            request.await.map(drop).map_err(|error| self.trouble(&error, name))
+        })
+    }
+}
+
+fn blob_client(container: ContainerClient, name: &str) -> BlobClient {
+    container.blob_client(name)
+}
+
+/// The crate encodes ids itself.
+fn block_id(id: &str) -> Result<BlockId, Trouble> {
+    STANDARD.decode(id).map(BlockId::from).map_err(|e| Trouble::Final(format!("'{id}' is no id of a block: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_go_over_open_connections_to_this_machine_only() {
+        for endpoint in ["http://127.0.0.1:10000/a", "http://localhost/a", "http://[::1]:1/a"] {
+            assert!(is_loopback(endpoint), "{endpoint}");
+        }
+        for endpoint in ["http://10.0.0.1/a", "http://127.0.0.1.example.com/a"] {
+            assert!(!is_loopback(endpoint), "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_told_without_showing_it() {
+        let http = Http::new(std::time::Duration::from_secs(1), false).unwrap();
+        let key = Credential::AccountKey(Secret::new("not base64!"));
+        let Err(Trouble::Denied(why)) = Container::new(http, "a", "https://x", "c", &key) else { panic!() };
+        assert!(why.contains("base64") && !why.contains("not base64!"), "{why}");
+    }
+}

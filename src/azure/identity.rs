@@ -1,0 +1,34 @@
+//! Who this is, for Entra ID: what the environment, a managed identity or the Azure CLI can say.
+
+use std::sync::{Arc, OnceLock};
+
+use azure_core::auth::TokenCredential;
+
+use crate::store::remote::Trouble;
+
+/// The scope of Azure Storage.
+const SCOPE: &str = "https://storage.azure.com/.default";
+
+/// The credential of this process, made once: it keeps its tokens.
+pub(super) fn credential() -> Result<Arc<dyn TokenCredential>, Trouble> {
+    static CREDENTIAL: OnceLock<Result<Arc<dyn TokenCredential>, String>> = OnceLock::new();
+    let made = CREDENTIAL.get_or_init(|| azure_identity::create_credential().map_err(|e| e.to_string()));
+    made.clone().map_err(|why| Trouble::Denied(unknown(&why)))
+}
+
+/// Makes sure that there is a token, before a request needs one.
+pub(super) async fn sign_in(address: &str) -> Result<Arc<dyn TokenCredential>, Trouble> {
+    let credential = credential()?;
+    match credential.get_token(&[SCOPE]).await {
+        Ok(_) => Ok(credential),
+        Err(why) => Err(Trouble::Denied(format!("{address} is not public, and {}", unknown(&why.to_string())))),
+    }
+}
+
+fn unknown(why: &str) -> String {
+    let why = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    format!(
+        "nobody is signed in: run 'az login', or give a key or a signature \
+         ('amlrun datastore create', or [accounts] in amlrun.toml) (asked: {why})"
+    )
+}

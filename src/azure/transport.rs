@@ -1,0 +1,157 @@
+//! What the crate's requests travel by: the client of `transfer`, with connections kept and time-outs.
+//!
+//! An answer that is no success becomes [`Trouble`] here, where its status and headers are at hand.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use async_trait::async_trait;
+use azure_core::error::{Error, ErrorKind};
+use azure_core::headers::{HeaderName, HeaderValue, Headers};
+use azure_core::{Body, HttpClient, Response, StatusCode};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Request, Url};
+
+use crate::store::remote::{Chunks, Trouble};
+use crate::transfer::http::{self, Http};
+
+/// So much of what a server says of an error is read, in bytes.
+const SAID: usize = 16 << 10;
+
+/// The crate's way to the network.
+#[derive(Debug)]
+pub(super) struct Transport(pub Http);
+
+#[async_trait]
+impl HttpClient for Transport {
+    async fn execute_request(&self, request: &azure_core::Request) -> azure_core::Result<Response> {
+        let (request, body) = convert(request)?;
+        let address = shown(request.url());
+        let answer = self.0.send(request, body).await.map_err(wrap)?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        if !answer.status().is_success() {
+            let said = said(&headers, self.0.body(answer)).await;
+            let trouble = http::refused(status, &headers, &address, &said);
+            return Err(wrap(trouble.unwrap_or_else(|| Trouble::Final(format!("{address}: HTTP {status}")))));
+        }
+        let status = StatusCode::try_from(status)
+            .map_err(|_| wrap(Trouble::Final(format!("{address}: HTTP {status} is no status"))))?;
+        let body = Box::pin(Shareable(Mutex::new(self.0.body(answer))));
+        Ok(Response::new(status, convert_headers(&headers), body))
+    }
+}
+
+/// A body that the crate can take: it wants to share it between threads, and never does.
+struct Shareable(Mutex<Chunks>);
+
+impl Stream for Shareable {
+    type Item = azure_core::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
+        let chunks = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        chunks.as_mut().poll_next(context).map(|item| item.map(|chunk| chunk.map_err(wrap)))
+    }
+}
+
+fn convert(request: &azure_core::Request) -> azure_core::Result<(Request, Bytes)> {
+    let broken = |e: &dyn std::fmt::Display| Error::message(ErrorKind::Other, format!("cannot make the request: {e}"));
+    let method = Method::from_bytes(request.method().as_ref().as_bytes()).map_err(|e| broken(&e))?;
+    let mut made = Request::new(method, request.url().clone());
+    for (name, value) in request.headers().iter() {
+        let name = reqwest::header::HeaderName::from_bytes(name.as_str().as_bytes()).map_err(|e| broken(&e))?;
+        let value = reqwest::header::HeaderValue::from_str(value.as_str()).map_err(|e| broken(&e))?;
+        made.headers_mut().insert(name, value);
+    }
+    match request.body() {
+        Body::Bytes(bytes) => Ok((made, bytes.clone())),
+        Body::SeekableStream(_) => Err(broken(&"only bytes are sent")),
+    }
+}
+
+fn convert_headers(headers: &HeaderMap) -> Headers {
+    let pairs = headers.iter().filter_map(|(name, value)| {
+        let value = value.to_str().ok()?.to_owned();
+        Some((HeaderName::from(name.as_str().to_owned()), HeaderValue::from(value)))
+    });
+    Headers::from(pairs.collect::<std::collections::HashMap<_, _>>())
+}
+
+/// An address without its query, where the signature is.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    let text = url.to_string();
+    percent_encoding::percent_decode_str(&text).decode_utf8().map_or(text.clone(), std::borrow::Cow::into_owned)
+}
+
+/// The code and the first line of the message that Azure gives with an error.
+async fn said(headers: &HeaderMap, mut body: Chunks) -> String {
+    let mut text = Vec::new();
+    while text.len() < SAID
+        && let Some(Ok(chunk)) = body.next().await
+    {
+        text.extend_from_slice(&chunk);
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let between = |from: &str, to: &str| {
+        let at = text.find(from)? + from.len();
+        Some(text[at..at + text[at..].find(to)?].to_owned())
+    };
+    let code = headers.get("x-ms-error-code").and_then(|code| code.to_str().ok()).map(str::to_owned);
+    let code = code.or_else(|| between("<Code>", "</Code>")).unwrap_or_default();
+    let message = between("<Message>", "</Message>").unwrap_or_default();
+    let first = message.lines().next().unwrap_or_default().trim_end_matches('.').to_owned();
+    match (code.is_empty(), first.is_empty()) {
+        (false, false) => format!("{code}: {first}"),
+        _ => format!("{code}{first}"),
+    }
+}
+
+/// Our trouble as an error of the crate's.
+fn wrap(trouble: Trouble) -> Error {
+    Error::new(ErrorKind::Io, trouble)
+}
+
+/// An error of the crate's as our trouble: what came through the transport is found again, anything else does not pass.
+pub(super) fn unwrap(error: &Error, address: &str) -> Trouble {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(this) = cause {
+        if let Some(trouble) = this.downcast_ref::<Trouble>() {
+            return trouble.clone();
+        }
+        cause = this.source();
+    }
+    if *error.kind() == ErrorKind::Credential {
+        return Trouble::Denied(format!("{address}: no access: {error}"));
+    }
+    Trouble::Final(format!("{address}: {error}"))
+}
+
+/// A pipeline's options with this transport, and without tries of its own.
+pub(super) fn options(http: Http) -> azure_core::TransportOptions {
+    azure_core::TransportOptions::new(Arc::new(Transport(http)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_comes_back_out_of_the_crates_errors() {
+        let trouble = Trouble::NotFound("x".into());
+        assert_eq!(unwrap(&wrap(trouble.clone()), "y"), trouble);
+        let context = Error::full(ErrorKind::Other, wrap(trouble.clone()), "while doing something");
+        assert_eq!(unwrap(&context, "y"), trouble);
+        let other = Error::message(ErrorKind::DataConversion, "no such header");
+        assert_eq!(unwrap(&other, "y"), Trouble::Final("y: no such header".into()));
+    }
+
+    #[test]
+    fn signatures_are_not_shown() {
+        let url = Url::parse("https://a.blob.core.windows.net/c/x%20y?sig=abc").unwrap();
+        assert_eq!(shown(&url), "https://a.blob.core.windows.net/c/x y");
+    }
+}

@@ -1,0 +1,252 @@
+//! What was fetched, kept once for all pipelines of a workspace.
+//!
+//! ```text
+//! downloads/v1/<address, hashed>/
+//!   lock                        who fetches, alone among all processes
+//!   now.json                    which state is the one that was seen last
+//!   <state>/…                   the files, read-only; the name tells the versions of all of them
+//!   <state>.json                their versions, so that a later state takes over what is the same
+//!   <state>.building/…          a state that is being fetched; a fetch that was broken off goes on with it
+//! ```
+//!
+//! A state never changes: who reads it may go on while a newer one is fetched.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Wanted, below, receive_all};
+use super::look::{Found, Shape};
+use super::{Transfer, local};
+use crate::store::remote::{Remote, RemoteFile, Trouble};
+use crate::store::tree;
+
+/// How long to wait before looking whether another process has finished.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Downloads of a workspace.
+pub struct Cache {
+    folder: PathBuf,
+    /// Who fetches in this process, by address.
+    fetching: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// Data on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// How many files it has.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Which state was seen last.
+#[derive(Serialize, Deserialize)]
+struct Now {
+    address: String,
+    state: String,
+    #[serde(flatten)]
+    kept: Kept,
+}
+
+impl Cache {
+    /// The cache in that folder, which is made when something is fetched.
+    #[must_use]
+    pub fn at(folder: PathBuf) -> Self {
+        Self { folder, fetching: Mutex::default() }
+    }
+
+    fn place(&self, address: &str, shape: Shape) -> PathBuf {
+        let hash = blake3::hash(format!("{shape:?} {address}").as_bytes()).to_hex();
+        self.folder.join(&hash[..24])
+    }
+
+    /// What is kept of an address in just that state.
+    #[must_use]
+    pub fn known(&self, address: &str, shape: Shape, found: &Found) -> Option<Kept> {
+        let now = read_now(&self.place(address, shape))?;
+        (now.state == state(&found.files)? && now.kept.path.exists()).then_some(now.kept)
+    }
+
+    /// What was kept of an address last, whatever has become of it since.
+    #[must_use]
+    pub fn last(&self, address: &str, shape: Shape) -> Option<Kept> {
+        read_now(&self.place(address, shape)).map(|now| now.kept).filter(|kept| kept.path.exists())
+    }
+
+    /// Fetches what was found, unless it is there. However many ask at the same time, one fetches.
+    ///
+    /// # Errors
+    /// What the transfer could not overcome; what was fetched until then is used the next time.
+    pub async fn fetch(
+        &self,
+        transfer: &Transfer,
+        remote: &Arc<dyn Remote>,
+        address: &str,
+        shape: Shape,
+        found: Found,
+    ) -> Result<Kept, Trouble> {
+        let place = self.place(address, shape);
+        let mine = {
+            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            fetching.entry(place.display().to_string()).or_default().clone()
+        };
+        let _mine = mine.lock().await;
+        if let Some(kept) = self.known(address, shape, &found) {
+            return Ok(kept);
+        }
+        std::fs::create_dir_all(&place).map_err(|e| local("make the folder", &place, &e))?;
+        let _lock = lock(&place).await?;
+        if let Some(kept) = self.known(address, shape, &found) {
+            return Ok(kept);
+        }
+        fetch(transfer, remote, address, &place, found).await
+    }
+}
+
+/// Waits until no other process fetches the same.
+async fn lock(place: &Path) -> Result<std::fs::File, Trouble> {
+    let path = place.join("lock");
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|e| local("write", &path, &e))?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
+            Err(std::fs::TryLockError::Error(e)) => return Err(local("lock", &path, &e)),
+        }
+    }
+}
+
+async fn fetch(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    address: &str,
+    place: &Path,
+    found: Found,
+) -> Result<Kept, Trouble> {
+    // Without versions nothing tells whether it is still the same: then what was begun is of no use to anybody.
+    let seen = state(&found.files);
+    let building = place.join(format!("{}.building", seen.as_deref().unwrap_or("unknown")));
+    if seen.is_none() {
+        remove(&building)?;
+    }
+    let before = read_now(place);
+    let old = before.as_ref().map(|now| (place.join(&now.state), versions(place, &now.state)));
+    let mut wanted = Vec::with_capacity(found.files.len());
+    let name = found.file_name();
+    let target = |file: &RemoteFile| match found.is_file {
+        true => Ok(building.join(&name)),
+        false => below(&building, &found.prefix, file),
+    };
+    let mut there = Vec::new();
+    for file in &found.files {
+        let target = target(file)?;
+        // Files appear here whole, and the folder's name tells their versions.
+        if target.exists() || old.as_ref().is_some_and(|old| take_over(old, file, &target, &building)) {
+            transfer.progress.expect(1, file.size.unwrap_or(0));
+            transfer.progress.file_skipped(file.size.unwrap_or(0));
+            there.push(file.clone());
+        } else {
+            wanted.push(Wanted { file: file.clone(), target });
+        }
+    }
+    let mut files = receive_all(transfer, remote, wanted).await?;
+    files.append(&mut there);
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let state = state(&files).unwrap_or_else(|| format!("{:016x}", fastrand::u64(..)));
+    finish(address, place, &building, &state, &files, found.is_file.then_some(name.as_str()))
+}
+
+/// Makes a state of what was built, and the one that is seen from now on.
+fn finish(
+    address: &str,
+    place: &Path,
+    building: &Path,
+    state: &str,
+    files: &[RemoteFile],
+    name: Option<&str>,
+) -> Result<Kept, Trouble> {
+    let folder = place.join(state);
+    let trouble = |e: tree::TreeError| Trouble::Final(e.to_string());
+    tidy(place, building)?;
+    tree::make_read_only(building).map_err(trouble)?;
+    if folder.exists() {
+        remove(building)?;
+    } else {
+        std::fs::rename(building, &folder).map_err(|e| local("rename", building, &e))?;
+    }
+    let versions: BTreeMap<&str, &str> = files.iter().map(|f| (f.name.as_str(), f.version.as_str())).collect();
+    write(&place.join(format!("{state}.json")), &versions)?;
+    let size = tree::size_of(&folder).map_err(trouble)?;
+    let path = name.map_or(folder.clone(), |name| folder.join(name));
+    let kept = Kept { path, files: size.files, bytes: size.bytes };
+    write(&place.join("now.json"), &Now { address: address.to_owned(), state: state.to_owned(), kept: kept.clone() })?;
+    Ok(kept)
+}
+
+/// Removes what fetches of other states, or of files that changed meanwhile, left half done.
+fn tidy(place: &Path, building: &Path) -> Result<(), Trouble> {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
+    for other in entries.filter(|path| path.extension().is_some_and(|e| e == "building") && path != building) {
+        remove(&other)?;
+    }
+    let files = crate::digest::files_below(building).map_err(|e| local("list", building, &e))?;
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(".amlrun-") && (name.ends_with(".part") || name.ends_with(".blocks")) {
+            let path = building.join(&file);
+            std::fs::remove_file(&path).map_err(|e| local("remove", &path, &e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a file of the state before one of this state, when it is the same.
+fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target: &Path, building: &Path) -> bool {
+    let (folder, versions) = old;
+    let same = !file.version.is_empty() && versions.get(&file.name) == Some(&file.version);
+    let Ok(inner) = target.strip_prefix(building) else { return false };
+    same && target.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok())
+        && std::fs::hard_link(folder.join(inner), target).is_ok()
+}
+
+/// The name of a state: the names, sizes and versions of all its files. `None` when a version is not told.
+fn state(files: &[RemoteFile]) -> Option<String> {
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        if file.version.is_empty() {
+            return None;
+        }
+        hasher.update(format!("{}\0{}\0{:?}\n", file.name, file.version, file.size).as_bytes());
+    }
+    Some(hasher.finalize().to_hex()[..16].to_owned())
+}
+
+fn read_now(place: &Path) -> Option<Now> {
+    serde_json::from_slice(&std::fs::read(place.join("now.json")).ok()?).ok()
+}
+
+fn versions(place: &Path, state: &str) -> HashMap<String, String> {
+    let read = std::fs::read(place.join(format!("{state}.json"))).ok();
+    read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+fn write(path: &Path, value: &impl Serialize) -> Result<(), Trouble> {
+    let partial = path.with_extension("partial");
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
+    written.map_err(|e| local("write", path, &e))
+}
+
+fn remove(folder: &Path) -> Result<(), Trouble> {
+    match std::fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(local("remove", folder, &e)),
+        _ => Ok(()),
+    }
+}

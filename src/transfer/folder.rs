@@ -1,0 +1,166 @@
+//! Many files at once: small ones side by side, large ones a few at a time, in blocks.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::receive::{broken, receive};
+use super::send::{self, Sent};
+use super::{Transfer, local};
+use crate::store::remote::{Remote, RemoteFile, Trouble};
+
+/// So many files are under way at once; how many of them have a request is for the gauge to say.
+const FILES: usize = 64;
+
+/// A file to fetch, and where to.
+pub struct Wanted {
+    /// The file.
+    pub file: RemoteFile,
+    /// Its path on this machine.
+    pub target: PathBuf,
+}
+
+/// A file to send, and its name there.
+pub struct Offered {
+    /// Its path on this machine.
+    pub from: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The name that it gets.
+    pub name: String,
+}
+
+/// Fetches files and gives each as it was when it was fetched, in the same order. Files that are at their target already,
+/// with the same checksum, are left as they are. Folders are made.
+///
+/// # Errors
+/// The first trouble that did not pass; files that were fetched by then stay.
+pub async fn receive_all(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    wanted: Vec<Wanted>,
+) -> Result<Vec<RemoteFile>, Trouble> {
+    let bytes = wanted.iter().filter_map(|wanted| wanted.file.size).sum();
+    transfer.progress.expect(wanted.len() as u64, bytes);
+    make_folders(&wanted)?;
+    let mut fetched: Vec<Option<RemoteFile>> = vec![None; wanted.len()];
+    let mut tasks: JoinSet<Result<(usize, RemoteFile), Trouble>> = JoinSet::new();
+    for (index, wanted) in wanted.into_iter().enumerate() {
+        while tasks.len() >= FILES
+            && let Some(done) = tasks.join_next().await
+        {
+            let (index, file) = done.map_err(broken)??;
+            fetched[index] = Some(file);
+        }
+        let (transfer, remote) = (transfer.clone(), remote.clone());
+        tasks.spawn(async move {
+            let Wanted { file, target } = wanted;
+            if is_there(&target, &file).await {
+                transfer.progress.file_skipped(file.size.unwrap_or(0));
+                return Ok((index, file));
+            }
+            Ok((index, receive(&transfer, &remote, file, &target).await?))
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (index, file) = done.map_err(broken)??;
+        fetched[index] = Some(file);
+    }
+    Ok(fetched.into_iter().flatten().collect())
+}
+
+/// Whether a file is at its target with the very content.
+async fn is_there(target: &Path, file: &RemoteFile) -> bool {
+    let Ok(stat) = std::fs::symlink_metadata(target) else { return false };
+    let same_size = stat.is_file() && file.size == Some(stat.len());
+    same_size && send::is_same(target, stat.len(), file.proof).await.unwrap_or(false)
+}
+
+fn make_folders(wanted: &[Wanted]) -> Result<(), Trouble> {
+    let folders: HashSet<&Path> = wanted.iter().filter_map(|wanted| wanted.target.parent()).collect();
+    for folder in folders {
+        std::fs::create_dir_all(folder).map_err(|e| local("make the folder", folder, &e))?;
+    }
+    Ok(())
+}
+
+/// Sends files. `there` are those that are known to be in the place.
+///
+/// # Errors
+/// The first trouble that did not pass; files that were sent by then stay.
+pub async fn send_all(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    offered: Vec<Offered>,
+    there: HashMap<String, RemoteFile>,
+) -> Result<(), Trouble> {
+    transfer.progress.expect(offered.len() as u64, offered.iter().map(|offered| offered.size).sum());
+    let there = Arc::new(there);
+    let mut tasks: JoinSet<Result<Sent, Trouble>> = JoinSet::new();
+    for Offered { from, name, .. } in offered {
+        while tasks.len() >= FILES
+            && let Some(done) = tasks.join_next().await
+        {
+            done.map_err(broken)??;
+        }
+        let (transfer, remote, there) = (transfer.clone(), remote.clone(), there.clone());
+        tasks.spawn(async move { send::send(&transfer, &remote, &from, &name, there.get(&name)).await });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.map_err(broken)??;
+    }
+    Ok(())
+}
+
+/// Where a file of a remote folder belongs below a local one. `prefix` is the folder's name with its slash.
+///
+/// # Errors
+/// When the name would lead out of the folder, or is no file name here.
+pub fn below(folder: &Path, prefix: &str, file: &RemoteFile) -> Result<PathBuf, Trouble> {
+    let inner = file.name.strip_prefix(prefix).unwrap_or(&file.name);
+    let plain = Path::new(inner).components().all(|part| matches!(part, Component::Normal(_)));
+    // `a//b` and `a/` are names of blobs, but not of files.
+    let same = inner.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    if !plain || !same || inner.contains('\0') {
+        return Err(Trouble::Final(format!("a blob is named '{}', which can be no file here", file.name)));
+    }
+    Ok(folder.join(inner))
+}
+
+/// The files of a listing that would have to be a file and a folder at once on this machine.
+#[must_use]
+pub fn clash(files: &[RemoteFile]) -> Option<&str> {
+    let names: HashSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let folders = |name: &'_ str| name.match_indices('/').map(|(at, _)| at).collect::<Vec<_>>();
+    files.iter().find_map(|file| {
+        let name = file.name.as_str();
+        folders(name).into_iter().map(|at| &name[..at]).find(|folder| names.contains(folder))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::remote::Proof;
+
+    fn file(name: &str) -> RemoteFile {
+        RemoteFile { name: name.into(), size: None, version: String::new(), proof: Proof::default(), ranges: true }
+    }
+
+    #[test]
+    fn names_stay_below_their_folder() {
+        let place = |name: &str| below(Path::new("/x"), "p/", &file(name)).map(|p| p.display().to_string());
+        assert_eq!(place("p/a/b c%.csv").unwrap(), "/x/a/b c%.csv");
+        for name in ["p/../a", "p//a", "p/a/", "p/./a", "/etc/passwd", "p/a\0b", "p/"] {
+            assert!(place(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_be_file_and_folder() {
+        assert_eq!(clash(&[file("a/b"), file("a"), file("c")]), Some("a"));
+        assert_eq!(clash(&[file("a/b"), file("a/c"), file("ab")]), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! How many requests may be under way: found out by measuring.
+//!
+//! It begins with a few, asks for more as long as more is moved by more of them, and falls back when the server says that
+//! it is too much. A number that a person gives stays as it is.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+const FIRST: usize = 8;
+const FEWEST: usize = 2;
+const MOST: usize = 32;
+/// So long is measured before anything is changed.
+const SPELL: Duration = Duration::from_millis(250);
+/// What a request costs whatever it moves, as bytes.
+const REQUEST: u64 = 64 << 10;
+
+/// The number of requests that may be under way.
+pub struct Gauge {
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
+    fixed: bool,
+}
+
+struct State {
+    width: usize,
+    /// Places that are to go when they become free.
+    surplus: usize,
+    best: f64,
+    since: Instant,
+    moved: u64,
+    requests: usize,
+}
+
+/// A place for one request.
+pub struct Place {
+    gauge: Arc<Gauge>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Gauge {
+    /// A gauge with the number that a person gave, or one that finds it.
+    #[must_use]
+    pub fn new(jobs: Option<usize>) -> Self {
+        let width = jobs.unwrap_or(FIRST).max(1);
+        let state = State { width, surplus: 0, best: 0.0, since: Instant::now(), moved: 0, requests: 0 };
+        Self { places: Arc::new(Semaphore::new(width)), state: Mutex::new(state), fixed: jobs.is_some() }
+    }
+
+    /// Waits for a place.
+    pub async fn enter(self: &Arc<Self>) -> Place {
+        // The semaphore is never closed; without a permit there would merely be one request more.
+        let permit = self.places.clone().acquire_owned().await.ok();
+        Place { gauge: self.clone(), permit }
+    }
+
+    /// The server asked to be spared.
+    pub fn spare(&self) {
+        if !self.fixed {
+            let mut state = self.state();
+            let fewer = (state.width / 2).max(FEWEST);
+            self.narrow(&mut state, fewer);
+            state.best = 0.0;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn narrow(&self, state: &mut State, to: usize) {
+        let fewer = state.width.saturating_sub(to);
+        let gone = self.places.forget_permits(fewer);
+        state.surplus += fewer - gone;
+        state.width -= fewer;
+    }
+
+    /// Counts what a request moved, and from time to time draws the conclusion.
+    fn moved(&self, bytes: u64) {
+        if self.fixed {
+            return;
+        }
+        let mut state = self.state();
+        state.moved += bytes + REQUEST;
+        state.requests += 1;
+        let spell = state.since.elapsed();
+        if spell < SPELL || state.requests < state.width {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+        let rate = state.moved as f64 / spell.as_secs_f64();
+        let (width, next) = (state.width, conclusion(state.width, rate, state.best));
+        state.best = state.best.max(rate);
+        (state.since, state.moved, state.requests) = (Instant::now(), 0, 0);
+        if next > width {
+            let more = next - width;
+            let kept = more.min(state.surplus);
+            state.surplus -= kept;
+            self.places.add_permits(more - kept);
+            state.width = next;
+        } else {
+            self.narrow(&mut state, next);
+        }
+    }
+}
+
+/// How many requests there should be after so many of them moved so much.
+fn conclusion(width: usize, rate: f64, best: f64) -> usize {
+    if rate > best * 1.1 {
+        (width + width / 2).min(MOST)
+    } else if rate < best * 0.7 {
+        (width - width / 4).max(FEWEST)
+    } else {
+        width
+    }
+}
+
+impl Place {
+    /// The request is over and moved so many bytes.
+    pub fn leave(self, bytes: u64) {
+        self.gauge.moved(bytes);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.gauge.state();
+        if state.surplus > 0
+            && let Some(permit) = self.permit.take()
+        {
+            state.surplus -= 1;
+            permit.forget();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_is_tried_while_it_helps() {
+        assert_eq!(conclusion(8, 100.0, 0.0), 12);
+        assert_eq!(conclusion(12, 105.0, 100.0), 12);
+        assert_eq!(conclusion(12, 50.0, 100.0), 9);
+        assert_eq!(conclusion(32, 500.0, 100.0), MOST);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_to_be_spared_gets_fewer_requests() {
+        let gauge = Arc::new(Gauge::new(None));
+        let mut all = Vec::new();
+        for _ in 0..FIRST {
+            all.push(gauge.enter().await);
+        }
+        gauge.spare();
+        all.clear();
+        assert_eq!(gauge.places.available_permits(), FIRST / 2);
+        let fixed = Arc::new(Gauge::new(Some(3)));
+        fixed.spare();
+        assert_eq!(fixed.places.available_permits(), 3);
+    }
+}

@@ -1,0 +1,232 @@
+//! The client that every request goes through: connections are kept and used again, proxies are taken from the
+//! environment, and nothing is waited for without end.
+//!
+//! A request is given up when it moves next to nothing for a while, in either direction: a total time would be wrong for
+//! somebody, and a time without any byte would let a server hold us with one byte at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Body, Request, Response, header};
+
+use crate::store::remote::{Chunks, Trouble};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+/// So many bytes must move between two looks, or nothing counts as moved.
+const LEAST: u64 = 1 << 10;
+/// A request's body goes out in pieces of this size, so that it is seen how far it got.
+const PIECE: usize = 256 << 10;
+/// How many redirects are followed.
+const REDIRECTS: usize = 10;
+
+/// A client for one command.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    stall: Duration,
+}
+
+impl Http {
+    /// A client that follows redirects to other web addresses, or none at all.
+    ///
+    /// # Errors
+    /// A sentence, when the system's certificates or proxies cannot be used.
+    pub fn new(stall: Duration, redirects: bool) -> Result<Self, String> {
+        let redirects = if redirects { Policy::custom(follow) } else { Policy::none() };
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("amlrun/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .redirect(redirects)
+            .build()
+            .map_err(|e| format!("cannot set up HTTP: {}", chain(&e.without_url())))?;
+        Ok(Self { client, stall })
+    }
+
+    /// Sends a request, with its body in pieces, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// [`Trouble::Passing`] when the network fails or nothing moves.
+    pub async fn send(&self, mut request: Request, body: Bytes) -> Result<Response, Trouble> {
+        let host = request.url().host_str().unwrap_or("the server").to_owned();
+        let moved = Arc::new(AtomicU64::new(0));
+        if !body.is_empty() {
+            request.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
+            *request.body_mut() = Some(Body::wrap_stream(pieces(body, moved.clone())));
+        }
+        let mut sent = std::pin::pin!(self.client.execute(request));
+        let mut seen = 0;
+        loop {
+            match tokio::time::timeout(self.stall, &mut sent).await {
+                Ok(answer) => return answer.map_err(|e| failed(&host, e)),
+                Err(_) => {
+                    let now = moved.load(Relaxed);
+                    if now < seen + LEAST {
+                        return Err(self.stalled(&host));
+                    }
+                    seen = now;
+                }
+            }
+        }
+    }
+
+    /// The body of an answer as it comes; ends with trouble when the connection breaks or stalls.
+    pub fn body(&self, answer: Response) -> Chunks {
+        struct State<S> {
+            chunks: S,
+            since: tokio::time::Instant,
+            moved: u64,
+            over: bool,
+        }
+        let (stall, host) = (self.stall, answer.url().host_str().unwrap_or("the server").to_owned());
+        let chunks = Box::pin(answer.bytes_stream());
+        let state = State { chunks, since: tokio::time::Instant::now(), moved: 0, over: false };
+        let http = self.clone();
+        Box::pin(stream::unfold((state, http, host), move |(mut state, http, host)| async move {
+            if state.over {
+                return None;
+            }
+            let item = match tokio::time::timeout_at(state.since + stall, state.chunks.next()).await {
+                Ok(None) => return None,
+                Ok(Some(Ok(bytes))) => {
+                    state.moved += bytes.len() as u64;
+                    if state.moved >= LEAST {
+                        (state.since, state.moved) = (tokio::time::Instant::now(), 0);
+                    }
+                    Ok(bytes)
+                }
+                Ok(Some(Err(error))) => Err(failed(&host, error)),
+                Err(_) => Err(http.stalled(&host)),
+            };
+            state.over = item.is_err();
+            Some((item, (state, http, host)))
+        }))
+    }
+
+    fn stalled(&self, host: &str) -> Trouble {
+        Trouble::passing(format!("{host} moved next to nothing for {} s", self.stall.as_secs_f32()))
+    }
+}
+
+/// Trouble for an answer that is no success; `None` for one that is. `address` is told to people, `detail` is what the
+/// server says of it.
+#[must_use]
+pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: &str) -> Option<Trouble> {
+    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+    Some(match status {
+        200..300 => return None,
+        404 | 410 => Trouble::NotFound(address.to_owned()),
+        401 | 403 | 407 => Trouble::Denied(format!("access to {address} is denied: HTTP {status}{detail}")),
+        412 => Trouble::Changed(address.to_owned()),
+        408 | 429 | 500 | 502 | 503 | 504 => {
+            let why = format!("the server of {address} is in trouble: HTTP {status}{detail}");
+            Trouble::Passing { why, after: retry_after(headers, SystemTime::now()) }
+        }
+        _ => Trouble::Final(format!("{address}: HTTP {status}{detail}")),
+    })
+}
+
+/// What `Retry-After` says: seconds, or a date (RFC 9110, section 10.2.3); Azure has milliseconds in a header of its own.
+fn retry_after(headers: &header::HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    if let Some(millis) = text("x-ms-retry-after-ms").and_then(|text| text.parse().ok()) {
+        return Some(Duration::from_millis(millis));
+    }
+    let text = text("retry-after")?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(&text.replace("GMT", "+0000")).ok()?;
+    let now = jiff::Timestamp::try_from(now).ok()?;
+    let wait = date.timestamp().duration_since(now);
+    Some(Duration::try_from(wait).unwrap_or_default())
+}
+
+/// Web addresses lead to web addresses, and never from a secret connection to an open one.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let from = attempt.previous().last().map(|url| url.scheme().to_owned());
+    let to = attempt.url().scheme().to_owned();
+    if attempt.previous().len() > REDIRECTS {
+        return attempt.error(format!("more than {REDIRECTS} redirects"));
+    }
+    if !matches!(to.as_str(), "http" | "https") {
+        return attempt.error(format!("a redirect to a '{to}:' address is not followed"));
+    }
+    if from.as_deref() == Some("https") && to == "http" {
+        return attempt.error("a redirect from https to http is not followed");
+    }
+    attempt.follow()
+}
+
+/// What the client could not do. The address stays out of it: there may be a signature in it.
+fn failed(host: &str, error: reqwest::Error) -> Trouble {
+    let error = error.without_url();
+    if error.is_redirect() || error.is_builder() {
+        return Trouble::Final(format!("{host}: {}", chain(&error)));
+    }
+    Trouble::passing(format!("{host}: {}", chain(&error)))
+}
+
+/// An error with its causes, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(this) = cause {
+        let more = this.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = this.source();
+    }
+    text
+}
+
+fn pieces(body: Bytes, moved: Arc<AtomicU64>) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
+    stream::unfold((body, moved), |(mut rest, moved)| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        let piece = rest.split_to(rest.len().min(PIECE));
+        moved.fetch_add(piece.len() as u64, Relaxed);
+        Some((Ok(piece), (rest, moved)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_say_when_to_come_back() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let headers = |name: &'static str, value: &'static str| {
+            header::HeaderMap::from_iter([(
+                header::HeaderName::from_static(name),
+                header::HeaderValue::from_static(value),
+            )])
+        };
+        let after = |name, value| retry_after(&headers(name, value), now);
+        assert_eq!(after("retry-after", "3"), Some(Duration::from_secs(3)));
+        assert_eq!(after("x-ms-retry-after-ms", "20"), Some(Duration::from_millis(20)));
+        assert_eq!(after("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_secs(60)));
+        assert_eq!(after("retry-after", "Sun, 06 Nov 1994 08:40:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(after("retry-after", "soon"), None);
+    }
+
+    #[test]
+    fn trouble_is_sorted() {
+        let sort = |status| refused(status, &header::HeaderMap::new(), "x", "why");
+        assert_eq!(sort(206), None);
+        assert!(matches!(sort(404), Some(Trouble::NotFound(_))));
+        assert!(matches!(sort(403), Some(Trouble::Denied(why)) if why.contains("(why)")));
+        assert!(matches!(sort(503), Some(Trouble::Passing { after: None, .. })));
+        assert!(matches!(sort(412), Some(Trouble::Changed(_))));
+        assert!(matches!(sort(418), Some(Trouble::Final(_))));
+    }
+}

@@ -1,0 +1,171 @@
+//! What there is under a name in a remote place: a file, a folder, or what a pattern finds.
+
+use std::sync::Arc;
+
+use globset::GlobBuilder;
+
+use super::folder::clash;
+use super::patience::patiently;
+use super::{Transfer, web};
+use crate::store::remote::{Remote, RemoteFile, Trouble};
+
+/// What somebody expects to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One file.
+    File,
+    /// All files below a name, or those that a pattern finds.
+    Folder,
+    /// Either.
+    Any,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whether it is one file that was named as such.
+    pub is_file: bool,
+    /// What all names begin with, as far as it is no part of the folder's own names.
+    pub prefix: String,
+    /// The files, in order of their names.
+    pub files: Vec<RemoteFile>,
+}
+
+/// Looks what is there.
+///
+/// # Errors
+/// [`Trouble::NotFound`] when nothing is; [`Trouble::Final`] for names that cannot all lie in one folder here.
+pub async fn look(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    name: &str,
+    shape: Shape,
+) -> Result<Found, Trouble> {
+    if shape != Shape::Folder && !name.is_empty() && !name.ends_with('/') {
+        match patiently(&transfer.limits, || remote.describe(name)).await {
+            Ok(file) => {
+                let prefix = name[..name.rfind('/').map_or(0, |at| at + 1)].to_owned();
+                return Ok(Found { is_file: true, prefix, files: vec![file] });
+            }
+            Err(Trouble::NotFound(_)) if shape == Shape::Any || is_pattern(name) => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    let found = if is_pattern(name) {
+        pattern(transfer, remote, name).await?
+    } else {
+        let prefix = if name.is_empty() || name.ends_with('/') { name.to_owned() } else { format!("{name}/") };
+        let mut files = patiently(&transfer.limits, || remote.list(&prefix)).await?;
+        // A blob of the folder's own name is another tool's mark of it.
+        files.retain(|file| file.name != prefix && !file.name.ends_with('/'));
+        Found { is_file: false, prefix, files }
+    };
+    if found.files.is_empty() {
+        return Err(Trouble::NotFound(remote.address(name)));
+    }
+    if shape == Shape::File {
+        return match found.files.len() {
+            1 => Ok(Found { is_file: true, ..found }),
+            many => Err(Trouble::Final(format!("{} finds {many} files, and one is wanted", remote.address(name)))),
+        };
+    }
+    if let Some(name) = clash(&found.files) {
+        let address = remote.address(name);
+        return Err(Trouble::Final(format!("{address} is a blob and a folder of blobs: here it can be only one")));
+    }
+    Ok(found)
+}
+
+/// Whether a name finds files by a pattern.
+#[must_use]
+pub fn is_pattern(name: &str) -> bool {
+    name.contains('*')
+}
+
+/// The files that a pattern finds: `*` within a name, `**` over folders.
+async fn pattern(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str) -> Result<Found, Trouble> {
+    let fixed = name.find('*').unwrap_or(name.len());
+    let prefix = name[..name[..fixed].rfind('/').map_or(0, |at| at + 1)].to_owned();
+    let glob = GlobBuilder::new(name).literal_separator(true).build();
+    let glob = glob.map_err(|e| Trouble::Final(format!("'{name}' is no pattern: {}", e.kind())))?.compile_matcher();
+    let mut files = patiently(&transfer.limits, || remote.list(&prefix)).await?;
+    files.retain(|file| glob.is_match(&file.name) && !file.name.ends_with('/'));
+    Ok(Found { is_file: false, prefix, files })
+}
+
+impl Found {
+    /// The name that a single file has on this machine.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let name = self.files.first().map_or("", |file| file.name.as_str());
+        web::file_name(name)
+    }
+
+    /// The bytes of all files, as far as they are known.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().filter_map(|file| file.size).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::look as find;
+    use super::*;
+    use crate::store::remote::{Answer, Chunks, Proof};
+    use crate::transfer::Limits;
+
+    /// A place with names only.
+    struct Names(&'static [&'static str]);
+
+    impl Remote for Names {
+        fn address(&self, name: &str) -> String {
+            format!("x/{name}")
+        }
+        fn describe<'a>(&'a self, name: &'a str) -> Answer<'a, RemoteFile> {
+            let there = self.0.contains(&name);
+            let found = if there { Ok(file(name)) } else { Err(Trouble::NotFound(self.address(name))) };
+            Box::pin(std::future::ready(found))
+        }
+        fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<RemoteFile>> {
+            let names = self.0.iter().filter(|name| name.starts_with(prefix));
+            Box::pin(std::future::ready(Ok(names.map(|name| file(name)).collect())))
+        }
+        fn read<'a>(&'a self, _: &'a RemoteFile, _: Option<std::ops::Range<u64>>) -> Answer<'a, Chunks> {
+            Box::pin(std::future::ready(Err(Trouble::Stopped)))
+        }
+    }
+
+    fn file(name: &str) -> RemoteFile {
+        RemoteFile { name: name.into(), size: Some(1), version: "1".into(), proof: Proof::default(), ranges: true }
+    }
+
+    #[tokio::test]
+    async fn names_folders_and_patterns_are_told_apart() {
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let transfer = Transfer::new(Limits::default(), stopped);
+        let look = async |names: &'static [&'static str], name: &str, shape| {
+            let remote: Arc<dyn Remote> = Arc::new(Names(names));
+            match find(&transfer, &remote, name, shape).await {
+                Ok(found) => {
+                    let names: Vec<_> = found.files.iter().map(|f| f.name.as_str()).collect();
+                    format!("{} {:?} {}", found.is_file, found.prefix, names.join(","))
+                }
+                Err(trouble) => trouble.to_string(),
+            }
+        };
+        let all: &[&str] = &["d/a.csv", "d/b.txt", "d/e/c.csv", "d", "dd/x", "m/", "m/x"];
+        assert_eq!(look(all, "d/a.csv", Shape::Any).await, "true \"d/\" d/a.csv");
+        assert_eq!(look(all, "d", Shape::Folder).await, "false \"d/\" d/a.csv,d/b.txt,d/e/c.csv");
+        assert_eq!(look(all, "d", Shape::Any).await, "true \"\" d");
+        assert_eq!(look(all, "d/e", Shape::Any).await, "false \"d/e/\" d/e/c.csv");
+        assert_eq!(look(all, "d/e", Shape::File).await, "there is nothing at x/d/e");
+        assert_eq!(look(all, "d/*.csv", Shape::Folder).await, "false \"d/\" d/a.csv");
+        assert_eq!(look(all, "d/**/*.csv", Shape::Folder).await, "false \"d/\" d/a.csv,d/e/c.csv");
+        assert_eq!(look(all, "d/*.csv", Shape::File).await, "true \"d/\" d/a.csv");
+        assert_eq!(look(all, "m/", Shape::Folder).await, "false \"m/\" m/x");
+        assert_eq!(look(all, "none/", Shape::Folder).await, "there is nothing at x/none/");
+        let both = look(&["p/a", "p/a/b"], "p", Shape::Folder).await;
+        assert!(both.contains("is a blob and a folder"), "{both}");
+    }
+}

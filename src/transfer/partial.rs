@@ -1,0 +1,136 @@
+//! A large file while it is being fetched: its bytes beside the place where it will be, and what is known of its blocks.
+//!
+//! Both files are named after what is fetched: another version of it has others, and a fetch that was broken off, even by
+//! the end of this program, finds its own again and goes on.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{BLOCK, local};
+use crate::store::remote::{RemoteFile, Trouble};
+
+/// What is kept of a block: whether it is there, and its CRC.
+const RECORD: u64 = 9;
+
+/// A file that is not whole yet.
+pub(super) struct Partial {
+    content: File,
+    blocks: File,
+    path: PathBuf,
+    ledger: PathBuf,
+    size: u64,
+}
+
+/// Where the bytes of a file lie until it is whole. Short, so that any name that a file system allows can have one.
+pub(super) fn place(address: &str, file: &RemoteFile, target: &Path, ending: &str) -> PathBuf {
+    let what = format!("{address}\n{}\n{:?}\n{}\n{BLOCK}", file.version, file.size, target.display());
+    let hash = blake3::hash(what.as_bytes()).to_hex();
+    target.with_file_name(format!(".amlrun-{}.{ending}", &hash[..16]))
+}
+
+impl Partial {
+    /// Begins, or goes on.
+    pub fn open(address: &str, file: &RemoteFile, size: u64, target: &Path) -> Result<Self, Trouble> {
+        let path = place(address, file, target, "part");
+        let ledger = place(address, file, target, "blocks");
+        let open = |path: &Path| {
+            let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+            opened.map_err(|e| local("write", path, &e))
+        };
+        let (content, blocks) = (open(&path)?, open(&ledger)?);
+        let there = content.metadata().map_err(|e| local("read", &path, &e))?.len();
+        if there != size {
+            // The ledger first: it must never tell of what is not there.
+            blocks.set_len(0).map_err(|e| local("write", &ledger, &e))?;
+            content.set_len(size).map_err(|e| local("write", &path, &e))?;
+        }
+        Ok(Self { content, blocks, path, ledger, size })
+    }
+
+    /// The part of the file that a block is.
+    pub fn part(&self, block: u64) -> std::ops::Range<u64> {
+        block * BLOCK..((block + 1) * BLOCK).min(self.size)
+    }
+
+    /// How many blocks there are.
+    pub fn blocks(&self) -> u64 {
+        self.size.div_ceil(BLOCK)
+    }
+
+    /// The CRC of each block that is there.
+    pub fn known(&self) -> Result<Vec<Option<u64>>, Trouble> {
+        let count = usize::try_from(self.blocks()).unwrap_or(usize::MAX);
+        let read = std::fs::read(&self.ledger).map_err(|e| local("read", &self.ledger, &e))?;
+        let mut known = vec![None; count];
+        for (record, known) in read.chunks_exact(RECORD as usize).zip(&mut known) {
+            if record[0] == 1 {
+                *known = record[1..].try_into().ok().map(u64::from_le_bytes);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Writes bytes of the file.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Trouble> {
+        self.content.write_all_at(bytes, at).map_err(|e| local("write", &self.path, &e))
+    }
+
+    /// A block is there.
+    pub fn done(&self, block: u64, crc: u64) -> Result<(), Trouble> {
+        let mut record = [1; RECORD as usize];
+        record[1..].copy_from_slice(&crc.to_le_bytes());
+        self.blocks.write_all_at(&record, block * RECORD).map_err(|e| local("write", &self.ledger, &e))
+    }
+
+    /// Where the bytes lie.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All of it is there: it gets its name.
+    pub fn finish(self, target: &Path) -> Result<(), Trouble> {
+        std::fs::rename(&self.path, target).map_err(|e| local("write", target, &e))?;
+        // Without its content it tells of nothing.
+        let _ = std::fs::remove_file(&self.ledger);
+        Ok(())
+    }
+
+    /// It is of no use.
+    pub fn discard(self) {
+        let _ = std::fs::remove_file(&self.ledger);
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::remote::Proof;
+
+    #[test]
+    fn what_was_fetched_before_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("big.bin");
+        let size = BLOCK + 5;
+        let file = |version: &str| RemoteFile {
+            name: "big.bin".into(),
+            size: Some(size),
+            version: version.into(),
+            proof: Proof::default(),
+            ranges: true,
+        };
+        let partial = Partial::open("x", &file("1"), size, &target).unwrap();
+        assert_eq!((partial.blocks(), partial.part(1)), (2, BLOCK..size));
+        partial.write(BLOCK, b"hello").unwrap();
+        partial.done(1, 42).unwrap();
+        drop(partial);
+        let again = Partial::open("x", &file("1"), size, &target).unwrap();
+        assert_eq!(again.known().unwrap(), [None, Some(42)]);
+        let other = Partial::open("x", &file("2"), size, &target).unwrap();
+        assert_eq!(other.known().unwrap(), [None, None]);
+        other.discard();
+        again.finish(&target).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

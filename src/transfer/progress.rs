@@ -1,0 +1,89 @@
+//! What has been moved so far, for whoever wants to show it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Figures that grow while bytes are moved.
+#[derive(Debug, Default)]
+pub struct Progress {
+    files: AtomicU64,
+    bytes: AtomicU64,
+    moved_files: AtomicU64,
+    moved_bytes: AtomicU64,
+    skipped_files: AtomicU64,
+    skipped_bytes: AtomicU64,
+    /// All of which this is a part.
+    whole: Option<Arc<Progress>>,
+}
+
+/// The figures at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// How many files there are in all.
+    pub files: u64,
+    /// Their bytes, as far as they are known.
+    pub bytes: u64,
+    /// How many files have been moved.
+    pub moved_files: u64,
+    /// How many bytes have been moved.
+    pub moved_bytes: u64,
+    /// How many files were there already.
+    pub skipped_files: u64,
+    /// Their bytes, and those of blocks that were there already.
+    pub skipped_bytes: u64,
+}
+
+impl Progress {
+    /// Figures that count for others, too.
+    #[must_use]
+    pub fn within(whole: Arc<Progress>) -> Self {
+        Self { whole: Some(whole), ..Self::default() }
+    }
+
+    fn add(&self, field: impl Fn(&Self) -> &AtomicU64, number: u64) {
+        field(self).fetch_add(number, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add(field, number);
+        }
+    }
+
+    /// There is so much more to do.
+    pub fn expect(&self, files: u64, bytes: u64) {
+        self.add(|p| &p.files, files);
+        self.add(|p| &p.bytes, bytes);
+    }
+
+    /// Bytes were moved.
+    pub fn moved(&self, bytes: u64) {
+        self.add(|p| &p.moved_bytes, bytes);
+    }
+
+    /// A file is where it should be.
+    pub fn file_moved(&self) {
+        self.add(|p| &p.moved_files, 1);
+    }
+
+    /// A file was there already.
+    pub fn file_skipped(&self, bytes: u64) {
+        self.add(|p| &p.skipped_files, 1);
+        self.skipped(bytes);
+    }
+
+    /// Bytes were there already.
+    pub fn skipped(&self, bytes: u64) {
+        self.add(|p| &p.skipped_bytes, bytes);
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures {
+            files: self.files.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            moved_files: self.moved_files.load(Relaxed),
+            moved_bytes: self.moved_bytes.load(Relaxed),
+            skipped_files: self.skipped_files.load(Relaxed),
+            skipped_bytes: self.skipped_bytes.load(Relaxed),
+        }
+    }
+}

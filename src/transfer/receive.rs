@@ -1,0 +1,318 @@
+//! One file from a remote place to this machine: whole, checked, and under its name only then.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use tokio::task::JoinSet;
+
+use super::checksum::{self, Crc};
+use super::partial::{self, Partial};
+use super::patience::Tries;
+use super::{BLOCK, Transfer, local};
+use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
+
+/// So often a file that changes while it is read is begun anew.
+const CHANGES: u32 = 3;
+/// So often content that does not match its checksum is fetched.
+const MISMATCHES: u32 = 2;
+
+/// Fetches a file to `target`, in place of what was there. Its folder must be there. Gives the version that was fetched,
+/// which is a newer one when the file changed meanwhile.
+///
+/// # Errors
+/// What went wrong for longer than patience lasts. Then there is nothing new at `target`; large files go on where they
+/// were when they are fetched again.
+pub async fn receive(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: RemoteFile,
+    target: &Path,
+) -> Result<RemoteFile, Trouble> {
+    let mut file = file;
+    for _ in 0..CHANGES {
+        match once(transfer, remote, &file, target).await {
+            Err(Trouble::Changed(_)) => {
+                file = super::patience::patiently(&transfer.limits, || remote.describe(&file.name)).await?;
+            }
+            Err(trouble) => return Err(trouble),
+            Ok(()) => {
+                transfer.progress.file_moved();
+                return Ok(file);
+            }
+        }
+    }
+    Err(Trouble::Final(format!("{} changes again and again while it is being read", remote.address(&file.name))))
+}
+
+async fn once(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &RemoteFile,
+    target: &Path,
+) -> Result<(), Trouble> {
+    for _ in 0..MISMATCHES {
+        let matches = match file.size {
+            Some(size) if size > BLOCK && file.ranges && !file.version.is_empty() => {
+                let _large = transfer.large.acquire().await;
+                in_blocks(transfer, remote, file, size, target).await?
+            }
+            _ => whole(transfer, remote, file, target).await?,
+        };
+        if matches {
+            return Ok(());
+        }
+    }
+    let address = remote.address(&file.name);
+    Err(Trouble::Final(format!("what comes from {address} does not match its checksum: nothing was kept of it")))
+}
+
+/// In one stream, from the beginning at each try. False when a checksum says that it is something else.
+async fn whole(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &RemoteFile,
+    target: &Path,
+) -> Result<bool, Trouble> {
+    let path = partial::place(&remote.address(&file.name), file, target, "part");
+    let remove = Unfinished(&path);
+    let mut tries = Tries::new(&transfer.limits);
+    let proof = loop {
+        let place = transfer.gauge.enter().await;
+        // An empty blob has no first byte that could be asked for: Azure answers 416 to any range of it.
+        let read = if file.size == Some(0) { write_empty(&path) } else { stream(transfer, remote, file, &path).await };
+        match read {
+            Ok((proof, bytes)) => {
+                place.leave(bytes);
+                break proof;
+            }
+            Err(trouble) => {
+                drop(place);
+                spare(transfer, &trouble);
+                tries.again(trouble).await?;
+            }
+        }
+    };
+    if !matches(file.proof, proof) {
+        return Ok(false);
+    }
+    std::fs::rename(&path, target).map_err(|e| local("write", target, &e))?;
+    std::mem::forget(remove);
+    Ok(true)
+}
+
+/// A file that goes when nothing becomes of it.
+struct Unfinished<'a>(&'a Path);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
+fn write_empty(path: &Path) -> Result<(Proof, u64), Trouble> {
+    std::fs::File::create(path).map_err(|e| local("write", path, &e))?;
+    Ok((Proof { md5: Some(checksum::md5(b"")), crc64: Some(checksum::crc64(b"")) }, 0))
+}
+
+async fn stream(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &RemoteFile,
+    path: &Path,
+) -> Result<(Proof, u64), Trouble> {
+    let mut chunks = remote.read(file, None).await?;
+    let mut out = std::fs::File::create(path).map_err(|e| local("write", path, &e))?;
+    let mut sums = Sums::new(file.proof);
+    let mut moved = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        sums.update(&chunk);
+        out.write_all(&chunk).map_err(|e| local("write", path, &e))?;
+        moved += chunk.len() as u64;
+        transfer.progress.moved(chunk.len() as u64);
+    }
+    match file.size {
+        Some(size) if moved != size => {
+            Err(Trouble::passing(format!("{} ended after {moved} of {size} bytes", remote.address(&file.name))))
+        }
+        _ => Ok((sums.finish(), moved)),
+    }
+}
+
+/// The checksums that a file is known by, of bytes that come in order.
+struct Sums {
+    md5: Option<md5::Md5>,
+    crc: Option<Crc>,
+}
+
+impl Sums {
+    fn new(wanted: Proof) -> Self {
+        Self { md5: wanted.md5.map(|_| md5::Digest::new()), crc: wanted.crc64.map(|_| Crc::default()) }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(md5) = &mut self.md5 {
+            md5::Digest::update(md5, bytes);
+        }
+        if let Some(crc) = &mut self.crc {
+            crc.update(bytes);
+        }
+    }
+
+    fn finish(self) -> Proof {
+        Proof { md5: self.md5.map(|md5| md5::Digest::finalize(md5).into()), crc64: self.crc.map(|crc| crc.value()) }
+    }
+}
+
+/// Whether nothing that is known of a file speaks against what came.
+fn matches(wanted: Proof, came: Proof) -> bool {
+    let md5 = wanted.md5.is_none_or(|wanted| came.md5.is_none_or(|came| came == wanted));
+    md5 && wanted.crc64.is_none_or(|wanted| came.crc64.is_none_or(|came| came == wanted))
+}
+
+/// In blocks, several at once, on top of those that an earlier try left.
+async fn in_blocks(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &RemoteFile,
+    size: u64,
+    target: &Path,
+) -> Result<bool, Trouble> {
+    let partial = Arc::new(Partial::open(&remote.address(&file.name), file, size, target)?);
+    let fetched = blocks(transfer, remote, file, &partial).await;
+    let Some(partial) = Arc::into_inner(partial) else {
+        return Err(fetched.err().unwrap_or_else(|| Trouble::Final("a block is still on its way".to_owned())));
+    };
+    let crcs = match fetched {
+        Ok(crcs) => crcs,
+        Err(trouble) => {
+            if matches!(trouble, Trouble::Changed(_) | Trouble::NotFound(_)) {
+                partial.discard();
+            }
+            return Err(trouble);
+        }
+    };
+    let crc64 = checksum::joined(crcs.iter().enumerate().map(|(block, crc)| {
+        let part = partial.part(block as u64);
+        (*crc, part.end - part.start)
+    }));
+    let mut came = Proof { crc64: Some(crc64), md5: None };
+    // An upload of ours left its CRC; then reading it all again for the MD5 would tell nothing more.
+    if file.proof.crc64.is_none() && file.proof.md5.is_some() {
+        let path = partial.path().to_owned();
+        let wanted = Proof { md5: file.proof.md5, crc64: None };
+        let read = tokio::task::spawn_blocking(move || checksum::of_file(&path, wanted)).await;
+        came.md5 = read.ok().and_then(Result::ok).and_then(|proof| proof.md5);
+    }
+    if !matches(file.proof, came) {
+        partial.discard();
+        return Ok(false);
+    }
+    partial.finish(target)?;
+    Ok(true)
+}
+
+/// Fetches the blocks that are missing and gives the CRC of each.
+async fn blocks(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &RemoteFile,
+    partial: &Arc<Partial>,
+) -> Result<Vec<u64>, Trouble> {
+    let mut crcs = partial.known()?;
+    let mut tasks: JoinSet<Result<(u64, u64), Trouble>> = JoinSet::new();
+    let shared = Arc::new(file.clone());
+    for block in 0..partial.blocks() {
+        if crcs[index(block)].is_some() {
+            let part = partial.part(block);
+            transfer.progress.skipped(part.end - part.start);
+            continue;
+        }
+        while let Some(done) = tasks.try_join_next() {
+            let (block, crc) = done.map_err(broken)??;
+            crcs[index(block)] = Some(crc);
+        }
+        let place = transfer.gauge.enter().await;
+        let (transfer, remote, file, partial) = (transfer.clone(), remote.clone(), shared.clone(), partial.clone());
+        tasks.spawn(async move {
+            let crc = self::block(&transfer, &remote, &file, &partial, block).await?;
+            let part = partial.part(block);
+            place.leave(part.end - part.start);
+            Ok((block, crc))
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (block, crc) = done.map_err(broken)??;
+        crcs[index(block)] = Some(crc);
+    }
+    Ok(crcs.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+fn index(block: u64) -> usize {
+    usize::try_from(block).unwrap_or(usize::MAX)
+}
+
+/// One block; trouble in the middle goes on from there.
+async fn block(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &RemoteFile,
+    partial: &Partial,
+    block: u64,
+) -> Result<u64, Trouble> {
+    let part = partial.part(block);
+    let mut at = part.start;
+    let mut crc = Crc::default();
+    let mut tries = Tries::new(&transfer.limits);
+    while at < part.end {
+        let before = at;
+        let read = async {
+            let mut chunks = remote.read(file, Some(at..part.end)).await?;
+            while let Some(chunk) = chunks.next().await {
+                let mut chunk = chunk?;
+                // A server may send more than it was asked for.
+                chunk.truncate(usize::try_from(part.end - at).unwrap_or(usize::MAX));
+                partial.write(at, &chunk)?;
+                crc.update(&chunk);
+                at += chunk.len() as u64;
+                transfer.progress.moved(chunk.len() as u64);
+            }
+            Ok(())
+        };
+        let read: Result<(), Trouble> = read.await;
+        let ended = || format!("{} ended after {at} of {} bytes", remote.address(&file.name), part.end);
+        match read {
+            Ok(()) if at == part.end => break,
+            Ok(()) => {
+                if at > before {
+                    tries.headway();
+                }
+                tries.again(Trouble::passing(ended())).await?;
+            }
+            Err(trouble) => {
+                spare(transfer, &trouble);
+                if at > before {
+                    tries.headway();
+                }
+                tries.again(trouble).await?;
+            }
+        }
+    }
+    partial.done(block, crc.value())?;
+    Ok(crc.value())
+}
+
+/// Asks less of a server that says it is too much.
+pub(super) fn spare(transfer: &Transfer, trouble: &Trouble) {
+    if let Trouble::Passing { after: Some(_), .. } = trouble {
+        transfer.gauge.spare();
+    }
+}
+
+/// A task that broke is a mistake of ours.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+pub(super) fn broken(error: tokio::task::JoinError) -> Trouble {
+    Trouble::Final(format!("amlrun made a mistake while moving data; please report it: {error}"))
+}

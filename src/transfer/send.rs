@@ -1,0 +1,258 @@
+//! One file from this machine to a remote place: in one request when it is small, else in blocks.
+//!
+//! The id of a block says what is in it. So a block that is there already, because an earlier upload was broken off, is
+//! not sent again; and a file whose checksum is that of the one that is there is not sent at all.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::checksum::{self, block_id, joined};
+use super::patience::{Tries, patiently};
+use super::receive::{broken, spare};
+use super::{BLOCK, Transfer, local};
+use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
+
+/// Azure takes this many blocks for a blob.
+const MOST_BLOCKS: u64 = 50_000;
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It was sent.
+    Moved,
+    /// It was there already.
+    Skipped,
+}
+
+/// Sends the file at `from` to `name`. `there` is what is known of a file of that name.
+///
+/// # Errors
+/// What went wrong for longer than patience lasts; blocks that were sent wait for the next try.
+pub async fn send(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    from: &Path,
+    name: &str,
+    there: Option<&RemoteFile>,
+) -> Result<Sent, Trouble> {
+    let file = File::open(from).map_err(|e| local("read", from, &e))?;
+    let before = Stat::of(&file, from)?;
+    if let Some(there) = there.filter(|there| there.size == Some(before.size))
+        && is_same(from, before.size, there.proof).await?
+    {
+        transfer.progress.file_skipped(before.size);
+        return Ok(Sent::Skipped);
+    }
+    if before.size <= BLOCK {
+        small(transfer, remote, &file, from, name, before.size).await?;
+    } else {
+        let _large = transfer.large.acquire().await;
+        large(transfer, remote, file, from, name, &before).await?;
+    }
+    transfer.progress.file_moved();
+    Ok(Sent::Moved)
+}
+
+/// Whether a local file has those checksums. When there are none nobody can say so.
+pub(super) async fn is_same(path: &Path, size: u64, proof: Proof) -> Result<bool, Trouble> {
+    // One will do, and the CRC is found out sooner.
+    let wanted = if proof.crc64.is_some() { Proof { md5: None, ..proof } } else { proof };
+    if wanted == Proof::default() {
+        return Ok(false);
+    }
+    let owned = path.to_owned();
+    let read = move || checksum::of_file(&owned, wanted);
+    let own = if size <= BLOCK { read() } else { tokio::task::spawn_blocking(read).await.map_err(broken)? };
+    own.map(|own| own == wanted).map_err(|e| local("read", path, &e))
+}
+
+/// What a file looked like when it was opened.
+struct Stat {
+    size: u64,
+    modified: std::time::SystemTime,
+}
+
+impl Stat {
+    fn of(file: &File, path: &Path) -> Result<Self, Trouble> {
+        let stat = file.metadata().and_then(|m| Ok(Self { size: m.len(), modified: m.modified()? }));
+        stat.map_err(|e| local("read", path, &e))
+    }
+}
+
+async fn small(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &File,
+    from: &Path,
+    name: &str,
+    size: u64,
+) -> Result<(), Trouble> {
+    let content = read(file, 0, size).map_err(|e| local("read", from, &e))?;
+    let proof = Proof { md5: Some(checksum::md5(&content)), crc64: Some(checksum::crc64(&content)) };
+    let mut tries = Tries::new(&transfer.limits);
+    loop {
+        let place = transfer.gauge.enter().await;
+        match remote.write(name, content.clone(), proof).await {
+            Ok(()) => {
+                place.leave(size);
+                transfer.progress.moved(size);
+                return Ok(());
+            }
+            Err(trouble) => {
+                drop(place);
+                spare(transfer, &trouble);
+                tries.again(trouble).await?;
+            }
+        }
+    }
+}
+
+async fn large(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: File,
+    from: &Path,
+    name: &str,
+    before: &Stat,
+) -> Result<(), Trouble> {
+    let length = block_length(before.size);
+    let staged: std::collections::HashSet<(String, u64)> =
+        patiently(&transfer.limits, || remote.staged(name)).await?.into_iter().collect();
+    let staged = Arc::new(staged);
+    let file = Arc::new(file);
+    let count = before.size.div_ceil(length);
+    let mut blocks = vec![None; usize::try_from(count).unwrap_or(usize::MAX)];
+    let mut tasks: JoinSet<Result<(usize, String, u64, u64), Trouble>> = JoinSet::new();
+    for number in 0..count {
+        while let Some(done) = tasks.try_join_next() {
+            let (at, id, crc, length) = done.map_err(broken)??;
+            blocks[at] = Some((id, crc, length));
+        }
+        let memory = transfer.memory.clone().acquire_owned().await;
+        let (transfer, remote, file, staged) = (transfer.clone(), remote.clone(), file.clone(), staged.clone());
+        let (from, name) = (from.to_owned(), name.to_owned());
+        let (start, end) = (number * length, ((number + 1) * length).min(before.size));
+        tasks.spawn(async move {
+            let _memory = memory;
+            let content = read(&file, start, end - start).map_err(|e| local("read", &from, &e))?;
+            let crc = checksum::crc64(&content);
+            let block = (block_id(number, end - start, crc), end - start);
+            if staged.contains(&block) {
+                transfer.progress.skipped(block.1);
+            } else {
+                stage(&transfer, &remote, &name, &block.0, content, crc).await?;
+            }
+            Ok((usize::try_from(number).unwrap_or(usize::MAX), block.0, crc, block.1))
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (at, id, crc, length) = done.map_err(broken)??;
+        blocks[at] = Some((id, crc, length));
+    }
+    let after = Stat::of(&file, from)?;
+    if (after.size, after.modified) != (before.size, before.modified) {
+        return Err(Trouble::Final(format!("{} was changed while it was being sent", from.display())));
+    }
+    let blocks: Vec<(String, u64, u64)> = blocks.into_iter().flatten().collect();
+    let proof = Proof { md5: None, crc64: Some(joined(blocks.iter().map(|(_, crc, length)| (*crc, *length)))) };
+    let ids: Vec<String> = blocks.into_iter().map(|(id, ..)| id).collect();
+    commit(transfer, remote, name, &ids, proof, before.size).await
+}
+
+async fn stage(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    name: &str,
+    id: &str,
+    content: Bytes,
+    crc: u64,
+) -> Result<(), Trouble> {
+    let size = content.len() as u64;
+    let mut tries = Tries::new(&transfer.limits);
+    loop {
+        let place = transfer.gauge.enter().await;
+        match remote.stage(name, id, content.clone(), crc).await {
+            Ok(()) => {
+                place.leave(size);
+                transfer.progress.moved(size);
+                return Ok(());
+            }
+            Err(trouble) => {
+                drop(place);
+                spare(transfer, &trouble);
+                tries.again(trouble).await?;
+            }
+        }
+    }
+}
+
+/// Makes a file of the blocks. When the answer to that was lost, the blocks are gone into the file: then trying again
+/// fails, and a look at the file tells that all is well.
+async fn commit(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    name: &str,
+    ids: &[String],
+    proof: Proof,
+    size: u64,
+) -> Result<(), Trouble> {
+    let mut tries = Tries::new(&transfer.limits);
+    let mut trouble = None;
+    loop {
+        match remote.commit(name, ids, proof).await {
+            Ok(()) => break,
+            Err(Trouble::Passing { why, after }) => {
+                trouble = Some(why.clone());
+                tries.again(Trouble::Passing { why, after }).await?;
+            }
+            Err(refused) => {
+                let there = patiently(&transfer.limits, || remote.describe(name)).await;
+                let done = there.is_ok_and(|there| there.size == Some(size) && there.proof.crc64 == proof.crc64);
+                if trouble.is_some() && done {
+                    return Ok(());
+                }
+                return Err(refused);
+            }
+        }
+    }
+    let there = patiently(&transfer.limits, || remote.describe(name)).await;
+    match there {
+        Ok(there) if there.size == Some(size) => Ok(()),
+        // A signature may allow writing and nothing else.
+        Err(Trouble::Denied(_)) => Ok(()),
+        Err(trouble) => Err(trouble),
+        Ok(there) => {
+            let (address, now) = (remote.address(name), there.size.unwrap_or(0));
+            Err(Trouble::Final(format!("{address} has {now} bytes after {size} bytes were sent: somebody else wrote it")))
+        }
+    }
+}
+
+/// Blocks are larger where there would be too many of them.
+fn block_length(size: u64) -> u64 {
+    BLOCK.max(size.div_ceil(MOST_BLOCKS).next_multiple_of(1 << 20))
+}
+
+fn read(file: &File, at: u64, length: u64) -> std::io::Result<Bytes> {
+    let mut content = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut content, at)?;
+    Ok(content.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_file_fits_into_the_blocks_that_there_may_be() {
+        assert_eq!(block_length(BLOCK + 1), BLOCK);
+        let tera = 1u64 << 40;
+        assert!(tera.div_ceil(block_length(tera)) <= MOST_BLOCKS);
+        assert_eq!(block_length(tera) % (1 << 20), 0);
+    }
+}
