@@ -5,8 +5,10 @@ use azure_core::prelude::Metadata;
 use azure_core::{Context, CustomHeaders};
 use azure_storage_blobs::blob::Blob;
 
-use crate::store::remote::{Proof, RemoteFile};
-use crate::transfer::checksum::crc64_text;
+use futures_util::{StreamExt as _, stream};
+
+use crate::store::remote::{Chunks, Proof, RemoteFile, Trouble};
+use crate::transfer::checksum::Crc;
 
 /// Where an upload leaves the CRC of the whole blob. Azure keeps an MD5 only of what is sent in one request.
 const CRC: &str = "amlrun_crc64";
@@ -43,12 +45,45 @@ pub(super) fn metadata(proof: Proof) -> Metadata {
     metadata
 }
 
-/// Asks Azure to compare what arrives with its CRC. The crate has no setting for it, so it goes in as a header, which is
-/// signed like all others.
-pub(super) fn with_crc(crc64: u64) -> Context {
-    let mut headers = Headers::new();
-    headers.insert("x-ms-content-crc64", crc64_text(crc64));
+/// Headers for which the crate has no settings; they are signed like all others.
+pub(super) fn with_headers(headers: &[(&'static str, String)]) -> Context {
+    let mut all = Headers::new();
+    for (name, value) in headers {
+        all.insert(*name, value.clone());
+    }
     let mut context = Context::new();
-    context.insert(CustomHeaders::from(headers));
+    context.insert(CustomHeaders::from(all));
     context
+}
+
+/// What comes, compared with the checksum that the service gives with it: one that does not match is trouble at the end.
+pub(super) fn checked(chunks: Chunks, wanted: Option<[u8; 8]>, address: String) -> Chunks {
+    let Some(wanted) = wanted else { return chunks };
+    Box::pin(stream::unfold(Some((chunks, Crc::default(), address)), move |state| async move {
+        let (mut chunks, mut crc, address) = state?;
+        match chunks.next().await {
+            Some(Ok(bytes)) => {
+                crc.update(&bytes);
+                Some((Ok(bytes), Some((chunks, crc, address))))
+            }
+            Some(Err(trouble)) => Some((Err(trouble), None)),
+            None if crc.value().to_le_bytes() == wanted => None,
+            None => Some((Err(Trouble::passing(format!("{address} arrived with another content"))), None)),
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::checksum::crc64;
+
+    #[tokio::test]
+    async fn content_that_is_not_what_was_sent_is_trouble() {
+        let chunks = || -> Chunks { Box::pin(stream::iter([Ok(bytes::Bytes::from_static(b"abc"))])) };
+        let good = checked(chunks(), Some(crc64(b"abc").to_le_bytes()), "x".into());
+        assert_eq!(good.filter(|chunk| std::future::ready(chunk.is_err())).count().await, 0);
+        let bad = checked(chunks(), Some([0; 8]), "x".into());
+        assert_eq!(bad.filter(|chunk| std::future::ready(chunk.is_err())).count().await, 1);
+    }
 }

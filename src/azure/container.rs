@@ -1,8 +1,8 @@
 //! A container of Azure Blob Storage as a remote place.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use azure_core::RetryOptions;
 use azure_core::prelude::IfMatchCondition;
 use azure_storage::{CloudLocation, StorageCredentials};
 use azure_storage_blobs::blob::{BlobBlockType, BlockList, BlockListType};
@@ -13,10 +13,12 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::OnceCell;
 
+use super::transport::Checks;
 use super::{blob, identity, transport};
 use crate::secret::{Credential, Secret};
 use crate::store::remote::{Answer, Chunks, Proof, Remote, RemoteFile, Trouble};
-use crate::transfer::checksum::crc64_text;
+use crate::transfer::PART;
+use crate::transfer::checksum::{self, crc64_text};
 use crate::transfer::http::Http;
 
 /// So many blobs are told of at once: what the service gives at most.
@@ -28,6 +30,7 @@ pub struct Container {
     account: String,
     endpoint: String,
     container: String,
+    checks: Arc<Checks>,
     /// As whom requests are made.
     client: ContainerClient,
     /// Whether no credential was given: then what is not public is asked for again with a token of Entra ID.
@@ -54,9 +57,11 @@ impl Container {
                 .map_err(|_| Trouble::Denied(format!("the signature for the account '{account}' cannot be read")))?,
             Credential::Identity => StorageCredentials::anonymous(),
         };
+        let checks = Arc::new(Checks::default());
         let made = Self {
-            client: client(&http, account, endpoint, container, credentials),
+            client: client(&http, &checks, account, endpoint, container, credentials),
             http,
+            checks,
             account: account.to_owned(),
             endpoint: endpoint.to_owned(),
             container: container.to_owned(),
@@ -79,7 +84,7 @@ impl Container {
             }
             let token = identity::sign_in(&self.address(name)).await?;
             let credentials = StorageCredentials::token_credential(token);
-            Ok(client(&self.http, &self.account, &self.endpoint, &self.container, credentials))
+            Ok(client(&self.http, &self.checks, &self.account, &self.endpoint, &self.container, credentials))
         };
         self.signed.get_or_try_init(sign).await.cloned()
     }
@@ -113,6 +118,12 @@ impl Container {
         matches!(page.next().await, Some(Ok(_)))
     }
 
+    /// The question for a checksum of what is read; Azure computes none of more than 4 MiB.
+    fn reading(&self, bytes: u64) -> azure_core::Context {
+        let asks = self.checks.are_known() && bytes <= PART;
+        if asks { blob::with_headers(&[(transport::WANTS_CRC, "true".to_owned())]) } else { azure_core::Context::new() }
+    }
+
     fn trouble(&self, error: &azure_core::Error, name: &str) -> Trouble {
         transport::unwrap(error, &self.address(name))
     }
@@ -129,6 +140,7 @@ fn access_key(account: &str, key: &Secret) -> Result<StorageCredentials, Trouble
 /// Locations are always given as roots: the crate knows the hosts of two clouds only.
 fn client(
     http: &Http,
+    checks: &Arc<Checks>,
     account: &str,
     endpoint: &str,
     container: &str,
@@ -136,8 +148,7 @@ fn client(
 ) -> ContainerClient {
     let location = CloudLocation::Custom { account: account.to_owned(), uri: endpoint.to_owned() };
     ClientBuilder::with_location(location, credentials)
-        .retry(RetryOptions::none())
-        .transport(transport::options(http.clone()))
+        .client_options(transport::options(http.clone(), checks.clone()))
         .container_client(container)
 }
 
@@ -202,16 +213,22 @@ impl Remote for Container {
                     .get()
                     .range(part.clone())
                     .chunk_size(part.end - part.start)
+                    .context(self.reading(part.end - part.start))
                     .if_match(IfMatchCondition::Match(file.version.clone()))
                     .into_stream();
                 async move { pages.next().await.transpose() }
             };
-            let page = self.ask(&file.name, question).await?;
+            let page = match self.ask(&file.name, &question).await {
+                Err(trouble) if self.checks.learn(&trouble) => self.ask(&file.name, &question).await?,
+                page => page?,
+            };
             let page = page.ok_or_else(|| Trouble::passing(format!("{} said nothing", self.address(&file.name))))?;
             let address = self.address(&file.name);
+            let crc = page.blob.properties.content_crc64.as_ref().map(|crc| *crc.as_slice());
+            let told = address.clone();
             let chunks: Chunks =
-                Box::pin(page.data.map(move |chunk| chunk.map_err(|error| transport::unwrap(&error, &address))));
-            Ok(chunks)
+                Box::pin(page.data.map(move |chunk| chunk.map_err(|error| transport::unwrap(&error, &told))));
+            Ok(blob::checked(chunks, crc, address))
         })
     }
 
@@ -253,11 +270,25 @@ impl Remote for Container {
     fn stage<'a>(&'a self, name: &'a str, id: &'a str, content: Bytes, crc64: u64) -> Answer<'a, ()> {
         Box::pin(async move {
             let client = blob_client(self.signed(name).await?, name);
-            let request = client.put_block(block_id(id)?, content).context(blob::with_crc(crc64));
-            let answer = request.await.map_err(|error| self.trouble(&error, name))?;
+            let put = async || {
+                let headers = if self.checks.are_known() {
+                    ("x-ms-content-crc64", crc64_text(crc64))
+                } else {
+                    ("content-md5", STANDARD.encode(checksum::md5(&content)))
+                };
+                let request = client.put_block(block_id(id)?, content.clone()).context(blob::with_headers(&[headers]));
+                request.await.map_err(|error| self.trouble(&error, name))
+            };
+            let answer = match put().await {
+                Err(trouble) if self.checks.learn(&trouble) => put().await?,
+                answer => answer?,
+            };
             let arrived = answer.content_crc64.as_ref().map(|crc| STANDARD.encode(crc.as_slice()));
             if arrived.is_some_and(|arrived| arrived != crc64_text(crc64)) {
-                return Err(Trouble::passing(format!("a block of {} arrived with another content", self.address(name))));
+                return Err(Trouble::passing(format!(
+                    "a block of {} arrived with another content",
+                    self.address(name)
+                )));
             }
             Ok(())
         })

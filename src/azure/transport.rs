@@ -3,13 +3,14 @@
 //! An answer that is no success becomes [`Trouble`] here, where its status and headers are at hand.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use async_trait::async_trait;
 use azure_core::error::{Error, ErrorKind};
 use azure_core::headers::{HeaderName, HeaderValue, Headers};
-use azure_core::{Body, HttpClient, Response, StatusCode};
+use azure_core::{Body, ClientOptions, Context, HttpClient, Policy, Response, RetryOptions, StatusCode};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use reqwest::header::HeaderMap;
@@ -21,9 +22,14 @@ use crate::transfer::http::{self, Http};
 /// So much of what a server says of an error is read, in bytes.
 const SAID: usize = 16 << 10;
 
+/// What Azurite answers to requests for checksums that it does not know.
+const UNSUPPORTED: &str = "FeatureNotSupported";
+/// The header by which the crate asks for a checksum of what it reads.
+pub(super) const WANTS_CRC: &str = "x-ms-range-get-content-crc64";
+
 /// The crate's way to the network.
 #[derive(Debug)]
-pub(super) struct Transport(pub Http);
+struct Transport(Http);
 
 #[async_trait]
 impl HttpClient for Transport {
@@ -34,6 +40,10 @@ impl HttpClient for Transport {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         if !answer.status().is_success() {
             let said = said(&headers, self.0.body(answer)).await;
+            // A 500, but no server trouble: it will never do that.
+            if said.starts_with(UNSUPPORTED) {
+                return Err(wrap(Trouble::Final(format!("{address}: {said}"))));
+            }
             let trouble = http::refused(status, &headers, &address, &said);
             return Err(wrap(trouble.unwrap_or_else(|| Trouble::Final(format!("{address}: HTTP {status}")))));
         }
@@ -131,8 +141,52 @@ pub(super) fn unwrap(error: &Error, address: &str) -> Trouble {
 }
 
 /// A pipeline's options with this transport, and without tries of its own.
-pub(super) fn options(http: Http) -> azure_core::TransportOptions {
-    azure_core::TransportOptions::new(Arc::new(Transport(http)))
+pub(super) fn options(http: Http, checks: Arc<Checks>) -> ClientOptions {
+    let transport = azure_core::TransportOptions::new(Arc::new(Transport(http)));
+    ClientOptions::new(transport).retry(RetryOptions::none()).per_call_policies(vec![checks as Arc<dyn Policy>])
+}
+
+/// Whether a server knows CRC64, as Azure does and Azurite does not. The crate asks for it whenever it reads little; where
+/// it is not known, the question is taken out again before the request is signed.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    unknown: AtomicBool,
+}
+
+impl Checks {
+    /// Whether checksums can be asked for.
+    pub fn are_known(&self) -> bool {
+        !self.unknown.load(Ordering::Relaxed)
+    }
+
+    /// Learns from trouble. True when the request is to be made again without them.
+    pub fn learn(&self, trouble: &Trouble) -> bool {
+        let about = matches!(trouble, Trouble::Final(why) if why.contains(UNSUPPORTED) && why.contains("crc64"));
+        // Several requests may be under way when the first of them finds out.
+        self.unknown.fetch_or(about, Ordering::Relaxed);
+        about
+    }
+}
+
+#[async_trait]
+impl Policy for Checks {
+    async fn send(
+        &self,
+        context: &Context,
+        request: &mut azure_core::Request,
+        next: &[Arc<dyn Policy>],
+    ) -> azure_core::PolicyResult {
+        let asks = |headers: &Headers| headers.iter().any(|(name, _)| name.as_str() == WANTS_CRC);
+        if self.are_known() || !asks(request.headers()) {
+            return next[0].send(context, request, &next[1..]).await;
+        }
+        let mut without = azure_core::Request::new(request.url().clone(), *request.method());
+        for (name, value) in request.headers().iter().filter(|(name, _)| name.as_str() != WANTS_CRC) {
+            without.insert_header(name.clone(), value.clone());
+        }
+        without.set_body(request.body().clone());
+        next[0].send(context, &mut without, &next[1..]).await
+    }
 }
 
 #[cfg(test)]

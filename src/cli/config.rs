@@ -54,6 +54,11 @@ impl Config {
         Ok(config)
     }
 
+    /// What bounds transfers.
+    pub fn limits(&self) -> crate::transfer::Limits {
+        crate::transfer::Limits::default()
+    }
+
     /// What it says of steps.
     pub fn local(&self) -> Local {
         Local { steps: self.steps.clone(), types: self.types.clone(), folder: self.folder.clone() }

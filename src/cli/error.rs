@@ -25,6 +25,12 @@ impl Failed {
         Self::Message { message: message.into(), hint: None, exit: Exit::Usage }
     }
 
+    /// Somebody asked for the end, and what was begun can go on.
+    pub fn stopped() -> Self {
+        let message = "stopped; the same command goes on where it was".to_owned();
+        Self::Message { message, hint: None, exit: Exit::Interrupted }
+    }
+
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::Message { message: message.into(), hint: None, exit: Exit::NotFound }
     }

@@ -12,6 +12,7 @@ mod completion;
 mod component;
 mod config;
 mod context;
+mod cp;
 mod error;
 mod exit;
 mod explain;
@@ -30,12 +31,14 @@ mod model_extract;
 mod model_inspect;
 mod model_place;
 mod outlook;
+mod places;
 mod plan;
 mod printer;
 mod ready;
 mod recognise;
 mod record;
 mod resume;
+mod road;
 mod run;
 mod shell;
 mod show;
@@ -112,6 +115,7 @@ enum Verb {
     Model(model::Verb),
     #[command(subcommand)]
     Cache(cache::Verb),
+    Cp(cp::Args),
     Completion(completion::Args),
     #[command(name = crate::exec::guard::VERB, hide = true)]
     Guard(guard::Args),
@@ -149,6 +153,7 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Shell(args) => shell::shell(&args, context, printer),
         Verb::Step(verb) => step::obey(&verb, context, printer),
         Verb::Cache(verb) => cache::obey(&verb, context, printer),
+        Verb::Cp(args) => cp::cp(&args, context, printer),
         Verb::Guard(args) => Ok(guard::guard(&args)),
         Verb::Validate(args) => validate::validate(&args, context, printer),
         Verb::Explain(args) => explain::explain(&args, printer),

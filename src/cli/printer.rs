@@ -2,11 +2,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
 
 use super::error::Failed;
 use super::exit::Exit;
 use crate::diagnostic::{Diagnostics, Finding, Severity, Sources, render};
+use crate::report::moving::{Moving, Way};
 use crate::report::style::Paint;
+use crate::transfer::progress::Progress;
 
 /// Writes for a person or a script. What cannot be written, because the reader is gone, is dropped.
 pub(super) struct Printer {
@@ -75,6 +78,21 @@ impl Printer {
     /// Writes to stderr.
     pub fn err(&self, text: &str) {
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// Shows on stderr how far bytes are, until what it gives is dropped.
+    pub fn moving(&self, progress: Arc<Progress>) -> Moving {
+        let way = move || {
+            let now = progress.figures();
+            Way {
+                bytes: now.bytes,
+                done: now.moved_bytes + now.skipped_bytes,
+                files: now.files,
+                files_done: now.moved_files + now.skipped_files,
+            }
+        };
+        let line = |text: &str| drop(std::io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
+        Moving::draw(way, std::io::stderr().is_terminal(), line)
     }
 
     /// Shows findings on stderr.

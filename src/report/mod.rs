@@ -5,6 +5,7 @@
 //! [`summary`] is the end of a run in words, the same for terminal and plain lines; [`style`] has colours and signs.
 
 pub mod jsonl;
+pub mod moving;
 pub mod plain;
 pub mod style;
 pub mod summary;

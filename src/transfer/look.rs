@@ -35,12 +35,7 @@ pub struct Found {
 ///
 /// # Errors
 /// [`Trouble::NotFound`] when nothing is; [`Trouble::Final`] for names that cannot all lie in one folder here.
-pub async fn look(
-    transfer: &Transfer,
-    remote: &Arc<dyn Remote>,
-    name: &str,
-    shape: Shape,
-) -> Result<Found, Trouble> {
+pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, shape: Shape) -> Result<Found, Trouble> {
     if shape != Shape::Folder && !name.is_empty() && !name.ends_with('/') {
         match patiently(&transfer.limits, || remote.describe(name)).await {
             Ok(file) => {

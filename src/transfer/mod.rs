@@ -34,8 +34,10 @@ use crate::store::remote::Trouble;
 use gauge::Gauge;
 use progress::Progress;
 
-/// The size of the blocks in which large files are moved, in bytes.
+/// The size of the blocks in which large files are sent, in bytes.
 pub const BLOCK: u64 = 8 << 20;
+/// The size of the parts in which they are fetched: the most for which Azure gives a checksum with what is read.
+pub const PART: u64 = 4 << 20;
 /// So many blocks are held in memory at once.
 const BLOCKS_IN_MEMORY: usize = 8;
 /// So many large files are moved at once: more would only spread the same blocks over more files.

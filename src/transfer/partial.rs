@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{BLOCK, local};
+use super::{PART, local};
 use crate::store::remote::{RemoteFile, Trouble};
 
 /// What is kept of a block: whether it is there, and its CRC.
@@ -24,7 +24,7 @@ pub(super) struct Partial {
 
 /// Where the bytes of a file lie until it is whole. Short, so that any name that a file system allows can have one.
 pub(super) fn place(address: &str, file: &RemoteFile, target: &Path, ending: &str) -> PathBuf {
-    let what = format!("{address}\n{}\n{:?}\n{}\n{BLOCK}", file.version, file.size, target.display());
+    let what = format!("{address}\n{}\n{:?}\n{}\n{PART}", file.version, file.size, target.display());
     let hash = blake3::hash(what.as_bytes()).to_hex();
     target.with_file_name(format!(".amlrun-{}.{ending}", &hash[..16]))
 }
@@ -50,12 +50,12 @@ impl Partial {
 
     /// The part of the file that a block is.
     pub fn part(&self, block: u64) -> std::ops::Range<u64> {
-        block * BLOCK..((block + 1) * BLOCK).min(self.size)
+        block * PART..((block + 1) * PART).min(self.size)
     }
 
     /// How many blocks there are.
     pub fn blocks(&self) -> u64 {
-        self.size.div_ceil(BLOCK)
+        self.size.div_ceil(PART)
     }
 
     /// The CRC of each block that is there.
@@ -112,7 +112,7 @@ mod tests {
     fn what_was_fetched_before_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("big.bin");
-        let size = BLOCK + 5;
+        let size = PART + 5;
         let file = |version: &str| RemoteFile {
             name: "big.bin".into(),
             size: Some(size),
@@ -121,8 +121,8 @@ mod tests {
             ranges: true,
         };
         let partial = Partial::open("x", &file("1"), size, &target).unwrap();
-        assert_eq!((partial.blocks(), partial.part(1)), (2, BLOCK..size));
-        partial.write(BLOCK, b"hello").unwrap();
+        assert_eq!((partial.blocks(), partial.part(1)), (2, PART..size));
+        partial.write(PART, b"hello").unwrap();
         partial.done(1, 42).unwrap();
         drop(partial);
         let again = Partial::open("x", &file("1"), size, &target).unwrap();

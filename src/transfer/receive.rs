@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::checksum::{self, Crc};
 use super::partial::{self, Partial};
 use super::patience::Tries;
-use super::{BLOCK, Transfer, local};
+use super::{PART, Transfer, local};
 use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
 
 /// So often a file that changes while it is read is begun anew.
@@ -46,15 +46,10 @@ pub async fn receive(
     Err(Trouble::Final(format!("{} changes again and again while it is being read", remote.address(&file.name))))
 }
 
-async fn once(
-    transfer: &Transfer,
-    remote: &Arc<dyn Remote>,
-    file: &RemoteFile,
-    target: &Path,
-) -> Result<(), Trouble> {
+async fn once(transfer: &Transfer, remote: &Arc<dyn Remote>, file: &RemoteFile, target: &Path) -> Result<(), Trouble> {
     for _ in 0..MISMATCHES {
         let matches = match file.size {
-            Some(size) if size > BLOCK && file.ranges && !file.version.is_empty() => {
+            Some(size) if size > PART && file.ranges && !file.version.is_empty() => {
                 let _large = transfer.large.acquire().await;
                 in_blocks(transfer, remote, file, size, target).await?
             }
@@ -293,7 +288,10 @@ async fn block(
             }
             Err(trouble) => {
                 spare(transfer, &trouble);
-                if at > before {
+                if at == part.end {
+                    // All of it came, and it is not what was sent.
+                    (at, crc) = (part.start, Crc::default());
+                } else if at > before {
                     tries.headway();
                 }
                 tries.again(trouble).await?;

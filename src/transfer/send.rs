@@ -228,7 +228,9 @@ async fn commit(
         Err(trouble) => Err(trouble),
         Ok(there) => {
             let (address, now) = (remote.address(name), there.size.unwrap_or(0));
-            Err(Trouble::Final(format!("{address} has {now} bytes after {size} bytes were sent: somebody else wrote it")))
+            Err(Trouble::Final(format!(
+                "{address} has {now} bytes after {size} bytes were sent: somebody else wrote it"
+            )))
         }
     }
 }

@@ -28,7 +28,12 @@ impl Web {
         Self { http }
     }
 
-    async fn ask(&self, method: Method, name: &str, headers: &[(header::HeaderName, String)]) -> Result<Response, Trouble> {
+    async fn ask(
+        &self,
+        method: Method,
+        name: &str,
+        headers: &[(header::HeaderName, String)],
+    ) -> Result<Response, Trouble> {
         let url = Url::parse(name).map_err(|e| Trouble::Final(format!("{}: {e}", self.address(name))))?;
         let mut request = Request::new(method, url);
         // Content as it is: a compressed one could not be read in parts, nor be compared with its size.

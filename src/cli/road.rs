@@ -1,0 +1,103 @@
+//! The road that data take: threads, limits and remote places, put together for one command.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::error::Failed;
+use super::places::Place;
+use crate::azure::Container;
+use crate::store::remote::{Remote, Trouble};
+use crate::transfer::http::Http;
+use crate::transfer::web::Web;
+use crate::transfer::{self, Limits, Transfer};
+
+/// Threads that move bytes, and the places that were reached so far.
+pub(super) struct Road {
+    runtime: Runtime,
+    pub transfer: Transfer,
+    stop: watch::Sender<bool>,
+    /// By address and credential: connections are made once.
+    reached: Mutex<HashMap<String, Arc<dyn Remote>>>,
+}
+
+impl Road {
+    pub fn new(limits: Limits) -> Result<Self, Failed> {
+        let runtime = transfer::runtime().map_err(|e| Failed::new(format!("cannot start threads: {e}")))?;
+        let (stop, stopped) = watch::channel(false);
+        Ok(Self { runtime, transfer: Transfer::new(limits, stopped), stop, reached: Mutex::default() })
+    }
+
+    /// The remote place of an address and the name in it. `None` for a local one.
+    pub fn reach(&self, place: &Place) -> Result<Option<(Arc<dyn Remote>, String)>, Trouble> {
+        let (key, name) = match place {
+            Place::Local(_) => return Ok(None),
+            Place::Web { url } => ("web".to_owned(), url.clone()),
+            Place::Blob { uri, credential } => {
+                (format!("{}/{} {credential:?}", uri.endpoint, uri.container), uri.path.clone())
+            }
+        };
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(remote) = reached.get(&key) {
+            return Ok(Some((remote.clone(), name)));
+        }
+        let http = |redirects| Http::new(self.transfer.limits.stall, redirects).map_err(Trouble::Final);
+        let remote: Arc<dyn Remote> = match place {
+            Place::Blob { uri, credential } => {
+                Arc::new(Container::new(http(false)?, &uri.account, &uri.endpoint, &uri.container, credential)?)
+            }
+            _ => Arc::new(Web::new(http(true)?)),
+        };
+        reached.insert(key, remote.clone());
+        Ok(Some((remote, name)))
+    }
+
+    /// Does the work on the road's threads, and waits for it here. Ends early when somebody asks.
+    pub fn travel<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let transfer = self.transfer.clone();
+        self.runtime.block_on(async move {
+            let work = tokio::spawn(async move { transfer.until_stopped(work).await });
+            work.await.unwrap_or_else(|e| Err(Trouble::Final(format!("amlrun made a mistake; please report it: {e}"))))
+        })
+    }
+
+    /// Ends everything that is under way.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// From now on Ctrl-C and TERM end what is under way, in order.
+    pub fn hear_signals(self: &Arc<Self>) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let road = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if let Some(road) = road.upgrade() {
+                road.stop();
+            }
+        });
+    }
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        match &trouble {
+            Trouble::NotFound(_) => Self::not_found(trouble.to_string()),
+            Trouble::Stopped => Self::stopped(),
+            _ => Self::new(trouble.to_string()),
+        }
+    }
+}
