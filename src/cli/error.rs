@@ -37,6 +37,16 @@ impl Failed {
     }
 }
 
+/// The message alone, for a sentence that goes on from it.
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message { message, .. } => f.write_str(message),
+            Self::Refused { .. } => f.write_str("the file is refused"),
+        }
+    }
+}
+
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         match &error {

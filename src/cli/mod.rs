@@ -30,6 +30,7 @@ mod model_extract;
 mod model_inspect;
 mod model_place;
 mod outlook;
+mod places;
 mod plan;
 mod printer;
 mod ready;
