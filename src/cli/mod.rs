@@ -5,6 +5,8 @@
 //! and flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`,
 //! `logs`) are for people. Nobody uses this room.
 
+mod asset;
+mod asset_create;
 mod cache;
 mod check;
 mod chosen;
@@ -12,6 +14,9 @@ mod completion;
 mod component;
 mod config;
 mod context;
+mod data;
+mod datastore;
+mod datastore_create;
 mod error;
 mod exit;
 mod explain;
@@ -21,6 +26,7 @@ mod graph;
 mod guard;
 mod host;
 mod job;
+mod job_download;
 mod job_keep;
 mod logs;
 mod model;
@@ -69,7 +75,9 @@ const EXAMPLES: &str = "Examples:\n  \
         amlrun run pipeline.yml --set inputs.epochs=5\n  \
         amlrun job list -o table              runs so far\n  \
         amlrun logs RUN train                 what a step printed\n  \
-        amlrun model list -o table            registered models";
+        amlrun model list -o table            registered models\n  \
+        amlrun data create -n iris -p iris.csv --type uri_file\n  \
+        amlrun datastore list -o table        where the datastores of pipelines lead";
 
 /// Run Azure ML pipeline YAML on this machine, unmodified.
 #[derive(Parser)]
@@ -111,6 +119,10 @@ enum Verb {
     Component(component::Verb),
     #[command(subcommand)]
     Model(model::Verb),
+    #[command(subcommand)]
+    Data(data::Verb),
+    #[command(subcommand)]
+    Datastore(datastore::Verb),
     #[command(subcommand)]
     Cache(cache::Verb),
     Completion(completion::Args),
@@ -159,6 +171,8 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Job(verb) => job::obey(verb, context, printer),
         Verb::Component(verb) => component::obey(verb, context, printer),
         Verb::Model(verb) => model::obey(verb, context, printer),
+        Verb::Data(verb) => data::obey(verb, context, printer),
+        Verb::Datastore(verb) => datastore::obey(verb, context, printer),
         Verb::Completion(args) => Ok(completion::print(&args, printer)),
     }
 }

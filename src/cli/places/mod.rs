@@ -12,6 +12,8 @@ mod tests;
 
 use std::path::PathBuf;
 
+pub(super) use made::Job;
+
 use super::config::Config;
 use super::config::storage::DatastorePlace;
 use crate::diagnostic::suggest;
