@@ -173,13 +173,13 @@ impl Draft {
         let mut new = NewAsset { path: at.path, digest: at.digest, bytes: 0, ..self.new.clone() };
         new.source = Some(address.to_owned());
         let registry = Context::registry(home)?;
-        self.kept(new, &registry, printer)
+        self.kept(&new, &registry, printer)
     }
 
     /// Registers what lies where it is to stay. The same version with the same content again is no mistake, whoever was
     /// first; the same content under another version is worth a word.
-    fn kept(&self, new: NewAsset, registry: &Registry, printer: &Printer) -> Result<Asset, Failed> {
-        let same = registry.list(new.asset_type.kind(), Some(&new.name))?.into_iter().find(|old| is_same(old, &new));
+    fn kept(&self, new: &NewAsset, registry: &Registry, printer: &Printer) -> Result<Asset, Failed> {
+        let same = registry.list(new.asset_type.kind(), Some(&new.name))?.into_iter().find(|old| is_same(old, new));
         match registry.register(new.clone()) {
             Ok(asset) => {
                 if let Some(same) = same {
@@ -188,7 +188,7 @@ impl Draft {
                 self.staged(asset, registry)
             }
             Err(RegistryError::Exists { kind, id }) => {
-                let old = again(registry, &new).ok_or(RegistryError::Exists { kind, id })?;
+                let old = again(registry, new).ok_or(RegistryError::Exists { kind, id })?;
                 printer.err(&format!("note: {} is registered with this content already: nothing changed\n", old.id()));
                 Ok(old)
             }
@@ -228,7 +228,7 @@ impl Draft {
             // The bytes are kept once.
             new.path.clone_from(&same.path);
         }
-        self.kept(new, registry, printer)
+        self.kept(&new, registry, printer)
     }
 
     /// Moves the version to the stage that its file names, if it is one that the registry knows.

@@ -19,6 +19,7 @@ use crate::registry::credentials::CredentialsError;
 use crate::registry::datastore::{CredentialKind, DatastoreKind};
 use crate::registry::{Credentials, Datastore, DatastoreStore};
 use crate::secret::{Credential, MASK, Secret};
+use crate::spec::is_secret;
 use crate::store::Home;
 use crate::yaml::overrides::Override;
 
@@ -174,37 +175,46 @@ fn hide_secrets(checked: &mut Document) {
     checked.diagnostics = diagnostics;
 }
 
-/// The text with every value under `credentials` masked, character by character, so that carets stay where they belong.
-/// A misspelt key hides nothing from Azure ML's grammar, and must not show what it holds either.
+/// The text with every value masked that stands under `credentials` or under a key that looks secret, character by
+/// character, so that carets stay where they belong. A misspelt key must not show what it holds either.
 fn mask(text: &str) -> String {
     let indent_of = |line: &str| line.len() - line.trim_start().len();
+    // The indentation of the key whose value goes on in the lines below.
     let mut block = None;
     let lines = text.split_inclusive('\n').map(|line| {
         let indent = indent_of(line);
-        if line.trim_start().starts_with("credentials") {
+        if !line.trim().is_empty() && block.is_some_and(|block| indent <= block) {
+            block = None;
+        }
+        let key = line.split([':', '=']).next().unwrap_or_default();
+        if block.is_none() && hides(key.trim_matches(|c: char| c.is_whitespace() || "\"'{-".contains(c))) {
             block = Some(indent);
-            return masked(line);
         }
-        if line.trim().is_empty() || block.is_some_and(|block| indent > block) {
-            return if block.is_some() { masked(line) } else { line.to_owned() };
-        }
-        block = None;
-        line.to_owned()
+        masked(line, block.is_some_and(|block| indent > block))
     });
     lines.collect()
 }
 
-/// A line with what follows a colon or an equals sign masked, up to the comma or brace that ends it; all of a line that
-/// has none, which goes on with what stands above it.
-fn masked(line: &str) -> String {
-    let mut inside = !line.contains([':', '=']);
+/// Whether the values under a key are not shown; of `--set`, the key is a path.
+fn hides(key: &str) -> bool {
+    key.split('.').any(|part| part == "credentials") || is_secret(key)
+}
+
+/// A line with the values of hidden keys masked, of all keys when it is `under` one: each up to the comma or brace that
+/// ends it. A line without a key goes on with what stands above it.
+fn masked(line: &str, mut under: bool) -> String {
+    let mut inside = under && !line.contains([':', '=']);
+    let mut key = String::new();
     let each = line.chars().map(|c| {
         match c {
-            ',' | '{' | '}' => inside = false,
+            ',' | '{' | '}' => (inside, key) = (false, String::new()),
             ':' | '=' if !inside => {
-                inside = true;
+                let word = std::mem::take(&mut key);
+                under |= word == "credentials" || word.starts_with("credentials.");
+                inside = under || hides(&word);
                 return c;
             }
+            c if c.is_alphanumeric() || "_-.".contains(c) => key.push(c),
             _ => {}
         }
         if inside && !c.is_whitespace() && !"\"'".contains(c) { '*' } else { c }
@@ -230,7 +240,13 @@ mod tests {
             ),
             ("credentials.account_key=secret", "credentials.account_key=******"),
             ("credentials: secret", "credentials: ******"),
-            ("description: 'credentials: public'\n", "description: 'credentials: public'\n"),
+            (
+                "{name: a, \"credentials\": {\"sas_token\": \"x\"}}",
+                "{name: a, \"credentials\": {\"sas_token\": \"*\"}}",
+            ),
+            ("credentails: {account_key: secret}\n", "credentails: {account_key: ******}\n"),
+            ("account_key: |\n  secret\nname: a\n", "account_key: *\n  ******\nname: a\n"),
+            ("description: 'note: public'\n", "description: 'note: public'\n"),
         ] {
             assert_eq!(mask(text), shown);
             assert_eq!(mask(text).chars().count(), text.chars().count());

@@ -29,6 +29,9 @@ pub enum CredentialsError {
     /// There is no place for the file.
     #[error("there is no place for credentials: neither AMLRUN_CREDENTIALS nor HOME is set")]
     Nowhere,
+    /// The workspace would hold it.
+    #[error("{}: credentials are not kept inside of a workspace: name another file with AMLRUN_CREDENTIALS", .0.display())]
+    Inside(PathBuf),
     /// Others could have read it.
     #[error("{path}: others may read this file, and it holds credentials: chmod 600 {path}", path = .0.display())]
     Open(PathBuf),
@@ -112,6 +115,12 @@ impl Credentials {
             Credential::Sas(token) => json!({ "sas_token": token.reveal() }),
             Credential::Identity => return self.remove(workspace, datastore).map(drop),
         };
+        let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_default();
+        // The file need not be there yet: what counts is the nearest folder that is.
+        let folder = self.path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(&self.path);
+        if real(folder).starts_with(real(workspace)) || self.path.starts_with(workspace) {
+            return Err(CredentialsError::Inside(self.path.clone()));
+        }
         self.change(|workspaces| {
             let of_it = workspaces.entry(key(workspace)).or_insert_with(|| Value::Object(Map::new()));
             if let Some(of_it) = of_it.as_object_mut() {
@@ -273,11 +282,11 @@ mod tests {
     fn a_file_that_others_may_read_is_neither_read_nor_written() {
         let folder = tempfile::tempdir().unwrap();
         let credentials = Credentials::at(folder.path().join("c.json"));
-        credentials.put(folder.path(), "d", &sas("one")).unwrap();
+        credentials.put(&folder.path().join("w"), "d", &sas("one")).unwrap();
         fs::set_permissions(&credentials.path, fs::Permissions::from_mode(0o640)).unwrap();
         for error in [
-            credentials.get(folder.path(), "d").unwrap_err(),
-            credentials.put(folder.path(), "d", &sas("two")).unwrap_err(),
+            credentials.get(&folder.path().join("w"), "d").unwrap_err(),
+            credentials.put(&folder.path().join("w"), "d", &sas("two")).unwrap_err(),
         ] {
             assert!(error.to_string().contains("chmod 600 "), "{error}");
         }
@@ -290,36 +299,49 @@ mod tests {
         for (text, word) in [("{\"workspaces\": topsecret", "no file of credentials"), ("{\"version\": 2}", "newer")] {
             fs::write(&credentials.path, text).unwrap();
             fs::set_permissions(&credentials.path, fs::Permissions::from_mode(0o600)).unwrap();
-            let error = credentials.put(folder.path(), "d", &sas("x")).unwrap_err().to_string();
+            let error = credentials.put(&folder.path().join("w"), "d", &sas("x")).unwrap_err().to_string();
             assert!(error.contains(word) && !error.contains("topsecret"), "{error}");
             assert_eq!(fs::read_to_string(&credentials.path).unwrap(), text);
         }
     }
 
     #[test]
+    fn a_workspace_never_holds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = folder.path().join("work");
+        fs::create_dir(&workspace).unwrap();
+        std::os::unix::fs::symlink(&workspace, folder.path().join("link")).unwrap();
+        for inside in ["work/c.json", "work/new/c.json", "link/c.json"] {
+            let refused = Credentials::at(folder.path().join(inside)).put(&workspace, "d", &sas("x")).unwrap_err();
+            assert!(refused.to_string().contains("AMLRUN_CREDENTIALS"), "{refused}");
+        }
+        assert_eq!(fs::read_dir(&workspace).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_link_stays_a_link() {
         let folder = tempfile::tempdir().unwrap();
         let real = Credentials::at(folder.path().join("real.json"));
-        real.put(folder.path(), "d", &sas("one")).unwrap();
+        real.put(&folder.path().join("w"), "d", &sas("one")).unwrap();
         let link = Credentials::at(folder.path().join("link.json"));
         std::os::unix::fs::symlink(&real.path, &link.path).unwrap();
-        link.put(folder.path(), "d", &sas("two")).unwrap();
+        link.put(&folder.path().join("w"), "d", &sas("two")).unwrap();
         assert!(link.path.is_symlink());
-        assert_eq!(real.get(folder.path(), "d").unwrap(), Some(sas("two")));
+        assert_eq!(real.get(&folder.path().join("w"), "d").unwrap(), Some(sas("two")));
     }
 
     #[test]
     fn all_who_write_at_once_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let credentials = Credentials::at(folder.path().join("c/c.json"));
+        let (credentials, workspace) = (Credentials::at(folder.path().join("c/c.json")), folder.path().join("w"));
         std::thread::scope(|scope| {
             for n in 0..16 {
-                let (credentials, folder) = (&credentials, folder.path());
+                let (credentials, folder) = (&credentials, &workspace);
                 scope.spawn(move || credentials.put(folder, &format!("d{n}"), &sas(&n.to_string())).unwrap());
             }
         });
         for n in 0..16 {
-            assert_eq!(credentials.get(folder.path(), &format!("d{n}")).unwrap(), Some(sas(&n.to_string())));
+            assert_eq!(credentials.get(&workspace, &format!("d{n}")).unwrap(), Some(sas(&n.to_string())));
         }
         assert_eq!(fs::read_dir(folder.path().join("c")).unwrap().count(), 2, "the file and its lock");
     }
@@ -331,8 +353,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let credentials = Credentials::at(folder.path().join("c.json"));
             let credential = if key { Credential::AccountKey(Secret::new(text)) } else { sas(&text) };
-            credentials.put(folder.path(), &name, &credential).unwrap();
-            proptest::prop_assert_eq!(credentials.get(folder.path(), &name).unwrap(), Some(credential));
+            let workspace = folder.path().join("w");
+            credentials.put(&workspace, &name, &credential).unwrap();
+            proptest::prop_assert_eq!(credentials.get(&workspace, &name).unwrap(), Some(credential));
         }
     }
 }

@@ -46,12 +46,15 @@ pub(super) enum Place {
     },
 }
 
+/// Answers about a variable of the environment.
+type Ask<T> = Box<dyn Fn(&str) -> T + Send + Sync>;
+
 /// A workspace and its configuration, as far as they say where data lies.
 pub(super) struct Places {
     home: Home,
     config: Config,
     /// The environment.
-    variable: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    variable: Ask<Option<String>>,
     /// The credentials of the person who runs this.
     credentials: Box<dyn Fn() -> Result<Credentials, String> + Send + Sync>,
 }
