@@ -237,8 +237,25 @@ fn one_step_can_be_downloaded_by_its_job_name() {
     assert_eq!(project.read("got/artifacts/user_logs/std_log.txt"), "made\n");
     project.amlrun(&["job", "download", "-n", "r-deeper", "--output-name", "file", "-p", "one"]).ended(0);
     assert_eq!(std::fs::read_dir(project.path("one/named-outputs/file")).unwrap().count(), 1);
+    project.amlrun(&["job", "download", "-n", "r-make", "--output-name", "default", "-p", "left"]).ended(0);
+    assert_eq!(project.read("left/artifacts/outputs/g"), "2\n");
+    assert!(!project.path("left/named-outputs").exists());
     let wrong = project.amlrun(&["job", "download", "-n", "r-make", "--output-name", "make.o"]).ended(3);
     assert!(wrong.err.contains("the job 'r-make' has no output 'make.o'"), "{}", wrong.err);
     let near = project.amlrun(&["job", "download", "-n", "r-mkae"]).ended(3);
     assert!(near.err.contains("did you mean 'r-make'?"), "{}", near.err);
+}
+
+#[test]
+fn a_job_of_one_command_is_downloaded_as_az_lays_it_out() {
+    let job = "type: command\ncommand: echo 1 > ${{outputs.o}}/f; echo 2 > outputs/g; echo said\n\
+        environment: azureml:any@latest\noutputs: {o: }\n";
+    let project = Project::new().with("job.yml", job);
+    project.run("job.yml").ended(0);
+    project.amlrun(&["job", "download", "-n", "r", "--all", "-p", "got"]).ended(0);
+    assert_eq!(project.read("got/named-outputs/o/f"), "1\n");
+    assert_eq!(project.read("got/artifacts/outputs/g"), "2\n");
+    assert_eq!(project.read("got/artifacts/user_logs/std_log.txt"), "said\n");
+    let made = create(&project, &["-n", "d", "-p", "azureml://jobs/r/outputs/o", "--query", "bytes"]).ended(0);
+    assert_eq!(made.out, "2\n");
 }

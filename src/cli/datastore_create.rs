@@ -252,4 +252,23 @@ mod tests {
             assert_eq!(mask(text).chars().count(), text.chars().count());
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(128))]
+        #[test]
+        fn carets_stay_where_they_belong(text in "([ -]{0,4}(credentials|sas_token|name|é|x=)?[:=,{}'\" ]{0,3}[a-zé]{0,6}\n?){0,8}") {
+            let masked = mask(&text);
+            let columns = |text: &str| text.lines().map(|line| line.chars().count()).collect::<Vec<_>>();
+            proptest::prop_assert_eq!(columns(&masked), columns(&text));
+        }
+
+        #[test]
+        fn no_value_under_credentials_is_left(key in "[a-z_]{1,12}", secret in "[A-Za-z0-9+/=%&?]{9,40}", flow in proptest::bool::ANY) {
+            let text = match flow {
+                true => format!("credentials: {{{key}: {secret}}}\n"),
+                false => format!("credentials:\n  {key}: {secret}\nname: x\n"),
+            };
+            proptest::prop_assert!(!mask(&text).contains(&secret));
+        }
+    }
 }

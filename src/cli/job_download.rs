@@ -43,7 +43,9 @@ pub(super) fn download(download: &Download, context: &Context, printer: &Printer
     let places = Places::new(home, &Config::default());
     let job = places.job(&download.name).map_err(Failed::not_found)?;
     let target = &download.download_path;
-    if let Some(name) = &download.output_name {
+    // What every job leaves is an output of its own on Azure ML, called 'default' (reference, section 3.5).
+    let left = |name: &&String| !job.outputs().iter().any(|o| o.name == **name) && *name == "default";
+    if let Some(name) = download.output_name.as_ref().filter(|name| !left(name)) {
         let known = named_outputs(&job);
         let Some((_, path)) = known.iter().find(|(known, _)| known == name) else {
             let names = || known.iter().map(|(name, _)| name.as_str());
@@ -63,8 +65,8 @@ pub(super) fn download(download: &Download, context: &Context, printer: &Printer
         }
     }
     let artifacts = target.join("artifacts");
-    match &job.step {
-        Some(step) => left_by(&job.run.step(step), &artifacts, printer),
+    match job.step() {
+        Some(step) => left_by(&job.run.step(&step.path), &artifacts, printer),
         None => job
             .view
             .steps

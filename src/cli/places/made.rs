@@ -9,6 +9,7 @@ use super::super::record;
 use super::{Place, Places, below};
 use crate::diagnostic::suggest;
 use crate::event::{OutputInfo, RunView, StepView};
+use crate::outcome::JobStatus;
 use crate::registry::versions::parse_stage;
 use crate::registry::{Asset, AssetKind, Registry, Selector};
 use crate::spec::asset_ref::{AssetRef, Version};
@@ -225,7 +226,7 @@ fn no_output(job: &Job, name: &str, output: &str) -> String {
     let names = || job.outputs().iter().map(|known| known.name.as_str());
     let hint = match suggest::nearest(output, names()) {
         Some(near) => format!("; did you mean '{near}'?"),
-        None if !status.is_final() => format!(": it is {status}"),
+        None if names().next().is_none() && status != JobStatus::Completed => format!(": it is {status}"),
         None if names().next().is_none() => "; it has none".to_owned(),
         None => format!("; its outputs are {}", names().collect::<Vec<_>>().join(", ")),
     };
