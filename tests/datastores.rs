@@ -185,3 +185,20 @@ fn the_workspaces_of_one_person_do_not_mix() {
     let kept = std::fs::read_to_string(one.credentials()).unwrap();
     assert!(kept.contains("KEYONE") && kept.contains("KEYTWO"), "{kept}");
 }
+
+#[test]
+fn all_that_are_created_at_once_keep_their_secrets() {
+    let project = Project::new().with("blob.yml", &with_key("TOPSECRET"));
+    let children: Vec<_> = (0..8)
+        .map(|n| {
+            let (name, key) = (format!("name=d{n}"), format!("credentials.account_key=KEY{n}"));
+            let mut command =
+                project.command(&["datastore", "create", "-f", "blob.yml", "--set", &name, "--set", &key]);
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()));
+    let kept = std::fs::read_to_string(project.credentials()).unwrap();
+    assert!((0..8).all(|n| kept.contains(&format!("\"KEY{n}\""))), "{kept}");
+    assert_eq!(std::fs::read_dir(project.path(".amlrun/datastores")).unwrap().count(), 8);
+}

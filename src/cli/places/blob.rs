@@ -2,7 +2,8 @@
 //!
 //! What opens a blob is asked in this order: the signature in its address, `amlrun.toml`, what was given when the
 //! datastore was created, the environment in `az`'s own words; else who runs this is asked of Entra ID. A secret is only
-//! ever handed on for the account that it is said to open.
+//! ever handed on for the account that it is said to open, and neither a secret nor a token of Entra ID to a host that is
+//! none of Azure's and that nobody named here: a pipeline of somebody else's may have any address in it.
 
 use super::super::config::secret_ref::CredentialRef;
 use super::super::config::storage::DatastorePlace;
@@ -11,6 +12,16 @@ use crate::registry::Datastore;
 use crate::registry::datastore::{CredentialKind, DatastoreKind, is_bare_host};
 use crate::secret::{Credential, Secret};
 use crate::spec::data_uri::{BlobUri, DataUri};
+
+/// The ends of the hosts that are Azure's own, in all of its clouds.
+const CLOUDS: [&str; 6] = [
+    ".core.windows.net",
+    ".core.chinacloudapi.cn",
+    ".core.usgovcloudapi.net",
+    ".core.cloudapi.de",
+    ".storage.azure.net",
+    ".fabric.microsoft.com",
+];
 
 impl Places {
     /// A blob of a datastore.
@@ -45,6 +56,16 @@ impl Places {
     pub(super) fn bare_blob(&self, mut uri: BlobUri) -> Result<Place, String> {
         let given = uri.sas.take();
         let uri = self.rerouted(uri);
+        // A signature in the address is for whoever is there.
+        if given.is_none() && !self.is_trusted(&uri)? {
+            let account = &uri.account;
+            return Err(format!(
+                "the host of {} is none of Azure's: if the account is yours, say so with [accounts.{account}] endpoint = \
+                 \"{}\" in amlrun.toml",
+                uri.address(),
+                uri.endpoint
+            ));
+        }
         let credential = match given {
             Some(signature) => Some(Credential::Sas(signature)),
             None => self.of_container(&uri)?,
@@ -71,6 +92,16 @@ impl Places {
         let created = self.store().list().map_err(|e| e.to_string())?;
         let roots = created.iter().filter(|d| d.kind == DatastoreKind::AzureBlob).map(Datastore::root);
         Ok(roots.into_iter().find_map(|(account, root)| BlobUri::under(&root, &account, url)))
+    }
+
+    /// Whether a blob is at one of Azure's hosts, or under a root that somebody named here.
+    fn is_trusted(&self, uri: &BlobUri) -> Result<bool, String> {
+        let host = uri.endpoint.split_once("://").map_or("", |(_, rest)| rest);
+        let host = host.split([':', '/']).next().unwrap_or_default();
+        if CLOUDS.iter().any(|cloud| host.ends_with(cloud)) {
+            return Ok(true);
+        }
+        Ok(self.known_blob(&uri.address())?.is_some_and(|known| known.endpoint == uri.endpoint))
     }
 
     /// The container that `[datastores.<name>]` names. Its host may be Azure's, that of an account of `amlrun.toml`, or
@@ -111,7 +142,9 @@ impl Places {
         let same = |account: &str, container: &str| account == uri.account && container == uri.container;
         for (name, rules) in &self.config.datastores {
             if let (Some(DatastorePlace::Container(address)), Some(reference)) = (&rules.place, &rules.credential)
-                && self.container(name, address).is_ok_and(|c| same(&c.account, &c.container))
+                && let Ok(container) = self.container(name, address).map(|container| self.rerouted(container))
+                && same(&container.account, &container.container)
+                && container.endpoint == uri.endpoint
             {
                 return self.referred(reference, &format!("datastores.{name}")).map(Some);
             }

@@ -190,6 +190,25 @@ fn a_secret_that_is_not_there_is_told_when_it_is_needed() {
 }
 
 #[test]
+fn nothing_is_told_to_a_host_that_nobody_named() {
+    const VARIABLES: &[(&str, &str)] = &[("AZURE_STORAGE_SAS_TOKEN", "sig=env"), ("K", "key")];
+    let strange = "https://acc.blob.core.example.com/box/a";
+    let toml = "[datastores.m]\ncontainer = \"https://acc.blob.core.windows.net/box\"\naccount_key = { env = \"K\" }\n";
+    for address in [strange, "wasbs://box@acc.blob.core.example.com/a"] {
+        let said = Here::new(toml, VARIABLES).leads(address);
+        assert!(said.contains("none of Azure's") && said.contains("[accounts.acc] endpoint = "), "{said}");
+    }
+    let own = Here::new(toml, VARIABLES).leads(&format!("{strange}?sig=own"));
+    assert_eq!(own, format!("{strange} sas sig=own"));
+    let named = "[accounts.acc]\nendpoint = \"https://acc.blob.core.example.com\"\n";
+    assert_eq!(Here::new(named, VARIABLES).leads(strange), format!("{strange} sas sig=env"));
+    for cloud in ["core.chinacloudapi.cn", "core.usgovcloudapi.net"] {
+        let address = format!("https://acc.blob.{cloud}/box/a");
+        assert_eq!(Here::new("", VARIABLES).leads(&address), format!("{address} sas sig=env"));
+    }
+}
+
+#[test]
 fn assets_lead_to_bytes_here_or_to_an_address() {
     let here = Here::new("", &[]);
     let find = |text: &str| here.places.asset(&AssetRef::parse(text).unwrap(), PortType::UriFolder);
