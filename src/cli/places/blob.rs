@@ -81,6 +81,11 @@ impl Places {
         if let Some(uri) = configured.into_iter().find_map(|(account, root)| BlobUri::under(&root, &account, url)) {
             return Ok(Some(uri));
         }
+        if let (Some(root), Some(account)) = (self.connection("BlobEndpoint"), self.connection("AccountName"))
+            && let Some(uri) = BlobUri::under(root.trim_end_matches('/'), &account, url)
+        {
+            return Ok(Some(uri));
+        }
         for (name, rules) in &self.config.datastores {
             if let Some(DatastorePlace::Container(address)) = &rules.place
                 && let Ok(container) = self.container(name, address)
@@ -199,15 +204,19 @@ impl Places {
                 return Some(Credential::AccountKey(Secret::new(key)));
             }
         }
-        let text = variable("AZURE_STORAGE_CONNECTION_STRING")?;
-        let part = |name: &str| {
-            let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
-            pairs.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
-        };
-        if part("AccountName") != Some(account) {
+        if self.connection("AccountName").as_deref() != Some(account) {
             return None;
         }
-        let key = part("AccountKey").map(|key| Credential::AccountKey(Secret::new(key)));
-        key.or_else(|| Some(Credential::Sas(Secret::new(part("SharedAccessSignature")?.trim_start_matches('?')))))
+        let key = self.connection("AccountKey").map(|key| Credential::AccountKey(Secret::new(key)));
+        let token = || self.connection("SharedAccessSignature");
+        key.or_else(|| Some(Credential::Sas(Secret::new(token()?.trim_start_matches('?')))))
+    }
+
+    /// A part of the connection string of the environment, as emulators and `az` write it.
+    fn connection(&self, name: &str) -> Option<String> {
+        let text = (self.variable)("AZURE_STORAGE_CONNECTION_STRING")?;
+        let mut pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+        let found = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?.1.trim();
+        (!found.is_empty()).then(|| found.to_owned())
     }
 }

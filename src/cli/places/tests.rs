@@ -174,6 +174,15 @@ fn the_environment_is_read_as_az_reads_it() {
 }
 
 #[test]
+fn the_emulator_of_a_connection_string_is_known() {
+    const TEXT: &str =
+        "DefaultEndpointsProtocol=http;AccountName=dev;AccountKey=k==;BlobEndpoint=http://127.0.0.1:1/dev/;";
+    let here = Here::new("", &[("AZURE_STORAGE_CONNECTION_STRING", TEXT)]);
+    assert_eq!(here.leads("http://127.0.0.1:1/dev/box/a"), "http://127.0.0.1:1/dev/box/a key k==");
+    assert_eq!(here.leads("http://127.0.0.1:1/other/box/a"), "http://127.0.0.1:1/other/box/a");
+}
+
+#[test]
 fn a_secret_that_is_not_there_is_told_when_it_is_needed() {
     let toml = "[datastores.d]\ncontainer = \"https://acc.blob.core.windows.net/box\"\naccount_key = { env = \"NONE\" }\n\
         [datastores.local]\nfolder = \"x\"\n";
