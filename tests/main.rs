@@ -8,6 +8,8 @@ mod choice;
 mod components;
 mod corpus;
 mod corpus_run;
+mod data_assets;
+mod datastores;
 mod explain;
 mod faults;
 mod graph;

@@ -52,14 +52,20 @@ impl Project {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
+    /// The file of credentials: beside the project, and gone with it.
+    pub fn credentials(&self) -> PathBuf {
+        self.root.with_file_name("credentials").join("credentials.json")
+    }
+
     /// The command, ready to be changed before it runs.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
         command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("AMLRUN_")) {
+        let ours = |name: &str| name.starts_with("AMLRUN_") || name.starts_with("AZURE_STORAGE_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
             command.env_remove(name);
         }
-        command.env("NO_COLOR", "1");
+        command.env("NO_COLOR", "1").env("AMLRUN_CREDENTIALS", self.credentials());
         command
     }
 

@@ -52,7 +52,8 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
     let places = [
         ("runs", home.root().join("runs"), "records, logs and working directories of runs"),
         ("outputs", home.outputs(), "what steps wrote"),
-        ("models", home.models(), "models registered through MLflow"),
+        ("models", home.models(), "registered models"),
+        ("data", home.data(), "registered data"),
         ("datastores", home.root().join("datastores"), "folders that stand for datastores"),
         ("components", home.components(), "registered components"),
         ("reuse", home.reuse(), "what is known of earlier results, and the stat cache"),

@@ -170,8 +170,8 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Json,
     })
 }
 
-/// The component that is accepted; warnings are shown, a refusal ends the command.
-fn accepted(mut checked: language::Document, printer: &Printer) -> Result<Object, Failed> {
+/// The document that is accepted; warnings are shown, a refusal ends the command.
+pub(super) fn accepted(mut checked: language::Document, printer: &Printer) -> Result<Object, Failed> {
     checked.diagnostics.drop_notes();
     let accepted = checked.accepted();
     match checked.value.as_ref().and_then(|v| v.object()).filter(|_| accepted) {

@@ -17,10 +17,10 @@ use super::printer::Printer;
 use super::road::Road;
 use crate::spec::data_uri::DataUri;
 use crate::store::remote::{Remote, RemoteFile, Trouble};
+use crate::transfer::Transfer;
 use crate::transfer::folder::{Offered, Wanted, below, receive_all, send_all};
 use crate::transfer::look::{Shape, look};
 use crate::transfer::progress::Figures;
-use crate::transfer::{Limits, Transfer};
 
 /// Copy files and folders between this machine, datastores, blobs, assets and the web
 ///
@@ -62,8 +62,7 @@ pub(super) fn cp(args: &Args, context: &Context, printer: &Printer) -> Result<Ex
         format.check()?;
     }
     let config = Config::near(Path::new(""))?;
-    let limits = Limits { jobs: args.transfer_jobs.map(usize::from), ..config.limits() };
-    let road = Arc::new(Road::new(limits)?);
+    let road = Arc::new(Road::new(config.limits(args.transfer_jobs))?);
     let places = Places::new(context.home(), &config);
     let from = end(&args.src, &places, &road)?;
     let to = end(&args.dst, &places, &road)?;

@@ -4,6 +4,8 @@ use super::exit::Exit;
 use crate::diagnostic::{Diagnostics, Sources};
 use crate::registry::RegistryError;
 use crate::registry::component::ComponentError;
+use crate::registry::credentials::CredentialsError;
+use crate::registry::datastores::DatastoreError;
 use crate::reuse::ReuseError;
 use crate::store::StoreError;
 
@@ -43,6 +45,16 @@ impl Failed {
     }
 }
 
+/// The message alone, for a sentence that goes on from it.
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message { message, .. } => f.write_str(message),
+            Self::Refused { .. } => f.write_str("the file is refused"),
+        }
+    }
+}
+
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         match &error {
@@ -70,6 +82,28 @@ impl From<ComponentError> for Failed {
             ComponentError::Exists(_) => Self::new(error.to_string()).hint("give it another version, or leave it out"),
             ComponentError::Absolute(_) => Self::new(error.to_string()).hint("write it relative to the file"),
             ComponentError::Rule(error) => error.into(),
+        }
+    }
+}
+
+impl From<DatastoreError> for Failed {
+    fn from(error: DatastoreError) -> Self {
+        match error {
+            DatastoreError::Store(error) => error.into(),
+            DatastoreError::Unknown { .. } => Self::not_found(error.to_string()),
+            DatastoreError::Invalid(_) | DatastoreError::Damaged(_) => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<CredentialsError> for Failed {
+    fn from(error: CredentialsError) -> Self {
+        let failed = Self::new(error.to_string());
+        match error {
+            CredentialsError::Nowhere | CredentialsError::Io { .. } => {
+                failed.hint("AMLRUN_CREDENTIALS names another file for them")
+            }
+            _ => failed,
         }
     }
 }

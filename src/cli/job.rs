@@ -1,6 +1,6 @@
 //! `amlrun job …`: runs in the shape of `az ml job`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::channel;
 
 use clap::Subcommand;
@@ -11,19 +11,19 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::follow::follow;
 use super::format::Format;
+use super::job_download::{self, Download};
 use super::job_keep;
 use super::printer::Printer;
 use super::ready::{Ready, View};
 use super::record;
 use super::run::How;
-use crate::diagnostic::suggest;
 use crate::event::{Note, RunView};
 use crate::exec::supervise;
 use crate::id::RunName;
 use crate::language::Kind;
 use crate::outcome::JobStatus;
 use crate::report::plain;
-use crate::store::{RunFolder, tree};
+use crate::store::RunFolder;
 
 /// Create, list, show, follow, stop and download runs, as 'az ml job' does
 #[derive(Subcommand)]
@@ -82,11 +82,6 @@ pub(super) enum Verb {
         #[command(flatten)]
         run: Named,
     },
-    /// Copy outputs and logs of a run to a folder
-    #[command(after_help = "Examples:\n  \
-        amlrun job download -n RUN --output-name report -p out\n  \
-        amlrun job download -n RUN --output-name train.checkpoint\n  \
-        amlrun job download -n RUN --all")]
     Download(Download),
 }
 
@@ -120,25 +115,6 @@ pub(super) struct Create {
     format: Format,
 }
 
-/// What `job download` takes.
-#[derive(clap::Args)]
-pub(super) struct Download {
-    #[command(flatten)]
-    run: Named,
-
-    /// An output of the run, or of a step as step.output
-    #[arg(long, value_name = "NAME", conflicts_with = "all")]
-    output_name: Option<String>,
-
-    /// Where to
-    #[arg(short = 'p', long, default_value = ".", value_name = "DIR")]
-    download_path: PathBuf,
-
-    /// Outputs of the run, and every step's logs and outputs/ folder
-    #[arg(long)]
-    all: bool,
-}
-
 pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Create(create) => self::create(&create, context, printer),
@@ -160,7 +136,7 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
             stream(&run, printer)
         }
         Verb::Cancel { run } => cancel(&context.home().find_run(&run.name)?, printer),
-        Verb::Download(download) => self::download(&download, context, printer),
+        Verb::Download(download) => job_download::download(&download, context, printer).map(|()| Exit::Ok),
     }
 }
 
@@ -276,64 +252,4 @@ fn cancel(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
     let status = record::view(run)?.status;
     printer.out(&format!("{}: {status}\n", run.name));
     Ok(if status == JobStatus::Canceled { Exit::Ok } else { Exit::Failed })
-}
-
-fn download(download: &Download, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let run = context.home().find_run(&download.run.name)?;
-    let view = record::view(&run)?;
-    let target = &download.download_path;
-    if let Some(name) = &download.output_name {
-        let known = named_outputs(&view);
-        let Some((_, path)) = known.iter().find(|(known, _)| known == name) else {
-            let names = || known.iter().map(|(name, _)| name.as_str());
-            let failed = Failed::not_found(format!("the run '{}' has no output '{name}'", run.name));
-            return Err(match suggest::nearest(name, names()) {
-                Some(near) => failed.hint(format!("did you mean '{near}'?")),
-                None => failed.hint(format!("its outputs are: {}", names().collect::<Vec<_>>().join(", "))),
-            });
-        };
-        copy(path, &target.join("named-outputs").join(name), printer)?;
-        return Ok(Exit::Ok);
-    }
-    if download.all {
-        for output in &view.outputs {
-            copy(&output.path, &target.join("named-outputs").join(&output.name), printer)?;
-        }
-    }
-    for step in &view.steps {
-        let folder = run.step(&step.path);
-        let place = target.join("artifacts").join(&step.path);
-        for (from, name) in [
-            (folder.user_logs(), "user_logs"),
-            (folder.wd().join("outputs"), "outputs"),
-            (folder.wd().join("logs"), "logs"),
-        ] {
-            let empty = std::fs::read_dir(&from).map_or(true, |mut entries| entries.next().is_none());
-            if !empty {
-                copy(&from, &place.join(name), printer)?;
-            }
-        }
-    }
-    Ok(Exit::Ok)
-}
-
-/// The run's own outputs by name, and every step's as `step.output`.
-fn named_outputs(view: &RunView) -> Vec<(String, PathBuf)> {
-    let own = view.outputs.iter().map(|o| (o.name.clone(), o.path.clone()));
-    let steps = view
-        .steps
-        .iter()
-        .flat_map(|step| step.outputs.iter().map(|o| (format!("{}.{}", step.path, o.name), o.path.clone())));
-    own.chain(steps).collect()
-}
-
-fn copy(from: &Path, to: &Path, printer: &Printer) -> Result<(), Failed> {
-    let to = if from.is_file() { to.join(from.file_name().unwrap_or_default()) } else { to.to_owned() };
-    if to.exists() {
-        return Err(Failed::new(format!("{} is there already", to.display()))
-            .hint("name another folder with --download-path, or remove it"));
-    }
-    tree::copy_tree(from, &to)?;
-    printer.out(&format!("{}\n", to.display()));
-    Ok(())
 }

@@ -5,6 +5,8 @@
 //! and flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`,
 //! `logs`) are for people. Nobody uses this room.
 
+mod asset;
+mod asset_create;
 mod cache;
 mod check;
 mod chosen;
@@ -13,6 +15,9 @@ mod component;
 mod config;
 mod context;
 mod cp;
+mod data;
+mod datastore;
+mod datastore_create;
 mod error;
 mod exit;
 mod explain;
@@ -22,6 +27,7 @@ mod graph;
 mod guard;
 mod host;
 mod job;
+mod job_download;
 mod job_keep;
 mod logs;
 mod model;
@@ -71,7 +77,9 @@ const EXAMPLES: &str = "Examples:\n  \
         amlrun run pipeline.yml --set inputs.epochs=5\n  \
         amlrun job list -o table              runs so far\n  \
         amlrun logs RUN train                 what a step printed\n  \
-        amlrun model list -o table            registered models";
+        amlrun model list -o table            registered models\n  \
+        amlrun data create -n iris -p iris.csv --type uri_file\n  \
+        amlrun datastore list -o table        where the datastores of pipelines lead";
 
 /// Run Azure ML pipeline YAML on this machine, unmodified.
 #[derive(Parser)]
@@ -113,6 +121,10 @@ enum Verb {
     Component(component::Verb),
     #[command(subcommand)]
     Model(model::Verb),
+    #[command(subcommand)]
+    Data(data::Verb),
+    #[command(subcommand)]
+    Datastore(datastore::Verb),
     #[command(subcommand)]
     Cache(cache::Verb),
     Cp(cp::Args),
@@ -163,6 +175,8 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Job(verb) => job::obey(verb, context, printer),
         Verb::Component(verb) => component::obey(verb, context, printer),
         Verb::Model(verb) => model::obey(verb, context, printer),
+        Verb::Data(verb) => data::obey(verb, context, printer),
+        Verb::Datastore(verb) => datastore::obey(verb, context, printer),
         Verb::Completion(args) => Ok(completion::print(&args, printer)),
     }
 }

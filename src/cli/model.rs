@@ -1,19 +1,18 @@
 //! `amlrun model …`: the local registry in the shape of `az ml model`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use serde_json::Value;
 
+use super::asset::{self, Which};
+use super::asset_create::Create;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::format::Format;
 use super::printer::Printer;
-use crate::digest::Digest;
-use crate::registry::{Asset, AssetKind, AssetType, NewAsset, Registry, Selector};
-use crate::store::{Home, tree};
+use crate::registry::{AssetKind, AssetType};
+use crate::store::tree;
 
 /// Register, list, show and download models, as 'az ml model' does
 #[derive(Subcommand)]
@@ -21,8 +20,19 @@ pub(super) enum Verb {
     /// Register a file or folder as a model
     #[command(after_help = "Examples:\n  \
         amlrun model create -n my-model -p ./model --type custom_model\n  \
-        amlrun model create -n my-model -v 7 -p model.pt --tag stage=dev")]
-    Create(Create),
+        amlrun model create -n my-model -v 7 -p model.pt --tag stage=dev\n  \
+        amlrun model create -f model.yml\n\n\
+        A file or folder here is copied into the workspace; an address is kept as it is.")]
+    Create {
+        #[command(flatten)]
+        create: Create,
+        /// What it is: custom_model, mlflow_model or triton_model [default: the file's, or custom_model]
+        #[arg(short = 't', long = "type", value_name = "TYPE")]
+        kind: Option<String>,
+        /// Register it even if Python would run code of the file when it loads it
+        #[arg(long)]
+        allow_pickle: bool,
+    },
     /// List models; with a name, its versions, newest first
     List {
         /// Only this model
@@ -55,67 +65,6 @@ pub(super) enum Verb {
     Extract(super::model_extract::Args),
 }
 
-/// Which version of which model.
-#[derive(clap::Args)]
-pub(super) struct Which {
-    /// The model's name
-    #[arg(short, long)]
-    name: String,
-
-    /// Its version [default: the latest]
-    #[arg(short, long, conflicts_with = "label")]
-    version: Option<String>,
-
-    /// A label of the version, such as latest
-    #[arg(short, long)]
-    label: Option<String>,
-}
-
-impl Which {
-    fn selector(&self) -> Selector {
-        match (&self.version, self.label.as_deref()) {
-            (Some(version), _) => Selector::Version(version.clone()),
-            (None, None | Some("latest")) => Selector::Latest,
-            (None, Some(label)) => Selector::Label(label.to_owned()),
-        }
-    }
-}
-
-/// What `model create` takes.
-#[derive(clap::Args)]
-pub(super) struct Create {
-    /// The model's name
-    #[arg(short, long)]
-    name: String,
-
-    /// Its version [default: the next number]
-    #[arg(short, long)]
-    version: Option<String>,
-
-    /// The file or folder
-    #[arg(short, long)]
-    path: PathBuf,
-
-    /// What it is: custom_model, mlflow_model or triton_model
-    #[arg(short, long = "type", value_name = "TYPE", default_value = "custom_model")]
-    kind: String,
-
-    /// What it is for
-    #[arg(short, long, default_value = "")]
-    description: String,
-
-    /// Register it even if Python would run code of the file when it loads it
-    #[arg(long)]
-    allow_pickle: bool,
-
-    /// A label with a value; may be given often
-    #[arg(long = "tag", value_name = "KEY=VALUE")]
-    tags: Vec<String>,
-
-    #[command(flatten)]
-    format: Format,
-}
-
 pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     let home = context.home();
     match verb {
@@ -123,87 +72,39 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
         Verb::Diff(args) => return super::model_diff::diff(&args, context, printer),
         Verb::Convert(args) => return super::model_convert::convert(&args, context, printer),
         Verb::Extract(args) => return super::model_extract::extract(&args, context, printer),
-        Verb::Create(create) => {
+        Verb::Create { create, kind, allow_pickle } => {
             create.format.check()?;
-            let asset = self::create(&create, &home)?;
-            create.format.print(shown(&asset), printer)?;
+            let kind = kind.map(|word| model_type(&word)).transpose()?;
+            let asset = create.register(kind, AssetType::CustomModel, allow_pickle, context, printer)?;
+            create.format.print(asset::shown(&asset), printer)?;
         }
         Verb::List { name, format } => {
             format.check()?;
-            let mut models = existing(&home)?.map_or(Ok(Vec::new()), |r| r.list(AssetKind::Model, name.as_deref()))?;
-            models.retain(|m| !m.archived);
-            format.print(Value::Array(models.iter().map(shown).collect()), printer)?;
+            let models = asset::list(AssetKind::Model, name.as_deref(), |model| !model.archived, &home)?;
+            format.print(models, printer)?;
         }
         Verb::Show { which, format } => {
             format.check()?;
-            format.print(shown(&find(&which, &home)?), printer)?;
+            format.print(asset::shown(&asset::find(AssetKind::Model, &which, &home)?), printer)?;
         }
         Verb::Download { which, download_path } => {
-            let asset = find(&which, &home)?;
-            let file = asset.path.file_name().filter(|_| asset.path.is_file());
+            let asset = asset::find(AssetKind::Model, &which, &home)?;
+            let path = asset::kept_here(&asset)?;
+            let file = path.file_name().filter(|_| path.is_file());
             let folder = download_path.join(&asset.name);
             let target = file.map_or(folder.clone(), |name| folder.join(name));
             if target.exists() {
                 return Err(Failed::new(format!("{} is there already", target.display()))
                     .hint("name another folder with --download-path, or remove it"));
             }
-            tree::copy_tree(&asset.path, &target)?;
+            tree::copy_tree(path, &target)?;
             printer.out(&format!("{}\n", target.display()));
         }
     }
     Ok(Exit::Ok)
 }
 
-fn create(create: &Create, home: &Home) -> Result<Asset, Failed> {
-    let kind: AssetType = create.kind.parse().map_err(Failed::from)?;
-    if kind.kind() != AssetKind::Model {
-        return Err(Failed::usage(format!("'{}' is no model type", create.kind)));
-    }
-    if !create.path.exists() {
-        return Err(Failed::not_found(format!("there is no file or folder '{}'", create.path.display())));
-    }
-    let mut tags = BTreeMap::new();
-    for tag in &create.tags {
-        let Some((key, value)) = tag.split_once('=') else {
-            return Err(Failed::usage(format!("'{tag}' is no KEY=VALUE")));
-        };
-        tags.insert(key.to_owned(), value.to_owned());
-    }
-    let registry = Context::registry(home)?;
-    // The registry keeps bytes that nobody can change: a copy of its own, at an address that never moves.
-    let name = create.path.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
-    let place = home.models().join("created").join(crate::id::RunName::generate().as_str());
-    let sealed = if create.path.is_file() { place.join(name) } else { place.clone() };
-    tree::copy_tree(&create.path, &sealed)?;
-    tree::make_read_only(&sealed)?;
-    let digest = Digest::of_tree(&sealed).map_err(|e| Failed::new(e.to_string()))?;
-    let bytes = tree::size_of(&sealed)?.bytes;
-    let mut new = NewAsset::new(&create.name, kind, sealed, digest, bytes);
-    new.version.clone_from(&create.version);
-    new.description.clone_from(&create.description);
-    new.tags = tags;
-    new.allow_pickle = create.allow_pickle;
-    registry.register(new).map_err(|refused| {
-        // Nobody knows of the copy; that it cannot be removed changes nothing.
-        let _ = std::fs::remove_dir_all(&place);
-        refused.into()
-    })
-}
-
-/// The registry when there is one; looking makes none.
-fn existing(home: &Home) -> Result<Option<Registry>, Failed> {
-    home.check()?;
-    let path = home.registry_db();
-    Ok(if path.exists() { Some(Registry::open(&path)?) } else { None })
-}
-
-fn find(which: &Which, home: &Home) -> Result<Asset, Failed> {
-    let Some(registry) = existing(home)? else {
-        return Err(Failed::not_found(format!("there is no model '{}': none is registered here", which.name)));
-    };
-    Ok(registry.get(AssetKind::Model, &which.name, &which.selector())?)
-}
-
-fn shown(asset: &Asset) -> Value {
-    serde_json::to_value(asset).unwrap_or_default()
+fn model_type(word: &str) -> Result<AssetType, Failed> {
+    let kind: AssetType = word.parse().map_err(Failed::from)?;
+    if kind.kind() == AssetKind::Model { Ok(kind) } else { Err(Failed::usage(format!("'{word}' is no model type"))) }
 }

@@ -27,7 +27,8 @@ pub(super) fn find(argument: &str, context: &Context) -> Result<PathBuf, Failed>
     if !path.exists() {
         return Err(Failed::not_found(format!("there is no model '{argument}': none is registered here")));
     }
-    Ok(Registry::open(&path)?.get(AssetKind::Model, &reference.name, &selector)?.path)
+    let asset = Registry::open(&path)?.get(AssetKind::Model, &reference.name, &selector)?;
+    super::asset::kept_here(&asset).map(std::path::Path::to_owned)
 }
 
 impl From<model_file::Error> for Failed {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::ser::SerializeStruct;
@@ -12,6 +12,7 @@ use super::RegistryError;
 use super::summary::ModelSummary;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
+use crate::secret::mask_signatures;
 
 /// What sort of asset: each sort has its own names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,11 +104,11 @@ pub struct NewAsset {
     pub version: Option<String>,
     /// Its type, which also says whether it is a model or data.
     pub asset_type: AssetType,
-    /// Where the sealed bytes lie: a file or a folder.
+    /// Where the sealed bytes lie: a file or a folder; or the address of bytes that are not kept here.
     pub path: PathBuf,
-    /// The digest of these bytes.
+    /// The digest of these bytes; of an address, that of its text.
     pub digest: Digest,
-    /// Their number.
+    /// Their number; 0 of an address.
     pub bytes: u64,
     /// For people; may be empty.
     pub description: String,
@@ -151,6 +152,28 @@ impl NewAsset {
             allow_pickle: false,
         }
     }
+
+    /// An asset whose bytes stay at an address. The digest is that of the address: whether the bytes change, nobody here
+    /// can know.
+    ///
+    /// # Errors
+    /// [`RegistryError::Invalid`] for an address with a signature in it: it would be kept and shown.
+    pub fn at_address(name: &str, asset_type: AssetType, address: &str) -> Result<Self, RegistryError> {
+        let mut masked = address.to_owned();
+        mask_signatures(&mut masked);
+        if masked != address {
+            return Err(RegistryError::Invalid(format!(
+                "'{masked}' has a shared access signature in it, and its signature would be kept: create a datastore \
+                 with the SAS, or leave it out"
+            )));
+        }
+        Ok(Self::new(name, asset_type, PathBuf::from(address), Digest::of(address.as_bytes()), 0))
+    }
+}
+
+/// A path that is an address: `https://…`, `wasbs://…`, `azureml://datastores/…`.
+pub(super) fn address(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| !text.starts_with('/') && text.contains("://"))
 }
 
 /// One registered version. Serialises with the field names of `az ml model show` / `az ml data show`.
@@ -162,11 +185,11 @@ pub struct Asset {
     pub version: String,
     /// Its type.
     pub asset_type: AssetType,
-    /// Where the sealed bytes lie: a file or a folder.
+    /// Where the sealed bytes lie: a file or a folder; or the address of bytes that are not kept here: [`Asset::uri`].
     pub path: PathBuf,
-    /// The digest of these bytes.
+    /// The digest of these bytes; of an address, that of its text.
     pub digest: Digest,
-    /// Their number.
+    /// Their number; 0 of an address.
     pub bytes: u64,
     /// For people; may be empty.
     pub description: String,
@@ -209,6 +232,12 @@ impl Asset {
     #[must_use]
     pub fn kind(&self) -> AssetKind {
         self.asset_type.kind()
+    }
+
+    /// The address of its bytes, when they are not kept in the workspace.
+    #[must_use]
+    pub fn uri(&self) -> Option<&str> {
+        address(&self.path)
     }
 }
 

@@ -7,13 +7,16 @@
 //! Refuses to know who seals the bytes, how they are fetched, or what a model means: `path` is believed. The runner
 //! registers named outputs here, the tracking server what arrives by MLflow's model registry, `cli` lists and shows.
 //! Registered components are files: [`component`] keeps them beside the database, [`footprint`] tells which files one
-//! needs.
+//! needs. Datastores are files, too ([`datastore`]); what opens them lies outside of every workspace ([`credentials`]).
 //!
 //! [`asset`] holds the records and their rules, [`schema`] the tables, [`versions`] and [`containers`] the questions.
 
 pub mod asset;
 pub mod component;
 pub mod containers;
+pub mod credentials;
+pub mod datastore;
+pub mod datastores;
 pub mod footprint;
 mod schema;
 pub mod summary;
@@ -29,6 +32,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use asset::{Asset, AssetKind, AssetType, NewAsset, Selector};
 pub use component::{ComponentStore, ComponentVersion};
 pub use containers::AssetContainer;
+pub use credentials::Credentials;
+pub use datastore::Datastore;
+pub use datastores::DatastoreStore;
 
 use crate::sqlite::{self, SqliteError};
 

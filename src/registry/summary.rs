@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::RegistryError;
-use super::asset::{AssetKind, NewAsset};
+use super::asset::{self, AssetKind, NewAsset};
 use crate::model_file::{ModelFile, Safety};
 
 /// How many notes and imports are kept.
@@ -28,13 +28,13 @@ pub struct ModelSummary {
     pub notes: Vec<String>,
 }
 
-/// Looks into what is to be registered. `None` for data, and for models of a form that is not known: a custom model may
-/// be anything.
+/// Looks into what is to be registered. `None` for data, for models of a form that is not known (a custom model may
+/// be anything), and for those that are not here.
 ///
 /// # Errors
 /// [`RegistryError::Dangerous`] for files that would run code when Python loads them, unless that is allowed.
 pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError> {
-    if new.asset_type.kind() != AssetKind::Model {
+    if new.asset_type.kind() != AssetKind::Model || asset::address(&new.path).is_some() {
         return Ok(None);
     }
     let Ok(file) = ModelFile::open(&new.path) else { return Ok(None) };

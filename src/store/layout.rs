@@ -9,6 +9,8 @@
 //!   store/v1/<run>.<step>.<output>/   output trees at their final address; the record of the run tells of each
 //!   reuse/v1/                    keys of earlier results, and the stat cache of inputs and code
 //!   datastores/<name>/           folders that stand for datastores
+//!   datastores/<name>.json       definitions of datastores; what opens them lies outside of the workspace
+//!   data/                        sealed copies of registered data
 //!   components/v1/               registered components
 //!   models/                      sealed copies of models registered through MLflow
 //! ```
@@ -160,7 +162,19 @@ impl Home {
     /// The folder that stands for a datastore of Azure ML.
     #[must_use]
     pub fn datastore(&self, name: &str) -> PathBuf {
-        self.root.join("datastores").join(name)
+        self.datastores().join(name)
+    }
+
+    /// Where the definitions of datastores are kept, and the folders that stand for datastores.
+    #[must_use]
+    pub fn datastores(&self) -> PathBuf {
+        self.root.join("datastores")
+    }
+
+    /// Where sealed copies of registered data are kept.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data")
     }
 
     /// Where registered components are kept.

@@ -79,9 +79,13 @@ impl Tracking {
     }
 }
 
-/// The URI under which the sealed bytes of a model version are served. A model of one file is that file.
+/// The URI under which the sealed bytes of a model version are served. A model of one file is that file; one that was
+/// registered by its address is there.
 #[must_use]
 pub fn sealed_uri(asset: &Asset) -> String {
+    if let Some(address) = asset.uri() {
+        return address.to_owned();
+    }
     let folder = format!("{SCHEME}models/{}/{}", asset.name, asset.version);
     match asset.path.file_name().filter(|_| asset.path.is_file()) {
         Some(name) => format!("{folder}/{}", name.to_string_lossy()),

@@ -1,0 +1,80 @@
+//! What the verbs of models and of data share: which version is meant, and how it is found and shown.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::error::Failed;
+use crate::registry::{Asset, AssetKind, Registry, Selector};
+use crate::store::Home;
+
+/// Which version of which asset.
+#[derive(clap::Args)]
+pub(super) struct Which {
+    /// The name
+    #[arg(short, long)]
+    pub name: String,
+
+    /// Its version [default: the latest]
+    #[arg(short, long, conflicts_with = "label")]
+    pub version: Option<String>,
+
+    /// A label of the version, such as latest
+    #[arg(short, long)]
+    pub label: Option<String>,
+}
+
+impl Which {
+    /// The version that is meant; the latest when nothing is said.
+    pub fn selector(&self) -> Selector {
+        match (&self.version, self.label.as_deref()) {
+            (Some(version), _) => Selector::Version(version.clone()),
+            (None, None | Some("latest")) => Selector::Latest,
+            (None, Some(label)) => Selector::Label(label.to_owned()),
+        }
+    }
+}
+
+/// The registry when there is one; looking makes none.
+pub(super) fn existing(home: &Home) -> Result<Option<Registry>, Failed> {
+    home.check()?;
+    let path = home.registry_db();
+    Ok(if path.exists() { Some(Registry::open(&path)?) } else { None })
+}
+
+/// The registry, where a name is looked for.
+pub(super) fn registry(kind: AssetKind, name: &str, home: &Home) -> Result<Registry, Failed> {
+    let what = if kind == AssetKind::Model { "model" } else { "data asset" };
+    existing(home)?.ok_or_else(|| Failed::not_found(format!("there is no {what} '{name}': none is registered here")))
+}
+
+/// The version that is meant.
+pub(super) fn find(kind: AssetKind, which: &Which, home: &Home) -> Result<Asset, Failed> {
+    Ok(registry(kind, &which.name, home)?.get(kind, &which.name, &which.selector())?)
+}
+
+/// The file or folder of an asset whose bytes are kept here.
+pub(super) fn kept_here(asset: &Asset) -> Result<&Path, Failed> {
+    match asset.uri() {
+        None => Ok(&asset.path),
+        Some(address) => {
+            Err(Failed::new(format!("the files of {} are not kept here: they are at {address}", asset.id())))
+        }
+    }
+}
+
+/// The versions of a name or of all names that lists show, newest first.
+pub(super) fn list(
+    kind: AssetKind,
+    name: Option<&str>,
+    shown: impl Fn(&Asset) -> bool,
+    home: &Home,
+) -> Result<Value, Failed> {
+    let assets = existing(home)?.map_or(Ok(Vec::new()), |registry| registry.list(kind, name))?;
+    Ok(Value::Array(assets.iter().filter(|asset| shown(asset)).map(self::shown).collect()))
+}
+
+/// The record as it is printed.
+pub(super) fn shown(asset: &Asset) -> Value {
+    serde_json::to_value(asset).unwrap_or_default()
+}

@@ -1,0 +1,275 @@
+//! Registering models and data: what `model create` and `data create` share.
+//!
+//! A path here is copied into the workspace and made read-only, so that a version never changes; what a run or the
+//! registry keeps is copied likewise. An address of a datastore, of a blob or of the web is kept as it is written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::component::accepted;
+use super::config::Config;
+use super::context::Context;
+use super::datastore_create::strings;
+use super::error::Failed;
+use super::format::Format;
+use super::places::{Place, Places};
+use super::printer::Printer;
+use crate::digest::Digest;
+use crate::language::{Kind, Target};
+use crate::registry::asset::{check_name, check_version};
+use crate::registry::versions::parse_stage;
+use crate::registry::{Asset, AssetKind, AssetType, NewAsset, Registry, RegistryError, Selector};
+use crate::spec::data_uri::DataUri;
+use crate::store::{Home, tree};
+use crate::yaml::overrides::Override;
+
+/// What `model create` and `data create` take.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(super) struct Create {
+    /// The file of the asset, as 'az ml' takes it
+    #[arg(short, long)]
+    file: Option<PathBuf>,
+
+    /// The name [default: the file's]
+    #[arg(short, long, required_unless_present = "file")]
+    name: Option<String>,
+
+    /// The version [default: the file's, or the next number]
+    #[arg(short, long)]
+    version: Option<String>,
+
+    /// The file or folder, or an address: azureml://datastores/…, https://…, wasbs://…
+    #[arg(short, long, required_unless_present = "file", conflicts_with = "file")]
+    path: Option<String>,
+
+    /// What it is for
+    #[arg(short, long)]
+    description: Option<String>,
+
+    /// A label with a value; may be given often
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+
+    /// Change a value of the file before it is read, as in version=2
+    #[arg(long, value_name = "PATH=VALUE", requires = "file")]
+    set: Vec<Override>,
+
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// What is to be registered, before anything is copied.
+struct Draft {
+    new: NewAsset,
+    /// As written: a path or an address.
+    path: String,
+    /// The folder that a path starts from.
+    base: PathBuf,
+    stage: Option<String>,
+}
+
+impl Create {
+    /// Registers it. `asset_type` is that of the command line, `default` the one when nothing says another.
+    pub fn register(
+        &self,
+        asset_type: Option<AssetType>,
+        default: AssetType,
+        allow_pickle: bool,
+        context: &Context,
+        printer: &Printer,
+    ) -> Result<Asset, Failed> {
+        let near = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let home = self.file.as_deref().map_or_else(|| context.home(), |file| context.home_of(file));
+        let places = Places::new(home.clone(), &Config::near(near)?);
+        let mut draft = self.draft(asset_type, default, context, printer)?;
+        draft.new.allow_pickle = allow_pickle;
+        // Before anything is copied: what is wrong in a word should not take the time that gigabytes take.
+        check_name(&draft.new.name)?;
+        draft.new.version.as_deref().map_or(Ok(()), check_version)?;
+        draft.register(&home, &places, printer)
+    }
+
+    fn draft(
+        &self,
+        asset_type: Option<AssetType>,
+        default: AssetType,
+        context: &Context,
+        printer: &Printer,
+    ) -> Result<Draft, Failed> {
+        let mut tags = BTreeMap::new();
+        for tag in &self.tags {
+            let Some((key, value)) = tag.split_once('=') else {
+                return Err(Failed::usage(format!("'{tag}' is no KEY=VALUE")));
+            };
+            tags.insert(key.to_owned(), value.to_owned());
+        }
+        let bare = |name: &str, asset_type| NewAsset::new(name, asset_type, PathBuf::new(), Digest::of(b""), 0);
+        let mut draft = match &self.file {
+            None => Draft {
+                new: bare(self.name.as_deref().unwrap_or_default(), asset_type.unwrap_or(default)),
+                path: self.path.clone().unwrap_or_default(),
+                base: PathBuf::new(),
+                stage: None,
+            },
+            Some(file) => {
+                let mut set = self.set.clone();
+                let given = [("name", &self.name), ("version", &self.version)];
+                set.extend(given.into_iter().filter_map(|(key, value)| {
+                    value.clone().map(|value| Override { keys: vec![key.to_owned()], value })
+                }));
+                let kind = if default.kind() == AssetKind::Model { Kind::Model } else { Kind::Data };
+                let object = accepted(context.check(file, &set, Target::Local, Some(kind)), printer)?;
+                let text = |field: &str| object.written(field).filter(|text| !text.is_empty());
+                let Some(name) = text("name") else {
+                    return Err(Failed::new(format!("{}: it has no name", file.display()))
+                        .hint("write name: in the file, or give --name"));
+                };
+                let Some(path) = text("path") else {
+                    return Err(Failed::new(format!("{}: it has no path", file.display()))
+                        .hint("write path: in the file; it is relative to the file"));
+                };
+                let of_file = text("type").map(|word| word.parse::<AssetType>()).transpose()?;
+                let mut new = bare(&name, asset_type.or(of_file).unwrap_or(default));
+                new.version = text("version");
+                new.description = text("description").unwrap_or_default();
+                new.tags = strings(&object, "tags");
+                new.properties = strings(&object, "properties");
+                Draft { new, path, base: object.base.to_path_buf(), stage: text("stage") }
+            }
+        };
+        draft.new.version = self.version.clone().or(draft.new.version);
+        draft.new.description = self.description.clone().unwrap_or(draft.new.description);
+        draft.new.tags.extend(tags);
+        Ok(draft)
+    }
+}
+
+impl Draft {
+    fn register(self, home: &Home, places: &Places, printer: &Printer) -> Result<Asset, Failed> {
+        let path = self.path.strip_prefix("file://").unwrap_or(&self.path);
+        let place = match DataUri::parse(path) {
+            None if path.starts_with("azureml:") => {
+                return Err(Failed::new(format!("'{path}' is an asset already"))
+                    .hint("give the path or address that the new one is to have"));
+            }
+            None => Place::Local(self.base.join(path)),
+            Some(Err(why)) => return Err(Failed::new(why)),
+            Some(Ok(DataUri::Datastore { .. } | DataUri::Blob(_) | DataUri::Web { .. })) => {
+                return self.at_address(&self.path, home, printer);
+            }
+            Some(Ok(uri)) => places.resolve(&uri).map_err(Failed::not_found)?,
+        };
+        match place {
+            Place::Local(local) => self.copied(&local, home, printer),
+            // A model of the registry that is at an address itself.
+            Place::Blob { uri, .. } => self.at_address(&uri.address(), home, printer),
+            Place::Web { url } => self.at_address(&url, home, printer),
+        }
+    }
+
+    fn at_address(&self, address: &str, home: &Home, printer: &Printer) -> Result<Asset, Failed> {
+        let at = NewAsset::at_address(&self.new.name, self.new.asset_type, address)?;
+        let mut new = NewAsset { path: at.path, digest: at.digest, bytes: 0, ..self.new.clone() };
+        new.source = Some(address.to_owned());
+        let registry = Context::registry(home)?;
+        self.kept(&new, &registry, printer)
+    }
+
+    /// Registers what lies where it is to stay. The same version with the same content again is no mistake, whoever was
+    /// first; the same content under another version is worth a word.
+    fn kept(&self, new: &NewAsset, registry: &Registry, printer: &Printer) -> Result<Asset, Failed> {
+        let same = registry.list(new.asset_type.kind(), Some(&new.name))?.into_iter().find(|old| is_same(old, new));
+        match registry.register(new.clone()) {
+            Ok(asset) => {
+                if let Some(same) = same {
+                    printer.err(&format!("note: {} has the same content as {}\n", asset.id(), same.id()));
+                }
+                self.staged(asset, registry)
+            }
+            Err(RegistryError::Exists { kind, id }) => {
+                let old = again(registry, new).ok_or(RegistryError::Exists { kind, id })?;
+                printer.err(&format!("note: {} is registered with this content already: nothing changed\n", old.id()));
+                Ok(old)
+            }
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// Copies a file or folder into the workspace, at an address that never moves, and registers the copy.
+    fn copied(&self, local: &Path, home: &Home, printer: &Printer) -> Result<Asset, Failed> {
+        fits(self.new.asset_type, local)?;
+        let registry = Context::registry(home)?;
+        let model = self.new.asset_type.kind() == AssetKind::Model;
+        let family = if model { home.models().join("created") } else { home.data() };
+        let place = family.join(crate::id::RunName::generate().as_str());
+        let name = local.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+        let sealed = if local.is_file() { place.join(name) } else { place.clone() };
+        let registered = tree::copy_tree(local, &sealed)
+            .map_err(Failed::from)
+            .and_then(|()| self.sealed(&sealed, &registry, home, printer));
+        if !registered.as_ref().is_ok_and(|asset| asset.path == sealed) {
+            // Nobody knows of the copy; that it cannot be removed changes nothing.
+            let _ = std::fs::remove_dir_all(&place);
+        }
+        registered
+    }
+
+    fn sealed(&self, sealed: &Path, registry: &Registry, home: &Home, printer: &Printer) -> Result<Asset, Failed> {
+        tree::make_read_only(sealed)?;
+        let digest = Digest::of_tree(sealed).map_err(|e| Failed::new(e.to_string()))?;
+        let bytes = tree::size_of(sealed)?.bytes;
+        let mut new = NewAsset { path: sealed.to_owned(), digest, bytes, ..self.new.clone() };
+        let same = registry.list(new.asset_type.kind(), Some(&new.name))?.into_iter().find(|old| is_same(old, &new));
+        if let Some(same) = &same
+            && same.path.starts_with(home.root())
+            && same.path.exists()
+        {
+            // The bytes are kept once.
+            new.path.clone_from(&same.path);
+        }
+        self.kept(&new, registry, printer)
+    }
+
+    /// Moves the version to the stage that its file names, if it is one that the registry knows.
+    fn staged(&self, asset: Asset, registry: &Registry) -> Result<Asset, Failed> {
+        match self.stage.as_deref().and_then(|stage| parse_stage(stage).ok()) {
+            None => Ok(asset),
+            Some(stage) => Ok(registry.set_stage(asset.kind(), &asset.name, &asset.version, stage, false)?),
+        }
+    }
+}
+
+/// Whether a version has the content that is to be registered. A file has its name as well.
+fn is_same(old: &Asset, new: &NewAsset) -> bool {
+    let names = old.uri().is_some() || !new.path.is_file() || old.path.file_name() == new.path.file_name();
+    old.digest == new.digest && old.asset_type == new.asset_type && names
+}
+
+/// The version that is there already, when it is the same as the new one.
+fn again(registry: &Registry, new: &NewAsset) -> Option<Asset> {
+    let selector = Selector::Version(new.version.clone()?);
+    registry.get(new.asset_type.kind(), &new.name, &selector).ok().filter(|old| is_same(old, new))
+}
+
+/// Whether a path here is what its type says (reference, sections 3.2 and 9.1).
+fn fits(asset_type: AssetType, local: &Path) -> Result<(), Failed> {
+    let shown = local.display();
+    if !local.exists() {
+        return Err(Failed::not_found(format!("there is no file or folder '{shown}'")));
+    }
+    let failed = match asset_type {
+        AssetType::UriFile if local.is_dir() => {
+            Failed::new(format!("'{shown}' is a folder, and a uri_file is a file")).hint("give it --type uri_folder")
+        }
+        AssetType::UriFolder if local.is_file() => {
+            Failed::new(format!("'{shown}' is a file, and a uri_folder is a folder")).hint("give it --type uri_file")
+        }
+        AssetType::Mltable if !local.join("MLTable").is_file() => {
+            Failed::new(format!("'{shown}' is no MLTable: it must be a folder with a file named MLTable"))
+                .hint("without that file it can be a uri_folder or uri_file")
+        }
+        _ => return Ok(()),
+    };
+    Err(failed)
+}

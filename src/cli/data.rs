@@ -1,0 +1,125 @@
+//! `amlrun data …`: data assets in the shape of `az ml data`.
+
+use clap::Subcommand;
+
+use super::asset::{self, Which};
+use super::asset_create::Create;
+use super::context::Context;
+use super::error::Failed;
+use super::exit::Exit;
+use super::format::Format;
+use super::printer::Printer;
+use crate::registry::{AssetKind, AssetType};
+
+/// Register, list and show data, as 'az ml data' does
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Register data: pipelines name it as azureml:NAME:VERSION
+    #[command(after_help = "Examples:\n  \
+        amlrun data create -n iris -p iris.csv --type uri_file\n  \
+        amlrun data create -f data.yml --set version=7\n  \
+        amlrun data create -n big -p azureml://datastores/training/paths/big/\n\n\
+        A file or folder here is copied into the workspace; an address is kept as it is.\n\
+        A version never changes; the same content under the same version again is no mistake.")]
+    Create {
+        #[command(flatten)]
+        create: Create,
+        /// What it is: uri_folder, uri_file or mltable [default: the file's, or uri_folder]
+        #[arg(short = 't', long = "type", value_name = "TYPE")]
+        kind: Option<String>,
+    },
+    /// List data; with a name, its versions, newest first
+    List {
+        /// Only this name
+        #[arg(short, long)]
+        name: Option<String>,
+        /// Archived versions too
+        #[arg(long)]
+        include_archived: bool,
+        /// Archived versions only
+        #[arg(long, conflicts_with = "include_archived")]
+        archived_only: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show one version of data
+    #[command(after_help = "Examples:\n  \
+        amlrun data show -n iris -v 3\n  \
+        amlrun data show -n iris -l latest --query path -o tsv")]
+    Show {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Have lists and @latest leave data out: one version, or all of a name
+    Archive {
+        #[command(flatten)]
+        versions: Versions,
+    },
+    /// Have lists and @latest find archived data again
+    Restore {
+        #[command(flatten)]
+        versions: Versions,
+    },
+}
+
+/// Which versions of which data.
+#[derive(clap::Args)]
+pub(super) struct Versions {
+    /// The name
+    #[arg(short, long)]
+    name: String,
+
+    /// Its version [default: all of them]
+    #[arg(short, long)]
+    version: Option<String>,
+}
+
+pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    match verb {
+        Verb::Create { create, kind } => {
+            create.format.check()?;
+            let kind = kind.map(|word| data_type(&word)).transpose()?;
+            let asset = create.register(kind, AssetType::UriFolder, false, context, printer)?;
+            create.format.print(asset::shown(&asset), printer)?;
+        }
+        Verb::List { name, include_archived, archived_only, format } => {
+            format.check()?;
+            let shown = |asset: &crate::registry::Asset| include_archived || asset.archived == archived_only;
+            format.print(asset::list(AssetKind::Data, name.as_deref(), shown, &context.home())?, printer)?;
+        }
+        Verb::Show { which, format } => {
+            format.check()?;
+            format.print(asset::shown(&asset::find(AssetKind::Data, &which, &context.home())?), printer)?;
+        }
+        Verb::Archive { versions } => versions.archive(true, context, printer)?,
+        Verb::Restore { versions } => versions.archive(false, context, printer)?,
+    }
+    Ok(Exit::Ok)
+}
+
+impl Versions {
+    fn archive(&self, yes: bool, context: &Context, printer: &Printer) -> Result<(), Failed> {
+        let registry = asset::registry(AssetKind::Data, &self.name, &context.home())?;
+        let versions = match &self.version {
+            Some(version) => vec![version.clone()],
+            None => {
+                // Of a name that is not there, the registry says so with one like it.
+                registry.container(AssetKind::Data, &self.name)?;
+                registry.list(AssetKind::Data, Some(&self.name))?.into_iter().map(|asset| asset.version).collect()
+            }
+        };
+        for version in versions {
+            let asset = registry.archive(AssetKind::Data, &self.name, &version, yes)?;
+            let done = if yes { "archived" } else { "restored" };
+            printer.out(&format!("{}:{}: {done}\n", asset.name, asset.version));
+        }
+        Ok(())
+    }
+}
+
+fn data_type(word: &str) -> Result<AssetType, Failed> {
+    let found = word.parse::<AssetType>().ok().filter(|found| found.kind() == AssetKind::Data);
+    found.ok_or_else(|| Failed::usage(format!("'{word}' is no type of data: choose uri_folder, uri_file or mltable")))
+}

@@ -1,0 +1,148 @@
+//! `amlrun datastore …`: the names that pipelines give to storage, in the shape of `az ml datastore`.
+//!
+//! Lists and shows tell of every name that leads somewhere: what was created, what `amlrun.toml` maps, and the four that
+//! every workspace has, each once and as it is found by a run. No secret is ever shown.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::config::Config;
+use super::config::storage::DatastorePlace;
+use super::context::Context;
+use super::datastore_create::Create;
+use super::error::Failed;
+use super::exit::Exit;
+use super::format::Format;
+use super::places::OWN;
+use super::printer::Printer;
+use crate::diagnostic::suggest;
+use crate::registry::credentials::CredentialsError;
+use crate::registry::{Credentials, DatastoreStore};
+use crate::store::Home;
+
+/// Name storage accounts and folders for azureml://datastores/… paths, as 'az ml datastore' does
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Create or replace a datastore from its file
+    #[command(after_help = "Examples:\n  \
+        amlrun datastore create -f blob.yml\n  \
+        amlrun datastore create -f blob.yml --set account_name=mystorage\n\n\
+        The file is that of 'az ml datastore create'. An account key or SAS in it is kept in a file of yours\n\
+        outside of the workspace (AMLRUN_CREDENTIALS, else ~/.config/amlrun/credentials.json) and never printed.\n\
+        Without one, amlrun.toml, the variables of az (AZURE_STORAGE_KEY …) and your login are asked.")]
+    Create(Create),
+    /// List datastores: created ones, those of amlrun.toml, and the workspace's own
+    List {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show where a datastore leads
+    #[command(after_help = "Example:\n  amlrun datastore show -n workspaceblobstore --query path -o tsv")]
+    Show {
+        #[command(flatten)]
+        which: Named,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Forget a datastore that was created, and its credentials; nothing in the storage is removed
+    Delete {
+        #[command(flatten)]
+        which: Named,
+    },
+}
+
+/// Which datastore.
+#[derive(clap::Args)]
+pub(super) struct Named {
+    /// The datastore's name
+    #[arg(short, long)]
+    name: String,
+}
+
+pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+    match verb {
+        Verb::Create(create) => create.obey(context, printer)?,
+        Verb::List { format } => {
+            format.check()?;
+            let all = all(&context.home(), &Config::near(Path::new(""))?)?;
+            format.print(Value::Array(all), printer)?;
+        }
+        Verb::Show { which, format } => {
+            format.check()?;
+            let all = all(&context.home(), &Config::near(Path::new(""))?)?;
+            let found = all.iter().find(|one| one["name"] == which.name);
+            let found = found.cloned().ok_or_else(|| unknown(&which.name, &all))?;
+            format.print(found, printer)?;
+        }
+        Verb::Delete { which } => delete(&which.name, &context.home(), printer)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn delete(name: &str, home: &Home, printer: &Printer) -> Result<(), Failed> {
+    let store = DatastoreStore::at(home.datastores());
+    if store.find(name)?.is_none() {
+        let all = all(home, &Config::near(Path::new(""))?)?;
+        return Err(match all.iter().find(|one| one["name"] == name).map(|one| &one["from"]) {
+            Some(from) if from == "amlrun.toml" => Failed::not_found(format!("the datastore '{name}' was not created"))
+                .hint(format!("amlrun.toml maps it: remove [datastores.{name}] there")),
+            Some(_) => Failed::not_found(format!("the datastore '{name}' was not created"))
+                .hint("every workspace has it: its files lie in a folder of the workspace"),
+            None => unknown(name, &all),
+        });
+    }
+    // The secret goes first: what is left when this breaks off can be deleted again.
+    let forgotten = match Credentials::of_user() {
+        Err(CredentialsError::Nowhere) => false,
+        credentials => credentials?.remove(home.root(), name)?,
+    };
+    store.remove(name)?;
+    let with = if forgotten { " with its credentials" } else { "" };
+    printer.out(&format!("{name}: deleted{with}; what lies in the storage stays\n"));
+    Ok(())
+}
+
+/// Every name that leads somewhere, as a run finds it, in the order of the names.
+fn all(home: &Home, config: &Config) -> Result<Vec<Value>, Failed> {
+    let mut all: Vec<Value> = Vec::new();
+    for (name, rules) in &config.datastores {
+        match &rules.place {
+            Some(DatastorePlace::Folder(folder)) => {
+                all.push(folder_at(name, &config.folder().join(folder), "amlrun.toml"));
+            }
+            Some(DatastorePlace::Container(address)) => {
+                all.push(json!({ "name": name, "type": "azure_blob", "path": address, "from": "amlrun.toml" }));
+            }
+            None => {}
+        }
+    }
+    for created in DatastoreStore::at(home.datastores()).list()? {
+        if all.iter().all(|one| one["name"] != *created.name) {
+            all.push(serde_json::to_value(&created).unwrap_or_default());
+        }
+    }
+    for name in OWN {
+        if all.iter().all(|one| one["name"] != name) {
+            all.push(folder_at(name, &home.datastore(name), "workspace"));
+        }
+    }
+    all.sort_by_cached_key(|one| one["name"].as_str().unwrap_or_default().to_owned());
+    Ok(all)
+}
+
+fn folder_at(name: &str, path: &Path, from: &str) -> Value {
+    // `a/./b` is how a relative folder of the file comes out; nobody wants to read that.
+    let path: PathBuf = path.components().collect();
+    json!({ "name": name, "type": "folder", "path": path.to_string_lossy(), "from": from })
+}
+
+fn unknown(name: &str, all: &[Value]) -> Failed {
+    let names = || all.iter().filter_map(|one| one["name"].as_str());
+    let failed = Failed::not_found(format!("there is no datastore '{name}' in this workspace"));
+    match suggest::nearest(name, names()) {
+        Some(near) => failed.hint(format!("did you mean '{near}'?")),
+        None => failed.hint(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
+    }
+}

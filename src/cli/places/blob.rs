@@ -1,0 +1,222 @@
+//! Blobs: which account an address is of, under which root it is reached, and what opens it.
+//!
+//! What opens a blob is asked in this order: the signature in its address, `amlrun.toml`, what was given when the
+//! datastore was created, the environment in `az`'s own words; else who runs this is asked of Entra ID. A secret is only
+//! ever handed on for the account that it is said to open, and neither a secret nor a token of Entra ID to a host that is
+//! none of Azure's and that nobody named here: a pipeline of somebody else's may have any address in it.
+
+use super::super::config::secret_ref::CredentialRef;
+use super::super::config::storage::DatastorePlace;
+use super::{Place, Places};
+use crate::registry::Datastore;
+use crate::registry::datastore::{CredentialKind, DatastoreKind, is_bare_host};
+use crate::secret::{Credential, Secret};
+use crate::spec::data_uri::{BlobUri, DataUri};
+
+/// The ends of the hosts that are Azure's own, in all of its clouds.
+const CLOUDS: [&str; 6] = [
+    ".core.windows.net",
+    ".core.chinacloudapi.cn",
+    ".core.usgovcloudapi.net",
+    ".core.cloudapi.de",
+    ".storage.azure.net",
+    ".fabric.microsoft.com",
+];
+
+impl Places {
+    /// A blob of a datastore.
+    pub(super) fn blob_of(&self, name: &str, uri: BlobUri, created: Option<&Datastore>) -> Result<Place, String> {
+        let uri = self.rerouted(uri);
+        let rules = self.config.datastores.get(name).and_then(|rules| rules.credential.as_ref());
+        let credential = match rules {
+            Some(reference) => Some(self.referred(reference, &format!("datastores.{name}"))?),
+            None => self.of_account(&uri.account)?,
+        };
+        let credential = match (credential, created) {
+            (Some(credential), _) => Some(credential),
+            (None, Some(created)) => self.kept(created)?,
+            (None, None) => None,
+        };
+        let credential = credential.or_else(|| self.of_environment(&uri.account));
+        let opened = created.map_or(CredentialKind::None, |created| created.credential);
+        match (credential, opened) {
+            (Some(credential), _) => Ok(Place::Blob { uri, credential }),
+            (None, CredentialKind::None) => Ok(Place::Blob { uri, credential: Credential::Identity }),
+            (None, kind) => {
+                let what = if kind == CredentialKind::Sas { "a SAS" } else { "an account key" };
+                Err(format!(
+                    "the datastore '{name}' was created with {what}, which is not among your credentials for this \
+                     workspace: create it again with 'amlrun datastore create'"
+                ))
+            }
+        }
+    }
+
+    /// A blob that an address names without a datastore.
+    pub(super) fn bare_blob(&self, mut uri: BlobUri) -> Result<Place, String> {
+        let given = uri.sas.take();
+        let uri = self.rerouted(uri);
+        // A signature in the address is for whoever is there.
+        if given.is_none() && !self.is_trusted(&uri)? {
+            let account = &uri.account;
+            return Err(format!(
+                "the host of {} is none of Azure's: if the account is yours, say so with [accounts.{account}] endpoint = \
+                 \"{}\" in amlrun.toml",
+                uri.address(),
+                uri.endpoint
+            ));
+        }
+        let credential = match given {
+            Some(signature) => Some(Credential::Sas(signature)),
+            None => self.of_container(&uri)?,
+        };
+        let credential = credential.or_else(|| self.of_environment(&uri.account)).unwrap_or(Credential::Identity);
+        Ok(Place::Blob { uri, credential })
+    }
+
+    /// A web address as a blob's, when it is under a root that is known.
+    pub(super) fn known_blob(&self, url: &str) -> Result<Option<BlobUri>, String> {
+        let accounts = self.config.accounts.iter();
+        let configured = accounts.filter_map(|(account, rules)| Some((account.clone(), rules.endpoint.clone()?)));
+        if let Some(uri) = configured.into_iter().find_map(|(account, root)| BlobUri::under(&root, &account, url)) {
+            return Ok(Some(uri));
+        }
+        if let (Some(root), Some(account)) = (self.connection("BlobEndpoint"), self.connection("AccountName"))
+            && let Some(uri) = BlobUri::under(root.trim_end_matches('/'), &account, url)
+        {
+            return Ok(Some(uri));
+        }
+        for (name, rules) in &self.config.datastores {
+            if let Some(DatastorePlace::Container(address)) = &rules.place
+                && let Ok(container) = self.container(name, address)
+                && let Some(uri) = BlobUri::under(&container.endpoint, &container.account, url)
+            {
+                return Ok(Some(uri));
+            }
+        }
+        let created = self.store().list().map_err(|e| e.to_string())?;
+        let roots = created.iter().filter(|d| d.kind == DatastoreKind::AzureBlob).map(Datastore::root);
+        Ok(roots.into_iter().find_map(|(account, root)| BlobUri::under(&root, &account, url)))
+    }
+
+    /// Whether a blob is at one of Azure's hosts, or under a root that somebody named here.
+    fn is_trusted(&self, uri: &BlobUri) -> Result<bool, String> {
+        let host = uri.endpoint.split_once("://").map_or("", |(_, rest)| rest);
+        let host = host.split([':', '/']).next().unwrap_or_default();
+        if CLOUDS.iter().any(|cloud| host.ends_with(cloud)) {
+            return Ok(true);
+        }
+        Ok(self.known_blob(&uri.address())?.is_some_and(|known| known.endpoint == uri.endpoint))
+    }
+
+    /// The container that `[datastores.<name>]` names. Its host may be Azure's, that of an account of `amlrun.toml`, or
+    /// an address or `localhost`, where the account is the first part of the path, as Azurite has it.
+    pub(super) fn container(&self, name: &str, address: &str) -> Result<BlobUri, String> {
+        let wrong = || {
+            format!(
+                "datastores.{name}.container of amlrun.toml is '{address}', which is no address of a container: write \
+                 https://<account>.blob.core.windows.net/<container>"
+            )
+        };
+        let mut accounts = self.config.accounts.iter().filter_map(|(name, r)| Some((name, r.endpoint.as_ref()?)));
+        if let Some(uri) = accounts.find_map(|(account, root)| BlobUri::under(root, account, address)) {
+            return Ok(uri);
+        }
+        match DataUri::parse(address) {
+            Some(Ok(DataUri::Blob(uri))) => Ok(uri),
+            Some(Ok(DataUri::Web { url })) => {
+                let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+                let (host, path) = rest.split_once('/').ok_or_else(wrong)?;
+                let account = path.split('/').next().filter(|_| is_bare_host(host)).ok_or_else(wrong)?;
+                BlobUri::under(&format!("{scheme}://{host}/{account}"), account, &url).ok_or_else(wrong)
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    /// The blob under the root that `[accounts.<account>]` gives its account.
+    fn rerouted(&self, mut uri: BlobUri) -> BlobUri {
+        if let Some(endpoint) = self.config.accounts.get(&uri.account).and_then(|rules| rules.endpoint.clone()) {
+            uri.endpoint = endpoint;
+        }
+        uri
+    }
+
+    /// What opens the container of an address: by the datastores that lie in it, else by its account.
+    fn of_container(&self, uri: &BlobUri) -> Result<Option<Credential>, String> {
+        let same = |account: &str, container: &str| account == uri.account && container == uri.container;
+        for (name, rules) in &self.config.datastores {
+            if let (Some(DatastorePlace::Container(address)), Some(reference)) = (&rules.place, &rules.credential)
+                && let Ok(container) = self.container(name, address).map(|container| self.rerouted(container))
+                && same(&container.account, &container.container)
+                && container.endpoint == uri.endpoint
+            {
+                return self.referred(reference, &format!("datastores.{name}")).map(Some);
+            }
+        }
+        if let Some(credential) = self.of_account(&uri.account)? {
+            return Ok(Some(credential));
+        }
+        for created in self.store().list().map_err(|e| e.to_string())? {
+            // The same names at another host are another account.
+            let here = same(&created.account_name, &created.container_name) && self.reached(&created) == uri.endpoint;
+            if created.kind == DatastoreKind::AzureBlob
+                && here
+                && let Some(credential) = self.kept(&created)?
+            {
+                return Ok(Some(credential));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The root under which a datastore is reached.
+    fn reached(&self, created: &Datastore) -> String {
+        let (account, root) = created.root();
+        self.config.accounts.get(&account).and_then(|rules| rules.endpoint.clone()).unwrap_or(root)
+    }
+
+    fn of_account(&self, account: &str) -> Result<Option<Credential>, String> {
+        let reference = self.config.accounts.get(account).and_then(|rules| rules.credential.as_ref());
+        reference.map(|reference| self.referred(reference, &format!("accounts.{account}"))).transpose()
+    }
+
+    fn referred(&self, reference: &CredentialRef, table: &str) -> Result<Credential, String> {
+        reference.read(table, self.config.folder(), &*self.variable)
+    }
+
+    /// What was given when a datastore was created.
+    fn kept(&self, created: &Datastore) -> Result<Option<Credential>, String> {
+        if created.credential == CredentialKind::None {
+            return Ok(None);
+        }
+        (self.credentials)()?.get(self.home.root(), &created.name).map_err(|e| e.to_string())
+    }
+
+    /// What the environment says of an account, in `az`'s variables. Those that name an account are for that one only.
+    fn of_environment(&self, account: &str) -> Option<Credential> {
+        let variable = |name: &str| (self.variable)(name);
+        if variable("AZURE_STORAGE_ACCOUNT").is_none_or(|named| named == account) {
+            if let Some(token) = variable("AZURE_STORAGE_SAS_TOKEN") {
+                return Some(Credential::Sas(Secret::new(token.trim_start_matches('?'))));
+            }
+            if let Some(key) = variable("AZURE_STORAGE_KEY") {
+                return Some(Credential::AccountKey(Secret::new(key)));
+            }
+        }
+        if self.connection("AccountName").as_deref() != Some(account) {
+            return None;
+        }
+        let key = self.connection("AccountKey").map(|key| Credential::AccountKey(Secret::new(key)));
+        let token = || self.connection("SharedAccessSignature");
+        key.or_else(|| Some(Credential::Sas(Secret::new(token()?.trim_start_matches('?')))))
+    }
+
+    /// A part of the connection string of the environment, as emulators and `az` write it.
+    fn connection(&self, name: &str) -> Option<String> {
+        let text = (self.variable)("AZURE_STORAGE_CONNECTION_STRING")?;
+        let mut pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+        let found = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?.1.trim();
+        (!found.is_empty()).then(|| found.to_owned())
+    }
+}

@@ -1,0 +1,251 @@
+//! What runs and the registry keep: outputs of jobs, artifacts of MLflow runs, models, data assets.
+//!
+//! These are there or they are not, so that what is missing is told here, with a name like it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::record;
+use super::{Place, Places, below};
+use crate::diagnostic::suggest;
+use crate::event::{OutputInfo, RunView, StepView};
+use crate::outcome::JobStatus;
+use crate::registry::versions::parse_stage;
+use crate::registry::{Asset, AssetKind, Registry, Selector};
+use crate::spec::asset_ref::{AssetRef, Version};
+use crate::spec::data_uri::DataUri;
+use crate::spec::io::PortType;
+use crate::store::RunFolder;
+use crate::tracking::Tracking;
+
+/// A registered asset and where its bytes are.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::cli) struct Found {
+    /// `name:version`, with the version that a label stood for.
+    pub id: String,
+    /// Its type.
+    pub kind: PortType,
+    /// Where it leads.
+    pub place: Place,
+    /// Its address, when it is not kept here: the name by which it is known from run to run.
+    pub address: Option<String>,
+}
+
+/// A job: a run, or one step of it.
+pub(in crate::cli) struct Job {
+    /// The run's folder.
+    pub run: RunFolder,
+    /// The run as recorded.
+    pub view: RunView,
+    /// The step's path, when the job is a step of a pipeline.
+    pub step: Option<String>,
+}
+
+impl Job {
+    /// The step that the job is, or the only one of a standalone command job.
+    pub fn step(&self) -> Option<&StepView> {
+        match &self.step {
+            Some(path) => self.view.step(path),
+            None if self.view.kind == "command" => self.view.steps.first(),
+            None => None,
+        }
+    }
+
+    /// The job's outputs.
+    pub fn outputs(&self) -> &[OutputInfo] {
+        match (self.step(), &self.step) {
+            (Some(step), Some(_)) => &step.outputs,
+            (Some(step), None) if self.view.outputs.is_empty() => &step.outputs,
+            _ => &self.view.outputs,
+        }
+    }
+
+    /// Where what the job leaves of itself lies: `outputs/` and `logs/` of its working directory and `user_logs/`
+    /// beside it are one folder on Azure ML, and are looked for where each lies here. All of it is the working
+    /// directory; of a pipeline, what its own MLflow run logged.
+    fn artifact(&self, path: &str) -> PathBuf {
+        match self.step() {
+            Some(step) => {
+                let folder = self.run.step(&step.path);
+                let in_step = path == "user_logs" || path.starts_with("user_logs/");
+                below(if in_step { folder.path.clone() } else { folder.wd() }, path)
+            }
+            None => below(self.run.artifacts(), path),
+        }
+    }
+}
+
+impl Places {
+    /// The run or step with that job name.
+    ///
+    /// # Errors
+    /// A sentence, with a name like it.
+    pub fn job(&self, name: &str) -> Result<Job, String> {
+        let read = |run: &RunFolder| record::view(run).map_err(|failed| failed.to_string());
+        let missing = match self.home.find_run(name) {
+            Ok(run) => return Ok(Job { view: read(&run)?, run, step: None }),
+            Err(missing) => missing.to_string(),
+        };
+        // A step's job name is its run's, a dash, and its path with dashes; either may have more of them.
+        let mut known = Vec::new();
+        for (at, _) in name.match_indices('-').rev().filter(|(at, _)| *at > 0) {
+            let Ok(run) = self.home.find_run(&name[..at]) else { continue };
+            let view = read(&run)?;
+            let step = view.steps.iter().find(|step| step.job == name).map(|step| step.path.clone());
+            if step.is_some() {
+                return Ok(Job { run, view, step });
+            }
+            known.extend(view.steps.into_iter().map(|step| step.job));
+        }
+        match suggest::nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => Err(format!("there is no job named '{name}'; did you mean '{near}'?")),
+            None => Err(missing),
+        }
+    }
+
+    pub(super) fn job_output(&self, job: &str, output: &str, path: &str) -> Result<PathBuf, String> {
+        let found = self.job(job)?;
+        let here = match found.outputs().iter().find(|known| known.name == output) {
+            // The output of a file is that file, under its own name or none.
+            Some(known) if known.path.is_file() && known.path.file_name().is_some_and(|name| name == path) => {
+                known.path.clone()
+            }
+            Some(known) => below(known.path.clone(), path),
+            None if matches!(output, "artifacts" | "default") => found.artifact(path),
+            None => return Err(no_output(&found, job, output)),
+        };
+        there(here, path, &format!("the output '{output}' of the job '{job}'"))
+    }
+
+    pub(super) fn run_artifact(&self, run: &str, path: &str) -> Result<PathBuf, String> {
+        let db = self.home.tracking_db();
+        let unknown = || {
+            let runs = self.home.runs().unwrap_or_default();
+            let steps = runs.iter().filter_map(|run| record::view(run).ok()).flat_map(|view| view.steps);
+            let known: Vec<String> =
+                runs.iter().map(|run| run.name.to_string()).chain(steps.map(|step| step.job)).collect();
+            let near = suggest::nearest(run, known.iter().map(String::as_str));
+            let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+            format!("there is no MLflow run '{run}' in this workspace{near}")
+        };
+        if !db.exists() {
+            return Err(unknown());
+        }
+        let registry = Registry::open(&self.home.registry_db()).map_err(|e| e.to_string())?;
+        let tracking = Tracking::open(&db, Arc::new(registry), self.home.models(), self.home.artifacts());
+        let tracking = tracking.map_err(|e| e.to_string())?;
+        tracking.run(run).map_err(|_| unknown())?;
+        let place = tracking.run_place(run, path).map_err(|e| e.to_string())?;
+        place.existing().map_err(|_| match path {
+            "" => format!("the MLflow run '{run}' has logged no artifacts"),
+            path => format!("the MLflow run '{run}' has no artifact '{path}'"),
+        })
+    }
+
+    /// `models:/…`: a version, a stage, a label, or the newest.
+    pub(super) fn model(&self, name: &str, version: &str, path: &str) -> Result<Place, String> {
+        let registry = self.registry(&format!("models:/{name}/{version}"))?;
+        let get = |selector: &Selector| registry.get(AssetKind::Model, name, selector).map_err(|e| e.to_string());
+        let asset = if version.eq_ignore_ascii_case("latest") || version == "@latest" {
+            get(&Selector::Latest)?
+        } else if let (Ok(stage), Err(_)) = (parse_stage(version), get(&Selector::Version(version.to_owned()))) {
+            let versions = registry.list(AssetKind::Model, Some(name)).map_err(|e| e.to_string())?;
+            if versions.is_empty() {
+                get(&Selector::Latest)?;
+            }
+            let staged = versions.into_iter().find(|asset| asset.stage == stage && !asset.archived);
+            staged.ok_or_else(|| format!("no version of the model '{name}' is in the stage {stage}"))?
+        } else {
+            get(&Selector::parse(version))?
+        };
+        match self.place_of(&asset)? {
+            Place::Local(folder) => {
+                let here = below(folder, path);
+                there(here, path, &format!("the model '{name}:{}'", asset.version)).map(Place::Local)
+            }
+            Place::Blob { mut uri, credential } => {
+                uri.path = super::joined(&uri.path, path);
+                Ok(Place::Blob { uri, credential })
+            }
+            Place::Web { url } if path.is_empty() => Ok(Place::Web { url }),
+            Place::Web { .. } => Err(format!("the model '{name}:{}' is one file of the web", asset.version)),
+        }
+    }
+
+    /// A registered data asset or model, and where it leads.
+    ///
+    /// # Errors
+    /// A sentence for people: there is none, with one like it, or its address leads nowhere.
+    pub fn asset(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String> {
+        let selector = match &reference.version {
+            Version::Exact(version) => Selector::Version(version.clone()),
+            Version::Label(label) if label == "latest" => Selector::Latest,
+            Version::Label(label) => Selector::Label(label.clone()),
+            Version::Unsaid => {
+                return Err(format!("'{reference}' needs a version or a label: azureml:{reference}@latest"));
+            }
+        };
+        let wanted = if kind.is_model() { AssetKind::Model } else { AssetKind::Data };
+        let registry = self.registry(&reference.to_string())?;
+        let asset = registry.get(wanted, &reference.name, &selector).map_err(|e| e.to_string())?;
+        Ok(Found {
+            id: format!("{}:{}", asset.name, asset.version),
+            kind: PortType::named(asset.asset_type.as_str()).unwrap_or(kind),
+            place: self.place_of(&asset)?,
+            address: asset.uri().map(str::to_owned),
+        })
+    }
+
+    /// Where an asset's bytes are.
+    fn place_of(&self, asset: &Asset) -> Result<Place, String> {
+        match asset.uri() {
+            None => Ok(Place::Local(asset.path.clone())),
+            // Only addresses that lead out of the workspace are kept, so that this ends.
+            Some(uri) => match DataUri::parse(uri) {
+                Some(parsed) => self.resolve(&parsed?),
+                None => Err(format!("'{uri}', where {} is said to be, is no address", asset.id())),
+            },
+        }
+    }
+
+    fn registry(&self, wanted: &str) -> Result<Registry, String> {
+        // Looking makes none.
+        let path = self.home.registry_db();
+        if !path.exists() {
+            return Err(format!("no asset '{wanted}' is registered in this workspace"));
+        }
+        Registry::open(&path).map_err(|e| e.to_string())
+    }
+}
+
+fn no_output(job: &Job, name: &str, output: &str) -> String {
+    let status = job.step().filter(|_| job.step.is_some()).map_or(job.view.status, |step| step.status);
+    let names = || job.outputs().iter().map(|known| known.name.as_str());
+    let hint = match suggest::nearest(output, names()) {
+        Some(near) => format!("; did you mean '{near}'?"),
+        None if names().next().is_none() && status != JobStatus::Completed => format!(": it is {status}"),
+        None if names().next().is_none() => "; it has none".to_owned(),
+        None => format!("; its outputs are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    format!("the job '{name}' has no output '{output}'{hint}")
+}
+
+/// What must be there to be read.
+fn there(here: PathBuf, path: &str, whole: &str) -> Result<PathBuf, String> {
+    match (here.exists(), path) {
+        (true, _) => Ok(here),
+        (false, "") => Err(format!("{whole} is not there: nothing is at {}", here.display())),
+        (false, path) => {
+            let names = siblings(&here);
+            let last = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+            let near = suggest::nearest(&last, names.iter().map(String::as_str));
+            let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+            Err(format!("there is no '{path}' in {whole}{near}"))
+        }
+    }
+}
+
+fn siblings(path: &Path) -> Vec<String> {
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}

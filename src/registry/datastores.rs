@@ -1,0 +1,209 @@
+//! The definitions of a workspace's datastores, a JSON file each.
+//!
+//! ```text
+//! datastores/<name>.json       the definition; a folder <name> beside it stands for a datastore by itself
+//! ```
+//!
+//! A definition appears and changes by one rename. Refuses to know what `amlrun.toml` says of a name, and what opens a
+//! datastore.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::datastore::{Datastore, check_name};
+use crate::diagnostic::suggest;
+use crate::store::tree::sibling_for_building;
+use crate::store::{StoreError, at};
+
+/// Why a definition was not kept or found.
+#[derive(Debug, thiserror::Error)]
+pub enum DatastoreError {
+    /// A name or a field that the rules do not allow.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such definition.
+    #[error("there is no datastore '{name}' in this workspace{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// A name that exists and looks like it.
+        near: Option<String>,
+    },
+    /// The file does not hold what this amlrun wrote.
+    #[error("{}: this is no definition of a datastore: remove the file and create it again", .0.display())]
+    Damaged(PathBuf),
+    /// The disk said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Result<T, E = DatastoreError> = std::result::Result<T, E>;
+
+/// The definitions of a workspace.
+#[derive(Clone, Debug)]
+pub struct DatastoreStore {
+    root: PathBuf,
+}
+
+impl DatastoreStore {
+    /// Those in a folder, which need not be there yet.
+    #[must_use]
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Keeps a definition, in the place of one that has its name.
+    ///
+    /// # Errors
+    /// A field that the rules do not allow, or trouble with the disk.
+    pub fn put(&self, datastore: &Datastore) -> Result<()> {
+        datastore.check()?;
+        fs::create_dir_all(&self.root).map_err(at("make the folder", &self.root))?;
+        let path = self.file(&datastore.name);
+        let building = sibling_for_building(&path);
+        let text = serde_json::to_string_pretty(datastore).unwrap_or_default() + "\n";
+        let written = fs::File::create(&building)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&building, &path));
+        if written.is_err() {
+            // The first error is the one to tell; the name may not even exist.
+            let _ = fs::remove_file(&building);
+        }
+        Ok(written.map_err(at("write", &path))?)
+    }
+
+    /// The definition with that name, if there is one.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn find(&self, name: &str) -> Result<Option<Datastore>> {
+        // A name that cannot be is one that is not there; it must not become a path.
+        if check_name(name).is_err() {
+            return Ok(None);
+        }
+        let path = self.file(name);
+        match fs::read(&path) {
+            Ok(text) => read(&text, &path).map(Some),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(at("read", &path)(e).into()),
+        }
+    }
+
+    /// The definition with that name.
+    ///
+    /// # Errors
+    /// [`DatastoreError::Unknown`] with a name like it, or a file that cannot be read.
+    pub fn get(&self, name: &str) -> Result<Datastore> {
+        self.find(name)?.ok_or_else(|| self.unknown(name))
+    }
+
+    /// All definitions, by name.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn list(&self) -> Result<Vec<Datastore>> {
+        self.names().iter().filter_map(|name| self.find(name).transpose()).collect()
+    }
+
+    /// The names of all definitions, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let names = entries.filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".json")?.to_owned()));
+        let mut names: Vec<String> = names.filter(|name| check_name(name).is_ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// Forgets a definition. What lies in the storage stays.
+    ///
+    /// # Errors
+    /// [`DatastoreError::Unknown`], or trouble with the disk.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        check_name(name).map_err(|_| self.unknown(name))?;
+        let path = self.file(name);
+        fs::remove_file(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => self.unknown(name),
+            _ => at("remove", &path)(e).into(),
+        })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{name}.json"))
+    }
+
+    fn unknown(&self, name: &str) -> DatastoreError {
+        let names = self.names();
+        let near = suggest::nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+        DatastoreError::Unknown { name: name.to_owned(), near }
+    }
+}
+
+fn read(text: &[u8], path: &Path) -> Result<Datastore> {
+    let record = serde_json::from_slice::<Value>(text).ok();
+    let named = |d: &Datastore| path.file_stem().is_some_and(|stem| *stem == *d.name);
+    record
+        .and_then(|record| Datastore::read(&record))
+        .filter(named)
+        .ok_or_else(|| DatastoreError::Damaged(path.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::datastore::{CredentialKind, DatastoreKind};
+    use super::*;
+
+    #[test]
+    fn every_kind_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DatastoreStore::at(folder.path().join("datastores"));
+        for (word, kind) in DatastoreKind::NAMES {
+            let mut one = Datastore::new(word, kind, "account", "box");
+            if kind == DatastoreKind::AzureDataLakeGen1 {
+                one.container_name.clear();
+            }
+            one.credential = CredentialKind::Sas;
+            one.tags.insert("a".into(), "b".into());
+            store.put(&one).unwrap();
+            assert_eq!(store.get(word).unwrap(), one);
+            assert_eq!(serde_json::to_value(&one).unwrap()["type"], word);
+            assert_eq!(kind.as_str(), word);
+        }
+        assert_eq!(store.list().unwrap().len(), 5);
+        store.remove("azure_file").unwrap();
+        let error = store.remove("azure_fiel").unwrap_err().to_string();
+        assert!(error.contains("no datastore 'azure_fiel'"), "{error}");
+        assert!(store.get("azure_blobb").unwrap_err().to_string().contains("did you mean 'azure_blob'?"));
+    }
+
+    #[test]
+    fn nothing_leaves_the_folder_and_nothing_foreign_becomes_part_of_an_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DatastoreStore::at(folder.path().join("a"));
+        for bad in ["", "..", "../x", "a/b", "a-b", "a.b", "ä", &"x".repeat(256)] {
+            assert!(store.put(&Datastore::new(bad, DatastoreKind::AzureBlob, "a", "b")).is_err(), "{bad:?}");
+            assert_eq!(store.find(bad).unwrap(), None);
+            assert!(matches!(store.remove(bad), Err(DatastoreError::Unknown { .. })));
+        }
+        let change = |change: &dyn Fn(&mut Datastore)| {
+            let mut one = Datastore::new("d", DatastoreKind::AzureBlob, "acc", "box");
+            change(&mut one);
+            store.put(&one).unwrap_err().to_string()
+        };
+        assert!(change(&|d| d.protocol = "ftp".into()).contains("https or http"));
+        assert!(change(&|d| d.endpoint = "https://x".into()).contains("must be a host"));
+        assert!(change(&|d| d.account_name = "a.evil/".into()).contains("account_name"));
+        assert!(change(&|d| d.container_name = "a/b".into()).contains("container_name"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DatastoreStore::at(folder.path().to_owned());
+        fs::write(folder.path().join("d.json"), "{").unwrap();
+        assert!(store.get("d").unwrap_err().to_string().contains("d.json"));
+    }
+}
