@@ -8,7 +8,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine campaign tour libtorch release clean help
+.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine campaign tour libtorch azurite release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -23,10 +23,13 @@ release: libtorch ## Build both binaries with optimisation
 demo: release ## Run the example pipeline with the native stages
 	$(BIN)/amlrun run pipelines/simple_net/pipeline.yml
 
-test: libtorch ## Run all tests
+azurite: ## Find or fetch Azurite, the emulator of Azure Blob Storage; does nothing the second time
+	@$(PYTHON) scripts/azurite.py
+
+test: libtorch azurite ## Run all tests
 	$(CARGO) test --features torch
 
-test-runner: ## Run the tests that need no libtorch
+test-runner: azurite ## Run the tests that need no libtorch
 	$(CARGO) test
 
 INTEROP := .venv-interop
