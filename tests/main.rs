@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod azurite;
 mod cancel;
 mod choice;
 mod components;
