@@ -175,6 +175,7 @@ impl Drop for Azurite {
 
 impl Running {
     /// Azurite at a port (0: any that is free), once it listens there.
+    #[allow(clippy::zombie_processes)] // whoever has a `Running` waits for its keeper
     fn start(folder: &Path, port: u16) -> (Self, u16) {
         let run = Path::new(env!("CARGO_MANIFEST_DIR")).join(".azurite/run");
         assert!(run.exists(), "Azurite is not here; run make azurite");
