@@ -95,6 +95,9 @@ $(PEERS)/ready: benches/requirements.txt $(PEERS)/small
 target/spawn: benches/spawn.rs
 	rustc -O --edition 2024 -o $@ $<
 
+target/sink: benches/sink.rs $(wildcard benches/sink/*.rs)
+	rustc -O --edition 2024 -o $@ $<
+
 SMALL := $(findstring --small,$(BENCH))
 
 # 11 GB of disk for the model files; `make bench BENCH=--small` takes a hundredth of that.
