@@ -8,7 +8,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine campaign tour libtorch azurite release clean help
+.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign tour libtorch azurite release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -102,14 +102,18 @@ SMALL := $(findstring --small,$(BENCH))
 
 # 11 GB of disk for the model files; `make bench BENCH=--small` takes a hundredth of that.
 # The small ones do without the Azure ML SDK, Snakemake and DVC.
-bench: release target/spawn $(INTEROP)/ready $(PEERS)/$(if $(SMALL),small,ready) $(if $(SMALL),,$(CONFORMANCE_VENV)/sdk) ## Measure side by side with peers; prints ratios
+bench: release target/spawn target/sink azurite $(INTEROP)/ready $(PEERS)/$(if $(SMALL),small,ready) $(if $(SMALL),,$(CONFORMANCE_VENV)/sdk) ## Measure side by side with peers; prints ratios
 	$(PYTHON) benches/start.py $(BIN)/amlrun
 	$(PYTHON) benches/engine.py $(BIN)/amlrun target/spawn --peers $(PEERS) $(BENCH)
+	$(PYTHON) benches/transfer.py $(BIN)/amlrun target/sink --peers $(PEERS) $(BENCH)
 	$(PYTHON) benches/validate.py $(BIN)/amlrun --sdk $(CONFORMANCE_VENV)/bin/python $(BENCH)
 	$(INTEROP)/bin/python benches/model_files.py $(BIN)/amlrun $(BENCH)
 
 bench-engine: release target/spawn $(PEERS)/$(if $(SMALL),small,ready) ## Measure the engine alone
 	$(PYTHON) benches/engine.py $(BIN)/amlrun target/spawn --peers $(PEERS) $(BENCH)
+
+bench-transfer: release target/sink azurite $(PEERS)/small ## Measure transfers alone
+	$(PYTHON) benches/transfer.py $(BIN)/amlrun target/sink --peers $(PEERS) $(BENCH)
 
 tour: release ## Run the commands of README.md and put their real output there
 	$(PYTHON) scripts/tour.py
