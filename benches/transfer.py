@@ -111,7 +111,8 @@ class Bench:
 
     def imports(self):
         walls = [run([self.python, HERE / "transfer_peer.py", "import"], self.root)[0][0] for _ in range(ROUNDS)]
-        print(f"note: of every figure of azure-storage-blob, {statistics.median(walls) * 1000:.0f} ms are Python and its imports")
+        median = statistics.median(walls) * 1000
+        print(f"note: of every figure of azure-storage-blob, {median:.0f} ms are Python and its imports")
 
 
 def compare(data, here, same):
