@@ -13,6 +13,8 @@ import struct
 import threading
 import urllib.parse
 
+# A request with so many bytes, there or back, is a large one.
+LARGE = 256 << 10
 # What can happen to a request, and how often beside the others.
 FAULTS = {
     "reset before the request was read": 2,
@@ -42,7 +44,7 @@ class Proxy:
         self.faults, self.requests, self.open = collections.Counter(), 0, 0
         self.heard = collections.Counter()
         self.strange = []
-        self.epoch, self.at_request = 0, None
+        self.epoch, self.moment = 0, None
         self.loop = asyncio.new_event_loop()
         ready = threading.Event()
         threading.Thread(target=self.serve, args=(ready,), daemon=True).start()
@@ -62,6 +64,21 @@ class Proxy:
         async def inside():
             return act()
         return asyncio.run_coroutine_threadsafe(inside(), self.loop).result()
+
+    def at(self, count, large, act):
+        """Has something done in the middle of the request with that number from now, or of the large one with it."""
+        self.call(lambda: setattr(self, "moment", [count, large, act]))
+
+    def never(self):
+        self.call(lambda: setattr(self, "moment", None))
+
+    def passes(self, large):
+        if self.moment and self.moment[1] == large:
+            self.moment[0] -= 1
+            if self.moment[0] == 0:
+                # A moment of its own within the request.
+                self.loop.call_later(self.dice.uniform(0, 0.03), self.moment[2])
+                self.moment = None
 
     def hold(self):
         """From now on nothing is forwarded, and no answer delivered."""
@@ -94,10 +111,7 @@ class Proxy:
                 self.requests += 1
                 self.open += 1
                 try:
-                    if self.at_request and self.requests >= self.at_request[0]:
-                        act, self.at_request = self.at_request[1], None
-                        # A moment of its own within the request.
-                        self.loop.call_later(self.dice.uniform(0, 0.03), act)
+                    self.passes(large=False)
                     answered = await self.one(head, reader, writer)
                 finally:
                     self.open -= 1
@@ -118,6 +132,8 @@ class Proxy:
         if fault in ("reset in mid-request", "stalled in mid-request"):
             await reader.readexactly(self.dice.randrange(length) if length else 0)
             await self.broken(fault, writer)
+        if length >= LARGE:
+            self.passes(large=True)
         body = await reader.readexactly(length)
         if fault and fault.startswith("503"):
             writer.write(busy(fault[-1], method == "HEAD"))
@@ -132,6 +148,8 @@ class Proxy:
             await self.gate.wait()
             self.faults[HELD] += 1
             self.reset(writer)
+        if len(answer) >= LARGE:
+            self.passes(large=True)
         if fault in ("reset after the service did it, before an answer", "stalled before the answer"):
             await self.broken(fault, writer)
         if fault:

@@ -63,18 +63,18 @@ class Campaign:
     def round(self, number):
         kind, name = KINDS[number % len(KINDS)], f"round {number:03}"
         source, target = self.folder / name / "source", self.folder / name / "target"
-        expected = self.files(source)
+        expected = self.files(source, kind.startswith("kills"))
         there = [f"wasbs://{CONTAINER}@{ACCOUNT}.blob.core.windows.net/r{number}/",
                  f"azureml://datastores/rig/paths/r{number}/"][self.dice.randrange(2)]
         self.proxy.rate = self.dice.choice([0.05, 0.15, 0.3])
         up, down = f"{name}, up", f"{name}, down"
         if kind == "kills in the upload":
-            self.killed(source, there, up, len(expected), lambda: self.blobs_are_whole(number, expected, up))
+            self.killed(source, there, up, lambda: self.blobs_are_whole(number, expected, up))
         self.transfer(source, there, up, kind)
         self.blobs_are_whole(number, expected, up, all_there=True)
         target.mkdir()
         if kind == "kills in the download":
-            self.killed(there, target, down, len(expected), lambda: self.files_are_whole(target, expected, down))
+            self.killed(there, target, down, lambda: self.files_are_whole(target, expected, down))
         self.transfer(there, target, down, kind)
         self.files_are_whole(target, expected, down, all_there=True)
         for twice in self.proxy.twice():
@@ -88,10 +88,12 @@ class Campaign:
         if not self.failures:
             shutil.rmtree(self.folder / name)
 
-    def files(self, source):
-        """A few files of many sizes below a folder, and their digests."""
+    def files(self, source, for_kills):
+        """A few files of many sizes below a folder, and their digests; larger ones where a kill is to leave a part."""
         sizes = [0, 1, 100 << 10] + [self.dice.randrange(2, 400 << 10) for _ in range(self.dice.randrange(2, 6))]
         sizes.append(self.dice.randrange(5 * MIB, self.largest))
+        if for_kills:
+            sizes.append(self.dice.randrange(24 * MIB, 40 * MIB))
         for size, name in zip(sizes, self.dice.sample(NAMES, len(sizes))):
             path = source / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,10 +137,10 @@ class Campaign:
     def kill_service(self, process):
         """SIGKILL for Azurite in mid-transfer; it comes back, at its port, with all that it has acknowledged."""
         moment = threading.Event()
-        self.at_some_request(12, moment.set)
+        self.proxy.at(self.dice.randrange(1, 12), False, moment.set)
         while not moment.wait(0.02):
             if process.poll() is not None:
-                self.proxy.call(lambda: setattr(self.proxy, "at_request", None))
+                self.proxy.never()
                 self.counts["ended before the kill"] += 1
                 return
         self.proxy.hold()
@@ -148,13 +150,14 @@ class Campaign:
         self.proxy.release()
         self.counts["killed: Azurite"] += 1
 
-    def killed(self, source, target, where, files, look):
-        """`amlrun cp` is killed up to three times; after each, what is there is looked at."""
-        for _ in range(self.dice.randrange(1, 4)):
+    def killed(self, source, target, where, look):
+        """`amlrun cp` is killed up to three times, mostly while it moves much; after each, what is there is looked at."""
+        for _ in range(self.dice.randrange(2, 4)):
             process = self.start(source, target)
-            self.at_some_request(2 * files, process.kill)
+            large = self.dice.random() < 0.7
+            self.proxy.at(self.dice.randrange(1, 6 if large else 16), large, process.kill)
             code, text = self.ended(process, where)
-            self.proxy.call(lambda: setattr(self.proxy, "at_request", None))
+            self.proxy.never()
             if code == -signal.SIGKILL:
                 self.counts[f"killed: amlrun cp in the {'download' if isinstance(target, Path) else 'upload'}"] += 1
             elif code == 0:
@@ -162,10 +165,6 @@ class Campaign:
             elif code is not None:
                 self.fail(where, f"exit code {code}:\n{text}")
             look()
-
-    def at_some_request(self, most, act):
-        at = self.dice.randrange(1, most)
-        self.proxy.call(lambda: setattr(self.proxy, "at_request", (self.proxy.requests + at, act)))
 
     def blobs_are_whole(self, number, expected, where, all_there=False):
         prefix = f"r{number}/"
