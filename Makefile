@@ -1,7 +1,8 @@
 # Two commands do everything on a fresh Debian or Ubuntu with git, a C++ compiler, Rust, and Python 3 with pip:
 #   make demo   the main job: SimpleNet trained, persisted, registered and evaluated as four processes
 #   make test   all tests, those of the native stages included
-# Both fetch libtorch once (about 540 MB) unless LIBTORCH names one or Python has torch 2.13.
+# Both fetch libtorch once (about 540 MB) unless LIBTORCH names one or Python has torch 2.13. `make test` fetches Azurite
+# once as well (190 MB on disk), and a Node.js for it where there is none of version 18 or later.
 
 SHELL := bash
 CARGO ?= cargo
