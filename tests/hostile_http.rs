@@ -176,18 +176,14 @@ fn answer(mut to: &TcpStream, request: &Request, act: &Act, content: &[u8]) -> s
     if request.headers.get("if-match").is_some_and(|t| *t != tag && t != "*") {
         return status(to, 412, &common);
     }
-    let whole = (0, content.len());
-    let asked = if matches!(act, Act::NoRange) { Some(whole) } else { range(request, &tag, content.len()) };
-    let Some((from, to_byte)) = asked else {
-        let lines = format!("{common}Content-Range: bytes */{}\r\n", content.len());
-        return status(to, 416, &lines);
-    };
-    let body = &content[from..to_byte];
-    let ranged = if (from, to_byte) == whole && !request.headers.contains_key("range") || matches!(act, Act::NoRange) {
-        "HTTP/1.1 200 OK\r\n".to_owned()
-    } else {
-        let last = to_byte.saturating_sub(1);
-        format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{last}/{}\r\n", content.len())
+    let asked = if matches!(act, Act::NoRange) { Asked::Whole } else { range(request, &tag, content.len()) };
+    let (body, ranged) = match asked {
+        Asked::Nothing => return status(to, 416, &format!("{common}Content-Range: bytes */{}\r\n", content.len())),
+        Asked::Whole => (content, "HTTP/1.1 200 OK\r\n".to_owned()),
+        Asked::Part(from, end) => {
+            let lines = format!("Content-Range: bytes {from}-{}/{}\r\n", end - 1, content.len());
+            (&content[from..end], format!("HTTP/1.1 206 Partial Content\r\n{lines}"))
+        }
     };
     let head = |lines: &str| format!("{ranged}{common}{lines}\r\n");
     let long = |length: usize| head(&format!("Content-Length: {length}\r\n"));
@@ -257,14 +253,22 @@ fn answer(mut to: &TcpStream, request: &Request, act: &Act, content: &[u8]) -> s
     Ok(true)
 }
 
-/// The bytes asked for: from the first to behind the last; None when the content has none of them.
-fn range(request: &Request, tag: &str, length: usize) -> Option<(usize, usize)> {
+/// What a request wants of the content.
+enum Asked {
+    Whole,
+    /// From the first byte to behind the last.
+    Part(usize, usize),
+    /// A range that the content has nothing of.
+    Nothing,
+}
+
+fn range(request: &Request, tag: &str, length: usize) -> Asked {
     let asked = request.headers.get("range").and_then(|r| r.strip_prefix("bytes=")?.split_once('-'));
     let is_outdated = request.headers.get("if-range").is_some_and(|t| t != tag);
-    let Some((first, last)) = asked.filter(|_| !is_outdated) else { return Some((0, length)) };
-    let first: usize = first.parse().ok()?;
+    let Some((first, last)) = asked.filter(|_| !is_outdated) else { return Asked::Whole };
+    let first = first.parse().unwrap_or(length);
     let end = last.parse().map_or(length, |last: usize| length.min(last + 1));
-    (first < end).then_some((first, end))
+    if first < end { Asked::Part(first, end) } else { Asked::Nothing }
 }
 
 fn status(mut to: &TcpStream, code: u16, lines: &str) -> std::io::Result<bool> {
