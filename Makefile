@@ -1,18 +1,19 @@
 # Two commands do everything on a fresh Debian or Ubuntu with git, a C++ compiler, Rust, and Python 3 with pip:
 #   make demo   the main job: SimpleNet trained, persisted, registered and evaluated as four processes
 #   make test   all tests, those of the native stages included
-# Both fetch libtorch once (about 540 MB) unless LIBTORCH names one or Python has torch 2.13.
+# Both fetch libtorch once (about 540 MB) unless LIBTORCH names one or Python has torch 2.13. `make test` fetches Azurite
+# once as well (190 MB on disk), and a Node.js for it where there is none of version 18 or later.
 
 SHELL := bash
 CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine campaign tour libtorch release clean help
+.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-transfers tour libtorch azurite release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
 
 libtorch: ## Find or fetch libtorch; does nothing the second time
 	@$(PYTHON) scripts/libtorch.py
@@ -23,10 +24,13 @@ release: libtorch ## Build both binaries with optimisation
 demo: release ## Run the example pipeline with the native stages
 	$(BIN)/amlrun run pipelines/simple_net/pipeline.yml
 
-test: libtorch ## Run all tests
+azurite: ## Find or fetch Azurite, the emulator of Azure Blob Storage; does nothing the second time
+	@$(PYTHON) scripts/azurite.py
+
+test: libtorch azurite ## Run all tests
 	$(CARGO) test --features torch
 
-test-runner: ## Run the tests that need no libtorch
+test-runner: azurite ## Run the tests that need no libtorch
 	$(CARGO) test
 
 INTEROP := .venv-interop
@@ -64,6 +68,9 @@ conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Comp
 campaign: release ## Kill the runner 300 times at random moments and go on; fill its disk (CAMPAIGN=--short: 30 times)
 	$(PYTHON) tests/campaign/campaign.py $(BIN)/amlrun $(CAMPAIGN)
 
+campaign-transfers: release azurite ## Break transfers at random: 200 faults (CAMPAIGN=--short: 30)
+	$(PYTHON) tests/campaign/transfers.py $(BIN)/amlrun $(CAMPAIGN)
+
 messages: release $(CONFORMANCE_VENV)/sdk ## Write docs/messages.md: our messages beside the SDK's
 	PYTHONHASHSEED=0 $(CONFORMANCE_VENV)/bin/python scripts/messages.py $(BIN)/amlrun
 
@@ -92,18 +99,25 @@ $(PEERS)/ready: benches/requirements.txt $(PEERS)/small
 target/spawn: benches/spawn.rs
 	rustc -O --edition 2024 -o $@ $<
 
+target/sink: benches/sink.rs $(wildcard benches/sink/*.rs)
+	rustc -O --edition 2024 -o $@ $<
+
 SMALL := $(findstring --small,$(BENCH))
 
 # 11 GB of disk for the model files; `make bench BENCH=--small` takes a hundredth of that.
 # The small ones do without the Azure ML SDK, Snakemake and DVC.
-bench: release target/spawn $(INTEROP)/ready $(PEERS)/$(if $(SMALL),small,ready) $(if $(SMALL),,$(CONFORMANCE_VENV)/sdk) ## Measure side by side with peers; prints ratios
+bench: release target/spawn target/sink azurite $(INTEROP)/ready $(PEERS)/$(if $(SMALL),small,ready) $(if $(SMALL),,$(CONFORMANCE_VENV)/sdk) ## Measure side by side with peers; prints ratios
 	$(PYTHON) benches/start.py $(BIN)/amlrun
 	$(PYTHON) benches/engine.py $(BIN)/amlrun target/spawn --peers $(PEERS) $(BENCH)
+	$(PYTHON) benches/transfer.py $(BIN)/amlrun target/sink --peers $(PEERS) $(BENCH)
 	$(PYTHON) benches/validate.py $(BIN)/amlrun --sdk $(CONFORMANCE_VENV)/bin/python $(BENCH)
 	$(INTEROP)/bin/python benches/model_files.py $(BIN)/amlrun $(BENCH)
 
 bench-engine: release target/spawn $(PEERS)/$(if $(SMALL),small,ready) ## Measure the engine alone
 	$(PYTHON) benches/engine.py $(BIN)/amlrun target/spawn --peers $(PEERS) $(BENCH)
+
+bench-transfer: release target/sink azurite $(PEERS)/small ## Measure transfers alone
+	$(PYTHON) benches/transfer.py $(BIN)/amlrun target/sink --peers $(PEERS) $(BENCH)
 
 tour: release ## Run the commands of README.md and put their real output there
 	$(PYTHON) scripts/tour.py

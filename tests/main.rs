@@ -3,16 +3,19 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod azurite;
 mod cancel;
 mod choice;
 mod components;
 mod corpus;
 mod corpus_run;
+mod cp_http;
 mod data_assets;
 mod datastores;
 mod explain;
 mod faults;
 mod graph;
+mod hostile_http;
 mod hostile_yaml;
 mod jobs;
 mod language_fuzz;
