@@ -89,6 +89,7 @@ impl Printer {
                 done: now.moved_bytes + now.skipped_bytes,
                 files: now.files,
                 files_done: now.moved_files + now.skipped_files,
+                trouble: progress.trouble(),
             }
         };
         let line = |text: &str| drop(std::io::stderr().lock().write_all(format!("{text}\n").as_bytes()));

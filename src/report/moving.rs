@@ -1,4 +1,6 @@
 //! Bytes on their way: a bar with rate and rest time on a terminal, a line now and then elsewhere.
+//!
+//! Trouble that is waited out stands beside the bar; where there is none it is told when it begins.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -6,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How often a bar is drawn anew.
+/// How often it is looked how things stand.
 const FRAME: Duration = Duration::from_millis(100);
 /// How often a line is written where nobody sees a bar.
 const LINE: Duration = Duration::from_secs(10);
 
 /// How far it is, as far as that is shown.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Way {
     /// The bytes of all files.
     pub bytes: u64,
@@ -22,6 +24,8 @@ pub struct Way {
     pub files: u64,
     /// How many of them are where they should be.
     pub files_done: u64,
+    /// What went wrong and is tried again.
+    pub trouble: Option<String>,
 }
 
 /// A view that is drawn until it is dropped.
@@ -35,20 +39,19 @@ impl Moving {
     pub fn draw(way: impl Fn() -> Way + Send + 'static, terminal: bool, line: impl Fn(&str) + Send + 'static) -> Self {
         let (end, ended) = channel();
         let thread = std::thread::Builder::new().name("moving".to_owned()).spawn(move || {
-            let began = Instant::now();
             let bar = terminal.then(bar);
+            let mut lines = Lines::new();
             // Ends when the other side is dropped.
-            while ended.recv_timeout(if terminal { FRAME } else { LINE })
-                == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-            {
+            while ended.recv_timeout(FRAME) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 let way = way();
                 match &bar {
                     Some(bar) => {
                         bar.set_length(way.bytes);
                         bar.set_position(way.done.min(way.bytes));
-                        bar.set_message(format!("{}/{} files", way.files_done, way.files));
+                        let files = format!("{}/{} files", way.files_done, way.files);
+                        bar.set_message(way.trouble.as_deref().map_or(files, waiting));
                     }
-                    None => line(&sentence(way, began.elapsed())),
+                    None => lines.at(Instant::now(), &way).iter().for_each(|text| line(text)),
                 }
             }
             if let Some(bar) = bar {
@@ -74,7 +77,43 @@ fn bar() -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn sentence(way: Way, took: Duration) -> String {
+/// What is said where nobody sees a bar.
+struct Lines {
+    began: Instant,
+    /// When it was last told how far it is.
+    told: Instant,
+    /// When trouble was last told.
+    warned: Option<Instant>,
+}
+
+impl Lines {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { began: now, told: now, warned: None }
+    }
+
+    /// What is to be said now. Trouble comes and goes with each of many requests, and one word of it will do.
+    fn at(&mut self, now: Instant, way: &Way) -> Vec<String> {
+        let mut lines = Vec::new();
+        if now.duration_since(self.told) >= LINE {
+            self.told = now;
+            lines.push(sentence(way, now.duration_since(self.began)));
+        }
+        if let Some(why) = &way.trouble
+            && self.warned.is_none_or(|warned| now.duration_since(warned) >= LINE)
+        {
+            self.warned = Some(now);
+            lines.push(waiting(why));
+        }
+        lines
+    }
+}
+
+fn waiting(why: &str) -> String {
+    format!("waiting: {why}; trying again")
+}
+
+fn sentence(way: &Way, took: Duration) -> String {
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
     let rate = (way.done as f64 / took.as_secs_f64()) as u64;
     let rest =
@@ -112,8 +151,17 @@ mod tests {
     #[test]
     fn sizes_and_rates_are_told_for_people() {
         assert_eq!([0, 999, 1000, 3_400_000].map(human_bytes), ["0 B", "999 B", "1.0 kB", "3.4 MB"]);
-        let way = Way { bytes: 10_000, done: 5_000, files: 4, files_done: 2 };
-        let told = sentence(way, Duration::from_secs(5));
+        let way = Way { bytes: 10_000, done: 5_000, files: 4, files_done: 2, trouble: None };
+        let told = sentence(&way, Duration::from_secs(5));
         assert_eq!(told, "2/4 files, 5.0 kB of 10.0 kB, 1.0 kB/s, rest 5 s");
+    }
+    #[test]
+    fn trouble_is_told_when_it_begins_and_not_with_every_request() {
+        let (mut lines, way) = (Lines::new(), Way::default());
+        let bad = Way { trouble: Some("x: HTTP 503".into()), ..Way::default() };
+        let mut at = |seconds, way: &Way| lines.at(lines.began + Duration::from_secs(seconds), way);
+        assert_eq!(at(1, &bad), ["waiting: x: HTTP 503; trying again"]);
+        assert!(at(2, &bad).is_empty() && at(3, &way).is_empty() && at(4, &bad).is_empty());
+        assert_eq!(at(12, &bad).len(), 2);
     }
 }

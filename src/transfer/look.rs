@@ -37,7 +37,7 @@ pub struct Found {
 /// [`Trouble::NotFound`] when nothing is; [`Trouble::Final`] for names that cannot all lie in one folder here.
 pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, shape: Shape) -> Result<Found, Trouble> {
     if shape != Shape::Folder && !name.is_empty() && !name.ends_with('/') {
-        match patiently(&transfer.limits, || remote.describe(name)).await {
+        match patiently(transfer, || remote.describe(name)).await {
             Ok(file) => {
                 let prefix = name[..name.rfind('/').map_or(0, |at| at + 1)].to_owned();
                 return Ok(Found { is_file: true, prefix, files: vec![file] });
@@ -50,7 +50,7 @@ pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, sha
         pattern(transfer, remote, name).await?
     } else {
         let prefix = if name.is_empty() || name.ends_with('/') { name.to_owned() } else { format!("{name}/") };
-        let mut files = patiently(&transfer.limits, || remote.list(&prefix)).await?;
+        let mut files = patiently(transfer, || remote.list(&prefix)).await?;
         // A blob of the folder's own name is another tool's mark of it.
         files.retain(|file| file.name != prefix && !file.name.ends_with('/'));
         Found { is_file: false, prefix, files }
@@ -83,7 +83,7 @@ async fn pattern(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str) -> R
     let prefix = name[..name[..fixed].rfind('/').map_or(0, |at| at + 1)].to_owned();
     let glob = GlobBuilder::new(name).literal_separator(true).build();
     let glob = glob.map_err(|e| Trouble::Final(format!("'{name}' is no pattern: {}", e.kind())))?.compile_matcher();
-    let mut files = patiently(&transfer.limits, || remote.list(&prefix)).await?;
+    let mut files = patiently(transfer, || remote.list(&prefix)).await?;
     files.retain(|file| glob.is_match(&file.name) && !file.name.ends_with('/'));
     Ok(Found { is_file: false, prefix, files })
 }

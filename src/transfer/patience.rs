@@ -1,11 +1,14 @@
 //! Trying again: how long to wait after trouble that may pass, and when to give up.
 //!
 //! Waits double and have jitter, so that many blocks that failed together do not come back together; what the server asks
-//! for is the least. Whoever makes headway begins anew: patience is for trouble, not for slow lines.
+//! for is the least. Whoever makes headway begins anew: patience is for trouble, not for slow lines. What is waited for is
+//! told to [`Progress`], so that nobody watches a bar that stands still without a word.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Limits;
+use super::Transfer;
+use super::progress::Progress;
 use crate::store::remote::Trouble;
 
 /// The first wait.
@@ -18,6 +21,7 @@ const TRIES: u32 = 4;
 /// The tries of one request.
 pub struct Tries {
     patience: Duration,
+    progress: Arc<Progress>,
     since: Instant,
     failed: u32,
 }
@@ -25,13 +29,17 @@ pub struct Tries {
 impl Tries {
     /// No try yet.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
-        Self { patience: limits.patience, since: Instant::now(), failed: 0 }
+    pub fn new(transfer: &Transfer) -> Self {
+        let (patience, progress) = (transfer.limits.patience, transfer.progress.clone());
+        Self { patience, progress, since: Instant::now(), failed: 0 }
     }
 
     /// Something was moved: what went wrong before does not count.
     pub fn headway(&mut self) {
-        self.failed = 0;
+        if self.failed > 0 {
+            self.failed = 0;
+            self.progress.goes_on();
+        }
     }
 
     /// Waits after trouble that may pass.
@@ -50,8 +58,16 @@ impl Tries {
             let seconds = self.since.elapsed().as_secs();
             return Err(Trouble::Final(format!("{why} (given up after {tries} tries in {seconds} s)")));
         }
+        self.progress.waits(&why);
         tokio::time::sleep(wait).await;
         Ok(())
+    }
+}
+
+/// Whether it was done or given up, nothing is waited for any more.
+impl Drop for Tries {
+    fn drop(&mut self) {
+        self.headway();
     }
 }
 
@@ -60,10 +76,10 @@ impl Tries {
 /// # Errors
 /// The last trouble.
 pub async fn patiently<T, F: Future<Output = Result<T, Trouble>>>(
-    limits: &Limits,
+    transfer: &Transfer,
     mut ask: impl FnMut() -> F,
 ) -> Result<T, Trouble> {
-    let mut tries = Tries::new(limits);
+    let mut tries = Tries::new(transfer);
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
@@ -83,6 +99,7 @@ fn wait(failed: u32, after: Option<Duration>, jitter: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::Limits;
     use proptest::prelude::*;
 
     proptest! {
@@ -94,26 +111,29 @@ mod tests {
         }
     }
 
-    fn limits(patience: u64) -> Limits {
-        Limits { patience: Duration::from_secs(patience), ..Limits::default() }
+    fn transfer(patience: u64) -> Transfer {
+        let limits = Limits { patience: Duration::from_secs(patience), ..Limits::default() };
+        Transfer::new(limits, tokio::sync::watch::channel(false).1)
     }
 
     #[tokio::test(start_paused = true)]
     async fn trouble_that_passes_is_borne() {
         let mut left = 3;
-        let limits = limits(60);
-        let answer = patiently(&limits, || {
+        let transfer = transfer(60);
+        let answer = patiently(&transfer, || {
             left -= 1;
+            assert_eq!(transfer.progress.trouble().as_deref(), (left < 2).then_some("busy"));
             std::future::ready(if left > 0 { Err(Trouble::passing("busy")) } else { Ok(7) })
         });
         assert_eq!(answer.await, Ok(7));
+        assert_eq!(transfer.progress.trouble(), None, "what was overcome is not told");
     }
 
     #[tokio::test(start_paused = true)]
     async fn patience_ends() {
-        let answer = patiently(&limits(0), || std::future::ready(Err::<(), _>(Trouble::passing("busy")))).await;
+        let answer = patiently(&transfer(0), || std::future::ready(Err::<(), _>(Trouble::passing("busy")))).await;
         assert_eq!(answer, Err(Trouble::Final("busy (given up after 4 tries in 0 s)".into())));
-        let denied = patiently(&limits(60), || std::future::ready(Err::<(), _>(Trouble::Denied("no".into())))).await;
+        let denied = patiently(&transfer(60), || std::future::ready(Err::<(), _>(Trouble::Denied("no".into())))).await;
         assert_eq!(denied, Err(Trouble::Denied("no".into())));
     }
 }

@@ -1,7 +1,7 @@
 //! What has been moved so far, for whoever wants to show it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Figures that grow while bytes are moved.
 #[derive(Debug, Default)]
@@ -12,6 +12,9 @@ pub struct Progress {
     moved_bytes: AtomicU64,
     skipped_files: AtomicU64,
     skipped_bytes: AtomicU64,
+    /// What is being waited out, and whether anything is: asked for every few bytes.
+    trouble: Mutex<Option<String>>,
+    troubled: AtomicBool,
     /// All of which this is a part.
     whole: Option<Arc<Progress>>,
 }
@@ -56,6 +59,7 @@ impl Progress {
     /// Bytes were moved.
     pub fn moved(&self, bytes: u64) {
         self.add(|p| &p.moved_bytes, bytes);
+        self.goes_on();
     }
 
     /// A file is where it should be.
@@ -72,6 +76,31 @@ impl Progress {
     /// Bytes were there already.
     pub fn skipped(&self, bytes: u64) {
         self.add(|p| &p.skipped_bytes, bytes);
+    }
+
+    /// Something went wrong, and it is tried again in a while.
+    pub fn waits(&self, why: &str) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+        self.troubled.store(true, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.waits(why);
+        }
+    }
+
+    /// Nothing is waited for.
+    pub fn goes_on(&self) {
+        if self.troubled.swap(false, Relaxed) {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        if let Some(whole) = &self.whole {
+            whole.goes_on();
+        }
+    }
+
+    /// The last trouble that is being waited out.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How it stands.

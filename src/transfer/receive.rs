@@ -34,7 +34,7 @@ pub async fn receive(
     for _ in 0..CHANGES {
         match once(transfer, remote, &file, target).await {
             Err(Trouble::Changed(_)) => {
-                file = super::patience::patiently(&transfer.limits, || remote.describe(&file.name)).await?;
+                file = super::patience::patiently(transfer, || remote.describe(&file.name)).await?;
             }
             Err(trouble) => return Err(trouble),
             Ok(()) => {
@@ -72,7 +72,7 @@ async fn whole(
 ) -> Result<bool, Trouble> {
     let path = partial::place(&remote.address(&file.name), file, target, "part");
     let remove = Unfinished(&path);
-    let mut tries = Tries::new(&transfer.limits);
+    let mut tries = Tries::new(transfer);
     let proof = loop {
         let place = transfer.gauge.enter().await;
         // An empty blob has no first byte that could be asked for: Azure answers 416 to any range of it.
@@ -260,7 +260,7 @@ async fn block(
     let part = partial.part(block);
     let mut at = part.start;
     let mut crc = Crc::default();
-    let mut tries = Tries::new(&transfer.limits);
+    let mut tries = Tries::new(transfer);
     while at < part.end {
         let before = at;
         let read = async {

@@ -94,7 +94,7 @@ async fn small(
 ) -> Result<(), Trouble> {
     let content = read(file, 0, size).map_err(|e| local("read", from, &e))?;
     let proof = Proof { md5: Some(checksum::md5(&content)), crc64: Some(checksum::crc64(&content)) };
-    let mut tries = Tries::new(&transfer.limits);
+    let mut tries = Tries::new(transfer);
     loop {
         let place = transfer.gauge.enter().await;
         match remote.write(name, content.clone(), proof).await {
@@ -122,7 +122,7 @@ async fn large(
 ) -> Result<(), Trouble> {
     let length = block_length(before.size);
     let staged: std::collections::HashSet<(String, u64)> =
-        patiently(&transfer.limits, || remote.staged(name)).await?.into_iter().collect();
+        patiently(transfer, || remote.staged(name)).await?.into_iter().collect();
     let staged = Arc::new(staged);
     let file = Arc::new(file);
     let count = before.size.div_ceil(length);
@@ -173,7 +173,7 @@ async fn stage(
     crc: u64,
 ) -> Result<(), Trouble> {
     let size = content.len() as u64;
-    let mut tries = Tries::new(&transfer.limits);
+    let mut tries = Tries::new(transfer);
     loop {
         let place = transfer.gauge.enter().await;
         match remote.stage(name, id, content.clone(), crc).await {
@@ -201,7 +201,7 @@ async fn commit(
     proof: Proof,
     size: u64,
 ) -> Result<(), Trouble> {
-    let mut tries = Tries::new(&transfer.limits);
+    let mut tries = Tries::new(transfer);
     let mut trouble = None;
     loop {
         match remote.commit(name, ids, proof).await {
@@ -211,7 +211,7 @@ async fn commit(
                 tries.again(Trouble::Passing { why, after }).await?;
             }
             Err(refused) => {
-                let there = patiently(&transfer.limits, || remote.describe(name)).await;
+                let there = patiently(transfer, || remote.describe(name)).await;
                 let done = there.is_ok_and(|there| there.size == Some(size) && there.proof.crc64 == proof.crc64);
                 if trouble.is_some() && done {
                     return Ok(());
@@ -220,7 +220,7 @@ async fn commit(
             }
         }
     }
-    let there = patiently(&transfer.limits, || remote.describe(name)).await;
+    let there = patiently(transfer, || remote.describe(name)).await;
     match there {
         Ok(there) if there.size == Some(size) => Ok(()),
         // A signature may allow writing and nothing else.
