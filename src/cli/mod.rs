@@ -7,6 +7,7 @@
 
 mod asset;
 mod asset_create;
+mod asset_download;
 mod cache;
 mod check;
 mod chosen;
@@ -14,6 +15,7 @@ mod completion;
 mod component;
 mod config;
 mod context;
+mod copy;
 mod cp;
 mod data;
 mod datastore;

@@ -32,6 +32,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::store::remote::Trouble;
 use gauge::Gauge;
+pub use partial::is_unfinished;
 use progress::Progress;
 
 /// The size of the blocks in which large files are sent, in bytes.

@@ -29,6 +29,12 @@ pub(super) fn place(address: &str, file: &RemoteFile, target: &Path, ending: &st
     target.with_file_name(format!(".amlrun-{}.{ending}", &hash[..16]))
 }
 
+/// Whether a name is that of a file that is not whole yet, or of what is known of one.
+#[must_use]
+pub fn is_unfinished(name: &str) -> bool {
+    name.starts_with(".amlrun-") && (name.ends_with(".part") || name.ends_with(".blocks"))
+}
+
 impl Partial {
     /// Begins, or goes on.
     pub fn open(address: &str, file: &RemoteFile, size: u64, target: &Path) -> Result<Self, Trouble> {

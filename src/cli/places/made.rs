@@ -177,6 +177,23 @@ impl Places {
     /// # Errors
     /// A sentence for people: there is none, with one like it, or its address leads nowhere.
     pub fn asset(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String> {
+        let wanted = if kind.is_model() { AssetKind::Model } else { AssetKind::Data };
+        self.found(&self.registered(reference, wanted)?)
+    }
+
+    /// A registered data asset, else a model, and where it leads.
+    ///
+    /// # Errors
+    /// A sentence for people: there is neither, or its address leads nowhere.
+    pub fn data_or_model(&self, reference: &AssetRef) -> Result<Found, String> {
+        let asset = self.registered(reference, AssetKind::Data).or_else(|no_data| {
+            let model = self.registered(reference, AssetKind::Model);
+            model.map_err(|no_model| if no_model == no_data { no_data } else { format!("{no_data}, and {no_model}") })
+        });
+        self.found(&asset?)
+    }
+
+    fn registered(&self, reference: &AssetRef, kind: AssetKind) -> Result<Asset, String> {
         let selector = match &reference.version {
             Version::Exact(version) => Selector::Version(version.clone()),
             Version::Label(label) if label == "latest" => Selector::Latest,
@@ -185,13 +202,15 @@ impl Places {
                 return Err(format!("'{reference}' needs a version or a label: azureml:{reference}@latest"));
             }
         };
-        let wanted = if kind.is_model() { AssetKind::Model } else { AssetKind::Data };
         let registry = self.registry(&reference.to_string())?;
-        let asset = registry.get(wanted, &reference.name, &selector).map_err(|e| e.to_string())?;
+        registry.get(kind, &reference.name, &selector).map_err(|e| e.to_string())
+    }
+
+    fn found(&self, asset: &Asset) -> Result<Found, String> {
         Ok(Found {
             id: format!("{}:{}", asset.name, asset.version),
-            kind: PortType::named(asset.asset_type.as_str()).unwrap_or(kind),
-            place: self.place_of(&asset)?,
+            kind: PortType::named(asset.asset_type.as_str()).unwrap_or(PortType::UriFolder),
+            place: self.place_of(asset)?,
             address: asset.uri().map(str::to_owned),
         })
     }

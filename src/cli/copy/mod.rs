@@ -1,0 +1,127 @@
+//! Files and folders between this machine and remote places: what `cp` does, and the downloads of assets.
+//!
+//! Who calls has found out where both sides are; here it is decided which file goes where. [`here`] copies where no network
+//! is needed. Refuses to know of assets and datastores, and to print.
+
+pub(super) mod here;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::places::Place;
+use super::road::Road;
+use crate::spec::io::PortType;
+use crate::store::remote::{Remote, RemoteFile, Trouble};
+use crate::transfer::Transfer;
+use crate::transfer::folder::{Offered, Wanted, below, receive_all, send_all};
+use crate::transfer::look::{Shape, look};
+use crate::transfer::patience::patiently;
+use crate::transfer::progress::Figures;
+
+/// One side of a copy.
+#[derive(Clone)]
+pub(super) enum End {
+    /// On this machine.
+    Local(PathBuf),
+    /// Anywhere else.
+    Remote(Source),
+}
+
+/// A name in a remote place.
+#[derive(Clone)]
+pub(super) struct Source {
+    remote: Arc<dyn Remote>,
+    name: String,
+    shape: Shape,
+}
+
+impl End {
+    /// What a place is, once it is reached. `kind` is the type of the asset that it is of.
+    pub fn of(place: Place, kind: Option<PortType>, road: &Road) -> Result<Self, Trouble> {
+        let reached = road.reach(&place)?;
+        Ok(match (reached, place) {
+            (Some((remote, name)), place) => {
+                let shape = match (place, kind) {
+                    (Place::Web { .. }, _) | (_, Some(PortType::UriFile)) => Shape::File,
+                    (_, Some(PortType::UriFolder | PortType::Mltable)) => Shape::Folder,
+                    _ => Shape::Any,
+                };
+                Self::Remote(Source { remote, name, shape })
+            }
+            (None, Place::Local(path)) => Self::Local(path),
+            (None, Place::Blob { uri, .. }) => return Err(Trouble::Final(format!("{} is not reached", uri.address()))),
+            (None, Place::Web { url }) => return Err(Trouble::Final(format!("{url} is not reached"))),
+        })
+    }
+}
+
+/// From a remote place to this machine; gives the file or folder that is there now. A file goes to `to`, or `into` it.
+pub(super) async fn fetch(transfer: &Transfer, from: &Source, to: &Path, into: bool) -> Result<PathBuf, Trouble> {
+    let found = look(transfer, &from.remote, &from.name, from.shape).await?;
+    let mut place = to.to_owned();
+    let wanted: Result<Vec<Wanted>, Trouble> = if found.is_file {
+        if into || to.is_dir() {
+            place.push(found.file_name());
+        }
+        found.files.into_iter().map(|file| Ok(Wanted { file, target: place.clone() })).collect()
+    } else {
+        let place = |file: RemoteFile| Ok(Wanted { target: below(to, &found.prefix, &file)?, file });
+        found.files.into_iter().map(place).collect()
+    };
+    receive_all(transfer, &from.remote, wanted?).await?;
+    Ok(place)
+}
+
+/// From this machine to a remote place.
+pub(super) async fn send(transfer: &Transfer, from: &Path, to: &Source) -> Result<(), Trouble> {
+    upload(transfer, &to.remote, from, &to.name).await
+}
+
+/// Sends a file to a name, or into it when it ends with a slash; of a folder, all files below it.
+pub(super) async fn upload(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    from: &Path,
+    name: &str,
+) -> Result<(), Trouble> {
+    let gathered = here::gather(from)?;
+    let is_folder = name.is_empty() || name.ends_with('/');
+    let prefix = if gathered.is_file || is_folder { name.to_owned() } else { format!("{name}/") };
+    let mut offered = Vec::with_capacity(gathered.files.len());
+    for here::File { inner, size } in gathered.files {
+        let path = gathered.root.join(&inner);
+        let Some(inner) = inner.to_str() else {
+            return Err(Trouble::Final(format!("{}: its name is not Unicode, and those of blobs are", path.display())));
+        };
+        let name = if gathered.is_file && !is_folder { prefix.clone() } else { format!("{prefix}{inner}") };
+        offered.push(Offered { from: path, size, name });
+    }
+    let there = match &*offered {
+        [only] => patiently(transfer, || remote.describe(&only.name)).await.map(|file| vec![file]),
+        _ => look(transfer, remote, &prefix, Shape::Folder).await.map(|found| found.files),
+    };
+    let there: HashMap<_, _> = match there {
+        Ok(files) => files.into_iter().map(|file| (file.name.clone(), file)).collect(),
+        Err(Trouble::Stopped) => return Err(Trouble::Stopped),
+        // Nobody may be allowed to look; then all is simply sent.
+        Err(_) => HashMap::new(),
+    };
+    send_all(transfer, remote, offered, there).await
+}
+
+/// Between two remote places, through a folder of this machine. Gives the figures of what was sent.
+pub(super) fn through(road: &Road, from: Source, to: Source) -> Result<Figures, Trouble> {
+    let between = std::env::temp_dir().join(format!("amlrun-cp-{:016x}", fastrand::u64(..)));
+    let (transfer, folder) = (road.transfer.clone(), between.clone());
+    let copied = road.travel(async move {
+        std::fs::create_dir(&folder).map_err(|e| crate::transfer::local("make the folder", &folder, &e))?;
+        let fetched = fetch(&transfer, &from, &folder, true).await?;
+        let sent = transfer.counted_apart();
+        send(&sent, &fetched, &to).await?;
+        Ok(sent.progress.figures())
+    });
+    // What stays of it is the system's to remove.
+    let _ = std::fs::remove_dir_all(&between);
+    copied
+}
