@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::asset::{self, Which};
 use super::asset_create::Create;
+use super::asset_download::Download;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
@@ -11,7 +12,7 @@ use super::format::Format;
 use super::printer::Printer;
 use crate::registry::{AssetKind, AssetType};
 
-/// Register, list and show data, as 'az ml data' does
+/// Register, list, show and download data, as 'az ml data' does
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// Register data: pipelines name it as azureml:NAME:VERSION
@@ -52,6 +53,11 @@ pub(super) enum Verb {
         #[command(flatten)]
         format: Format,
     },
+    /// Copy the files of data to a folder of its name
+    #[command(after_help = "Examples:\n  \
+        amlrun data download -n iris -v 3 -p downloads\n  \
+        amlrun data download -n iris -l latest")]
+    Download(Download),
     /// Have lists and @latest leave data out: one version, or all of a name
     Archive {
         #[command(flatten)]
@@ -93,6 +99,7 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
             format.check()?;
             format.print(asset::shown(&asset::find(AssetKind::Data, &which, &context.home())?), printer)?;
         }
+        Verb::Download(download) => download.obey(AssetKind::Data, context, printer)?,
         Verb::Archive { versions } => versions.archive(true, context, printer)?,
         Verb::Restore { versions } => versions.archive(false, context, printer)?,
     }

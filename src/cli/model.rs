@@ -1,18 +1,16 @@
 //! `amlrun model …`: the local registry in the shape of `az ml model`.
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
 
 use super::asset::{self, Which};
 use super::asset_create::Create;
+use super::asset_download::Download;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::format::Format;
 use super::printer::Printer;
 use crate::registry::{AssetKind, AssetType};
-use crate::store::tree;
 
 /// Register, list, show and download models, as 'az ml model' does
 #[derive(Subcommand)]
@@ -51,14 +49,11 @@ pub(super) enum Verb {
         #[command(flatten)]
         format: Format,
     },
-    /// Copy the files of a model to a folder
-    Download {
-        #[command(flatten)]
-        which: Which,
-        /// Where to
-        #[arg(short = 'p', long, default_value = ".", value_name = "DIR")]
-        download_path: PathBuf,
-    },
+    /// Copy the files of a model to a folder of its name
+    #[command(after_help = "Examples:\n  \
+        amlrun model download -n my-model -v 3 -p models\n  \
+        amlrun model download -n my-model -l champion")]
+    Download(Download),
     Inspect(super::model_inspect::Args),
     Diff(super::model_diff::Args),
     Convert(super::model_convert::Args),
@@ -87,19 +82,7 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
             format.check()?;
             format.print(asset::shown(&asset::find(AssetKind::Model, &which, &home)?), printer)?;
         }
-        Verb::Download { which, download_path } => {
-            let asset = asset::find(AssetKind::Model, &which, &home)?;
-            let path = asset::kept_here(&asset)?;
-            let file = path.file_name().filter(|_| path.is_file());
-            let folder = download_path.join(&asset.name);
-            let target = file.map_or(folder.clone(), |name| folder.join(name));
-            if target.exists() {
-                return Err(Failed::new(format!("{} is there already", target.display()))
-                    .hint("name another folder with --download-path, or remove it"));
-            }
-            tree::copy_tree(path, &target)?;
-            printer.out(&format!("{}\n", target.display()));
-        }
+        Verb::Download(download) => download.obey(AssetKind::Model, context, printer)?,
     }
     Ok(Exit::Ok)
 }

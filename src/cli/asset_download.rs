@@ -1,0 +1,79 @@
+//! `data download` and `model download`: the files of an asset, kept here or at an address, in a folder of their own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::asset::{self, Which};
+use super::config::Config;
+use super::context::Context;
+use super::copy::{self, End};
+use super::error::Failed;
+use super::places::Places;
+use super::printer::Printer;
+use super::road::Road;
+use crate::registry::{Asset, AssetKind};
+use crate::spec::asset_ref::{AssetRef, Version};
+use crate::spec::io::PortType;
+use crate::store::tree;
+
+/// Which asset, and where to.
+#[derive(clap::Args)]
+pub(super) struct Download {
+    #[command(flatten)]
+    which: Which,
+
+    /// Where to: a folder with the asset's name is made in it
+    #[arg(short = 'p', long, default_value = ".", value_name = "DIR")]
+    download_path: PathBuf,
+}
+
+impl Download {
+    /// Downloads it and tells where it is.
+    pub fn obey(&self, kind: AssetKind, context: &Context, printer: &Printer) -> Result<(), Failed> {
+        let asset = asset::find(kind, &self.which, &context.home())?;
+        let target = match asset.uri() {
+            None => self.kept_here(&asset)?,
+            Some(_) => self.at_address(&asset, context, printer)?,
+        };
+        printer.out(&format!("{}\n", target.display()));
+        Ok(())
+    }
+
+    fn kept_here(&self, asset: &Asset) -> Result<PathBuf, Failed> {
+        let path = asset::kept_here(asset)?;
+        let file = path.file_name().filter(|_| path.is_file());
+        let folder = self.download_path.join(&asset.name);
+        let target = file.map_or(folder.clone(), |name| folder.join(name));
+        if target.exists() {
+            return Err(Failed::new(format!("{} is there already", target.display()))
+                .hint("name another folder with --download-path, or remove it"));
+        }
+        tree::copy_tree(path, &target)?;
+        Ok(target)
+    }
+
+    /// What is there already is not fetched again, so that a download that was broken off goes on.
+    fn at_address(&self, asset: &Asset, context: &Context, printer: &Printer) -> Result<PathBuf, Failed> {
+        let config = Config::near(std::path::Path::new(""))?;
+        let road = Arc::new(Road::new(config.limits(None))?);
+        let places = Places::new(context.home(), &config);
+        let reference = AssetRef { name: asset.name.clone(), version: Version::Exact(asset.version.clone()) };
+        let kind = PortType::named(asset.asset_type.as_str()).unwrap_or(PortType::UriFolder);
+        let found = places.asset(&reference, kind).map_err(Failed::new)?;
+        let folder = self.download_path.join(&asset.name);
+        let (end, transfer) = (End::of(found.place, Some(kind), &road)?, road.transfer.clone());
+        road.hear_signals();
+        let drawing = printer.moving(transfer.progress.clone());
+        let fetched = road.travel(async move {
+            match end {
+                End::Remote(from) => copy::fetch(&transfer, &from, &folder, true).await,
+                // A datastore may lie in a folder here.
+                End::Local(from) => copy::here::copy(&transfer, &from, &folder, true).await.map(|()| {
+                    from.file_name().filter(|_| from.is_file()).map_or(folder.clone(), |name| folder.join(name))
+                }),
+            }
+        });
+        drop(drawing);
+        Ok(fetched?)
+    }
+}
