@@ -4,6 +4,8 @@
 
 mod architecture;
 mod azurite;
+mod between;
+mod blobs;
 mod cancel;
 mod choice;
 mod components;

@@ -61,7 +61,8 @@ impl Project {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
         command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
-        let ours = |name: &str| name.starts_with("AMLRUN_") || name.starts_with("AZURE_STORAGE_");
+        let proxy = |name: &str| name.to_ascii_lowercase().ends_with("_proxy");
+        let ours = |name: &str| name.starts_with("AMLRUN_") || name.starts_with("AZURE_") || proxy(name);
         for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
             command.env_remove(name);
         }

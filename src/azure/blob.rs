@@ -15,6 +15,26 @@ const CRC: &str = "amlrun_crc64";
 /// What tools that know folders leave in their place: an empty blob with this metadata.
 const FOLDER: &str = "hdi_isfolder";
 
+/// Azure's names have so many characters at most.
+const LONGEST: usize = 1024;
+
+/// Why a blob cannot have that name. Some names the service knows and the crate cannot ask for: its addresses would be
+/// those of other blobs.
+pub(super) fn unfit(name: &str) -> Option<&'static str> {
+    let bad = |c: char| matches!(c, '\\' | '\t' | '\n' | '\r');
+    if name.chars().count() > LONGEST {
+        Some("it has more than 1,024 characters")
+    } else if name.chars().any(bad) {
+        Some("there is a backslash, a tab or a line break in it")
+    } else if name.split('/').any(|part| matches!(part, "." | "..")) {
+        Some("'.' and '..' mean folders")
+    } else if name.starts_with('/') || name.ends_with('/') {
+        Some("there is a '/' at its beginning or end")
+    } else {
+        None
+    }
+}
+
 /// A blob as a file; `None` for one that stands for a folder.
 pub(super) fn file(blob: &Blob) -> Option<RemoteFile> {
     let metadata = |name: &str| {
@@ -34,6 +54,35 @@ pub(super) fn file(blob: &Blob) -> Option<RemoteFile> {
         proof: Proof { md5, crc64 },
         ranges: true,
     })
+}
+
+/// A list of blobs as the crate reads it rightly: it takes spaces at the ends of names away unless they are escaped.
+pub(super) async fn with_spaces(mut chunks: Chunks) -> Result<Chunks, Trouble> {
+    let mut xml = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        xml.extend_from_slice(&chunk?);
+    }
+    // What is no Unicode is for the crate to complain of.
+    let xml = match String::from_utf8(xml) {
+        Ok(text) if text.contains("<Name> ") || text.contains(" </Name>") => spaced(&text).into_bytes(),
+        Ok(text) => text.into_bytes(),
+        Err(other) => other.into_bytes(),
+    };
+    Ok(Box::pin(stream::iter([Ok(xml.into())])))
+}
+
+fn spaced(xml: &str) -> String {
+    let mut parts = xml.split("<Name>");
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once("</Name>").unwrap_or((part, ""));
+        let inner = name.trim_matches(' ');
+        let from = name.find(inner).unwrap_or(0);
+        let escaped = |spaces: usize| "&#32;".repeat(spaces);
+        let (before, after) = (escaped(from), escaped(name.len() - from - inner.len()));
+        all += &format!("<Name>{before}{inner}{after}</Name>{rest}");
+    }
+    all
 }
 
 /// What an upload leaves with a blob.
@@ -77,6 +126,13 @@ pub(super) fn checked(chunks: Chunks, wanted: Option<[u8; 8]>, address: String) 
 mod tests {
     use super::*;
     use crate::transfer::checksum::crc64;
+
+    #[test]
+    fn spaces_at_the_ends_of_names_are_kept() {
+        let xml = "<a/><Name> x y  </Name><b> </b><Name>z</Name>";
+        assert_eq!(spaced(xml), "<a/><Name>&#32;x y&#32;&#32;</Name><b> </b><Name>z</Name>");
+        assert_eq!(spaced("<Name>  </Name>"), "<Name>&#32;&#32;</Name>");
+    }
 
     #[tokio::test]
     async fn content_that_is_not_what_was_sent_is_trouble() {

@@ -164,8 +164,16 @@ impl Remote for Container {
         format!("{}/{}/{name}", self.endpoint, self.container)
     }
 
+    fn check_name(&self, name: &str) -> Result<(), Trouble> {
+        match blob::unfit(name) {
+            None => Ok(()),
+            Some(why) => Err(Trouble::Final(format!("'{}' can be no blob's name: {why}", name.escape_debug()))),
+        }
+    }
+
     fn describe<'a>(&'a self, name: &'a str) -> Answer<'a, RemoteFile> {
         Box::pin(async move {
+            self.check_name(name)?;
             let question = |client: ContainerClient| async move { client.blob_client(name).get_properties().await };
             let found = self.ask(name, question).await?;
             blob::file(&found.blob).ok_or_else(|| Trouble::NotFound(self.address(name)))
@@ -204,6 +212,7 @@ impl Remote for Container {
 
     fn read<'a>(&'a self, file: &'a RemoteFile, part: Option<Range<u64>>) -> Answer<'a, Chunks> {
         Box::pin(async move {
+            self.check_name(&file.name)?;
             let size = file.size.unwrap_or(0);
             let part = part.unwrap_or(0..size);
             let question = |client: ContainerClient| {
@@ -234,6 +243,7 @@ impl Remote for Container {
 
     fn write<'a>(&'a self, name: &'a str, content: Bytes, proof: Proof) -> Answer<'a, ()> {
         Box::pin(async move {
+            self.check_name(name)?;
             let mut request = blob_client(self.signed(name).await?, name).put_block_blob(content);
             // Checked by the service, and kept with the blob.
             if let Some(md5) = proof.md5 {
@@ -250,6 +260,7 @@ impl Remote for Container {
 
     fn staged<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<(String, u64)>> {
         Box::pin(async move {
+            self.check_name(name)?;
             let client = blob_client(self.signed(name).await?, name);
             let list = client.get_block_list().block_list_type(BlockListType::Uncommitted).await;
             let list = match list.map_err(|error| self.trouble(&error, name)) {

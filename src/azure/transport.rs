@@ -16,6 +16,7 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Request, Url};
 
+use super::blob;
 use crate::store::remote::{Chunks, Trouble};
 use crate::transfer::http::{self, Http};
 
@@ -33,8 +34,8 @@ struct Transport(Http);
 
 #[async_trait]
 impl HttpClient for Transport {
-    async fn execute_request(&self, request: &azure_core::Request) -> azure_core::Result<Response> {
-        let (request, body) = convert(request)?;
+    async fn execute_request(&self, asked: &azure_core::Request) -> azure_core::Result<Response> {
+        let (request, body) = convert(asked)?;
         let address = shown(request.url());
         let answer = self.0.send(request, body).await.map_err(wrap)?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
@@ -49,7 +50,11 @@ impl HttpClient for Transport {
         }
         let status = StatusCode::try_from(status)
             .map_err(|_| wrap(Trouble::Final(format!("{address}: HTTP {status} is no status"))))?;
-        let body = Box::pin(Shareable(Mutex::new(self.0.body(answer))));
+        let mut chunks = self.0.body(answer);
+        if is_list(asked.url()) {
+            chunks = blob::with_spaces(chunks).await.map_err(wrap)?;
+        }
+        let body = Box::pin(Shareable(Mutex::new(chunks)));
         Ok(Response::new(status, convert_headers(&headers), body))
     }
 }
@@ -87,6 +92,10 @@ fn convert_headers(headers: &HeaderMap) -> Headers {
         Some((HeaderName::from(name.as_str().to_owned()), HeaderValue::from(value)))
     });
     Headers::from(pairs.collect::<std::collections::HashMap<_, _>>())
+}
+
+fn is_list(url: &Url) -> bool {
+    url.query_pairs().any(|(name, value)| name == "comp" && value == "list")
 }
 
 /// An address without its query, where the signature is.

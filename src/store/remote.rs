@@ -81,6 +81,15 @@ pub trait Remote: Send + Sync {
     /// The address of a file or folder in it, for people: without credentials.
     fn address(&self, name: &str) -> String;
 
+    /// Whether a file can have that name there.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    fn check_name(&self, name: &str) -> Result<(), Trouble> {
+        let _ = name;
+        Ok(())
+    }
+
     /// One file.
     fn describe<'a>(&'a self, name: &'a str) -> Answer<'a, RemoteFile>;
 

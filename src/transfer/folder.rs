@@ -14,6 +14,9 @@ use crate::store::remote::{Remote, RemoteFile, Trouble};
 /// So many files are under way at once; how many of them have a request is for the gauge to say.
 const FILES: usize = 64;
 
+/// The longest name of a file that file systems have, in bytes.
+const NAME: usize = 255;
+
 /// A file to fetch, and where to.
 pub struct Wanted {
     /// The file.
@@ -42,6 +45,7 @@ pub async fn receive_all(
     remote: &Arc<dyn Remote>,
     wanted: Vec<Wanted>,
 ) -> Result<Vec<RemoteFile>, Trouble> {
+    wanted.iter().try_for_each(|wanted| remote.check_name(&wanted.file.name))?;
     let bytes = wanted.iter().filter_map(|wanted| wanted.file.size).sum();
     transfer.progress.expect(wanted.len() as u64, bytes);
     make_folders(&wanted)?;
@@ -96,6 +100,7 @@ pub async fn send_all(
     offered: Vec<Offered>,
     there: HashMap<String, RemoteFile>,
 ) -> Result<(), Trouble> {
+    offered.iter().try_for_each(|offered| remote.check_name(&offered.name))?;
     transfer.progress.expect(offered.len() as u64, offered.iter().map(|offered| offered.size).sum());
     let there = Arc::new(there);
     let mut tasks: JoinSet<Result<Sent, Trouble>> = JoinSet::new();
@@ -124,7 +129,14 @@ pub fn below(folder: &Path, prefix: &str, file: &RemoteFile) -> Result<PathBuf, 
     // `a//b` and `a/` are names of blobs, but not of files.
     let same = inner.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !plain || !same || inner.contains('\0') {
-        return Err(Trouble::Final(format!("a blob is named '{}', which can be no file here", file.name)));
+        let name = file.name.escape_debug();
+        return Err(Trouble::Final(format!("a blob is named '{name}', which can be no file here")));
+    }
+    if let Some(long) = inner.split('/').find(|part| part.len() > NAME) {
+        return Err(Trouble::Final(format!(
+            "a blob is named '{}', which can be no file here: '{long}' is longer than {NAME} bytes",
+            file.name
+        )));
     }
     Ok(folder.join(inner))
 }
