@@ -230,7 +230,7 @@ fn a_redirect_to_a_file_of_this_machine_is_refused() {
 #[test]
 fn a_status_that_stays_is_told_at_once() {
     let server = Hostile::start();
-    for (status, code) in [(404, 3), (403, 1), (401, 1), (410, 1), (416, 1)] {
+    for (status, code) in [(404, 3), (403, 1), (401, 1), (410, 3), (416, 1)] {
         let (path, project) = (format!("/{status}"), project(30));
         server.always(&path, b"there", Act::Status(status, String::new()));
         let words = if status == 404 { "/404".to_owned() } else { status.to_string() };

@@ -11,6 +11,7 @@ mod choice;
 mod components;
 mod corpus;
 mod corpus_run;
+mod cp;
 mod cp_http;
 mod data_assets;
 mod datastores;

@@ -17,8 +17,8 @@ use crate::store::remote::{Chunks, Trouble};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
-/// So many bytes must move between two looks, or nothing counts as moved.
-const LEAST: u64 = 1 << 10;
+/// So many bytes must move in a second, or nothing counts as moved.
+const LEAST: u64 = 32;
 /// A request's body goes out in pieces of this size, so that it is seen how far it got.
 const PIECE: usize = 256 << 10;
 /// How many redirects are followed.
@@ -54,7 +54,7 @@ impl Http {
     /// # Errors
     /// [`Trouble::Passing`] when the network fails or nothing moves.
     pub async fn send(&self, mut request: Request, body: Bytes) -> Result<Response, Trouble> {
-        let host = request.url().host_str().unwrap_or("the server").to_owned();
+        let host = host(request.url());
         let moved = Arc::new(AtomicU64::new(0));
         if !body.is_empty() {
             request.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
@@ -67,7 +67,7 @@ impl Http {
                 Ok(answer) => return answer.map_err(|e| failed(&host, e)),
                 Err(_) => {
                     let now = moved.load(Relaxed);
-                    if now < seen + LEAST {
+                    if now < seen + self.least() {
                         return Err(self.stalled(&host));
                     }
                     seen = now;
@@ -84,7 +84,7 @@ impl Http {
             moved: u64,
             over: bool,
         }
-        let (stall, host) = (self.stall, answer.url().host_str().unwrap_or("the server").to_owned());
+        let (stall, least, host) = (self.stall, self.least(), host(answer.url()));
         let chunks = Box::pin(answer.bytes_stream());
         let state = State { chunks, since: tokio::time::Instant::now(), moved: 0, over: false };
         let http = self.clone();
@@ -96,7 +96,7 @@ impl Http {
                 Ok(None) => return None,
                 Ok(Some(Ok(bytes))) => {
                     state.moved += bytes.len() as u64;
-                    if state.moved >= LEAST {
+                    if state.moved >= least {
                         (state.since, state.moved) = (tokio::time::Instant::now(), 0);
                     }
                     Ok(bytes)
@@ -109,9 +109,20 @@ impl Http {
         }))
     }
 
+    /// What must move before a request counts as stalled.
+    fn least(&self) -> u64 {
+        (LEAST * self.stall.as_secs()).max(1)
+    }
+
     fn stalled(&self, host: &str) -> Trouble {
         Trouble::passing(format!("{host} moved next to nothing for {} s", self.stall.as_secs_f32()))
     }
+}
+
+/// The server of an address, for people.
+fn host(url: &reqwest::Url) -> String {
+    let name = url.host_str().unwrap_or("the server");
+    url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
 /// Trouble for an answer that is no success; `None` for one that is. `address` is told to people, `detail` is what the
@@ -123,6 +134,11 @@ pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: 
         200..300 => return None,
         404 | 410 => Trouble::NotFound(address.to_owned()),
         401 | 403 | 407 => Trouble::Denied(format!("access to {address} is denied: HTTP {status}{detail}")),
+        300..400 => {
+            let to = headers.get(header::LOCATION).and_then(|to| to.to_str().ok()?.split_once(':'));
+            let to = to.map(|(scheme, _)| format!(" to a '{scheme}:' address")).unwrap_or_default();
+            Trouble::Final(format!("{address}: HTTP {status}: a redirect{to} is not followed"))
+        }
         412 => Trouble::Changed(address.to_owned()),
         408 | 429 | 500 | 502 | 503 | 504 => {
             let why = format!("the server of {address} is in trouble: HTTP {status}{detail}");

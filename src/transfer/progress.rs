@@ -62,6 +62,14 @@ impl Progress {
         self.goes_on();
     }
 
+    /// Bytes that were moved are of no use: they are moved again.
+    pub fn lost(&self, bytes: u64) {
+        self.moved_bytes.fetch_sub(bytes, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.lost(bytes);
+        }
+    }
+
     /// A file is where it should be.
     pub fn file_moved(&self) {
         self.add(|p| &p.moved_files, 1);

@@ -76,14 +76,19 @@ async fn whole(
     let proof = loop {
         let place = transfer.gauge.enter().await;
         // An empty blob has no first byte that could be asked for: Azure answers 416 to any range of it.
-        let read = if file.size == Some(0) { write_empty(&path) } else { stream(transfer, remote, file, &path).await };
+        let mut moved = 0;
+        let read = match file.size {
+            Some(0) => write_empty(&path),
+            _ => stream(transfer, remote, file, &path, &mut moved).await,
+        };
         match read {
-            Ok((proof, bytes)) => {
-                place.leave(bytes);
+            Ok(proof) => {
+                place.leave(moved);
                 break proof;
             }
             Err(trouble) => {
                 drop(place);
+                transfer.progress.lost(moved);
                 spare(transfer, &trouble);
                 tries.again(trouble).await?;
             }
@@ -106,9 +111,9 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-fn write_empty(path: &Path) -> Result<(Proof, u64), Trouble> {
+fn write_empty(path: &Path) -> Result<Proof, Trouble> {
     std::fs::File::create(path).map_err(|e| local("write", path, &e))?;
-    Ok((Proof { md5: Some(checksum::md5(b"")), crc64: Some(checksum::crc64(b"")) }, 0))
+    Ok(Proof { md5: Some(checksum::md5(b"")), crc64: Some(checksum::crc64(b"")) })
 }
 
 async fn stream(
@@ -116,23 +121,23 @@ async fn stream(
     remote: &Arc<dyn Remote>,
     file: &RemoteFile,
     path: &Path,
-) -> Result<(Proof, u64), Trouble> {
+    moved: &mut u64,
+) -> Result<Proof, Trouble> {
     let mut chunks = remote.read(file, None).await?;
     let mut out = std::fs::File::create(path).map_err(|e| local("write", path, &e))?;
     let mut sums = Sums::new(file.proof);
-    let mut moved = 0;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
         sums.update(&chunk);
         out.write_all(&chunk).map_err(|e| local("write", path, &e))?;
-        moved += chunk.len() as u64;
+        *moved += chunk.len() as u64;
         transfer.progress.moved(chunk.len() as u64);
     }
     match file.size {
-        Some(size) if moved != size => {
+        Some(size) if *moved != size => {
             Err(Trouble::passing(format!("{} ended after {moved} of {size} bytes", remote.address(&file.name))))
         }
-        _ => Ok((sums.finish(), moved)),
+        _ => Ok(sums.finish()),
     }
 }
 
@@ -290,6 +295,7 @@ async fn block(
                 spare(transfer, &trouble);
                 if at == part.end {
                     // All of it came, and it is not what was sent.
+                    transfer.progress.lost(part.end - part.start);
                     (at, crc) = (part.start, Crc::default());
                 } else if at > before {
                     tries.headway();

@@ -61,8 +61,10 @@ impl Remote for Web {
     fn describe<'a>(&'a self, name: &'a str) -> Answer<'a, RemoteFile> {
         Box::pin(async move {
             let answer = match self.ask(Method::HEAD, name, &[]).await {
-                // Some servers do not know HEAD, and signed addresses may allow GET alone.
-                Err(Trouble::Final(_) | Trouble::Denied(_)) => self.ask(Method::GET, name, &[]).await?,
+                // Some servers do not know HEAD or choke on it, and signed addresses may allow GET alone.
+                Err(Trouble::Final(_) | Trouble::Denied(_) | Trouble::Passing { .. }) => {
+                    self.ask(Method::GET, name, &[]).await?
+                }
                 answer => answer?,
             };
             let headers = answer.headers();
