@@ -135,10 +135,15 @@ impl Azurite {
 
     /// A service SAS for a container, such as `sas("c", "rl")`: what follows the `?` of a URL.
     pub fn sas(&self, container: &str, permissions: &str) -> String {
+        self.sas_until(container, permissions, EXPIRY)
+    }
+
+    /// One that is good until then.
+    pub fn sas_until(&self, container: &str, permissions: &str, expiry: &str) -> String {
         let resource = format!("/blob/{ACCOUNT}/{container}");
         let rest = "\n".repeat(7);
-        let text = format!("{permissions}\n\n{EXPIRY}\n{resource}\n\n\n\n{VERSION}\nc{rest}");
-        format!("sv={VERSION}&sr=c&sp={permissions}&se={}&sig={}", encoded(EXPIRY), signature(&text))
+        let text = format!("{permissions}\n\n{expiry}\n{resource}\n\n\n\n{VERSION}\nc{rest}");
+        format!("sv={VERSION}&sr=c&sp={permissions}&se={}&sig={}", encoded(expiry), signature(&text))
     }
 
     /// Any request: the path is below the account, with its query, already encoded.

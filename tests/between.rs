@@ -28,17 +28,27 @@ pub struct Seen {
     pub method: String,
     pub target: String,
     pub head: String,
+    /// Kept of short ones.
+    pub body: Vec<u8>,
 }
 
 impl Seen {
-    /// Whether it hands over a block of a blob.
+    /// Whether it hands over a block of a blob, with no checksum that Azurite refuses.
     pub fn is_block(&self) -> bool {
-        self.method == "PUT" && self.target.contains("comp=block&")
+        let is_block = self.target.contains("comp=block") && !self.target.contains("comp=blocklist");
+        self.method == "PUT" && is_block && !self.head.contains("x-ms-content-crc64")
     }
 
-    /// Whether it reads the content of a blob.
+    /// The metadata that it gives a blob.
+    pub fn metadata(&self) -> Vec<(&str, &str)> {
+        let pairs = self.head.lines().filter_map(|line| line.split_once(": "));
+        pairs.filter(|(name, _)| name.starts_with("x-ms-meta-")).collect()
+    }
+
+    /// Whether it reads the content of a blob, and does not ask for a checksum of it, which Azurite refuses.
     pub fn is_read(&self) -> bool {
-        self.method == "GET" && !self.target.contains("comp=")
+        let asks = self.head.contains("x-ms-range-get-content-crc64");
+        self.method == "GET" && !self.target.contains("comp=") && !asks
     }
 }
 
@@ -139,7 +149,8 @@ fn converse(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let mut body = vec![0; header(&head, "content-length").map_or(0, |n| n.parse().unwrap())];
         from_client.read_exact(&mut body)?;
-        let seen = Seen { method: method.clone(), target: target.clone(), head: head.clone() };
+        let short = if body.len() < 10_000 { body.clone() } else { Vec::new() };
+        let seen = Seen { method: method.clone(), target: target.clone(), head: head.clone(), body: short };
         let rule = {
             let mut state = state.lock().unwrap();
             state.seen.push(seen.clone());

@@ -12,6 +12,8 @@ mod components;
 mod corpus;
 mod corpus_run;
 mod cp;
+mod cp_access;
+mod cp_broken;
 mod cp_http;
 mod data_assets;
 mod datastores;

@@ -25,6 +25,8 @@ const SAID: usize = 16 << 10;
 
 /// What Azurite answers to requests for checksums that it does not know.
 const UNSUPPORTED: &str = "FeatureNotSupported";
+/// What Azure says of a container that is not there.
+const NO_CONTAINER: &str = "ContainerNotFound";
 /// The header by which the crate asks for a checksum of what it reads.
 pub(super) const WANTS_CRC: &str = "x-ms-range-get-content-crc64";
 
@@ -44,6 +46,10 @@ impl HttpClient for Transport {
             // A 500, but no server trouble: it will never do that.
             if said.starts_with(UNSUPPORTED) {
                 return Err(wrap(Trouble::Final(format!("{address}: {said}"))));
+            }
+            // A name that is not in a container and a container that is not there are different mistakes to look for.
+            if said.starts_with(NO_CONTAINER) {
+                return Err(wrap(Trouble::NotFound(format!("{address}: there is no such container"))));
             }
             let trouble = http::refused(status, &headers, &address, &said);
             return Err(wrap(trouble.unwrap_or_else(|| Trouble::Final(format!("{address}: HTTP {status}")))));

@@ -76,7 +76,7 @@ pub async fn receive_all(
 }
 
 /// Whether a file is at its target with the very content.
-async fn is_there(target: &Path, file: &RemoteFile) -> bool {
+pub(super) async fn is_there(target: &Path, file: &RemoteFile) -> bool {
     let Ok(stat) = std::fs::symlink_metadata(target) else { return false };
     let same_size = stat.is_file() && file.size == Some(stat.len());
     same_size && send::is_same(target, stat.len(), file.proof).await.unwrap_or(false)

@@ -1,10 +1,10 @@
 //! A large file while it is being fetched: its bytes beside the place where it will be, and what is known of its blocks.
 //!
 //! Both files are named after what is fetched: another version of it has others, and a fetch that was broken off, even by
-//! the end of this program, finds its own again and goes on.
+//! the end of this program, finds its own again and goes on. One process has them at a time; another one waits.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{PART, local};
@@ -35,16 +35,30 @@ pub fn is_unfinished(name: &str) -> bool {
     name.starts_with(".amlrun-") && (name.ends_with(".part") || name.ends_with(".blocks"))
 }
 
+/// Opens a file for whoever comes first; `None` while somebody has it.
+pub(super) fn alone(path: &Path) -> Result<Option<File>, Trouble> {
+    let file = open(path)?;
+    // Where a file system has no locks, nobody can be kept out.
+    if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
+        return Ok(None);
+    }
+    let is = |stat: std::io::Result<std::fs::Metadata>| stat.map(|stat| (stat.dev(), stat.ino())).ok();
+    // Whoever had it may have given it its final name meanwhile, or removed it.
+    let same = is(file.metadata()) == is(std::fs::metadata(path));
+    Ok(same.then_some(file))
+}
+
+fn open(path: &Path) -> Result<File, Trouble> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    opened.map_err(|e| local("write", path, &e))
+}
+
 impl Partial {
-    /// Begins, or goes on.
-    pub fn open(address: &str, file: &RemoteFile, size: u64, target: &Path) -> Result<Self, Trouble> {
+    /// Begins, or goes on with the content that [`alone`] opened.
+    pub fn open(content: File, address: &str, file: &RemoteFile, size: u64, target: &Path) -> Result<Self, Trouble> {
         let path = place(address, file, target, "part");
         let ledger = place(address, file, target, "blocks");
-        let open = |path: &Path| {
-            let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-            opened.map_err(|e| local("write", path, &e))
-        };
-        let (content, blocks) = (open(&path)?, open(&ledger)?);
+        let blocks = open(&ledger)?;
         let there = content.metadata().map_err(|e| local("read", &path, &e))?.len();
         if there != size {
             // The ledger first: it must never tell of what is not there.
@@ -126,14 +140,19 @@ mod tests {
             proof: Proof::default(),
             ranges: true,
         };
-        let partial = Partial::open("x", &file("1"), size, &target).unwrap();
+        let open = |version: &str| {
+            let content = alone(&place("x", &file(version), &target, "part")).unwrap()?;
+            Some(Partial::open(content, "x", &file(version), size, &target).unwrap())
+        };
+        let partial = open("1").unwrap();
+        assert!(open("1").is_none(), "somebody has it");
         assert_eq!((partial.blocks(), partial.part(1)), (2, PART..size));
         partial.write(PART, b"hello").unwrap();
         partial.done(1, 42).unwrap();
         drop(partial);
-        let again = Partial::open("x", &file("1"), size, &target).unwrap();
+        let again = open("1").unwrap();
         assert_eq!(again.known().unwrap(), [None, Some(42)]);
-        let other = Partial::open("x", &file("2"), size, &target).unwrap();
+        let other = open("2").unwrap();
         assert_eq!(other.known().unwrap(), [None, None]);
         other.discard();
         again.finish(&target).unwrap();

@@ -1,8 +1,10 @@
 //! One file from a remote place to this machine: whole, checked, and under its name only then.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
@@ -13,6 +15,8 @@ use super::patience::Tries;
 use super::{PART, Transfer, local};
 use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
 
+/// How long to wait before looking whether another process has fetched the same.
+const PAUSE: Duration = Duration::from_millis(50);
 /// So often a file that changes while it is read is begun anew.
 const CHANGES: u32 = 3;
 /// So often content that does not match its checksum is fetched.
@@ -71,6 +75,10 @@ async fn whole(
     target: &Path,
 ) -> Result<bool, Trouble> {
     let path = partial::place(&remote.address(&file.name), file, target, "part");
+    let Some(out) = alone(&path, file, target).await? else {
+        transfer.progress.skipped(file.size.unwrap_or(0));
+        return Ok(true);
+    };
     let remove = Unfinished(&path);
     let mut tries = Tries::new(transfer);
     let proof = loop {
@@ -78,8 +86,8 @@ async fn whole(
         // An empty blob has no first byte that could be asked for: Azure answers 416 to any range of it.
         let mut moved = 0;
         let read = match file.size {
-            Some(0) => write_empty(&path),
-            _ => stream(transfer, remote, file, &path, &mut moved).await,
+            Some(0) => Ok(Proof { md5: Some(checksum::md5(b"")), crc64: Some(checksum::crc64(b"")) }),
+            _ => stream(transfer, remote, file, (&out, &path), &mut moved).await,
         };
         match read {
             Ok(proof) => {
@@ -111,20 +119,31 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-fn write_empty(path: &Path) -> Result<Proof, Trouble> {
-    std::fs::File::create(path).map_err(|e| local("write", path, &e))?;
-    Ok(Proof { md5: Some(checksum::md5(b"")), crc64: Some(checksum::crc64(b"")) })
+/// The file beside the target, when nobody else has it. `None` when somebody had it, and now the target is there.
+async fn alone(path: &Path, file: &RemoteFile, target: &Path) -> Result<Option<File>, Trouble> {
+    let mut waited = false;
+    loop {
+        if let Some(out) = partial::alone(path)? {
+            if waited && super::folder::is_there(target, file).await {
+                let _ = std::fs::remove_file(path);
+                return Ok(None);
+            }
+            return Ok(Some(out));
+        }
+        waited = true;
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 async fn stream(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
     file: &RemoteFile,
-    path: &Path,
+    (mut out, path): (&File, &Path),
     moved: &mut u64,
 ) -> Result<Proof, Trouble> {
     let mut chunks = remote.read(file, None).await?;
-    let mut out = std::fs::File::create(path).map_err(|e| local("write", path, &e))?;
+    out.set_len(0).and_then(|()| out.rewind()).map_err(|e| local("write", path, &e))?;
     let mut sums = Sums::new(file.proof);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
@@ -180,7 +199,12 @@ async fn in_blocks(
     size: u64,
     target: &Path,
 ) -> Result<bool, Trouble> {
-    let partial = Arc::new(Partial::open(&remote.address(&file.name), file, size, target)?);
+    let address = remote.address(&file.name);
+    let Some(content) = alone(&partial::place(&address, file, target, "part"), file, target).await? else {
+        transfer.progress.skipped(size);
+        return Ok(true);
+    };
+    let partial = Arc::new(Partial::open(content, &address, file, size, target)?);
     let fetched = blocks(transfer, remote, file, &partial).await;
     let Some(partial) = Arc::into_inner(partial) else {
         return Err(fetched.err().unwrap_or_else(|| Trouble::Final("a block is still on its way".to_owned())));
@@ -214,15 +238,27 @@ async fn in_blocks(
     Ok(true)
 }
 
-/// Fetches the blocks that are missing and gives the CRC of each.
+/// Fetches the blocks that are missing and gives the CRC of each. Nobody uses the file any more when it is done.
 async fn blocks(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
     file: &RemoteFile,
     partial: &Arc<Partial>,
 ) -> Result<Vec<u64>, Trouble> {
+    let mut tasks = JoinSet::new();
+    let fetched = missing(transfer, remote, file, partial, &mut tasks).await;
+    tasks.shutdown().await;
+    fetched
+}
+
+async fn missing(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &RemoteFile,
+    partial: &Arc<Partial>,
+    tasks: &mut JoinSet<Result<(u64, u64), Trouble>>,
+) -> Result<Vec<u64>, Trouble> {
     let mut crcs = partial.known()?;
-    let mut tasks: JoinSet<Result<(u64, u64), Trouble>> = JoinSet::new();
     let shared = Arc::new(file.clone());
     for block in 0..partial.blocks() {
         if crcs[index(block)].is_some() {
