@@ -163,3 +163,17 @@ fn trouble_is_told_while_it_is_waited_out() {
     assert_eq!(ran.err, waiting);
     assert_eq!(project.read("got"), "1");
 }
+
+#[test]
+fn what_is_no_blob_service_is_told_in_one_sentence() {
+    let server = crate::hostile_http::Hostile::start();
+    let project = project(&server.url(&format!("/{ACCOUNT}")));
+    server.serve(&format!("/{ACCOUNT}/box"), &"<html>welcome</html>\n".repeat(5000).into_bytes(), []);
+    server.serve(&format!("/{ACCOUNT}/box/a"), b"<html>welcome</html>", []);
+    for path in ["box/", "box/a"] {
+        let ran = project.amlrun(&["cp", &server.url(&format!("/{ACCOUNT}/{path}")), "got"]);
+        assert!(ran.err.len() < 600, "{}", ran.err);
+        refused(ran, 1, &["that is no answer of Azure Blob Storage"]);
+    }
+    assert!(!project.path("got").exists());
+}

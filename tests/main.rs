@@ -34,6 +34,7 @@ mod resume;
 mod reuse;
 mod run;
 mod show;
+mod sign_in;
 #[cfg(feature = "torch")]
 mod stage_errors;
 #[cfg(feature = "torch")]
@@ -46,6 +47,7 @@ mod stage_python;
 mod stage_registry;
 #[cfg(feature = "torch")]
 mod stage_train;
+mod stub_blobs;
 mod support;
 mod tracking_artifacts;
 mod tracking_house;

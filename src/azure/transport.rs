@@ -23,6 +23,9 @@ use crate::transfer::http::{self, Http};
 /// So much of what a server says of an error is read, in bytes.
 const SAID: usize = 16 << 10;
 
+/// So many characters are shown of what the crate says.
+const SHOWN: usize = 200;
+
 /// What Azurite answers to requests for checksums that it does not know.
 const UNSUPPORTED: &str = "FeatureNotSupported";
 /// What Azure says of a container that is not there.
@@ -152,7 +155,13 @@ pub(super) fn unwrap(error: &Error, address: &str) -> Trouble {
     if *error.kind() == ErrorKind::Credential {
         return Trouble::Denied(format!("{address}: no access: {error}"));
     }
-    Trouble::Final(format!("{address}: {error}"))
+    // The crate shows all of what it cannot read: a list has five thousand blobs.
+    let text = error.to_string();
+    let first: String = text.lines().next().unwrap_or_default().chars().take(SHOWN).collect();
+    if *error.kind() == ErrorKind::DataConversion {
+        return Trouble::Final(format!("{address}: that is no answer of Azure Blob Storage ({first})"));
+    }
+    Trouble::Final(format!("{address}: {first}"))
 }
 
 /// A pipeline's options with this transport, and without tries of its own.
@@ -215,7 +224,10 @@ mod tests {
         let context = Error::full(ErrorKind::Other, wrap(trouble.clone()), "while doing something");
         assert_eq!(unwrap(&context, "y"), trouble);
         let other = Error::message(ErrorKind::DataConversion, "no such header");
-        assert_eq!(unwrap(&other, "y"), Trouble::Final("y: no such header".into()));
+        let told = "y: that is no answer of Azure Blob Storage (no such header)";
+        assert_eq!(unwrap(&other, "y"), Trouble::Final(told.into()));
+        let long = Error::message(ErrorKind::Other, format!("{}\nmore", "x".repeat(5000)));
+        assert!(unwrap(&long, "y").to_string().len() < 300);
     }
 
     #[test]

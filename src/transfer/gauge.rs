@@ -1,7 +1,8 @@
 //! How many requests may be under way: found out by measuring.
 //!
-//! It begins with a few, asks for more as long as more is moved by more of them, and falls back when the server says that
-//! it is too much. A number that a person gives stays as it is.
+//! It begins with a few, asks for more as long as more is moved by more of them, goes back when more of them moved less, and
+//! falls back when the server says that it is too much. That less is moved than before is no reason to ask for less: it would
+//! be moved by fewer, which is less again, down to next to nothing. A number that a person gives stays as it is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ struct State {
     /// Places that are to go when they become free.
     surplus: usize,
     best: f64,
+    /// How many there were before there were more, until it is known what that brought.
+    before: Option<usize>,
     since: Instant,
     moved: u64,
     requests: usize,
@@ -44,7 +47,7 @@ impl Gauge {
     #[must_use]
     pub fn new(jobs: Option<usize>) -> Self {
         let width = jobs.unwrap_or(FIRST).max(1);
-        let state = State { width, surplus: 0, best: 0.0, since: Instant::now(), moved: 0, requests: 0 };
+        let state = State { width, surplus: 0, best: 0.0, before: None, since: Instant::now(), moved: 0, requests: 0 };
         Self { places: Arc::new(Semaphore::new(width)), state: Mutex::new(state), fixed: jobs.is_some() }
     }
 
@@ -61,7 +64,7 @@ impl Gauge {
             let mut state = self.state();
             let fewer = (state.width / 2).max(FEWEST);
             self.narrow(&mut state, fewer);
-            state.best = 0.0;
+            (state.best, state.before) = (0.0, None);
         }
     }
 
@@ -90,8 +93,9 @@ impl Gauge {
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
         let rate = state.moved as f64 / spell.as_secs_f64();
-        let (width, next) = (state.width, conclusion(state.width, rate, state.best));
-        state.best = state.best.max(rate);
+        let width = state.width;
+        let (next, best) = conclusion(width, rate, state.best, state.before);
+        (state.best, state.before) = (best, (next > width).then_some(width));
         (state.since, state.moved, state.requests) = (Instant::now(), 0, 0);
         if next > width {
             let more = next - width;
@@ -105,14 +109,14 @@ impl Gauge {
     }
 }
 
-/// How many requests there should be after so many of them moved so much.
-fn conclusion(width: usize, rate: f64, best: f64) -> usize {
-    if rate > best * 1.1 {
-        (width + width / 2).min(MOST)
-    } else if rate < best * 0.7 {
-        (width - width / 4).max(FEWEST)
-    } else {
-        width
+/// How many requests there should be after so many of them moved so much, and what is to be surpassed then.
+fn conclusion(width: usize, rate: f64, best: f64, before: Option<usize>) -> (usize, f64) {
+    match before {
+        _ if rate > best * 1.1 => ((width + width / 2).min(MOST), rate),
+        Some(before) if rate < best * 0.9 => (before, best),
+        // Times have changed.
+        _ if rate < best * 0.7 => (width, rate),
+        _ => (width, best.max(rate)),
     }
 }
 
@@ -141,10 +145,20 @@ mod tests {
 
     #[test]
     fn more_is_tried_while_it_helps() {
-        assert_eq!(conclusion(8, 100.0, 0.0), 12);
-        assert_eq!(conclusion(12, 105.0, 100.0), 12);
-        assert_eq!(conclusion(12, 50.0, 100.0), 9);
-        assert_eq!(conclusion(32, 500.0, 100.0), MOST);
+        assert_eq!(conclusion(8, 100.0, 0.0, None), (12, 100.0));
+        assert_eq!(conclusion(12, 105.0, 100.0, Some(8)), (12, 105.0));
+        assert_eq!(conclusion(12, 80.0, 100.0, Some(8)), (8, 100.0), "more moved less");
+        assert_eq!(conclusion(32, 500.0, 100.0, None), (MOST, 500.0));
+    }
+
+    #[test]
+    fn a_slow_while_does_not_end_in_ever_fewer_requests() {
+        let (mut width, mut best) = (12, 100.0);
+        for _ in 0..20 {
+            (width, best) = conclusion(width, 30.0, best, None);
+        }
+        assert_eq!(width, 12);
+        assert_eq!(conclusion(width, 100.0, best, None).0, 18);
     }
 
     #[tokio::test]
