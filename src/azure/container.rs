@@ -244,7 +244,7 @@ impl Remote for Container {
     fn write<'a>(&'a self, name: &'a str, content: Bytes, proof: Proof) -> Answer<'a, ()> {
         Box::pin(async move {
             self.check_name(name)?;
-            let mut request = blob_client(self.signed(name).await?, name).put_block_blob(content);
+            let mut request = blob_client(&self.signed(name).await?, name).put_block_blob(content);
             // Checked by the service, and kept with the blob.
             if let Some(md5) = proof.md5 {
                 request = request.hash(Hash::MD5(md5));
@@ -261,7 +261,7 @@ impl Remote for Container {
     fn staged<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<(String, u64)>> {
         Box::pin(async move {
             self.check_name(name)?;
-            let client = blob_client(self.signed(name).await?, name);
+            let client = blob_client(&self.signed(name).await?, name);
             let list = client.get_block_list().block_list_type(BlockListType::Uncommitted).await;
             let list = match list.map_err(|error| self.trouble(&error, name)) {
                 // Neither is there before the first block; and a signature may allow writing and nothing else.
@@ -280,7 +280,7 @@ impl Remote for Container {
 
     fn stage<'a>(&'a self, name: &'a str, id: &'a str, content: Bytes, crc64: u64) -> Answer<'a, ()> {
         Box::pin(async move {
-            let client = blob_client(self.signed(name).await?, name);
+            let client = blob_client(&self.signed(name).await?, name);
             let put = async || {
                 let headers = if self.checks.are_known() {
                     ("x-ms-content-crc64", crc64_text(crc64))
@@ -307,7 +307,7 @@ impl Remote for Container {
 
     fn commit<'a>(&'a self, name: &'a str, ids: &'a [String], proof: Proof) -> Answer<'a, ()> {
         Box::pin(async move {
-            let client = blob_client(self.signed(name).await?, name);
+            let client = blob_client(&self.signed(name).await?, name);
             let ids: Result<Vec<_>, Trouble> = ids.iter().map(|id| block_id(id)).collect();
             let blocks = ids?.into_iter().map(BlobBlockType::new_uncommitted).collect();
             let mut request = client.put_block_list(BlockList { blocks }).metadata(blob::metadata(proof));
@@ -319,7 +319,7 @@ impl Remote for Container {
     }
 }
 
-fn blob_client(container: ContainerClient, name: &str) -> BlobClient {
+fn blob_client(container: &ContainerClient, name: &str) -> BlobClient {
     container.blob_client(name)
 }
 

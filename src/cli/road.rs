@@ -16,6 +16,9 @@ use crate::transfer::http::Http;
 use crate::transfer::web::Web;
 use crate::transfer::{self, Limits, Transfer};
 
+/// A remote place and a name in it.
+type Reached = (Arc<dyn Remote>, String);
+
 /// So long what was under way has to tidy up.
 const ENOUGH: Duration = Duration::from_secs(1);
 
@@ -37,7 +40,7 @@ impl Road {
     }
 
     /// The remote place of an address and the name in it. `None` for a local one.
-    pub fn reach(&self, place: &Place) -> Result<Option<(Arc<dyn Remote>, String)>, Trouble> {
+    pub fn reach(&self, place: &Place) -> Result<Option<Reached>, Trouble> {
         let (key, name) = match place {
             Place::Local(_) => return Ok(None),
             Place::Web { url } => ("web".to_owned(), url.clone()),

@@ -95,7 +95,8 @@ impl Lines {
     /// What is to be said now. Trouble comes and goes with each of many requests, and one word of it will do.
     fn at(&mut self, now: Instant, way: &Way) -> Vec<String> {
         let mut lines = Vec::new();
-        if now.duration_since(self.told) >= LINE {
+        // Before anything is known there is nothing to tell.
+        if now.duration_since(self.told) >= LINE && way.files > 0 {
             self.told = now;
             lines.push(sentence(way, now.duration_since(self.began)));
         }
@@ -158,7 +159,7 @@ mod tests {
     #[test]
     fn trouble_is_told_when_it_begins_and_not_with_every_request() {
         let (mut lines, way) = (Lines::new(), Way::default());
-        let bad = Way { trouble: Some("x: HTTP 503".into()), ..Way::default() };
+        let bad = Way { files: 1, trouble: Some("x: HTTP 503".into()), ..Way::default() };
         let mut at = |seconds, way: &Way| lines.at(lines.began + Duration::from_secs(seconds), way);
         assert_eq!(at(1, &bad), ["waiting: x: HTTP 503; trying again"]);
         assert!(at(2, &bad).is_empty() && at(3, &way).is_empty() && at(4, &bad).is_empty());

@@ -131,10 +131,10 @@ fn host(url: &reqwest::Url) -> String {
 pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: &str) -> Option<Trouble> {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
     Some(match status {
-        200..300 => return None,
+        200..=299 => return None,
         404 | 410 => Trouble::NotFound(address.to_owned()),
         401 | 403 | 407 => Trouble::Denied(format!("access to {address} is denied: HTTP {status}{detail}")),
-        300..400 => {
+        300..=399 => {
             let to = headers.get(header::LOCATION).and_then(|to| to.to_str().ok()?.split_once(':'));
             let to = to.map(|(scheme, _)| format!(" to a '{scheme}:' address")).unwrap_or_default();
             Trouble::Final(format!("{address}: HTTP {status}: a redirect{to} is not followed"))
