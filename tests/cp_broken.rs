@@ -227,3 +227,18 @@ fn two_at_once_into_the_same_place_both_end_well() {
     assert_eq!(got.len(), 31, "{:?}", got.keys());
     assert!(got["big"] == bytes && (0..30).all(|number| got[&number.to_string()] == content(1000, number)));
 }
+
+/// Azurite knows no CRC64 and says so; that is no failure, even when only the head of its answer arrives.
+#[test]
+fn a_service_that_knows_no_crc_is_asked_without() {
+    let road = Road::to("no-crc");
+    let bytes = content(9 * MIB, 1);
+    std::fs::write(road.project.path("big"), &bytes).unwrap();
+    let asks = |seen: &Seen| seen.head.contains("crc64");
+    road.between.rule(move |seen| if asks(seen) { Act::CutAnswer(10) } else { Act::Pass });
+    copied(&road.project, "big", &format!("{}/big", road.url));
+    assert!(road.between.count(asks) > 0);
+    road.between.rule(move |seen| if asks(seen) { Act::CutAnswer(10) } else { Act::Pass });
+    copied(&road.project, &format!("{}/big", road.url), "back");
+    assert!(road.between.count(asks) > 0 && std::fs::read(road.project.path("back")).unwrap() == bytes);
+}

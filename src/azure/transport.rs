@@ -48,7 +48,10 @@ impl HttpClient for Transport {
             let said = said(&headers, self.0.body(answer)).await;
             // A 500, but no server trouble: it will never do that.
             if said.starts_with(UNSUPPORTED) {
-                return Err(wrap(Trouble::Final(format!("{address}: {said}"))));
+                // The message says what it is that is not known, but a message may break off.
+                let crc = asked.headers().iter().find(|(name, _)| name.as_str().contains("crc64"));
+                let crc = crc.map(|(name, _)| format!(" {}", name.as_str())).unwrap_or_default();
+                return Err(wrap(Trouble::Final(format!("{address}: {said}{crc}"))));
             }
             // A name that is not in a container and a container that is not there are different mistakes to look for.
             if said.starts_with(NO_CONTAINER) {

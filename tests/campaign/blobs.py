@@ -96,8 +96,8 @@ class Azurite:
 
 
 def digests(folder):
-    """The digest of each file below a folder, by its path; those that are told to be parts are left out."""
-    files = (path for path in Path(folder).rglob("*") if path.is_file() and not path.name.endswith(".part"))
+    """The digest of each file below a folder, by its path; those that are told to be unfinished are left out."""
+    files = (path for path in Path(folder).rglob("*") if path.is_file() and not path.name.startswith(".amlrun-"))
     return {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in files}
 
 

@@ -174,7 +174,7 @@ class Campaign:
 
     def files_are_whole(self, target, expected, where, all_there=False):
         self.whole(digests(target), expected, where, all_there)
-        parts = [path.name for path in target.rglob("*.part")]
+        parts = [path.name for path in target.rglob(".amlrun-*")]
         if all_there and parts:
             self.fail(where, f"left {parts}")
 
