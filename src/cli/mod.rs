@@ -43,6 +43,7 @@ mod printer;
 mod ready;
 mod recognise;
 mod record;
+mod remote_data;
 mod resume;
 mod road;
 mod run;

@@ -17,7 +17,8 @@ use crate::transfer::{self, Limits, Transfer};
 
 /// Threads that move bytes, and the places that were reached so far.
 pub(super) struct Road {
-    runtime: Runtime,
+    /// Always there but at the end.
+    runtime: Option<Runtime>,
     pub transfer: Transfer,
     stop: watch::Sender<bool>,
     /// By address and credential: connections are made once.
@@ -28,7 +29,7 @@ impl Road {
     pub fn new(limits: Limits) -> Result<Self, Failed> {
         let runtime = transfer::runtime().map_err(|e| Failed::new(format!("cannot start threads: {e}")))?;
         let (stop, stopped) = watch::channel(false);
-        Ok(Self { runtime, transfer: Transfer::new(limits, stopped), stop, reached: Mutex::default() })
+        Ok(Self { runtime: Some(runtime), transfer: Transfer::new(limits, stopped), stop, reached: Mutex::default() })
     }
 
     /// The remote place of an address and the name in it. `None` for a local one.
@@ -62,7 +63,8 @@ impl Road {
         work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
     ) -> Result<T, Trouble> {
         let transfer = self.transfer.clone();
-        self.runtime.block_on(async move {
+        let Some(runtime) = &self.runtime else { return Err(Trouble::Stopped) };
+        runtime.block_on(async move {
             let work = tokio::spawn(async move { transfer.until_stopped(work).await });
             work.await.unwrap_or_else(|e| Err(Trouble::Final(format!("amlrun made a mistake; please report it: {e}"))))
         })
@@ -77,7 +79,8 @@ impl Road {
     pub fn hear_signals(self: &Arc<Self>) {
         use tokio::signal::unix::{SignalKind, signal};
         let road = Arc::downgrade(self);
-        self.runtime.spawn(async move {
+        let Some(runtime) = &self.runtime else { return };
+        runtime.spawn(async move {
             let (Ok(mut interrupt), Ok(mut terminate)) =
                 (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
             else {
@@ -91,6 +94,15 @@ impl Road {
                 road.stop();
             }
         });
+    }
+}
+
+impl Drop for Road {
+    fn drop(&mut self) {
+        // A run may drop it where nobody may wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

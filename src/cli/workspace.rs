@@ -6,17 +6,20 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 
+use super::outlook::Outlook;
+use super::remote_data::RemoteData;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::engine::{Made, Tracked, Workspace};
+use crate::engine::{Made, Moved, Tracked, Workspace};
 use crate::event::{Bus, What};
+use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
-use crate::plan::Plan;
+use crate::plan::{Plan, Remote};
 use crate::registry::{AssetKind, AssetType, NewAsset, Registry};
 use crate::store::{Home, RunFolder, tree};
 use crate::tracking::{NewRun, RunStatus, Server, Tracking};
@@ -29,6 +32,7 @@ pub(super) struct LocalWorkspace {
     runtime: Handle,
     bus: Arc<Bus>,
     job: Job,
+    data: Arc<RemoteData>,
 }
 
 /// What the tracking store is told of the job.
@@ -61,11 +65,12 @@ impl LocalWorkspace {
         home: &Home,
         experiment: &str,
         run: &RunFolder,
-        plan: &Plan,
+        outlook: &Outlook,
         bus: Arc<Bus>,
         runtime: Handle,
         goes_on: bool,
     ) -> Self {
+        let plan: &Plan = &outlook.plan;
         let name = run.name.to_string();
         let job = Job {
             display_name: plan.display_name.clone().unwrap_or_else(|| name.clone()),
@@ -77,7 +82,7 @@ impl LocalWorkspace {
             goes_on,
         };
         let (registry, tracking) = (OnceLock::new(), OnceLock::new());
-        Self { home: home.clone(), registry, tracking, runtime, bus, job }
+        Self { home: home.clone(), registry, tracking, runtime, bus, job, data: outlook.data.clone() }
     }
 
     fn registry(&self) -> Result<Arc<Registry>, String> {
@@ -213,6 +218,14 @@ impl Workspace for LocalWorkspace {
         // What the step registered over HTTP has a source; what the engine registers for it has none.
         let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.source.is_some());
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
+    }
+
+    fn fetch(&self, wanted: &[&Remote], _: &str, stop: &StopWatch) -> Result<Vec<Moved>, String> {
+        self.data.fetch(wanted, stop).map_err(|trouble| trouble.to_string())
+    }
+
+    fn upload(&self, from: &Path, to: &Remote, _: &str, stop: &StopWatch) -> Result<Moved, String> {
+        self.data.upload(from, to, stop).map_err(|trouble| trouble.to_string())
     }
 
     fn registered(&self, made: &Made<'_>) -> Option<String> {

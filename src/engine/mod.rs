@@ -25,6 +25,7 @@ mod prepare;
 mod record;
 pub mod schedule;
 mod step;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,16 +33,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Bus, OutputInfo};
+use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
-use crate::plan::PortType;
-use crate::plan::{AssetName, Plan};
+use crate::plan::{AssetName, Plan, PortType, Remote};
 use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder};
 
 pub use contract::{common, hidden};
 pub use decide::{Decision, Force, Verdict, decide};
 pub use dispatch::run;
-pub use facts::Facts;
+pub use facts::{Facts, Seen};
 
 /// A run to be made: everything the engine needs to know, none of which changes while it runs.
 pub struct Request {
@@ -152,6 +153,21 @@ pub struct Made<'a> {
     pub job: &'a str,
 }
 
+/// Data that was moved, or that was there already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Where it lies on this machine.
+    pub path: PathBuf,
+    /// How many files it has.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many bytes were moved for it.
+    pub moved: u64,
+    /// How many milliseconds that took.
+    pub millis: u64,
+}
+
 /// What a step told the tracking server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracked {
@@ -174,6 +190,19 @@ pub trait Workspace: Send + Sync + 'static {
     /// # Errors
     /// A sentence; the run goes on.
     fn end_step(&self, step: &str, job: &str, status: JobStatus) -> Result<Tracked, String>;
+
+    /// Fetches remote data, each unless it is here already, and gives where each lies and what was moved for it. Takes as
+    /// long as that takes, or until somebody wants the run to stop.
+    ///
+    /// # Errors
+    /// A sentence; the step then fails.
+    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<Moved>, String>;
+
+    /// Puts a sealed output into its remote place, unless it is there already.
+    ///
+    /// # Errors
+    /// A sentence; the step then fails, and keeps what it wrote.
+    fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, String>;
 
     /// Registers a sealed output and gives its id, `name:version`.
     ///

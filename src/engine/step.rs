@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
 use crate::exec::{Ended, Ending, Executor, LineSink, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
-use crate::plan::{InputMode, PortType, StandIn};
+use crate::plan::{DatastorePath, InputMode, PortType, Remote, StandIn};
 use crate::store::tree;
 
 /// How a step ended and what it wrote.
@@ -58,6 +58,9 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     mut stop: StopWatch,
 ) -> Finished {
     let step = &shared.request.plan.steps[index];
+    if let Some(finished) = fetch(index, &shared, &stop).await {
+        return finished;
+    }
     let decision = match shared.request.decisions[index].verdict {
         Verdict::Waits => {
             let shared = shared.clone();
@@ -69,7 +72,12 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         _ => shared.request.decisions[index].clone(),
     };
     if let Verdict::Reuse(standing) = decision.verdict {
-        let outputs = standing.outputs.iter().map(info).collect();
+        let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
+        if places_remotely(step)
+            && let Err(failed) = put_away(index, outputs.clone(), &shared, &stop).await
+        {
+            return failed;
+        }
         let (standing, because) = (Some(standing), decision.because);
         return Finished { outputs, standing, because, ..Finished::new(StepOutcome::Completed) };
     }
@@ -91,6 +99,73 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     }
 }
 
+/// Fetches the remote data of a step that may run. An answer means that the step is over.
+async fn fetch<E: Executor, W: Workspace>(
+    index: usize,
+    shared: &Arc<Shared<E, W>>,
+    stop: &StopWatch,
+) -> Option<Finished> {
+    let Shared { request, .. } = &**shared;
+    let missing = |remote: &&Remote| request.facts.copy(remote).is_none();
+    if !request.decisions[index].may_run() || !request.plan.steps[index].remotes().any(|remote| missing(&remote)) {
+        return None;
+    }
+    let (shared, watch) = (shared.clone(), stop.clone());
+    let fetched = blocking(move || {
+        let Shared { request, around, .. } = &*shared;
+        let step = &request.plan.steps[index];
+        let wanted: Vec<&Remote> = step.remotes().filter(|remote| request.facts.copy(remote).is_none()).collect();
+        for (remote, moved) in wanted.iter().zip(around.workspace.fetch(&wanted, &step.path, &watch)?) {
+            request.facts.fetched(remote, moved.path);
+            around.bus.say(What::DataFetched {
+                step: step.path.clone(),
+                uri: remote.uri.clone(),
+                files: moved.files,
+                bytes: moved.bytes,
+                moved: moved.moved,
+                millis: moved.millis,
+            });
+        }
+        Ok(())
+    });
+    fetched.await.err().map(|message| ended_early(message, stop))
+}
+
+/// Puts what stands for a step into its remote places.
+async fn put_away<E: Executor, W: Workspace>(
+    index: usize,
+    outputs: Vec<OutputInfo>,
+    shared: &Arc<Shared<E, W>>,
+    stop: &StopWatch,
+) -> Result<(), Finished> {
+    let (shared, watch) = (shared.clone(), stop.clone());
+    let put = blocking(move || {
+        let Shared { request, around, .. } = &*shared;
+        let step = &request.plan.steps[index];
+        for output in step.outputs.iter().filter(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote)) {
+            if let Some(made) = outputs.iter().find(|made| made.name == output.name) {
+                let put = collect::put_away(index, output, made, request, around, &watch);
+                put.map_err(|failure| failure.to_string())?;
+            }
+        }
+        Ok(())
+    });
+    put.await.map_err(|message| ended_early(message, stop))
+}
+
+/// A step that never began: because of trouble, or because somebody wanted the run to stop.
+fn ended_early(message: String, stop: &StopWatch) -> Finished {
+    match *stop.borrow() {
+        Stop::No => Finished::broken(message),
+        _ => Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
+    }
+}
+
+/// Whether an output of a step goes to a remote place.
+pub(super) fn places_remotely(step: &crate::plan::Step) -> bool {
+    step.outputs.iter().any(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote))
+}
+
 async fn attempt_once<E: Executor, W: Workspace>(
     index: usize,
     attempt: u32,
@@ -99,8 +174,8 @@ async fn attempt_once<E: Executor, W: Workspace>(
 ) -> Finished {
     let step = &shared.request.plan.steps[index];
     if let Some(StandIn::Stub { .. }) = &step.stand_in {
-        let shared = shared.clone();
-        return blocking(move || Ok(stub(index, attempt, &shared))).await.unwrap_or_else(Finished::broken);
+        let (shared, watch) = (shared.clone(), stop.clone());
+        return blocking(move || Ok(stub(index, attempt, &shared, &watch))).await.unwrap_or_else(Finished::broken);
     }
     let laid_out = if is_quick(step) {
         lay_out(index, attempt, shared)
@@ -138,10 +213,10 @@ async fn attempt_once<E: Executor, W: Workspace>(
     drop(place);
     let outcome = outcome(ending, process);
     if is_quick(step) {
-        return finish(index, attempt, started, outcome, shared);
+        return finish(index, attempt, started, outcome, shared, stop);
     }
-    let shared = shared.clone();
-    let finish = move || Ok(finish(index, attempt, started, outcome, &shared));
+    let (shared, watch) = (shared.clone(), stop.clone());
+    let finish = move || Ok(finish(index, attempt, started, outcome, &shared, &watch));
     blocking(finish).await.unwrap_or_else(Finished::broken)
 }
 
@@ -184,7 +259,7 @@ fn decide_late<E, W>(index: usize, shared: &Shared<E, W>) -> Decision {
 }
 
 /// Makes the outputs of a step from the samples that the project names for it.
-fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Finished {
+fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>, stop: &StopWatch) -> Finished {
     let Shared { request, around, .. } = shared;
     let step = &request.plan.steps[index];
     let Some(StandIn::Stub { outputs }) = &step.stand_in else { return Finished::broken(String::new()) };
@@ -195,7 +270,7 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
             return Finished::broken(format!("the sample for its output '{}' cannot be used: {why}", output.name));
         }
     }
-    match collect::collect(index, attempt, request, around) {
+    match collect::collect(index, attempt, request, around, stop) {
         Ok(outputs) => {
             let now = Timestamp::now();
             let finding = Finding {
@@ -221,12 +296,15 @@ fn finish<E, W: Workspace>(
     started: Timestamp,
     outcome: StepOutcome,
     shared: &Shared<E, W>,
+    stop: &StopWatch,
 ) -> Finished {
     let Shared { request, around, board, .. } = shared;
     let mut unchanged = true;
     let mut finished = match outcome {
-        StepOutcome::Completed => match complete(index, attempt, shared, &mut unchanged) {
+        StepOutcome::Completed => match complete(index, attempt, shared, &mut unchanged, stop) {
             Ok(outputs) => Finished { outputs, ..Finished::new(StepOutcome::Completed) },
+            // Its upload was broken off.
+            Err(_) if *stop.borrow() != Stop::No => Finished::new(StepOutcome::Canceled),
             Err(failure) => Finished::new(StepOutcome::Failed { failure }),
         },
         outcome => Finished::new(outcome),
@@ -265,6 +343,7 @@ fn complete<E, W: Workspace>(
     attempt: u32,
     shared: &Shared<E, W>,
     unchanged: &mut bool,
+    stop: &StopWatch,
 ) -> Result<Vec<OutputInfo>, Failure> {
     let Shared { request, around, board, .. } = shared;
     if let Some(touched) = collect::touched(index, request, board) {
@@ -280,7 +359,7 @@ fn complete<E, W: Workspace>(
         );
         warn(around, request, index, message);
     }
-    collect::collect(index, attempt, request, around)
+    collect::collect(index, attempt, request, around, stop)
 }
 
 pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: usize, message: String) {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::mpsc::Receiver;
 
+use super::moving::human_bytes;
 use super::style::{Paint, sign};
 use super::summary;
 use crate::clock::human_duration;
@@ -71,6 +72,9 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
             let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
             format!("warning: {about}{message}\n")
         }
+        What::DataFetched { .. } | What::OutputUploaded { .. } => {
+            moved(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
+        }
         What::StepPreparing { .. } | What::AssetRegistered { .. } | What::StepTracked { .. } => String::new(),
     }
 }
@@ -96,6 +100,22 @@ pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
         paint.dim("run"),
         paint.dim(&format!("goes on: {done} of {} steps are done", view.steps.len()))
     )
+}
+
+/// What is said of data that was moved; nothing of data that was where it should be.
+#[must_use]
+pub fn moved(what: &What) -> Option<String> {
+    let (step, verb, uri, files, moved, millis) = match what {
+        What::DataFetched { step, uri, files, moved, millis, .. } => (step, "fetched", uri, files, moved, millis),
+        What::OutputUploaded { step, uri, files, moved, millis, .. } => (step, "uploaded", uri, files, moved, millis),
+        _ => return None,
+    };
+    if *moved == 0 {
+        return None;
+    }
+    let count = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    let time = human_duration(std::time::Duration::from_millis(*millis));
+    Some(format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(*moved)))
 }
 
 /// What is said of a step for which an earlier result stands.

@@ -84,6 +84,11 @@ impl Screen {
                 self.clear();
                 self.print(&summary::end(&self.view, self.paint));
             }
+            What::DataFetched { .. } | What::OutputUploaded { .. } => {
+                if let Some(text) = plain::moved(what) {
+                    self.print(&self.paint.dim(&text));
+                }
+            }
             What::AssetRegistered { .. } | What::StepTracked { .. } => {}
         }
     }

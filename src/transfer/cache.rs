@@ -159,7 +159,7 @@ async fn fetch(
     let mut files = receive_all(transfer, remote, wanted).await?;
     files.append(&mut there);
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    let state = state(&files).unwrap_or_else(|| format!("{:016x}", fastrand::u64(..)));
+    let state = state(&files).unwrap_or_else(unseen);
     finish(address, place, &building, &state, &files, found.is_file.then_some(name.as_str()))
 }
 
@@ -214,6 +214,17 @@ fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target
     let Ok(inner) = target.strip_prefix(building) else { return false };
     same && target.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok())
         && std::fs::hard_link(folder.join(inner), target).is_ok()
+}
+
+/// A state that nobody has seen before.
+fn unseen() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+/// The name of the state that was found; another one each time when the place tells no versions.
+#[must_use]
+pub fn state_of(found: &Found) -> String {
+    state(&found.files).unwrap_or_else(unseen)
 }
 
 /// The name of a state: the names, sizes and versions of all its files. `None` when a version is not told.

@@ -12,7 +12,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub(super) use made::{Found, Job};
+pub(super) use made::Job;
 
 use super::config::Config;
 use super::config::storage::DatastorePlace;

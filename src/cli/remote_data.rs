@@ -1,0 +1,223 @@
+//! The remote data of a plan: looked at before a run, fetched when a step needs it, and outputs sent where they belong.
+//!
+//! Nothing is set up for a plan that has none. What was seen is kept until it is fetched, so that it is not asked for
+//! twice.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::config::Config;
+use super::cp;
+use super::error::Failed;
+use super::places::Places;
+use super::road::Road;
+use crate::engine::{Moved, Seen};
+use crate::exec::{Stop, StopWatch};
+use crate::plan::{Form, Plan, Remote, Signed};
+use crate::spec::data_uri::DataUri;
+use crate::store::Home;
+use crate::store::remote::{Remote as Reached, Trouble};
+use crate::transfer::cache::{Cache, Kept, state_of};
+use crate::transfer::look::{Found, Shape, look};
+use crate::transfer::{Limits, Transfer};
+
+/// So long an unreachable place is asked when an earlier copy can stand for what it has.
+const OFFLINE: Duration = Duration::from_secs(5);
+
+/// The remote data of one plan.
+pub(super) struct RemoteData {
+    places: Places,
+    limits: Limits,
+    cache: Arc<Cache>,
+    road: OnceLock<Result<Road, String>>,
+    signed: Vec<Signed>,
+    seen: Mutex<HashMap<(String, Form), Found>>,
+}
+
+/// What is needed to move one thing.
+type Way = (Arc<dyn Reached>, String);
+
+impl RemoteData {
+    pub fn new(home: &Home, config: &Config, jobs: Option<u16>, plan: &Plan) -> Self {
+        Self {
+            places: Places::new(home.clone(), config),
+            limits: config.limits(jobs),
+            cache: Arc::new(Cache::at(home.downloads())),
+            road: OnceLock::new(),
+            signed: plan.signed.clone(),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Looks what there is of all that the plan reads, and what of it was fetched before. What is not there is told before
+    /// anything runs. Warnings go to the second list.
+    pub fn look(&self, plan: &Plan, wanted: &[bool]) -> Result<(Vec<(Remote, Seen)>, Vec<String>), Failed> {
+        let mut asked: Vec<(Remote, bool, &str)> = Vec::new();
+        for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+            let fetched = step.remotes().map(|remote| (remote, false));
+            let direct = step.values().flat_map(crate::plan::Value::remotes).map(|remote| (remote, true));
+            for (remote, direct) in fetched.chain(direct).filter(|_| step.stand_in.is_none()) {
+                if asked.iter().all(|(other, ..)| (&other.address, other.form) != (&remote.address, remote.form)) {
+                    asked.push((remote.clone(), direct, &step.path));
+                }
+            }
+        }
+        let (mut all, mut warnings) = (Vec::new(), Vec::new());
+        if asked.is_empty() {
+            return Ok((all, warnings));
+        }
+        let road = self.road()?;
+        let mut questions = Vec::new();
+        for (remote, ..) in &asked {
+            let last = self.cache.last(&remote.address, shape(remote.form));
+            let mut transfer = road.transfer.clone();
+            if last.is_some() {
+                transfer.limits.patience = transfer.limits.patience.min(OFFLINE);
+            }
+            questions.push((self.way(remote)?, shape(remote.form), transfer));
+        }
+        let answers = road.travel(async move { Ok(ask(questions).await) })?;
+        for ((remote, direct, step), answer) in asked.into_iter().zip(answers) {
+            let seen = self.judge(&remote, direct, answer, &mut warnings);
+            let seen = seen.map_err(|trouble| about(&remote, step, trouble))?;
+            all.push((remote, seen));
+        }
+        Ok((all, warnings))
+    }
+
+    fn judge(
+        &self,
+        remote: &Remote,
+        direct: bool,
+        answer: Result<Found, Trouble>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Seen, Trouble> {
+        match answer {
+            Ok(found) => {
+                let state = state_of(&found);
+                let copy = self.cache.known(&remote.address, shape(remote.form), &found).map(|kept| kept.path);
+                self.seen().insert((remote.address.clone(), remote.form), found);
+                Ok(Seen { state, copy })
+            }
+            // The step may have ways of its own; nobody can tell whether it is the same as before.
+            Err(trouble) if direct && trouble != Trouble::Stopped => {
+                Ok(Seen { state: format!("{:016x}", fastrand::u64(..)), copy: None })
+            }
+            Err(trouble @ (Trouble::NotFound(_) | Trouble::Denied(_) | Trouble::Stopped)) => Err(trouble),
+            Err(trouble) => match self.cache.last(&remote.address, shape(remote.form)) {
+                Some(kept) => {
+                    warnings.push(format!("the copy of {} that was fetched before is used: {trouble}", remote.uri));
+                    Ok(Seen { state: "unreachable".to_owned(), copy: Some(kept.path) })
+                }
+                None => Err(trouble),
+            },
+        }
+    }
+
+    /// Fetches what a step reads.
+    pub fn fetch(&self, wanted: &[&Remote], stop: &StopWatch) -> Result<Vec<Moved>, Trouble> {
+        let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
+        let mut tasks = Vec::new();
+        for remote in wanted {
+            let (reached, name) = self.way(remote).map_err(|failed| Trouble::Final(failed.to_string()))?;
+            let seen = self.seen().remove(&(remote.address.clone(), remote.form));
+            let (cache, address, shape) = (self.cache.clone(), remote.address.clone(), shape(remote.form));
+            let transfer = road.transfer.counted_apart();
+            tasks.push(async move {
+                let began = Instant::now();
+                let found = match seen {
+                    Some(found) => found,
+                    None => look(&transfer, &reached, &name, shape).await?,
+                };
+                let kept = cache.fetch(&transfer, &reached, &address, shape, found).await?;
+                Ok(moved(kept, &transfer, began))
+            });
+        }
+        road.travel(until(stop.clone(), async move { futures_util::future::try_join_all(tasks).await }))
+    }
+
+    /// Sends a sealed output to its place.
+    pub fn upload(&self, from: &Path, to: &Remote, stop: &StopWatch) -> Result<Moved, Trouble> {
+        let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
+        let (reached, name) = self.way(to).map_err(|failed| Trouble::Final(failed.to_string()))?;
+        let transfer = road.transfer.counted_apart();
+        let from = from.to_owned();
+        let began = Instant::now();
+        road.travel(until(stop.clone(), async move {
+            cp::upload(&transfer, &reached, &from, &name).await?;
+            let figures = transfer.progress.figures();
+            let kept = Kept { path: from, files: figures.files, bytes: figures.bytes };
+            Ok(moved(kept, &transfer, began))
+        }))
+    }
+
+    /// The place of an address, and the name in it.
+    fn way(&self, remote: &Remote) -> Result<Way, Failed> {
+        let signed = self.signed.iter().find(|signed| remote.signed && signed.uri == remote.uri);
+        if remote.signed && signed.is_none() {
+            return Err(Failed::new(format!("the signature of {} was not kept", remote.uri))
+                .hint("run the job file again, or make a datastore of it with 'amlrun datastore create'"));
+        }
+        let text = signed.map_or(remote.uri.as_str(), |signed| signed.whole.reveal());
+        let uri = match DataUri::parse(text) {
+            Some(Ok(uri)) => uri,
+            _ => return Err(Failed::new(format!("{} leads nowhere", remote.uri))),
+        };
+        let place = self.places.resolve(&uri).map_err(Failed::new)?;
+        self.road()?.reach(&place)?.ok_or_else(|| Failed::new(format!("{} is on this machine now", remote.uri)))
+    }
+
+    fn road(&self) -> Result<&Road, Failed> {
+        let made = self.road.get_or_init(|| Road::new(self.limits.clone()).map_err(|failed| failed.to_string()));
+        made.as_ref().map_err(|why| Failed::new(why.clone()))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<(String, Form), Found>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers to all questions, asked at once.
+async fn ask(questions: Vec<(Way, Shape, Transfer)>) -> Vec<Result<Found, Trouble>> {
+    let asked = questions
+        .into_iter()
+        .map(|((remote, name), shape, transfer)| async move { look(&transfer, &remote, &name, shape).await });
+    futures_util::future::join_all(asked).await
+}
+
+/// Work that ends when somebody wants the run to stop.
+async fn until<T>(mut stop: StopWatch, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    tokio::select! {
+        biased;
+        Ok(_) = stop.wait_for(|stop| *stop != Stop::No) => Err(Trouble::Stopped),
+        done = work => done,
+    }
+}
+
+fn moved(kept: Kept, transfer: &Transfer, began: Instant) -> Moved {
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let moved = transfer.progress.figures().moved_bytes;
+    Moved { path: kept.path, files: kept.files, bytes: kept.bytes, moved, millis }
+}
+
+fn shape(form: Form) -> Shape {
+    match form {
+        Form::File => Shape::File,
+        Form::Folder => Shape::Folder,
+        Form::Any => Shape::Any,
+    }
+}
+
+/// Trouble with what a step reads, told before anything runs.
+fn about(remote: &Remote, step: &str, trouble: Trouble) -> Failed {
+    let message = format!("the step '{step}' reads {}: {trouble}", remote.uri);
+    match trouble {
+        Trouble::NotFound(_) => {
+            let message = format!("the step '{step}' reads {}, and there is nothing", remote.uri);
+            Failed::not_found(message)
+        }
+        _ => Failed::new(message),
+    }
+}
