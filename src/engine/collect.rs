@@ -9,7 +9,7 @@ use crate::event::{OutputInfo, What};
 use crate::exec::StopWatch;
 use crate::outcome::Failure;
 use crate::plan::PortType;
-use crate::plan::{InputMode, Located, Part, Step, StepOutput};
+use crate::plan::{DatastorePath, InputMode, Located, Part, Step, StepOutput};
 use crate::reuse::Listing;
 use crate::store::{seal, tree};
 
@@ -36,20 +36,27 @@ pub(super) fn collect<E, W: Workspace>(
             warn(around, request, index, message);
             continue;
         }
-        collected.push(close(output, &path, request)?);
+        collected.push(close(index, output, &path, request)?);
         let info = &collected[collected.len() - 1];
         if output.asset.is_some() && info.files == 0 && output.kind != PortType::UriFolder {
             return Err(Failure::MissingOutput { output: output.name.clone() });
         }
-        put_away(index, output, info, request, around, stop)?;
+        if output.place.as_ref().is_some_and(DatastorePath::is_remote) {
+            put_away(index, output, info, request, around, stop)?;
+        }
         register(index, output, info, request, around)?;
     }
     Ok(collected)
 }
 
-/// Seals an output and tells what it is.
-fn close(output: &StepOutput, path: &Path, request: &Request) -> Result<OutputInfo, Failure> {
+/// Seals an output, puts it where the author wants it too when that is a folder here, and tells what it is. In this order:
+/// a second name changes the stat of a file.
+fn close(index: usize, output: &StepOutput, path: &Path, request: &Request) -> Result<OutputInfo, Failure> {
     seal::seal(path).map_err(|e| not_kept(&e, path))?;
+    let place = output.place.as_ref().map(|place| place.named(&request.step_job(index), &output.name));
+    if let Some(Located::Here(to)) = place {
+        publish(path, &to).map_err(|e| not_kept(&e, &to))?;
+    }
     let listing = Listing::of(path).map_err(|e| not_kept(&e, path))?;
     Ok(OutputInfo {
         name: output.name.clone(),

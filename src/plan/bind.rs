@@ -221,7 +221,8 @@ impl Scope<'_> {
         let located = match (DataUri::parse(text), Reference::parse(text)) {
             (Some(Ok(uri)), _) => match self.world.catalog.locate(&uri) {
                 Ok(located) => located,
-                Err(why) => return refuse(unknown(&uri), why, substitute()),
+                Err(why) if is_datastore(&uri) => return refuse("unknown-datastore", why, substitute()),
+                Err(why) => return refuse("unknown-asset", why, substitute()),
             },
             (Some(Err(why)), _) => return refuse("bad-reference", why, substitute()),
             (None, Some(Ok(Reference::Workspace(asset)))) => match self.world.catalog.find(&asset, kind) {
@@ -288,9 +289,9 @@ impl Scope<'_> {
     }
 }
 
-/// The code of the mistake that an address leads nowhere.
-pub(super) fn unknown(uri: &DataUri) -> &'static str {
-    if matches!(uri, DataUri::Datastore { .. }) { "unknown-datastore" } else { "unknown-asset" }
+/// Whether an address names a datastore.
+pub(super) fn is_datastore(uri: &DataUri) -> bool {
+    matches!(uri, DataUri::Datastore { .. })
 }
 
 fn substitute() -> String {

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::bind::World;
-use super::bind::unknown;
+use super::bind::{World, is_datastore};
 use super::level::{bound_to, output_names, output_type};
 use super::{AssetName, DatastorePath, Located, StepOutput};
 use crate::diagnostic::Diagnostic;
@@ -111,6 +110,9 @@ fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) 
             refuse("bad-reference", format!("an output cannot be written to the web address '{root}'"), write)
         }
         Ok(root) => Some(DatastorePath { root, path }),
-        Err(why) => refuse(unknown(&root), why, "map the datastore to a folder in amlrun.toml, or leave 'path' out"),
+        Err(why) if is_datastore(&root) => {
+            refuse("unknown-datastore", why, "map it to a folder in amlrun.toml, or leave 'path' out")
+        }
+        Err(why) => refuse("unknown-asset", why, "leave 'path' out for a local run"),
     }
 }

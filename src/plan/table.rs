@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::bind::{Site, unknown};
+use super::bind::{Site, is_datastore};
 use super::{Form, Located, Part, Remote};
 use crate::diagnostic::Diagnostic;
 use crate::spec::catalog::Catalog;
@@ -102,7 +102,8 @@ pub(super) fn remotes(
             Some(Ok(uri)) => match catalog.locate(&uri) {
                 Ok(Located::Remote(remote)) => parts.push(Part::Remote(Remote { form, ..remote })),
                 Ok(Located::Here(path)) => parts.push(Part::Path(path)),
-                Err(why) => return refuse(unknown(&uri), why),
+                Err(why) if is_datastore(&uri) => return refuse("unknown-datastore", why),
+                Err(why) => return refuse("unknown-asset", why),
             },
         }
     }
