@@ -172,7 +172,7 @@ fn is_wanted(index: usize, output: &str, request: &Request) -> bool {
 /// compared with their seals, local ones with what was seen before the run.
 pub(super) fn touched(index: usize, request: &Request, board: &Board) -> Option<Touched> {
     let step = &request.plan.steps[index];
-    let copied = [InputMode::Download, InputMode::EvalDownload];
+    let copied = [InputMode::Download, InputMode::EvalMount, InputMode::EvalDownload];
     let read_in_place = |input: &&crate::plan::StepInput| !copied.contains(&input.mode);
     for input in step.inputs.iter().filter(read_in_place) {
         for part in input.value.iter().flat_map(|value| &value.parts) {

@@ -215,7 +215,7 @@ fn give(input: &StepInput, request: &Request, board: &Board, folder: &StepFolder
                 make(place.parent().unwrap_or(&place))?;
                 let selected = value.parts.iter().skip(1).map(|part| address(part, request, board));
                 let selected = selected.collect::<Result<Vec<_>, _>>()?;
-                table::lay(&source, &selected, &place, input.mode == InputMode::EvalDownload)?;
+                table::lay(&source, &selected, &place)?;
             }
             place
         }

@@ -6,15 +6,12 @@ use crate::plan::Form;
 use crate::plan::table::{Selected, selected};
 use crate::store::tree;
 
-/// Lays the files that the table in `folder` selects into `place`: as second names or, when `copies`, as copies. `fetched`
-/// are the copies of the addresses that it names, in its order.
-pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path, copies: bool) -> Result<(), String> {
+/// Lays copies of the files that the table in `folder` selects into `place`; they share their bytes where the file system
+/// can do that. Second names would do for a mount, but making one changes the stat of a file that others are reading.
+/// `fetched` are the copies of the addresses that the table names, in its order.
+pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<(), String> {
     let mut fetched = fetched.iter();
-    let give = |from: &Path, inner: &Path| {
-        let to = place.join(inner);
-        let given = if copies { tree::copy_tree(from, &to) } else { tree::link_or_copy_tree(from, &to) };
-        given.map_err(|e| e.to_string())
-    };
+    let give = |from: &Path, inner: &Path| tree::copy_tree(from, &place.join(inner)).map_err(|e| e.to_string());
     let name = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
     for (number, selection) in selected(folder)?.into_iter().enumerate() {
         if selection.is_remote() {
@@ -69,11 +66,11 @@ mod tests {
         let text = "paths: [{pattern: '**/*.csv'}, {file: ./b.txt}, {file: 'https://x/far.csv'}]";
         std::fs::write(table.join("MLTable"), text).unwrap();
         let place = root.path().join("place");
-        lay(&table, &[far], &place, true).unwrap();
+        lay(&table, &[far], &place).unwrap();
         let mut laid = crate::digest::files_below(&place).unwrap();
         laid.sort();
         assert_eq!(laid, ["2/far.csv", "a.csv", "b.txt", "sub/c.csv"].map(PathBuf::from));
         std::fs::write(table.join("MLTable"), "paths: [{file: gone.csv}]").unwrap();
-        assert!(lay(&table, &[], &root.path().join("other"), false).unwrap_err().contains("gone.csv"));
+        assert!(lay(&table, &[], &root.path().join("other")).unwrap_err().contains("gone.csv"));
     }
 }

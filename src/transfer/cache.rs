@@ -213,7 +213,8 @@ fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target
     let same = !file.version.is_empty() && versions.get(&file.name) == Some(&file.version);
     let Ok(inner) = target.strip_prefix(building) else { return false };
     same && target.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok())
-        && std::fs::hard_link(folder.join(inner), target).is_ok()
+        // A second name would change the stat of a file that somebody may be reading.
+        && std::fs::copy(folder.join(inner), target).is_ok()
 }
 
 /// A state that nobody has seen before.
