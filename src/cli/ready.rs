@@ -167,6 +167,8 @@ impl Ready {
         let workspace = Arc::new(workspace);
         let (path, note) = host::path(&shells, &outlook);
         let common = engine::common(&folder, &experiment, &path);
+        let secrets = outlook.data.secrets(&outlook.plan).into();
+        let hidden = engine::hidden().iter().cloned().chain(outlook.data.hidden_variables()).collect();
         let mut plan = outlook.plan;
         plan.notes.extend(note);
         let request = Request {
@@ -178,7 +180,8 @@ impl Ready {
             jobs: limits.jobs,
             grace: limits.grace,
             log_limit: limits.log,
-            hidden: engine::hidden(),
+            secrets,
+            hidden,
             common,
             warnings: outlook.warnings,
             reuse: outlook.reuse,

@@ -3,7 +3,7 @@
 //! Nothing is set up for a plan that has none. What was seen is kept until it is fetched, so that it is not asked for
 //! twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::cp;
 use super::error::Failed;
-use super::places::Places;
+use super::places::{Place, Places};
 use super::road::Road;
 use crate::engine::{Moved, Seen};
 use crate::exec::{Stop, StopWatch};
-use crate::plan::{Form, Plan, Remote, Signed};
+use crate::plan::{Form, Located, Plan, Remote, Signed, Step, Value};
+use crate::secret::{Credential, Secret};
 use crate::spec::data_uri::DataUri;
 use crate::store::Home;
 use crate::store::remote::{Remote as Reached, Trouble};
@@ -33,6 +34,7 @@ pub(super) struct RemoteData {
     cache: Arc<Cache>,
     road: OnceLock<Result<Road, String>>,
     signed: Vec<Signed>,
+    hidden: Vec<String>,
     seen: Mutex<HashMap<(String, Form), Found>>,
 }
 
@@ -47,6 +49,7 @@ impl RemoteData {
             cache: Arc::new(Cache::at(home.downloads())),
             road: OnceLock::new(),
             signed: plan.signed.clone(),
+            hidden: config.secret_variables(),
             seen: Mutex::default(),
         }
     }
@@ -57,7 +60,7 @@ impl RemoteData {
         let mut asked: Vec<(Remote, bool, &str)> = Vec::new();
         for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
             let fetched = step.remotes().map(|remote| (remote, false));
-            let direct = step.values().flat_map(crate::plan::Value::remotes).map(|remote| (remote, true));
+            let direct = step.values().flat_map(Value::remotes).map(|remote| (remote, true));
             for (remote, direct) in fetched.chain(direct).filter(|_| step.stand_in.is_none()) {
                 if asked.iter().all(|(other, ..)| (&other.address, other.form) != (&remote.address, remote.form)) {
                     asked.push((remote.clone(), direct, &step.path));
@@ -151,6 +154,43 @@ impl RemoteData {
             let kept = Kept { path: from, files: figures.files, bytes: figures.bytes };
             Ok(moved(kept, &transfer, began))
         }))
+    }
+
+    /// What opens the storage that the plan uses, for whoever must not show it.
+    pub fn secrets(&self, plan: &Plan) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        for signed in &self.signed {
+            let whole = signed.whole.reveal();
+            for value in whole.split(['?', '&']).filter_map(|pair| pair.strip_prefix("sig=")) {
+                secrets.push(Secret::new(value));
+                secrets.push(Secret::new(percent_encoding::percent_decode_str(value).decode_utf8_lossy()));
+            }
+        }
+        let outputs = plan.steps.iter().flat_map(|step| &step.outputs).filter_map(|output| output.place.as_ref());
+        let outputs = outputs.filter_map(|place| match &place.root {
+            Located::Remote(remote) => Some(remote),
+            Located::Here(_) => None,
+        });
+        let inputs = plan.steps.iter().flat_map(Step::values).flat_map(Value::remotes);
+        let used: HashSet<&str> = inputs.chain(outputs).map(|remote| remote.uri.as_str()).collect();
+        for uri in used {
+            let place = DataUri::parse(uri).and_then(Result::ok).and_then(|uri| self.places.resolve(&uri).ok());
+            match place {
+                Some(Place::Blob { credential: Credential::AccountKey(key), .. }) => secrets.push(key),
+                Some(Place::Blob { credential: Credential::Sas(sas), .. }) => {
+                    let signature = sas.reveal().split('&').find_map(|pair| pair.strip_prefix("sig="));
+                    secrets.extend(signature.map(Secret::new));
+                    secrets.push(sas);
+                }
+                _ => {}
+            }
+        }
+        secrets
+    }
+
+    /// The variables of the environment that hold secrets of storage: steps get them only when the project says so.
+    pub fn hidden_variables(&self) -> Vec<String> {
+        self.hidden.clone()
     }
 
     /// The place of an address, and the name in it.

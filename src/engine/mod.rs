@@ -37,6 +37,7 @@ use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
 use crate::plan::{AssetName, Plan, PortType, Remote};
 use crate::reuse::Reuse;
+use crate::secret::Secret;
 use crate::store::{Home, RunFolder};
 
 pub use contract::{common, hidden};
@@ -62,6 +63,8 @@ pub struct Request {
     pub grace: Duration,
     /// How many bytes of what a step prints are kept, when somebody says so.
     pub log_limit: Option<u64>,
+    /// What opens the storage that this run uses: it is masked in what steps print.
+    pub secrets: Arc<[Secret]>,
     /// Variables of this process that steps must not inherit.
     pub hidden: Arc<[String]>,
     /// The variables that all steps of the run have alike.
