@@ -20,6 +20,9 @@ pub(super) struct Partial {
     path: PathBuf,
     ledger: PathBuf,
     size: u64,
+    /// Whose turn it is to write. The system lets one write to a file at a time, and others spin meanwhile; here they can
+    /// go on to read.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Where the bytes of a file lie until it is whole. Short, so that any name that a file system allows can have one.
@@ -45,7 +48,7 @@ impl Partial {
             blocks.set_len(0).map_err(|e| local("write", &ledger, &e))?;
             content.set_len(size).map_err(|e| local("write", &path, &e))?;
         }
-        Ok(Self { content, blocks, path, ledger, size })
+        Ok(Self { content, blocks, path, ledger, size, turn: tokio::sync::Mutex::default() })
     }
 
     /// The part of the file that a block is.
@@ -72,7 +75,8 @@ impl Partial {
     }
 
     /// Writes bytes of the file.
-    pub fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Trouble> {
+    pub async fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Trouble> {
+        let _turn = self.turn.lock().await;
         self.content.write_all_at(bytes, at).map_err(|e| local("write", &self.path, &e))
     }
 
@@ -108,8 +112,8 @@ mod tests {
     use super::*;
     use crate::store::remote::Proof;
 
-    #[test]
-    fn what_was_fetched_before_is_known() {
+    #[tokio::test]
+    async fn what_was_fetched_before_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("big.bin");
         let size = PART + 5;
@@ -122,7 +126,7 @@ mod tests {
         };
         let partial = Partial::open("x", &file("1"), size, &target).unwrap();
         assert_eq!((partial.blocks(), partial.part(1)), (2, PART..size));
-        partial.write(PART, b"hello").unwrap();
+        partial.write(PART, b"hello").await.unwrap();
         partial.done(1, 42).unwrap();
         drop(partial);
         let again = Partial::open("x", &file("1"), size, &target).unwrap();
