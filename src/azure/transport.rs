@@ -161,7 +161,8 @@ impl Checks {
 
     /// Learns from trouble. True when the request is to be made again without them.
     pub fn learn(&self, trouble: &Trouble) -> bool {
-        let about = matches!(trouble, Trouble::Final(why) if why.contains(UNSUPPORTED) && why.contains("crc64"));
+        // Which feature it is may have been lost on the way; nothing else that is asked for here is unknown to it.
+        let about = matches!(trouble, Trouble::Final(why) if why.contains(UNSUPPORTED));
         // Several requests may be under way when the first of them finds out.
         self.unknown.fetch_or(about, Ordering::Relaxed);
         about

@@ -199,7 +199,7 @@ fn tidy(place: &Path, building: &Path) -> Result<(), Trouble> {
     let files = crate::digest::files_below(building).map_err(|e| local("list", building, &e))?;
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(".amlrun-") && (name.ends_with(".part") || name.ends_with(".blocks")) {
+        if name.starts_with(".amlrun-") && name.ends_with(".part") {
             let path = building.join(&file);
             std::fs::remove_file(&path).map_err(|e| local("remove", &path, &e))?;
         }

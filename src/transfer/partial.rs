@@ -36,7 +36,7 @@ impl Partial {
     /// Begins, or goes on.
     pub fn open(address: &str, file: &RemoteFile, size: u64, target: &Path) -> Result<Self, Trouble> {
         let path = place(address, file, target, "part");
-        let ledger = place(address, file, target, "blocks");
+        let ledger = place(address, file, target, "blocks.part");
         let open = |path: &Path| {
             let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
             opened.map_err(|e| local("write", path, &e))
@@ -94,10 +94,9 @@ impl Partial {
 
     /// All of it is there: it gets its name.
     pub fn finish(self, target: &Path) -> Result<(), Trouble> {
-        std::fs::rename(&self.path, target).map_err(|e| local("write", target, &e))?;
-        // Without its content it tells of nothing.
-        let _ = std::fs::remove_file(&self.ledger);
-        Ok(())
+        // In this order: a ledger that outlived its content would stay for ever.
+        std::fs::remove_file(&self.ledger).map_err(|e| local("remove", &self.ledger, &e))?;
+        std::fs::rename(&self.path, target).map_err(|e| local("write", target, &e))
     }
 
     /// It is of no use.
