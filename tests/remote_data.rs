@@ -194,6 +194,24 @@ fn what_changed_is_fetched_and_what_comes_to_the_same_is_not_run() {
 }
 
 #[test]
+fn what_nobody_needs_of_what_was_fetched_can_go() {
+    let cloud = Cloud::new("states");
+    let input = "d: {type: uri_folder, path: azureml://datastores/credit/paths/d}";
+    cloud.project.write("job.yml", &job("cat ${{inputs.d}}/*", input, "o: "));
+    for text in ["first\n", "second\n"] {
+        cloud.put("d/a", text);
+        cloud.amlrun(&["run", "job.yml"]).ended(0);
+    }
+    let downloads = || everything(&cloud.project.path(".amlrun/downloads"));
+    assert!(downloads().contains("first") && downloads().contains("second"));
+    let gone = cloud.amlrun(&["cache", "gc"]).ended(0);
+    assert!(gone.out.contains("download") && !downloads().contains("first") && downloads().contains("second"));
+    let du = cloud.amlrun(&["cache", "du", "-o", "json"]).ended(0);
+    assert!(du.out.contains("\"downloads\""), "{}", du.out);
+    assert_eq!(moved(&cloud.run("again").1).0, 0, "what is current stays");
+}
+
+#[test]
 fn however_many_ask_at_once_data_is_fetched_once() {
     let cloud = Cloud::new("once");
     cloud.put("d/big", &"0123456789".repeat(100_000));

@@ -175,7 +175,7 @@ fn through(
     let between = std::env::temp_dir().join(format!("amlrun-cp-{:016x}", fastrand::u64(..)));
     let (transfer, folder) = (road.transfer.clone(), between.clone());
     let copied = road.travel(async move {
-        let apart = transfer.counted_apart();
+        let apart = transfer.counted_within(&Arc::default());
         let shape = if name.contains("://") { Shape::File } else { Shape::Any };
         let is_file = look(&apart, &from, &name, shape).await?.is_file;
         fetch(&apart, &from, &name, &folder, true).await?;

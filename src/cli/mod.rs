@@ -51,6 +51,7 @@ mod shell;
 mod show;
 mod signals;
 mod step;
+mod ticking;
 mod validate;
 mod watch;
 mod why;

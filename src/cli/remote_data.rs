@@ -22,6 +22,7 @@ use crate::store::Home;
 use crate::store::remote::{Remote as Reached, Trouble};
 use crate::transfer::cache::{Cache, Kept, state_of};
 use crate::transfer::look::{Found, Shape, look};
+use crate::transfer::progress::Progress;
 use crate::transfer::{Limits, Transfer};
 
 /// So long an unreachable place is asked when an earlier copy can stand for what it has.
@@ -120,14 +121,14 @@ impl RemoteData {
     }
 
     /// Fetches what a step reads.
-    pub fn fetch(&self, wanted: &[&Remote], stop: &StopWatch) -> Result<Vec<Moved>, Trouble> {
+    pub fn fetch(&self, wanted: &[&Remote], progress: &Arc<Progress>, stop: &StopWatch) -> Result<Vec<Moved>, Trouble> {
         let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
         let mut tasks = Vec::new();
         for remote in wanted {
             let (reached, name) = self.way(remote).map_err(|failed| Trouble::Final(failed.to_string()))?;
             let seen = self.seen().remove(&(remote.address.clone(), remote.form));
             let (cache, address, shape) = (self.cache.clone(), remote.address.clone(), shape(remote.form));
-            let transfer = road.transfer.counted_apart();
+            let transfer = road.transfer.counted_within(progress);
             tasks.push(async move {
                 let began = Instant::now();
                 let found = match seen {
@@ -142,10 +143,16 @@ impl RemoteData {
     }
 
     /// Sends a sealed output to its place.
-    pub fn upload(&self, from: &Path, to: &Remote, stop: &StopWatch) -> Result<Moved, Trouble> {
+    pub fn upload(
+        &self,
+        from: &Path,
+        to: &Remote,
+        progress: &Arc<Progress>,
+        stop: &StopWatch,
+    ) -> Result<Moved, Trouble> {
         let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
         let (reached, name) = self.way(to).map_err(|failed| Trouble::Final(failed.to_string()))?;
-        let transfer = road.transfer.counted_apart();
+        let transfer = road.transfer.counted_within(progress);
         let from = from.to_owned();
         let began = Instant::now();
         road.travel(until(stop.clone(), async move {

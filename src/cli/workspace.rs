@@ -8,21 +8,27 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
 use super::outlook::Outlook;
 use super::remote_data::RemoteData;
+use super::ticking::Ticking;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::engine::{Made, Moved, Tracked, Workspace};
-use crate::event::{Bus, What};
+use crate::event::{Bus, Moving, What};
 use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
 use crate::plan::{Plan, Remote};
 use crate::registry::{AssetKind, AssetType, NewAsset, Registry};
 use crate::store::{Home, RunFolder, tree};
 use crate::tracking::{NewRun, RunStatus, Server, Tracking};
+use crate::transfer::progress::Progress;
+
+/// How often views are told how far data is.
+const TELLING: Duration = Duration::from_millis(500);
 
 /// Registry and tracking of one run.
 pub(super) struct LocalWorkspace {
@@ -128,6 +134,19 @@ impl LocalWorkspace {
     }
 }
 
+impl LocalWorkspace {
+    /// Tells the views how far a step's data is, until what it gives is dropped.
+    fn telling(&self, step: &str, what: &'static str, progress: &Arc<Progress>) -> Ticking {
+        let (bus, progress, step, began) = (self.bus.clone(), progress.clone(), step.to_owned(), Instant::now());
+        Ticking::every(TELLING, move || {
+            let now = progress.figures();
+            let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let done = now.moved_bytes + now.skipped_bytes;
+            bus.moving(&Moving { step: step.clone(), what, done, bytes: now.bytes, millis });
+        })
+    }
+}
+
 impl Recorder {
     fn start(workspace: &LocalWorkspace, registry: Arc<Registry>) -> Result<Self, String> {
         let LocalWorkspace { home, job, runtime, .. } = workspace;
@@ -220,12 +239,16 @@ impl Workspace for LocalWorkspace {
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
     }
 
-    fn fetch(&self, wanted: &[&Remote], _: &str, stop: &StopWatch) -> Result<Vec<Moved>, String> {
-        self.data.fetch(wanted, stop).map_err(|trouble| trouble.to_string())
+    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<Moved>, String> {
+        let progress = Arc::default();
+        let _telling = self.telling(step, "fetch", &progress);
+        self.data.fetch(wanted, &progress, stop).map_err(|trouble| trouble.to_string())
     }
 
-    fn upload(&self, from: &Path, to: &Remote, _: &str, stop: &StopWatch) -> Result<Moved, String> {
-        self.data.upload(from, to, stop).map_err(|trouble| trouble.to_string())
+    fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, String> {
+        let progress = Arc::default();
+        let _telling = self.telling(step, "upload", &progress);
+        self.data.upload(from, to, &progress, stop).map_err(|trouble| trouble.to_string())
     }
 
     fn registered(&self, made: &Made<'_>) -> Option<String> {

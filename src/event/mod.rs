@@ -19,7 +19,7 @@ use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 
-pub use bus::{Bus, Note, Slow};
+pub use bus::{Bus, Moving, Note, Slow};
 pub use fold::{RunView, StepView};
 
 /// One thing that happened.

@@ -2,19 +2,29 @@
 
 use std::io::Write;
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use super::moving::human_bytes;
 use super::style::{Paint, sign};
 use super::summary;
 use crate::clock::human_duration;
-use crate::event::{Event, Note, RunView, What};
+use crate::event::{Event, Moving, Note, RunView, What};
 use crate::outcome::{Failure, JobStatus, StepOutcome};
+
+/// How often is told how far data is.
+const TOLD: Duration = Duration::from_secs(10);
 
 /// Draws until the notes end. With `quiet` only the end of the run is shown, and failures.
 pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: bool) {
     let mut view = RunView::default();
+    let mut told = Instant::now();
     for note in notes {
         let text = match note {
+            Note::Moving(moving) if !quiet && told.elapsed() >= TOLD => {
+                told = Instant::now();
+                format!("{}\n", paint.dim(&on_its_way(&moving)))
+            }
+            Note::Moving(_) => continue,
             Note::Line { step, text } if !quiet => line(&view, &step, &text, paint),
             Note::Line { .. } => continue,
             Note::Past(event) => {
@@ -102,6 +112,15 @@ pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
     )
 }
 
+/// What is said of data on its way.
+#[must_use]
+pub fn on_its_way(moving: &Moving) -> String {
+    let Moving { step, what, done, bytes, .. } = moving;
+    let rest = moving.rest().map(|seconds| format!(", rest {seconds} s")).unwrap_or_default();
+    let (done, bytes, rate) = (human_bytes(*done), human_bytes(*bytes), human_bytes(moving.rate()));
+    format!("{step} {what}: {done} of {bytes}, {rate}/s{rest}")
+}
+
 /// What is said of data that was moved; nothing of data that was where it should be.
 #[must_use]
 pub fn moved(what: &What) -> Option<String> {
@@ -114,7 +133,7 @@ pub fn moved(what: &What) -> Option<String> {
         return None;
     }
     let count = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
-    let time = human_duration(std::time::Duration::from_millis(*millis));
+    let time = human_duration(Duration::from_millis(*millis));
     Some(format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(*moved)))
 }
 

@@ -91,10 +91,10 @@ impl Transfer {
         }
     }
 
-    /// The same with figures of its own: what is counted for one file or folder.
+    /// The same with figures of its own, which count for `whole`, too.
     #[must_use]
-    pub fn counted_apart(&self) -> Self {
-        Self { progress: Arc::new(Progress::within(self.progress.clone())), ..self.clone() }
+    pub fn counted_within(&self, whole: &Arc<Progress>) -> Self {
+        Self { progress: Arc::new(Progress::within(whole.clone())), ..self.clone() }
     }
 
     /// Memory for a block of so many bytes.
