@@ -1,7 +1,11 @@
 //! Pipelines whose data lies elsewhere: fetched once, sent once, and never with a secret in what is kept.
 
+use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::azurite::{ACCOUNT, Azurite, KEY};
@@ -301,8 +305,70 @@ fn a_place_that_cannot_be_reached_is_stood_for_by_what_was_fetched_before() {
     assert!(ran.out.contains("kept"), "{}", ran.out);
 }
 
+/// Waits until something is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_fetch_that_a_killed_runner_left_goes_on_and_ctrl_c_ends_one_at_once() {
+    let web = Hostile::start();
+    let content: Vec<u8> = (0..16 << 20).map(|n: u32| (n >> 8) as u8).collect();
+    web.serve("/big.bin", &content, [Act::Plain, Act::Plain, Act::Stall(1000), Act::Stall(0)]);
+    let project = Project::new();
+    let input = format!("d: {{type: uri_file, path: \"{}\"}}", web.url("/big.bin"));
+    project.write("job.yml", &job("cksum < ${{inputs.d}}", &input, "o: "));
+    let mut runner = project.command(&["run", "job.yml", "--name", "killed"]).stdout(Stdio::null()).spawn().unwrap();
+    let downloads = project.path(".amlrun/downloads");
+    // Two of four parts are there, and the rest never comes.
+    until("two parts arrive", || ledgers_known(&downloads) == 2 && web.requests("GET").len() == 4);
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    project.run("job.yml").ended(0);
+    assert_eq!(web.requests("GET").len(), 6, "the two that were missing, and no other");
+    let sum = Ran::of({
+        let mut command = std::process::Command::new("cksum");
+        command.arg(project.path("big.bin"));
+        std::fs::write(project.path("big.bin"), &content).unwrap();
+        command
+    });
+    assert_eq!(project.log("main").split(' ').next(), sum.out.split(' ').next());
+    web.always("/never.bin", &content, Act::Silent);
+    let input = format!("d: {{type: uri_file, path: \"{}\"}}", web.url("/never.bin"));
+    project.write("job.yml", &job("true", &input, "o: "));
+    let asked = web.requests("GET").len();
+    let runner = project.command(&["run", "job.yml", "--name", "stopped"]).stdout(Stdio::piped()).spawn().unwrap();
+    until("it was asked for", || web.requests("GET").len() > asked);
+    kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGINT).unwrap();
+    let ended = runner.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stdout));
+}
+
+/// How many parts the ledgers know to be there.
+fn ledgers_known(folder: &Path) -> usize {
+    let mut known = 0;
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(entry.path()),
+                _ if entry.file_name().to_string_lossy().ends_with(".blocks.part") => {
+                    let ledger = std::fs::read(entry.path()).unwrap_or_default();
+                    known += ledger.chunks(9).filter(|record| record[0] == 1).count();
+                }
+                _ => {}
+            }
+        }
+    }
+    known
+}
+
 /// Everything below a folder, names and contents, as one text.
-fn everything(folder: &std::path::Path) -> String {
+fn everything(folder: &Path) -> String {
     let mut text = String::new();
     let mut open = vec![folder.to_owned()];
     while let Some(path) = open.pop() {

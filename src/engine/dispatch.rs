@@ -11,7 +11,7 @@ use super::decide::{Standing, Verdict};
 use super::record::{Finding, Recorder};
 use super::schedule::{Node, Schedule, Skip};
 use super::step::{self, Finished, Shared};
-use super::{Request, Surroundings, Workspace, collect};
+use super::{Request, Surroundings, Workspace, collect, elsewhere};
 use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
@@ -131,7 +131,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             let decision = &shared.request.decisions[index];
             match &decision.verdict {
                 // What goes to a remote place takes its time, as a step does.
-                Verdict::Reuse(standing) if !step::places_remotely(&shared.request.plan.steps[index]) => {
+                Verdict::Reuse(standing) if !elsewhere::places_remotely(&shared.request.plan.steps[index]) => {
                     self.stands(index, standing, decision.because.clone());
                     self.schedule.completed(index);
                 }

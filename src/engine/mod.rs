@@ -3,7 +3,7 @@
 //! Before anything runs, [`decide()`] finds out (step by step in `court`) which steps an earlier result stands for;
 //! `amlrun plan` shows just that.
 //! [`dispatch`] is the one loop that owns the truth; [`schedule`] is its pure state machine. A step goes through
-//! `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs sealed, put in their places and
+//! `elsewhere` (remote data is fetched), `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs sealed, put in their places and
 //! registered); its environment is put together in `contract`, the promise that Azure ML makes to every step. `board`
 //! holds what is known of outputs while the run goes on, and `record` finds out their digests off the road, so that the
 //! next run can reuse them.
@@ -17,6 +17,7 @@ mod contract;
 mod court;
 pub mod decide;
 pub mod dispatch;
+mod elsewhere;
 pub mod facts;
 mod key;
 mod launch;

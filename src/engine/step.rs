@@ -9,13 +9,13 @@ use super::court::{Asked, Court, info};
 use super::decide::{Decision, Standing, Verdict};
 use super::launch::lay_out;
 use super::record::Finding;
-use super::{Request, Surroundings, Tracked, Workspace, collect};
+use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere};
 use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
 use crate::exec::{Ended, Ending, Executor, LineSink, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
-use crate::plan::{DatastorePath, InputMode, PortType, Remote, StandIn};
+use crate::plan::{InputMode, PortType, StandIn};
 use crate::store::tree;
 
 /// How a step ended and what it wrote.
@@ -31,11 +31,11 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    fn new(outcome: StepOutcome) -> Self {
+    pub fn new(outcome: StepOutcome) -> Self {
         Self { outcome, outputs: Vec::new(), standing: None, because: Vec::new(), finding: None }
     }
 
-    fn broken(message: String) -> Self {
+    pub fn broken(message: String) -> Self {
         Self::new(StepOutcome::Failed { failure: Failure::Surroundings { message } })
     }
 }
@@ -58,7 +58,7 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     mut stop: StopWatch,
 ) -> Finished {
     let step = &shared.request.plan.steps[index];
-    if let Some(finished) = fetch(index, &shared, &stop).await {
+    if let Some(finished) = elsewhere::fetch(index, &shared, &stop).await {
         return finished;
     }
     let decision = match shared.request.decisions[index].verdict {
@@ -73,8 +73,8 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     };
     if let Verdict::Reuse(standing) = decision.verdict {
         let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
-        if places_remotely(step)
-            && let Err(failed) = put_away(index, outputs.clone(), &shared, &stop).await
+        if elsewhere::places_remotely(step)
+            && let Err(failed) = elsewhere::put_away(index, outputs.clone(), &shared, &stop).await
         {
             return failed;
         }
@@ -97,73 +97,6 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         shared.around.bus.say(what);
         attempt += 1;
     }
-}
-
-/// Fetches the remote data of a step that may run. An answer means that the step is over.
-async fn fetch<E: Executor, W: Workspace>(
-    index: usize,
-    shared: &Arc<Shared<E, W>>,
-    stop: &StopWatch,
-) -> Option<Finished> {
-    let Shared { request, .. } = &**shared;
-    let missing = |remote: &&Remote| request.facts.copy(remote).is_none();
-    if !request.decisions[index].may_run() || !request.plan.steps[index].remotes().any(|remote| missing(&remote)) {
-        return None;
-    }
-    let (shared, watch) = (shared.clone(), stop.clone());
-    let fetched = blocking(move || {
-        let Shared { request, around, .. } = &*shared;
-        let step = &request.plan.steps[index];
-        let wanted: Vec<&Remote> = step.remotes().filter(|remote| request.facts.copy(remote).is_none()).collect();
-        for (remote, moved) in wanted.iter().zip(around.workspace.fetch(&wanted, &step.path, &watch)?) {
-            request.facts.fetched(remote, moved.path);
-            around.bus.say(What::DataFetched {
-                step: step.path.clone(),
-                uri: remote.uri.clone(),
-                files: moved.files,
-                bytes: moved.bytes,
-                moved: moved.moved,
-                millis: moved.millis,
-            });
-        }
-        Ok(())
-    });
-    fetched.await.err().map(|message| ended_early(message, stop))
-}
-
-/// Puts what stands for a step into its remote places.
-async fn put_away<E: Executor, W: Workspace>(
-    index: usize,
-    outputs: Vec<OutputInfo>,
-    shared: &Arc<Shared<E, W>>,
-    stop: &StopWatch,
-) -> Result<(), Finished> {
-    let (shared, watch) = (shared.clone(), stop.clone());
-    let put = blocking(move || {
-        let Shared { request, around, .. } = &*shared;
-        let step = &request.plan.steps[index];
-        for output in step.outputs.iter().filter(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote)) {
-            if let Some(made) = outputs.iter().find(|made| made.name == output.name) {
-                let put = collect::put_away(index, output, made, request, around, &watch);
-                put.map_err(|failure| failure.to_string())?;
-            }
-        }
-        Ok(())
-    });
-    put.await.map_err(|message| ended_early(message, stop))
-}
-
-/// A step that never began: because of trouble, or because somebody wanted the run to stop.
-fn ended_early(message: String, stop: &StopWatch) -> Finished {
-    match *stop.borrow() {
-        Stop::No => Finished::broken(message),
-        _ => Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
-    }
-}
-
-/// Whether an output of a step goes to a remote place.
-pub(super) fn places_remotely(step: &crate::plan::Step) -> bool {
-    step.outputs.iter().any(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote))
 }
 
 async fn attempt_once<E: Executor, W: Workspace>(
@@ -386,7 +319,9 @@ fn outcome(ending: Ending, process: Option<String>) -> StepOutcome {
 }
 
 /// Disk and database work, off the threads that serve pipes and timers.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(broken) => Err(format!("amlrun made a mistake; please report it: {broken}")),
