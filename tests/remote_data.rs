@@ -267,6 +267,17 @@ fn what_is_not_there_is_told_before_anything_runs() {
 }
 
 #[test]
+fn a_secret_that_is_not_at_hand_is_no_mistake_of_the_file_but_ends_the_run_before_it_begins() {
+    let cloud = Cloud::new("closed");
+    let output = "o: {type: uri_file, path: azureml://datastores/credit/paths/o}";
+    cloud.project.write("job.yml", &job("echo > ${{outputs.o}}", "n: 1", output));
+    cloud.project.amlrun(&["validate", "job.yml"]).ended(0);
+    let ran = cloud.project.run("job.yml").ended(1);
+    assert!(ran.err.contains("is in the variable BLOB_KEY, which is not set"), "{}", ran.err);
+    assert!(!cloud.project.path(".amlrun/runs/r").exists());
+}
+
+#[test]
 fn a_failed_upload_fails_the_step_and_keeps_what_it_wrote() {
     let cloud = Cloud::new("upload");
     let text = job(

@@ -83,7 +83,7 @@ impl Context {
     ) -> Option<Plan> {
         // A file that cannot be read is told of where it is asked for other things.
         let config = Config::near(document.path.parent().unwrap_or(&document.path)).unwrap_or_default();
-        let places = Places::new(self.home_of(&document.path), &config);
+        let places = Places::new(self.home_of(&document.path), &config).unopened();
         let catalog = Registered { places, signed: RefCell::default() };
         let mut plan = plan::resolve(document, &catalog, local, sources, found)?;
         plan.signed = catalog.signed.into_inner();

@@ -69,6 +69,14 @@ impl RemoteData {
             }
         }
         let (mut all, mut warnings) = (Vec::new(), Vec::new());
+        // Whether an output can be sent is not known before it is, but what opens its place is.
+        for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+            for place in step.outputs.iter().filter_map(|output| output.place.as_ref()) {
+                if let Located::Remote(remote) = &place.root {
+                    self.way(remote)?;
+                }
+            }
+        }
         if asked.is_empty() {
             return Ok((all, warnings));
         }
