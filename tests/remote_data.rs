@@ -246,6 +246,26 @@ fn however_many_ask_at_once_data_is_fetched_once() {
 }
 
 #[test]
+fn a_step_that_nobody_asked_for_stands_although_its_data_is_gone() {
+    let cloud = Cloud::new("only");
+    cloud.put("d", "x\n");
+    let text = "type: pipeline\njobs:\n  prep:\n    type: command\n    environment: azureml:any@latest\n    \
+        command: cat ${{inputs.d}} > ${{outputs.o}}\n    inputs:\n      d: {type: uri_file, path: azureml://datastores/credit/paths/d}\n    \
+        outputs:\n      o: {type: uri_file}\n  use:\n    type: command\n    environment: azureml:any@latest\n    \
+        command: cat ${{inputs.o}}\n    inputs:\n      o: ${{parent.jobs.prep.outputs.o}}\n";
+    cloud.project.write("job.yml", text);
+    cloud.run("r").0.ended(0);
+    let only = |name: &str| {
+        let ran = cloud.amlrun(&["run", "job.yml", "--only", "use", "--force-rerun=use", "--name", name]);
+        (ran.code, ran.out + &ran.err)
+    };
+    assert_eq!(only("there").0, 0, "{}", only("again").1);
+    cloud.azurite.send("DELETE", "only/d", &[], b"").is(202);
+    let (code, said) = only("gone");
+    assert!(code == 0 || said.contains("of which no result is there"), "{said}");
+}
+
+#[test]
 fn what_is_not_there_is_told_before_anything_runs() {
     let cloud = Cloud::new("missing");
     let step = |name: &str, path: &str| {

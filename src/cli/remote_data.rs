@@ -39,6 +39,14 @@ pub(super) struct RemoteData {
     seen: Mutex<HashMap<(String, Form), Found>>,
 }
 
+/// A question about what a step reads.
+struct Asked<'p> {
+    remote: &'p Remote,
+    /// Whether nothing can go on without it.
+    must: bool,
+    step: &'p str,
+}
+
 /// What is needed to move one thing.
 type Way = (Arc<dyn Reached>, String);
 
@@ -58,13 +66,16 @@ impl RemoteData {
     /// Looks what there is of all that the plan reads, and what of it was fetched before. What is not there is told before
     /// anything runs. Warnings go to the second list.
     pub fn look(&self, plan: &Plan, wanted: &[bool]) -> Result<(Vec<(Remote, Seen)>, Vec<String>), Failed> {
-        let mut asked: Vec<(Remote, bool, &str)> = Vec::new();
-        for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
-            let fetched = step.remotes().map(|remote| (remote, false));
-            let direct = step.values().flat_map(Value::remotes).map(|remote| (remote, true));
-            for (remote, direct) in fetched.chain(direct).filter(|_| step.stand_in.is_none()) {
-                if asked.iter().all(|(other, ..)| (&other.address, other.form) != (&remote.address, remote.form)) {
-                    asked.push((remote.clone(), direct, &step.path));
+        let mut asked: Vec<Asked<'_>> = Vec::new();
+        // Those that nobody asked for come last: an earlier result may stand for them, and what they read may be gone.
+        for is_wanted in [true, false] {
+            for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted == is_wanted) {
+                let fetched = step.remotes().map(|remote| (remote, is_wanted));
+                let direct = step.values().flat_map(Value::remotes).map(|remote| (remote, false));
+                for (remote, must) in fetched.chain(direct).filter(|_| step.stand_in.is_none()) {
+                    if asked.iter().all(|a| (&a.remote.address, a.remote.form) != (&remote.address, remote.form)) {
+                        asked.push(Asked { remote, must, step: &step.path });
+                    }
                 }
             }
         }
@@ -82,7 +93,7 @@ impl RemoteData {
         }
         let road = self.road()?;
         let mut questions = Vec::new();
-        for (remote, ..) in &asked {
+        for Asked { remote, .. } in &asked {
             let last = self.cache.last(&remote.address, shape(remote.form));
             let mut transfer = road.transfer.clone();
             if last.is_some() {
@@ -91,10 +102,10 @@ impl RemoteData {
             questions.push((self.way(remote)?, shape(remote.form), transfer));
         }
         let answers = road.travel(async move { Ok(ask(questions).await) })?;
-        for ((remote, direct, step), answer) in asked.into_iter().zip(answers) {
-            let seen = self.judge(&remote, direct, answer, &mut warnings);
-            let seen = seen.map_err(|trouble| about(&remote, step, trouble))?;
-            all.push((remote, seen));
+        for (Asked { remote, must, step }, answer) in asked.into_iter().zip(answers) {
+            let seen = self.judge(remote, must, answer, &mut warnings);
+            let seen = seen.map_err(|trouble| about(remote, step, trouble))?;
+            all.push((remote.clone(), seen));
         }
         Ok((all, warnings))
     }
@@ -102,7 +113,7 @@ impl RemoteData {
     fn judge(
         &self,
         remote: &Remote,
-        direct: bool,
+        must: bool,
         answer: Result<Found, Trouble>,
         warnings: &mut Vec<String>,
     ) -> Result<Seen, Trouble> {
@@ -113,8 +124,8 @@ impl RemoteData {
                 self.seen().insert((remote.address.clone(), remote.form), found);
                 Ok(Seen { state, copy })
             }
-            // The step may have ways of its own; nobody can tell whether it is the same as before.
-            Err(trouble) if direct && trouble != Trouble::Stopped => {
+            // A step that reads it by itself may have ways of its own; nobody can tell whether it is the same as before.
+            Err(trouble) if !must && trouble != Trouble::Stopped => {
                 Ok(Seen { state: format!("{:016x}", fastrand::u64(..)), copy: None })
             }
             Err(trouble @ (Trouble::NotFound(_) | Trouble::Denied(_) | Trouble::Stopped)) => Err(trouble),

@@ -19,7 +19,7 @@ use crate::event::journal::{self, Journal};
 use crate::event::{OutputInfo, RunView, StepView};
 use crate::exec::supervise;
 use crate::outcome::JobStatus;
-use crate::plan::{Local, Plan, Step, Value};
+use crate::plan::{Local, Plan};
 use crate::reuse::Listing;
 use crate::store::{RunFolder, at};
 
@@ -170,7 +170,7 @@ impl<'a> Open<'a> {
             return Err(never_began(name));
         }
         let mut plan = kept_plan(&folder)?;
-        if plan.steps.iter().flat_map(Step::values).flat_map(Value::remotes).any(|remote| remote.signed) {
+        if plan.is_signed() {
             // Signatures are not kept: they are read again where they were written.
             let (_, again) = context.plan(&view.job_file, &[], &Local::default());
             plan.signed = again.map(|plan| plan.signed).unwrap_or_default();

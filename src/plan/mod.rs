@@ -268,6 +268,18 @@ pub struct AssetName {
 }
 
 impl Plan {
+    /// Whether an address in it was written with a signature.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        let read = self.steps.iter().flat_map(Step::values).flat_map(Value::remotes);
+        let places = self.steps.iter().flat_map(|step| &step.outputs).filter_map(|output| output.place.as_ref());
+        let written = places.filter_map(|place| match &place.root {
+            Located::Remote(remote) => Some(remote),
+            Located::Here(_) => None,
+        });
+        read.chain(written).any(|remote| remote.signed)
+    }
+
     /// The address of remote data with the signature that was written with it.
     #[must_use]
     pub fn whole(&self, remote: &Remote) -> Secret {
