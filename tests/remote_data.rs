@@ -288,7 +288,7 @@ fn what_is_not_there_is_told_before_anything_runs() {
 
 #[test]
 fn a_secret_that_is_not_at_hand_is_no_mistake_of_the_file_but_ends_the_run_before_it_begins() {
-    let cloud = Cloud::new("closed");
+    let cloud = Cloud::new("nokey");
     let output = "o: {type: uri_file, path: azureml://datastores/credit/paths/o}";
     cloud.project.write("job.yml", &job("echo > ${{outputs.o}}", "n: 1", output));
     cloud.project.amlrun(&["validate", "job.yml"]).ended(0);

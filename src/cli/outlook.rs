@@ -60,9 +60,9 @@ impl Outlook {
             None
         });
         let data = Arc::new(RemoteData::new(home, config, jobs, &plan));
-        let (seen, more) = data.look(&plan, &wanted)?;
-        warnings.extend(more);
-        let mut facts = Facts::gather(&plan, home.root()).with(seen);
+        let looked = data.look(&plan, &wanted)?;
+        warnings.extend(looked.warnings);
+        let mut facts = Facts::gather(&plan, home.root()).with(looked.seen);
         facts.python = super::host::python();
         let scope = job_file.display().to_string();
         let given = replay(&plan, home, reuse.as_ref())?;

@@ -39,6 +39,15 @@ pub(super) struct RemoteData {
     seen: Mutex<HashMap<(String, Form), Found>>,
 }
 
+/// What was seen of a plan's remote data.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// What there is.
+    pub seen: Vec<(Remote, Seen)>,
+    /// What stands for what there should be.
+    pub warnings: Vec<String>,
+}
+
 /// A question about what a step reads.
 struct Asked<'p> {
     remote: &'p Remote,
@@ -64,8 +73,8 @@ impl RemoteData {
     }
 
     /// Looks what there is of all that the plan reads, and what of it was fetched before. What is not there is told before
-    /// anything runs. Warnings go to the second list.
-    pub fn look(&self, plan: &Plan, wanted: &[bool]) -> Result<(Vec<(Remote, Seen)>, Vec<String>), Failed> {
+    /// anything runs.
+    pub fn look(&self, plan: &Plan, wanted: &[bool]) -> Result<Looked, Failed> {
         let mut asked: Vec<Asked<'_>> = Vec::new();
         // Those that nobody asked for come last: an earlier result may stand for them, and what they read may be gone.
         for is_wanted in [true, false] {
@@ -79,7 +88,7 @@ impl RemoteData {
                 }
             }
         }
-        let (mut all, mut warnings) = (Vec::new(), Vec::new());
+        let mut looked = Looked::default();
         // Whether an output can be sent is not known before it is, but what opens its place is.
         for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
             for place in step.outputs.iter().filter_map(|output| output.place.as_ref()) {
@@ -89,7 +98,7 @@ impl RemoteData {
             }
         }
         if asked.is_empty() {
-            return Ok((all, warnings));
+            return Ok(looked);
         }
         let road = self.road()?;
         let mut questions = Vec::new();
@@ -103,11 +112,11 @@ impl RemoteData {
         }
         let answers = road.travel(async move { Ok(ask(questions).await) })?;
         for (Asked { remote, must, step }, answer) in asked.into_iter().zip(answers) {
-            let seen = self.judge(remote, must, answer, &mut warnings);
-            let seen = seen.map_err(|trouble| about(remote, step, trouble))?;
-            all.push((remote.clone(), seen));
+            let seen = self.judge(remote, must, answer, &mut looked.warnings);
+            let seen = seen.map_err(|trouble| about(remote, step, &trouble))?;
+            looked.seen.push((remote.clone(), seen));
         }
-        Ok((all, warnings))
+        Ok(looked)
     }
 
     fn judge(
@@ -227,9 +236,8 @@ impl RemoteData {
                 .hint("run the job file again, or make a datastore of it with 'amlrun datastore create'"));
         }
         let text = signed.map_or(remote.uri.as_str(), |signed| signed.whole.reveal());
-        let uri = match DataUri::parse(text) {
-            Some(Ok(uri)) => uri,
-            _ => return Err(Failed::new(format!("{} leads nowhere", remote.uri))),
+        let Some(Ok(uri)) = DataUri::parse(text) else {
+            return Err(Failed::new(format!("{} leads nowhere", remote.uri)));
         };
         let place = self.places.resolve(&uri).map_err(Failed::new)?;
         self.road()?.reach(&place)?.ok_or_else(|| Failed::new(format!("{} is on this machine now", remote.uri)))
@@ -277,7 +285,7 @@ fn shape(form: Form) -> Shape {
 }
 
 /// Trouble with what a step reads, told before anything runs.
-fn about(remote: &Remote, step: &str, trouble: Trouble) -> Failed {
+fn about(remote: &Remote, step: &str, trouble: &Trouble) -> Failed {
     let message = format!("the step '{step}' reads {}: {trouble}", remote.uri);
     match trouble {
         Trouble::NotFound(_) => {
