@@ -449,6 +449,64 @@ fn no_secret_is_in_what_a_run_keeps_and_prints() {
     assert!(!(rerun.out + &rerun.err).contains(&signature));
 }
 
+/// A token as Entra ID makes them, but for the signature, which Azurite does not look at.
+fn token() -> String {
+    use base64::Engine as _;
+    let part = |json: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = format!(
+        "{{\"aud\":\"https://storage.azure.com\",\"iss\":\"https://sts.windows.net/00000000-0000-0000-0000-000000000000/\",\
+         \"iat\":{now},\"nbf\":{},\"exp\":{}}}",
+        now - 60,
+        now + 3600
+    );
+    format!("{}.{}.{}", part("{\"typ\":\"JWT\",\"alg\":\"RS256\"}"), part(&claims), part("topsecretsignature"))
+}
+
+#[test]
+fn entra_id_opens_what_is_not_public_and_its_token_is_seen_nowhere() {
+    let azurite = Azurite::start();
+    azurite.container("private");
+    azurite.put("private", "d.csv", b"for members\n");
+    azurite.stop();
+    let certificate = azurite.start_again_secure();
+    let token = token();
+    let project = Project::new();
+    // `az`, as it answers somebody who is signed in.
+    let answer = format!(
+        "{{\"accessToken\":\"{token}\",\"expiresOn\":\"2099-01-01 00:00:00.000000\",\"expires_on\":4070908800,\
+         \"subscription\":\"s\",\"tenant\":\"t\",\"tokenType\":\"Bearer\"}}"
+    );
+    let signed_in = project.path("bin/az");
+    project.write("bin/az", &format!("#!/bin/sh\ncat <<'END'\n{answer}\nEND\n"));
+    std::fs::set_permissions(&signed_in, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let datastore = format!(
+        "name: private\ntype: azure_blob\naccount_name: {ACCOUNT}\ncontainer_name: private\nendpoint: {}\n",
+        azurite.address()
+    );
+    project.write("private.yml", &datastore);
+    let inputs = "d: {type: uri_file, path: azureml://datastores/private/paths/d.csv}";
+    let outputs = "o: {type: uri_file, path: azureml://datastores/private/paths/out.csv}";
+    project.write("job.yml", &job("cat ${{inputs.d}} | tee ${{outputs.o}}", inputs, outputs));
+    let path = format!("{}:{}", signed_in.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let amlrun = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.env("SSL_CERT_FILE", &certificate).env("PATH", &path).env("AZURE_CREDENTIAL_KIND", "azurecli");
+        Ran::of(command)
+    };
+    amlrun(&["datastore", "create", "-f", "private.yml"]).ended(0);
+    let ran = amlrun(&["run", "job.yml", "--name", "r", "--output", "jsonl"]).ended(0);
+    assert_eq!(project.log("main"), "for members\n");
+    let copied = amlrun(&["cp", "azureml://datastores/private/paths/out.csv", "out.csv"]).ended(0);
+    assert_eq!(project.read("out.csv"), "for members\n");
+    let all = ran.out + &ran.err + &copied.out + &copied.err + &everything(&project.path(".amlrun"));
+    assert!(!all.contains(&token) && !all.contains(token.rsplit('.').next().unwrap()));
+    // Nobody is signed in: one sentence, and what to do.
+    std::fs::write(&signed_in, "#!/bin/sh\necho 'Please run az login' >&2\nexit 1\n").unwrap();
+    let ran = amlrun(&["run", "job.yml", "--name", "nobody"]).ended(1);
+    assert!(ran.err.contains("is not public, and nobody is signed in: run 'az login'"), "{}", ran.err);
+}
+
 #[test]
 fn what_is_fetched_from_the_web_is_recognised_by_its_tag() {
     let web = Hostile::start();
