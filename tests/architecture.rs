@@ -12,7 +12,7 @@ const FINER: [(&str, &[&str]); 9] = [
     ("reuse", &["outcome", "because", "digest", "id", "clock", "diagnostic", "sqlite", "store"]),
     ("plan", &["outcome", "digest", "id", "clock", "order", "secret", "diagnostic", "spec"]),
     ("event", &["outcome", "because", "digest", "id", "clock", "diagnostic"]),
-    ("exec", &["outcome", "digest", "id", "clock", "diagnostic"]),
+    ("exec", &["outcome", "digest", "id", "clock", "secret", "diagnostic"]),
     (
         "engine",
         &[

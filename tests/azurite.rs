@@ -26,7 +26,7 @@ const EXPIRY: &str = "2099-01-01T00:00:00Z";
 /// Waits for a word on its standard input. When that closes without one, for whatever reason the test ended, it kills
 /// Azurite and removes the folder. Its own standard output is closed: the end of that pipe is Azurite's end.
 const KEEPER: &str = r#"
-"$1" --blobPort "$2" --location "$3" --disableTelemetry --skipApiVersionCheck --silent &
+"$1" --blobPort "$2" --location "$3" $4 --disableTelemetry --skipApiVersionCheck --silent &
 echo "process $!"
 exec >&-
 read -r word && exit
@@ -93,6 +93,20 @@ impl Azurite {
         let mut running = self.running.lock().unwrap();
         assert!(running.is_none(), "stop it first");
         *running = Some(Running::start(&self.folder, self.port).0);
+    }
+
+    /// Starts Azurite again with TLS and tokens of Entra ID, for this machine's name `127.0.0.1`. Gives the file with the
+    /// certificate that whoever comes must trust. Nothing can be asked past `amlrun` then.
+    pub fn start_again_secure(&self) -> PathBuf {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let (cert, key) = (self.folder.join("cert.pem"), self.folder.join("key.pem"));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let more = format!("--oauth basic --cert {} --key {}", cert.display(), key.display());
+        let mut running = self.running.lock().unwrap();
+        assert!(running.is_none(), "stop it first");
+        *running = Some(Running::start_with(&self.folder, self.port, &more).0);
+        cert
     }
 
     /// Creates a container, which must not be there yet.
@@ -180,12 +194,16 @@ impl Drop for Azurite {
 
 impl Running {
     /// Azurite at a port (0: any that is free), once it listens there.
-    #[allow(clippy::zombie_processes)] // whoever has a `Running` waits for its keeper
     fn start(folder: &Path, port: u16) -> (Self, u16) {
+        Self::start_with(folder, port, "")
+    }
+
+    #[allow(clippy::zombie_processes)] // whoever has a `Running` waits for its keeper
+    fn start_with(folder: &Path, port: u16, more: &str) -> (Self, u16) {
         let run = Path::new(env!("CARGO_MANIFEST_DIR")).join(".azurite/run");
         assert!(run.exists(), "Azurite is not here; run make azurite");
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", KEEPER, "keeper"]).arg(run).arg(port.to_string()).arg(folder);
+        command.args(["-c", KEEPER, "keeper"]).arg(run).arg(port.to_string()).arg(folder).arg(more);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut keeper = command.spawn().unwrap();
         let mut lines = BufReader::new(keeper.stdout.take().unwrap());
@@ -197,7 +215,9 @@ impl Running {
             if let Some(id) = line.trim().strip_prefix("process ") {
                 process = Some(Pid::from_raw(id.parse().unwrap()));
             }
-            if let Some((_, at)) = line.trim().split_once("successfully listens on http://127.0.0.1:") {
+            if let Some((_, at)) =
+                line.trim().replace("https:", "http:").split_once("successfully listens on http://127.0.0.1:")
+            {
                 return (Self { keeper, azurite: process.unwrap(), lines }, at.parse().unwrap());
             }
         }
@@ -223,7 +243,7 @@ impl Answer {
     }
 
     #[track_caller]
-    fn is(self, status: u16) -> Self {
+    pub fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         self
     }

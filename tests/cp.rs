@@ -26,8 +26,12 @@ fn a_file_goes_to_a_name_or_into_a_folder() {
 
 #[test]
 fn the_contents_of_a_folder_become_those_of_the_other() {
-    let project =
-        Project::new().with("d/a.csv", "1").with("d/e/b.csv", "2").with("to/old", "3").with("to/a.csv", "old");
+    let project = Project::new()
+        .with("d/a.csv", "1")
+        .with("d/e/b.csv", "2")
+        .with("to/old", "3")
+        .with("to/a.csv", "old")
+        .with("here.csv", "4");
     for from in ["d", "d/"] {
         copied(&project, from, "to");
         assert_eq!(files(&project.path("to")).into_keys().collect::<Vec<_>>(), ["a.csv", "e/b.csv", "old"]);
@@ -37,6 +41,9 @@ fn the_contents_of_a_folder_become_those_of_the_other() {
     assert_eq!(files(&project.path("pattern")).into_keys().collect::<Vec<_>>(), ["a.csv", "e/b.csv"]);
     copied(&project, "d/*.csv", "pattern2/");
     assert_eq!(files(&project.path("pattern2")).into_keys().collect::<Vec<_>>(), ["a.csv"]);
+    copied(&project, "*.csv", "pattern3/");
+    copied(&project, "./*.csv", "pattern3/");
+    assert_eq!(files(&project.path("pattern3")).into_keys().collect::<Vec<_>>(), ["here.csv"]);
     std::fs::create_dir_all(project.path("empty/of/files")).unwrap();
     refused(project.amlrun(&["cp", "empty", "x"]), 3, &["'empty'", "the folder has no files"]);
     refused(project.amlrun(&["cp", "d/*.txt", "x"]), 3, &["'d/*.txt'", "no file has such a name"]);

@@ -175,15 +175,15 @@ fn an_answer_to_the_last_request_that_is_lost_is_no_failure() {
 
 #[test]
 fn a_blob_that_changes_while_it_is_read_is_one_version_or_the_other() {
-    let road = Road::to("changes");
+    let road = Road::to("changes-midway");
     let (old, new) = (content(13 * MIB, 1), content(12 * MIB, 2));
-    road.azurite.put("changes", "big", &old);
+    road.azurite.put("changes-midway", "big", &old);
     let (azurite, changed) = (road.azurite, new.clone());
     let mut reads = 0;
     road.between.rule(move |seen| {
         reads += usize::from(seen.is_read());
         if seen.is_read() && reads == 3 {
-            azurite.put("changes", "big", &changed);
+            azurite.put("changes-midway", "big", &changed);
         }
         Act::Pass
     });
@@ -195,7 +195,7 @@ fn a_blob_that_changes_while_it_is_read_is_one_version_or_the_other() {
     road.between.rule(move |seen| {
         if seen.is_read() {
             seed += 1;
-            azurite.put("changes", "big", &content(12 * MIB, seed));
+            azurite.put("changes-midway", "big", &content(12 * MIB, seed));
         }
         Act::Pass
     });

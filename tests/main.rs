@@ -30,6 +30,7 @@ mod model_fuzz;
 mod model_hostile;
 mod model_interop;
 mod no_libtorch;
+mod remote_data;
 mod resume;
 mod reuse;
 mod run;

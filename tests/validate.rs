@@ -96,10 +96,13 @@ fn what_is_not_run_yet_is_refused_and_not_ignored() {
         (node("{type: pipeline, component: azureml:x:1}"), "the component 'x:1' is not registered"),
         (node("{type: command, component: azureml:x:1}"), "the component 'x:1' is not registered"),
         (format!("{command}distribution: {{type: ray}}\n"), "a Ray cluster is not run"),
-        (format!("{command}inputs: {{d: {{path: https://x.org/y}}}}\n"), "cannot fetch 'https://x.org/y'"),
+        (
+            format!("{command}inputs: {{d: {{path: https://x.org/y}}}}\n"),
+            "'https://x.org/y' is a web address, which is one file",
+        ),
         (
             format!("{command}outputs: {{d: {{path: azureml://datastores/a/paths/b}}}}\n"),
-            "does not know the datastore 'a' yet",
+            "does not know the datastore 'a'",
         ),
     ] {
         project.write("job.yml", &text);

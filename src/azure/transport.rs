@@ -48,10 +48,7 @@ impl HttpClient for Transport {
             let said = said(&headers, self.0.body(answer)).await;
             // A 500, but no server trouble: it will never do that.
             if said.starts_with(UNSUPPORTED) {
-                // The message says what it is that is not known, but a message may break off.
-                let crc = asked.headers().iter().find(|(name, _)| name.as_str().contains("crc64"));
-                let crc = crc.map(|(name, _)| format!(" {}", name.as_str())).unwrap_or_default();
-                return Err(wrap(Trouble::Final(format!("{address}: {said}{crc}"))));
+                return Err(wrap(Trouble::Final(format!("{address}: {said}"))));
             }
             // A name that is not in a container and a container that is not there are different mistakes to look for.
             if said.starts_with(NO_CONTAINER) {
@@ -188,7 +185,8 @@ impl Checks {
 
     /// Learns from trouble. True when the request is to be made again without them.
     pub fn learn(&self, trouble: &Trouble) -> bool {
-        let about = matches!(trouble, Trouble::Final(why) if why.contains(UNSUPPORTED) && why.contains("crc64"));
+        // Which feature it is may have been lost on the way; nothing else that is asked for here is unknown to it.
+        let about = matches!(trouble, Trouble::Final(why) if why.contains(UNSUPPORTED));
         // Several requests may be under way when the first of them finds out.
         self.unknown.fetch_or(about, Ordering::Relaxed);
         about

@@ -15,8 +15,10 @@ use super::job_keep::{Reach, remove_run, remove_tree, size};
 use super::printer::Printer;
 use super::record;
 use crate::clock::Timestamp;
+use crate::report::moving::human_bytes as human;
 use crate::reuse::Reuse;
-use crate::store::Home;
+use crate::store::{Home, RunFolder};
+use crate::transfer::cache::Cache;
 
 /// What the workspace takes on the disk, and freeing some of it
 #[derive(Subcommand)]
@@ -26,7 +28,8 @@ pub(super) enum Verb {
         #[command(flatten)]
         format: TextOr,
     },
-    /// Remove outputs that no run, asset or reuse refers to: of deleted runs, and half-written ones
+    /// Remove outputs that no run, asset or reuse refers to, of deleted runs and half-written ones, and earlier states of
+    /// data that was fetched
     #[command(after_help = "Examples:\n  amlrun cache gc --dry-run\n  amlrun cache gc --older-than 30")]
     Gc {
         /// Say what would go, and remove nothing
@@ -54,7 +57,8 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
         ("outputs", home.outputs(), "what steps wrote"),
         ("models", home.models(), "registered models"),
         ("data", home.data(), "registered data"),
-        ("datastores", home.root().join("datastores"), "folders that stand for datastores"),
+        ("datastores", home.datastores(), "folders that stand for datastores"),
+        ("downloads", home.downloads(), "what was fetched from remote places"),
         ("components", home.components(), "registered components"),
         ("reuse", home.reuse(), "what is known of earlier results, and the stat cache"),
     ];
@@ -88,7 +92,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     };
     let mut gone: HashSet<String> = HashSet::new();
     if let Some(days) = older_than {
-        let limit = Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+        let limit = self::days(days);
         for run in home.runs()? {
             let Ok(view) = record::view(&run) else { continue };
             let old = view.ended.or(view.started).is_some_and(|then| Timestamp::now().since(then) > limit);
@@ -121,36 +125,24 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         reuse.forget_paths(&removed)?;
         reuse.prune()?;
     }
+    // Somebody may be reading what was fetched for them.
+    if !home.runs()?.iter().any(RunFolder::is_live) {
+        for old in Cache::at(home.downloads()).old(older_than.map(days)) {
+            let (_, bytes) = size(&old);
+            if !dry_run {
+                remove_tree(&old)?;
+            }
+            say(bytes, &format!("download {}", name(&old)));
+        }
+    }
     printer.out(&format!("{verb} {} in all\n", human(freed)));
     Ok(Exit::Ok)
 }
 
+fn days(days: u64) -> Duration {
+    Duration::from_secs(days.saturating_mul(24 * 60 * 60))
+}
+
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Bytes as people read them.
-#[allow(clippy::cast_precision_loss)]
-pub(super) fn human(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::human;
-
-    #[test]
-    fn sizes_read_naturally() {
-        assert_eq!((human(999), human(1500), human(2_147_483_648)), ("999 B".into(), "1.5 kB".into(), "2.1 GB".into()));
-    }
 }

@@ -1,17 +1,22 @@
 //! Where the rooms are wired together: a workspace on disk, its registry, and documents planned against it.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::config::Config;
 use super::error::Failed;
 use super::exit::Exit;
+use super::places::{Place, Places};
 use super::printer::Printer;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::language::{self, Kind, Target};
-use crate::plan::{self, Local, Plan};
-use crate::registry::{AssetKind, ComponentStore, Registry, Selector};
-use crate::spec::asset_ref::{AssetRef, Version};
+use crate::plan::{self, Form, Local, Located, Plan, Remote, Signed};
+use crate::registry::{ComponentStore, Registry};
+use crate::secret::{Secret, mask_signatures};
+use crate::spec::asset_ref::AssetRef;
 use crate::spec::catalog::{Catalog, Found};
+use crate::spec::data_uri::DataUri;
 use crate::spec::io::PortType;
 use crate::spec::{self, Document, Loaded};
 use crate::store::Home;
@@ -76,8 +81,13 @@ impl Context {
         sources: &Sources,
         found: &mut Vec<Diagnostic>,
     ) -> Option<Plan> {
-        let catalog = Registered { home: self.home_of(&document.path) };
-        plan::resolve(document, &catalog, local, sources, found)
+        // A file that cannot be read is told of where it is asked for other things.
+        let config = Config::near(document.path.parent().unwrap_or(&document.path)).unwrap_or_default();
+        let places = Places::new(self.home_of(&document.path), &config).unopened();
+        let catalog = Registered { places, signed: RefCell::default() };
+        let mut plan = plan::resolve(document, &catalog, local, sources, found)?;
+        plan.signed = catalog.signed.into_inner();
+        Some(plan)
     }
 
     /// How a document is read for a run here.
@@ -113,38 +123,51 @@ fn options(set: &[Override], target: Target, kind: Option<Kind>) -> language::Op
     language::Options { target, set: set.to_vec(), preview, kind, components: None }
 }
 
-/// The registry as planning sees it. It is opened only when a document names an asset.
+/// The workspace as planning sees it. Nothing of it is opened before a document names something.
 struct Registered {
-    home: Home,
+    places: Places,
+    /// Signatures that were written with addresses, for the run and nothing else.
+    signed: RefCell<Vec<Signed>>,
+}
+
+impl Registered {
+    /// Where data lies, for a plan: `uri` is how it was written.
+    fn located(&self, place: Place, uri: &str) -> Located {
+        let (address, is_blob) = match place {
+            Place::Local(path) => return Located::Here(path),
+            Place::Blob { uri, .. } => (uri.address(), true),
+            Place::Web { mut url } => {
+                mask_signatures(&mut url);
+                (url, false)
+            }
+        };
+        let signed = self.signed.borrow().iter().any(|signed| signed.uri == uri);
+        Located::Remote(Remote { uri: uri.to_owned(), address, form: Form::Any, is_blob, signed })
+    }
+
+    /// Keeps the signature of an address apart.
+    fn sign(&self, uri: &DataUri) {
+        let whole = match uri {
+            DataUri::Blob(blob) => blob.sas.as_ref().map(|sas| format!("{}?{}", blob.address(), sas.reveal())),
+            DataUri::Web { url } => Some(url.clone()).filter(|url| *url != uri.to_string()),
+            _ => None,
+        };
+        if let Some(whole) = whole {
+            self.signed.borrow_mut().push(Signed { uri: uri.to_string(), whole: Secret::new(whole) });
+        }
+    }
 }
 
 impl Catalog for Registered {
     fn find(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String> {
-        let selector = match &reference.version {
-            Version::Exact(version) => Selector::Version(version.clone()),
-            Version::Label(label) if label == "latest" => Selector::Latest,
-            Version::Label(label) => Selector::Label(label.clone()),
-            Version::Unsaid => {
-                return Err(format!("'{reference}' needs a version or a label: azureml:{reference}@latest"));
-            }
-        };
-        if !self.home.registry_db().exists() {
-            return Err(format!("no asset '{reference}' is registered in this workspace"));
-        }
-        let registry = Registry::open(&self.home.registry_db()).map_err(|e| e.to_string())?;
-        let wanted = if kind.is_model() { AssetKind::Model } else { AssetKind::Data };
-        let asset = registry.get(wanted, &reference.name, &selector).map_err(|e| e.to_string())?;
-        let kind = PortType::named(asset.asset_type.as_str()).unwrap_or(kind);
-        Ok(Found { id: format!("{}:{}", asset.name, asset.version), kind, path: asset.path })
+        let found = self.places.asset(reference, kind)?;
+        let uri = found.address.unwrap_or_default();
+        Ok(Found { id: found.id, kind: found.kind, located: self.located(found.place, &uri) })
     }
 
-    /// The datastores that every workspace has are folders of the workspace (reference, section 9.5).
-    fn datastore(&self, name: &str) -> Result<PathBuf, String> {
-        const OWN: [&str; 4] =
-            ["workspaceblobstore", "workspaceartifactstore", "workspacefilestore", "workspaceworkingdirectory"];
-        if OWN.contains(&name) {
-            return Ok(self.home.datastore(name));
-        }
-        Err(format!("amlrun does not know the datastore '{name}' yet; here there are: {}", OWN.join(", ")))
+    fn locate(&self, uri: &DataUri) -> Result<Located, String> {
+        let place = self.places.resolve(uri)?;
+        self.sign(uri);
+        Ok(self.located(place, &uri.to_string()))
     }
 }

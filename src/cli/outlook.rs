@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::config::Config;
 use super::error::Failed;
 use super::record;
+use super::remote_data::RemoteData;
 use super::run::Choice;
 use crate::digest::Digest;
 use crate::engine::decide::Standing;
@@ -28,12 +30,21 @@ pub(super) struct Outlook {
     pub decisions: Vec<Decision>,
     /// Which steps were asked for.
     pub wanted: Vec<bool>,
+    /// What the plan reads and writes elsewhere.
+    pub data: Arc<RemoteData>,
     pub warnings: Vec<String>,
 }
 
 impl Outlook {
     /// Looks at what earlier runs of the workspace left. Nothing is made but the stat cache.
-    pub fn new(plan: Plan, job_file: &Path, home: &Home, choice: &Choice) -> Result<Self, Failed> {
+    pub fn new(
+        plan: Plan,
+        job_file: &Path,
+        home: &Home,
+        choice: &Choice,
+        config: &Config,
+        jobs: Option<u16>,
+    ) -> Result<Self, Failed> {
         let wanted = choice.steps().steps(&plan).map_err(Failed::usage)?;
         let mut force = Force::default();
         match &choice.force_rerun {
@@ -48,13 +59,16 @@ impl Outlook {
             warnings.push(format!("nothing is reused: {why}"));
             None
         });
-        let mut facts = Facts::gather(&plan, home.root());
+        let data = Arc::new(RemoteData::new(home, config, jobs, &plan));
+        let looked = data.look(&plan, &wanted)?;
+        warnings.extend(looked.warnings);
+        let mut facts = Facts::gather(&plan, home.root()).with(looked.seen);
         facts.python = super::host::python();
         let scope = job_file.display().to_string();
         let given = replay(&plan, home, reuse.as_ref())?;
         let decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted, given);
         let job_file = job_file.to_owned();
-        Ok(Self { plan, job_file, reuse: reuse.map(Arc::new), facts, force, decisions, wanted, warnings })
+        Ok(Self { plan, job_file, reuse: reuse.map(Arc::new), facts, force, decisions, wanted, data, warnings })
     }
 
     /// Whether what was asked for can be run: a step that is left out must not be needed by one that runs.

@@ -25,6 +25,7 @@ use crate::id::RunName;
 use crate::outcome::JobStatus;
 use crate::plan::Plan;
 use crate::report;
+use crate::secret::mask_signatures;
 use crate::spec::Document;
 use crate::store::{Home, RunFolder, at};
 
@@ -84,7 +85,7 @@ impl Ready {
         home.create()?;
         let name = run_name(how.name.as_deref(), &document)?;
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
-        let outlook = Outlook::new(plan, &job_file, &home, &how.choice)?;
+        let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, how.transfer_jobs)?;
         outlook.startable()?;
         let folder = home.create_run(&name)?;
         keep(&folder, &outlook.plan, &document)?;
@@ -162,10 +163,12 @@ impl Ready {
         let shells = home.for_shells()?;
         let runtime = tokio::runtime::Handle::current();
         let workspace =
-            LocalWorkspace::new(&home, &experiment, &folder, &outlook.plan, bus.clone(), runtime, resumed.is_some());
+            LocalWorkspace::new(&home, &experiment, &folder, &outlook, bus.clone(), runtime, resumed.is_some());
         let workspace = Arc::new(workspace);
         let (path, note) = host::path(&shells, &outlook);
         let common = engine::common(&folder, &experiment, &path);
+        let secrets = outlook.data.secrets(&outlook.plan).into();
+        let hidden = engine::hidden().iter().cloned().chain(outlook.data.hidden_variables()).collect();
         let mut plan = outlook.plan;
         plan.notes.extend(note);
         let request = Request {
@@ -177,7 +180,8 @@ impl Ready {
             jobs: limits.jobs,
             grace: limits.grace,
             log_limit: limits.log,
-            hidden: engine::hidden(),
+            secrets,
+            hidden,
             common,
             warnings: outlook.warnings,
             reuse: outlook.reuse,
@@ -201,7 +205,10 @@ fn run_name(asked: Option<&str>, document: &Document) -> Result<RunName, Failed>
 /// The job as given and the plan that it became, for whoever looks at the run later or goes on with it.
 fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Failed> {
     let job_file = folder.job_file();
-    std::fs::write(&job_file, document.text.as_bytes()).map_err(at("write", &job_file))?;
+    // Signatures open what they are for to anybody; keys under names of their own stand in `plan.json` for the steps.
+    let mut written = document.text.to_string();
+    mask_signatures(&mut written);
+    std::fs::write(&job_file, written).map_err(at("write", &job_file))?;
     let text = serde_json::to_string(plan).unwrap_or_default();
     std::fs::write(folder.plan(), text).map_err(at("write", &folder.plan()))?;
     Ok(())

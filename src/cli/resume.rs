@@ -19,7 +19,7 @@ use crate::event::journal::{self, Journal};
 use crate::event::{OutputInfo, RunView, StepView};
 use crate::exec::supervise;
 use crate::outcome::JobStatus;
-use crate::plan::Plan;
+use crate::plan::{Local, Plan};
 use crate::reuse::Listing;
 use crate::store::{RunFolder, at};
 
@@ -169,7 +169,12 @@ impl<'a> Open<'a> {
         if view.started.is_none() {
             return Err(never_began(name));
         }
-        let plan = kept_plan(&folder)?;
+        let mut plan = kept_plan(&folder)?;
+        if plan.is_signed() {
+            // Signatures are not kept: they are read again where they were written.
+            let (_, again) = context.plan(&view.job_file, &[], &Local::default());
+            plan.signed = again.map(|plan| plan.signed).unwrap_or_default();
+        }
         Ok(Self { folder, plan, view, journal, events, context })
     }
 
@@ -181,7 +186,7 @@ impl<'a> Open<'a> {
     fn into_ready(self, resumed: Resumed, choice: &Choice, how: &How) -> Result<Ready, Failed> {
         let home = self.context.home();
         let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
-        let mut outlook = Outlook::new(self.plan, &self.view.job_file, &home, choice)?;
+        let mut outlook = Outlook::new(self.plan, &self.view.job_file, &home, choice, &config, how.transfer_jobs)?;
         for (index, decision) in outlook.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);
             let done = |need: &usize| resumed.done.contains_key(need);

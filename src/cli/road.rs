@@ -24,7 +24,7 @@ const ENOUGH: Duration = Duration::from_secs(1);
 
 /// Threads that move bytes, and the places that were reached so far.
 pub(super) struct Road {
-    /// Always there until the road goes.
+    /// Always there but at the end.
     runtime: Option<Runtime>,
     pub transfer: Transfer,
     stop: watch::Sender<bool>,
@@ -104,11 +104,14 @@ impl Road {
     }
 }
 
-/// Whoever asked for the end does not wait until a large file has been read for its checksum.
 impl Drop for Road {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(ENOUGH);
+        let Some(runtime) = self.runtime.take() else { return };
+        // A run may drop it where nobody may wait. Elsewhere there is time to tidy up, but not to read a large file to its
+        // end for a checksum.
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => runtime.shutdown_background(),
+            Err(_) => runtime.shutdown_timeout(ENOUGH),
         }
     }
 }

@@ -66,6 +66,10 @@ pub(super) struct How {
     #[arg(long, value_name = "SECONDS", env = "AMLRUN_GRACE", hide_env_values = true)]
     pub grace: Option<u64>,
 
+    /// How many requests for data may be under way [default: found out by measuring]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub transfer_jobs: Option<u16>,
+
     /// Show only failures and the end, not what the steps print
     #[arg(short, long)]
     pub quiet: bool,

@@ -6,20 +6,29 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::outlook::Outlook;
+use super::remote_data::RemoteData;
+use super::ticking::Ticking;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::engine::{Made, Tracked, Workspace};
-use crate::event::{Bus, What};
+use crate::engine::{Made, Moved, Tracked, Workspace};
+use crate::event::{Bus, Moving, What};
+use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
-use crate::plan::Plan;
+use crate::plan::{Plan, Remote};
 use crate::registry::{AssetKind, AssetType, NewAsset, Registry};
 use crate::store::{Home, RunFolder, tree};
 use crate::tracking::{NewRun, RunStatus, Server, Tracking};
+use crate::transfer::progress::Progress;
+
+/// How often views are told how far data is.
+const TELLING: Duration = Duration::from_millis(500);
 
 /// Registry and tracking of one run.
 pub(super) struct LocalWorkspace {
@@ -29,6 +38,7 @@ pub(super) struct LocalWorkspace {
     runtime: Handle,
     bus: Arc<Bus>,
     job: Job,
+    data: Arc<RemoteData>,
 }
 
 /// What the tracking store is told of the job.
@@ -61,11 +71,12 @@ impl LocalWorkspace {
         home: &Home,
         experiment: &str,
         run: &RunFolder,
-        plan: &Plan,
+        outlook: &Outlook,
         bus: Arc<Bus>,
         runtime: Handle,
         goes_on: bool,
     ) -> Self {
+        let plan: &Plan = &outlook.plan;
         let name = run.name.to_string();
         let job = Job {
             display_name: plan.display_name.clone().unwrap_or_else(|| name.clone()),
@@ -77,7 +88,7 @@ impl LocalWorkspace {
             goes_on,
         };
         let (registry, tracking) = (OnceLock::new(), OnceLock::new());
-        Self { home: home.clone(), registry, tracking, runtime, bus, job }
+        Self { home: home.clone(), registry, tracking, runtime, bus, job, data: outlook.data.clone() }
     }
 
     fn registry(&self) -> Result<Arc<Registry>, String> {
@@ -120,6 +131,19 @@ impl LocalWorkspace {
         {
             let _ = store.end_run(&self.job.name, run_status(status), Timestamp::now());
         }
+    }
+}
+
+impl LocalWorkspace {
+    /// Tells the views how far a step's data is, until what it gives is dropped.
+    fn telling(&self, step: &str, what: &'static str, progress: &Arc<Progress>) -> Ticking {
+        let (bus, progress, step, began) = (self.bus.clone(), progress.clone(), step.to_owned(), Instant::now());
+        Ticking::every(TELLING, move || {
+            let now = progress.figures();
+            let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let done = now.moved_bytes + now.skipped_bytes;
+            bus.moving(&Moving { step: step.clone(), what, done, bytes: now.bytes, millis });
+        })
     }
 }
 
@@ -213,6 +237,18 @@ impl Workspace for LocalWorkspace {
         // What the step registered over HTTP has a source; what the engine registers for it has none.
         let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.source.is_some());
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
+    }
+
+    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<Moved>, String> {
+        let progress = Arc::default();
+        let _telling = self.telling(step, "fetch", &progress);
+        self.data.fetch(wanted, &progress, stop).map_err(|trouble| trouble.to_string())
+    }
+
+    fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, String> {
+        let progress = Arc::default();
+        let _telling = self.telling(step, "upload", &progress);
+        self.data.upload(from, to, &progress, stop).map_err(|trouble| trouble.to_string())
     }
 
     fn registered(&self, made: &Made<'_>) -> Option<String> {

@@ -1,14 +1,15 @@
 //! What becomes of a successful step's outputs: checked, put in their places, sealed, registered.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::board::Board;
 use super::step::warn;
 use super::{Made, Request, Surroundings, Workspace};
 use crate::event::{OutputInfo, What};
+use crate::exec::StopWatch;
 use crate::outcome::Failure;
 use crate::plan::PortType;
-use crate::plan::{DatastorePath, InputMode, Part, Step, StepOutput};
+use crate::plan::{DatastorePath, InputMode, Located, Part, Step, StepOutput};
 use crate::reuse::Listing;
 use crate::store::{seal, tree};
 
@@ -18,6 +19,7 @@ pub(super) fn collect<E, W: Workspace>(
     attempt: u32,
     request: &Request,
     around: &Surroundings<E, W>,
+    stop: &StopWatch,
 ) -> Result<Vec<OutputInfo>, Failure> {
     let step = &request.plan.steps[index];
     let mut collected = Vec::new();
@@ -39,16 +41,20 @@ pub(super) fn collect<E, W: Workspace>(
         if output.asset.is_some() && info.files == 0 && output.kind != PortType::UriFolder {
             return Err(Failure::MissingOutput { output: output.name.clone() });
         }
+        if output.place.as_ref().is_some_and(DatastorePath::is_remote) {
+            put_away(index, output, info, request, around, stop)?;
+        }
         register(index, output, info, request, around)?;
     }
     Ok(collected)
 }
 
-/// Puts an output where the author wants it too, seals it, and tells what it is.
+/// Seals an output, puts it where the author wants it too when that is a folder here, and tells what it is. In this order:
+/// a second name changes the stat of a file.
 fn close(index: usize, output: &StepOutput, path: &Path, request: &Request) -> Result<OutputInfo, Failure> {
     seal::seal(path).map_err(|e| not_kept(&e, path))?;
-    if let Some(place) = &output.place {
-        let to = target(place, index, output, request);
+    let place = output.place.as_ref().map(|place| place.named(&request.step_job(index), &output.name));
+    if let Some(Located::Here(to)) = place {
         publish(path, &to).map_err(|e| not_kept(&e, &to))?;
     }
     let listing = Listing::of(path).map_err(|e| not_kept(&e, path))?;
@@ -97,15 +103,42 @@ pub(super) fn register<E, W: Workspace>(
     Ok(())
 }
 
-/// The place of an output in a datastore's folder (reference, section 3.5).
-pub(super) fn target(place: &DatastorePath, index: usize, output: &StepOutput, request: &Request) -> PathBuf {
-    let path = place.path.replace("${{name}}", &request.step_job(index)).replace("${{output_name}}", &output.name);
-    place.folder.join(path)
+/// Puts a sealed output where the author wants it too: into a datastore's folder, or into a container.
+pub(super) fn put_away<E, W: Workspace>(
+    index: usize,
+    output: &StepOutput,
+    info: &OutputInfo,
+    request: &Request,
+    around: &Surroundings<E, W>,
+    stop: &StopWatch,
+) -> Result<(), Failure> {
+    let Some(place) = &output.place else { return Ok(()) };
+    let path = request.seen(&info.path);
+    let remote = match place.named(&request.step_job(index), &output.name) {
+        Located::Here(to) => return publish(&path, &to).map_err(|e| not_kept(&e, &to)),
+        Located::Remote(remote) => remote,
+    };
+    let step = &request.plan.steps[index].path;
+    let moved = around.workspace.upload(&path, &remote, step, stop).map_err(|why| {
+        let message =
+            format!("its output '{}' cannot be uploaded: {why}; it is kept at {}", output.name, info.path.display());
+        Failure::Surroundings { message }
+    })?;
+    around.bus.say(What::OutputUploaded {
+        step: step.clone(),
+        output: output.name.clone(),
+        uri: remote.uri,
+        files: moved.files,
+        bytes: moved.bytes,
+        moved: moved.moved,
+        millis: moved.millis,
+    });
+    Ok(())
 }
 
 /// Lays the files of an output into a folder of a datastore, beside what others put there. They become second names of
 /// the sealed files where the file system can do that: a later run replaces a name and leaves the sealed file alone.
-pub(super) fn publish(from: &Path, to: &Path) -> Result<(), tree::TreeError> {
+fn publish(from: &Path, to: &Path) -> Result<(), tree::TreeError> {
     if from.is_file() { tree::replace_file(from, to) } else { tree::merge_tree(from, to) }
 }
 
@@ -139,7 +172,8 @@ fn is_wanted(index: usize, output: &str, request: &Request) -> bool {
 /// compared with their seals, local ones with what was seen before the run.
 pub(super) fn touched(index: usize, request: &Request, board: &Board) -> Option<Touched> {
     let step = &request.plan.steps[index];
-    let read_in_place = |input: &&crate::plan::StepInput| input.mode != InputMode::Download;
+    let copied = [InputMode::Download, InputMode::EvalMount, InputMode::EvalDownload];
+    let read_in_place = |input: &&crate::plan::StepInput| !copied.contains(&input.mode);
     for input in step.inputs.iter().filter(read_in_place) {
         for part in input.value.iter().flat_map(|value| &value.parts) {
             match part {
@@ -150,6 +184,16 @@ pub(super) fn touched(index: usize, request: &Request, board: &Board) -> Option<
                     if !now.as_ref().is_ok_and(|now| now.fingerprint() == before.fingerprint()) {
                         let file = now.ok().and_then(|now| difference(before, &now)).unwrap_or_default();
                         return Some(Touched { input: input.name.clone(), file, sealed: false });
+                    }
+                }
+                Part::Remote(remote) => {
+                    let Some(copy) = request.facts.copy(remote) else { continue };
+                    let Ok(before) = &copy.fact.listing else { continue };
+                    let now = Listing::of(&copy.path);
+                    if !now.as_ref().is_ok_and(|now| now.fingerprint() == before.fingerprint()) {
+                        let file = now.ok().and_then(|now| difference(before, &now)).unwrap_or_default();
+                        // Others read the same copy.
+                        return Some(Touched { input: input.name.clone(), file, sealed: true });
                     }
                 }
                 Part::Output { step, output } => {

@@ -29,7 +29,7 @@ pub(super) fn variables(
     ports(step, prepared, &mut set);
     all.extend(tracking);
     for (name, value) in &step.environment_variables {
-        all.push((name.clone(), text_of(value, request, board)?));
+        all.push((name.clone(), text_of(value, request, board, false)?));
     }
     Ok(all)
 }

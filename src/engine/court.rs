@@ -82,7 +82,10 @@ impl<'a> Court<'a> {
                     let name = |step: &usize| format!("'{}'", self.plan.steps[*step].path);
                     let names = steps.iter().map(name).collect::<Vec<_>>().join(", ");
                     let verb = if steps.len() == 1 { "runs" } else { "run" };
-                    let sentence = format!("{names} {verb} before it and may write something else");
+                    let sentence = match steps.len() {
+                        0 => "its data is fetched first, and may be the same".to_owned(),
+                        _ => format!("{names} {verb} before it and may write something else"),
+                    };
                     answers.push((index, Decision::new(Verdict::Waits, vec![Because::reason(sentence)])));
                 }
                 Asked::Run(because) => answers.push((index, Decision::new(Verdict::Run, because))),
@@ -126,7 +129,7 @@ impl<'a> Court<'a> {
         }
         let read = key::of(step, self.facts, self.reuse, true, output);
         match read {
-            Some(Known { key, steps, .. }) if steps.is_empty() => Asked::Complete(key),
+            Some(Known { key, steps, unfetched: false, .. }) if steps.is_empty() => Asked::Complete(key),
             Some(Known { steps, .. }) => Asked::Waits(steps),
             None => unreadable(),
         }

@@ -11,7 +11,7 @@ use super::decide::{Standing, Verdict};
 use super::record::{Finding, Recorder};
 use super::schedule::{Node, Schedule, Skip};
 use super::step::{self, Finished, Shared};
-use super::{Request, Surroundings, Workspace, collect};
+use super::{Request, Surroundings, Workspace, collect, elsewhere};
 use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
@@ -130,7 +130,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             }
             let decision = &shared.request.decisions[index];
             match &decision.verdict {
-                Verdict::Reuse(standing) => {
+                // What goes to a remote place takes its time, as a step does.
+                Verdict::Reuse(standing) if !elsewhere::places_remotely(&shared.request.plan.steps[index]) => {
                     self.stands(index, standing, decision.because.clone());
                     self.schedule.completed(index);
                 }
@@ -235,11 +236,10 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
         for output in &step.outputs {
             let Some(made) = outputs.iter().find(|o| o.name == output.name) else { continue };
-            let placed = output.place.as_ref().map(|place| {
-                collect::publish(&request.seen(&made.path), &collect::target(place, index, output, request))
-            });
-            if let Some(Err(why)) = placed {
-                step::warn(around, request, index, format!("'{}' is not put in its place: {why}", output.name));
+            // Remote places were seen to before.
+            let here = output.place.as_ref().is_some_and(|place| !place.is_remote());
+            if here && let Err(failure) = collect::put_away(index, output, made, request, around, &self.stop) {
+                step::warn(around, request, index, format!("'{}' is not put in its place: {failure}", output.name));
             }
             if let Err(Failure::Surroundings { message }) = collect::register(index, output, made, request, around) {
                 step::warn(around, request, index, message);

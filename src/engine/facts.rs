@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::digest::Digest;
-use crate::plan::{Code, Part, Plan, StandIn, Step};
+use crate::plan::{Code, Form, Part, Plan, Remote, StandIn, Step};
 use crate::reuse::{Listing, Reuse};
 use crate::store::snapshot::Snapshot;
 
@@ -16,9 +16,32 @@ use crate::store::snapshot::Snapshot;
 #[derive(Default)]
 pub struct Facts {
     data: HashMap<PathBuf, Fact>,
+    remotes: HashMap<(String, Form), RemoteFact>,
     code: HashMap<Code, Fact>,
     /// The program that `python` is on this machine.
     pub python: Option<PathBuf>,
+}
+
+/// Remote data: what was seen of it before the run, and its copy here.
+struct RemoteFact {
+    /// The state in which it was seen.
+    state: String,
+    copy: OnceLock<Copy>,
+}
+
+/// A copy of remote data.
+pub(super) struct Copy {
+    pub path: PathBuf,
+    pub fact: Fact,
+}
+
+/// What was seen of remote data before a run.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The state that it is in: when that changes, so may its content.
+    pub state: String,
+    /// The copy of just that state that an earlier run fetched.
+    pub copy: Option<PathBuf>,
 }
 
 /// One tree of files.
@@ -53,6 +76,40 @@ impl Fact {
 }
 
 impl Facts {
+    /// Takes what was seen of the plan's remote data.
+    #[must_use]
+    pub fn with(mut self, seen: Vec<(Remote, Seen)>) -> Self {
+        for (remote, seen) in seen {
+            let fact = RemoteFact { state: seen.state, copy: OnceLock::new() };
+            if let Some(path) = seen.copy {
+                let _ = fact.copy.set(copy_at(path));
+            }
+            self.remotes.insert((remote.address, remote.form), fact);
+        }
+        self
+    }
+
+    fn remote(&self, remote: &Remote) -> Option<&RemoteFact> {
+        self.remotes.get(&(remote.address.clone(), remote.form))
+    }
+
+    /// The state in which remote data was seen before the run.
+    pub(super) fn state(&self, remote: &Remote) -> Option<&str> {
+        self.remote(remote).map(|fact| fact.state.as_str())
+    }
+
+    /// The copy of remote data, when it has been fetched.
+    pub(super) fn copy(&self, remote: &Remote) -> Option<&Copy> {
+        self.remote(remote)?.copy.get()
+    }
+
+    /// Remote data has been fetched.
+    pub(super) fn fetched(&self, remote: &Remote, path: PathBuf) {
+        if let Some(fact) = self.remote(remote) {
+            let _ = fact.copy.set(copy_at(path));
+        }
+    }
+
     /// Looks at the local inputs and the code of those steps that may be reused.
     #[must_use]
     pub fn gather(plan: &Plan, workspace: &Path) -> Self {
@@ -60,9 +117,7 @@ impl Facts {
         for step in &plan.steps {
             for path in local_paths(step) {
                 if !facts.data.contains_key(path) {
-                    let listing = Listing::of(path).map_err(|e| e.to_string());
-                    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string();
-                    facts.data.insert(path.to_owned(), Fact::new(place, listing));
+                    facts.data.insert(path.to_owned(), fact_of(path));
                 }
             }
             let code = step.code.as_ref().filter(|_| step.stand_in.is_none());
@@ -81,6 +136,17 @@ impl Facts {
     pub(super) fn code(&self, code: &Code) -> Option<&Fact> {
         self.code.get(code)
     }
+}
+
+fn copy_at(path: PathBuf) -> Copy {
+    let fact = fact_of(&path);
+    Copy { path, fact }
+}
+
+fn fact_of(path: &Path) -> Fact {
+    let listing = Listing::of(path).map_err(|e| e.to_string());
+    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string();
+    Fact::new(place, listing)
 }
 
 /// The files of a step's code as they are now.

@@ -3,11 +3,13 @@
 //! In it: the command template, literal inputs, digests of data and code, the environment, variables, the types of
 //! outputs, the distribution, the names of files that are inputs. Not in it: other names, tags, compute, paths, run ids.
 
+use std::path::Path;
+
 use crate::digest::Digest;
 use crate::plan::{InputMode, Part, StandIn, Step, Value};
 use crate::reuse::{Given, Key, Reuse};
 
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
 
 /// A key as far as it is known.
 pub(super) struct Known {
@@ -17,6 +19,8 @@ pub(super) struct Known {
     pub steps: Vec<usize>,
     /// Whether local data has not been read yet.
     pub unread: bool,
+    /// Whether remote data has not been fetched yet.
+    pub unfetched: bool,
     /// The inputs and variables that have such digests.
     pub unknown: Vec<String>,
 }
@@ -24,7 +28,7 @@ pub(super) struct Known {
 impl Known {
     /// Whether nothing is left to find out.
     pub fn is_complete(&self) -> bool {
-        self.steps.is_empty() && !self.unread
+        self.steps.is_empty() && !self.unread && !self.unfetched
     }
 }
 
@@ -37,14 +41,15 @@ pub(super) fn of(
     read: bool,
     output: &dyn Fn(usize, &str) -> Option<Digest>,
 ) -> Option<Known> {
-    let mut known = Known { key: Key::default(), steps: Vec::new(), unread: false, unknown: Vec::new() };
+    let mut known =
+        Known { key: Key::default(), steps: Vec::new(), unread: false, unfetched: false, unknown: Vec::new() };
     known.key.outputs = step.outputs.iter().map(|o| (o.name.clone(), o.kind.to_string())).collect();
     if let Some(StandIn::Stub { outputs }) = &step.stand_in {
         // Samples decide what a stub gives, and nothing else does.
         known.key.settings.insert("policy".to_owned(), "stub".to_owned());
         for (name, sample) in outputs {
             let sample = Value { parts: vec![Part::Path(sample.clone())] };
-            let given = given(&sample, name, facts, reuse, read, output, &mut known)?;
+            let given = given(&sample, name, false, facts, reuse, read, output, &mut known)?;
             known.key.inputs.insert(name.clone(), given);
         }
         return Some(known);
@@ -59,17 +64,24 @@ pub(super) fn of(
     }
     for input in &step.inputs {
         let given = match &input.value {
-            Some(value) => given(value, &input.name, facts, reuse, read, output, &mut known)?,
+            Some(value) => {
+                given(value, &input.name, input.mode == InputMode::Direct, facts, reuse, read, output, &mut known)?
+            }
             None => Given::Absent,
         };
         known.key.inputs.insert(input.name.clone(), given);
         if input.mode != InputMode::default() {
-            let mode = if input.mode == InputMode::Download { "download" } else { "direct" };
+            let mode = match input.mode {
+                InputMode::Download => "download",
+                InputMode::EvalMount => "eval_mount",
+                InputMode::EvalDownload => "eval_download",
+                InputMode::Direct | InputMode::RoMount => "direct",
+            };
             known.key.settings.insert(format!("mode of {}", input.name), mode.to_owned());
         }
     }
     for (name, value) in &step.environment_variables {
-        let given = given(value, name, facts, reuse, read, output, &mut known)?;
+        let given = given(value, name, false, facts, reuse, read, output, &mut known)?;
         known.key.variables.insert(name.clone(), given);
     }
     known.key.environment.clone_from(&step.environment_definition);
@@ -87,9 +99,20 @@ pub(super) fn of(
     Some(known)
 }
 
+/// The path that a step gets ends with the file's own name; that of a folder is nobody's business.
+fn name_of_file(path: &Path, fact: &Fact, input: &str, key: &mut Key) -> Option<()> {
+    if fact.listing.as_ref().ok()?.is_file {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        key.settings.insert(format!("file name of {input}"), file);
+    }
+    Some(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a key rests on")]
 fn given(
     value: &Value,
     name: &str,
+    is_direct: bool,
     facts: &Facts,
     reuse: &Reuse,
     read: bool,
@@ -109,15 +132,27 @@ fn given(
             }
             Part::Path(path) => {
                 let fact = facts.data(path)?;
-                if fact.listing.as_ref().ok()?.is_file {
-                    // The path that a step gets ends with the file's own name; that of a folder is nobody's business.
-                    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    known.key.settings.insert(format!("file name of {name}"), file);
-                }
+                name_of_file(path, fact, name, &mut known.key)?;
                 let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
                 known.unread |= digest.is_none();
                 digest
             }
+            // What a step reads by itself is known by its state only.
+            Part::Remote(remote) if is_direct => {
+                Some(Digest::of(format!("{} {}", remote.uri, facts.state(remote)?).as_bytes()))
+            }
+            Part::Remote(remote) => match facts.copy(remote) {
+                Some(copy) => {
+                    name_of_file(&copy.path, &copy.fact, name, &mut known.key)?;
+                    let digest = if read { Some(copy.fact.digest(reuse)?) } else { copy.fact.known(reuse) };
+                    known.unread |= digest.is_none();
+                    digest
+                }
+                None => {
+                    known.unfetched = true;
+                    None
+                }
+            },
             Part::Output { step, output: port } => {
                 let digest = output(*step, port);
                 if digest.is_none() {

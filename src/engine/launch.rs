@@ -48,6 +48,7 @@ pub(super) fn launch<E, W: Workspace>(
         processes,
         starter,
         log_limit: request.log_limit.unwrap_or(LOG_LIMIT),
+        secrets: request.secrets.clone(),
         timeout: step.timeout,
         grace: request.grace,
     })

@@ -3,7 +3,7 @@
 //! Before anything runs, [`decide()`] finds out (step by step in `court`) which steps an earlier result stands for;
 //! `amlrun plan` shows just that.
 //! [`dispatch`] is the one loop that owns the truth; [`schedule`] is its pure state machine. A step goes through
-//! `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs sealed, put in their places and
+//! `elsewhere` (remote data is fetched), `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs sealed, put in their places and
 //! registered); its environment is put together in `contract`, the promise that Azure ML makes to every step. `board`
 //! holds what is known of outputs while the run goes on, and `record` finds out their digests off the road, so that the
 //! next run can reuse them.
@@ -17,6 +17,7 @@ mod contract;
 mod court;
 pub mod decide;
 pub mod dispatch;
+mod elsewhere;
 pub mod facts;
 mod key;
 mod launch;
@@ -25,6 +26,7 @@ mod prepare;
 mod record;
 pub mod schedule;
 mod step;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,16 +34,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Bus, OutputInfo};
+use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
-use crate::plan::PortType;
-use crate::plan::{AssetName, Plan};
+use crate::plan::{AssetName, Plan, PortType, Remote};
 use crate::reuse::Reuse;
+use crate::secret::Secret;
 use crate::store::{Home, RunFolder};
 
 pub use contract::{common, hidden};
 pub use decide::{Decision, Force, Verdict, decide};
 pub use dispatch::run;
-pub use facts::Facts;
+pub use facts::{Facts, Seen};
 
 /// A run to be made: everything the engine needs to know, none of which changes while it runs.
 pub struct Request {
@@ -61,6 +64,8 @@ pub struct Request {
     pub grace: Duration,
     /// How many bytes of what a step prints are kept, when somebody says so.
     pub log_limit: Option<u64>,
+    /// What opens the storage that this run uses: it is masked in what steps print.
+    pub secrets: Arc<[Secret]>,
     /// Variables of this process that steps must not inherit.
     pub hidden: Arc<[String]>,
     /// The variables that all steps of the run have alike.
@@ -152,6 +157,21 @@ pub struct Made<'a> {
     pub job: &'a str,
 }
 
+/// Data that was moved, or that was there already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Where it lies on this machine.
+    pub path: PathBuf,
+    /// How many files it has.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many bytes were moved for it.
+    pub moved: u64,
+    /// How many milliseconds that took.
+    pub millis: u64,
+}
+
 /// What a step told the tracking server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracked {
@@ -174,6 +194,19 @@ pub trait Workspace: Send + Sync + 'static {
     /// # Errors
     /// A sentence; the run goes on.
     fn end_step(&self, step: &str, job: &str, status: JobStatus) -> Result<Tracked, String>;
+
+    /// Fetches remote data, each unless it is here already, and gives where each lies and what was moved for it. Takes as
+    /// long as that takes, or until somebody wants the run to stop.
+    ///
+    /// # Errors
+    /// A sentence; the step then fails.
+    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<Moved>, String>;
+
+    /// Puts a sealed output into its remote place, unless it is there already.
+    ///
+    /// # Errors
+    /// A sentence; the step then fails, and keeps what it wrote.
+    fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, String>;
 
     /// Registers a sealed output and gives its id, `name:version`.
     ///

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Request;
 use super::board::Board;
+use super::table;
 use crate::plan::PortType;
 use crate::plan::command::{Names, expand};
 use crate::plan::{InputMode, Part, StepInput, Value};
@@ -114,8 +115,13 @@ fn prepared(
     let names = Bound { inputs: &inputs, outputs: &outputs, job: &job, datastore: &request.plan.default_datastore };
     let step = &request.plan.steps[index];
     let command = expand(&step.command, &names);
-    let secret = step.inputs.iter().filter(|input| input.value.as_ref().is_some_and(Value::is_secret));
-    let masked: HashMap<String, String> = secret.map(|input| (input.name.clone(), MASK.to_owned())).collect();
+    let mask = |input: &StepInput| {
+        let value = input.value.as_ref()?;
+        let signed = value.remotes().find(|remote| remote.signed && input.mode == InputMode::Direct);
+        let shown = signed.map(|remote| remote.uri.clone()).or_else(|| value.is_secret().then(|| MASK.to_owned()))?;
+        Some((input.name.clone(), shown))
+    };
+    let masked: HashMap<String, String> = step.inputs.iter().filter_map(mask).collect();
     let shown = if masked.is_empty() {
         command.clone()
     } else {
@@ -175,11 +181,16 @@ fn give(input: &StepInput, request: &Request, board: &Board, folder: &StepFolder
         return Ok(None);
     }
     let data = match value.parts.as_slice() {
-        [part @ (Part::Path(_) | Part::Output { .. })] if input.kind.is_data() => Some(address(part, request, board)?),
+        [Part::Remote(_)] if input.mode == InputMode::Direct => None,
+        [part @ (Part::Path(_) | Part::Remote(_) | Part::Output { .. })] if input.kind.is_data() => {
+            Some(address(part, request, board)?)
+        }
+        // A table with what it selects.
+        [part, ..] if input.kind.is_data() && evaluates(input.mode) => Some(address(part, request, board)?),
         _ => None,
     };
     let Some(source) = data else {
-        return text_of(value, request, board).map(Some);
+        return text_of(value, request, board, input.mode == InputMode::Direct).map(Some);
     };
     if !source.exists() {
         let what = if input.kind == PortType::UriFile { "file" } else { "folder" };
@@ -198,6 +209,16 @@ fn give(input: &StepInput, request: &Request, board: &Board, folder: &StepFolder
             }
             place
         }
+        InputMode::EvalMount | InputMode::EvalDownload => {
+            let place = staged();
+            if !place.exists() {
+                make(place.parent().unwrap_or(&place))?;
+                let selected = value.parts.iter().skip(1).map(|part| address(part, request, board));
+                let selected = selected.collect::<Result<Vec<_>, _>>()?;
+                table::lay(&source, &selected, &place)?;
+            }
+            place
+        }
         InputMode::RoMount | InputMode::Direct if shell_safe(&source) => source,
         InputMode::RoMount | InputMode::Direct => {
             let place = staged();
@@ -212,6 +233,10 @@ fn address(part: &Part, request: &Request, board: &Board) -> Result<PathBuf, Str
     Ok(match part {
         Part::Text(text) | Part::Secret(text) => PathBuf::from(text),
         Part::Path(path) => path.clone(),
+        Part::Remote(remote) => {
+            let copy = request.facts.copy(remote).ok_or_else(|| format!("'{}' was not fetched", remote.uri))?;
+            request.seen(&copy.path)
+        }
         Part::Output { step, output } => {
             let missing = || format!("the step '{}' did not write '{output}'", request.plan.steps[*step].path);
             request.seen(&board.output(*step, output).ok_or_else(missing)?.path)
@@ -219,10 +244,16 @@ fn address(part: &Part, request: &Request, board: &Board) -> Result<PathBuf, Str
     })
 }
 
-/// A value as text: data is its path.
-pub(super) fn text_of(value: &Value, request: &Request, board: &Board) -> Result<String, String> {
+/// Whether a mode gives what a table selects.
+fn evaluates(mode: InputMode) -> bool {
+    matches!(mode, InputMode::EvalMount | InputMode::EvalDownload)
+}
+
+/// A value as text: data is its path, or its address when the step reads it by itself.
+pub(super) fn text_of(value: &Value, request: &Request, board: &Board, is_direct: bool) -> Result<String, String> {
     let texts = value.parts.iter().map(|part| match part {
         Part::Text(text) | Part::Secret(text) => Ok(text.clone()),
+        Part::Remote(remote) if is_direct => Ok(request.plan.whole(remote).reveal().to_owned()),
         part => address(part, request, board).map(|place| place.display().to_string()),
     });
     texts.collect()

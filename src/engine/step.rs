@@ -9,7 +9,7 @@ use super::court::{Asked, Court, info};
 use super::decide::{Decision, Standing, Verdict};
 use super::launch::lay_out;
 use super::record::Finding;
-use super::{Request, Surroundings, Tracked, Workspace, collect};
+use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere};
 use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
@@ -31,11 +31,11 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    fn new(outcome: StepOutcome) -> Self {
+    pub fn new(outcome: StepOutcome) -> Self {
         Self { outcome, outputs: Vec::new(), standing: None, because: Vec::new(), finding: None }
     }
 
-    fn broken(message: String) -> Self {
+    pub fn broken(message: String) -> Self {
         Self::new(StepOutcome::Failed { failure: Failure::Surroundings { message } })
     }
 }
@@ -58,6 +58,9 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     mut stop: StopWatch,
 ) -> Finished {
     let step = &shared.request.plan.steps[index];
+    if let Some(finished) = elsewhere::fetch(index, &shared, &stop).await {
+        return finished;
+    }
     let decision = match shared.request.decisions[index].verdict {
         Verdict::Waits => {
             let shared = shared.clone();
@@ -69,7 +72,12 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         _ => shared.request.decisions[index].clone(),
     };
     if let Verdict::Reuse(standing) = decision.verdict {
-        let outputs = standing.outputs.iter().map(info).collect();
+        let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
+        if elsewhere::places_remotely(step)
+            && let Err(failed) = elsewhere::put_away(index, outputs.clone(), &shared, &stop).await
+        {
+            return failed;
+        }
         let (standing, because) = (Some(standing), decision.because);
         return Finished { outputs, standing, because, ..Finished::new(StepOutcome::Completed) };
     }
@@ -99,8 +107,8 @@ async fn attempt_once<E: Executor, W: Workspace>(
 ) -> Finished {
     let step = &shared.request.plan.steps[index];
     if let Some(StandIn::Stub { .. }) = &step.stand_in {
-        let shared = shared.clone();
-        return blocking(move || Ok(stub(index, attempt, &shared))).await.unwrap_or_else(Finished::broken);
+        let (shared, watch) = (shared.clone(), stop.clone());
+        return blocking(move || Ok(stub(index, attempt, &shared, &watch))).await.unwrap_or_else(Finished::broken);
     }
     let laid_out = if is_quick(step) {
         lay_out(index, attempt, shared)
@@ -138,10 +146,10 @@ async fn attempt_once<E: Executor, W: Workspace>(
     drop(place);
     let outcome = outcome(ending, process);
     if is_quick(step) {
-        return finish(index, attempt, started, outcome, shared);
+        return finish(index, attempt, started, outcome, shared, stop);
     }
-    let shared = shared.clone();
-    let finish = move || Ok(finish(index, attempt, started, outcome, &shared));
+    let (shared, watch) = (shared.clone(), stop.clone());
+    let finish = move || Ok(finish(index, attempt, started, outcome, &shared, &watch));
     blocking(finish).await.unwrap_or_else(Finished::broken)
 }
 
@@ -184,7 +192,7 @@ fn decide_late<E, W>(index: usize, shared: &Shared<E, W>) -> Decision {
 }
 
 /// Makes the outputs of a step from the samples that the project names for it.
-fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Finished {
+fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>, stop: &StopWatch) -> Finished {
     let Shared { request, around, .. } = shared;
     let step = &request.plan.steps[index];
     let Some(StandIn::Stub { outputs }) = &step.stand_in else { return Finished::broken(String::new()) };
@@ -195,7 +203,7 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
             return Finished::broken(format!("the sample for its output '{}' cannot be used: {why}", output.name));
         }
     }
-    match collect::collect(index, attempt, request, around) {
+    match collect::collect(index, attempt, request, around, stop) {
         Ok(outputs) => {
             let now = Timestamp::now();
             let finding = Finding {
@@ -221,12 +229,15 @@ fn finish<E, W: Workspace>(
     started: Timestamp,
     outcome: StepOutcome,
     shared: &Shared<E, W>,
+    stop: &StopWatch,
 ) -> Finished {
     let Shared { request, around, board, .. } = shared;
     let mut unchanged = true;
     let mut finished = match outcome {
-        StepOutcome::Completed => match complete(index, attempt, shared, &mut unchanged) {
+        StepOutcome::Completed => match complete(index, attempt, shared, &mut unchanged, stop) {
             Ok(outputs) => Finished { outputs, ..Finished::new(StepOutcome::Completed) },
+            // Its upload was broken off.
+            Err(_) if *stop.borrow() != Stop::No => Finished::new(StepOutcome::Canceled),
             Err(failure) => Finished::new(StepOutcome::Failed { failure }),
         },
         outcome => Finished::new(outcome),
@@ -265,6 +276,7 @@ fn complete<E, W: Workspace>(
     attempt: u32,
     shared: &Shared<E, W>,
     unchanged: &mut bool,
+    stop: &StopWatch,
 ) -> Result<Vec<OutputInfo>, Failure> {
     let Shared { request, around, board, .. } = shared;
     if let Some(touched) = collect::touched(index, request, board) {
@@ -280,7 +292,7 @@ fn complete<E, W: Workspace>(
         );
         warn(around, request, index, message);
     }
-    collect::collect(index, attempt, request, around)
+    collect::collect(index, attempt, request, around, stop)
 }
 
 pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: usize, message: String) {
@@ -307,7 +319,9 @@ fn outcome(ending: Ending, process: Option<String>) -> StepOutcome {
 }
 
 /// Disk and database work, off the threads that serve pipes and timers.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(broken) => Err(format!("amlrun made a mistake; please report it: {broken}")),

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::journal::Journal;
 use super::{Event, What};
 use crate::clock::Timestamp;
@@ -27,6 +29,37 @@ pub enum Note {
         /// The text.
         text: String,
     },
+    /// How far data is that is being moved for a step: said now and then, and not recorded.
+    Moving(Moving),
+}
+
+/// How far data is that is being moved for a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Moving {
+    /// The step.
+    pub step: String,
+    /// `fetch` or `upload`.
+    pub what: &'static str,
+    /// The bytes that are where they should be.
+    pub done: u64,
+    /// The bytes of all of it.
+    pub bytes: u64,
+    /// How many milliseconds that took.
+    pub millis: u64,
+}
+
+impl Moving {
+    /// Bytes a second.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        (self.done * 1000).checked_div(self.millis).unwrap_or(0)
+    }
+
+    /// Seconds until the rest is there, if it goes on like that.
+    #[must_use]
+    pub fn rest(&self) -> Option<u64> {
+        self.bytes.saturating_sub(self.done).checked_div(self.rate())
+    }
 }
 
 /// The way from the engine to everybody else.
@@ -128,6 +161,13 @@ impl Bus {
     /// Passes on a line that a step printed.
     pub fn line(&self, step: &str, text: &str) {
         self.lock().views.retain_mut(|view| view.line(step, text, &self.hurry));
+    }
+
+    /// Passes on how far data is, to views that have room for it.
+    pub fn moving(&self, moving: &Moving) {
+        for view in &self.lock().views {
+            let _ = view.notes.try_send(Note::Moving(moving.clone()));
+        }
     }
 
     /// Tells the views that nothing more comes, and waits until they have drawn all of it. The journal's lock is
@@ -244,6 +284,7 @@ mod tests {
                 mine.lock().unwrap().push(match note {
                     Note::Event(event) | Note::Past(event) => event.seq.to_string(),
                     Note::Line { text, .. } => text,
+                    Note::Moving(moving) => moving.step,
                 });
             }
         });

@@ -181,6 +181,8 @@ impl RunView {
                 s.log = Some(log.clone());
             }),
             What::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
+            What::DataFetched { step, .. } => self.with(step, |s| s.begun = true),
+            What::OutputUploaded { .. } => {}
             What::StepTracked { step, metrics, models } => self.with(step, |s| {
                 s.metrics.clone_from(metrics);
                 s.assets.extend(models.iter().cloned());

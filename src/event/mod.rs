@@ -19,7 +19,7 @@ use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 
-pub use bus::{Bus, Note, Slow};
+pub use bus::{Bus, Moving, Note, Slow};
 pub use fold::{RunView, StepView};
 
 /// One thing that happened.
@@ -158,6 +158,38 @@ pub enum What {
         command: String,
         /// Its log.
         log: PathBuf,
+    },
+    /// Remote data that a step reads was fetched, or was here already.
+    DataFetched {
+        /// The step.
+        step: String,
+        /// Its address, without a signature.
+        uri: String,
+        /// How many files it has.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// How many bytes were moved for it.
+        moved: u64,
+        /// How many milliseconds that took.
+        millis: u64,
+    },
+    /// An output was put into a remote place, or was there already.
+    OutputUploaded {
+        /// The step.
+        step: String,
+        /// The output.
+        output: String,
+        /// The place's address, without a signature.
+        uri: String,
+        /// How many files it has.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// How many bytes were moved for it.
+        moved: u64,
+        /// How many milliseconds that took.
+        millis: u64,
     },
     /// An output became an asset of the registry.
     AssetRegistered {

@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::LineSink;
 use super::log::Log;
+use super::mask::Masked;
 
 /// A line longer than this is shown in pieces, so that output without line breaks cannot fill the memory.
 const LONGEST_LINE: usize = 4 * 1024;
@@ -23,7 +24,7 @@ pub(super) struct Printed {
 }
 
 /// Reads until the writing end is closed. A full disk stops the log, not the command: lines still reach the watcher.
-pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, lines: LineSink) -> Printed {
+pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, mut mask: Masked, lines: LineSink) -> Printed {
     let mut buffer = vec![0; SMALL];
     let mut split = Splitter::default();
     let mut warnings = Vec::new();
@@ -32,8 +33,9 @@ pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, lines: 
             Ok(0) | Err(_) => break,
             Ok(read) => read,
         };
-        let trouble = log.write(&buffer[..read]);
-        split.feed(&buffer[..read], &*lines);
+        let seen = mask.feed(&buffer[..read]);
+        let trouble = log.write(&seen);
+        split.feed(&seen, &*lines);
         if let Some(trouble) = trouble {
             lines(format!("[amlrun: {trouble}]"));
             warnings.push(trouble);
@@ -44,6 +46,9 @@ pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, lines: 
         // A step that never stops printing must not keep the runner from hearing that it shall end.
         tokio::task::yield_now().await;
     }
+    let rest = mask.finish();
+    warnings.extend(log.write(&rest));
+    split.feed(&rest, &*lines);
     split.finish(&*lines);
     log.finish();
     Printed { not_found: split.not_found, warnings }

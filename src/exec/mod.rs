@@ -8,6 +8,7 @@
 mod capture;
 pub mod guard;
 mod log;
+mod mask;
 mod memory;
 pub mod process;
 pub mod ranks;
@@ -24,6 +25,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use ranks::{Distribution, RankProcess};
+
+use crate::secret::Secret;
 
 /// A log is cut at this size unless a launch says otherwise.
 pub const LOG_LIMIT: u64 = 256 << 20;
@@ -47,6 +50,8 @@ pub struct Launch {
     pub starter: Starter,
     /// How many bytes of what a process prints its log keeps from the beginning.
     pub log_limit: u64,
+    /// What must not be seen of what it prints.
+    pub secrets: Arc<[Secret]>,
     /// How long it may run.
     pub timeout: Option<Duration>,
     /// How long it has between TERM and KILL.

@@ -19,6 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::capture::{self, Printed};
 use super::guard::Watched;
 use super::log::Log;
+use super::mask::Masked;
 use super::process::LocalProcess;
 use super::strays;
 use super::{Ended, Ending, Launch, LineSink, RankProcess, Stop, StopWatch};
@@ -113,7 +114,10 @@ impl<'a> Running<'a> {
             self.groups.push(Some((group, watched)));
             self.waiting.spawn(async move { (number, ending(child.wait().await)) });
             let log = Log::new(process.log.clone(), launch.log_limit);
-            let copied = tokio::spawn(capture::copy(reader, log, labelled(lines, process.label.as_deref())));
+            let copied = {
+                let mask = Masked::new(launch.secrets.clone());
+                tokio::spawn(capture::copy(reader, log, mask, labelled(lines, process.label.as_deref())))
+            };
             self.reading.push((process.label.clone(), copied));
         }
         Ok(())

@@ -24,6 +24,7 @@ fn launch(command: &str, folder: &std::path::Path) -> Launch {
         processes: vec![RankProcess::only(folder.join("std_log.txt"))],
         starter: Starter::Bash,
         log_limit: LOG_LIMIT,
+        secrets: Arc::new([]),
         timeout: None,
         grace: Duration::from_secs(20),
     }

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::level::Level;
-use super::{InputMode, Part, Value};
+use super::table;
+use super::{Form, InputMode, Located, Part, Remote, Value};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 use crate::spec::Literal;
 use crate::spec::asset_ref::Reference;
 use crate::spec::catalog::Catalog;
+use crate::spec::data_uri::DataUri;
 use crate::spec::expr::{Expr, Piece, Template};
 use crate::spec::io::{Data, Input, InputValue, PortType};
 
@@ -180,12 +182,6 @@ impl Scope<'_> {
     }
 
     fn data(&self, data: &Data, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<Bound> {
-        if let Some(mode @ ("eval_mount" | "eval_download")) = data.mode.as_deref() {
-            let message = format!("the mode '{mode}', which evaluates an MLTable, is not run by amlrun yet");
-            let help = "use 'ro_mount' and read the table's files in the step";
-            found.push(Diagnostic::error("not-yet", site.span, message).at(format!("{}.mode", site.path)).help(help));
-            return None;
-        }
         let mode = data.mode.as_deref().and_then(input_mode);
         let Some(path) = &data.path else {
             let message = "this data input has no path";
@@ -200,7 +196,12 @@ impl Scope<'_> {
             return Some(Bound { kind, mode: mode.or(bound.mode), value: bound.value });
         }
         let kind = data.kind.unwrap_or(PortType::UriFolder);
-        let value = self.local(&path.value, kind, data.kind.is_some(), site, found)?;
+        let mut value = self.local(&path.value, kind, data.kind.is_some(), site, found)?;
+        if let (Some(InputMode::EvalMount | InputMode::EvalDownload), [Part::Path(folder)]) =
+            (mode, value.parts.as_slice())
+        {
+            value.parts.extend(table::remotes(folder, self.world.catalog, site, found)?);
+        }
         Some(Bound { kind, mode, value: Some(value) })
     }
 
@@ -217,29 +218,43 @@ impl Scope<'_> {
             found.push(Diagnostic::error(code, site.span, message).at(site.path).help(help));
             None
         };
-        if let Some((store, path)) = datastore_path(text) {
-            let place = self.world.catalog.datastore(store).map(|folder| there(folder.join(path)));
-            return match place {
-                Ok(Some(value)) => Some(value),
-                Ok(None) => {
-                    refuse("missing-path", format!("there is nothing at '{text}' in this workspace"), substitute())
+        let located = match (DataUri::parse(text), Reference::parse(text)) {
+            (Some(Ok(uri)), _) => match self.world.catalog.locate(&uri) {
+                Ok(located) => located,
+                Err(why) if is_datastore(&uri) => return refuse("unknown-datastore", why, substitute()),
+                Err(why) => return refuse("unknown-asset", why, substitute()),
+            },
+            (Some(Err(why)), _) => return refuse("bad-reference", why, substitute()),
+            (None, Some(Ok(Reference::Workspace(asset)))) => match self.world.catalog.find(&asset, kind) {
+                Ok(asset) => asset.located,
+                Err(why) => {
+                    let noun = if kind.is_model() { "model" } else { "data" };
+                    return refuse("unknown-asset", why, format!("see 'amlrun {noun} list'"));
                 }
-                Err(why) => refuse("not-yet", why, substitute()),
-            };
-        }
-        match Reference::parse(text) {
-            Some(Ok(Reference::Workspace(asset))) => {
-                return match self.world.catalog.find(&asset, kind) {
-                    Ok(asset) => Some(Value { parts: vec![Part::Path(asset.path)] }),
-                    Err(why) => refuse("unknown-asset", why, "see 'amlrun model list'".to_owned()),
-                };
+            },
+            (None, Some(Err(why))) => return refuse("bad-reference", why, "write azureml:name:version".to_owned()),
+            (None, Some(Ok(_))) => {
+                let message = format!("'{text}' is in a workspace in the cloud, which is not read from here");
+                return refuse("not-yet", message, substitute());
             }
-            Some(Err(why)) => return refuse("bad-reference", why, "write azureml:name:version".to_owned()),
-            Some(Ok(_)) => return refuse("not-yet", remote(text), substitute()),
-            None if text.contains("://") || text.starts_with("runs:/") => {
-                return refuse("not-yet", remote(text), substitute());
+            (None, None) => Located::Here(PathBuf::new()),
+        };
+        match located {
+            Located::Remote(remote) if !remote.is_blob && kind != PortType::UriFile && !kind.is_model() => {
+                let message =
+                    format!("'{}' is a web address, which is one file; the input's type is {kind}", remote.uri);
+                let help = if said { "write type: uri_file" } else { "add the line 'type: uri_file'" };
+                return refuse("wrong-type", message, help.to_owned());
             }
-            None => {}
+            Located::Remote(remote) => {
+                return Some(Value { parts: vec![Part::Remote(Remote { form: Form::of(kind), ..remote })] });
+            }
+            Located::Here(place) if !place.as_os_str().is_empty() => {
+                return there(place).or_else(|| {
+                    refuse("missing-path", format!("there is nothing at '{text}' in this workspace"), substitute())
+                });
+            }
+            Located::Here(_) => {}
         }
         if text.contains([':', '@']) {
             let message = format!("Azure ML reads '{text}' as the name of an asset, because of the ':' or '@' in it");
@@ -274,8 +289,9 @@ impl Scope<'_> {
     }
 }
 
-fn remote(text: &str) -> String {
-    format!("amlrun cannot fetch '{text}' yet")
+/// Whether an address names a datastore.
+pub(super) fn is_datastore(uri: &DataUri) -> bool {
+    matches!(uri, DataUri::Datastore { .. })
 }
 
 fn substitute() -> String {
@@ -288,14 +304,6 @@ fn near_name(folder: &Path, wanted: &Path) -> Option<String> {
     suggest::nearest(wanted.file_name()?.to_str()?, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-/// The datastore and the path in it of `azureml://datastores/<name>/paths/<path>`, short or long (reference, section 3.2).
-pub(super) fn datastore_path(uri: &str) -> Option<(&str, &str)> {
-    let rest = uri.strip_prefix("azureml://")?;
-    let rest = rest.find("datastores/").map(|at| &rest[at + "datastores/".len()..])?;
-    let (store, path) = rest.split_once("/paths/")?;
-    Some((store, path.trim_matches('/')))
-}
-
 fn there(place: PathBuf) -> Option<Value> {
     let inside = place.components().all(|part| part != std::path::Component::ParentDir);
     (inside && place.exists()).then(|| Value { parts: vec![Part::Path(place)] })
@@ -306,6 +314,8 @@ pub(super) fn input_mode(word: &str) -> Option<InputMode> {
         "ro_mount" | "mount" => Some(InputMode::RoMount),
         "download" => Some(InputMode::Download),
         "direct" => Some(InputMode::Direct),
+        "eval_mount" => Some(InputMode::EvalMount),
+        "eval_download" => Some(InputMode::EvalDownload),
         _ => None,
     }
 }

@@ -17,6 +17,7 @@ pub mod local;
 mod outputs;
 pub mod resolve;
 mod step;
+pub mod table;
 mod value;
 
 use std::collections::BTreeMap;
@@ -25,10 +26,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::spec::catalog::{Form, Located, Remote, Signed};
 pub use crate::spec::io::PortType;
 pub use local::Local;
 pub use resolve::resolve;
 pub use value::{Part, Value};
+
+use crate::secret::Secret;
 
 /// A job that can be run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -57,6 +61,9 @@ pub struct Plan {
     pub default_datastore: String,
     /// What people should know about how this file runs here, once a run.
     pub notes: Vec<String>,
+    /// The signatures that were written with addresses. They are kept nowhere.
+    #[serde(skip)]
+    pub signed: Vec<Signed>,
 }
 
 /// An input of the whole job.
@@ -199,8 +206,12 @@ pub enum InputMode {
     RoMount,
     /// A private copy.
     Download,
-    /// A URI; locally the path itself.
+    /// A URI; for local data the path itself.
     Direct,
+    /// The files that an MLTable selects, where they are.
+    EvalMount,
+    /// A private copy of the files that an MLTable selects.
+    EvalDownload,
 }
 
 /// An output of a step.
@@ -219,10 +230,32 @@ pub struct StepOutput {
 /// A path in a datastore, with `${{name}}` and `${{output_name}}` still in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatastorePath {
-    /// The folder that stands for the datastore.
-    pub folder: PathBuf,
+    /// The datastore: a folder that stands for it, or a container.
+    pub root: Located,
     /// The path in it.
     pub path: String,
+}
+
+impl DatastorePath {
+    /// The same place with names put in.
+    #[must_use]
+    pub fn named(&self, job: &str, output: &str) -> Located {
+        let path = self.path.replace("${{name}}", job).replace("${{output_name}}", output);
+        match &self.root {
+            Located::Here(folder) => Located::Here(folder.join(path)),
+            Located::Remote(remote) => {
+                let below = |root: &str| format!("{}/{path}", root.trim_end_matches('/'));
+                let (uri, address) = (below(&remote.uri), below(&remote.address));
+                Located::Remote(Remote { uri, address, ..*remote })
+            }
+        }
+    }
+
+    /// Whether it is reached over a network.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self.root, Located::Remote(_))
+    }
 }
 
 /// The name, and perhaps the version, under which an output is registered.
@@ -235,6 +268,25 @@ pub struct AssetName {
 }
 
 impl Plan {
+    /// Whether an address in it was written with a signature.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        let read = self.steps.iter().flat_map(Step::values).flat_map(Value::remotes);
+        let places = self.steps.iter().flat_map(|step| &step.outputs).filter_map(|output| output.place.as_ref());
+        let written = places.filter_map(|place| match &place.root {
+            Located::Remote(remote) => Some(remote),
+            Located::Here(_) => None,
+        });
+        read.chain(written).any(|remote| remote.signed)
+    }
+
+    /// The address of remote data with the signature that was written with it.
+    #[must_use]
+    pub fn whole(&self, remote: &Remote) -> Secret {
+        let signed = self.signed.iter().find(|signed| remote.signed && signed.uri == remote.uri);
+        signed.map_or_else(|| Secret::new(remote.uri.clone()), |signed| signed.whole.clone())
+    }
+
     /// The step with that path.
     #[must_use]
     pub fn step(&self, path: &str) -> Option<usize> {
@@ -259,6 +311,14 @@ impl Distribution {
 }
 
 impl Step {
+    /// The remote data that is fetched before it begins: not what it gets as a URI.
+    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        let given = self.inputs.iter().filter(|input| input.mode != InputMode::Direct || !input.kind.is_data());
+        let values = given.filter_map(|input| input.value.as_ref());
+        let values = values.chain(self.environment_variables.iter().map(|(_, value)| value));
+        values.filter(|_| self.stand_in.is_none()).flat_map(Value::remotes)
+    }
+
     /// Every value that it is given: inputs, then variables.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         let inputs = self.inputs.iter().filter_map(|i| i.value.as_ref());

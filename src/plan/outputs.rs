@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::bind::{World, datastore_path};
+use super::bind::{World, is_datastore};
 use super::level::{bound_to, output_names, output_type};
-use super::{AssetName, DatastorePath, StepOutput};
+use super::{AssetName, DatastorePath, Located, StepOutput};
 use crate::diagnostic::Diagnostic;
+use crate::spec::data_uri::DataUri;
 use crate::spec::io::{Data, Output, OutputValue, PortType};
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
@@ -78,7 +79,7 @@ pub(super) fn of_step(
     outputs
 }
 
-/// Where an output shall lie besides: a path in a datastore. Other addresses wait for a later version.
+/// Where an output shall lie besides: a path in a datastore, or a blob's address (reference, section 3.5).
 fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) -> Option<DatastorePath> {
     let target = data.path.as_ref()?;
     let text = target.value.replace("${{default_datastore}}", world.default_datastore);
@@ -86,15 +87,32 @@ fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) 
         found.push(Diagnostic::error(code, target.span, message).at(at).help(help));
         None
     };
-    let Some((store, path)) = datastore_path(&text) else {
-        let message = format!("amlrun cannot write outputs to '{}' yet", target.value);
-        return refuse("not-yet", message, "leave 'path' out, or write azureml://datastores/<name>/paths/<path>");
+    let write = "write azureml://datastores/<name>/paths/<path>, or leave 'path' out";
+    // The root is asked for, and the path with its names stays apart until they are known.
+    let (root, path) = match DataUri::parse(&text) {
+        Some(Ok(DataUri::Datastore { name, path })) => (DataUri::Datastore { name, path: String::new() }, path),
+        Some(Ok(DataUri::Blob(mut blob))) => {
+            let path = std::mem::take(&mut blob.path);
+            (DataUri::Blob(blob), path)
+        }
+        Some(Ok(DataUri::Web { url })) => {
+            // A container of a server that is known by its address, as Azurite's.
+            let at = url.find("${{").unwrap_or(url.len());
+            let root = url[..at].trim_end_matches('/').to_owned();
+            let path = url[root.len()..].trim_start_matches('/').to_owned();
+            (DataUri::Web { url: root }, path)
+        }
+        Some(Err(why)) => return refuse("bad-reference", why, write),
+        _ => return refuse("bad-reference", format!("an output cannot be written to '{}'", target.value), write),
     };
-    if path.split('/').any(|part| part == "..") {
-        return refuse("bad-value", format!("'{path}' leads out of the datastore"), "write a path without '..'");
-    }
-    match world.catalog.datastore(store) {
-        Ok(folder) => Some(DatastorePath { folder, path: path.to_owned() }),
-        Err(why) => refuse("not-yet", why, "leave 'path' out for a local run"),
+    match world.catalog.locate(&root) {
+        Ok(Located::Remote(remote)) if !remote.is_blob => {
+            refuse("bad-reference", format!("an output cannot be written to the web address '{root}'"), write)
+        }
+        Ok(root) => Some(DatastorePath { root, path }),
+        Err(why) if is_datastore(&root) => {
+            refuse("unknown-datastore", why, "map it to a folder in amlrun.toml, or leave 'path' out")
+        }
+        Err(why) => refuse("unknown-asset", why, "leave 'path' out for a local run"),
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::catalog::Remote;
+
 /// A value, known but for the addresses of outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -22,6 +24,8 @@ pub enum Part {
     Secret(String),
     /// A local file or folder.
     Path(PathBuf),
+    /// Data that is fetched before the step begins.
+    Remote(Remote),
     /// Another step's output.
     Output {
         /// That step.
@@ -72,6 +76,14 @@ impl Value {
     /// The value with every part turned into text.
     pub fn render(&self, mut place: impl FnMut(&Part) -> String) -> String {
         self.parts.iter().map(&mut place).collect()
+    }
+
+    /// The remote data that it mentions.
+    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Remote(remote) => Some(remote),
+            _ => None,
+        })
     }
 
     /// The steps whose outputs it mentions.

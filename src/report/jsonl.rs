@@ -1,4 +1,5 @@
-//! A run as JSON lines: the events exactly as recorded, and what steps print as `{"event":"line",…}` between them.
+//! A run as JSON lines: the events exactly as recorded, and between them what steps print, `{"event":"line",…}`, and
+//! how far their data is, `{"event":"moving",…}`.
 
 use std::io::Write;
 use std::sync::mpsc::Receiver;
@@ -14,6 +15,15 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, quiet: bool) {
             Note::Event(event) => serde_json::to_string(&event).unwrap_or_default(),
             Note::Past(_) => continue,
             Note::Line { .. } if quiet => continue,
+            Note::Moving(moving) => {
+                let mut line = json!({"event": "moving"});
+                if let (Some(line), Ok(serde_json::Value::Object(more))) =
+                    (line.as_object_mut(), serde_json::to_value(&moving))
+                {
+                    line.extend(more);
+                }
+                line.to_string()
+            }
             Note::Line { step, text } => json!({"event": "line", "step": step, "text": text}).to_string(),
         };
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());

@@ -2,18 +2,29 @@
 
 use std::io::Write;
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
+use super::moving::human_bytes;
 use super::style::{Paint, sign};
 use super::summary;
 use crate::clock::human_duration;
-use crate::event::{Event, Note, RunView, What};
+use crate::event::{Event, Moving, Note, RunView, What};
 use crate::outcome::{Failure, JobStatus, StepOutcome};
+
+/// How often is told how far data is.
+const TOLD: Duration = Duration::from_secs(10);
 
 /// Draws until the notes end. With `quiet` only the end of the run is shown, and failures.
 pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: bool) {
     let mut view = RunView::default();
+    let mut told = Instant::now();
     for note in notes {
         let text = match note {
+            Note::Moving(moving) if !quiet && told.elapsed() >= TOLD => {
+                told = Instant::now();
+                format!("{}\n", paint.dim(&on_its_way(&moving)))
+            }
+            Note::Moving(_) => continue,
             Note::Line { step, text } if !quiet => line(&view, &step, &text, paint),
             Note::Line { .. } => continue,
             Note::Past(event) => {
@@ -71,6 +82,9 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
             let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
             format!("warning: {about}{message}\n")
         }
+        What::DataFetched { .. } | What::OutputUploaded { .. } => {
+            moved(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
+        }
         What::StepPreparing { .. } | What::AssetRegistered { .. } | What::StepTracked { .. } => String::new(),
     }
 }
@@ -96,6 +110,31 @@ pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
         paint.dim("run"),
         paint.dim(&format!("goes on: {done} of {} steps are done", view.steps.len()))
     )
+}
+
+/// What is said of data on its way.
+#[must_use]
+pub fn on_its_way(moving: &Moving) -> String {
+    let Moving { step, what, done, bytes, .. } = moving;
+    let rest = moving.rest().map(|seconds| format!(", rest {seconds} s")).unwrap_or_default();
+    let (done, bytes, rate) = (human_bytes(*done), human_bytes(*bytes), human_bytes(moving.rate()));
+    format!("{step} {what}: {done} of {bytes}, {rate}/s{rest}")
+}
+
+/// What is said of data that was moved; nothing of data that was where it should be.
+#[must_use]
+pub fn moved(what: &What) -> Option<String> {
+    let (step, verb, uri, files, moved, millis) = match what {
+        What::DataFetched { step, uri, files, moved, millis, .. } => (step, "fetched", uri, files, moved, millis),
+        What::OutputUploaded { step, uri, files, moved, millis, .. } => (step, "uploaded", uri, files, moved, millis),
+        _ => return None,
+    };
+    if *moved == 0 {
+        return None;
+    }
+    let count = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    let time = human_duration(Duration::from_millis(*millis));
+    Some(format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(*moved)))
 }
 
 /// What is said of a step for which an earlier result stands.

@@ -10,7 +10,7 @@ use super::plain;
 use super::style::{Paint, sign, tame};
 use super::summary;
 use crate::clock::human_duration;
-use crate::event::{Note, RunView, StepView, What};
+use crate::event::{Moving, Note, RunView, StepView, What};
 use crate::outcome::{JobStatus, StepOutcome};
 
 /// With more steps than this only the running ones have a line; the others are counted.
@@ -28,6 +28,7 @@ pub fn draw(notes: Receiver<Note>, paint: Paint, quiet: bool) {
     for note in notes {
         match note {
             Note::Line { step, text } => screen.printed(&step, &text, quiet),
+            Note::Moving(moving) => screen.moving(&moving),
             Note::Past(event) => screen.view.apply(&event),
             Note::Event(event) => {
                 screen.view.apply(&event);
@@ -83,6 +84,11 @@ impl Screen {
             What::RunFinished { .. } => {
                 self.clear();
                 self.print(&summary::end(&self.view, self.paint));
+            }
+            What::DataFetched { .. } | What::OutputUploaded { .. } => {
+                if let Some(text) = plain::moved(what) {
+                    self.print(&self.paint.dim(&text));
+                }
             }
             What::AssetRegistered { .. } | What::StepTracked { .. } => {}
         }
@@ -156,6 +162,14 @@ impl Screen {
         };
         line.set_message(self.paint.dim(&text));
         line.tick();
+    }
+
+    /// Beside the step's name, as what it prints is later.
+    fn moving(&self, moving: &Moving) {
+        if let Some(line) = self.lines.get(&moving.step) {
+            line.set_message(self.paint.dim(&plain::on_its_way(moving)));
+            line.tick();
+        }
     }
 
     fn printed(&self, step: &str, text: &str, quiet: bool) {

@@ -1,9 +1,13 @@
-//! What planning asks about registered assets. The registry answers; a test may answer from a map.
+//! What planning asks about assets and addresses. The workspace answers; a test may answer from a map.
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::asset_ref::AssetRef;
+use super::data_uri::DataUri;
 use super::io::PortType;
+use crate::secret::Secret;
 
 /// A registered data asset or model, found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +17,70 @@ pub struct Found {
     /// Its type.
     pub kind: PortType,
     /// Where its bytes lie.
-    pub path: PathBuf,
+    pub located: Located,
 }
 
-/// The assets of a workspace.
+/// Where data lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Located {
+    /// On this machine; whether anything is there is not said.
+    Here(PathBuf),
+    /// In a place that is reached over a network.
+    Remote(Remote),
+}
+
+/// Data in a place that is reached over a network.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Remote {
+    /// Its address as somebody wrote it, without a signature.
+    pub uri: String,
+    /// The address that it comes to: the same data have the same, however they are named.
+    pub address: String,
+    /// What is expected there.
+    pub form: Form,
+    /// Whether it is in a storage account: then it may be a folder.
+    pub is_blob: bool,
+    /// Whether a signature was written with it. It is no part of a plan: plans are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
+}
+
+/// What is expected at an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// One file.
+    File,
+    /// All files below it, or those that a pattern finds.
+    Folder,
+    /// Either, as models are.
+    #[default]
+    Any,
+}
+
+impl Form {
+    /// What an input of a type is.
+    #[must_use]
+    pub fn of(kind: PortType) -> Self {
+        match kind {
+            PortType::UriFile => Self::File,
+            kind if kind.is_model() => Self::Any,
+            _ => Self::Folder,
+        }
+    }
+}
+
+/// A signature that was written with an address, for this run only.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The address without it, as [`Remote::uri`] has it.
+    pub uri: String,
+    /// The address with it.
+    pub whole: Secret,
+}
+
+/// The assets and datastores of a workspace.
 pub trait Catalog {
     /// Looks up a data asset or model.
     ///
@@ -24,11 +88,11 @@ pub trait Catalog {
     /// A sentence for people: there is no such asset (naming near ones), or the registry cannot be read.
     fn find(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String>;
 
-    /// The folder that stands for a datastore of Azure ML.
+    /// Where an address leads.
     ///
     /// # Errors
-    /// A sentence for people: no folder stands for it.
-    fn datastore(&self, name: &str) -> Result<PathBuf, String>;
+    /// A sentence for people: it leads nowhere from here.
+    fn locate(&self, uri: &DataUri) -> Result<Located, String>;
 }
 
 /// A workspace that has no assets.
@@ -39,7 +103,7 @@ impl Catalog for Empty {
         Err(format!("no asset '{reference}' is registered in this workspace"))
     }
 
-    fn datastore(&self, name: &str) -> Result<PathBuf, String> {
-        Err(format!("no folder stands for the datastore '{name}'"))
+    fn locate(&self, uri: &DataUri) -> Result<Located, String> {
+        Err(format!("nobody knows where '{uri}' leads"))
     }
 }

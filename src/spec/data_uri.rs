@@ -113,7 +113,7 @@ impl BlobUri {
     #[must_use]
     pub fn address(&self) -> String {
         let slash = if self.path.is_empty() { "" } else { "/" };
-        format!("{}/{}{slash}{}", self.endpoint, self.container, self.path)
+        format!("{}/{}{slash}{}", self.endpoint, self.container, escape(&self.path))
     }
 
     /// Reads a blob address under a root that is known already: what Azurite and private hosts have.
@@ -267,6 +267,11 @@ fn inside(path: &str) -> Result<String, String> {
     Ok(path.trim_start_matches('/').to_owned())
 }
 
+/// A name as it can stand in an address, where it means that name again. What no reader takes amiss stays as it is.
+fn escape(name: &str) -> String {
+    name.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
+}
+
 fn unescape(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
@@ -293,7 +298,7 @@ mod tests {
         assert_eq!(read("runs:/abc/model/MLmodel"), "runs:/abc/model/MLmodel");
         assert_eq!(read("models:/m/3"), "models:/m/3");
         assert_eq!(read("models:/m@champion"), "models:/m@champion");
-        assert_eq!(read("wasbs://c@a.blob.core.windows.net/x y/z%"), "https://a.blob.core.windows.net/c/x y/z%");
+        assert_eq!(read("wasbs://c@a.blob.core.windows.net/x y/z%"), "https://a.blob.core.windows.net/c/x y/z%25");
         assert_eq!(read("abfss://c@a.dfs.core.windows.net/x"), "https://a.blob.core.windows.net/c/x");
         assert_eq!(read("https://a.blob.core.windows.net:443/c/x%20y"), "https://a.blob.core.windows.net/c/x y");
         assert_eq!(read("https://a.z12.blob.storage.azure.net/c/x"), "https://a.z12.blob.storage.azure.net/c/x");
@@ -323,6 +328,16 @@ mod tests {
         assert!(!format!("{blob:?}").contains("s%3D"));
         let web = DataUri::Web { url: "https://x/y?sig=abc".into() };
         assert!(!web.to_string().contains("abc"));
+    }
+
+    #[test]
+    fn an_address_without_its_signature_is_read_as_the_same_place() {
+        for text in ["wasbs://c@a.blob.core.windows.net/x%20 y?#ü", "https://a.blob.core.windows.net/c/a%2520b?sig=x"]
+        {
+            let Some(Ok(DataUri::Blob(blob))) = DataUri::parse(text) else { panic!("{text}") };
+            let again = DataUri::parse(&blob.address());
+            assert_eq!(again, Some(Ok(DataUri::Blob(BlobUri { sas: None, ..blob }))));
+        }
     }
 
     #[test]

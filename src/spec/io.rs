@@ -216,7 +216,8 @@ fn data(object: &Object) -> Data {
 /// Azure ML's language keeps a reference without its prefix, and takes any path with a ':' or '@' in it for one.
 fn asset(path: Spanned<String>) -> Spanned<String> {
     let text = &path.value;
-    let address = text.contains("://") || text.starts_with("runs:/") || text.contains("${{");
+    let address =
+        text.contains("://") || text.starts_with("runs:/") || text.starts_with("models:/") || text.contains("${{");
     if address || text.starts_with("azureml:") || !text.contains([':', '@']) {
         return path;
     }

@@ -11,6 +11,7 @@
 //!   datastores/<name>/           folders that stand for datastores
 //!   datastores/<name>.json       definitions of datastores; what opens them lies outside of the workspace
 //!   data/                        sealed copies of registered data
+//!   downloads/v1/                what was fetched from remote places, once for all pipelines
 //!   components/v1/               registered components
 //!   models/                      sealed copies of models registered through MLflow
 //! ```
@@ -175,6 +176,12 @@ impl Home {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.root.join("data")
+    }
+
+    /// What was fetched from remote places.
+    #[must_use]
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("downloads/v1")
     }
 
     /// Where registered components are kept.

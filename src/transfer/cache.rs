@@ -79,6 +79,35 @@ impl Cache {
         read_now(&self.place(address, shape)).map(|now| now.kept).filter(|kept| kept.path.exists())
     }
 
+    /// What nobody needs: states of which there is a newer one, fetches that were broken off, and, when a time is given, data
+    /// that was fetched longer ago. What is being fetched at this moment is left alone.
+    #[must_use]
+    pub fn old(&self, older_than: Option<Duration>) -> Vec<PathBuf> {
+        let below = |folder: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+        };
+        let mut old = Vec::new();
+        for place in below(&self.folder) {
+            let lock = std::fs::File::open(place.join("lock"));
+            if lock.is_ok_and(|lock| lock.try_lock().is_err()) {
+                continue;
+            }
+            let age = std::fs::metadata(place.join("now.json")).and_then(|m| m.modified());
+            let age = age.ok().and_then(|fetched| fetched.elapsed().ok());
+            let now = read_now(&place).filter(|_| older_than.is_none_or(|limit| age.is_some_and(|age| age < limit)));
+            match now {
+                None => old.push(place),
+                Some(Now { state, .. }) => {
+                    let kept = ["lock".to_owned(), "now.json".to_owned(), state.clone(), format!("{state}.json")];
+                    let is_kept =
+                        |path: &PathBuf| path.file_name().is_some_and(|name| kept.iter().any(|k| name == k.as_str()));
+                    old.extend(below(&place).into_iter().filter(|path| !is_kept(path)));
+                }
+            }
+        }
+        old
+    }
+
     /// Fetches what was found, unless it is there. However many ask at the same time, one fetches.
     ///
     /// # Errors
@@ -159,7 +188,7 @@ async fn fetch(
     let mut files = receive_all(transfer, remote, wanted).await?;
     files.append(&mut there);
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    let state = state(&files).unwrap_or_else(|| format!("{:016x}", fastrand::u64(..)));
+    let state = state(&files).unwrap_or_else(unseen);
     finish(address, place, &building, &state, &files, found.is_file.then_some(name.as_str()))
 }
 
@@ -213,7 +242,19 @@ fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target
     let same = !file.version.is_empty() && versions.get(&file.name) == Some(&file.version);
     let Ok(inner) = target.strip_prefix(building) else { return false };
     same && target.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok())
-        && std::fs::hard_link(folder.join(inner), target).is_ok()
+        // A second name would change the stat of a file that somebody may be reading.
+        && std::fs::copy(folder.join(inner), target).is_ok()
+}
+
+/// A state that nobody has seen before.
+fn unseen() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+/// The name of the state that was found; another one each time when the place tells no versions.
+#[must_use]
+pub fn state_of(found: &Found) -> String {
+    state(&found.files).unwrap_or_else(unseen)
 }
 
 /// The name of a state: the names, sizes and versions of all its files. `None` when a version is not told.

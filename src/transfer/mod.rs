@@ -25,9 +25,10 @@ pub mod receive;
 pub mod send;
 pub mod web;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, watch};
 
 use crate::store::remote::Trouble;
@@ -70,6 +71,8 @@ pub struct Transfer {
     pub progress: Arc<Progress>,
     gauge: Arc<Gauge>,
     memory: Arc<Semaphore>,
+    /// Memory for blocks that has been used and can be again: fresh memory costs as much as the copy into it.
+    spare: Arc<Mutex<Vec<BytesMut>>>,
     large: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
@@ -81,6 +84,7 @@ impl Transfer {
         Self {
             gauge: Arc::new(Gauge::new(limits.jobs)),
             memory: Arc::new(Semaphore::new(BLOCKS_IN_MEMORY)),
+            spare: Arc::default(),
             large: Arc::new(Semaphore::new(LARGE_FILES)),
             progress: Arc::new(Progress::default()),
             limits,
@@ -88,10 +92,24 @@ impl Transfer {
         }
     }
 
-    /// The same with figures of its own: what is counted for one file or folder.
+    /// The same with figures of its own, which count for `whole`, too.
     #[must_use]
-    pub fn counted_apart(&self) -> Self {
-        Self { progress: Arc::new(Progress::within(self.progress.clone())), ..self.clone() }
+    pub fn counted_within(&self, whole: &Arc<Progress>) -> Self {
+        Self { progress: Arc::new(Progress::within(whole.clone())), ..self.clone() }
+    }
+
+    /// Memory for a block of so many bytes.
+    fn block(&self, length: u64) -> BytesMut {
+        let mut block = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        block.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        block
+    }
+
+    /// The memory of a block that nobody holds any more is used again.
+    fn give_back(&self, block: Bytes) {
+        if let Ok(block) = block.try_into_mut() {
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(block);
+        }
     }
 
     /// Does the work unless somebody asks to stop, which ends it where it is.

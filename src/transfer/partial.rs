@@ -20,6 +20,9 @@ pub(super) struct Partial {
     path: PathBuf,
     ledger: PathBuf,
     size: u64,
+    /// Whose turn it is to write. The system lets one write to a file at a time, and others spin meanwhile; here they can
+    /// go on to read.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Where the bytes of a file lie until it is whole. Short, so that any name that a file system allows can have one.
@@ -32,7 +35,7 @@ pub(super) fn place(address: &str, file: &RemoteFile, target: &Path, ending: &st
 /// Whether a name is that of a file that is not whole yet, or of what is known of one.
 #[must_use]
 pub fn is_unfinished(name: &str) -> bool {
-    name.starts_with(".amlrun-") && (name.ends_with(".part") || name.ends_with(".blocks"))
+    name.starts_with(".amlrun-") && name.ends_with(".part")
 }
 
 /// Opens a file for whoever comes first; `None` while somebody has it.
@@ -57,7 +60,7 @@ impl Partial {
     /// Begins, or goes on with the content that [`alone`] opened.
     pub fn open(content: File, address: &str, file: &RemoteFile, size: u64, target: &Path) -> Result<Self, Trouble> {
         let path = place(address, file, target, "part");
-        let ledger = place(address, file, target, "blocks");
+        let ledger = place(address, file, target, "blocks.part");
         let blocks = open(&ledger)?;
         let there = content.metadata().map_err(|e| local("read", &path, &e))?.len();
         if there != size {
@@ -65,7 +68,7 @@ impl Partial {
             blocks.set_len(0).map_err(|e| local("write", &ledger, &e))?;
             content.set_len(size).map_err(|e| local("write", &path, &e))?;
         }
-        Ok(Self { content, blocks, path, ledger, size })
+        Ok(Self { content, blocks, path, ledger, size, turn: tokio::sync::Mutex::default() })
     }
 
     /// The part of the file that a block is.
@@ -92,7 +95,8 @@ impl Partial {
     }
 
     /// Writes bytes of the file.
-    pub fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Trouble> {
+    pub async fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Trouble> {
+        let _turn = self.turn.lock().await;
         self.content.write_all_at(bytes, at).map_err(|e| local("write", &self.path, &e))
     }
 
@@ -110,10 +114,9 @@ impl Partial {
 
     /// All of it is there: it gets its name.
     pub fn finish(self, target: &Path) -> Result<(), Trouble> {
-        std::fs::rename(&self.path, target).map_err(|e| local("write", target, &e))?;
-        // Without its content it tells of nothing.
-        let _ = std::fs::remove_file(&self.ledger);
-        Ok(())
+        // In this order: a ledger that outlived its content would stay for ever.
+        std::fs::remove_file(&self.ledger).map_err(|e| local("remove", &self.ledger, &e))?;
+        std::fs::rename(&self.path, target).map_err(|e| local("write", target, &e))
     }
 
     /// It is of no use.
@@ -128,8 +131,8 @@ mod tests {
     use super::*;
     use crate::store::remote::Proof;
 
-    #[test]
-    fn what_was_fetched_before_is_known() {
+    #[tokio::test]
+    async fn what_was_fetched_before_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("big.bin");
         let size = PART + 5;
@@ -147,7 +150,7 @@ mod tests {
         let partial = open("1").unwrap();
         assert!(open("1").is_none(), "somebody has it");
         assert_eq!((partial.blocks(), partial.part(1)), (2, PART..size));
-        partial.write(PART, b"hello").unwrap();
+        partial.write(PART, b"hello").await.unwrap();
         partial.done(1, 42).unwrap();
         drop(partial);
         let again = open("1").unwrap();

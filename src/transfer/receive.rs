@@ -310,7 +310,7 @@ async fn block(
                 let mut chunk = chunk?;
                 // A server may send more than it was asked for.
                 chunk.truncate(usize::try_from(part.end - at).unwrap_or(usize::MAX));
-                partial.write(at, &chunk)?;
+                partial.write(at, &chunk).await?;
                 crc.update(&chunk);
                 at += chunk.len() as u64;
                 transfer.progress.moved(chunk.len() as u64);

@@ -139,14 +139,17 @@ async fn large(
         let (start, end) = (number * length, ((number + 1) * length).min(before.size));
         tasks.spawn(async move {
             let _memory = memory;
-            let content = read(&file, start, end - start).map_err(|e| local("read", &from, &e))?;
+            let mut content = transfer.block(end - start);
+            file.read_exact_at(&mut content, start).map_err(|e| local("read", &from, &e))?;
+            let content = content.freeze();
             let crc = checksum::crc64(&content);
             let block = (block_id(number, end - start, crc), end - start);
             if staged.contains(&block) {
                 transfer.progress.skipped(block.1);
             } else {
-                stage(&transfer, &remote, &name, &block.0, content, crc).await?;
+                stage(&transfer, &remote, &name, &block.0, content.clone(), crc).await?;
             }
+            transfer.give_back(content);
             Ok((usize::try_from(number).unwrap_or(usize::MAX), block.0, crc, block.1))
         });
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::secret_ref::CredentialRef;
 use self::storage::{AccountRules, DatastoreRules, Transfer};
 use super::error::Failed;
 use crate::plan::Local;
@@ -37,6 +38,8 @@ pub(super) struct Config {
     pub datastores: BTreeMap<String, DatastoreRules>,
     /// How storage accounts are reached, by name.
     pub accounts: BTreeMap<String, AccountRules>,
+    /// Variables that hold secrets of storage and that steps get all the same.
+    pub pass_variables: Vec<String>,
     steps: BTreeMap<String, StepRules>,
     types: BTreeMap<String, StepRules>,
     #[serde(skip)]
@@ -59,7 +62,7 @@ impl Config {
         let text = std::fs::read_to_string(&path).map_err(|e| Failed::new(format!("cannot read {shown}: {e}")))?;
         let mut config = Self::read(&text).map_err(|(place, message)| {
             Failed::new(format!("{shown}:{place}: {message}")).hint(
-                "it may have jobs, grace, log_limit and tables [steps.<path>], [types.<type>], [datastores.<name>], \
+                "it may have jobs, grace, log_limit, pass_variables and tables [steps.<path>], [types.<type>], [datastores.<name>], \
                  [accounts.<name>], [transfer]",
             )
         })?;
@@ -74,6 +77,16 @@ impl Config {
             let (line, column) = place(text, e.span().map_or(0, |span| span.start));
             (format!("{line}:{column}"), e.message().replace('\n', ", "))
         })
+    }
+
+    /// The variables that hold secrets of storage, but for those that steps are to get.
+    pub fn secret_variables(&self) -> Vec<String> {
+        const AZ: [&str; 3] = ["AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING"];
+        let accounts = self.accounts.values().filter_map(|rules| rules.credential.as_ref());
+        let datastores = self.datastores.values().filter_map(|rules| rules.credential.as_ref());
+        let named = accounts.chain(datastores).filter_map(CredentialRef::variable);
+        let all = named.chain(AZ).filter(|name| self.pass_variables.iter().all(|passed| passed != name));
+        all.map(str::to_owned).collect()
     }
 
     /// The folder of the file, from which its relative paths start.

@@ -27,6 +27,14 @@ pub(in crate::cli) enum CredentialRef {
 }
 
 impl CredentialRef {
+    /// The variable of the environment that it is in.
+    pub(super) fn variable(&self) -> Option<&str> {
+        match self {
+            Self::AccountKey(SecretRef::Env(name)) | Self::Sas(SecretRef::Env(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The one of the two fields that was given.
     pub(super) fn of(account_key: Option<SecretRef>, sas_token: Option<SecretRef>) -> Result<Option<Self>, String> {
         match (account_key, sas_token) {

@@ -34,8 +34,32 @@ pub(in crate::cli) struct File {
     pub size: u64,
 }
 
-/// The file at a path, all files below it, or those that it finds when it is a pattern. There is one at least.
+/// The file at a path, all files below it, or those that it finds when it is a pattern. There is one at least, and none is
+/// a link that leads out of the folder.
 pub(in crate::cli) fn gather(from: &Path) -> Result<Gathered, Trouble> {
+    let gathered = everything(from)?;
+    if gathered.files.is_empty() {
+        let shown = from.display();
+        return Err(Trouble::NotFound(match from.is_dir() {
+            true => format!("'{shown}': the folder has no files"),
+            false => format!("'{shown}': no file has such a name"),
+        }));
+    }
+    let root = &gathered.root;
+    if !gathered.is_file {
+        let real = root.canonicalize().map_err(|e| local("read", root, &e))?;
+        for file in &gathered.files {
+            let path = root.join(&file.inner);
+            if !path.canonicalize().map_err(|e| local("read", &path, &e))?.starts_with(&real) {
+                return Err(Trouble::Final(TreeError::Leaves { link: path, root: root.clone() }.to_string()));
+            }
+        }
+    }
+    Ok(gathered)
+}
+
+/// The same, wherever links lead, and when there is none.
+pub(in crate::cli) fn everything(from: &Path) -> Result<Gathered, Trouble> {
     let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(|e| local("read", path, &e));
     let shown = from.display();
     if from.is_file() {
@@ -43,33 +67,23 @@ pub(in crate::cli) fn gather(from: &Path) -> Result<Gathered, Trouble> {
         let root = from.parent().unwrap_or(Path::new("")).to_owned();
         return Ok(Gathered { is_file: true, root, files: vec![File { inner: name, size: size(from)? }] });
     }
-    let (root, pattern) = match (from.exists(), pattern(from)?) {
+    let (folder, pattern) = match (from.exists(), pattern(from)?) {
         (true, _) => (from.to_owned(), None),
-        (false, Some((root, pattern))) if root.is_dir() => (root, Some(pattern)),
-        (false, _) => return Err(Trouble::NotFound(format!("'{shown}' on this machine"))),
+        (false, Some((folder, pattern))) => (folder, Some(pattern)),
+        (false, None) => return Err(Trouble::NotFound(format!("'{shown}' on this machine"))),
     };
+    let root = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.clone() };
+    if !root.exists() {
+        return Err(Trouble::NotFound(format!("'{shown}' on this machine")));
+    }
     if !root.is_dir() {
         return Err(Trouble::Final(format!("{shown} is neither a file nor a folder")));
     }
     let mut files = files_below(&root).map_err(|e| Trouble::Final(format!("cannot read {e}")))?;
-    files.retain(|file| !is_left_over(file) && pattern.as_ref().is_none_or(|glob| glob.is_match(root.join(file))));
+    files.retain(|file| !is_left_over(file) && pattern.as_ref().is_none_or(|glob| glob.is_match(folder.join(file))));
     files.sort();
-    if files.is_empty() {
-        return Err(Trouble::NotFound(match pattern {
-            None => format!("'{shown}': the folder has no files"),
-            Some(_) => format!("'{shown}': no file has such a name"),
-        }));
-    }
-    let real = root.canonicalize().map_err(|e| local("read", &root, &e))?;
-    let file = |inner: PathBuf| {
-        let path = root.join(&inner);
-        let to = path.canonicalize().map_err(|e| local("read", &path, &e))?;
-        if !to.starts_with(&real) {
-            return Err(Trouble::Final(TreeError::Leaves { link: path, root: root.clone() }.to_string()));
-        }
-        Ok(File { size: size(&path)?, inner })
-    };
-    let files = files.into_iter().map(file).collect::<Result<_, _>>()?;
+    let file = |inner: PathBuf| Ok(File { size: size(&root.join(&inner))?, inner });
+    let files = files.into_iter().map(file).collect::<Result<_, Trouble>>()?;
     Ok(Gathered { is_file: false, root, files })
 }
 
@@ -79,7 +93,6 @@ fn pattern(from: &Path) -> Result<Option<(PathBuf, globset::GlobMatcher)>, Troub
     let folder = text[..text.find('*').unwrap_or(0)].rfind('/').map_or("", |at| &text[..=at]);
     let glob = GlobBuilder::new(text).literal_separator(true).build();
     let glob = glob.map_err(|e| Trouble::Final(format!("'{text}' is no pattern: {}", e.kind())))?;
-    let folder = if folder.is_empty() { "." } else { folder };
     Ok(Some((PathBuf::from(folder), glob.compile_matcher())))
 }
 
@@ -92,7 +105,7 @@ fn is_left_over(file: &Path) -> bool {
 /// Copies on this machine. A file goes to `to`, or `into` it.
 pub(in crate::cli) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool) -> Result<(), Trouble> {
     let gathered = gather(from)?;
-    if !gathered.is_file && is_within(to, &gathered.root) {
+    if from.is_dir() && is_within(to, from) {
         let (to, from) = (to.display(), from.display());
         return Err(Trouble::Final(format!("'{to}' is '{from}' or lies in it: a folder is not copied into itself")));
     }

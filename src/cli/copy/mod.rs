@@ -75,17 +75,26 @@ pub(super) async fn fetch(transfer: &Transfer, from: &Source, to: &Path, into: b
 
 /// From this machine to a remote place.
 pub(super) async fn send(transfer: &Transfer, from: &Path, to: &Source) -> Result<(), Trouble> {
-    upload(transfer, &to.remote, from, &to.name).await
+    offer(transfer, &to.remote, here::gather(from)?, &to.name).await
 }
 
-/// Sends a file to a name, or into it when it ends with a slash; of a folder, all files below it.
+/// Sends what a step made: a file to a name, or into it when it ends with a slash; of a folder, all files below it, which
+/// may be none.
 pub(super) async fn upload(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
     from: &Path,
     name: &str,
 ) -> Result<(), Trouble> {
-    let gathered = here::gather(from)?;
+    offer(transfer, remote, here::everything(from)?, name).await
+}
+
+async fn offer(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    gathered: here::Gathered,
+    name: &str,
+) -> Result<(), Trouble> {
     let is_folder = name.is_empty() || name.ends_with('/');
     let prefix = if gathered.is_file || is_folder { name.to_owned() } else { format!("{name}/") };
     let mut offered = Vec::with_capacity(gathered.files.len());
@@ -117,7 +126,7 @@ pub(super) fn through(road: &Road, from: Source, to: Source) -> Result<Figures, 
     let copied = road.travel(async move {
         std::fs::create_dir(&folder).map_err(|e| crate::transfer::local("make the folder", &folder, &e))?;
         let fetched = fetch(&transfer, &from, &folder, true).await?;
-        let sent = transfer.counted_apart();
+        let sent = transfer.counted_within(&Arc::default());
         send(&sent, &fetched, &to).await?;
         Ok(sent.progress.figures())
     });

@@ -41,6 +41,7 @@ impl Places {
         let opened = created.map_or(CredentialKind::None, |created| created.credential);
         match (credential, opened) {
             (Some(credential), _) => Ok(Place::Blob { uri, credential }),
+            (None, _) if !self.opens => Ok(Place::Blob { uri, credential: Credential::Identity }),
             (None, CredentialKind::None) => Ok(Place::Blob { uri, credential: Credential::Identity }),
             (None, kind) => {
                 let what = if kind == CredentialKind::Sas { "a SAS" } else { "an account key" };
@@ -182,12 +183,15 @@ impl Places {
     }
 
     fn referred(&self, reference: &CredentialRef, table: &str) -> Result<Credential, String> {
-        reference.read(table, self.config.folder(), &*self.variable)
+        match reference.read(table, self.config.folder(), &*self.variable) {
+            Err(_) if !self.opens => Ok(Credential::Identity),
+            read => read,
+        }
     }
 
     /// What was given when a datastore was created.
     fn kept(&self, created: &Datastore) -> Result<Option<Credential>, String> {
-        if created.credential == CredentialKind::None {
+        if created.credential == CredentialKind::None || !self.opens {
             return Ok(None);
         }
         (self.credentials)()?.get(self.home.root(), &created.name).map_err(|e| e.to_string())

@@ -12,7 +12,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub(super) use made::{Found, Job};
+pub(super) use made::Job;
 
 use super::config::Config;
 use super::config::storage::DatastorePlace;
@@ -55,6 +55,8 @@ pub(super) struct Places {
     config: Config,
     /// The environment.
     variable: Ask<Option<String>>,
+    /// Whether what opens a blob is wanted, too.
+    opens: bool,
     /// The credentials of the person who runs this.
     credentials: Box<dyn Fn() -> Result<Credentials, String> + Send + Sync>,
 }
@@ -65,9 +67,16 @@ impl Places {
         Self {
             home,
             config: config.clone(),
+            opens: true,
             variable: Box::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty())),
             credentials: Box::new(|| Credentials::of_user().map_err(|e| e.to_string())),
         }
+    }
+
+    /// The same for whoever wants to know where addresses lead and not to go there: a secret that is not at hand is no
+    /// mistake of a file.
+    pub fn unopened(self) -> Self {
+        Self { opens: false, ..self }
     }
 
     /// Where an address leads.

@@ -1,0 +1,297 @@
+//! The remote data of a plan: looked at before a run, fetched when a step needs it, and outputs sent where they belong.
+//!
+//! Nothing is set up for a plan that has none. What was seen is kept until it is fetched, so that it is not asked for
+//! twice.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::config::Config;
+use super::copy;
+use super::error::Failed;
+use super::places::{Place, Places};
+use super::road::Road;
+use crate::engine::{Moved, Seen};
+use crate::exec::{Stop, StopWatch};
+use crate::plan::{Form, Located, Plan, Remote, Signed, Step, Value};
+use crate::secret::{Credential, Secret};
+use crate::spec::data_uri::DataUri;
+use crate::store::Home;
+use crate::store::remote::{Remote as Reached, Trouble};
+use crate::transfer::cache::{Cache, Kept, state_of};
+use crate::transfer::look::{Found, Shape, look};
+use crate::transfer::progress::Progress;
+use crate::transfer::{Limits, Transfer};
+
+/// So long an unreachable place is asked when an earlier copy can stand for what it has.
+const OFFLINE: Duration = Duration::from_secs(5);
+
+/// The remote data of one plan.
+pub(super) struct RemoteData {
+    places: Places,
+    limits: Limits,
+    cache: Arc<Cache>,
+    road: OnceLock<Result<Road, String>>,
+    signed: Vec<Signed>,
+    hidden: Vec<String>,
+    seen: Mutex<HashMap<(String, Form), Found>>,
+}
+
+/// What was seen of a plan's remote data.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// What there is.
+    pub seen: Vec<(Remote, Seen)>,
+    /// What stands for what there should be.
+    pub warnings: Vec<String>,
+}
+
+/// A question about what a step reads.
+struct Asked<'p> {
+    remote: &'p Remote,
+    /// Whether nothing can go on without it.
+    must: bool,
+    step: &'p str,
+}
+
+/// What is needed to move one thing.
+type Way = (Arc<dyn Reached>, String);
+
+impl RemoteData {
+    pub fn new(home: &Home, config: &Config, jobs: Option<u16>, plan: &Plan) -> Self {
+        Self {
+            places: Places::new(home.clone(), config),
+            limits: config.limits(jobs),
+            cache: Arc::new(Cache::at(home.downloads())),
+            road: OnceLock::new(),
+            signed: plan.signed.clone(),
+            hidden: config.secret_variables(),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Looks what there is of all that the plan reads, and what of it was fetched before. What is not there is told before
+    /// anything runs.
+    pub fn look(&self, plan: &Plan, wanted: &[bool]) -> Result<Looked, Failed> {
+        let mut asked: Vec<Asked<'_>> = Vec::new();
+        // Those that nobody asked for come last: an earlier result may stand for them, and what they read may be gone.
+        for is_wanted in [true, false] {
+            for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted == is_wanted) {
+                let fetched = step.remotes().map(|remote| (remote, is_wanted));
+                let direct = step.values().flat_map(Value::remotes).map(|remote| (remote, false));
+                for (remote, must) in fetched.chain(direct).filter(|_| step.stand_in.is_none()) {
+                    if asked.iter().all(|a| (&a.remote.address, a.remote.form) != (&remote.address, remote.form)) {
+                        asked.push(Asked { remote, must, step: &step.path });
+                    }
+                }
+            }
+        }
+        let mut looked = Looked::default();
+        // Whether an output can be sent is not known before it is, but what opens its place is.
+        for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+            for place in step.outputs.iter().filter_map(|output| output.place.as_ref()) {
+                if let Located::Remote(remote) = &place.root {
+                    self.way(remote)?;
+                }
+            }
+        }
+        if asked.is_empty() {
+            return Ok(looked);
+        }
+        let road = self.road()?;
+        let mut questions = Vec::new();
+        for Asked { remote, .. } in &asked {
+            let last = self.cache.last(&remote.address, shape(remote.form));
+            let mut transfer = road.transfer.clone();
+            if last.is_some() {
+                transfer.limits.patience = transfer.limits.patience.min(OFFLINE);
+            }
+            questions.push((self.way(remote)?, shape(remote.form), transfer));
+        }
+        let answers = road.travel(async move { Ok(ask(questions).await) })?;
+        for (Asked { remote, must, step }, answer) in asked.into_iter().zip(answers) {
+            let seen = self.judge(remote, must, answer, &mut looked.warnings);
+            let seen = seen.map_err(|trouble| about(remote, step, &trouble))?;
+            looked.seen.push((remote.clone(), seen));
+        }
+        Ok(looked)
+    }
+
+    fn judge(
+        &self,
+        remote: &Remote,
+        must: bool,
+        answer: Result<Found, Trouble>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Seen, Trouble> {
+        match answer {
+            Ok(found) => {
+                let state = state_of(&found);
+                let copy = self.cache.known(&remote.address, shape(remote.form), &found).map(|kept| kept.path);
+                self.seen().insert((remote.address.clone(), remote.form), found);
+                Ok(Seen { state, copy })
+            }
+            // A step that reads it by itself may have ways of its own; nobody can tell whether it is the same as before.
+            Err(trouble) if !must && trouble != Trouble::Stopped => {
+                Ok(Seen { state: format!("{:016x}", fastrand::u64(..)), copy: None })
+            }
+            Err(trouble @ (Trouble::NotFound(_) | Trouble::Denied(_) | Trouble::Stopped)) => Err(trouble),
+            Err(trouble) => match self.cache.last(&remote.address, shape(remote.form)) {
+                Some(kept) => {
+                    warnings.push(format!("the copy of {} that was fetched before is used: {trouble}", remote.uri));
+                    Ok(Seen { state: "unreachable".to_owned(), copy: Some(kept.path) })
+                }
+                None => Err(trouble),
+            },
+        }
+    }
+
+    /// Fetches what a step reads.
+    pub fn fetch(&self, wanted: &[&Remote], progress: &Arc<Progress>, stop: &StopWatch) -> Result<Vec<Moved>, Trouble> {
+        let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
+        let mut tasks = Vec::new();
+        for remote in wanted {
+            let (reached, name) = self.way(remote).map_err(|failed| Trouble::Final(failed.to_string()))?;
+            let seen = self.seen().remove(&(remote.address.clone(), remote.form));
+            let (cache, address, shape) = (self.cache.clone(), remote.address.clone(), shape(remote.form));
+            let transfer = road.transfer.counted_within(progress);
+            tasks.push(async move {
+                let began = Instant::now();
+                let found = match seen {
+                    Some(found) => found,
+                    None => look(&transfer, &reached, &name, shape).await?,
+                };
+                let kept = cache.fetch(&transfer, &reached, &address, shape, found).await?;
+                Ok(moved(kept, &transfer, began))
+            });
+        }
+        road.travel(until(stop.clone(), async move { futures_util::future::try_join_all(tasks).await }))
+    }
+
+    /// Sends a sealed output to its place.
+    pub fn upload(
+        &self,
+        from: &Path,
+        to: &Remote,
+        progress: &Arc<Progress>,
+        stop: &StopWatch,
+    ) -> Result<Moved, Trouble> {
+        let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
+        let (reached, name) = self.way(to).map_err(|failed| Trouble::Final(failed.to_string()))?;
+        let transfer = road.transfer.counted_within(progress);
+        let from = from.to_owned();
+        let began = Instant::now();
+        road.travel(until(stop.clone(), async move {
+            copy::upload(&transfer, &reached, &from, &name).await?;
+            let figures = transfer.progress.figures();
+            let kept = Kept { path: from, files: figures.files, bytes: figures.bytes };
+            Ok(moved(kept, &transfer, began))
+        }))
+    }
+
+    /// What opens the storage that the plan uses, for whoever must not show it.
+    pub fn secrets(&self, plan: &Plan) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        for signed in &self.signed {
+            let whole = signed.whole.reveal();
+            for value in whole.split(['?', '&']).filter_map(|pair| pair.strip_prefix("sig=")) {
+                secrets.push(Secret::new(value));
+                secrets.push(Secret::new(percent_encoding::percent_decode_str(value).decode_utf8_lossy()));
+            }
+        }
+        let outputs = plan.steps.iter().flat_map(|step| &step.outputs).filter_map(|output| output.place.as_ref());
+        let outputs = outputs.filter_map(|place| match &place.root {
+            Located::Remote(remote) => Some(remote),
+            Located::Here(_) => None,
+        });
+        let inputs = plan.steps.iter().flat_map(Step::values).flat_map(Value::remotes);
+        let used: HashSet<&str> = inputs.chain(outputs).map(|remote| remote.uri.as_str()).collect();
+        for uri in used {
+            let place = DataUri::parse(uri).and_then(Result::ok).and_then(|uri| self.places.resolve(&uri).ok());
+            match place {
+                Some(Place::Blob { credential: Credential::AccountKey(key), .. }) => secrets.push(key),
+                Some(Place::Blob { credential: Credential::Sas(sas), .. }) => {
+                    let signature = sas.reveal().split('&').find_map(|pair| pair.strip_prefix("sig="));
+                    secrets.extend(signature.map(Secret::new));
+                    secrets.push(sas);
+                }
+                _ => {}
+            }
+        }
+        secrets
+    }
+
+    /// The variables of the environment that hold secrets of storage: steps get them only when the project says so.
+    pub fn hidden_variables(&self) -> Vec<String> {
+        self.hidden.clone()
+    }
+
+    /// The place of an address, and the name in it.
+    fn way(&self, remote: &Remote) -> Result<Way, Failed> {
+        let signed = self.signed.iter().find(|signed| remote.signed && signed.uri == remote.uri);
+        if remote.signed && signed.is_none() {
+            return Err(Failed::new(format!("the signature of {} was not kept", remote.uri))
+                .hint("run the job file again, or make a datastore of it with 'amlrun datastore create'"));
+        }
+        let text = signed.map_or(remote.uri.as_str(), |signed| signed.whole.reveal());
+        let Some(Ok(uri)) = DataUri::parse(text) else {
+            return Err(Failed::new(format!("{} leads nowhere", remote.uri)));
+        };
+        let place = self.places.resolve(&uri).map_err(Failed::new)?;
+        self.road()?.reach(&place)?.ok_or_else(|| Failed::new(format!("{} is on this machine now", remote.uri)))
+    }
+
+    fn road(&self) -> Result<&Road, Failed> {
+        let made = self.road.get_or_init(|| Road::new(self.limits.clone()).map_err(|failed| failed.to_string()));
+        made.as_ref().map_err(|why| Failed::new(why.clone()))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<(String, Form), Found>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers to all questions, asked at once.
+async fn ask(questions: Vec<(Way, Shape, Transfer)>) -> Vec<Result<Found, Trouble>> {
+    let asked = questions
+        .into_iter()
+        .map(|((remote, name), shape, transfer)| async move { look(&transfer, &remote, &name, shape).await });
+    futures_util::future::join_all(asked).await
+}
+
+/// Work that ends when somebody wants the run to stop.
+async fn until<T>(mut stop: StopWatch, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    tokio::select! {
+        biased;
+        Ok(_) = stop.wait_for(|stop| *stop != Stop::No) => Err(Trouble::Stopped),
+        done = work => done,
+    }
+}
+
+fn moved(kept: Kept, transfer: &Transfer, began: Instant) -> Moved {
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let moved = transfer.progress.figures().moved_bytes;
+    Moved { path: kept.path, files: kept.files, bytes: kept.bytes, moved, millis }
+}
+
+fn shape(form: Form) -> Shape {
+    match form {
+        Form::File => Shape::File,
+        Form::Folder => Shape::Folder,
+        Form::Any => Shape::Any,
+    }
+}
+
+/// Trouble with what a step reads, told before anything runs.
+fn about(remote: &Remote, step: &str, trouble: &Trouble) -> Failed {
+    let message = format!("the step '{step}' reads {}: {trouble}", remote.uri);
+    match trouble {
+        Trouble::NotFound(_) => {
+            let message = format!("the step '{step}' reads {}, and there is nothing", remote.uri);
+            Failed::not_found(message)
+        }
+        _ => Failed::new(message),
+    }
+}

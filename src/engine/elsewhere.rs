@@ -1,0 +1,78 @@
+//! What a step reads from elsewhere, before it begins, and what stands for a step put elsewhere. How bytes travel is the
+//! workspace's business; here it is known when, and what is said of it.
+
+use std::sync::Arc;
+
+use super::step::{Finished, Shared, blocking};
+use super::{Workspace, collect};
+use crate::event::{OutputInfo, What};
+use crate::exec::{Executor, Stop, StopWatch};
+use crate::outcome::{SkipReason, StepOutcome};
+use crate::plan::{DatastorePath, Remote};
+
+/// Fetches the remote data of a step that may run. An answer means that the step is over.
+pub(super) async fn fetch<E: Executor, W: Workspace>(
+    index: usize,
+    shared: &Arc<Shared<E, W>>,
+    stop: &StopWatch,
+) -> Option<Finished> {
+    let Shared { request, .. } = &**shared;
+    let missing = |remote: &&Remote| request.facts.copy(remote).is_none();
+    if !request.decisions[index].may_run() || !request.plan.steps[index].remotes().any(|remote| missing(&remote)) {
+        return None;
+    }
+    let (shared, watch) = (shared.clone(), stop.clone());
+    let fetched = blocking(move || {
+        let Shared { request, around, .. } = &*shared;
+        let step = &request.plan.steps[index];
+        let wanted: Vec<&Remote> = step.remotes().filter(|remote| request.facts.copy(remote).is_none()).collect();
+        for (remote, moved) in wanted.iter().zip(around.workspace.fetch(&wanted, &step.path, &watch)?) {
+            request.facts.fetched(remote, moved.path);
+            around.bus.say(What::DataFetched {
+                step: step.path.clone(),
+                uri: remote.uri.clone(),
+                files: moved.files,
+                bytes: moved.bytes,
+                moved: moved.moved,
+                millis: moved.millis,
+            });
+        }
+        Ok(())
+    });
+    fetched.await.err().map(|message| ended_early(message, stop))
+}
+
+/// Puts what stands for a step into its remote places.
+pub(super) async fn put_away<E: Executor, W: Workspace>(
+    index: usize,
+    outputs: Vec<OutputInfo>,
+    shared: &Arc<Shared<E, W>>,
+    stop: &StopWatch,
+) -> Result<(), Finished> {
+    let (shared, watch) = (shared.clone(), stop.clone());
+    let put = blocking(move || {
+        let Shared { request, around, .. } = &*shared;
+        let step = &request.plan.steps[index];
+        for output in step.outputs.iter().filter(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote)) {
+            if let Some(made) = outputs.iter().find(|made| made.name == output.name) {
+                let put = collect::put_away(index, output, made, request, around, &watch);
+                put.map_err(|failure| failure.to_string())?;
+            }
+        }
+        Ok(())
+    });
+    put.await.map_err(|message| ended_early(message, stop))
+}
+
+/// A step that never began: because of trouble, or because somebody wanted the run to stop.
+fn ended_early(message: String, stop: &StopWatch) -> Finished {
+    match *stop.borrow() {
+        Stop::No => Finished::broken(message),
+        _ => Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
+    }
+}
+
+/// Whether an output of a step goes to a remote place.
+pub(super) fn places_remotely(step: &crate::plan::Step) -> bool {
+    step.outputs.iter().any(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote))
+}

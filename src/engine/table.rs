@@ -1,0 +1,76 @@
+//! What `eval_mount` and `eval_download` give: the files that an MLTable selects, in a folder (reference, section 3.4).
+
+use std::path::{Path, PathBuf};
+
+use crate::plan::Form;
+use crate::plan::table::{Selected, selected};
+use crate::store::tree;
+
+/// Lays copies of the files that the table in `folder` selects into `place`; they share their bytes where the file system
+/// can do that. Second names would do for a mount, but making one changes the stat of a file that others are reading.
+/// `fetched` are the copies of the addresses that the table names, in its order.
+pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<(), String> {
+    let mut fetched = fetched.iter();
+    let give = |from: &Path, inner: &Path| tree::copy_tree(from, &place.join(inner)).map_err(|e| e.to_string());
+    let name = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
+    for (number, selection) in selected(folder)?.into_iter().enumerate() {
+        if selection.is_remote() {
+            let from = fetched.next();
+            let from =
+                from.ok_or_else(|| format!("'{}', which its MLTable selects, was not fetched", selection.path))?;
+            // Each address has a folder of its own: two may end with the same name.
+            let inner = PathBuf::from(number.to_string());
+            give(from, &if from.is_file() { inner.join(name(from)) } else { inner })?;
+            continue;
+        }
+        for (from, inner) in local(folder, &selection)? {
+            give(&from, &inner)?;
+        }
+    }
+    Ok(())
+}
+
+/// The files and folders of the table's own folder that are selected, with their paths in it.
+fn local(folder: &Path, selection: &Selected) -> Result<Vec<(PathBuf, PathBuf)>, String> {
+    let Selected { path, form } = selection;
+    let inside = selection.inside().ok_or_else(|| format!("'{path}' leads out of the folder of its MLTable"))?;
+    if *form != Form::Any {
+        let from = folder.join(&inside);
+        return match from.exists() {
+            true => Ok(vec![(from, inside)]),
+            false => Err(format!("its MLTable selects '{path}', which is not there")),
+        };
+    }
+    let glob = globset::GlobBuilder::new(&inside.to_string_lossy()).literal_separator(true).build();
+    let glob = glob.map_err(|e| format!("'{path}' is no pattern: {}", e.kind()))?.compile_matcher();
+    let files = crate::digest::files_below(folder).map_err(|e| e.to_string())?;
+    let found: Vec<_> =
+        files.into_iter().filter(|file| glob.is_match(file)).map(|file| (folder.join(&file), file)).collect();
+    if found.is_empty() { Err(format!("its MLTable selects '{path}', and no file is so named")) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_table_selects_is_laid_out() {
+        let root = tempfile::tempdir().unwrap();
+        let table = root.path().join("table");
+        std::fs::create_dir_all(table.join("sub")).unwrap();
+        for (name, text) in [("a.csv", "1"), ("b.txt", "2"), ("sub/c.csv", "3"), ("x.bin", "4")] {
+            std::fs::write(table.join(name), text).unwrap();
+        }
+        let far = root.path().join("far.csv");
+        std::fs::write(&far, "5").unwrap();
+        let text = "paths: [{pattern: '**/*.csv'}, {file: ./b.txt}, {file: 'https://x/far.csv'}]";
+        std::fs::write(table.join("MLTable"), text).unwrap();
+        let place = root.path().join("place");
+        lay(&table, &[far], &place).unwrap();
+        let mut laid = crate::digest::files_below(&place).unwrap();
+        laid.sort();
+        assert_eq!(laid, ["2/far.csv", "a.csv", "b.txt", "sub/c.csv"].map(PathBuf::from));
+        std::fs::write(table.join("MLTable"), "paths: [{file: gone.csv}]").unwrap();
+        assert!(lay(&table, &[], &root.path().join("other")).unwrap_err().contains("gone.csv"));
+    }
+}

@@ -1,0 +1,523 @@
+//! Pipelines whose data lies elsewhere: fetched once, sent once, and never with a secret in what is kept.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::azurite::{ACCOUNT, Azurite, KEY};
+use crate::hostile_http::{Act, Hostile};
+use crate::support::{Project, Ran};
+
+/// A project that reaches the shared Azurite, with a container of its own that is also the datastore `credit`.
+struct Cloud {
+    project: Project,
+    azurite: &'static Azurite,
+    container: String,
+}
+
+impl Cloud {
+    fn new(container: &str) -> Self {
+        let azurite = Azurite::shared();
+        azurite.container(container);
+        let project = Project::new().with("amlrun.toml", &settings(azurite));
+        let datastore = format!(
+            "name: credit\ntype: azure_blob\naccount_name: {ACCOUNT}\ncontainer_name: {container}\nprotocol: http\n\
+             endpoint: {}\n",
+            azurite.address()
+        );
+        project.write("credit.yml", &datastore);
+        let cloud = Self { project, azurite, container: container.to_owned() };
+        cloud.amlrun(&["datastore", "create", "-f", "credit.yml"]).ended(0);
+        cloud
+    }
+
+    fn amlrun(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.project.command(arguments);
+        command.env("BLOB_KEY", KEY);
+        Ran::of(command)
+    }
+
+    /// A run and its events.
+    fn run(&self, name: &str) -> (Ran, Vec<Value>) {
+        let ran = self.amlrun(&["run", "job.yml", "--name", name, "--output", "jsonl"]);
+        let events = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (ran, events)
+    }
+
+    fn put(&self, blob: &str, text: &str) {
+        self.azurite.put(&self.container, blob, text.as_bytes());
+    }
+
+    fn get(&self, blob: &str) -> String {
+        String::from_utf8(self.azurite.get(&self.container, blob)).unwrap()
+    }
+}
+
+fn settings(azurite: &Azurite) -> String {
+    format!("[accounts.{ACCOUNT}]\nendpoint = \"{}\"\naccount_key = {{ env = \"BLOB_KEY\" }}\n", azurite.url())
+}
+
+/// How many bytes were moved, of inputs and of outputs.
+fn moved(events: &[Value]) -> (u64, u64) {
+    let of = |kind: &str| {
+        let all = events.iter().filter(|e| e["event"] == kind);
+        all.map(|e| e["moved"].as_u64().unwrap()).sum()
+    };
+    (of("data_fetched"), of("output_uploaded"))
+}
+
+fn count(events: &[Value], kind: &str) -> usize {
+    events.iter().filter(|e| e["event"] == kind).count()
+}
+
+/// A command job with these inputs (`name: {…}` lines), outputs, and a command of one line.
+fn job(command: &str, inputs: &str, outputs: &str) -> String {
+    let lines = |text: &str| text.lines().map(|line| format!("  {}\n", line.trim())).collect::<String>();
+    format!(
+        "environment: azureml:any@latest\ncommand: {command:?}\ninputs:\n{}outputs:\n{}",
+        lines(inputs),
+        lines(outputs)
+    )
+}
+
+#[test]
+fn every_form_of_address_is_read_and_the_second_run_moves_nothing() {
+    let cloud = Cloud::new("forms");
+    let web = Hostile::start();
+    web.serve("/web%20page.csv", b"web\n", []);
+    cloud.put("in/a.csv", "a\n");
+    cloud.put("in/sub/b ü.csv", "b\n");
+    cloud.put("in/empty", "");
+    let url = cloud.azurite.url();
+    cloud
+        .project
+        .write("table/MLTable", "paths:\n- file: ./l.csv\n- pattern: azureml://datastores/credit/paths/in/**/*.csv\n");
+    cloud.project.write("table/l.csv", "local\n");
+    cloud.project.write("local.csv", "here\n");
+    cloud.amlrun(&["data", "create", "-n", "far", "-p", "azureml://datastores/credit/paths/in/"]).ended(0);
+    cloud.amlrun(&["data", "create", "-n", "near", "-p", "local.csv", "--type", "uri_file"]).ended(0);
+    cloud.amlrun(&["model", "create", "-n", "net", "-p", "local.csv"]).ended(0);
+    let earlier = job("echo earlier > ${{outputs.o}}", "n: 1", "o: {type: uri_file}");
+    cloud.project.write("earlier.yml", &earlier);
+    cloud.amlrun(&["run", "earlier.yml", "--name", "earlier"]).ended(0);
+    let inputs = format!(
+        "web: {{type: uri_file, path: \"{}\"}}
+        wasbs: {{type: uri_file, path: \"wasbs://forms@{ACCOUNT}.blob.core.windows.net/in/a.csv\"}}
+        abfss: {{type: uri_file, path: \"abfss://forms@{ACCOUNT}.dfs.core.windows.net/in/sub/b ü.csv\", mode: download}}
+        blob: {{type: uri_file, path: \"{url}/forms/in/a.csv\"}}
+        store: {{type: uri_folder, path: azureml://datastores/credit/paths/in/, mode: download}}
+        long: {{type: uri_file, path: azureml://subscriptions/s/resourcegroups/g/workspaces/w/datastores/credit/paths/in/a.csv}}
+        glob: {{type: uri_folder, path: \"azureml://datastores/credit/paths/in/**/b*.csv\"}}
+        far: {{type: uri_folder, path: \"azureml:far@latest\"}}
+        near: {{type: uri_file, path: \"azureml:near:1\"}}
+        job: {{type: uri_file, path: azureml://jobs/earlier/outputs/o}}
+        model: {{type: custom_model, path: \"models:/net/1\"}}
+        table: {{type: mltable, path: table, mode: eval_download}}
+        direct: {{type: uri_folder, path: azureml://datastores/credit/paths/in/, mode: direct}}
+        local: {{type: uri_file, path: local.csv}}",
+        web.url("/web%20page.csv")
+    );
+    let command = "cat \"${{inputs.web}}\" ${{inputs.wasbs}} \"${{inputs.abfss}}\" ${{inputs.blob}} ${{inputs.long}} \
+        ${{inputs.near}} ${{inputs.job}} ${{inputs.model}} ${{inputs.local}} && cd ${{inputs.store}} && find . -type f | sort && \
+        (cd ${{inputs.glob}} && find . -type f) && (cd ${{inputs.far}} && find . -type f | wc -l) && \
+        (cd ${{inputs.table}} && find . -type f | sort) && echo ${{inputs.direct}} && touch ./new && \
+        mkdir -p ${{outputs.o}}/d && echo out > ${{outputs.o}}/d/x && : > ${{outputs.o}}/none && echo f > ${{outputs.f}}";
+    let outputs = format!(
+        "o: {{type: uri_folder, path: azureml://datastores/credit/paths/out/o}}
+        f: {{type: uri_file, mode: upload, path: \"wasbs://forms@{ACCOUNT}.blob.core.windows.net/out/f.txt\"}}"
+    );
+    cloud.project.write("job.yml", &job(command, &inputs, &outputs));
+    let (first, events) = cloud.run("r");
+    first.ended(0);
+    let printed = cloud.project.log("main");
+    let wanted = "web\na\nb\na\na\nhere\nearlier\nhere\nhere\n./a.csv\n./empty\n./sub/b ü.csv\n./sub/b ü.csv\n3\n\
+        ./1/a.csv\n./1/sub/b ü.csv\n./l.csv\nazureml://datastores/credit/paths/in/\n";
+    assert_eq!(printed, wanted);
+    assert_eq!(
+        (cloud.get("out/o/d/x"), cloud.get("out/o/none"), cloud.get("out/f.txt")),
+        ("out\n".into(), "".into(), "f\n".into())
+    );
+    assert!(moved(&events).0 > 0 && moved(&events).1 > 0);
+    let asked = web.requests("GET").len();
+    let (second, events) = cloud.run("second");
+    second.ended(0);
+    assert_eq!((moved(&events), count(&events, "data_fetched"), count(&events, "step_reused")), ((0, 0), 0, 1));
+    assert_eq!((count(&events, "step_started"), web.requests("GET").len()), (0, asked));
+    assert!(cloud.amlrun(&["plan", "job.yml", "--check"]).code == 0);
+}
+
+#[test]
+fn a_datastore_mapped_to_a_folder_needs_no_server() {
+    let text = job(
+        "cat ${{inputs.d}}/in.csv > ${{outputs.o}}",
+        "d: {type: uri_folder, path: azureml://datastores/credit/paths/data}",
+        "o: {type: uri_file, path: azureml://datastores/credit/paths/out/o.csv}",
+    );
+    let cloud = Cloud::new("mapped");
+    cloud.put("data/in.csv", "cloud\n");
+    cloud.project.write("job.yml", &text);
+    cloud.run("r").0.ended(0);
+    assert_eq!(cloud.get("out/o.csv"), "cloud\n");
+    let project = Project::new()
+        .with("amlrun.toml", "[datastores.credit]\nfolder = \"sample\"\n")
+        .with("sample/data/in.csv", "sample\n")
+        .with("job.yml", &text);
+    project.run("job.yml").ended(0);
+    assert_eq!(project.read("sample/out/o.csv"), "sample\n");
+    let again = project.amlrun(&["run", "job.yml"]).ended(0);
+    assert!(again.out.contains("reused from"), "{}", again.out);
+}
+
+#[test]
+fn what_changed_is_fetched_and_what_comes_to_the_same_is_not_run() {
+    let cloud = Cloud::new("changes");
+    cloud.put("d/a.csv", "1\n");
+    cloud.put("d/b.csv", "2\n");
+    let input = "d: {type: uri_folder, path: azureml://datastores/credit/paths/d}";
+    cloud.project.write("job.yml", &job("cat ${{inputs.d}}/* > ${{outputs.o}}", input, "o: {type: uri_file}"));
+    let (first, events) = cloud.run("r");
+    first.ended(0);
+    assert_eq!(moved(&events).0, 4);
+    // The same bytes under a new version: fetched, and then the earlier result stands.
+    cloud.put("d/a.csv", "1\n");
+    let planned = cloud.amlrun(&["plan", "job.yml"]).ended(0);
+    assert!(planned.out.contains("its data is fetched first"), "{}", planned.out);
+    let (second, events) = cloud.run("second");
+    second.ended(0);
+    assert_eq!((moved(&events).0, count(&events, "step_reused")), (2, 1), "one file of two");
+    cloud.put("d/b.csv", "3\n");
+    let (third, events) = cloud.run("third");
+    third.ended(0);
+    assert_eq!((moved(&events).0, count(&events, "step_started")), (2, 1));
+    let why = cloud.amlrun(&["why", "third"]).ended(0);
+    assert!(why.out.contains("b.csv"), "{}", why.out);
+}
+
+#[test]
+fn what_nobody_needs_of_what_was_fetched_can_go() {
+    let cloud = Cloud::new("states");
+    let input = "d: {type: uri_folder, path: azureml://datastores/credit/paths/d}";
+    cloud.project.write("job.yml", &job("cat ${{inputs.d}}/*", input, "o: "));
+    for text in ["first\n", "second\n"] {
+        cloud.put("d/a", text);
+        cloud.amlrun(&["run", "job.yml"]).ended(0);
+    }
+    let downloads = || everything(&cloud.project.path(".amlrun/downloads"));
+    assert!(downloads().contains("first") && downloads().contains("second"));
+    let gone = cloud.amlrun(&["cache", "gc"]).ended(0);
+    assert!(gone.out.contains("download") && !downloads().contains("first") && downloads().contains("second"));
+    let du = cloud.amlrun(&["cache", "du", "-o", "json"]).ended(0);
+    assert!(du.out.contains("\"downloads\""), "{}", du.out);
+    assert_eq!(moved(&cloud.run("again").1).0, 0, "what is current stays");
+}
+
+#[test]
+fn however_many_ask_at_once_data_is_fetched_once() {
+    let cloud = Cloud::new("once");
+    cloud.put("d/big", &"0123456789".repeat(100_000));
+    let step = |name: &str| {
+        format!(
+            "  {name}:\n    type: command\n    environment: azureml:any@latest\n    command: wc -c < ${{{{inputs.d}}}}/big\n    \
+             inputs:\n      d: {{type: uri_folder, path: azureml://datastores/credit/paths/d}}\n"
+        )
+    };
+    let steps: String = ["a", "b", "c", "d"].map(step).concat();
+    cloud.project.write("job.yml", &format!("type: pipeline\njobs:\n{steps}"));
+    let start = |name: &str| {
+        let mut command =
+            cloud.project.command(&["run", "job.yml", "--name", name, "--jobs", "4", "--output", "jsonl"]);
+        command.env("BLOB_KEY", KEY).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let runs = [start("one"), start("two")];
+    let mut fetched = 0;
+    for run in runs {
+        let output = run.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        fetched += moved(&events).0;
+    }
+    assert_eq!(fetched, 1_000_000);
+}
+
+#[test]
+fn a_step_that_nobody_asked_for_stands_although_its_data_is_gone() {
+    let cloud = Cloud::new("only");
+    cloud.put("d", "x\n");
+    let text = "type: pipeline\njobs:\n  prep:\n    type: command\n    environment: azureml:any@latest\n    \
+        command: cat ${{inputs.d}} > ${{outputs.o}}\n    inputs:\n      d: {type: uri_file, path: azureml://datastores/credit/paths/d}\n    \
+        outputs:\n      o: {type: uri_file}\n  use:\n    type: command\n    environment: azureml:any@latest\n    \
+        command: cat ${{inputs.o}}\n    inputs:\n      o: ${{parent.jobs.prep.outputs.o}}\n";
+    cloud.project.write("job.yml", text);
+    cloud.run("r").0.ended(0);
+    let only = |name: &str| {
+        let ran = cloud.amlrun(&["run", "job.yml", "--only", "use", "--force-rerun=use", "--name", name]);
+        (ran.code, ran.out + &ran.err)
+    };
+    assert_eq!(only("there").0, 0, "{}", only("again").1);
+    cloud.azurite.send("DELETE", "only/d", &[], b"").is(202);
+    let (code, said) = only("gone");
+    assert!(code == 0 || said.contains("of which no result is there"), "{said}");
+}
+
+#[test]
+fn what_is_not_there_is_told_before_anything_runs() {
+    let cloud = Cloud::new("missing");
+    let step = |name: &str, path: &str| {
+        format!(
+            "  {name}:\n    type: command\n    environment: azureml:any@latest\n    command: touch ran\n    inputs:\n      \
+             d: {{type: uri_file, path: \"{path}\"}}\n"
+        )
+    };
+    cloud.put("there", "x");
+    let (good, bad) = ("azureml://datastores/credit/paths/there", "azureml://datastores/credit/paths/gone.csv");
+    cloud.project.write("job.yml", &format!("type: pipeline\njobs:\n{}{}", step("a", good), step("b", bad)));
+    let ran = cloud.run("r").0.ended(3);
+    assert!(
+        ran.err.contains("the step 'b' reads azureml://datastores/credit/paths/gone.csv, and there is nothing"),
+        "{}",
+        ran.err
+    );
+    assert!(!cloud.project.path(".amlrun/runs/r").exists());
+}
+
+#[test]
+fn a_secret_that_is_not_at_hand_is_no_mistake_of_the_file_but_ends_the_run_before_it_begins() {
+    let cloud = Cloud::new("nokey");
+    let output = "o: {type: uri_file, path: azureml://datastores/credit/paths/o}";
+    cloud.project.write("job.yml", &job("echo > ${{outputs.o}}", "n: 1", output));
+    cloud.project.amlrun(&["validate", "job.yml"]).ended(0);
+    let ran = cloud.project.run("job.yml").ended(1);
+    assert!(ran.err.contains("is in the variable BLOB_KEY, which is not set"), "{}", ran.err);
+    assert!(!cloud.project.path(".amlrun/runs/r").exists());
+}
+
+#[test]
+fn a_failed_upload_fails_the_step_and_keeps_what_it_wrote() {
+    let cloud = Cloud::new("upload");
+    let text = job(
+        "echo precious > ${{outputs.o}}",
+        "n: 1",
+        &format!("o: {{type: uri_file, path: \"{}/nosuchcontainer/o.txt\"}}", cloud.azurite.url()),
+    );
+    cloud.project.write("job.yml", &text);
+    let (ran, events) = cloud.run("r");
+    ran.ended(1);
+    let failed = events.iter().find(|e| e["event"] == "step_finished").unwrap().to_string();
+    assert!(failed.contains("cannot be uploaded") && failed.contains("nosuchcontainer"), "{failed}");
+    let kept = cloud.project.path(".amlrun/store/v1/r.main.o/o");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "precious\n");
+    assert!(failed.contains("it is kept at"), "{failed}");
+}
+
+#[test]
+fn a_place_that_cannot_be_reached_is_stood_for_by_what_was_fetched_before() {
+    let azurite = Azurite::start();
+    azurite.container("offline");
+    azurite.put("offline", "d.csv", b"kept\n");
+    let project = Project::new().with("amlrun.toml", &settings(&azurite));
+    let path = format!("{}/offline/d.csv", azurite.url());
+    let input = format!("d: {{type: uri_file, path: \"{path}\"}}");
+    project.write("job.yml", &job("cat ${{inputs.d}}", &input, "o: "));
+    let run = |name: &str| {
+        let mut command = project.command(&["run", "job.yml", "--name", name, "--force-rerun"]);
+        command.env("BLOB_KEY", KEY);
+        Ran::of(command)
+    };
+    run("r").ended(0);
+    azurite.stop();
+    let ran = run("second").ended(0);
+    assert!((ran.out.clone() + &ran.err).contains("that was fetched before is used"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("kept"), "{}", ran.out);
+}
+
+/// Waits until something is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_fetch_that_a_killed_runner_left_goes_on_and_ctrl_c_ends_one_at_once() {
+    let web = Hostile::start();
+    let content: Vec<u8> = (0..16 << 20).map(|n: u32| (n >> 8) as u8).collect();
+    web.serve("/big.bin", &content, [Act::Plain, Act::Plain, Act::Stall(1000), Act::Stall(0)]);
+    let project = Project::new();
+    let input = format!("d: {{type: uri_file, path: \"{}\"}}", web.url("/big.bin"));
+    project.write("job.yml", &job("cksum < ${{inputs.d}}", &input, "o: "));
+    let mut runner = project.command(&["run", "job.yml", "--name", "killed"]).stdout(Stdio::null()).spawn().unwrap();
+    let downloads = project.path(".amlrun/downloads");
+    // Two of four parts are there, and the rest never comes.
+    until("two parts arrive", || ledgers_known(&downloads) == 2 && web.requests("GET").len() == 4);
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    project.run("job.yml").ended(0);
+    assert_eq!(web.requests("GET").len(), 6, "the two that were missing, and no other");
+    let sum = Ran::of({
+        let mut command = std::process::Command::new("cksum");
+        command.arg(project.path("big.bin"));
+        std::fs::write(project.path("big.bin"), &content).unwrap();
+        command
+    });
+    assert_eq!(project.log("main").split(' ').next(), sum.out.split(' ').next());
+    web.always("/never.bin", &content, Act::Silent);
+    let input = format!("d: {{type: uri_file, path: \"{}\"}}", web.url("/never.bin"));
+    project.write("job.yml", &job("true", &input, "o: "));
+    let asked = web.requests("GET").len();
+    let runner = project.command(&["run", "job.yml", "--name", "stopped"]).stdout(Stdio::piped()).spawn().unwrap();
+    until("it was asked for", || web.requests("GET").len() > asked);
+    kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGINT).unwrap();
+    let ended = runner.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stdout));
+}
+
+/// How many parts the ledgers know to be there.
+fn ledgers_known(folder: &Path) -> usize {
+    let mut known = 0;
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(entry.path()),
+                _ if entry.file_name().to_string_lossy().ends_with(".blocks.part") => {
+                    let ledger = std::fs::read(entry.path()).unwrap_or_default();
+                    known += ledger.chunks(9).filter(|record| record[0] == 1).count();
+                }
+                _ => {}
+            }
+        }
+    }
+    known
+}
+
+/// Everything below a folder, names and contents, as one text.
+fn everything(folder: &Path) -> String {
+    let mut text = String::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        text += &path.display().to_string();
+        match std::fs::read_dir(&path) {
+            Ok(entries) => open.extend(entries.map(|entry| entry.unwrap().path())),
+            Err(_) => text += &String::from_utf8_lossy(&std::fs::read(&path).unwrap()),
+        }
+    }
+    text
+}
+
+#[test]
+fn no_secret_is_in_what_a_run_keeps_and_prints() {
+    let cloud = Cloud::new("secrets");
+    cloud.put("d.csv", "data\n");
+    let sas = cloud.azurite.sas("secrets", "rl");
+    let signature = sas.split("sig=").nth(1).unwrap().to_owned();
+    let blob = format!("{}/secrets/d.csv?{sas}", cloud.azurite.url());
+    let inputs = format!(
+        "key: {{type: uri_file, path: azureml://datastores/credit/paths/d.csv}}
+        signed: {{type: uri_file, path: \"{blob}\"}}
+        direct: {{type: uri_file, path: \"{blob}\", mode: direct}}"
+    );
+    let command = "cat ${{inputs.key}} ${{inputs.signed}} && echo got ${{inputs.direct}} && env && cp ${{inputs.key}} ${{outputs.o}}";
+    let outputs = "o: {type: uri_file, path: azureml://datastores/credit/paths/out.csv}";
+    cloud.project.write("job.yml", &job(command, &inputs, outputs));
+    let (ran, _) = cloud.run("r");
+    let mut printed = ran.out.clone() + &ran.err;
+    ran.ended(0);
+    for arguments in
+        [&["run", "job.yml"][..], &["plan", "job.yml"], &["why", "r"], &["job", "show", "-n", "r"], &["logs", "r"]]
+    {
+        let ran = cloud.amlrun(arguments).ended(0);
+        printed += &(ran.out + &ran.err);
+    }
+    let kept = everything(&cloud.project.path(".amlrun"));
+    let plain: String = percent_encoding::percent_decode_str(&signature).decode_utf8_lossy().into_owned();
+    for (name, secret) in [("the key", KEY), ("the signature", &signature), ("the signature, decoded", &plain)] {
+        assert!(!printed.contains(secret), "{name} is in what was printed:\n{printed}");
+        assert!(!kept.contains(secret), "{name} is in the workspace");
+    }
+    assert!(printed.contains("********") && kept.contains("got http"), "the step did get the address");
+    assert!(!cloud.project.log("main").contains("BLOB_KEY"), "steps do not get the variables of storage");
+    // A run goes on although its signatures are kept nowhere.
+    let rerun = cloud.amlrun(&["step", "rerun", "r", "main"]).ended(0);
+    assert!(!(rerun.out + &rerun.err).contains(&signature));
+}
+
+/// A token as Entra ID makes them, but for the signature, which Azurite does not look at.
+fn token() -> String {
+    use base64::Engine as _;
+    let part = |json: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = format!(
+        "{{\"aud\":\"https://storage.azure.com\",\"iss\":\"https://sts.windows.net/00000000-0000-0000-0000-000000000000/\",\
+         \"iat\":{now},\"nbf\":{},\"exp\":{}}}",
+        now - 60,
+        now + 3600
+    );
+    format!("{}.{}.{}", part("{\"typ\":\"JWT\",\"alg\":\"RS256\"}"), part(&claims), part("topsecretsignature"))
+}
+
+#[test]
+fn entra_id_opens_what_is_not_public_and_its_token_is_seen_nowhere() {
+    let azurite = Azurite::start();
+    azurite.container("private");
+    azurite.put("private", "d.csv", b"for members\n");
+    azurite.stop();
+    let certificate = azurite.start_again_secure();
+    let token = token();
+    let project = Project::new();
+    // `az`, as it answers somebody who is signed in.
+    let answer = format!(
+        "{{\"accessToken\":\"{token}\",\"expiresOn\":\"2099-01-01 00:00:00.000000\",\"expires_on\":4070908800,\
+         \"subscription\":\"s\",\"tenant\":\"t\",\"tokenType\":\"Bearer\"}}"
+    );
+    let signed_in = project.path("bin/az");
+    project.write("bin/az", &format!("#!/bin/sh\ncat <<'END'\n{answer}\nEND\n"));
+    std::fs::set_permissions(&signed_in, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let datastore = format!(
+        "name: private\ntype: azure_blob\naccount_name: {ACCOUNT}\ncontainer_name: private\nendpoint: {}\n",
+        azurite.address()
+    );
+    project.write("private.yml", &datastore);
+    let inputs = "d: {type: uri_file, path: azureml://datastores/private/paths/d.csv}";
+    let outputs = "o: {type: uri_file, path: azureml://datastores/private/paths/out.csv}";
+    project.write("job.yml", &job("cat ${{inputs.d}} | tee ${{outputs.o}}", inputs, outputs));
+    let path = format!("{}:{}", signed_in.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let amlrun = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.env("SSL_CERT_FILE", &certificate).env("PATH", &path).env("AZURE_CREDENTIAL_KIND", "azurecli");
+        Ran::of(command)
+    };
+    amlrun(&["datastore", "create", "-f", "private.yml"]).ended(0);
+    let ran = amlrun(&["run", "job.yml", "--name", "r", "--output", "jsonl"]).ended(0);
+    assert_eq!(project.log("main"), "for members\n");
+    let copied = amlrun(&["cp", "azureml://datastores/private/paths/out.csv", "out.csv"]).ended(0);
+    assert_eq!(project.read("out.csv"), "for members\n");
+    let all = ran.out + &ran.err + &copied.out + &copied.err + &everything(&project.path(".amlrun"));
+    assert!(!all.contains(&token) && !all.contains(token.rsplit('.').next().unwrap()));
+    // Nobody is signed in: one sentence, and what to do.
+    std::fs::write(&signed_in, "#!/bin/sh\necho 'Please run az login' >&2\nexit 1\n").unwrap();
+    let ran = amlrun(&["run", "job.yml", "--name", "nobody"]).ended(1);
+    assert!(ran.err.contains("is not public, and nobody is signed in: run 'az login'"), "{}", ran.err);
+}
+
+#[test]
+fn what_is_fetched_from_the_web_is_recognised_by_its_tag() {
+    let web = Hostile::start();
+    let content = vec![7; 3_000_000];
+    web.serve("/x.bin", &content, [Act::Reset(1_000_000)]);
+    let project = Project::new();
+    let input = format!("d: {{type: uri_file, path: \"{}\"}}", web.url("/x.bin"));
+    project.write("job.yml", &job("wc -c < ${{inputs.d}}", &input, "o: "));
+    project.run("job.yml").ended(0);
+    assert_eq!(project.log("main"), "3000000\n");
+    let asked = web.requests("GET").len();
+    project.amlrun(&["run", "job.yml", "--force-rerun"]).ended(0);
+    assert_eq!(web.requests("GET").len(), asked);
+}
