@@ -177,3 +177,10 @@ fn what_is_no_blob_service_is_told_in_one_sentence() {
     }
     assert!(!project.path("got").exists());
 }
+
+#[test]
+fn a_host_that_nobody_knows_is_told_without_minutes_of_waiting() {
+    let project = Project::new();
+    let ran = project.amlrun(&["cp", "https://no-such-host.invalid/x.csv", "x.csv"]).ended(1);
+    assert!(ran.err.contains("no-such-host.invalid") && ran.err.contains("cannot be found"), "{}", ran.err);
+}

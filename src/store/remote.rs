@@ -36,6 +36,9 @@ pub enum Trouble {
         /// How long the server asks to be left alone.
         after: Option<Duration>,
     },
+    /// No host has that name. A moment later it may be found again, but hardly later than that.
+    #[error("{0}")]
+    NoHost(String),
     /// Asking again would not help.
     #[error("{0}")]
     Final(String),

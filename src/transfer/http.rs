@@ -186,7 +186,12 @@ fn failed(host: &str, error: reqwest::Error) -> Trouble {
     if error.is_redirect() || error.is_builder() {
         return Trouble::Final(format!("{host}: {}", chain(&error)));
     }
-    Trouble::passing(format!("{host}: {}", chain(&error)))
+    let why = chain(&error);
+    // The client tells it in words only.
+    if error.is_connect() && why.contains("dns error") {
+        return Trouble::NoHost(format!("{host} cannot be found: {why}"));
+    }
+    Trouble::passing(format!("{host}: {why}"))
 }
 
 /// An error with its causes, each once.

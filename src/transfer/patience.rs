@@ -15,6 +15,8 @@ use crate::store::remote::Trouble;
 const FIRST: Duration = Duration::from_millis(200);
 /// The longest one.
 const LONGEST: Duration = Duration::from_secs(15);
+/// So long a host is looked for that nobody knows: a laptop without a network need not wait for minutes.
+const NO_HOST: Duration = Duration::from_secs(5);
 /// So many tries there are at least, however long they take.
 const TRIES: u32 = 4;
 
@@ -47,13 +49,17 @@ impl Tries {
     /// # Errors
     /// Trouble that does not pass, or that lasted too long.
     pub async fn again(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        let Trouble::Passing { why, after } = trouble else { return Err(trouble) };
+        let (why, after, patience) = match trouble {
+            Trouble::Passing { why, after } => (why, after, self.patience),
+            Trouble::NoHost(why) => (why, None, self.patience.min(NO_HOST)),
+            other => return Err(other),
+        };
         if self.failed == 0 {
             self.since = Instant::now();
         }
         self.failed += 1;
         let wait = wait(self.failed, after, fastrand::f64());
-        if self.failed >= TRIES && self.since.elapsed() + wait > self.patience {
+        if self.failed >= TRIES && self.since.elapsed() + wait > patience {
             let tries = self.failed;
             let seconds = self.since.elapsed().as_secs();
             return Err(Trouble::Final(format!("{why} (given up after {tries} tries in {seconds} s)")));

@@ -94,10 +94,19 @@ async fn small(
 ) -> Result<(), Trouble> {
     let content = read(file, 0, size).map_err(|e| local("read", from, &e))?;
     let proof = Proof { md5: Some(checksum::md5(&content)), crc64: Some(checksum::crc64(&content)) };
+    one(transfer, size, || remote.write(name, content.clone(), proof)).await
+}
+
+/// One request that moves so many bytes, until it is done or patience ends.
+async fn one<F: Future<Output = Result<(), Trouble>>>(
+    transfer: &Transfer,
+    size: u64,
+    mut ask: impl FnMut() -> F,
+) -> Result<(), Trouble> {
     let mut tries = Tries::new(transfer);
     loop {
         let place = transfer.gauge.enter().await;
-        match remote.write(name, content.clone(), proof).await {
+        match ask().await {
             Ok(()) => {
                 place.leave(size);
                 transfer.progress.moved(size);
@@ -147,7 +156,7 @@ async fn large(
             if staged.contains(&block) {
                 transfer.progress.skipped(block.1);
             } else {
-                stage(&transfer, &remote, &name, &block.0, content.clone(), crc).await?;
+                one(&transfer, block.1, || remote.stage(&name, &block.0, content.clone(), crc)).await?;
             }
             transfer.give_back(content);
             Ok((usize::try_from(number).unwrap_or(usize::MAX), block.0, crc, block.1))
@@ -165,33 +174,6 @@ async fn large(
     let proof = Proof { md5: None, crc64: Some(joined(blocks.iter().map(|(_, crc, length)| (*crc, *length)))) };
     let ids: Vec<String> = blocks.into_iter().map(|(id, ..)| id).collect();
     commit(transfer, remote, name, &ids, proof, before.size).await
-}
-
-async fn stage(
-    transfer: &Transfer,
-    remote: &Arc<dyn Remote>,
-    name: &str,
-    id: &str,
-    content: Bytes,
-    crc: u64,
-) -> Result<(), Trouble> {
-    let size = content.len() as u64;
-    let mut tries = Tries::new(transfer);
-    loop {
-        let place = transfer.gauge.enter().await;
-        match remote.stage(name, id, content.clone(), crc).await {
-            Ok(()) => {
-                place.leave(size);
-                transfer.progress.moved(size);
-                return Ok(());
-            }
-            Err(trouble) => {
-                drop(place);
-                spare(transfer, &trouble);
-                tries.again(trouble).await?;
-            }
-        }
-    }
 }
 
 /// Makes a file of the blocks. When the answer to that was lost, the blocks are gone into the file: then trying again
