@@ -216,6 +216,22 @@ fn what_nobody_needs_of_what_was_fetched_can_go() {
 }
 
 #[test]
+fn a_copy_that_somebody_touched_is_fetched_again() {
+    let cloud = Cloud::new("touched");
+    cloud.put("d/a", "right\n");
+    let input = "d: {type: uri_folder, path: azureml://datastores/credit/paths/d}";
+    cloud.project.write("job.yml", &job("cat ${{inputs.d}}/a", input, "o: "));
+    cloud.run("r").0.ended(0);
+    // A step that writes into what it was given to read spoils it for all others.
+    cloud.project.write("bad.yml", &job("chmod u+w ${{inputs.d}}/a && echo wrong > ${{inputs.d}}/a", input, "o: "));
+    let bad = cloud.amlrun(&["run", "bad.yml", "--name", "bad"]).ended(1);
+    assert!(bad.out.contains("input 'd'"), "{}", bad.out);
+    let (again, events) = cloud.run("again");
+    again.ended(0);
+    assert_eq!((moved(&events).0, count(&events, "step_reused")), (6, 1), "fetched, and the same as before");
+}
+
+#[test]
 fn however_many_ask_at_once_data_is_fetched_once() {
     let cloud = Cloud::new("once");
     cloud.put("d/big", &"0123456789".repeat(100_000));

@@ -5,13 +5,14 @@
 //!   lock                        who fetches, alone among all processes
 //!   now.json                    which state is the one that was seen last
 //!   <state>/…                   the files, read-only; the name tells the versions of all of them
-//!   <state>.json                their versions, so that a later state takes over what is the same
+//!   <state>.json                their versions, so that a later state takes over what is the same, and their stat, by
+//!                               which it is seen that somebody touched them
 //!   <state>.building/…          a state that is being fetched; a fetch that was broken off goes on with it
 //! ```
 //!
 //! A state never changes: who reads it may go on while a newer one is fetched.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,8 +51,28 @@ pub struct Kept {
 struct Now {
     address: String,
     state: String,
-    #[serde(flatten)]
+}
+
+/// What is known of a state.
+#[derive(Serialize, Deserialize)]
+struct State {
     kept: Kept,
+    /// Of the stat of all files.
+    stamp: String,
+    /// By file.
+    versions: HashMap<String, String>,
+}
+
+impl State {
+    /// A state whose files are what they were when they were fetched.
+    fn intact(place: &Path, state: &str) -> Option<Self> {
+        let known = Self::read(place, state)?;
+        (stamp(&place.join(state)).ok()? == known.stamp).then_some(known)
+    }
+
+    fn read(place: &Path, state: &str) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(place.join(format!("{state}.json"))).ok()?).ok()
+    }
 }
 
 impl Cache {
@@ -69,14 +90,14 @@ impl Cache {
     /// What is kept of an address in just that state.
     #[must_use]
     pub fn known(&self, address: &str, shape: Shape, found: &Found) -> Option<Kept> {
-        let now = read_now(&self.place(address, shape))?;
-        (now.state == state(&found.files)? && now.kept.path.exists()).then_some(now.kept)
+        Some(State::intact(&self.place(address, shape), &state(&found.files)?)?.kept)
     }
 
     /// What was kept of an address last, whatever has become of it since.
     #[must_use]
     pub fn last(&self, address: &str, shape: Shape) -> Option<Kept> {
-        read_now(&self.place(address, shape)).map(|now| now.kept).filter(|kept| kept.path.exists())
+        let place = self.place(address, shape);
+        Some(State::intact(&place, &read_now(&place)?.state)?.kept)
     }
 
     /// What nobody needs: states of which there is a newer one, fetches that were broken off, and, when a time is given, data
@@ -165,8 +186,8 @@ async fn fetch(
     if seen.is_none() {
         remove(&building)?;
     }
-    let before = read_now(place);
-    let old = before.as_ref().map(|now| (place.join(&now.state), versions(place, &now.state)));
+    let old =
+        read_now(place).and_then(|now| Some((place.join(&now.state), State::intact(place, &now.state)?.versions)));
     let mut wanted = Vec::with_capacity(found.files.len());
     let name = found.file_name();
     let target = |file: &RemoteFile| match found.is_file {
@@ -205,17 +226,20 @@ fn finish(
     let trouble = |e: tree::TreeError| Trouble::Final(e.to_string());
     tidy(place, building)?;
     tree::make_read_only(building).map_err(trouble)?;
-    if folder.exists() {
+    if State::intact(place, state).is_some() {
         remove(building)?;
     } else {
+        // Touched, or of a fetch that ended before it could say what it had.
+        remove(&folder)?;
         std::fs::rename(building, &folder).map_err(|e| local("rename", building, &e))?;
     }
-    let versions: BTreeMap<&str, &str> = files.iter().map(|f| (f.name.as_str(), f.version.as_str())).collect();
-    write(&place.join(format!("{state}.json")), &versions)?;
     let size = tree::size_of(&folder).map_err(trouble)?;
     let path = name.map_or(folder.clone(), |name| folder.join(name));
     let kept = Kept { path, files: size.files, bytes: size.bytes };
-    write(&place.join("now.json"), &Now { address: address.to_owned(), state: state.to_owned(), kept: kept.clone() })?;
+    let versions = files.iter().map(|f| (f.name.clone(), f.version.clone())).collect();
+    let stamp = stamp(&folder).map_err(|e| local("read", &folder, &e))?;
+    write(&place.join(format!("{state}.json")), &State { kept: kept.clone(), stamp, versions })?;
+    write(&place.join("now.json"), &Now { address: address.to_owned(), state: state.to_owned() })?;
     Ok(kept)
 }
 
@@ -273,9 +297,18 @@ fn read_now(place: &Path) -> Option<Now> {
     serde_json::from_slice(&std::fs::read(place.join("now.json")).ok()?).ok()
 }
 
-fn versions(place: &Path, state: &str) -> HashMap<String, String> {
-    let read = std::fs::read(place.join(format!("{state}.json"))).ok();
-    read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+/// What changes when a file of a folder is touched.
+fn stamp(folder: &Path) -> std::io::Result<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut files = crate::digest::files_below(folder)?;
+    files.sort();
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        let stat = std::fs::metadata(folder.join(&file))?;
+        let line = format!("{}\0{} {}.{}\n", file.display(), stat.len(), stat.mtime(), stat.mtime_nsec());
+        hasher.update(line.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex()[..32].to_owned())
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<(), Trouble> {
