@@ -5,6 +5,7 @@
 //! be recorded.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What stands in the place of a secret.
@@ -45,15 +46,38 @@ pub enum Credential {
     Identity,
 }
 
-/// Masks the `sig=` of every shared access signature in a text.
+/// The parameters of addresses that open what is there: shared access signatures of Azure, presigned addresses of others.
+const OPENING: [&str; 7] =
+    ["sig", "signature", "x-amz-signature", "x-amz-security-token", "x-goog-signature", "token", "access_token"];
+
+/// Masks the signature of every signed address in a text.
 pub fn mask_signatures(text: &mut String) {
-    let mut from = 0;
-    while let Some(at) = ["?sig=", "&sig="].iter().filter_map(|mark| text[from..].find(mark)).min() {
-        let at = from + at + "?sig=".len();
-        let end = text[at..].find(|c: char| "&\"'<>".contains(c) || c.is_whitespace()).map_or(text.len(), |n| at + n);
-        text.replace_range(at..end, MASK);
-        from = at + MASK.len();
+    for place in places(text).into_iter().rev() {
+        text.replace_range(place, MASK);
     }
+}
+
+/// The signatures of the addresses in a text.
+#[must_use]
+pub fn signatures(text: &str) -> Vec<&str> {
+    places(text).into_iter().map(|place| &text[place]).collect()
+}
+
+fn places(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut from = 0;
+    while let Some(mark) = text[from..].find(['?', '&']).map(|at| from + at + 1) {
+        from = mark;
+        let Some(length) = text[mark..].find(|c: char| !c.is_alphanumeric() && c != '-' && c != '_') else { break };
+        let (name, at) = (&text[mark..mark + length], mark + length + 1);
+        if !text[mark + length..].starts_with('=') || !OPENING.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+            continue;
+        }
+        let end = text[at..].find(|c: char| "&\"'<>#".contains(c) || c.is_whitespace()).map_or(text.len(), |n| at + n);
+        places.push(at..end);
+        from = end;
+    }
+    places
 }
 
 #[cfg(test)]
@@ -71,5 +95,12 @@ mod tests {
         let mut text = "a: https://a.blob.core.windows.net/c?sv=1&sig=abc%3D&se=2\nb: 'x?sig=y'".to_owned();
         mask_signatures(&mut text);
         assert_eq!(text, "a: https://a.blob.core.windows.net/c?sv=1&sig=********&se=2\nb: 'x?sig=********'");
+        let mut other =
+            "https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature=abc&x=1 what? & sig=1 a?tokens=2".to_owned();
+        mask_signatures(&mut other);
+        assert_eq!(
+            other,
+            "https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature=********&x=1 what? & sig=1 a?tokens=2"
+        );
     }
 }

@@ -16,7 +16,7 @@ use super::road::Road;
 use crate::engine::{Moved, Seen};
 use crate::exec::{Stop, StopWatch};
 use crate::plan::{Form, Located, Plan, Remote, Signed, Step, Value};
-use crate::secret::{Credential, Secret};
+use crate::secret::{Credential, Secret, signatures};
 use crate::spec::data_uri::DataUri;
 use crate::store::Home;
 use crate::store::remote::{Remote as Reached, Trouble};
@@ -195,8 +195,7 @@ impl RemoteData {
     pub fn secrets(&self, plan: &Plan) -> Vec<Secret> {
         let mut secrets = Vec::new();
         for signed in &self.signed {
-            let whole = signed.whole.reveal();
-            for value in whole.split(['?', '&']).filter_map(|pair| pair.strip_prefix("sig=")) {
+            for value in signatures(signed.whole.reveal()) {
                 secrets.push(Secret::new(value));
                 secrets.push(Secret::new(percent_encoding::percent_decode_str(value).decode_utf8_lossy()));
             }
@@ -213,8 +212,7 @@ impl RemoteData {
             match place {
                 Some(Place::Blob { credential: Credential::AccountKey(key), .. }) => secrets.push(key),
                 Some(Place::Blob { credential: Credential::Sas(sas), .. }) => {
-                    let signature = sas.reveal().split('&').find_map(|pair| pair.strip_prefix("sig="));
-                    secrets.extend(signature.map(Secret::new));
+                    secrets.extend(signatures(&format!("?{}", sas.reveal())).into_iter().map(Secret::new));
                     secrets.push(sas);
                 }
                 _ => {}
