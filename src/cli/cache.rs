@@ -128,11 +128,11 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     // Somebody may be reading what was fetched for them.
     if !home.runs()?.iter().any(RunFolder::is_live) {
         for old in Cache::at(home.downloads()).old(older_than.map(days)) {
-            let (_, bytes) = size(&old);
+            let (_, bytes) = size(&old.path);
             if !dry_run {
-                remove_tree(&old)?;
+                remove_tree(&old.path)?;
             }
-            say(bytes, &format!("download {}", name(&old)));
+            say(bytes, &format!("download {}", name(&old.path)));
         }
     }
     printer.out(&format!("{verb} {} in all\n", human(freed)));

@@ -11,13 +11,21 @@ use crate::store::tree;
 /// `fetched` are the copies of the addresses that the table names, in its order.
 pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<(), String> {
     let mut fetched = fetched.iter();
-    let give = |from: &Path, inner: &Path| tree::copy_tree(from, &place.join(inner)).map_err(|e| e.to_string());
+    let give = |from: &Path, inner: &Path| {
+        let to = place.join(inner);
+        // Two paths of a table may select the same file.
+        if to.exists() { Ok(()) } else { tree::copy_tree(from, &to).map_err(|e| e.to_string()) }
+    };
     let name = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
     for (number, selection) in selected(folder)?.into_iter().enumerate() {
         if selection.is_remote() {
             let from = fetched.next();
-            let from =
-                from.ok_or_else(|| format!("'{}', which its MLTable selects, was not fetched", selection.path))?;
+            let from = from.ok_or_else(|| {
+                format!(
+                    "its MLTable is elsewhere itself, and may not select what is elsewhere again: '{}'",
+                    selection.path
+                )
+            })?;
             // Each address has a folder of its own: two may end with the same name.
             let inner = PathBuf::from(number.to_string());
             give(from, &if from.is_file() { inner.join(name(from)) } else { inner })?;
@@ -34,18 +42,19 @@ pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<()
 fn local(folder: &Path, selection: &Selected) -> Result<Vec<(PathBuf, PathBuf)>, String> {
     let Selected { path, form } = selection;
     let inside = selection.inside().ok_or_else(|| format!("'{path}' leads out of the folder of its MLTable"))?;
+    let all = |from: &Path| crate::digest::files_below(from).map_err(|e| e.to_string());
     if *form != Form::Any {
         let from = folder.join(&inside);
-        return match from.exists() {
-            true => Ok(vec![(from, inside)]),
-            false => Err(format!("its MLTable selects '{path}', which is not there")),
+        return match (from.is_dir(), from.is_file()) {
+            (true, _) => Ok(all(&from)?.into_iter().map(|file| (from.join(&file), inside.join(file))).collect()),
+            (_, true) => Ok(vec![(from, inside)]),
+            _ => Err(format!("its MLTable selects '{path}', which is not there")),
         };
     }
     let glob = globset::GlobBuilder::new(&inside.to_string_lossy()).literal_separator(true).build();
     let glob = glob.map_err(|e| format!("'{path}' is no pattern: {}", e.kind()))?.compile_matcher();
-    let files = crate::digest::files_below(folder).map_err(|e| e.to_string())?;
     let found: Vec<_> =
-        files.into_iter().filter(|file| glob.is_match(file)).map(|file| (folder.join(&file), file)).collect();
+        all(folder)?.into_iter().filter(|file| glob.is_match(file)).map(|file| (folder.join(&file), file)).collect();
     if found.is_empty() { Err(format!("its MLTable selects '{path}', and no file is so named")) } else { Ok(found) }
 }
 
@@ -63,13 +72,13 @@ mod tests {
         }
         let far = root.path().join("far.csv");
         std::fs::write(&far, "5").unwrap();
-        let text = "paths: [{pattern: '**/*.csv'}, {file: ./b.txt}, {file: 'https://x/far.csv'}]";
+        let text = "paths: [{pattern: './**/*.csv'}, {folder: ./sub}, {file: ./b.txt}, {file: 'https://x/far.csv'}]";
         std::fs::write(table.join("MLTable"), text).unwrap();
         let place = root.path().join("place");
         lay(&table, &[far], &place).unwrap();
         let mut laid = crate::digest::files_below(&place).unwrap();
         laid.sort();
-        assert_eq!(laid, ["2/far.csv", "a.csv", "b.txt", "sub/c.csv"].map(PathBuf::from));
+        assert_eq!(laid, ["3/far.csv", "a.csv", "b.txt", "sub/c.csv"].map(PathBuf::from));
         std::fs::write(table.join("MLTable"), "paths: [{file: gone.csv}]").unwrap();
         assert!(lay(&table, &[], &root.path().join("other")).unwrap_err().contains("gone.csv"));
     }

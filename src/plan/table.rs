@@ -32,7 +32,8 @@ impl Selected {
     /// Its path in the table's folder; `None` when it leads out of it.
     #[must_use]
     pub fn inside(&self) -> Option<PathBuf> {
-        (!leads_out(&self.path)).then(|| Path::new(&self.path).components().collect())
+        let names = Path::new(&self.path).components().filter(|part| *part != std::path::Component::CurDir);
+        (!leads_out(&self.path)).then(|| names.collect())
     }
 }
 

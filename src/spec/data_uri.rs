@@ -80,6 +80,10 @@ impl DataUri {
         let (scheme, rest) = text.split_once("://")?;
         Some(match scheme.to_ascii_lowercase().as_str() {
             "azureml" => azureml(rest),
+            // What stands before an '@' looks like a host to people, and to whoever is to trust it.
+            "http" | "https" if rest.split(['/', '?', '#']).next().is_some_and(|host| !is_host(host)) => {
+                Err(format!("'{scheme}://…' has no plain host: a name, and perhaps a port, without user or password"))
+            }
             "http" | "https" => Ok(web(text)),
             "wasb" | "wasbs" | "abfs" | "abfss" => hadoop(scheme, rest),
             "file" => return None,
@@ -221,7 +225,7 @@ fn hadoop(scheme: &str, rest: &str) -> Result<DataUri, String> {
     let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (container, host) = place.split_once('@').ok_or_else(wrong)?;
     let (account, endpoint) = blob_host(host).ok_or_else(wrong)?;
-    if container.is_empty() {
+    if container.is_empty() || !is_host(host) {
         return Err(wrong());
     }
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -248,10 +252,18 @@ fn web(url: &str) -> DataUri {
 /// same hosts with `dfs`, which show the same bytes.
 fn blob_host(host: &str) -> Option<(String, String)> {
     let host = host.to_ascii_lowercase();
+    if !host.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-') {
+        return None;
+    }
     let (front, suffix) = host.split_once(".blob.").or_else(|| host.split_once(".dfs."))?;
     let known = suffix.starts_with("core.") || suffix == "storage.azure.net" || suffix.starts_with("fabric.microsoft");
     let account = front.split('.').next().filter(|account| !account.is_empty())?;
     known.then(|| (account.to_owned(), format!("{front}.blob.{suffix}")))
+}
+
+/// Whether a text is a host's name or address, perhaps with a port, and nothing else.
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || ".-_:[]".contains(c))
 }
 
 /// A shared access signature; other queries (`?snapshot=`) are none.
@@ -314,6 +326,9 @@ mod tests {
             ("runs:/", "names no run"),
             ("models:/m", "names no version"),
             ("wasbs://a.blob.core.windows.net/x", "no address of a blob"),
+            ("wasbs://c@a.blob.core.windows.net:x@evil.org/x", "no address of a blob"),
+            ("https://a.blob.core.windows.net:x@evil.org/c/x", "no plain host"),
+            ("https://a.blob.core.windows.net\\@evil.org/c/x", "no plain host"),
         ] {
             assert!(read(wrong).starts_with("error: ") && read(wrong).contains(word), "{}", read(wrong));
         }

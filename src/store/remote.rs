@@ -39,6 +39,9 @@ pub enum Trouble {
     /// No host has that name. A moment later it may be found again, but hardly later than that.
     #[error("{0}")]
     NoHost(String),
+    /// Trouble of the network that did not pass.
+    #[error("{0}")]
+    Unreachable(String),
     /// Asking again would not help.
     #[error("{0}")]
     Final(String),

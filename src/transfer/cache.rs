@@ -56,7 +56,10 @@ struct Now {
 /// What is known of a state.
 #[derive(Serialize, Deserialize)]
 struct State {
-    kept: Kept,
+    /// The name of the file, when it is one.
+    name: Option<String>,
+    files: u64,
+    bytes: u64,
     /// Of the stat of all files.
     stamp: String,
     /// By file.
@@ -70,9 +73,23 @@ impl State {
         (stamp(&place.join(state)).ok()? == known.stamp).then_some(known)
     }
 
+    /// Where it lies. Not kept: a workspace may move.
+    fn kept(&self, place: &Path, state: &str) -> Kept {
+        let folder = place.join(state);
+        let path = self.name.as_ref().map_or(folder.clone(), |name| folder.join(name));
+        Kept { path, files: self.files, bytes: self.bytes }
+    }
+
     fn read(place: &Path, state: &str) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(place.join(format!("{state}.json"))).ok()?).ok()
     }
+}
+
+/// What nobody needs. As long as this is held, nobody fetches there.
+pub struct Old {
+    /// The file or folder.
+    pub path: PathBuf,
+    _lock: Option<Arc<std::fs::File>>,
 }
 
 impl Cache {
@@ -83,6 +100,8 @@ impl Cache {
     }
 
     fn place(&self, address: &str, shape: Shape) -> PathBuf {
+        // A folder is the same with a slash at its end and without.
+        let address = if shape == Shape::File { address } else { address.trim_end_matches('/') };
         let hash = blake3::hash(format!("{shape:?} {address}").as_bytes()).to_hex();
         self.folder.join(&hash[..24])
     }
@@ -90,39 +109,42 @@ impl Cache {
     /// What is kept of an address in just that state.
     #[must_use]
     pub fn known(&self, address: &str, shape: Shape, found: &Found) -> Option<Kept> {
-        Some(State::intact(&self.place(address, shape), &state(&found.files)?)?.kept)
+        let (place, state) = (self.place(address, shape), state(&found.files)?);
+        Some(State::intact(&place, &state)?.kept(&place, &state))
     }
 
     /// What was kept of an address last, whatever has become of it since.
     #[must_use]
     pub fn last(&self, address: &str, shape: Shape) -> Option<Kept> {
         let place = self.place(address, shape);
-        Some(State::intact(&place, &read_now(&place)?.state)?.kept)
+        let state = read_now(&place)?.state;
+        Some(State::intact(&place, &state)?.kept(&place, &state))
     }
 
     /// What nobody needs: states of which there is a newer one, fetches that were broken off, and, when a time is given, data
     /// that was fetched longer ago. What is being fetched at this moment is left alone.
     #[must_use]
-    pub fn old(&self, older_than: Option<Duration>) -> Vec<PathBuf> {
+    pub fn old(&self, older_than: Option<Duration>) -> Vec<Old> {
         let below = |folder: &Path| -> Vec<PathBuf> {
             std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
         };
         let mut old = Vec::new();
         for place in below(&self.folder) {
-            let lock = std::fs::File::open(place.join("lock"));
-            if lock.is_ok_and(|lock| lock.try_lock().is_err()) {
+            let lock = std::fs::File::open(place.join("lock")).map(Arc::new).ok();
+            if lock.as_ref().is_some_and(|lock| lock.try_lock().is_err()) {
                 continue;
             }
+            let mut add = |path| old.push(Old { path, _lock: lock.clone() });
             let age = std::fs::metadata(place.join("now.json")).and_then(|m| m.modified());
             let age = age.ok().and_then(|fetched| fetched.elapsed().ok());
             let now = read_now(&place).filter(|_| older_than.is_none_or(|limit| age.is_some_and(|age| age < limit)));
             match now {
-                None => old.push(place),
+                None => add(place),
                 Some(Now { state, .. }) => {
                     let kept = ["lock".to_owned(), "now.json".to_owned(), state.clone(), format!("{state}.json")];
                     let is_kept =
                         |path: &PathBuf| path.file_name().is_some_and(|name| kept.iter().any(|k| name == k.as_str()));
-                    old.extend(below(&place).into_iter().filter(|path| !is_kept(path)));
+                    below(&place).into_iter().filter(|path| !is_kept(path)).for_each(add);
                 }
             }
         }
@@ -151,7 +173,7 @@ impl Cache {
             return Ok(kept);
         }
         std::fs::create_dir_all(&place).map_err(|e| local("make the folder", &place, &e))?;
-        let _lock = lock(&place).await?;
+        let _lock = lock(&place, transfer).await?;
         if let Some(kept) = self.known(address, shape, &found) {
             return Ok(kept);
         }
@@ -160,14 +182,20 @@ impl Cache {
 }
 
 /// Waits until no other process fetches the same.
-async fn lock(place: &Path) -> Result<std::fs::File, Trouble> {
+async fn lock(place: &Path, transfer: &Transfer) -> Result<std::fs::File, Trouble> {
     let path = place.join("lock");
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|e| local("write", &path, &e))?;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
+            Ok(()) => {
+                transfer.progress.goes_on();
+                return Ok(file);
+            }
+            Err(std::fs::TryLockError::WouldBlock) => {
+                transfer.progress.waits("another run fetches the same");
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(std::fs::TryLockError::Error(e)) => return Err(local("lock", &path, &e)),
         }
     }
@@ -234,13 +262,12 @@ fn finish(
         std::fs::rename(building, &folder).map_err(|e| local("rename", building, &e))?;
     }
     let size = tree::size_of(&folder).map_err(trouble)?;
-    let path = name.map_or(folder.clone(), |name| folder.join(name));
-    let kept = Kept { path, files: size.files, bytes: size.bytes };
     let versions = files.iter().map(|f| (f.name.clone(), f.version.clone())).collect();
     let stamp = stamp(&folder).map_err(|e| local("read", &folder, &e))?;
-    write(&place.join(format!("{state}.json")), &State { kept: kept.clone(), stamp, versions })?;
+    let made = State { name: name.map(str::to_owned), files: size.files, bytes: size.bytes, stamp, versions };
+    write(&place.join(format!("{state}.json")), &made)?;
     write(&place.join("now.json"), &Now { address: address.to_owned(), state: state.to_owned() })?;
-    Ok(kept)
+    Ok(made.kept(place, state))
 }
 
 /// Removes what fetches of other states, or of files that changed meanwhile, left half done.
@@ -266,8 +293,18 @@ fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target
     let same = !file.version.is_empty() && versions.get(&file.name) == Some(&file.version);
     let Ok(inner) = target.strip_prefix(building) else { return false };
     same && target.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok())
-        // A second name would change the stat of a file that somebody may be reading.
-        && std::fs::copy(folder.join(inner), target).is_ok()
+        && copy(&folder.join(inner), target).is_ok()
+}
+
+/// A copy that is there whole or not at all. A second name would do, but change the stat of a file that somebody may be
+/// reading.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let partial = to.with_file_name(format!(".amlrun-{:016x}.part", fastrand::u64(..)));
+    let copied = std::fs::copy(from, &partial).and_then(|_| std::fs::rename(&partial, to));
+    if copied.is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+    copied
 }
 
 /// A state that nobody has seen before.

@@ -43,6 +43,10 @@ pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, sha
                 return Ok(Found { is_file: true, prefix, files: vec![file] });
             }
             Err(Trouble::NotFound(_)) if shape == Shape::Any || is_pattern(name) => {}
+            Err(Trouble::NotFound(_)) if is_folder(remote, name).await => {
+                let address = remote.address(name);
+                return Err(Trouble::Final(format!("{address} is a folder, not one file: write type: uri_folder")));
+            }
             Err(trouble) => return Err(trouble),
         }
     }
@@ -56,7 +60,11 @@ pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, sha
         Found { is_file: false, prefix, files }
     };
     if found.files.is_empty() {
-        return Err(Trouble::NotFound(remote.address(name)));
+        let is_blob = shape == Shape::Folder && remote.describe(name.trim_end_matches('/')).await.is_ok();
+        return Err(match is_blob {
+            true => Trouble::Final(format!("{} is one file, not a folder: write type: uri_file", remote.address(name))),
+            false => Trouble::NotFound(remote.address(name)),
+        });
     }
     if shape == Shape::File {
         return match found.files.len() {
@@ -71,6 +79,10 @@ pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, sha
     Ok(found)
 }
 
+async fn is_folder(remote: &Arc<dyn Remote>, name: &str) -> bool {
+    remote.list(&format!("{name}/")).await.is_ok_and(|files| !files.is_empty())
+}
+
 /// Whether a name finds files by a pattern.
 #[must_use]
 pub fn is_pattern(name: &str) -> bool {
@@ -81,7 +93,10 @@ pub fn is_pattern(name: &str) -> bool {
 async fn pattern(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str) -> Result<Found, Trouble> {
     let fixed = name.find('*').unwrap_or(name.len());
     let prefix = name[..name[..fixed].rfind('/').map_or(0, |at| at + 1)].to_owned();
-    let glob = GlobBuilder::new(name).literal_separator(true).build();
+    // Only stars stand for others: a blob may well be called `a[1]`.
+    let plain = name.replace('[', "\0").replace(']', "[]]").replace('\0', "[[]");
+    let plain = ['?', '{', '}'].iter().fold(plain, |name, c| name.replace(*c, &format!("[{c}]")));
+    let glob = GlobBuilder::new(&plain).literal_separator(true).backslash_escape(false).build();
     let glob = glob.map_err(|e| Trouble::Final(format!("'{name}' is no pattern: {}", e.kind())))?.compile_matcher();
     let mut files = patiently(transfer, || remote.list(&prefix)).await?;
     files.retain(|file| glob.is_match(&file.name) && !file.name.ends_with('/'));
@@ -154,9 +169,11 @@ mod tests {
         assert_eq!(look(all, "d", Shape::Folder).await, "false \"d/\" d/a.csv,d/b.txt,d/e/c.csv");
         assert_eq!(look(all, "d", Shape::Any).await, "true \"\" d");
         assert_eq!(look(all, "d/e", Shape::Any).await, "false \"d/e/\" d/e/c.csv");
-        assert_eq!(look(all, "d/e", Shape::File).await, "there is nothing at x/d/e");
+        assert_eq!(look(all, "d/e", Shape::File).await, "x/d/e is a folder, not one file: write type: uri_folder");
         assert_eq!(look(all, "d/*.csv", Shape::Folder).await, "false \"d/\" d/a.csv");
         assert_eq!(look(all, "d/**/*.csv", Shape::Folder).await, "false \"d/\" d/a.csv,d/e/c.csv");
+        let odd = look(&["a[1]{x}?.csv", "a1x.csv"], "a[1]{x}?*", Shape::Folder).await;
+        assert_eq!(odd, "false \"\" a[1]{x}?.csv");
         assert_eq!(look(all, "d/*.csv", Shape::File).await, "true \"d/\" d/a.csv");
         assert_eq!(look(all, "m/", Shape::Folder).await, "false \"m/\" m/x");
         assert_eq!(look(all, "none/", Shape::Folder).await, "there is nothing at x/none/");

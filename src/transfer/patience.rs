@@ -62,7 +62,7 @@ impl Tries {
         if self.failed >= TRIES && self.since.elapsed() + wait > patience {
             let tries = self.failed;
             let seconds = self.since.elapsed().as_secs();
-            return Err(Trouble::Final(format!("{why} (given up after {tries} tries in {seconds} s)")));
+            return Err(Trouble::Unreachable(format!("{why} (given up after {tries} tries in {seconds} s)")));
         }
         self.progress.waits(&why);
         tokio::time::sleep(wait).await;
@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn patience_ends() {
         let answer = patiently(&transfer(0), || std::future::ready(Err::<(), _>(Trouble::passing("busy")))).await;
-        assert_eq!(answer, Err(Trouble::Final("busy (given up after 4 tries in 0 s)".into())));
+        assert_eq!(answer, Err(Trouble::Unreachable("busy (given up after 4 tries in 0 s)".into())));
         let denied = patiently(&transfer(60), || std::future::ready(Err::<(), _>(Trouble::Denied("no".into())))).await;
         assert_eq!(denied, Err(Trouble::Denied("no".into())));
     }

@@ -1,7 +1,8 @@
 //! Blobs: which account an address is of, under which root it is reached, and what opens it.
 //!
-//! What opens a blob is asked in this order: the signature in its address, `amlrun.toml`, what was given when the
-//! datastore was created, the environment in `az`'s own words; else who runs this is asked of Entra ID. A secret is only
+//! What opens a blob is asked in this order: the signature in its address; what `amlrun.toml` says of its datastore; what
+//! was given when that was created; what `amlrun.toml` says of its account; the environment in `az`'s own words; else who
+//! runs this is asked of Entra ID. A secret is only
 //! ever handed on for the account that it is said to open, and neither a secret nor a token of Entra ID to a host that is
 //! none of Azure's and that nobody named here: a pipeline of somebody else's may have any address in it.
 
@@ -28,14 +29,15 @@ impl Places {
     pub(super) fn blob_of(&self, name: &str, uri: BlobUri, created: Option<&Datastore>) -> Result<Place, String> {
         let uri = self.rerouted(uri);
         let rules = self.config.datastores.get(name).and_then(|rules| rules.credential.as_ref());
-        let credential = match rules {
-            Some(reference) => Some(self.referred(reference, &format!("datastores.{name}"))?),
-            None => self.of_account(&uri.account)?,
-        };
-        let credential = match (credential, created) {
-            (Some(credential), _) => Some(credential),
+        // The datastore's own goes before what opens all of its account.
+        let own = match (rules, created) {
+            (Some(reference), _) => Some(self.referred(reference, &format!("datastores.{name}"))?),
             (None, Some(created)) => self.kept(created)?,
             (None, None) => None,
+        };
+        let credential = match own {
+            Some(own) => Some(own),
+            None => self.of_account(&uri.account)?,
         };
         let credential = credential.or_else(|| self.of_environment(&uri.account));
         let opened = created.map_or(CredentialKind::None, |created| created.credential);
@@ -155,9 +157,6 @@ impl Places {
                 return self.referred(reference, &format!("datastores.{name}")).map(Some);
             }
         }
-        if let Some(credential) = self.of_account(&uri.account)? {
-            return Ok(Some(credential));
-        }
         for created in self.store().list().map_err(|e| e.to_string())? {
             // The same names at another host are another account.
             let here = same(&created.account_name, &created.container_name) && self.reached(&created) == uri.endpoint;
@@ -168,7 +167,7 @@ impl Places {
                 return Ok(Some(credential));
             }
         }
-        Ok(None)
+        self.of_account(&uri.account)
     }
 
     /// The root under which a datastore is reached.
@@ -197,10 +196,10 @@ impl Places {
         (self.credentials)()?.get(self.home.root(), &created.name).map_err(|e| e.to_string())
     }
 
-    /// What the environment says of an account, in `az`'s variables. Those that name an account are for that one only.
+    /// What the environment says of an account, in `az`'s variables: nothing of an account that they do not name.
     fn of_environment(&self, account: &str) -> Option<Credential> {
         let variable = |name: &str| (self.variable)(name);
-        if variable("AZURE_STORAGE_ACCOUNT").is_none_or(|named| named == account) {
+        if variable("AZURE_STORAGE_ACCOUNT").is_some_and(|named| named == account) {
             if let Some(token) = variable("AZURE_STORAGE_SAS_TOKEN") {
                 return Some(Credential::Sas(Secret::new(token.trim_start_matches('?'))));
             }

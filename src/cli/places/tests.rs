@@ -136,7 +136,8 @@ fn an_account_is_reached_where_the_file_says() {
 
 #[test]
 fn what_opens_a_blob_is_asked_in_order() {
-    const ENVIRONMENT: &[(&str, &str)] = &[("AZURE_STORAGE_KEY", "env"), ("A", "table"), ("B", "account")];
+    const ENVIRONMENT: &[(&str, &str)] =
+        &[("AZURE_STORAGE_ACCOUNT", "acc"), ("AZURE_STORAGE_KEY", "env"), ("A", "table"), ("B", "account")];
     let both = "[datastores.d]\nsas_token = { env = \"A\" }\n[accounts.acc]\naccount_key = { env = \"B\" }\n";
     let by_name = "azureml://datastores/d/paths/a";
     let leads = |toml: &str, kept: Option<Credential>, address: &str| {
@@ -146,8 +147,10 @@ fn what_opens_a_blob_is_asked_in_order() {
     assert_eq!(leads(both, sas("sig=kept"), &format!("{BOX}/a?sig=own")), opened("sas sig=own"));
     assert_eq!(leads(both, sas("sig=kept"), by_name), opened("sas table"));
     let account = both.split_once("[accounts").map(|(_, rest)| format!("[accounts{rest}")).unwrap();
-    assert_eq!(leads(&account, sas("sig=kept"), by_name), opened("key account"));
-    assert_eq!(leads(&account, sas("sig=kept"), &format!("{BOX}/a")), opened("key account"));
+    assert_eq!(leads(&account, sas("sig=kept"), by_name), opened("sas sig=kept"));
+    assert_eq!(leads(&account, sas("sig=kept"), &format!("{BOX}/a")), opened("sas sig=kept"));
+    assert_eq!(leads(&account, None, by_name), opened("key account"));
+    assert_eq!(leads(&account, None, &format!("{BOX}/a")), opened("key account"));
     assert_eq!(leads("", sas("sig=kept"), by_name), opened("sas sig=kept"));
     assert_eq!(leads("", sas("sig=kept"), &format!("{BOX}/a")), opened("sas sig=kept"));
     assert_eq!(leads("", None, by_name), opened("key env"));
@@ -160,7 +163,9 @@ fn what_opens_a_blob_is_asked_in_order() {
 fn the_environment_is_read_as_az_reads_it() {
     let with = |variables| Here::new("", variables).leads(&format!("{BOX}/a")).replace(&format!("{BOX}/a "), "");
     assert_eq!(with(&[]), "identity");
-    assert_eq!(with(&[("AZURE_STORAGE_SAS_TOKEN", "?sig=x"), ("AZURE_STORAGE_KEY", "k")]), "sas sig=x");
+    let both = [("AZURE_STORAGE_ACCOUNT", "acc"), ("AZURE_STORAGE_SAS_TOKEN", "?sig=x"), ("AZURE_STORAGE_KEY", "k")];
+    assert_eq!(with(Vec::leak(both.to_vec())), "sas sig=x");
+    assert_eq!(with(&[("AZURE_STORAGE_KEY", "k")]), "identity", "for an account that nobody named");
     assert_eq!(with(&[("AZURE_STORAGE_KEY", "k"), ("AZURE_STORAGE_ACCOUNT", "acc")]), "key k");
     assert_eq!(with(&[("AZURE_STORAGE_KEY", "k"), ("AZURE_STORAGE_ACCOUNT", "other")]), "identity");
     assert_eq!(with(&[("AZURE_STORAGE_SAS_TOKEN", "s"), ("AZURE_STORAGE_ACCOUNT", "other")]), "identity");
@@ -200,7 +205,8 @@ fn a_secret_that_is_not_there_is_told_when_it_is_needed() {
 
 #[test]
 fn nothing_is_told_to_a_host_that_nobody_named() {
-    const VARIABLES: &[(&str, &str)] = &[("AZURE_STORAGE_SAS_TOKEN", "sig=env"), ("K", "key")];
+    const VARIABLES: &[(&str, &str)] =
+        &[("AZURE_STORAGE_ACCOUNT", "acc"), ("AZURE_STORAGE_SAS_TOKEN", "sig=env"), ("K", "key")];
     let strange = "https://acc.blob.core.example.com/box/a";
     let toml = "[datastores.m]\ncontainer = \"https://acc.blob.core.windows.net/box\"\naccount_key = { env = \"K\" }\n";
     for address in [strange, "wasbs://box@acc.blob.core.example.com/a"] {
