@@ -327,8 +327,67 @@ fn a_failed_upload_fails_the_step_and_keeps_what_it_wrote() {
     let failed = events.iter().find(|e| e["event"] == "step_finished").unwrap().to_string();
     assert!(failed.contains("cannot be uploaded") && failed.contains("nosuchcontainer"), "{failed}");
     let kept = cloud.project.path(".amlrun/store/v1/r.main.o/o");
-    assert_eq!(std::fs::read_to_string(kept).unwrap(), "precious\n");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "precious\n");
     assert!(failed.contains("it is kept at"), "{failed}");
+    // Nobody takes it for rubbish, and going on sends it without making it again.
+    cloud.amlrun(&["cache", "gc"]).ended(0);
+    assert!(kept.exists());
+    cloud.azurite.container("nosuchcontainer");
+    let resumed = cloud.amlrun(&["run", "--resume", "r", "--output", "jsonl"]).ended(0);
+    assert!(!resumed.out.contains("step_started") && resumed.out.contains("output_uploaded"), "{}", resumed.out);
+    assert_eq!(cloud.azurite.get("nosuchcontainer", "o.txt"), b"precious\n");
+}
+
+#[test]
+fn an_output_may_be_named_by_an_address_with_its_signature() {
+    let cloud = Cloud::new("signed-out");
+    let sas = cloud.azurite.sas("signed-out", "rwlc");
+    let path = |inner: &str| format!("{}/signed-out/{inner}?{sas}", cloud.azurite.url());
+    let outputs = format!(
+        "f: {{type: uri_file, path: \"{}\"}}
+        d: {{type: uri_folder, path: \"{}\"}}",
+        path("50%25 of it/f.txt"),
+        path("${{name}}/d")
+    );
+    cloud.project.write("job.yml", &job("echo f > ${{outputs.f}} && echo d > ${{outputs.d}}/x", "n: 1", &outputs));
+    cloud.project.run("job.yml").ended(0);
+    assert_eq!((cloud.get("50% of it/f.txt"), cloud.get("r/d/x")), ("f\n".into(), "d\n".into()));
+    let drawn = cloud.project.amlrun(&["graph", "job.yml", "--format", "json"]).ended(0);
+    let signature = sas.split("sig=").nth(1).unwrap();
+    assert!(!drawn.out.contains(signature) && !everything(&cloud.project.path(".amlrun")).contains(signature));
+}
+
+#[test]
+fn what_an_earlier_step_writes_is_read_as_it_wrote_it() {
+    let cloud = Cloud::new("handed");
+    let place = "azureml://datastores/credit/paths/shared";
+    let text = format!(
+        "type: pipeline\njobs:\n  a:\n    type: command\n    environment: azureml:any@latest\n    \
+         command: echo ${{{{inputs.n}}}} > ${{{{outputs.o}}}}/x && echo done > ${{{{outputs.t}}}}\n    inputs: {{n: 1}}\n    outputs:\n      \
+         o: {{type: uri_folder, path: {place}}}\n      t: {{type: uri_file}}\n  b:\n    type: command\n    \
+         environment: azureml:any@latest\n    command: cat ${{{{inputs.d}}}}/x ${{{{inputs.t}}}}\n    inputs:\n      \
+         d: {{type: uri_folder, path: {place}/}}\n      t: ${{{{parent.jobs.a.outputs.t}}}}\n"
+    );
+    cloud.project.write("job.yml", &text);
+    cloud.run("r").0.ended(0);
+    assert_eq!(cloud.project.log("b"), "1\ndone\n");
+    let ran = cloud.amlrun(&["run", "job.yml", "--name", "again", "--set", "jobs.a.inputs.n=2"]).ended(0);
+    assert!(ran.out.contains("b | 2"), "{}", ran.out);
+}
+
+#[test]
+fn what_is_gone_does_not_keep_anybody_from_looking_at_a_run() {
+    let cloud = Cloud::new("gone");
+    cloud.put("d.csv", "x\n");
+    let input = "d: {type: uri_file, path: azureml://datastores/credit/paths/d.csv}";
+    cloud.project.write("job.yml", &job("cat ${{inputs.d}}", input, "o: "));
+    cloud.run("r").0.ended(0);
+    cloud.azurite.send("DELETE", "gone/d.csv", &[], b"").is(202);
+    let ran = cloud.run("second").0.ended(3);
+    assert!(ran.err.contains("and there is nothing") && ran.err.contains("is still here"), "{}", ran.err);
+    let shell = cloud.amlrun(&["shell", "r", "main", "--command", "cat $AZURE_ML_INPUT_d"]).ended(0);
+    assert_eq!(shell.out.lines().last(), Some("x"));
+    cloud.amlrun(&["step", "rerun", "r", "main"]).ended(0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Sources};
 use crate::language::{self, Kind, Target};
 use crate::plan::{self, Form, Local, Located, Plan, Remote, Signed};
 use crate::registry::{ComponentStore, Registry};
-use crate::secret::{Secret, mask_signatures};
+use crate::secret::{Secret, mask_signatures, signatures};
 use crate::spec::asset_ref::AssetRef;
 use crate::spec::catalog::{Catalog, Found};
 use crate::spec::data_uri::DataUri;
@@ -145,16 +145,30 @@ impl Registered {
         Located::Remote(Remote { uri: uri.to_owned(), address, form: Form::Any, is_blob, signed })
     }
 
-    /// Keeps the signature of an address apart.
-    fn sign(&self, uri: &DataUri) {
-        let whole = match uri {
-            DataUri::Blob(blob) => blob.sas.as_ref().map(|sas| format!("{}?{}", blob.address(), sas.reveal())),
-            DataUri::Web { url } => Some(url.clone()).filter(|url| *url != uri.to_string()),
-            _ => None,
+    /// Keeps the signature of an address apart, and gives the address without it.
+    fn sign(&self, uri: &DataUri, place: &Place) -> String {
+        let (text, query) = match (uri, place) {
+            (DataUri::Blob(blob), _) => (blob.address(), blob.sas.as_ref().map(|sas| sas.reveal().to_owned())),
+            // A blob by the address of a server that is known.
+            (DataUri::Web { url }, Place::Blob { uri: blob, .. }) => {
+                let query = url.split_once('?').map(|(_, query)| query.to_owned());
+                (blob.address(), query.filter(|query| !signatures(&format!("?{query}")).is_empty()))
+            }
+            (DataUri::Web { url }, _) => {
+                let text = uri.to_string();
+                if text != *url {
+                    let whole = Secret::new(url.clone());
+                    self.signed.borrow_mut().push(Signed { uri: text.clone(), whole });
+                }
+                return text;
+            }
+            _ => return uri.to_string(),
         };
-        if let Some(whole) = whole {
-            self.signed.borrow_mut().push(Signed { uri: uri.to_string(), whole: Secret::new(whole) });
+        if let Some(query) = query {
+            let whole = Secret::new(format!("{text}?{query}"));
+            self.signed.borrow_mut().push(Signed { uri: text.clone(), whole });
         }
+        text
     }
 }
 
@@ -167,7 +181,7 @@ impl Catalog for Registered {
 
     fn locate(&self, uri: &DataUri) -> Result<Located, String> {
         let place = self.places.resolve(uri)?;
-        self.sign(uri);
-        Ok(self.located(place, &uri.to_string()))
+        let text = self.sign(uri, &place);
+        Ok(self.located(place, &text))
     }
 }

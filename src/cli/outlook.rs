@@ -44,6 +44,7 @@ impl Outlook {
         choice: &Choice,
         config: &Config,
         jobs: Option<u16>,
+        goes_on: bool,
     ) -> Result<Self, Failed> {
         let wanted = choice.steps().steps(&plan).map_err(Failed::usage)?;
         let mut force = Force::default();
@@ -60,7 +61,7 @@ impl Outlook {
             None
         });
         let data = Arc::new(RemoteData::new(home, config, jobs, &plan));
-        let looked = data.look(&plan, &wanted)?;
+        let looked = data.look(&plan, &wanted, goes_on)?;
         warnings.extend(looked.warnings);
         let mut facts = Facts::gather(&plan, home.root()).with(looked.seen);
         facts.python = super::host::python();

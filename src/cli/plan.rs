@@ -47,7 +47,7 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
     let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
     let (plan, document) = context.accepted(&args.file, &args.set, &config.local(), printer)?;
     let job_file = std::path::absolute(&document.path).unwrap_or(document.path);
-    let outlook = Outlook::new(plan, &job_file, &context.home_of(&args.file), &args.choice, &config, None)?;
+    let outlook = Outlook::new(plan, &job_file, &context.home_of(&args.file), &args.choice, &config, None, false)?;
     for warning in &outlook.warnings {
         printer.err(&format!("warning: {warning}\n"));
     }

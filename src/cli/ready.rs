@@ -85,7 +85,7 @@ impl Ready {
         home.create()?;
         let name = run_name(how.name.as_deref(), &document)?;
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
-        let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, how.transfer_jobs)?;
+        let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, how.transfer_jobs, false)?;
         outlook.startable()?;
         let folder = home.create_run(&name)?;
         keep(&folder, &outlook.plan, &document)?;

@@ -48,6 +48,36 @@ pub(super) struct Looked {
     pub warnings: Vec<String>,
 }
 
+impl Looked {
+    /// A copy of earlier stands for what cannot be had.
+    fn stands(&mut self, remote: &Remote, kept: Kept, why: &str) {
+        self.warnings.push(format!("the copy of {} that was fetched before is used: {why}", remote.uri));
+        self.seen.push((remote.clone(), Seen { state: GONE.to_owned(), copy: Some(kept.path) }));
+    }
+}
+
+/// The state of what cannot be looked at.
+const GONE: &str = "gone";
+
+/// Nobody can tell whether it is the same as before.
+fn unknown() -> Seen {
+    Seen { state: format!("{:016x}", fastrand::u64(..)), copy: None }
+}
+
+/// Whether a step before that one writes to the place that it reads.
+fn is_written(plan: &Plan, remote: &Remote, reader: &str) -> bool {
+    let read = remote.address.split('*').next().unwrap_or_default().trim_end_matches('/');
+    let before = plan.steps.iter().take_while(|step| step.path != reader);
+    before.flat_map(|step| &step.outputs).filter_map(|output| output.place.as_ref()).any(|place| {
+        let Located::Remote(root) = &place.root else { return false };
+        let fixed = place.path.split("${{").next().unwrap_or_default();
+        let written = format!("{}/{fixed}", root.address.trim_end_matches('/'));
+        let written = written.trim_end_matches('/');
+        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        below(read, written) || below(written, read)
+    })
+}
+
 /// A question about what a step reads.
 struct Asked<'p> {
     remote: &'p Remote,
@@ -73,8 +103,8 @@ impl RemoteData {
     }
 
     /// Looks what there is of all that the plan reads, and what of it was fetched before. What is not there is told before
-    /// anything runs.
-    pub fn look(&self, plan: &Plan, wanted: &[bool]) -> Result<Looked, Failed> {
+    /// anything runs; of a run that `goes_on` the copy that it read will do.
+    pub fn look(&self, plan: &Plan, wanted: &[bool], goes_on: bool) -> Result<Looked, Failed> {
         let mut asked: Vec<Asked<'_>> = Vec::new();
         // Those that nobody asked for come last: an earlier result may stand for them, and what they read may be gone.
         for is_wanted in [true, false] {
@@ -102,50 +132,56 @@ impl RemoteData {
         }
         let road = self.road()?;
         let mut questions = Vec::new();
-        for Asked { remote, .. } in &asked {
+        let mut open = Vec::new();
+        for question in asked {
+            let Asked { remote, step, .. } = question;
+            if is_written(plan, remote, step) {
+                // What is there now is not what the step will read.
+                looked.seen.push((remote.clone(), unknown()));
+                continue;
+            }
             let last = self.cache.last(&remote.address, shape(remote.form));
             let mut transfer = road.transfer.clone();
             if last.is_some() {
                 transfer.limits.patience = transfer.limits.patience.min(OFFLINE);
             }
-            questions.push((self.way(remote)?, shape(remote.form), transfer));
+            match self.way(remote) {
+                Ok(way) => {
+                    questions.push((way, shape(remote.form), transfer));
+                    open.push((question, last));
+                }
+                Err(failed) => match last {
+                    Some(kept) => looked.stands(remote, kept, &failed.to_string()),
+                    None => return Err(failed),
+                },
+            }
         }
         let answers = road.travel(async move { Ok(ask(questions).await) })?;
-        for (Asked { remote, must, step }, answer) in asked.into_iter().zip(answers) {
-            let seen = self.judge(remote, must, answer, &mut looked.warnings);
-            let seen = seen.map_err(|trouble| about(remote, step, &trouble))?;
-            looked.seen.push((remote.clone(), seen));
+        for ((Asked { remote, must, step }, last), answer) in open.into_iter().zip(answers) {
+            match (answer, last) {
+                (Ok(found), _) => {
+                    let state = state_of(&found);
+                    let copy = self.cache.known(&remote.address, shape(remote.form), &found).map(|kept| kept.path);
+                    self.seen().insert((remote.address.clone(), remote.form), found);
+                    looked.seen.push((remote.clone(), Seen { state, copy }));
+                }
+                (Err(Trouble::Stopped), _) => return Err(Trouble::Stopped.into()),
+                (Err(why @ (Trouble::Unreachable(_) | Trouble::NoHost(_))), Some(kept)) => {
+                    looked.stands(remote, kept, &why.to_string());
+                }
+                // A run that goes on, or is looked at, read it when it was there.
+                (Err(why @ Trouble::NotFound(_)), Some(kept)) if goes_on => {
+                    looked.stands(remote, kept, &why.to_string());
+                }
+                // Nobody asked for the step, or it reads it by itself and may have ways of its own.
+                (Err(_), Some(kept)) if !must => {
+                    looked.seen.push((remote.clone(), Seen { state: GONE.to_owned(), copy: Some(kept.path) }));
+                }
+                (Err(_), None) if !must => looked.seen.push((remote.clone(), unknown())),
+                (Err(why), last) => return Err(about(remote, step, &why, last.is_some())),
+            }
         }
         Ok(looked)
-    }
-
-    fn judge(
-        &self,
-        remote: &Remote,
-        must: bool,
-        answer: Result<Found, Trouble>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Seen, Trouble> {
-        match answer {
-            Ok(found) => {
-                let state = state_of(&found);
-                let copy = self.cache.known(&remote.address, shape(remote.form), &found).map(|kept| kept.path);
-                self.seen().insert((remote.address.clone(), remote.form), found);
-                Ok(Seen { state, copy })
-            }
-            // A step that reads it by itself may have ways of its own; nobody can tell whether it is the same as before.
-            Err(trouble) if !must && trouble != Trouble::Stopped => {
-                Ok(Seen { state: format!("{:016x}", fastrand::u64(..)), copy: None })
-            }
-            Err(trouble @ (Trouble::NotFound(_) | Trouble::Denied(_) | Trouble::Stopped)) => Err(trouble),
-            Err(trouble) => match self.cache.last(&remote.address, shape(remote.form)) {
-                Some(kept) => {
-                    warnings.push(format!("the copy of {} that was fetched before is used: {trouble}", remote.uri));
-                    Ok(Seen { state: "unreachable".to_owned(), copy: Some(kept.path) })
-                }
-                None => Err(trouble),
-            },
-        }
     }
 
     /// Fetches what a step reads.
@@ -228,12 +264,12 @@ impl RemoteData {
 
     /// The place of an address, and the name in it.
     fn way(&self, remote: &Remote) -> Result<Way, Failed> {
-        let signed = self.signed.iter().find(|signed| remote.signed && signed.uri == remote.uri);
+        let signed = self.signed.iter().filter(|_| remote.signed).find_map(|signed| signed.of(&remote.uri));
         if remote.signed && signed.is_none() {
             return Err(Failed::new(format!("the signature of {} was not kept", remote.uri))
                 .hint("run the job file again, or make a datastore of it with 'amlrun datastore create'"));
         }
-        let text = signed.map_or(remote.uri.as_str(), |signed| signed.whole.reveal());
+        let text = signed.as_ref().map_or(remote.uri.as_str(), Secret::reveal);
         let Some(Ok(uri)) = DataUri::parse(text) else {
             return Err(Failed::new(format!("{} leads nowhere", remote.uri)));
         };
@@ -270,8 +306,9 @@ async fn until<T>(mut stop: StopWatch, work: impl Future<Output = Result<T, Trou
 
 fn moved(kept: Kept, transfer: &Transfer, began: Instant) -> Moved {
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let moved = transfer.progress.figures().moved_bytes;
-    Moved { path: kept.path, files: kept.files, bytes: kept.bytes, moved, millis }
+    let figures = transfer.progress.figures();
+    let (moved_files, moved) = (figures.moved_files, figures.moved_bytes);
+    Moved { path: kept.path, files: kept.files, bytes: kept.bytes, moved_files, moved, millis }
 }
 
 fn shape(form: Form) -> Shape {
@@ -283,13 +320,17 @@ fn shape(form: Form) -> Shape {
 }
 
 /// Trouble with what a step reads, told before anything runs.
-fn about(remote: &Remote, step: &str, trouble: &Trouble) -> Failed {
-    let message = format!("the step '{step}' reads {}: {trouble}", remote.uri);
+fn about(remote: &Remote, step: &str, trouble: &Trouble, is_kept: bool) -> Failed {
     match trouble {
         Trouble::NotFound(_) => {
-            let message = format!("the step '{step}' reads {}, and there is nothing", remote.uri);
-            Failed::not_found(message)
+            let mut why = trouble.to_string().replace(&remote.address, "it");
+            if !why.contains("container") {
+                "there is nothing".clone_into(&mut why);
+            }
+            let failed = Failed::not_found(format!("the step '{step}' reads {}, and {why}", remote.uri));
+            let copy = "what was fetched of it before is still here: amlrun shell and run --resume use it";
+            if is_kept { failed.hint(copy) } else { failed }
         }
-        _ => Failed::new(message),
+        _ => Failed::new(format!("the step '{step}' reads {}: {trouble}", remote.uri)),
     }
 }

@@ -186,7 +186,8 @@ impl<'a> Open<'a> {
     fn into_ready(self, resumed: Resumed, choice: &Choice, how: &How) -> Result<Ready, Failed> {
         let home = self.context.home();
         let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
-        let mut outlook = Outlook::new(self.plan, &self.view.job_file, &home, choice, &config, how.transfer_jobs)?;
+        let mut outlook =
+            Outlook::new(self.plan, &self.view.job_file, &home, choice, &config, how.transfer_jobs, true)?;
         for (index, decision) in outlook.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);
             let done = |need: &usize| resumed.done.contains_key(need);

@@ -13,16 +13,23 @@ use crate::plan::{DatastorePath, InputMode, Located, Part, Step, StepOutput};
 use crate::reuse::Listing;
 use crate::store::{seal, tree};
 
-/// Seals every output of a step and registers those that are to become assets. `read` are the outputs that somebody reads.
+/// What a step wrote, sealed.
+pub(super) struct Collected {
+    pub outputs: Vec<OutputInfo>,
+    /// Why it is not all where it belongs. Then it is kept for whoever tries again, and registered by nobody.
+    pub unsent: Option<Failure>,
+}
+
+/// Seals every output of a step, sends those that belong elsewhere, and registers those that are to become assets.
 pub(super) fn collect<E, W: Workspace>(
     index: usize,
     attempt: u32,
     request: &Request,
     around: &Surroundings<E, W>,
     stop: &StopWatch,
-) -> Result<Vec<OutputInfo>, Failure> {
+) -> Result<Collected, Failure> {
     let step = &request.plan.steps[index];
-    let mut collected = Vec::new();
+    let mut collected: Vec<(&StepOutput, OutputInfo)> = Vec::new();
     for output in &step.outputs {
         let path = request.output(index, &output.name, attempt);
         if is_artifact_root(output) {
@@ -36,17 +43,21 @@ pub(super) fn collect<E, W: Workspace>(
             warn(around, request, index, message);
             continue;
         }
-        collected.push(close(index, output, &path, request)?);
-        let info = &collected[collected.len() - 1];
+        let info = close(index, output, &path, request)?;
         if output.asset.is_some() && info.files == 0 && output.kind != PortType::UriFolder {
             return Err(Failure::MissingOutput { output: output.name.clone() });
         }
-        if output.place.as_ref().is_some_and(DatastorePath::is_remote) {
-            put_away(index, output, info, request, around, stop)?;
-        }
-        register(index, output, info, request, around)?;
+        collected.push((output, info));
     }
-    Ok(collected)
+    let remote = |output: &StepOutput| output.place.as_ref().is_some_and(DatastorePath::is_remote);
+    let mut elsewhere = collected.iter().filter(|(output, _)| remote(output));
+    let sent = elsewhere.try_for_each(|(output, info)| put_away(index, output, info, request, around, stop));
+    if sent.is_ok() {
+        for (output, info) in &collected {
+            register(index, output, info, request, around)?;
+        }
+    }
+    Ok(Collected { outputs: collected.into_iter().map(|(_, info)| info).collect(), unsent: sent.err() })
 }
 
 /// Seals an output, puts it where the author wants it too when that is a folder here, and tells what it is. In this order:
@@ -130,6 +141,7 @@ pub(super) fn put_away<E, W: Workspace>(
         uri: remote.uri,
         files: moved.files,
         bytes: moved.bytes,
+        moved_files: moved.moved_files,
         moved: moved.moved,
         millis: moved.millis,
     });

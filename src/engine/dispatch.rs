@@ -215,6 +215,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             self.schedule.completed(index);
             return;
         }
+        if let Some(finding) = finished.finding {
+            self.recorder.find_out(finding);
+        }
         let skipped = self.schedule.failed(index);
         if self.status == JobStatus::Completed {
             self.status = JobStatus::Failed;

@@ -33,6 +33,7 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
                 uri: remote.uri.clone(),
                 files: moved.files,
                 bytes: moved.bytes,
+                moved_files: moved.moved_files,
                 moved: moved.moved,
                 millis: moved.millis,
             });

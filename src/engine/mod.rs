@@ -166,7 +166,9 @@ pub struct Moved {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// How many bytes were moved for it.
+    /// How many files were moved for it.
+    pub moved_files: u64,
+    /// How many bytes that were.
     pub moved: u64,
     /// How many milliseconds that took.
     pub millis: u64,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::board::Board;
+use super::collect::Collected;
 use super::court::{Asked, Court, info};
 use super::decide::{Decision, Standing, Verdict};
 use super::launch::lay_out;
@@ -89,7 +90,8 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         shared.around.bus.say(What::StepPreparing { step: step.path.clone(), attempt, because });
         let finished = attempt_once(index, attempt, &shared, &mut stop).await;
         let StepOutcome::Failed { failure } = &finished.outcome else { return finished };
-        if attempt == last || *stop.borrow() != Stop::No {
+        // What was made need not be made again because it could not be sent.
+        if attempt == last || finished.finding.is_some() || *stop.borrow() != Stop::No {
             return finished;
         }
         let of = last + 1 - first;
@@ -204,7 +206,10 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
         }
     }
     match collect::collect(index, attempt, request, around, stop) {
-        Ok(outputs) => {
+        Ok(Collected { unsent: Some(failure), outputs }) => {
+            Finished { outputs, ..Finished::new(StepOutcome::Failed { failure }) }
+        }
+        Ok(Collected { outputs, .. }) => {
             let now = Timestamp::now();
             let finding = Finding {
                 index,
@@ -232,12 +237,18 @@ fn finish<E, W: Workspace>(
     stop: &StopWatch,
 ) -> Finished {
     let Shared { request, around, board, .. } = shared;
-    let mut unchanged = true;
+    let (mut unchanged, mut made) = (true, false);
     let mut finished = match outcome {
         StepOutcome::Completed => match complete(index, attempt, shared, &mut unchanged, stop) {
-            Ok(outputs) => Finished { outputs, ..Finished::new(StepOutcome::Completed) },
-            // Its upload was broken off.
-            Err(_) if *stop.borrow() != Stop::No => Finished::new(StepOutcome::Canceled),
+            Ok(Collected { outputs, unsent }) => {
+                made = true;
+                let outcome = match unsent {
+                    None => StepOutcome::Completed,
+                    Some(_) if *stop.borrow() != Stop::No => StepOutcome::Canceled,
+                    Some(failure) => StepOutcome::Failed { failure },
+                };
+                Finished { outputs, ..Finished::new(outcome) }
+            }
             Err(failure) => Finished::new(StepOutcome::Failed { failure }),
         },
         outcome => Finished::new(outcome),
@@ -251,7 +262,8 @@ fn finish<E, W: Workspace>(
     if !metrics.is_empty() || !models.is_empty() {
         around.bus.say(What::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
     }
-    if finished.outcome == StepOutcome::Completed {
+    // Also when it could not be sent: then it need not be made again for another try.
+    if made {
         let offered = unchanged
             && request.plan.steps[index].is_deterministic
             && !request.plan.force_rerun
@@ -277,7 +289,7 @@ fn complete<E, W: Workspace>(
     shared: &Shared<E, W>,
     unchanged: &mut bool,
     stop: &StopWatch,
-) -> Result<Vec<OutputInfo>, Failure> {
+) -> Result<Collected, Failure> {
     let Shared { request, around, board, .. } = shared;
     if let Some(touched) = collect::touched(index, request, board) {
         let collect::Touched { input, file, sealed } = touched;

@@ -169,7 +169,9 @@ pub enum What {
         files: u64,
         /// Their bytes.
         bytes: u64,
-        /// How many bytes were moved for it.
+        /// How many files were moved for it.
+        moved_files: u64,
+        /// How many bytes that were.
         moved: u64,
         /// How many milliseconds that took.
         millis: u64,
@@ -186,7 +188,9 @@ pub enum What {
         files: u64,
         /// Their bytes.
         bytes: u64,
-        /// How many bytes were moved for it.
+        /// How many files were moved for it.
+        moved_files: u64,
+        /// How many bytes that were.
         moved: u64,
         /// How many milliseconds that took.
         millis: u64,

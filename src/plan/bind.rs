@@ -215,16 +215,17 @@ impl Scope<'_> {
         found: &mut Vec<Diagnostic>,
     ) -> Option<Value> {
         let mut refuse = |code, message: String, help: String| {
-            found.push(Diagnostic::error(code, site.span, message).at(site.path).help(help));
+            let mistake = Diagnostic::error(code, site.span, message).at(site.path);
+            found.push(if help.is_empty() { mistake } else { mistake.help(help) });
             None
         };
         let located = match (DataUri::parse(text), Reference::parse(text)) {
             (Some(Ok(uri)), _) => match self.world.catalog.locate(&uri) {
                 Ok(located) => located,
-                Err(why) if is_datastore(&uri) => return refuse("unknown-datastore", why, substitute()),
-                Err(why) => return refuse("unknown-asset", why, substitute()),
+                Err(why) if is_datastore(&uri) => return refuse("unknown-datastore", why, String::new()),
+                Err(why) => return refuse("unknown-asset", why, String::new()),
             },
-            (Some(Err(why)), _) => return refuse("bad-reference", why, substitute()),
+            (Some(Err(why)), _) => return refuse("bad-reference", why, String::new()),
             (None, Some(Ok(Reference::Workspace(asset)))) => match self.world.catalog.find(&asset, kind) {
                 Ok(asset) => asset.located,
                 Err(why) => {

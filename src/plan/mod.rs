@@ -283,8 +283,8 @@ impl Plan {
     /// The address of remote data with the signature that was written with it.
     #[must_use]
     pub fn whole(&self, remote: &Remote) -> Secret {
-        let signed = self.signed.iter().find(|signed| remote.signed && signed.uri == remote.uri);
-        signed.map_or_else(|| Secret::new(remote.uri.clone()), |signed| signed.whole.clone())
+        let signed = self.signed.iter().filter(|_| remote.signed).find_map(|signed| signed.of(&remote.uri));
+        signed.unwrap_or_else(|| Secret::new(remote.uri.clone()))
     }
 
     /// The step with that path.

@@ -7,7 +7,7 @@ use super::bind::{World, is_datastore};
 use super::level::{bound_to, output_names, output_type};
 use super::{AssetName, DatastorePath, Located, StepOutput};
 use crate::diagnostic::Diagnostic;
-use crate::spec::data_uri::DataUri;
+use crate::spec::data_uri::{DataUri, escape};
 use crate::spec::io::{Data, Output, OutputValue, PortType};
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
@@ -92,15 +92,19 @@ fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) 
     let (root, path) = match DataUri::parse(&text) {
         Some(Ok(DataUri::Datastore { name, path })) => (DataUri::Datastore { name, path: String::new() }, path),
         Some(Ok(DataUri::Blob(mut blob))) => {
-            let path = std::mem::take(&mut blob.path);
+            // It becomes part of an address again.
+            let path = escape(&std::mem::take(&mut blob.path));
             (DataUri::Blob(blob), path)
         }
         Some(Ok(DataUri::Web { url })) => {
             // A container of a server that is known by its address, as Azurite's.
-            let at = url.find("${{").unwrap_or(url.len());
-            let root = url[..at].trim_end_matches('/').to_owned();
-            let path = url[root.len()..].trim_start_matches('/').to_owned();
-            (DataUri::Web { url: root }, path)
+            let (place, query) =
+                url.split_once('?').map_or((url.as_str(), None), |(place, query)| (place, Some(query)));
+            let at = place.find("${{").unwrap_or(place.len());
+            let root = place[..at].rfind('/').map_or(place, |slash| &place[..slash]);
+            let path = place[root.len()..].trim_start_matches('/').to_owned();
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+            (DataUri::Web { url: format!("{root}{query}") }, path)
         }
         Some(Err(why)) => return refuse("bad-reference", why, write),
         _ => return refuse("bad-reference", format!("an output cannot be written to '{}'", target.value), write),

@@ -124,15 +124,23 @@ pub fn on_its_way(moving: &Moving) -> String {
 /// What is said of data that was moved; nothing of data that was where it should be.
 #[must_use]
 pub fn moved(what: &What) -> Option<String> {
-    let (step, verb, uri, files, moved, millis) = match what {
-        What::DataFetched { step, uri, files, moved, millis, .. } => (step, "fetched", uri, files, moved, millis),
-        What::OutputUploaded { step, uri, files, moved, millis, .. } => (step, "uploaded", uri, files, moved, millis),
+    let (step, verb, uri, files, moved_files, moved, millis) = match what {
+        What::DataFetched { step, uri, files, moved_files, moved, millis, .. } => {
+            (step, "fetched", uri, files, moved_files, moved, millis)
+        }
+        What::OutputUploaded { step, uri, files, moved_files, moved, millis, .. } => {
+            (step, "uploaded", uri, files, moved_files, moved, millis)
+        }
         _ => return None,
     };
-    if *moved == 0 {
+    if *moved_files == 0 {
         return None;
     }
-    let count = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    let count = match (*moved_files, *files) {
+        (1, 1) => "1 file".to_owned(),
+        (moved, all) if moved == all => format!("{all} files"),
+        (moved, all) => format!("{moved} of {all} files"),
+    };
     let time = human_duration(Duration::from_millis(*millis));
     Some(format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(*moved)))
 }

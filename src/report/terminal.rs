@@ -89,6 +89,9 @@ impl Screen {
                 if let Some(text) = plain::moved(what) {
                     self.print(&self.paint.dim(&text));
                 }
+                if let What::DataFetched { step, .. } | What::OutputUploaded { step, .. } = what {
+                    self.update(step);
+                }
             }
             What::AssetRegistered { .. } | What::StepTracked { .. } => {}
         }
@@ -167,6 +170,10 @@ impl Screen {
     /// Beside the step's name, as what it prints is later.
     fn moving(&self, moving: &Moving) {
         if let Some(line) = self.lines.get(&moving.step) {
+            let width = self.view.width.min(32);
+            let word = if moving.what == "fetch" { "Fetching" } else { "Uploading" };
+            line.set_style(style("  {prefix} {msg}"));
+            line.set_prefix(format!("{} {:width$}  {word:10}", self.paint.dim("⇅"), moving.step));
             line.set_message(self.paint.dim(&plain::on_its_way(moving)));
             line.tick();
         }

@@ -80,6 +80,16 @@ pub struct Signed {
     pub whole: Secret,
 }
 
+impl Signed {
+    /// The whole address of something at or below the one that was signed.
+    #[must_use]
+    pub fn of(&self, uri: &str) -> Option<Secret> {
+        let below = uri.strip_prefix(self.uri.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+        let (place, query) = self.whole.reveal().split_once('?')?;
+        Some(if below.is_empty() { self.whole.clone() } else { Secret::new(format!("{place}{below}?{query}")) })
+    }
+}
+
 /// The assets and datastores of a workspace.
 pub trait Catalog {
     /// Looks up a data asset or model.

@@ -280,7 +280,8 @@ fn inside(path: &str) -> Result<String, String> {
 }
 
 /// A name as it can stand in an address, where it means that name again. What no reader takes amiss stays as it is.
-fn escape(name: &str) -> String {
+#[must_use]
+pub fn escape(name: &str) -> String {
     name.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
 }
 

@@ -17,6 +17,8 @@ use super::receive::{broken, spare};
 use super::{BLOCK, Transfer, local};
 use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
 
+/// So large a file is held in memory whatever else is, in bytes.
+const SMALL: u64 = 256 << 10;
 /// Azure takes this many blocks for a blob.
 const MOST_BLOCKS: u64 = 50_000;
 
@@ -92,6 +94,11 @@ async fn small(
     name: &str,
     size: u64,
 ) -> Result<(), Trouble> {
+    // Many small ones are under way at once, but not many that are nearly blocks.
+    let _memory = match size {
+        0..=SMALL => None,
+        _ => transfer.memory.clone().acquire_owned().await.ok(),
+    };
     let content = read(file, 0, size).map_err(|e| local("read", from, &e))?;
     let proof = Proof { md5: Some(checksum::md5(&content)), crc64: Some(checksum::crc64(&content)) };
     one(transfer, size, || remote.write(name, content.clone(), proof)).await

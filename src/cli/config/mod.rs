@@ -81,7 +81,15 @@ impl Config {
 
     /// The variables that hold secrets of storage, but for those that steps are to get.
     pub fn secret_variables(&self) -> Vec<String> {
-        const AZ: [&str; 3] = ["AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING"];
+        const AZ: [&str; 7] = [
+            "AZURE_STORAGE_KEY",
+            "AZURE_STORAGE_SAS_TOKEN",
+            "AZURE_STORAGE_CONNECTION_STRING",
+            "AZURE_CLIENT_SECRET",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+            "AZURE_FEDERATED_TOKEN",
+            "AMLRUN_CREDENTIALS",
+        ];
         let accounts = self.accounts.values().filter_map(|rules| rules.credential.as_ref());
         let datastores = self.datastores.values().filter_map(|rules| rules.credential.as_ref());
         let named = accounts.chain(datastores).filter_map(CredentialRef::variable);

@@ -59,11 +59,24 @@ pub(in crate::cli) struct AccountRules {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::cli) struct Transfer {
     /// How many connections are open at once.
+    #[serde(deserialize_with = "positive")]
     pub jobs: Option<u16>,
     /// Seconds without a byte until a connection is given up.
+    #[serde(deserialize_with = "positive")]
     pub stall: Option<u64>,
     /// Seconds for which a storage that fails is asked again.
     pub patience: Option<u64>,
+}
+
+/// A number that is no number of nothing.
+fn positive<'de, D: serde::Deserializer<'de>, N: Deserialize<'de> + Default + PartialEq>(
+    from: D,
+) -> Result<Option<N>, D::Error> {
+    let number = N::deserialize(from)?;
+    if number == N::default() {
+        return Err(serde::de::Error::custom("it must be 1 or more"));
+    }
+    Ok(Some(number))
 }
 
 #[derive(Deserialize)]

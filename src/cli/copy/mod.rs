@@ -112,9 +112,9 @@ async fn offer(
     };
     let there: HashMap<_, _> = match there {
         Ok(files) => files.into_iter().map(|file| (file.name.clone(), file)).collect(),
-        Err(Trouble::Stopped) => return Err(Trouble::Stopped),
         // Nobody may be allowed to look; then all is simply sent.
-        Err(_) => HashMap::new(),
+        Err(Trouble::NotFound(_) | Trouble::Denied(_) | Trouble::Final(_)) => HashMap::new(),
+        Err(trouble) => return Err(trouble),
     };
     send_all(transfer, remote, offered, there).await
 }
@@ -124,7 +124,9 @@ pub(super) fn through(road: &Road, from: Source, to: Source) -> Result<Figures, 
     let between = std::env::temp_dir().join(format!("amlrun-cp-{:016x}", fastrand::u64(..)));
     let (transfer, folder) = (road.transfer.clone(), between.clone());
     let copied = road.travel(async move {
-        std::fs::create_dir(&folder).map_err(|e| crate::transfer::local("make the folder", &folder, &e))?;
+        // Others have no business with what passes through.
+        let alone = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&folder);
+        alone.map_err(|e| crate::transfer::local("make the folder", &folder, &e))?;
         let fetched = fetch(&transfer, &from, &folder, true).await?;
         let sent = transfer.counted_within(&Arc::default());
         send(&sent, &fetched, &to).await?;

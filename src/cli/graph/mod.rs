@@ -16,6 +16,7 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
 use crate::language::{Target, Value, graph};
+use crate::secret::mask_signatures;
 use crate::yaml::overrides::Override;
 
 /// Show the nodes of a job or component and what they hand on.
@@ -63,12 +64,14 @@ pub(super) fn graph(args: &Args, context: &Context, printer: &Printer) -> Result
         let what = document.describe();
         return Err(Failed::new(format!("{} is a {what}: only jobs and components have a graph", args.file.display())));
     };
-    printer.out(&match args.format {
+    let mut drawn = match args.format {
         Drawing::Text => text::draw(&graph),
         Drawing::Dot => dot::draw(&graph),
         Drawing::Mermaid => mermaid::draw(&graph),
         Drawing::Json => format!("{}\n", serde_json::to_string_pretty(&graph).unwrap_or_default()),
-    });
+    };
+    mask_signatures(&mut drawn);
+    printer.out(&drawn);
     if document.diagnostics.has_errors() {
         let exit = Exit::Failed;
         return Err(Failed::Refused { diagnostics: document.diagnostics, sources: document.sources, exit });
