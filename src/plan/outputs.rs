@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use super::bind::{World, is_datastore};
 use super::level::{bound_to, output_names, output_type};
-use super::{AssetName, DatastorePath, Located, StepOutput};
+use super::{AssetName, DatastorePath, Located, Step, StepOutput};
 use crate::diagnostic::Diagnostic;
+use crate::secret::mask_signatures;
 use crate::spec::data_uri::{DataUri, escape};
 use crate::spec::io::{Data, Output, OutputValue, PortType};
 use crate::spec::job::Node;
@@ -79,6 +80,24 @@ pub(super) fn of_step(
     outputs
 }
 
+/// What people should know of outputs that go to the same place: what comes last stays there, and each later run sends
+/// them all again.
+pub(super) fn shared_places(steps: &[Step]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut known: Vec<(&DatastorePath, String)> = Vec::new();
+    for step in steps {
+        for output in &step.outputs {
+            let Some(place) = output.place.as_ref().filter(|place| !place.path.contains("${{")) else { continue };
+            let name = format!("{}.{}", step.path, output.name);
+            if let Some((_, other)) = known.iter().find(|(other, _)| *other == place) {
+                notes.push(format!("the outputs {other} and {name} go to the same place: what comes last stays there"));
+            }
+            known.push((place, name));
+        }
+    }
+    notes
+}
+
 /// Where an output shall lie besides: a path in a datastore, or a blob's address (reference, section 3.5).
 fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) -> Option<DatastorePath> {
     let target = data.path.as_ref()?;
@@ -111,7 +130,9 @@ fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) 
     };
     match world.catalog.locate(&root) {
         Ok(Located::Remote(remote)) if !remote.is_blob => {
-            refuse("bad-reference", format!("an output cannot be written to the web address '{root}'"), write)
+            let mut written = target.value.clone();
+            mask_signatures(&mut written);
+            refuse("bad-reference", format!("an output cannot be written to the web address '{written}'"), write)
         }
         Ok(root) => Some(DatastorePath { root, path }),
         Err(why) if is_datastore(&root) => {

@@ -154,6 +154,7 @@ fn pipeline(
         steps.iter_mut().for_each(|step| step.optional_needs.clear());
     }
     plan.notes = notes(&without_effect(nodes), steps.len());
+    plan.notes.extend(outputs::shared_places(&steps));
     let declared = job.outputs.iter().map(|o| (o.name.value.as_str(), Some(o.name.span)));
     let others = component.map(|c| c.outputs.as_slice()).unwrap_or_default().iter();
     let others = others.filter(|port| job.outputs.iter().all(|o| o.name.value != port.name.value));
