@@ -376,6 +376,90 @@ fn what_an_earlier_step_writes_is_read_as_it_wrote_it() {
 }
 
 #[test]
+fn who_reads_before_the_writer_and_who_reads_after_it_read_different_things() {
+    let cloud = Cloud::new("turns");
+    cloud.put("f.txt", "v0\n");
+    let step = |name: &str, command: &str, more: &str| {
+        format!("  {name}:\n    type: command\n    environment: azureml:any@latest\n    command: {command}\n{more}")
+    };
+    let place = "azureml://datastores/credit/paths/f.txt";
+    let read = format!("    inputs:\n      i: {{type: uri_file, path: {place}}}\n");
+    let n = step(
+        "n",
+        "cat ${{inputs.i}} && echo > ${{outputs.t}}",
+        &format!("{read}    outputs: {{t: {{type: uri_file}}}}\n"),
+    );
+    let a = step(
+        "a",
+        "echo ${{inputs.v}} > ${{outputs.o}}",
+        &format!(
+            "    inputs:\n      v: ${{{{parent.inputs.v}}}}\n      t: ${{{{parent.jobs.n.outputs.t}}}}\n    outputs:\n      \
+             o: {{type: uri_file, path: {place}}}\n"
+        ),
+    );
+    let b = step("b", "cat ${{inputs.i}}", &format!("{read}      t: ${{{{parent.jobs.a.outputs.o}}}}\n"));
+    cloud.project.write("job.yml", &format!("type: pipeline\ninputs: {{v: v1}}\njobs:\n{n}{a}{b}"));
+    let run = |v: &str, n: &str, b: &str| {
+        let ran = cloud.amlrun(&["run", "job.yml", "--set", &format!("inputs.v={v}")]).ended(0);
+        for line in [format!("n | {n}"), format!("b | {b}")] {
+            assert!(ran.out.contains(&line), "no '{line}' in\n{}", ran.out);
+        }
+    };
+    run("v1", "v0", "v1");
+    run("v2", "v1", "v2");
+}
+
+#[test]
+fn a_copy_is_known_to_be_touched_whatever_is_done_to_hide_it() {
+    let cloud = Cloud::new("hidden");
+    cloud.put("d/a", "hello\n");
+    let input = "d: {type: uri_folder, path: azureml://datastores/credit/paths/d}";
+    let spoil = "cd ${{inputs.d}} && touch -r a /tmp/ref.$$ && chmod u+w a && echo HELLO > a && touch -r /tmp/ref.$$ a && rm /tmp/ref.$$";
+    cloud.project.write("bad.yml", &job(spoil, input, "o: "));
+    cloud.project.write("amlrun.toml", &(settings(cloud.azurite) + "[steps.main]\nretries = 2\n"));
+    let bad = cloud.amlrun(&["run", "bad.yml", "--name", "bad"]).ended(1);
+    assert!(!bad.out.contains("try 2"), "nobody tries again with spoilt data: {}", bad.out);
+    cloud.project.write("good.yml", &job("cat ${{inputs.d}}/a && ls ${{inputs.d}}", input, "o: "));
+    let good = cloud.amlrun(&["run", "good.yml", "--name", "r"]).ended(0);
+    assert_eq!(cloud.project.log("main"), "hello\na\n", "{}", good.out);
+    let folder = "mkdir ${{inputs.d}}/empty";
+    cloud.project.write("folder.yml", &job(folder, input, "o: "));
+    cloud.amlrun(&["run", "folder.yml"]);
+    let again = cloud.amlrun(&["run", "good.yml", "--force-rerun", "--output", "jsonl"]).ended(0);
+    assert!(!again.out.contains("\"empty\""), "{}", again.out);
+}
+
+#[test]
+fn what_was_made_before_the_runner_was_killed_in_an_upload_is_sent_and_not_made_again() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let azurite = Azurite::shared();
+    azurite.container("killed");
+    let settings = |root: &str| {
+        format!("[datastores.out]\ncontainer = \"{root}/killed\"\naccount_key = {{ env = \"BLOB_KEY\" }}\n")
+    };
+    let nobody = format!("http://{}/{ACCOUNT}", silent.local_addr().unwrap());
+    let project = Project::new().with("amlrun.toml", &settings(&nobody));
+    let output = "o: {type: uri_file, path: azureml://datastores/out/paths/o}";
+    project.write("job.yml", &job("echo made > ${{outputs.o}}", "n: 1", output));
+    let amlrun = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.env("BLOB_KEY", KEY);
+        command
+    };
+    let mut runner = amlrun(&["run", "job.yml", "--name", "r"]).stdout(Stdio::null()).spawn().unwrap();
+    // It asks what is there, and nobody ever answers.
+    let _asked = silent.accept().unwrap();
+    until("what was made is known", || Ran::of(amlrun(&["plan", "job.yml", "--check"])).code == 0);
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    assert!(Ran::of(amlrun(&["cache", "gc"])).ended(0).out.contains("freed 0 B in all"));
+    project.write("amlrun.toml", &settings(&azurite.url()));
+    let resumed = Ran::of(amlrun(&["run", "--resume", "r", "--output", "jsonl"])).ended(0);
+    assert!(!resumed.out.contains("step_started"), "{}", resumed.out);
+    assert_eq!(azurite.get("killed", "o"), b"made\n");
+}
+
+#[test]
 fn what_is_gone_does_not_keep_anybody_from_looking_at_a_run() {
     let cloud = Cloud::new("gone");
     cloud.put("d.csv", "x\n");

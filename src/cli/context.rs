@@ -142,7 +142,7 @@ impl Registered {
             }
         };
         let signed = self.signed.borrow().iter().any(|signed| signed.uri == uri);
-        Located::Remote(Remote { uri: uri.to_owned(), address, form: Form::Any, is_blob, signed })
+        Located::Remote(Remote { uri: uri.to_owned(), address, form: Form::Any, after: None, is_blob, signed })
     }
 
     /// Keeps the signature of an address apart, and gives the address without it.

@@ -64,20 +64,6 @@ fn unknown() -> Seen {
     Seen { state: format!("{:016x}", fastrand::u64(..)), copy: None }
 }
 
-/// Whether a step before that one writes to the place that it reads.
-fn is_written(plan: &Plan, remote: &Remote, reader: &str) -> bool {
-    let read = remote.address.split('*').next().unwrap_or_default().trim_end_matches('/');
-    let before = plan.steps.iter().take_while(|step| step.path != reader);
-    before.flat_map(|step| &step.outputs).filter_map(|output| output.place.as_ref()).any(|place| {
-        let Located::Remote(root) = &place.root else { return false };
-        let fixed = place.path.split("${{").next().unwrap_or_default();
-        let written = format!("{}/{fixed}", root.address.trim_end_matches('/'));
-        let written = written.trim_end_matches('/');
-        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        below(read, written) || below(written, read)
-    })
-}
-
 /// A question about what a step reads.
 struct Asked<'p> {
     remote: &'p Remote,
@@ -112,7 +98,7 @@ impl RemoteData {
                 let fetched = step.remotes().map(|remote| (remote, is_wanted));
                 let direct = step.values().flat_map(Value::remotes).map(|remote| (remote, false));
                 for (remote, must) in fetched.chain(direct).filter(|_| step.stand_in.is_none()) {
-                    if asked.iter().all(|a| (&a.remote.address, a.remote.form) != (&remote.address, remote.form)) {
+                    if asked.iter().all(|a| a.remote.is_other(remote)) {
                         asked.push(Asked { remote, must, step: &step.path });
                     }
                 }
@@ -134,8 +120,8 @@ impl RemoteData {
         let mut questions = Vec::new();
         let mut open = Vec::new();
         for question in asked {
-            let Asked { remote, step, .. } = question;
-            if is_written(plan, remote, step) {
+            let Asked { remote, .. } = question;
+            if remote.after.is_some() {
                 // What is there now is not what the step will read.
                 looked.seen.push((remote.clone(), unknown()));
                 continue;
@@ -190,7 +176,7 @@ impl RemoteData {
         let mut tasks = Vec::new();
         for remote in wanted {
             let (reached, name) = self.way(remote).map_err(|failed| Trouble::Final(failed.to_string()))?;
-            let seen = self.seen().remove(&(remote.address.clone(), remote.form));
+            let seen = self.seen().remove(&(remote.address.clone(), remote.form)).filter(|_| remote.after.is_none());
             let (cache, address, shape) = (self.cache.clone(), remote.address.clone(), shape(remote.form));
             let transfer = road.transfer.counted_within(progress);
             tasks.push(async move {

@@ -20,13 +20,15 @@ pub(super) struct Collected {
     pub unsent: Option<Failure>,
 }
 
-/// Seals every output of a step, sends those that belong elsewhere, and registers those that are to become assets.
+/// Seals every output of a step, sends those that belong elsewhere, and registers those that are to become assets. `made`
+/// is told before anything is sent.
 pub(super) fn collect<E, W: Workspace>(
     index: usize,
     attempt: u32,
     request: &Request,
     around: &Surroundings<E, W>,
     stop: &StopWatch,
+    made: &dyn Fn(&[OutputInfo]),
 ) -> Result<Collected, Failure> {
     let step = &request.plan.steps[index];
     let mut collected: Vec<(&StepOutput, OutputInfo)> = Vec::new();
@@ -50,6 +52,9 @@ pub(super) fn collect<E, W: Workspace>(
         collected.push((output, info));
     }
     let remote = |output: &StepOutput| output.place.as_ref().is_some_and(DatastorePath::is_remote);
+    if collected.iter().any(|(output, _)| remote(output)) {
+        made(&collected.iter().map(|(_, info)| info.clone()).collect::<Vec<_>>());
+    }
     let mut elsewhere = collected.iter().filter(|(output, _)| remote(output));
     let sent = elsewhere.try_for_each(|(output, info)| put_away(index, output, info, request, around, stop));
     if sent.is_ok() {

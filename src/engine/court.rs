@@ -173,6 +173,7 @@ impl<'a> Court<'a> {
             for key in [&mut before, &mut after] {
                 key.inputs.remove(name);
                 key.variables.remove(name);
+                key.settings.remove(&format!("file name of {name}"));
             }
         }
         let manifest = |digest: &Digest| {

@@ -1,6 +1,6 @@
 //! The loop that owns the truth of a run: it starts what may start, hears how steps end, and says everything once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -40,7 +40,7 @@ pub async fn run<E: Executor, W: Workspace>(
     let scope = request.job_file.display().to_string();
     let board = Board::new(request.plan.steps.len());
     let places = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
-    let shared = Arc::new(Shared { request, around, board, scope, places });
+    let shared = Arc::new(Shared { request, around, board, scope, places, early: Mutex::default() });
     let (halt, stop) = watch::channel(Stop::No);
     let (halt_last, stop_last) = watch::channel(Stop::No);
     let mut run = Dispatch {
@@ -62,6 +62,7 @@ pub async fn run<E: Executor, W: Workspace>(
     run.drive(asked).await;
     let outputs = run.job_outputs();
     run.shared.around.bus.say(What::RunFinished { status: run.status, outputs });
+    *run.shared.early.lock().unwrap_or_else(PoisonError::into_inner) = None;
     let (status, recorder) = (run.status, run.recorder);
     // Somebody who cannot wait for the digests gives up that these results can be reused, and nothing else.
     tokio::select! {

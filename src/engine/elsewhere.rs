@@ -17,15 +17,23 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
     stop: &StopWatch,
 ) -> Option<Finished> {
     let Shared { request, .. } = &**shared;
-    let missing = |remote: &&Remote| request.facts.copy(remote).is_none();
-    if !request.decisions[index].may_run() || !request.plan.steps[index].remotes().any(|remote| missing(&remote)) {
+    if !request.decisions[index].may_run() || request.plan.steps[index].remotes().next().is_none() {
         return None;
     }
     let (shared, watch) = (shared.clone(), stop.clone());
     let fetched = blocking(move || {
         let Shared { request, around, .. } = &*shared;
         let step = &request.plan.steps[index];
-        let wanted: Vec<&Remote> = step.remotes().filter(|remote| request.facts.copy(remote).is_none()).collect();
+        // A step before this one may have spoilt a copy that both read.
+        let mut wanted: Vec<&Remote> = Vec::new();
+        for remote in step.remotes().filter(|remote| !request.facts.has_intact(remote)) {
+            if wanted.iter().all(|other| other.is_other(remote)) {
+                wanted.push(remote);
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
         for (remote, moved) in wanted.iter().zip(around.workspace.fetch(&wanted, &step.path, &watch)?) {
             request.facts.fetched(remote, moved.path);
             around.bus.say(What::DataFetched {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::digest::Digest;
 use crate::plan::{Code, Form, Part, Plan, Remote, StandIn, Step};
@@ -16,7 +16,7 @@ use crate::store::snapshot::Snapshot;
 #[derive(Default)]
 pub struct Facts {
     data: HashMap<PathBuf, Fact>,
-    remotes: HashMap<(String, Form), RemoteFact>,
+    remotes: HashMap<(String, Form, Option<String>), RemoteFact>,
     code: HashMap<Code, Fact>,
     /// The program that `python` is on this machine.
     pub python: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Facts {
 struct RemoteFact {
     /// The state in which it was seen.
     state: String,
-    copy: OnceLock<Copy>,
+    copy: Mutex<Option<Arc<Copy>>>,
 }
 
 /// A copy of remote data.
@@ -80,17 +80,15 @@ impl Facts {
     #[must_use]
     pub fn with(mut self, seen: Vec<(Remote, Seen)>) -> Self {
         for (remote, seen) in seen {
-            let fact = RemoteFact { state: seen.state, copy: OnceLock::new() };
-            if let Some(path) = seen.copy {
-                let _ = fact.copy.set(copy_at(path));
-            }
-            self.remotes.insert((remote.address, remote.form), fact);
+            let copy = Mutex::new(seen.copy.map(copy_at));
+            let fact = RemoteFact { state: seen.state, copy };
+            self.remotes.insert((remote.address, remote.form, remote.after), fact);
         }
         self
     }
 
     fn remote(&self, remote: &Remote) -> Option<&RemoteFact> {
-        self.remotes.get(&(remote.address.clone(), remote.form))
+        self.remotes.get(&(remote.address.clone(), remote.form, remote.after.clone()))
     }
 
     /// The state in which remote data was seen before the run.
@@ -99,14 +97,22 @@ impl Facts {
     }
 
     /// The copy of remote data, when it has been fetched.
-    pub(super) fn copy(&self, remote: &Remote) -> Option<&Copy> {
-        self.remote(remote)?.copy.get()
+    pub(super) fn copy(&self, remote: &Remote) -> Option<Arc<Copy>> {
+        self.remote(remote)?.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether there is a copy that nobody has touched.
+    pub(super) fn has_intact(&self, remote: &Remote) -> bool {
+        self.copy(remote).is_some_and(|copy| {
+            let now = Listing::of(&copy.path).map(|now| now.fingerprint());
+            copy.fact.listing.as_ref().is_ok_and(|before| now.is_ok_and(|now| now == before.fingerprint()))
+        })
     }
 
     /// Remote data has been fetched.
     pub(super) fn fetched(&self, remote: &Remote, path: PathBuf) {
         if let Some(fact) = self.remote(remote) {
-            let _ = fact.copy.set(copy_at(path));
+            *fact.copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy_at(path));
         }
     }
 
@@ -138,9 +144,9 @@ impl Facts {
     }
 }
 
-fn copy_at(path: PathBuf) -> Copy {
+fn copy_at(path: PathBuf) -> Arc<Copy> {
     let fact = fact_of(&path);
-    Copy { path, fact }
+    Arc::new(Copy { path, fact })
 }
 
 fn fact_of(path: &Path) -> Fact {

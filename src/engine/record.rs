@@ -3,8 +3,8 @@
 //! One after the other, in the order in which the steps ended: whoever read an output ended after its writer, so the
 //! digests that a step's key needs are there when its turn comes.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -55,6 +55,7 @@ impl Recorder {
     /// Starts the thread.
     pub fn start<E: Send + Sync + 'static, W: Send + Sync + 'static>(shared: Arc<Shared<E, W>>) -> Self {
         let (findings, receiver) = channel();
+        *shared.early.lock().unwrap_or_else(PoisonError::into_inner) = Some(findings.clone());
         let thread = std::thread::Builder::new().name("digests".to_owned());
         let thread = thread.spawn(move || work(&receiver, &shared)).ok();
         Self { findings: Some(findings), thread }

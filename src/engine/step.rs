@@ -1,6 +1,7 @@
 //! One step from its folders to its outputs.
 
-use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
@@ -50,6 +51,8 @@ pub(super) struct Shared<E, W> {
     pub scope: String,
     /// The places in which processes run.
     pub places: Arc<Semaphore>,
+    /// Where it is told what a step made before that is sent elsewhere: a runner may be killed while it sends.
+    pub early: Mutex<Option<Sender<Finding>>>,
 }
 
 /// Runs one step, or finds out that it need not run. Whatever goes wrong is its outcome, not an error.
@@ -91,7 +94,8 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         let finished = attempt_once(index, attempt, &shared, &mut stop).await;
         let StepOutcome::Failed { failure } = &finished.outcome else { return finished };
         // What was made need not be made again because it could not be sent.
-        if attempt == last || finished.finding.is_some() || *stop.borrow() != Stop::No {
+        let spoilt = matches!(failure, Failure::InputModified { .. });
+        if attempt == last || spoilt || finished.finding.is_some() || *stop.borrow() != Stop::No {
             return finished;
         }
         let of = last + 1 - first;
@@ -205,7 +209,7 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
             return Finished::broken(format!("the sample for its output '{}' cannot be used: {why}", output.name));
         }
     }
-    match collect::collect(index, attempt, request, around, stop) {
+    match collect::collect(index, attempt, request, around, stop, &|_| {}) {
         Ok(Collected { unsent: Some(failure), outputs }) => {
             Finished { outputs, ..Finished::new(StepOutcome::Failed { failure }) }
         }
@@ -236,10 +240,10 @@ fn finish<E, W: Workspace>(
     shared: &Shared<E, W>,
     stop: &StopWatch,
 ) -> Finished {
-    let Shared { request, around, board, .. } = shared;
+    let Shared { request, around, .. } = shared;
     let (mut unchanged, mut made) = (true, false);
     let mut finished = match outcome {
-        StepOutcome::Completed => match complete(index, attempt, shared, &mut unchanged, stop) {
+        StepOutcome::Completed => match complete(index, attempt, started, shared, &mut unchanged, stop) {
             Ok(Collected { outputs, unsent }) => {
                 made = true;
                 let outcome = match unsent {
@@ -264,28 +268,43 @@ fn finish<E, W: Workspace>(
     }
     // Also when it could not be sent: then it need not be made again for another try.
     if made {
-        let offered = unchanged
-            && request.plan.steps[index].is_deterministic
-            && !request.plan.force_rerun
-            && request.plan.steps[index].needs.iter().all(|&need| board.outputs(need).is_some());
-        finished.finding = Some(Finding {
-            index,
-            outputs: finished.outputs.clone(),
-            job: request.step_job(index),
-            metrics,
-            started,
-            finished: Timestamp::now(),
-            offered,
-            key: unchanged,
-        });
+        finished.finding = Some(finding(index, &finished.outputs, started, metrics, unchanged, shared));
     }
     finished
+}
+
+/// What is to be found out of what a step made.
+fn finding<E, W>(
+    index: usize,
+    outputs: &[OutputInfo],
+    started: Timestamp,
+    metrics: Vec<(String, f64)>,
+    unchanged: bool,
+    shared: &Shared<E, W>,
+) -> Finding {
+    let Shared { request, board, .. } = shared;
+    let step = &request.plan.steps[index];
+    let offered = unchanged
+        && step.is_deterministic
+        && !request.plan.force_rerun
+        && step.needs.iter().all(|&need| board.outputs(need).is_some());
+    Finding {
+        index,
+        outputs: outputs.to_vec(),
+        job: request.step_job(index),
+        metrics,
+        started,
+        finished: Timestamp::now(),
+        offered,
+        key: unchanged,
+    }
 }
 
 /// The outputs of a step whose process ended with 0, unless it harmed what it read.
 fn complete<E, W: Workspace>(
     index: usize,
     attempt: u32,
+    started: Timestamp,
     shared: &Shared<E, W>,
     unchanged: &mut bool,
     stop: &StopWatch,
@@ -304,7 +323,14 @@ fn complete<E, W: Workspace>(
         );
         warn(around, request, index, message);
     }
-    collect::collect(index, attempt, request, around, stop)
+    let unchanged = *unchanged;
+    let made = |outputs: &[OutputInfo]| {
+        let early = shared.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(early) = &*early {
+            let _ = early.send(finding(index, outputs, started, Vec::new(), unchanged, shared));
+        }
+    };
+    collect::collect(index, attempt, request, around, stop, &made)
 }
 
 pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: usize, message: String) {

@@ -246,9 +246,21 @@ impl DatastorePath {
             Located::Remote(remote) => {
                 let below = |root: &str| format!("{}/{path}", root.trim_end_matches('/'));
                 let (uri, address) = (below(&remote.uri), below(&remote.address));
-                Located::Remote(Remote { uri, address, ..*remote })
+                Located::Remote(Remote { uri, address, ..remote.clone() })
             }
         }
+    }
+
+    /// Whether what lies at an address is, or may be, written through this.
+    #[must_use]
+    pub fn covers(&self, address: &str) -> bool {
+        let Located::Remote(root) = &self.root else { return false };
+        let read = address.split('*').next().unwrap_or_default().trim_end_matches('/');
+        let fixed = self.path.split("${{").next().unwrap_or_default();
+        let written = format!("{}/{fixed}", root.address.trim_end_matches('/'));
+        let written = written.trim_end_matches('/');
+        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        below(read, written) || below(written, read)
     }
 
     /// Whether it is reached over a network.

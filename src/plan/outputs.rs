@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::bind::{World, is_datastore};
 use super::level::{bound_to, output_names, output_type};
-use super::{AssetName, DatastorePath, Located, Step, StepOutput};
+use super::{AssetName, DatastorePath, Located, Part, Step, StepOutput};
 use crate::diagnostic::Diagnostic;
 use crate::secret::mask_signatures;
 use crate::spec::data_uri::{DataUri, escape};
@@ -80,6 +80,33 @@ pub(super) fn of_step(
     outputs
 }
 
+/// Tells who reads a place elsewhere after a step wrote to it: the last of those that it needs, however indirectly.
+pub(super) fn follow(steps: &mut [Step]) {
+    let places: Vec<Vec<DatastorePath>> =
+        steps.iter().map(|step| step.outputs.iter().filter_map(|output| output.place.clone()).collect()).collect();
+    if places.iter().all(Vec::is_empty) {
+        return;
+    }
+    let names: Vec<String> = steps.iter().map(|step| step.path.clone()).collect();
+    let mut before: Vec<Vec<usize>> = Vec::with_capacity(steps.len());
+    for (index, step) in steps.iter_mut().enumerate() {
+        let mut needed: Vec<usize> = step.needs.clone();
+        needed.extend(step.needs.iter().flat_map(|&need| before[need].iter().copied()));
+        needed.sort_unstable();
+        needed.dedup();
+        let inputs = step.inputs.iter_mut().filter_map(|input| input.value.as_mut());
+        for value in inputs.chain(step.environment_variables.iter_mut().map(|(_, value)| value)) {
+            for part in &mut value.parts {
+                let Part::Remote(remote) = part else { continue };
+                let writer = needed.iter().rev().find(|&&step| places[step].iter().any(|p| p.covers(&remote.address)));
+                remote.after = writer.map(|&step| names[step].clone());
+            }
+        }
+        debug_assert_eq!(before.len(), index, "steps come after those that they need");
+        before.push(needed);
+    }
+}
+
 /// What people should know of outputs that go to the same place: what comes last stays there, and each later run sends
 /// them all again.
 pub(super) fn shared_places(steps: &[Step]) -> Vec<String> {
@@ -89,7 +116,10 @@ pub(super) fn shared_places(steps: &[Step]) -> Vec<String> {
         for output in &step.outputs {
             let Some(place) = output.place.as_ref().filter(|place| !place.path.contains("${{")) else { continue };
             let name = format!("{}.{}", step.path, output.name);
-            if let Some((_, other)) = known.iter().find(|(other, _)| *other == place) {
+            let same = |other: &DatastorePath| {
+                other.root == place.root && other.path.trim_end_matches('/') == place.path.trim_end_matches('/')
+            };
+            if let Some((_, other)) = known.iter().find(|(other, _)| same(other)) {
                 notes.push(format!("the outputs {other} and {name} go to the same place: what comes last stays there"));
             }
             known.push((place, name));

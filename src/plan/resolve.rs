@@ -168,6 +168,7 @@ fn pipeline(
     match order::order(&needs) {
         Ok(order) => {
             reorder(&mut plan, steps, &order);
+            outputs::follow(&mut plan.steps);
             Some(plan)
         }
         Err(cycle) => {

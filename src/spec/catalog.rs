@@ -39,11 +39,22 @@ pub struct Remote {
     pub address: String,
     /// What is expected there.
     pub form: Form,
+    /// The step of the same plan that writes there before it is read: who reads it before that reads something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// Whether it is in a storage account: then it may be a folder.
     pub is_blob: bool,
     /// Whether a signature was written with it. It is no part of a plan: plans are kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub signed: bool,
+}
+
+impl Remote {
+    /// Whether it is other data than that, or the same at another time.
+    #[must_use]
+    pub fn is_other(&self, than: &Self) -> bool {
+        (&self.address, self.form, &self.after) != (&than.address, than.form, &than.after)
+    }
 }
 
 /// What is expected at an address.

@@ -334,18 +334,27 @@ fn read_now(place: &Path) -> Option<Now> {
     serde_json::from_slice(&std::fs::read(place.join("now.json")).ok()?).ok()
 }
 
-/// What changes when a file of a folder is touched.
+/// What changes when anything in a folder is touched: a file's stat, with what nobody can set, and the names of folders.
 fn stamp(folder: &Path) -> std::io::Result<String> {
     use std::os::unix::fs::MetadataExt as _;
-    let mut files = crate::digest::files_below(folder)?;
-    files.sort();
-    let mut hasher = blake3::Hasher::new();
-    for file in files {
-        let stat = std::fs::metadata(folder.join(&file))?;
-        let line = format!("{}\0{} {}.{}\n", file.display(), stat.len(), stat.mtime(), stat.mtime_nsec());
-        hasher.update(line.as_bytes());
+    let mut lines = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        for entry in std::fs::read_dir(&path)? {
+            let entry = entry?;
+            let (path, stat) = (entry.path(), entry.metadata()?);
+            let inner = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            if stat.is_dir() {
+                lines.push(inner);
+                open.push(path);
+            } else {
+                let [modified, changed] = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
+                lines.push(format!("{inner}\0{} {} {modified:?} {changed:?}", stat.len(), stat.ino()));
+            }
+        }
     }
-    Ok(hasher.finalize().to_hex()[..32].to_owned())
+    lines.sort();
+    Ok(blake3::hash(lines.join("\n").as_bytes()).to_hex()[..32].to_owned())
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<(), Trouble> {
