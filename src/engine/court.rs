@@ -170,10 +170,14 @@ impl<'a> Court<'a> {
         };
         let (mut before, mut after) = (last.key, key.clone());
         for name in unknown {
+            // What has not been fetched yet has no name either.
+            let file = format!("file name of {name}");
+            if !after.settings.contains_key(&file) {
+                before.settings.remove(&file);
+            }
             for key in [&mut before, &mut after] {
                 key.inputs.remove(name);
                 key.variables.remove(name);
-                key.settings.remove(&format!("file name of {name}"));
             }
         }
         let manifest = |digest: &Digest| {
