@@ -34,7 +34,7 @@ pub(super) struct Args {
     #[command(flatten)]
     pub how: How,
 
-    /// Run again whenever the job file, code or an input changes
+    /// Run again whenever the job file, code or an input on this machine changes
     #[arg(long, conflicts_with_all = ["resume", "name"])]
     watch: bool,
 
