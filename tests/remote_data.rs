@@ -104,6 +104,8 @@ fn every_form_of_address_is_read_and_the_second_run_moves_nothing() {
     let earlier = job("echo earlier > ${{outputs.o}}", "n: 1", "o: {type: uri_file}");
     cloud.project.write("earlier.yml", &earlier);
     cloud.amlrun(&["run", "earlier.yml", "--name", "earlier"]).ended(0);
+    // What the run logged with MLflow.
+    cloud.project.write(".amlrun/runs/earlier/artifacts/logged.txt", "logged\n");
     let inputs = format!(
         "web: {{type: uri_file, path: \"{}\"}}
         wasbs: {{type: uri_file, path: \"wasbs://forms@{ACCOUNT}.blob.core.windows.net/in/a.csv\"}}
@@ -116,13 +118,14 @@ fn every_form_of_address_is_read_and_the_second_run_moves_nothing() {
         near: {{type: uri_file, path: \"azureml:near:1\"}}
         job: {{type: uri_file, path: azureml://jobs/earlier/outputs/o}}
         model: {{type: custom_model, path: \"models:/net/1\"}}
+        logged: {{type: uri_file, path: \"runs:/earlier/logged.txt\"}}
         table: {{type: mltable, path: table, mode: eval_download}}
         direct: {{type: uri_folder, path: azureml://datastores/credit/paths/in/, mode: direct}}
         local: {{type: uri_file, path: local.csv}}",
         web.url("/web%20page.csv")
     );
     let command = "cat \"${{inputs.web}}\" ${{inputs.wasbs}} \"${{inputs.abfss}}\" ${{inputs.blob}} ${{inputs.long}} \
-        ${{inputs.near}} ${{inputs.job}} ${{inputs.model}} ${{inputs.local}} && cd ${{inputs.store}} && find . -type f | sort && \
+        ${{inputs.near}} ${{inputs.job}} ${{inputs.model}} ${{inputs.logged}} ${{inputs.local}} && cd ${{inputs.store}} && find . -type f | sort && \
         (cd ${{inputs.glob}} && find . -type f) && (cd ${{inputs.far}} && find . -type f | wc -l) && \
         (cd ${{inputs.table}} && find . -type f | sort) && echo ${{inputs.direct}} && touch ./new && \
         mkdir -p ${{outputs.o}}/d && echo out > ${{outputs.o}}/d/x && : > ${{outputs.o}}/none && echo f > ${{outputs.f}}";
@@ -134,7 +137,7 @@ fn every_form_of_address_is_read_and_the_second_run_moves_nothing() {
     let (first, events) = cloud.run("r");
     first.ended(0);
     let printed = cloud.project.log("main");
-    let wanted = "web\na\nb\na\na\nhere\nearlier\nhere\nhere\n./a.csv\n./empty\n./sub/b ü.csv\n./sub/b ü.csv\n3\n\
+    let wanted = "web\na\nb\na\na\nhere\nearlier\nhere\nlogged\nhere\n./a.csv\n./empty\n./sub/b ü.csv\n./sub/b ü.csv\n3\n\
         ./1/a.csv\n./1/sub/b ü.csv\n./l.csv\nazureml://datastores/credit/paths/in/\n";
     assert_eq!(printed, wanted);
     assert_eq!(
