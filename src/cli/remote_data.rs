@@ -4,7 +4,7 @@
 //! twice.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,10 @@ use super::config::Config;
 use super::copy;
 use super::error::Failed;
 use super::places::{Place, Places};
+use super::printer::Printer;
 use super::road::Road;
-use crate::engine::{Moved, Seen};
+use crate::engine::Seen;
+use crate::event::Moved;
 use crate::exec::{Stop, StopWatch};
 use crate::plan::{Form, Located, Plan, Remote, Signed, Step, Value};
 use crate::secret::{Credential, Secret, signatures};
@@ -142,7 +144,10 @@ impl RemoteData {
                 },
             }
         }
+        // Nobody watches a run yet: trouble that is waited out is told on the way.
+        let telling = Printer::new().moving(road.transfer.progress.clone());
         let answers = road.travel(async move { Ok(ask(questions).await) })?;
+        drop(telling);
         for ((Asked { remote, must, step }, last), answer) in open.into_iter().zip(answers) {
             match (answer, last) {
                 (Ok(found), _) => {
@@ -171,7 +176,12 @@ impl RemoteData {
     }
 
     /// Fetches what a step reads.
-    pub fn fetch(&self, wanted: &[&Remote], progress: &Arc<Progress>, stop: &StopWatch) -> Result<Vec<Moved>, Trouble> {
+    pub fn fetch(
+        &self,
+        wanted: &[&Remote],
+        progress: &Arc<Progress>,
+        stop: &StopWatch,
+    ) -> Result<Vec<(PathBuf, Moved)>, Trouble> {
         let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
         let mut tasks = Vec::new();
         for remote in wanted {
@@ -186,7 +196,7 @@ impl RemoteData {
                     None => look(&transfer, &reached, &name, shape).await?,
                 };
                 let kept = cache.fetch(&transfer, &reached, &address, shape, found).await?;
-                Ok(moved(kept, &transfer, began))
+                Ok((kept.path, moved(kept.files, kept.bytes, &transfer, began)))
             });
         }
         road.travel(until(stop.clone(), async move { futures_util::future::try_join_all(tasks).await }))
@@ -208,8 +218,7 @@ impl RemoteData {
         road.travel(until(stop.clone(), async move {
             copy::upload(&transfer, &reached, &from, &name).await?;
             let figures = transfer.progress.figures();
-            let kept = Kept { path: from, files: figures.files, bytes: figures.bytes };
-            Ok(moved(kept, &transfer, began))
+            Ok(moved(figures.files, figures.bytes, &transfer, began))
         }))
     }
 
@@ -290,11 +299,10 @@ async fn until<T>(mut stop: StopWatch, work: impl Future<Output = Result<T, Trou
     }
 }
 
-fn moved(kept: Kept, transfer: &Transfer, began: Instant) -> Moved {
+fn moved(files: u64, bytes: u64, transfer: &Transfer, began: Instant) -> Moved {
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let figures = transfer.progress.figures();
-    let (moved_files, moved) = (figures.moved_files, figures.moved_bytes);
-    Moved { path: kept.path, files: kept.files, bytes: kept.bytes, moved_files, moved, millis }
+    Moved { files, bytes, moved_files: figures.moved_files, moved_bytes: figures.moved_bytes, millis }
 }
 
 fn shape(form: Form) -> Shape {

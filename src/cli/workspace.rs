@@ -17,8 +17,8 @@ use super::remote_data::RemoteData;
 use super::ticking::Ticking;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::engine::{Made, Moved, Tracked, Workspace};
-use crate::event::{Bus, Moving, What};
+use crate::engine::{Made, Tracked, Workspace};
+use crate::event::{Bus, Moved, Moving, What};
 use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
 use crate::plan::{Plan, Remote};
@@ -142,7 +142,8 @@ impl LocalWorkspace {
             let now = progress.figures();
             let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let done = now.moved_bytes + now.skipped_bytes;
-            bus.moving(&Moving { step: step.clone(), what, done, bytes: now.bytes, millis });
+            let waiting = progress.trouble();
+            bus.moving(&Moving { step: step.clone(), what, done, bytes: now.bytes, millis, waiting });
         })
     }
 }
@@ -239,7 +240,7 @@ impl Workspace for LocalWorkspace {
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
     }
 
-    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<Moved>, String> {
+    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<(PathBuf, Moved)>, String> {
         let progress = Arc::default();
         let _telling = self.telling(step, "fetch", &progress);
         self.data.fetch(wanted, &progress, stop).map_err(|trouble| trouble.to_string())

@@ -140,16 +140,8 @@ pub(super) fn put_away<E, W: Workspace>(
             format!("its output '{}' cannot be uploaded: {why}; it is kept at {}", output.name, info.path.display());
         Failure::Surroundings { message }
     })?;
-    around.bus.say(What::OutputUploaded {
-        step: step.clone(),
-        output: output.name.clone(),
-        uri: remote.uri,
-        files: moved.files,
-        bytes: moved.bytes,
-        moved_files: moved.moved_files,
-        moved: moved.moved,
-        millis: moved.millis,
-    });
+    let output = output.name.clone();
+    around.bus.say(What::OutputUploaded { step: step.clone(), output, uri: remote.uri, moved });
     Ok(())
 }
 

@@ -34,17 +34,9 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
         if wanted.is_empty() {
             return Ok(());
         }
-        for (remote, moved) in wanted.iter().zip(around.workspace.fetch(&wanted, &step.path, &watch)?) {
-            request.facts.fetched(remote, moved.path);
-            around.bus.say(What::DataFetched {
-                step: step.path.clone(),
-                uri: remote.uri.clone(),
-                files: moved.files,
-                bytes: moved.bytes,
-                moved_files: moved.moved_files,
-                moved: moved.moved,
-                millis: moved.millis,
-            });
+        for (remote, (path, moved)) in wanted.iter().zip(around.workspace.fetch(&wanted, &step.path, &watch)?) {
+            request.facts.fetched(remote, path);
+            around.bus.say(What::DataFetched { step: step.path.clone(), uri: remote.uri.clone(), moved });
         }
         Ok(())
     });

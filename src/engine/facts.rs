@@ -26,11 +26,11 @@ pub struct Facts {
 struct RemoteFact {
     /// The state in which it was seen.
     state: String,
-    copy: Mutex<Option<Arc<Copy>>>,
+    copy: Mutex<Option<Arc<LocalCopy>>>,
 }
 
 /// A copy of remote data.
-pub(super) struct Copy {
+pub(super) struct LocalCopy {
     pub path: PathBuf,
     pub fact: Fact,
 }
@@ -97,7 +97,7 @@ impl Facts {
     }
 
     /// The copy of remote data, when it has been fetched.
-    pub(super) fn copy(&self, remote: &Remote) -> Option<Arc<Copy>> {
+    pub(super) fn copy(&self, remote: &Remote) -> Option<Arc<LocalCopy>> {
         self.remote(remote)?.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -144,9 +144,9 @@ impl Facts {
     }
 }
 
-fn copy_at(path: PathBuf) -> Arc<Copy> {
+fn copy_at(path: PathBuf) -> Arc<LocalCopy> {
     let fact = fact_of(&path);
-    Arc::new(Copy { path, fact })
+    Arc::new(LocalCopy { path, fact })
 }
 
 fn fact_of(path: &Path) -> Fact {

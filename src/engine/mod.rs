@@ -3,8 +3,8 @@
 //! Before anything runs, [`decide()`] finds out (step by step in `court`) which steps an earlier result stands for;
 //! `amlrun plan` shows just that.
 //! [`dispatch`] is the one loop that owns the truth; [`schedule`] is its pure state machine. A step goes through
-//! `elsewhere` (remote data is fetched), `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs sealed, put in their places and
-//! registered); its environment is put together in `contract`, the promise that Azure ML makes to every step. `board`
+//! `elsewhere` (remote data is fetched), `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs
+//! sealed, put in their places and registered); its environment is put together in `contract`, the promise that Azure ML makes to every step. `board`
 //! holds what is known of outputs while the run goes on, and `record` finds out their digests off the road, so that the
 //! next run can reuse them.
 //!
@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Bus, OutputInfo};
+use crate::event::{Bus, Moved, OutputInfo};
 use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
 use crate::plan::{AssetName, Plan, PortType, Remote};
@@ -157,23 +157,6 @@ pub struct Made<'a> {
     pub job: &'a str,
 }
 
-/// Data that was moved, or that was there already.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
-    /// Where it lies on this machine.
-    pub path: PathBuf,
-    /// How many files it has.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// How many files were moved for it.
-    pub moved_files: u64,
-    /// How many bytes that were.
-    pub moved: u64,
-    /// How many milliseconds that took.
-    pub millis: u64,
-}
-
 /// What a step told the tracking server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracked {
@@ -202,7 +185,7 @@ pub trait Workspace: Send + Sync + 'static {
     ///
     /// # Errors
     /// A sentence; the step then fails.
-    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<Moved>, String>;
+    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<(PathBuf, Moved)>, String>;
 
     /// Puts a sealed output into its remote place, unless it is there already.
     ///

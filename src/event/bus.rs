@@ -46,6 +46,9 @@ pub struct Moving {
     pub bytes: u64,
     /// How many milliseconds that took.
     pub millis: u64,
+    /// The trouble that is being waited out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
 }
 
 impl Moving {

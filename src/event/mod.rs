@@ -67,6 +67,21 @@ pub struct OutputInfo {
     pub fingerprint: String,
 }
 
+/// Data that was moved, or that was where it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// How many files it has.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many files were moved.
+    pub moved_files: u64,
+    /// How many bytes that were.
+    pub moved_bytes: u64,
+    /// How many milliseconds that took.
+    pub millis: u64,
+}
+
 /// What can happen.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -165,16 +180,9 @@ pub enum What {
         step: String,
         /// Its address, without a signature.
         uri: String,
-        /// How many files it has.
-        files: u64,
-        /// Their bytes.
-        bytes: u64,
-        /// How many files were moved for it.
-        moved_files: u64,
-        /// How many bytes that were.
-        moved: u64,
-        /// How many milliseconds that took.
-        millis: u64,
+        /// What was moved for it.
+        #[serde(flatten)]
+        moved: Moved,
     },
     /// An output was put into a remote place, or was there already.
     OutputUploaded {
@@ -184,16 +192,9 @@ pub enum What {
         output: String,
         /// The place's address, without a signature.
         uri: String,
-        /// How many files it has.
-        files: u64,
-        /// Their bytes.
-        bytes: u64,
-        /// How many files were moved for it.
-        moved_files: u64,
-        /// How many bytes that were.
-        moved: u64,
-        /// How many milliseconds that took.
-        millis: u64,
+        /// What was moved for it.
+        #[serde(flatten)]
+        moved: Moved,
     },
     /// An output became an asset of the registry.
     AssetRegistered {

@@ -115,7 +115,10 @@ pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
 /// What is said of data on its way.
 #[must_use]
 pub fn on_its_way(moving: &Moving) -> String {
-    let Moving { step, what, done, bytes, .. } = moving;
+    let Moving { step, what, done, bytes, waiting, .. } = moving;
+    if let Some(trouble) = waiting {
+        return format!("{step} {what}: waiting: {trouble}; trying again");
+    }
     let rest = moving.rest().map(|seconds| format!(", rest {seconds} s")).unwrap_or_default();
     let (done, bytes, rate) = (human_bytes(*done), human_bytes(*bytes), human_bytes(moving.rate()));
     format!("{step} {what}: {done} of {bytes}, {rate}/s{rest}")
@@ -124,25 +127,19 @@ pub fn on_its_way(moving: &Moving) -> String {
 /// What is said of data that was moved; nothing of data that was where it should be.
 #[must_use]
 pub fn moved(what: &What) -> Option<String> {
-    let (step, verb, uri, files, moved_files, moved, millis) = match what {
-        What::DataFetched { step, uri, files, moved_files, moved, millis, .. } => {
-            (step, "fetched", uri, files, moved_files, moved, millis)
-        }
-        What::OutputUploaded { step, uri, files, moved_files, moved, millis, .. } => {
-            (step, "uploaded", uri, files, moved_files, moved, millis)
-        }
+    let (step, verb, uri, moved) = match what {
+        What::DataFetched { step, uri, moved } => (step, "fetched", uri, moved),
+        What::OutputUploaded { step, uri, moved, .. } => (step, "uploaded", uri, moved),
         _ => return None,
     };
-    if *moved_files == 0 {
-        return None;
-    }
-    let count = match (*moved_files, *files) {
+    let count = match (moved.moved_files, moved.files) {
+        (0, _) => return None,
         (1, 1) => "1 file".to_owned(),
-        (moved, all) if moved == all => format!("{all} files"),
-        (moved, all) => format!("{moved} of {all} files"),
+        (some, all) if some == all => format!("{all} files"),
+        (some, all) => format!("{some} of {all} files"),
     };
-    let time = human_duration(Duration::from_millis(*millis));
-    Some(format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(*moved)))
+    let time = human_duration(Duration::from_millis(moved.millis));
+    Some(format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(moved.moved_bytes)))
 }
 
 /// What is said of a step for which an earlier result stands.

@@ -92,24 +92,6 @@ impl DataUri {
             )),
         })
     }
-
-    /// The last name of its path, when it has one.
-    #[must_use]
-    pub fn file_name(&self) -> Option<&str> {
-        let path = match self {
-            Self::Datastore { path, .. }
-            | Self::JobOutput { path, .. }
-            | Self::RunArtifact { path, .. }
-            | Self::Model { path, .. } => path,
-            Self::Blob(blob) => &blob.path,
-            Self::Web { url } => {
-                let end = url.find(['?', '#']).unwrap_or(url.len());
-                let path = url[..end].split_once("://")?.1.split_once('/')?.1;
-                return path.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
-            }
-        };
-        path.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty())
-    }
 }
 
 impl BlobUri {
@@ -362,13 +344,5 @@ mod tests {
         let blob = BlobUri::under(root, "devstoreaccount1", &format!("{root}/c/a%25b/x?sv=1&sig=q")).unwrap();
         assert_eq!((blob.container.as_str(), blob.path.as_str()), ("c", "a%b/x"));
         assert_eq!(BlobUri::under(root, "devstoreaccount1", "http://127.0.0.1:10000/other/c"), None);
-    }
-
-    #[test]
-    fn the_last_name_of_a_path_is_the_files() {
-        let name = |text: &str| DataUri::parse(text).unwrap().unwrap().file_name().map(str::to_owned);
-        assert_eq!(name("https://example.com/a/b.csv?x=/y").as_deref(), Some("b.csv"));
-        assert_eq!(name("azureml://datastores/d/paths/a/b/").as_deref(), Some("b"));
-        assert_eq!(name("https://example.com/"), None);
     }
 }

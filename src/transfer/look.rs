@@ -110,12 +110,6 @@ impl Found {
         let name = self.files.first().map_or("", |file| file.name.as_str());
         web::file_name(name)
     }
-
-    /// The bytes of all files, as far as they are known.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.files.iter().filter_map(|file| file.size).sum()
-    }
 }
 
 #[cfg(test)]

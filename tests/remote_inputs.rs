@@ -1,88 +1,16 @@
-//! Pipelines whose data lies elsewhere: fetched once, sent once, and never with a secret in what is kept.
+//! Pipelines that read data from elsewhere: fetched once, known again, and fetched anew when it or its copy changed.
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::azurite::{ACCOUNT, Azurite, KEY};
+use crate::cloud::{Cloud, count, everything, job, moved, settings, until};
 use crate::hostile_http::{Act, Hostile};
 use crate::support::{Project, Ran};
-
-/// A project that reaches the shared Azurite, with a container of its own that is also the datastore `credit`.
-struct Cloud {
-    project: Project,
-    azurite: &'static Azurite,
-    container: String,
-}
-
-impl Cloud {
-    fn new(container: &str) -> Self {
-        let azurite = Azurite::shared();
-        azurite.container(container);
-        let project = Project::new().with("amlrun.toml", &settings(azurite));
-        let datastore = format!(
-            "name: credit\ntype: azure_blob\naccount_name: {ACCOUNT}\ncontainer_name: {container}\nprotocol: http\n\
-             endpoint: {}\n",
-            azurite.address()
-        );
-        project.write("credit.yml", &datastore);
-        let cloud = Self { project, azurite, container: container.to_owned() };
-        cloud.amlrun(&["datastore", "create", "-f", "credit.yml"]).ended(0);
-        cloud
-    }
-
-    fn amlrun(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.project.command(arguments);
-        command.env("BLOB_KEY", KEY);
-        Ran::of(command)
-    }
-
-    /// A run and its events.
-    fn run(&self, name: &str) -> (Ran, Vec<Value>) {
-        let ran = self.amlrun(&["run", "job.yml", "--name", name, "--output", "jsonl"]);
-        let events = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        (ran, events)
-    }
-
-    fn put(&self, blob: &str, text: &str) {
-        self.azurite.put(&self.container, blob, text.as_bytes());
-    }
-
-    fn get(&self, blob: &str) -> String {
-        String::from_utf8(self.azurite.get(&self.container, blob)).unwrap()
-    }
-}
-
-fn settings(azurite: &Azurite) -> String {
-    format!("[accounts.{ACCOUNT}]\nendpoint = \"{}\"\naccount_key = {{ env = \"BLOB_KEY\" }}\n", azurite.url())
-}
-
-/// How many bytes were moved, of inputs and of outputs.
-fn moved(events: &[Value]) -> (u64, u64) {
-    let of = |kind: &str| {
-        let all = events.iter().filter(|e| e["event"] == kind);
-        all.map(|e| e["moved"].as_u64().unwrap()).sum()
-    };
-    (of("data_fetched"), of("output_uploaded"))
-}
-
-fn count(events: &[Value], kind: &str) -> usize {
-    events.iter().filter(|e| e["event"] == kind).count()
-}
-
-/// A command job with these inputs (`name: {…}` lines), outputs, and a command of one line.
-fn job(command: &str, inputs: &str, outputs: &str) -> String {
-    let lines = |text: &str| text.lines().map(|line| format!("  {}\n", line.trim())).collect::<String>();
-    format!(
-        "environment: azureml:any@latest\ncommand: {command:?}\ninputs:\n{}outputs:\n{}",
-        lines(inputs),
-        lines(outputs)
-    )
-}
 
 #[test]
 fn every_form_of_address_is_read_and_the_second_run_moves_nothing() {
@@ -306,113 +234,6 @@ fn what_is_not_there_is_told_before_anything_runs() {
 }
 
 #[test]
-fn a_secret_that_is_not_at_hand_is_no_mistake_of_the_file_but_ends_the_run_before_it_begins() {
-    let cloud = Cloud::new("nokey");
-    let output = "o: {type: uri_file, path: azureml://datastores/credit/paths/o}";
-    cloud.project.write("job.yml", &job("echo > ${{outputs.o}}", "n: 1", output));
-    cloud.project.amlrun(&["validate", "job.yml"]).ended(0);
-    let ran = cloud.project.run("job.yml").ended(1);
-    assert!(ran.err.contains("is in the variable BLOB_KEY, which is not set"), "{}", ran.err);
-    assert!(!cloud.project.path(".amlrun/runs/r").exists());
-}
-
-#[test]
-fn a_failed_upload_fails_the_step_and_keeps_what_it_wrote() {
-    let cloud = Cloud::new("upload");
-    let text = job(
-        "echo precious > ${{outputs.o}}",
-        "n: 1",
-        &format!("o: {{type: uri_file, path: \"{}/nosuchcontainer/o.txt\"}}", cloud.azurite.url()),
-    );
-    cloud.project.write("job.yml", &text);
-    let (ran, events) = cloud.run("r");
-    ran.ended(1);
-    let failed = events.iter().find(|e| e["event"] == "step_finished").unwrap().to_string();
-    assert!(failed.contains("cannot be uploaded") && failed.contains("nosuchcontainer"), "{failed}");
-    let kept = cloud.project.path(".amlrun/store/v1/r.main.o/o");
-    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "precious\n");
-    assert!(failed.contains("it is kept at"), "{failed}");
-    // Nobody takes it for rubbish, and going on sends it without making it again.
-    cloud.amlrun(&["cache", "gc"]).ended(0);
-    assert!(kept.exists());
-    cloud.azurite.container("nosuchcontainer");
-    let resumed = cloud.amlrun(&["run", "--resume", "r", "--output", "jsonl"]).ended(0);
-    assert!(!resumed.out.contains("step_started") && resumed.out.contains("output_uploaded"), "{}", resumed.out);
-    assert_eq!(cloud.azurite.get("nosuchcontainer", "o.txt"), b"precious\n");
-}
-
-#[test]
-fn an_output_may_be_named_by_an_address_with_its_signature() {
-    let cloud = Cloud::new("signed-out");
-    let sas = cloud.azurite.sas("signed-out", "rwlc");
-    let path = |inner: &str| format!("{}/signed-out/{inner}?{sas}", cloud.azurite.url());
-    let outputs = format!(
-        "f: {{type: uri_file, path: \"{}\"}}
-        d: {{type: uri_folder, path: \"{}\"}}",
-        path("50%25 of it/f.txt"),
-        path("${{name}}/d")
-    );
-    cloud.project.write("job.yml", &job("echo f > ${{outputs.f}} && echo d > ${{outputs.d}}/x", "n: 1", &outputs));
-    cloud.project.run("job.yml").ended(0);
-    assert_eq!((cloud.get("50% of it/f.txt"), cloud.get("r/d/x")), ("f\n".into(), "d\n".into()));
-    let drawn = cloud.project.amlrun(&["graph", "job.yml", "--format", "json"]).ended(0);
-    let signature = sas.split("sig=").nth(1).unwrap();
-    assert!(!drawn.out.contains(signature) && !everything(&cloud.project.path(".amlrun")).contains(signature));
-}
-
-#[test]
-fn what_an_earlier_step_writes_is_read_as_it_wrote_it() {
-    let cloud = Cloud::new("handed");
-    let place = "azureml://datastores/credit/paths/shared";
-    let text = format!(
-        "type: pipeline\njobs:\n  a:\n    type: command\n    environment: azureml:any@latest\n    \
-         command: echo ${{{{inputs.n}}}} > ${{{{outputs.o}}}}/x && echo done > ${{{{outputs.t}}}}\n    inputs: {{n: 1}}\n    outputs:\n      \
-         o: {{type: uri_folder, path: {place}}}\n      t: {{type: uri_file}}\n  b:\n    type: command\n    \
-         environment: azureml:any@latest\n    command: cat ${{{{inputs.d}}}}/x ${{{{inputs.t}}}}\n    inputs:\n      \
-         d: {{type: uri_folder, path: {place}/}}\n      t: ${{{{parent.jobs.a.outputs.t}}}}\n"
-    );
-    cloud.project.write("job.yml", &text);
-    cloud.run("r").0.ended(0);
-    assert_eq!(cloud.project.log("b"), "1\ndone\n");
-    let ran = cloud.amlrun(&["run", "job.yml", "--name", "again", "--set", "jobs.a.inputs.n=2"]).ended(0);
-    assert!(ran.out.contains("b | 2"), "{}", ran.out);
-}
-
-#[test]
-fn who_reads_before_the_writer_and_who_reads_after_it_read_different_things() {
-    let cloud = Cloud::new("turns");
-    cloud.put("f.txt", "v0\n");
-    let step = |name: &str, command: &str, more: &str| {
-        format!("  {name}:\n    type: command\n    environment: azureml:any@latest\n    command: {command}\n{more}")
-    };
-    let place = "azureml://datastores/credit/paths/f.txt";
-    let read = format!("    inputs:\n      i: {{type: uri_file, path: {place}}}\n");
-    let n = step(
-        "n",
-        "cat ${{inputs.i}} && echo > ${{outputs.t}}",
-        &format!("{read}    outputs: {{t: {{type: uri_file}}}}\n"),
-    );
-    let a = step(
-        "a",
-        "echo ${{inputs.v}} > ${{outputs.o}}",
-        &format!(
-            "    inputs:\n      v: ${{{{parent.inputs.v}}}}\n      t: ${{{{parent.jobs.n.outputs.t}}}}\n    outputs:\n      \
-             o: {{type: uri_file, path: {place}}}\n"
-        ),
-    );
-    let b = step("b", "cat ${{inputs.i}}", &format!("{read}      t: ${{{{parent.jobs.a.outputs.o}}}}\n"));
-    cloud.project.write("job.yml", &format!("type: pipeline\ninputs: {{v: v1}}\njobs:\n{n}{a}{b}"));
-    let run = |v: &str, n: &str, b: &str| {
-        let ran = cloud.amlrun(&["run", "job.yml", "--set", &format!("inputs.v={v}")]).ended(0);
-        for line in [format!("n | {n}"), format!("b | {b}")] {
-            assert!(ran.out.contains(&line), "no '{line}' in\n{}", ran.out);
-        }
-    };
-    run("v1", "v0", "v1");
-    run("v2", "v1", "v2");
-}
-
-#[test]
 fn a_copy_is_known_to_be_touched_whatever_is_done_to_hide_it() {
     let cloud = Cloud::new("hidden");
     cloud.put("d/a", "hello\n");
@@ -430,36 +251,6 @@ fn a_copy_is_known_to_be_touched_whatever_is_done_to_hide_it() {
     cloud.amlrun(&["run", "folder.yml"]);
     let again = cloud.amlrun(&["run", "good.yml", "--force-rerun", "--output", "jsonl"]).ended(0);
     assert!(!again.out.contains("\"empty\""), "{}", again.out);
-}
-
-#[test]
-fn what_was_made_before_the_runner_was_killed_in_an_upload_is_sent_and_not_made_again() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let azurite = Azurite::shared();
-    azurite.container("killed");
-    let settings = |root: &str| {
-        format!("[datastores.out]\ncontainer = \"{root}/killed\"\naccount_key = {{ env = \"BLOB_KEY\" }}\n")
-    };
-    let nobody = format!("http://{}/{ACCOUNT}", silent.local_addr().unwrap());
-    let project = Project::new().with("amlrun.toml", &settings(&nobody));
-    let output = "o: {type: uri_file, path: azureml://datastores/out/paths/o}";
-    project.write("job.yml", &job("echo made > ${{outputs.o}}", "n: 1", output));
-    let amlrun = |arguments: &[&str]| {
-        let mut command = project.command(arguments);
-        command.env("BLOB_KEY", KEY);
-        command
-    };
-    let mut runner = amlrun(&["run", "job.yml", "--name", "r"]).stdout(Stdio::null()).spawn().unwrap();
-    // It asks what is there, and nobody ever answers.
-    let _asked = silent.accept().unwrap();
-    until("what was made is known", || Ran::of(amlrun(&["plan", "job.yml", "--check"])).code == 0);
-    runner.kill().unwrap();
-    runner.wait().unwrap();
-    assert!(Ran::of(amlrun(&["cache", "gc"])).ended(0).out.contains("freed 0 B in all"));
-    project.write("amlrun.toml", &settings(&azurite.url()));
-    let resumed = Ran::of(amlrun(&["run", "--resume", "r", "--output", "jsonl"])).ended(0);
-    assert!(!resumed.out.contains("step_started"), "{}", resumed.out);
-    assert_eq!(azurite.get("killed", "o"), b"made\n");
 }
 
 #[test]
@@ -496,15 +287,6 @@ fn a_place_that_cannot_be_reached_is_stood_for_by_what_was_fetched_before() {
     let ran = run("second").ended(0);
     assert!((ran.out.clone() + &ran.err).contains("that was fetched before is used"), "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("kept"), "{}", ran.out);
-}
-
-/// Waits until something is so.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::yield_now();
-    }
 }
 
 #[test]
@@ -560,115 +342,6 @@ fn ledgers_known(folder: &Path) -> usize {
     known
 }
 
-/// Everything below a folder, names and contents, as one text.
-fn everything(folder: &Path) -> String {
-    let mut text = String::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(path) = open.pop() {
-        text += &path.display().to_string();
-        match std::fs::read_dir(&path) {
-            Ok(entries) => open.extend(entries.map(|entry| entry.unwrap().path())),
-            Err(_) => text += &String::from_utf8_lossy(&std::fs::read(&path).unwrap()),
-        }
-    }
-    text
-}
-
-#[test]
-fn no_secret_is_in_what_a_run_keeps_and_prints() {
-    let cloud = Cloud::new("secrets");
-    cloud.put("d.csv", "data\n");
-    let sas = cloud.azurite.sas("secrets", "rl");
-    let signature = sas.split("sig=").nth(1).unwrap().to_owned();
-    let blob = format!("{}/secrets/d.csv?{sas}", cloud.azurite.url());
-    let inputs = format!(
-        "key: {{type: uri_file, path: azureml://datastores/credit/paths/d.csv}}
-        signed: {{type: uri_file, path: \"{blob}\"}}
-        direct: {{type: uri_file, path: \"{blob}\", mode: direct}}"
-    );
-    let command = "cat ${{inputs.key}} ${{inputs.signed}} && echo got ${{inputs.direct}} && env && cp ${{inputs.key}} ${{outputs.o}}";
-    let outputs = "o: {type: uri_file, path: azureml://datastores/credit/paths/out.csv}";
-    cloud.project.write("job.yml", &job(command, &inputs, outputs));
-    let (ran, _) = cloud.run("r");
-    let mut printed = ran.out.clone() + &ran.err;
-    ran.ended(0);
-    for arguments in
-        [&["run", "job.yml"][..], &["plan", "job.yml"], &["why", "r"], &["job", "show", "-n", "r"], &["logs", "r"]]
-    {
-        let ran = cloud.amlrun(arguments).ended(0);
-        printed += &(ran.out + &ran.err);
-    }
-    let kept = everything(&cloud.project.path(".amlrun"));
-    let plain: String = percent_encoding::percent_decode_str(&signature).decode_utf8_lossy().into_owned();
-    for (name, secret) in [("the key", KEY), ("the signature", &signature), ("the signature, decoded", &plain)] {
-        assert!(!printed.contains(secret), "{name} is in what was printed:\n{printed}");
-        assert!(!kept.contains(secret), "{name} is in the workspace");
-    }
-    assert!(printed.contains("********") && kept.contains("got http"), "the step did get the address");
-    assert!(!cloud.project.log("main").contains("BLOB_KEY"), "steps do not get the variables of storage");
-    // A run goes on although its signatures are kept nowhere.
-    let rerun = cloud.amlrun(&["step", "rerun", "r", "main"]).ended(0);
-    assert!(!(rerun.out + &rerun.err).contains(&signature));
-}
-
-/// A token as Entra ID makes them, but for the signature, which Azurite does not look at.
-fn token() -> String {
-    use base64::Engine as _;
-    let part = |json: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let claims = format!(
-        "{{\"aud\":\"https://storage.azure.com\",\"iss\":\"https://sts.windows.net/00000000-0000-0000-0000-000000000000/\",\
-         \"iat\":{now},\"nbf\":{},\"exp\":{}}}",
-        now - 60,
-        now + 3600
-    );
-    format!("{}.{}.{}", part("{\"typ\":\"JWT\",\"alg\":\"RS256\"}"), part(&claims), part("topsecretsignature"))
-}
-
-#[test]
-fn entra_id_opens_what_is_not_public_and_its_token_is_seen_nowhere() {
-    let azurite = Azurite::start();
-    azurite.container("private");
-    azurite.put("private", "d.csv", b"for members\n");
-    azurite.stop();
-    let certificate = azurite.start_again_secure();
-    let token = token();
-    let project = Project::new();
-    // `az`, as it answers somebody who is signed in.
-    let answer = format!(
-        "{{\"accessToken\":\"{token}\",\"expiresOn\":\"2099-01-01 00:00:00.000000\",\"expires_on\":4070908800,\
-         \"subscription\":\"s\",\"tenant\":\"t\",\"tokenType\":\"Bearer\"}}"
-    );
-    let signed_in = project.path("bin/az");
-    project.write("bin/az", &format!("#!/bin/sh\ncat <<'END'\n{answer}\nEND\n"));
-    std::fs::set_permissions(&signed_in, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let datastore = format!(
-        "name: private\ntype: azure_blob\naccount_name: {ACCOUNT}\ncontainer_name: private\nendpoint: {}\n",
-        azurite.address()
-    );
-    project.write("private.yml", &datastore);
-    let inputs = "d: {type: uri_file, path: azureml://datastores/private/paths/d.csv}";
-    let outputs = "o: {type: uri_file, path: azureml://datastores/private/paths/out.csv}";
-    project.write("job.yml", &job("cat ${{inputs.d}} | tee ${{outputs.o}}", inputs, outputs));
-    let path = format!("{}:{}", signed_in.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let amlrun = |arguments: &[&str]| {
-        let mut command = project.command(arguments);
-        command.env("SSL_CERT_FILE", &certificate).env("PATH", &path).env("AZURE_CREDENTIAL_KIND", "azurecli");
-        Ran::of(command)
-    };
-    amlrun(&["datastore", "create", "-f", "private.yml"]).ended(0);
-    let ran = amlrun(&["run", "job.yml", "--name", "r", "--output", "jsonl"]).ended(0);
-    assert_eq!(project.log("main"), "for members\n");
-    let copied = amlrun(&["cp", "azureml://datastores/private/paths/out.csv", "out.csv"]).ended(0);
-    assert_eq!(project.read("out.csv"), "for members\n");
-    let all = ran.out + &ran.err + &copied.out + &copied.err + &everything(&project.path(".amlrun"));
-    assert!(!all.contains(&token) && !all.contains(token.rsplit('.').next().unwrap()));
-    // Nobody is signed in: one sentence, and what to do.
-    std::fs::write(&signed_in, "#!/bin/sh\necho 'Please run az login' >&2\nexit 1\n").unwrap();
-    let ran = amlrun(&["run", "job.yml", "--name", "nobody"]).ended(1);
-    assert!(ran.err.contains("is not public, and nobody is signed in: run 'az login'"), "{}", ran.err);
-}
-
 #[test]
 fn what_is_fetched_from_the_web_is_recognised_by_its_tag() {
     let web = Hostile::start();
@@ -682,4 +355,21 @@ fn what_is_fetched_from_the_web_is_recognised_by_its_tag() {
     let asked = web.requests("GET").len();
     project.amlrun(&["run", "job.yml", "--force-rerun"]).ended(0);
     assert_eq!(web.requests("GET").len(), asked);
+}
+
+#[test]
+fn what_is_being_waited_out_is_told_before_a_run_and_while_it_fetches() {
+    let web = Hostile::start();
+    let busy = Act::Status(503, "Retry-After: 1\r\n".to_owned());
+    web.serve("/busy.csv", b"x\n", [busy]);
+    // The last of these waits is longer than the time between two looks at them.
+    web.serve("/cut.csv", b"y\n", [(); 4].map(|()| Act::Reset(0)));
+    let project = Project::new();
+    let input = |name: &str| format!("{name}: {{type: uri_file, path: \"{}\"}}", web.url(&format!("/{name}.csv")));
+    let inputs = format!("{}\n{}", input("busy"), input("cut"));
+    project.write("job.yml", &job("cat ${{inputs.busy}} ${{inputs.cut}}", &inputs, "o: "));
+    let ran = project.amlrun(&["run", "job.yml", "--output", "jsonl"]).ended(0);
+    assert!(ran.err.contains("waiting: ") && ran.err.contains("HTTP 503"), "{}", ran.err);
+    let told = |line: &&str| line.contains("\"event\":\"moving\"") && line.contains("\"waiting\":\"127.0.0.1");
+    assert!(ran.out.lines().any(|line| told(&line)), "{}", ran.out);
 }
