@@ -93,7 +93,7 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         shared.around.bus.say(What::StepPreparing { step: step.path.clone(), attempt, because });
         let finished = attempt_once(index, attempt, &shared, &mut stop).await;
         let StepOutcome::Failed { failure } = &finished.outcome else { return finished };
-        // What was made need not be made again because it could not be sent.
+        // Data that it spoilt would spoil another try, and what it made need not be made again because it was not sent.
         let spoilt = matches!(failure, Failure::InputModified { .. });
         if attempt == last || spoilt || finished.finding.is_some() || *stop.borrow() != Stop::No {
             return finished;

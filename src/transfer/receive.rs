@@ -227,8 +227,8 @@ async fn in_blocks(
     if file.proof.crc64.is_none() && file.proof.md5.is_some() {
         let path = partial.path().to_owned();
         let wanted = Proof { md5: file.proof.md5, crc64: None };
-        let read = tokio::task::spawn_blocking(move || checksum::of_file(&path, wanted)).await;
-        came.md5 = read.ok().and_then(Result::ok).and_then(|proof| proof.md5);
+        let read = tokio::task::spawn_blocking(move || checksum::of_file(&path, wanted)).await.map_err(broken)?;
+        came.md5 = read.map_err(|e| local("read", partial.path(), &e))?.md5;
     }
     if !matches(file.proof, came) {
         partial.discard();
