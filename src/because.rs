@@ -13,9 +13,11 @@ const SHOWN: usize = 80;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Because {
     /// Of what kind it is: `command`, `code`, `input`, `parameter`, `variable`, `environment`, `output`,
-    /// `distribution`, `setting`, `file`, or `reason` for a free sentence in `name`.
+    /// `distribution`, `setting`, `package`, `python`, `program`, `file` (its content), `mode` (who may execute it),
+    /// `link`, `folder`, or `reason` for a free sentence in `name`.
     pub what: String,
-    /// Its name. A file's is its path in its tree, after `code/`, the input's name, or `$` and the variable's.
+    /// Its name. That of something in a tree is its path there, after `code/`, the input's name, or `$` and the
+    /// variable's.
     pub name: String,
     /// What it was; `None` if it was not there.
     pub before: Option<String>,
@@ -72,9 +74,14 @@ impl fmt::Display for Because {
                     (None, None) => f.write_str("the command changed"),
                 };
             }
-            "file" => {
+            "file" | "mode" | "link" | "folder" => {
                 let (folder, path) = self.name.split_once('/').unwrap_or(("code", &self.name));
-                format!("the file {path} of {}", tree_in_words(folder))
+                let kind = match self.what.as_str() {
+                    "link" => "link",
+                    "folder" => "empty folder",
+                    _ => "file",
+                };
+                format!("the {kind} {path} of {}", tree_in_words(folder))
             }
             "code" => "its code".to_owned(),
             "environment" | "distribution" => format!("the {}", self.what),
@@ -82,7 +89,7 @@ impl fmt::Display for Because {
             what => format!("the {what} {}", self.name),
         };
         // Digests tell people nothing, and what is secret is not shown.
-        let silent = matches!(self.what.as_str(), "file" | "code" | "input");
+        let silent = matches!(self.what.as_str(), "file" | "folder" | "link" | "code" | "input");
         let is_secret = |value: &str| value.contains("(not shown)");
         let silent = silent || before.is_some_and(is_secret) || after.is_some_and(is_secret);
         match (before, after) {

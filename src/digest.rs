@@ -1,14 +1,18 @@
 //! Content digests (BLAKE3) of bytes, files and folders.
 //!
 //! A folder's digest covers each file's relative path, size and content, in path order: the same tree
-//! gives the same digest wherever it lies. Knows nothing of what the bytes mean. The store, the registry
-//! and the snapshot of `code:` call it.
+//! gives the same digest wherever it lies. Where more of a tree counts (which files are executable), the
+//! [`HashedFile`] says so. Knows nothing of what the bytes mean. The store, the registry and the snapshot of
+//! `code:` call it.
 
 mod read;
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -56,11 +60,11 @@ impl Digest {
         for file in files_below(root)? {
             let path = root.join(&file);
             let size = path.metadata().map_err(|e| at(&path, &e))?.len();
-            files.push((slashed(&file), path, size));
+            files.push((tree_path(&file), path, size));
         }
         files.sort_by(|a, b| tree_order(&a.0, &b.0));
         let files: Vec<_> = files.iter().map(|(path, source, size)| (path.as_str(), source.as_path(), *size)).collect();
-        Ok(Self::of_hashed(&HashedFile::read_all(&files)?))
+        Ok(Self::of_hashed(&HashedFile::read_all(&files, &|_, _| true)?))
     }
 
     /// The digest of a folder whose files have been read already. They must be in [`tree_order`].
@@ -70,7 +74,9 @@ impl Digest {
         // BLAKE3 is several times faster on many bytes at once.
         let mut bytes = Vec::with_capacity(MANY.min(files.len() * 96));
         for file in files {
-            bytes.extend_from_slice(&(file.path.len() as u64).to_le_bytes());
+            // No path is so long that its length needs the upper bits.
+            let length = file.path.len() as u64 | u64::from(file.execute) << 56;
+            bytes.extend_from_slice(&length.to_le_bytes());
             bytes.extend_from_slice(file.path.as_bytes());
             bytes.extend_from_slice(&file.size.to_le_bytes());
             bytes.extend_from_slice(&file.hash);
@@ -135,30 +141,33 @@ pub struct HashedFile {
     pub size: u64,
     /// Their BLAKE3 digest.
     pub hash: [u8; 32],
+    /// Who may execute it, as [`execute_bits`] has it; 0 where nobody asks.
+    pub execute: u8,
 }
 
 impl HashedFile {
-    /// Reads the file at `source`, which is called `path` in its tree. `size` is what the caller saw; where the file
-    /// has another size by now, the bytes that were read count.
+    /// Reads many files, each given as its path in the tree, where it is and the size that the caller saw; they keep
+    /// their order. Where a file has another size by now, the bytes that were read count. All cores take part when
+    /// there is enough to read: waking them costs more than a few small files. `is_still` is asked of each file after
+    /// it was read, with its number and its metadata, whether it is the file that the caller wanted.
     ///
     /// # Errors
-    /// The I/O error, with the path in its text.
-    pub fn read(path: String, source: &Path, size: u64) -> io::Result<Self> {
-        let (hash, size) = read::hash(source, size)?;
-        Ok(Self { path, size, hash: *hash.as_bytes() })
-    }
-
-    /// Reads many files, each given as its path in the tree, where it lies and its size; they keep their order. All
-    /// cores take part when there is enough to read: waking them costs more than a few small files.
-    ///
-    /// # Errors
-    /// The first I/O error, with the path in its text.
-    pub fn read_all(files: &[(&str, &Path, u64)]) -> io::Result<Vec<Self>> {
-        let read = |&(path, source, size): &(&str, &Path, u64)| Self::read(path.to_owned(), source, size);
+    /// The first I/O error, with the path in its text; also for a file of which `is_still` says no.
+    pub fn read_all(
+        files: &[(&str, &Path, u64)],
+        is_still: &(dyn Fn(usize, &Metadata) -> bool + Sync),
+    ) -> io::Result<Vec<Self>> {
+        let read = |(number, &(path, source, size)): (usize, &(&str, &Path, u64))| {
+            let (hash, size, metadata) = read::hash(source, size)?;
+            if !is_still(number, &metadata) {
+                return Err(io::Error::other(format!("{}: it changed while it was read", source.display())));
+            }
+            Ok(Self { path: path.to_owned(), size, hash: *hash.as_bytes(), execute: 0 })
+        };
         if files.len() <= FEW && files.iter().map(|file| file.2).sum::<u64>() <= LITTLE {
-            return files.iter().map(read).collect();
+            return files.iter().enumerate().map(read).collect();
         }
-        files.par_iter().map(read).collect()
+        files.par_iter().enumerate().map(read).collect()
     }
 
     /// The digest of its content.
@@ -178,10 +187,31 @@ pub fn tree_order(a: &str, b: &str) -> Ordering {
     rank(a).cmp(&rank(b))
 }
 
-/// A relative path as trees name it: with `/`.
+/// Who may execute a file: the three execute bits of its mode.
 #[must_use]
-pub fn slashed(path: &Path) -> String {
-    path.to_string_lossy().replace('\\', "/")
+pub fn execute_bits(metadata: &Metadata) -> u8 {
+    (metadata.permissions().mode() & 0o111) as u8
+}
+
+/// A relative path as trees name it. Two paths never have the same name: a backslash is doubled, and bytes that are not
+/// Unicode become `\xNN`.
+#[must_use]
+pub fn tree_path(path: &Path) -> String {
+    use std::fmt::Write as _;
+    match path.to_str() {
+        Some(text) if !text.contains('\\') => text.to_owned(),
+        _ => {
+            let mut name = String::new();
+            for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+                name.push_str(&chunk.valid().replace('\\', "\\\\"));
+                for byte in chunk.invalid() {
+                    // Writing to a string cannot fail.
+                    let _ = write!(name, "\\x{byte:02x}");
+                }
+            }
+            name
+        }
+    }
 }
 
 /// Every file below `root`, relative to it, in no particular order. Symbolic links are followed.
@@ -193,6 +223,19 @@ pub fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
     walk(root, Links::Follow, &|_| false)
 }
 
+/// A folder or a symbolic link that a walk is about to enter or follow.
+pub struct Found<'a> {
+    /// Its path below the root of the walk.
+    pub relative: &'a Path,
+    /// Its whole path.
+    pub path: &'a Path,
+    /// Whether it is a symbolic link.
+    pub is_link: bool,
+}
+
+/// Says what a walk leaves out.
+pub type Skip<'a> = dyn Fn(&Found<'_>) -> bool + 'a;
+
 /// What a walk does with symbolic links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
@@ -202,12 +245,12 @@ pub enum Links {
     Keep,
 }
 
-/// The entries below `root` that are no folders, relative to it. Folders for which `skip` says so (it gets the whole
-/// path) are left out with all that is in them.
+/// The entries below `root` that are no folders, relative to it. Folders and symbolic links for which `skip` says so are
+/// left out with all that is in them; it gets the path relative to `root` and the whole one, before any link is followed.
 ///
 /// # Errors
 /// As [`files_below`].
-pub fn walk(root: &Path, links: Links, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
+pub fn walk(root: &Path, links: Links, skip: &Skip<'_>) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -221,13 +264,16 @@ pub fn walk(root: &Path, links: Links, skip: &dyn Fn(&Path) -> bool) -> io::Resu
                 files.push(relative);
                 continue;
             }
+            if linked && skip(&Found { relative: &relative, path: &path, is_link: true }) {
+                continue;
+            }
             let metadata = std::fs::metadata(&path).map_err(|e| at(&path, &e))?;
             if metadata.is_file() {
                 files.push(relative);
             } else if !metadata.is_dir() {
                 let message = format!("{}: this is neither a file nor a folder", path.display());
                 return Err(io::Error::other(message));
-            } else if !skip(&path) {
+            } else if linked || !skip(&Found { relative: &relative, path: &path, is_link: false }) {
                 if linked && here.canonicalize()?.starts_with(path.canonicalize()?) {
                     let message = format!("{}: this symbolic link leads back to a folder above it", path.display());
                     return Err(io::Error::other(message));
@@ -276,6 +322,16 @@ mod tests {
         paths.sort_by(|a, b| tree_order(a, b));
         as_paths.sort_by(|a, b| Path::new(a).cmp(Path::new(b)));
         assert_eq!(paths, as_paths);
+    }
+
+    #[test]
+    fn no_two_paths_have_one_name() {
+        use std::ffi::OsStr;
+        let paths = [&b"a/b"[..], b"a\\b", b"a\\\\b", b"\xff", b"\xfe", b"\\xff", "ÿ".as_bytes(), b"\xef\xbf\xbd"];
+        let names: std::collections::HashSet<_> =
+            paths.iter().map(|path| tree_path(Path::new(OsStr::from_bytes(path)))).collect();
+        assert_eq!(names.len(), paths.len(), "{names:?}");
+        assert_eq!(tree_path(Path::new("a/ä")), "a/ä");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! parts are read into aligned buffers (an unaligned one can make `read` five times slower).
 
 use std::cell::RefCell;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Seek as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -26,18 +26,20 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The digest of a file, and how many bytes went into it: `size`, or what the file has when it has changed since.
-pub(super) fn hash(path: &Path, size: u64) -> io::Result<(blake3::Hash, u64)> {
-    let file = File::open(path).map_err(|e| at(path, &e))?;
+/// The digest of a file, and how many bytes went into it: `size`, or what the file has when it has changed since. With it
+/// what the system said of that very file after it was read.
+pub(super) fn hash(path: &Path, size: u64) -> io::Result<(blake3::Hash, u64, Metadata)> {
+    let mut file = File::open(path).map_err(|e| at(path, &e))?;
     let hashed =
         if size < PART as u64 { small(&file, size) } else { large(&file, size).map(|hash| Some((hash, size))) };
-    match hashed {
+    let hashed = match hashed {
         Ok(Some(hashed)) => Ok(hashed),
-        Ok(None) => to_the_end(file),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => to_the_end(file),
+        Ok(None) => to_the_end(&mut file),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => to_the_end(&mut file),
         Err(error) => Err(error),
-    }
-    .map_err(|e| at(path, &e))
+    };
+    let (hash, size) = hashed.map_err(|e| at(path, &e))?;
+    Ok((hash, size, file.metadata().map_err(|e| at(path, &e))?))
 }
 
 /// One read; `None` when the file has another size by now.
@@ -96,10 +98,10 @@ fn halves(file: &File, offset: u64, len: u64) -> io::Result<(ChainingValue, Chai
 }
 
 /// For a file that changes while it is read: whatever it has now.
-fn to_the_end(mut file: File) -> io::Result<(blake3::Hash, u64)> {
+fn to_the_end(file: &mut File) -> io::Result<(blake3::Hash, u64)> {
     file.rewind()?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(&file)?;
+    hasher.update_reader(file)?;
     Ok((hasher.finalize(), hasher.count()))
 }
 
@@ -124,7 +126,8 @@ mod tests {
         for size in [0, 1, 1024, PART - 1, PART, PART + 1, 2 * PART, 3 * PART + 77, 9 * PART - 1, 40 << 20] {
             let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(hash(&path, size as u64).unwrap(), (blake3::hash(&bytes), size as u64), "{size}");
+            let (hash, read, _) = hash(&path, size as u64).unwrap();
+            assert_eq!((hash, read), (blake3::hash(&bytes), size as u64), "{size}");
         }
     }
 
@@ -135,8 +138,9 @@ mod tests {
         for size in [10, 3 * PART] {
             std::fs::write(&path, vec![7; size]).unwrap();
             let all = (blake3::hash(&vec![7; size]), size as u64);
-            assert_eq!(hash(&path, size as u64 + 1).unwrap(), all, "cut");
-            assert_eq!(hash(&path, 5).unwrap(), all, "grown");
+            let read = |expected: u64| hash(&path, expected).map(|(hash, size, _)| (hash, size)).unwrap();
+            assert_eq!(read(size as u64 + 1), all, "cut");
+            assert_eq!(read(5), all, "grown");
         }
     }
 }

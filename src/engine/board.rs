@@ -3,7 +3,9 @@
 //! A consumer may start as soon as an output is sealed; its digest is found out off the road. Whoever needs it to decide
 //! something waits here.
 
-use std::sync::{Condvar, Mutex, OnceLock};
+use std::sync::OnceLock;
+
+use tokio::sync::watch;
 
 use crate::event::OutputInfo;
 use crate::reuse::Kept;
@@ -11,8 +13,8 @@ use crate::reuse::Kept;
 /// The outputs of all steps of a run.
 pub(super) struct Board {
     steps: Vec<Slot>,
-    lock: Mutex<()>,
-    told: Condvar,
+    /// How many steps' digests are known.
+    known: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -25,7 +27,7 @@ impl Board {
     /// A board for so many steps, with nothing on it.
     pub fn new(steps: usize) -> Self {
         let steps = std::iter::repeat_with(Slot::default).take(steps).collect();
-        Self { steps, lock: Mutex::new(()), told: Condvar::new() }
+        Self { steps, known: watch::Sender::new(0) }
     }
 
     /// The outputs of a step are sealed.
@@ -35,10 +37,8 @@ impl Board {
 
     /// The digests of a step's outputs are known; `None` when they never will be.
     pub fn digested(&self, step: usize, kept: Option<Vec<Kept>>) {
-        let guard = self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = self.steps[step].kept.set(kept);
-        drop(guard);
-        self.told.notify_all();
+        self.known.send_modify(|known| *known += 1);
     }
 
     /// All outputs of a step, when it completed.
@@ -57,13 +57,11 @@ impl Board {
     }
 
     /// Waits until the digests of a completed step's outputs are known. False when they never will be.
-    pub fn wait(&self, step: usize) -> bool {
-        let mut guard = self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        loop {
-            if let Some(kept) = self.steps[step].kept.get() {
-                return kept.is_some();
-            }
-            guard = self.told.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
+    pub async fn wait(&self, step: usize) -> bool {
+        let mut known = self.known.subscribe();
+        let kept = || self.steps[step].kept.get();
+        // An error means that nobody will tell any more.
+        let _ = known.wait_for(|_| kept().is_some()).await;
+        kept().is_some_and(Option::is_some)
     }
 }

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use super::board::Board;
 use super::step::warn;
 use super::{Made, Request, Surroundings, Workspace};
 use crate::event::{OutputInfo, What};
 use crate::exec::StopWatch;
 use crate::outcome::Failure;
 use crate::plan::PortType;
-use crate::plan::{DatastorePath, InputMode, Located, Part, Step, StepOutput};
+use crate::plan::{DatastorePath, Located, Part, Step, StepOutput};
 use crate::reuse::Listing;
 use crate::store::{seal, tree};
 
@@ -175,67 +174,6 @@ fn is_wanted(index: usize, output: &str, request: &Request) -> bool {
     let wanted = Part::Output { step: index, output: output.to_owned() };
     let reads = |step: &Step| step.needs.contains(&index) && step.values().flat_map(|v| &v.parts).any(|p| *p == wanted);
     request.plan.outputs.iter().any(|o| o.step == index && o.output == output) || request.plan.steps.iter().any(reads)
-}
-
-/// The first input that is not what it was when the step started, and the file that shows it. Inputs of other steps are
-/// compared with their seals, local ones with what was seen before the run.
-pub(super) fn touched(index: usize, request: &Request, board: &Board) -> Option<Touched> {
-    let step = &request.plan.steps[index];
-    let copied = [InputMode::Download, InputMode::EvalMount, InputMode::EvalDownload];
-    let read_in_place = |input: &&crate::plan::StepInput| !copied.contains(&input.mode);
-    for input in step.inputs.iter().filter(read_in_place) {
-        for part in input.value.iter().flat_map(|value| &value.parts) {
-            match part {
-                Part::Text(_) | Part::Secret(_) => {}
-                Part::Path(path) => {
-                    let Some(Ok(before)) = request.facts.data(path).map(|fact| fact.listing.as_ref()) else { continue };
-                    let now = Listing::of(path);
-                    if !now.as_ref().is_ok_and(|now| now.fingerprint() == before.fingerprint()) {
-                        let file = now.ok().and_then(|now| difference(before, &now)).unwrap_or_default();
-                        return Some(Touched { input: input.name.clone(), file, sealed: false });
-                    }
-                }
-                Part::Remote(remote) => {
-                    let Some(copy) = request.facts.copy(remote) else { continue };
-                    let Ok(before) = &copy.fact.listing else { continue };
-                    let now = Listing::of(&copy.path);
-                    if !now.as_ref().is_ok_and(|now| now.fingerprint() == before.fingerprint()) {
-                        let file = now.ok().and_then(|now| difference(before, &now)).unwrap_or_default();
-                        // Others read the same copy.
-                        return Some(Touched { input: input.name.clone(), file, sealed: true });
-                    }
-                }
-                Part::Output { step, output } => {
-                    let Some(info) = board.output(*step, output) else { continue };
-                    let now = Listing::of(&info.path);
-                    if !now.as_ref().is_ok_and(|now| now.fingerprint().to_string() == info.fingerprint) {
-                        let newest = now.ok().and_then(|now| now.files.into_iter().max_by_key(|f| f.changed));
-                        let file = newest.map(|f| f.path).unwrap_or_default();
-                        return Some(Touched { input: input.name.clone(), file, sealed: true });
-                    }
-                }
-            }
-        }
-    }
-    None
-}
-
-/// An input that was changed while its reader ran.
-pub(super) struct Touched {
-    pub input: String,
-    pub file: String,
-    /// Whether it is another step's output, which nobody but the reader has a reason to write to.
-    pub sealed: bool,
-}
-
-/// The first file in which two listings differ.
-fn difference(before: &Listing, now: &Listing) -> Option<String> {
-    let changed = now.files.iter().find(|file| {
-        let old = before.files.iter().find(|old| old.path == file.path);
-        old.is_none_or(|old| (old.size, old.modified, old.changed) != (file.size, file.modified, file.changed))
-    });
-    let gone = || before.files.iter().find(|old| now.files.iter().all(|file| file.path != old.path));
-    changed.or_else(gone).map(|file| file.path.clone())
 }
 
 #[cfg(test)]

@@ -58,16 +58,23 @@ pub async fn run<E: Executor, W: Workspace>(
         run.status = JobStatus::Failed;
     }
     run.settle();
-    let mut hurry = asked.clone();
+    let (mut asked_to_stop, mut hurry) = (asked.clone(), asked.clone());
     run.drive(asked).await;
     let outputs = run.job_outputs();
     run.shared.around.bus.say(What::RunFinished { status: run.status, outputs });
     *run.shared.early.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    let (status, recorder) = (run.status, run.recorder);
+    let (status, recorder, grace) = (run.status, run.recorder, run.shared.request.grace);
     // Somebody who cannot wait for the digests gives up that these results can be reused, and nothing else.
+    let grace_is_over = async {
+        match asked_to_stop.wait_for(|stop| *stop != Stop::No).await {
+            Ok(_) => tokio::time::sleep(grace).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = tokio::task::spawn_blocking(move || recorder.finish()) => {}
         Ok(_) = hurry.wait_for(|stop| *stop == Stop::Now) => {}
+        () = grace_is_over => {}
     }
     status
 }

@@ -68,9 +68,14 @@ impl Fact {
         Some(known.digest)
     }
 
-    /// The digest; what the stat cache does not know is read. `None` when that is not possible.
+    /// The digest of just what was listed; what the stat cache does not know is read. `None` when that is not possible,
+    /// or it is something else by now.
     pub fn digest(&self, reuse: &Reuse) -> Option<Digest> {
-        let read = || Some(reuse.contents(&self.place, self.listing.as_ref().ok()?).ok()?.digest);
+        let read = || {
+            let listing = self.listing.as_ref().ok()?;
+            let all_shows = listing.unsettled().is_none();
+            all_shows.then(|| reuse.contents(&self.place, listing).ok()).flatten().map(|contents| contents.digest)
+        };
         self.digest.get_or_init(read).clone()
     }
 }
@@ -128,8 +133,8 @@ impl Facts {
             }
             let code = step.code.as_ref().filter(|_| step.stand_in.is_none());
             if let Some(code) = code.filter(|code| !facts.code.contains_key(*code)) {
-                let fact = Fact::new(format!("code:{code:?}"), code_listing(code, plan.kind == "pipeline", workspace));
-                facts.code.insert(code.clone(), fact);
+                let listing = settled(|| code_listing(code, plan.kind == "pipeline", workspace));
+                facts.code.insert(code.clone(), Fact::new(format!("code:{code:?}"), listing));
             }
         }
         facts
@@ -150,9 +155,17 @@ fn copy_at(path: PathBuf) -> Arc<LocalCopy> {
 }
 
 fn fact_of(path: &Path) -> Fact {
-    let listing = Listing::of(path).map_err(|e| e.to_string());
+    let listing = settled(|| Listing::of(path).map_err(|e| e.to_string()));
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string();
     Fact::new(place, listing)
+}
+
+/// A listing that tells every change that comes after it.
+fn settled(list: impl Fn() -> Result<Listing, String>) -> Result<Listing, String> {
+    let listing = list()?;
+    let Some(wait) = listing.unsettled() else { return Ok(listing) };
+    std::thread::sleep(wait);
+    list()
 }
 
 /// The files of a step's code as they are now.

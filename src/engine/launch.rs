@@ -5,16 +5,26 @@ use super::step::{Shared, warn};
 use super::{Request, Surroundings, Workspace, contract, prepare};
 use crate::exec::{LOG_LIMIT, Launch, RankProcess, Starter, ranks};
 
-/// Lays a step out, ready to be launched; with it the command as the record tells it.
-pub(super) fn lay_out<E, W: Workspace>(
-    index: usize,
-    attempt: u32,
-    shared: &Shared<E, W>,
-) -> Result<(Launch, String), String> {
+/// A step that is laid out.
+pub(super) struct LaidOut {
+    /// What the executor gets.
+    pub launch: Launch,
+    /// The command as the record tells it.
+    pub command: String,
+    /// Whether it was given what was seen before the run.
+    pub unchanged: bool,
+}
+
+/// Lays a step out, ready to be launched.
+pub(super) fn lay_out<E, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Result<LaidOut, String> {
     let Shared { request, around, board, .. } = shared;
     let prepared = prepare::prepare(index, attempt, request, board)?;
-    let shown = prepared.shown.clone();
-    Ok((launch(index, request, around, board, prepared)?, shown))
+    let unchanged = prepared.changed.is_none();
+    if let Some(message) = &prepared.changed {
+        warn(around, request, index, message.clone());
+    }
+    let command = prepared.shown.clone();
+    Ok(LaidOut { launch: launch(index, request, around, board, prepared)?, command, unchanged })
 }
 
 /// What the executor gets of a step that is laid out.

@@ -27,6 +27,7 @@ mod record;
 pub mod schedule;
 mod step;
 mod table;
+mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

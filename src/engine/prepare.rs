@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Request;
 use super::board::Board;
+use super::unchanged::{self, is_copied};
 use super::table;
 use crate::plan::PortType;
 use crate::plan::command::{Names, expand};
@@ -29,6 +30,8 @@ pub(super) struct Prepared {
     pub inputs: HashMap<String, String>,
     /// The path of every output.
     pub outputs: HashMap<String, String>,
+    /// Why its result cannot be filed under what was seen before the run: it was given something else.
+    pub changed: Option<String>,
 }
 
 /// Lays out a step. On Azure ML `outputs/` and `logs/` exist in the working directory before the command starts; folders
@@ -44,7 +47,17 @@ pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Boa
     lay_code(index, request, &folder)?;
     let outputs = outputs(index, request, &|output| request.tree(index, output, attempt))?;
     let inputs = inputs(index, request, board, &folder)?;
-    Ok(prepared(index, request, &folder, inputs, outputs))
+    // Looked at after they were copied: what is still the same now was the same all the time.
+    let mut copied = step.inputs.iter().filter(|input| is_copied(input.mode));
+    let input = copied.find_map(|input| unchanged::copied(input, request, board));
+    let changed = match input {
+        Some(changed) => Some(changed.in_words("before it was copied")),
+        None if unchanged::code(step, request) => {
+            Some("its code changed before it was copied: the result is not kept for reuse".to_owned())
+        }
+        None => None,
+    };
+    Ok(Prepared { changed, ..prepared(index, request, &folder, inputs, outputs) })
 }
 
 /// The working directory with the step's code in it.
@@ -129,7 +142,7 @@ fn prepared(
             inputs.iter().map(|(name, text)| (name.clone(), masked.get(name).unwrap_or(text).clone())).collect();
         expand(&step.command, &Bound { inputs: &inputs, ..names })
     };
-    Prepared { wd: folder.wd(), user_logs: folder.user_logs(), command, shown, inputs, outputs }
+    Prepared { wd: folder.wd(), user_logs: folder.user_logs(), command, shown, inputs, outputs, changed: None }
 }
 
 /// Makes room for another try. What the one before printed is kept; its working directory and staged inputs are not.

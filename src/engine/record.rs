@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::facts::code_listing;
 use super::key;
 use super::step::Shared;
 use crate::clock::Timestamp;
@@ -129,14 +128,6 @@ fn entry<E, W>(finding: Finding, shared: &Shared<E, W>, trees: &mut Vec<(Digest,
         return None;
     }
     let step = &request.plan.steps[finding.index];
-    if let Some(code) = step.code.as_ref().filter(|_| step.stand_in.is_none()) {
-        // The step copied its code after the run had begun: was it still the same then?
-        let before = request.facts.code(code)?.listing.as_ref().ok()?.fingerprint();
-        let now = code_listing(code, request.plan.kind == "pipeline", request.root()).ok()?.fingerprint();
-        if now != before {
-            return None;
-        }
-    }
     let known = |step: usize, name: &str| board.kept(step, name).map(|kept| kept.digest.clone());
     let key = key::of(step, &request.facts, reuse, true, &known).filter(key::Known::is_complete)?.key;
     Some(Entry {

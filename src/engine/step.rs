@@ -1,5 +1,6 @@
 //! One step from its folders to its outputs.
 
+use std::future::Future;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,9 +10,10 @@ use super::board::Board;
 use super::collect::Collected;
 use super::court::{Asked, Court, info};
 use super::decide::{Decision, Standing, Verdict};
-use super::launch::lay_out;
+use super::facts::local_paths;
+use super::launch::{LaidOut, lay_out};
 use super::record::Finding;
-use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere};
+use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere, unchanged};
 use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
@@ -66,13 +68,11 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         return finished;
     }
     let decision = match shared.request.decisions[index].verdict {
-        Verdict::Waits => {
-            let shared = shared.clone();
-            match blocking(move || Ok(decide_late(index, &shared))).await {
-                Ok(decision) => decision,
-                Err(message) => return Finished::broken(message),
-            }
-        }
+        Verdict::Waits => match unless_stopped(decide_late(index, &shared), &mut stop).await {
+            Some(Ok(decision)) => decision,
+            Some(Err(message)) => return Finished::broken(message),
+            None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
+        },
         _ => shared.request.decisions[index].clone(),
     };
     if let Verdict::Reuse(standing) = decision.verdict {
@@ -114,17 +114,23 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let step = &shared.request.plan.steps[index];
     if let Some(StandIn::Stub { .. }) = &step.stand_in {
         let (shared, watch) = (shared.clone(), stop.clone());
-        return blocking(move || Ok(stub(index, attempt, &shared, &watch))).await.unwrap_or_else(Finished::broken);
+        let stub = blocking(move || Ok(stub(index, attempt, &shared, &watch)));
+        return match unless_stopped(stub, stop).await {
+            Some(finished) => finished.unwrap_or_else(Finished::broken),
+            None => Finished::new(StepOutcome::Canceled),
+        };
     }
     let laid_out = if is_quick(step) {
-        lay_out(index, attempt, shared)
+        Some(lay_out(index, attempt, shared))
     } else {
+        // Copying may take long; what is copied of it so far is thrown away with the step's folder.
         let shared = shared.clone();
-        blocking(move || lay_out(index, attempt, &shared)).await
+        unless_stopped(blocking(move || lay_out(index, attempt, &shared)), stop).await
     };
-    let (launch, command) = match laid_out {
-        Ok(laid_out) => laid_out,
-        Err(message) => return Finished::broken(message),
+    let LaidOut { launch, command, unchanged } = match laid_out {
+        Some(Ok(laid_out)) => laid_out,
+        Some(Err(message)) => return Finished::broken(message),
+        None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
     };
     let jobs = shared.request.jobs.max(1);
     let wanted = u32::try_from(step.slots.clamp(1, jobs)).unwrap_or(1);
@@ -150,13 +156,37 @@ async fn attempt_once<E: Executor, W: Workspace>(
         warn(&shared.around, &shared.request, index, message);
     }
     drop(place);
+    let ran = Ran { index, attempt, started, unchanged };
     let outcome = outcome(ending, process);
     if is_quick(step) {
-        return finish(index, attempt, started, outcome, shared, stop);
+        return finish(ran, outcome, shared, stop);
     }
     let (shared, watch) = (shared.clone(), stop.clone());
-    let finish = move || Ok(finish(index, attempt, started, outcome, &shared, &watch));
-    blocking(finish).await.unwrap_or_else(Finished::broken)
+    let finish = blocking(move || Ok(finish(ran, outcome, &shared, &watch)));
+    tokio::select! {
+        finished = finish => finished.unwrap_or_else(Finished::broken),
+        // It completed, and what it made is kept; but somebody who cannot wait does not wait for it to be registered.
+        Ok(_) = stop.wait_for(|stop| *stop == Stop::Now) => Finished::new(StepOutcome::Canceled),
+    }
+}
+
+/// A try of a step whose process has ended.
+#[derive(Clone, Copy)]
+struct Ran {
+    index: usize,
+    attempt: u32,
+    started: Timestamp,
+    /// Whether it was given what was seen before the run.
+    unchanged: bool,
+}
+
+/// What `work` gives, unless somebody wants the run to stop before that.
+async fn unless_stopped<T>(work: impl Future<Output = T>, stop: &mut StopWatch) -> Option<T> {
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop != Stop::No) => None,
+        done = work => Some(done),
+    }
 }
 
 /// Whether laying a step out and collecting its outputs are a matter of a few files: then it is done at once, for a way
@@ -172,29 +202,59 @@ fn is_quick(step: &crate::plan::Step) -> bool {
 }
 
 /// Decides a step whose inputs other steps of this run wrote.
-fn decide_late<E, W>(index: usize, shared: &Shared<E, W>) -> Decision {
+async fn decide_late<E: Send + Sync + 'static, W: Send + Sync + 'static>(
+    index: usize,
+    shared: &Arc<Shared<E, W>>,
+) -> Result<Decision, String> {
+    let look = || {
+        let shared = shared.clone();
+        blocking(move || Ok(look_up(index, &shared)))
+    };
+    let steps = match look().await? {
+        Late::Decided(decision) => return Ok(decision),
+        Late::Waits(steps) => steps,
+    };
+    // An earlier result may be reused: then it pays to wait for the digests of what the steps before it wrote.
+    for step in steps {
+        if shared.board.outputs(step).is_some() && !shared.board.wait(step).await {
+            return Ok(Decision::run("what it reads could not be read for comparison"));
+        }
+    }
+    Ok(match look().await? {
+        Late::Decided(decision) => decision,
+        Late::Waits(_) => Decision::run("an optional input of it is not there"),
+    })
+}
+
+/// What is known of a step when its turn comes.
+enum Late {
+    Decided(Decision),
+    /// The digests of these steps' outputs are missing.
+    Waits(Vec<usize>),
+}
+
+fn look_up<E, W>(index: usize, shared: &Shared<E, W>) -> Late {
     let Shared { request, board, scope, .. } = shared;
-    let run = |because| Decision { verdict: Verdict::Run, because };
+    let run = |because| Late::Decided(Decision { verdict: Verdict::Run, because });
     let Some(reuse) = &request.reuse else { return run(Vec::new()) };
     let court = Court::new(&request.plan, &request.facts, reuse, &request.force, scope);
     let known = |step: usize, name: &str| board.kept(step, name).map(|kept| kept.digest.clone());
     match court.key(index, &known) {
-        Asked::Complete(key) => court.ask(index, &key),
-        Asked::Run(because) => run(because),
-        Asked::Waits(steps) => {
-            // An earlier result may stand for it: then it pays to wait for what the steps before it wrote.
-            for step in steps {
-                if board.outputs(step).is_some() && !board.wait(step) {
-                    return run(vec![Because::reason("what it reads could not be read for comparison")]);
-                }
-            }
-            match court.key(index, &known) {
-                Asked::Complete(key) => court.ask(index, &key),
-                Asked::Run(because) => run(because),
-                Asked::Waits(_) => run(vec![Because::reason("an optional input of it is not there")]),
-            }
+        // A result for what the step would not read any more is no result for it.
+        Asked::Complete(_) if has_changed(index, shared) => {
+            run(vec![Because::reason("its code or an input of it changed since the run began")])
         }
+        Asked::Complete(key) => Late::Decided(court.ask(index, &key)),
+        Asked::Run(because) => run(because),
+        Asked::Waits(steps) => Late::Waits(steps),
     }
+}
+
+/// Whether local data or code of a step is not what was seen before the run.
+fn has_changed<E, W>(index: usize, shared: &Shared<E, W>) -> bool {
+    let Shared { request, .. } = shared;
+    let step = &request.plan.steps[index];
+    unchanged::code(step, request) || local_paths(step).into_iter().any(|path| unchanged::local(path, request))
 }
 
 /// Makes the outputs of a step from the samples that the project names for it.
@@ -209,6 +269,7 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
             return Finished::broken(format!("the sample for its output '{}' cannot be used: {why}", output.name));
         }
     }
+    let unchanged = !outputs.values().any(|sample| unchanged::local(sample, request));
     match collect::collect(index, attempt, request, around, stop, &|_| {}) {
         Ok(Collected { unsent: Some(failure), outputs }) => {
             Finished { outputs, ..Finished::new(StepOutcome::Failed { failure }) }
@@ -222,8 +283,8 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
                 metrics: Vec::new(),
                 started: now,
                 finished: now,
-                offered: true,
-                key: true,
+                offered: unchanged,
+                key: unchanged,
             };
             Finished { finding: Some(finding), outputs, ..Finished::new(StepOutcome::Completed) }
         }
@@ -233,17 +294,15 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
 
 /// Collects the outputs of a step that completed and closes its MLflow run.
 fn finish<E, W: Workspace>(
-    index: usize,
-    attempt: u32,
-    started: Timestamp,
+    mut ran: Ran,
     outcome: StepOutcome,
     shared: &Shared<E, W>,
     stop: &StopWatch,
 ) -> Finished {
     let Shared { request, around, .. } = shared;
-    let (mut unchanged, mut made) = (true, false);
+    let (index, mut made) = (ran.index, false);
     let mut finished = match outcome {
-        StepOutcome::Completed => match complete(index, attempt, started, shared, &mut unchanged, stop) {
+        StepOutcome::Completed => match complete(&mut ran, shared, stop) {
             Ok(Collected { outputs, unsent }) => {
                 made = true;
                 let outcome = match unsent {
@@ -268,21 +327,20 @@ fn finish<E, W: Workspace>(
     }
     // Also when it could not be sent: then it need not be made again for another try.
     if made {
-        finished.finding = Some(finding(index, &finished.outputs, started, metrics, unchanged, shared));
+        finished.finding = Some(finding(ran, &finished.outputs, metrics, shared));
     }
     finished
 }
 
 /// What is to be found out of what a step made.
 fn finding<E, W>(
-    index: usize,
+    ran: Ran,
     outputs: &[OutputInfo],
-    started: Timestamp,
     metrics: Vec<(String, f64)>,
-    unchanged: bool,
     shared: &Shared<E, W>,
 ) -> Finding {
     let Shared { request, board, .. } = shared;
+    let Ran { index, started, unchanged, .. } = ran;
     let step = &request.plan.steps[index];
     let offered = unchanged
         && step.is_deterministic
@@ -302,35 +360,27 @@ fn finding<E, W>(
 
 /// The outputs of a step whose process ended with 0, unless it harmed what it read.
 fn complete<E, W: Workspace>(
-    index: usize,
-    attempt: u32,
-    started: Timestamp,
+    ran: &mut Ran,
     shared: &Shared<E, W>,
-    unchanged: &mut bool,
     stop: &StopWatch,
 ) -> Result<Collected, Failure> {
     let Shared { request, around, board, .. } = shared;
-    if let Some(touched) = collect::touched(index, request, board) {
-        let collect::Touched { input, file, sealed } = touched;
-        if sealed {
-            return Err(Failure::InputModified { input, file });
+    if let Some(changed) = unchanged::in_place(ran.index, request, board) {
+        if changed.sealed {
+            return Err(Failure::InputModified { input: changed.input, file: changed.file });
         }
-        *unchanged = false;
-        let what = if file.is_empty() { String::new() } else { format!(" ({file})") };
-        let message = format!(
-            "its input '{input}' changed while it ran{what}: the result is not kept for reuse; \
-             on Azure ML a step that writes to an input fails"
-        );
-        warn(around, request, index, message);
+        ran.unchanged = false;
+        let words = changed.in_words("while it ran");
+        warn(around, request, ran.index, format!("{words}; on Azure ML a step that writes to an input fails"));
     }
-    let unchanged = *unchanged;
+    let ran = *ran;
     let made = |outputs: &[OutputInfo]| {
         let early = shared.early.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(early) = &*early {
-            let _ = early.send(finding(index, outputs, started, Vec::new(), unchanged, shared));
+            let _ = early.send(finding(ran, outputs, Vec::new(), shared));
         }
     };
-    collect::collect(index, attempt, request, around, stop, &made)
+    collect::collect(ran.index, ran.attempt, request, around, stop, &made)
 }
 
 pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: usize, message: String) {

@@ -3,6 +3,7 @@
 //! Trees whose files are known are compared file by file. What is secret is never shown.
 
 use super::key::{Given, Key};
+use super::listing::Special;
 use super::manifest::Manifest;
 use crate::because::{Because, tree_in_words};
 use crate::digest::{Digest, HashedFile, tree_order};
@@ -125,7 +126,7 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Becau
     {
         return vec![file(&new.path, Some(old.digest()), Some(new.digest()))];
     }
-    let mut found = Vec::new();
+    let mut found = changed_specials(folder, before, after);
     let (mut old, mut new) = (before.files.iter().peekable(), after.files.iter().peekable());
     loop {
         let order = match (old.peek(), new.peek()) {
@@ -136,12 +137,36 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Becau
         };
         let gone = if order.is_le() { old.next() } else { None };
         let come = if order.is_ge() { new.next() } else { None };
-        if let Some(any) = gone.or(come)
-            && gone.map(|file| file.hash) != come.map(|file| file.hash)
+        if let (Some(old), Some(new)) = (gone, come)
+            && old.hash == new.hash
         {
+            if old.execute != new.execute {
+                found.push(Because::new("mode", &format!("{folder}/{}", new.path), mode(old), mode(new)));
+            }
+        } else if let Some(any) = gone.or(come) {
             found.push(file(&any.path, gone.map(HashedFile::digest), come.map(HashedFile::digest)));
         }
     }
+}
+
+/// Empty folders and links that came, went or point elsewhere.
+fn changed_specials(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Because> {
+    let by_path = |manifest: &Manifest| -> BTreeMap<String, String> {
+        let text = |special: &Special| special.target.clone().unwrap_or_default();
+        manifest.specials.iter().map(|special| (special.path.clone(), text(special))).collect()
+    };
+    let (old, new) = (by_path(before), by_path(after));
+    let changed = names(&old, &new).into_iter().filter(|path| old.get(*path) != new.get(*path));
+    let one = |path: &String| {
+        let is_link = [old.get(path), new.get(path)].into_iter().flatten().any(|target| !target.is_empty());
+        let what = if is_link { "link" } else { "folder" };
+        Because::new(what, &format!("{folder}/{path}"), old.get(path).cloned(), new.get(path).cloned())
+    };
+    changed.map(one).collect()
+}
+
+fn mode(file: &HashedFile) -> Option<String> {
+    Some(if file.execute == 0 { "not executable" } else { "executable" }.to_owned())
 }
 
 /// Whether two joined texts have the same pieces, but for the content of data.

@@ -3,11 +3,12 @@
 //! As in git's index, a file is known by size, times and inode; the time of the last change of anything (ctime) cannot
 //! be set back, so an edit that restores size and time is noticed. And as git says of "racily clean" entries, a stat
 //! that was taken too soon after the file's last change proves nothing: it is kept as not to be trusted, and the file
-//! is read again next time.
+//! is read again next time. A file that is not what was listed any more when it has been read gives no digest: its bytes
+//! are not those that whoever made the listing meant.
 
 use std::io;
 
-use super::listing::{Fingerprint, Listing};
+use super::listing::{FileStat, Fingerprint, Listing};
 use super::manifest::{Earlier, Manifest, Stat};
 use super::{Reuse, ReuseError};
 use crate::digest::{Digest, HashedFile};
@@ -15,7 +16,7 @@ use crate::digest::{Digest, HashedFile};
 /// What is in a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
-    /// The digest of the tree, as [`Digest::of_tree`] gives it.
+    /// The digest of the tree, as [`Manifest::digest`] gives it.
     pub digest: Digest,
     /// The fingerprint of the listing that it belongs to.
     pub fingerprint: Fingerprint,
@@ -32,7 +33,7 @@ impl Reuse {
     /// must come with the same name.
     ///
     /// # Errors
-    /// [`ReuseError::Read`] when a file cannot be read; [`ReuseError::Database`].
+    /// [`ReuseError::Read`] when a file cannot be read, or is not what was listed any more; [`ReuseError::Database`].
     pub fn contents(&self, place: &str, listing: &Listing) -> Result<Contents, ReuseError> {
         let fingerprint = listing.fingerprint();
         let (files, bytes) = (listing.files.len() as u64, listing.bytes);
@@ -45,11 +46,8 @@ impl Reuse {
         }
         let earlier = if is_known { self.db.earlier(place)? } else { None };
         let (manifest, read) = bring_up_to_date(earlier.as_ref(), listing)?;
-        let sure = |(file, hashed): (&super::FileStat, &HashedFile)| {
-            // Another size than listed: the file changed while it was read.
-            Stat::of(file, file.rested(listing.began) && file.size == hashed.size)
-        };
-        let stats: Vec<Stat> = listing.files.iter().zip(&manifest.files).map(sure).collect();
+        let stats: Vec<Stat> =
+            listing.files.iter().map(|file| Stat::of(file, file.rested(listing.began))).collect();
         let trusted = listing.files.iter().zip(&stats).all(|(file, stat)| stat.vouches_for(file));
         let digest = manifest.digest();
         self.db.put_tree(place, &digest, trusted.then_some(&fingerprint), &manifest, &stats)?;
@@ -95,7 +93,7 @@ impl Reuse {
 /// Reads every file of a tree and gives its digest, without any cache.
 ///
 /// # Errors
-/// The first I/O error, with the path in its text.
+/// The first I/O error, with the path in its text; also for a file that is not what was listed any more.
 pub fn digest_of(listing: &Listing) -> io::Result<Digest> {
     Ok(read_tree(listing)?.0)
 }
@@ -116,13 +114,14 @@ fn bring_up_to_date(earlier: Option<&Earlier>, listing: &Listing) -> io::Result<
         None => vec![None; listing.files.len()],
     };
     let unknown = listing.files.iter().zip(&known).filter(|(_, known)| known.is_none());
-    let wanted: Vec<_> = unknown.map(|(file, _)| (file.path.as_str(), file.source.as_path(), file.size)).collect();
-    let read = wanted.len() as u64;
-    let mut fresh = HashedFile::read_all(&wanted)?.into_iter();
-    let as_listed = |(file, known): (&super::FileStat, Option<&HashedFile>)| match known {
-        Some(hashed) => Some(HashedFile { path: file.path.clone(), ..hashed.clone() }),
-        None => fresh.next(),
+    let unknown: Vec<&FileStat> = unknown.map(|(file, _)| file).collect();
+    let wanted: Vec<_> = unknown.iter().map(|file| (file.path.as_str(), file.source.as_path(), file.size)).collect();
+    let is_still = |number: usize, now: &std::fs::Metadata| unknown[number].is_still(now);
+    let mut fresh = HashedFile::read_all(&wanted, &is_still)?.into_iter();
+    let as_listed = |(file, known): (&FileStat, Option<&HashedFile>)| {
+        let hashed = known.cloned().or_else(|| fresh.next())?;
+        Some(HashedFile { path: file.path.clone(), execute: file.execute, ..hashed })
     };
     let files = listing.files.iter().zip(known).filter_map(as_listed).collect();
-    Ok((Manifest { is_file: listing.is_file, files }, read))
+    Ok((Manifest { is_file: listing.is_file, files, specials: listing.specials.clone() }, unknown.len() as u64))
 }

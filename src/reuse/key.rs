@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 
 /// Goes into every hash. Another number makes every earlier result unknown: change it when a field changes its meaning.
-const FORMAT: &str = "amlrun key 1\n";
+const FORMAT: &str = "amlrun key 2\n";
 
 /// Everything that decides what a step makes.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]

@@ -1,19 +1,20 @@
 //! A file or folder as a list of files with what the system says of them, unread.
 //!
-//! The files are in the order of the tree's digest. [`super::walk`] finds them.
+//! The files are in the order of the tree's digest. [`super::walk`] finds them, and what a step can see beside files:
+//! empty folders, and where links point.
 
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::walk::{FEW, below};
-use crate::digest::tree_order;
+use crate::digest::{execute_bits, tree_order};
 
 /// How long after its last change a file must have rested for its stat to vouch for its content. The system's clock
 /// for files advances in steps of up to 10 ms, so a file can change twice within one.
@@ -21,6 +22,9 @@ const RESTED: u64 = 50_000_000;
 
 /// The same where times are kept in whole seconds (FAT: two).
 const RESTED_COARSE: u64 = 2_000_000_000;
+
+/// The same for telling a change that comes after a listing: one step of the clock.
+const STEP: u64 = 10_000_000;
 
 /// One file, as the system describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,17 @@ pub struct FileStat {
     pub changed: u64,
     /// Its number in the file system: another file under the same name has another one.
     pub inode: u64,
+    /// Who may execute it. Whatever changes that, changes `changed`.
+    pub execute: u8,
+}
+
+/// What a tree has beside files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Special {
+    /// Its path in the tree.
+    pub path: String,
+    /// Where a symbolic link points, as it says; `None` for an empty folder.
+    pub target: Option<String>,
 }
 
 impl FileStat {
@@ -51,15 +66,25 @@ impl FileStat {
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             inode: metadata.ino(),
+            execute: execute_bits(metadata),
         }
+    }
+
+    /// Whether the system still says the same of the file.
+    pub(super) fn is_still(&self, metadata: &Metadata) -> bool {
+        let now = Self::new(String::new(), PathBuf::new(), metadata);
+        (self.size, self.modified, self.changed, self.inode) == (now.size, now.modified, now.changed, now.inode)
     }
 
     /// Whether the file had rested at `moment`: whatever changes it from then on shows in its stat. A clock that was
     /// set back makes times lie in the future, which count as not rested.
     pub(super) fn rested(&self, moment: u64) -> bool {
-        let coarse = self.changed.is_multiple_of(1_000_000_000);
-        let rest = if coarse { RESTED_COARSE } else { RESTED };
+        let rest = if self.has_coarse_times() { RESTED_COARSE } else { RESTED };
         self.modified.max(self.changed).saturating_add(rest) < moment
+    }
+
+    fn has_coarse_times(&self) -> bool {
+        self.changed.is_multiple_of(1_000_000_000)
     }
 }
 
@@ -97,6 +122,8 @@ impl fmt::Debug for Fingerprint {
 pub struct Listing {
     /// Every file, in the order of [`tree_order`].
     pub files: Vec<FileStat>,
+    /// Empty folders and symbolic links, in the order of their paths. What a link leads to is among the files.
+    pub specials: Vec<Special>,
     /// All their sizes together.
     pub bytes: u64,
     /// Whether the tree is one file and no folder.
@@ -116,16 +143,17 @@ impl Listing {
         let metadata = fs::metadata(root).map_err(|e| at(root, &e))?;
         if metadata.is_file() {
             let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            return Ok(Self::new(vec![FileStat::new(name, root.to_owned(), &metadata)], true, began));
+            return Ok(Self::new(vec![FileStat::new(name, root.to_owned(), &metadata)], Vec::new(), true, began));
         }
         if !metadata.is_dir() {
             return Err(neither(root));
         }
-        let files = below(root)?;
-        Ok(Self::new(files, false, began))
+        let (files, specials) = below(root)?;
+        Ok(Self::new(files, specials, false, began))
     }
 
-    /// Lists files that lie anywhere, each given as its path in the tree and where it lies.
+    /// Lists files that lie anywhere, each given as its path in the tree and where it lies. Links do not count: whoever
+    /// puts such a tree together copies what they lead to.
     ///
     /// # Errors
     /// The first I/O error, with the path in its text; also for what is no file.
@@ -143,16 +171,17 @@ impl Listing {
         } else {
             files.into_par_iter().map(stat).collect()
         };
-        Ok(Self::new(files?, false, began))
+        Ok(Self::new(files?, Vec::new(), false, began))
     }
 
-    fn new(mut files: Vec<FileStat>, is_file: bool, began: u64) -> Self {
+    fn new(mut files: Vec<FileStat>, mut specials: Vec<Special>, is_file: bool, began: u64) -> Self {
+        specials.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         // The walk gives them in order, but for names that are not Unicode or have a `\`.
         if !files.is_sorted_by(|a, b| tree_order(&a.path, &b.path).is_le()) {
             files.sort_by(|a, b| tree_order(&a.path, &b.path));
         }
         let bytes = files.iter().map(|file| file.size).sum();
-        Self { files, bytes, is_file, began }
+        Self { files, specials, bytes, is_file, began }
     }
 
     /// The digest of everything that is listed.
@@ -173,7 +202,22 @@ impl Listing {
             }
         }
         hasher.update(&bytes);
+        Special::add_all(&self.specials, &mut hasher);
         Fingerprint(hasher.finalize().to_hex().to_string())
+    }
+
+    /// How long to wait before looking again, so that every later change shows: a file that changed in the very step of
+    /// the clock in which it was looked at may change once more and keep its stat. `None` when there is no such file.
+    #[must_use]
+    pub fn unsettled(&self) -> Option<Duration> {
+        let wait = |file: &FileStat| {
+            let step = if file.has_coarse_times() { RESTED_COARSE } else { STEP };
+            let last = file.modified.max(file.changed);
+            // What lies in the future changes to the present when it changes.
+            (last.saturating_add(step) > self.began && last < self.began.saturating_add(step))
+                .then(|| last + step - self.began)
+        };
+        self.files.iter().filter_map(wait).max().map(Duration::from_nanos)
     }
 
     /// Whether every file had rested when looking began. Otherwise one may change so soon after that its stat stays
@@ -181,6 +225,20 @@ impl Listing {
     #[must_use]
     pub fn rested(&self) -> bool {
         self.files.iter().all(|file| file.rested(self.began))
+    }
+}
+
+impl Special {
+    /// Adds what a tree has beside files to a hash over its files. A tree that has only files keeps the hash.
+    pub(super) fn add_all(specials: &[Self], hasher: &mut blake3::Hasher) {
+        for special in specials {
+            // Where a file has the length of its path, which is never that great.
+            hasher.update(&u64::MAX.to_le_bytes());
+            for text in [Some(&special.path), special.target.as_ref()] {
+                let length = text.map_or(u64::MAX, |text| text.len() as u64);
+                hasher.update(&length.to_le_bytes()).update(text.map_or(&[][..], |text| text.as_bytes()));
+            }
+        }
     }
 }
 
@@ -200,6 +258,7 @@ pub(super) fn at(path: &Path, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_tree_is_listed_in_the_order_of_its_digest_whatever_its_shape() {
@@ -246,6 +305,7 @@ mod tests {
             modified,
             changed,
             inode: 1,
+            execute: 0,
         };
         let moment = 100 * second + 7;
         assert!(file(99 * second + 1, 99 * second + 1).rested(moment));
@@ -253,5 +313,56 @@ mod tests {
         assert!(!file(1, moment - 1).rested(moment));
         assert!(!file(200 * second, 1).rested(moment) && !file(u64::MAX, 1).rested(moment));
         assert!(!file(1, 99 * second).rested(moment), "times in whole seconds say little");
+    }
+
+    #[test]
+    fn a_file_that_changes_as_it_is_looked_at_is_looked_at_again() {
+        let second = 1_000_000_000;
+        let listing = |changed| {
+            let file = FileStat {
+                path: String::new(),
+                source: PathBuf::new(),
+                size: 0,
+                modified: 1,
+                changed,
+                inode: 1,
+                execute: 0,
+            };
+            Listing::new(vec![file], Vec::new(), true, 100 * second + 7)
+        };
+        assert_eq!(listing(99 * second + 1).unsettled(), None);
+        assert_eq!(listing(100 * second + 2).unsettled(), Some(Duration::from_nanos(STEP - 5)));
+        assert_eq!(listing(100 * second + 7 + STEP / 2).unsettled(), Some(Duration::from_nanos(STEP * 3 / 2)));
+        assert_eq!(listing(200 * second + 1).unsettled(), None, "a change would move it to the present");
+    }
+
+    #[test]
+    fn empty_folders_and_links_are_part_of_a_tree() {
+        let root = tempfile::tempdir().unwrap();
+        let digest = || crate::reuse::digest_of(&Listing::of(root.path()).unwrap()).unwrap();
+        fs::create_dir(root.path().join("a")).unwrap();
+        fs::write(root.path().join("a/x"), "1").unwrap();
+        let mut seen = vec![digest()];
+        let mut changed = |what: &str| {
+            let now = digest();
+            assert!(!seen.contains(&now), "{what}");
+            seen.push(now);
+        };
+        fs::create_dir_all(root.path().join("b/c")).unwrap();
+        changed("an empty folder");
+        fs::remove_dir(root.path().join("b/c")).unwrap();
+        changed("another empty folder");
+        std::os::unix::fs::symlink("x", root.path().join("a/y")).unwrap();
+        changed("a link");
+        fs::remove_file(root.path().join("a/y")).unwrap();
+        std::os::unix::fs::symlink("../a/x", root.path().join("a/y")).unwrap();
+        changed("the same link that points elsewhere, to the same bytes");
+        fs::remove_file(root.path().join("a/y")).unwrap();
+        fs::write(root.path().join("a/y"), "1").unwrap();
+        changed("a file where a link was");
+        fs::set_permissions(root.path().join("a/y"), fs::Permissions::from_mode(0o755)).unwrap();
+        changed("a program");
+        fs::rename(root.path().join("a/y"), root.path().join("a\\y")).unwrap();
+        changed("a backslash in a name");
     }
 }

@@ -3,31 +3,51 @@
 //! Paths come in order, so each is written as how many bytes it shares with the one before and what follows them. Bytes
 //! that make no sense give `None`: what cannot be read is as good as never kept.
 
-use super::listing::{FileStat, Listing};
+use super::listing::{FileStat, Listing, Special};
 use crate::digest::{Digest, HashedFile};
 
-/// The files of a tree, each with its digest.
+/// The files of a tree, each with its digest, and what it has beside files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// Whether the tree is one file and no folder.
     pub is_file: bool,
     /// The files, in the order of [`crate::digest::tree_order`].
     pub files: Vec<HashedFile>,
+    /// Empty folders, and where links point, in the order of their paths.
+    pub specials: Vec<Special>,
 }
 
+/// How the bytes of a manifest begin, apart from whether it is a file.
+const FORMAT: u8 = 2;
+
 impl Manifest {
-    /// The digest of the tree: what [`Digest::of_tree`] says of it.
+    /// The digest of the tree: what [`Digest::of_tree`] says of it where it has nothing but files that nobody may
+    /// execute. All that a step could tell two trees apart by has its part in it.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        match self.files.as_slice() {
-            [file] if self.is_file => file.digest(),
+        let files = match self.files.as_slice() {
+            [file] if self.is_file && file.execute == 0 => file.digest(),
+            [file] if self.is_file => Digest::of(format!("executable {} {}", file.execute, file.digest()).as_bytes()),
             files => Digest::of_hashed(files),
+        };
+        if self.specials.is_empty() {
+            return files;
         }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(files.as_str().as_bytes());
+        Special::add_all(&self.specials, &mut hasher);
+        Digest::from(hasher.finalize())
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1 + self.files.len() * 64);
-        bytes.push(u8::from(self.is_file));
+        let mut bytes = Vec::with_capacity(8 + self.files.len() * 64);
+        bytes.push(FORMAT | u8::from(self.is_file));
+        put(&mut bytes, self.specials.len() as u64);
+        for special in &self.specials {
+            put_text(&mut bytes, &special.path);
+            bytes.push(u8::from(special.target.is_some()));
+            special.target.iter().for_each(|target| put_text(&mut bytes, target));
+        }
         let mut before: &[u8] = &[];
         for file in &self.files {
             let path = file.path.as_bytes();
@@ -36,6 +56,7 @@ impl Manifest {
             put(&mut bytes, (path.len() - shared) as u64);
             bytes.extend_from_slice(&path[shared..]);
             put(&mut bytes, file.size);
+            bytes.push(file.execute);
             bytes.extend_from_slice(&file.hash);
             before = path;
         }
@@ -43,7 +64,17 @@ impl Manifest {
     }
 
     pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
-        let is_file = *bytes.split_off_first()? == 1;
+        let first = *bytes.split_off_first()?;
+        let is_file = first & 1 == 1;
+        if first & !1 != FORMAT {
+            return None;
+        }
+        let mut specials = Vec::new();
+        for _ in 0..take(&mut bytes)? {
+            let path = take_text(&mut bytes)?;
+            let target = if *bytes.split_off_first()? == 1 { Some(take_text(&mut bytes)?) } else { None };
+            specials.push(Special { path, target });
+        }
         let mut files = Vec::new();
         let mut path = Vec::new();
         while !bytes.is_empty() {
@@ -52,10 +83,11 @@ impl Manifest {
             path.truncate(shared);
             path.extend_from_slice(bytes.split_off(..rest)?);
             let size = take(&mut bytes)?;
+            let execute = *bytes.split_off_first()?;
             let hash = bytes.split_off(..32)?.try_into().ok()?;
-            files.push(HashedFile { path: String::from_utf8(path.clone()).ok()?, size, hash });
+            files.push(HashedFile { path: String::from_utf8(path.clone()).ok()?, size, hash, execute });
         }
-        Some(Self { is_file, files })
+        Some(Self { is_file, files, specials })
     }
 }
 
@@ -130,6 +162,16 @@ impl Earlier {
     }
 }
 
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    put(bytes, text.len() as u64);
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn take_text(bytes: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(take(bytes)?).ok()?;
+    String::from_utf8(bytes.split_off(..length)?.to_vec()).ok()
+}
+
 /// Seven bits a byte, the low ones first.
 fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
@@ -160,10 +202,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_manifest_comes_back_as_it_went(
-            files in prop::collection::vec(("[a-c/é]{0,6}", any::<u64>(), any::<[u8; 32]>()), 0..12), is_file: bool,
+            files in prop::collection::vec(("[a-c/é]{0,6}", any::<u64>(), any::<[u8; 32]>(), any::<u8>()), 0..12),
+            specials in prop::collection::vec(("[a-c/é]{0,6}", prop::option::of("[a-z/]{0,4}")), 0..3), is_file: bool,
         ) {
-            let files = files.into_iter().map(|(path, size, hash)| HashedFile { path, size, hash }).collect();
-            let manifest = Manifest { is_file, files };
+            let file = |(path, size, hash, execute)| HashedFile { path, size, hash, execute };
+            let files = files.into_iter().map(file).collect();
+            let specials = specials.into_iter().map(|(path, target)| Special { path, target }).collect();
+            let manifest = Manifest { is_file, files, specials };
             prop_assert_eq!(Manifest::from_bytes(&manifest.to_bytes()), Some(manifest));
         }
 

@@ -28,7 +28,7 @@ pub use because::because;
 pub use contents::{Contents, digest_of, read_tree};
 pub use entry::{Entry, Kept};
 pub use key::{Given, Key};
-pub use listing::{FileStat, Fingerprint, Listing};
+pub use listing::{FileStat, Fingerprint, Listing, Special};
 pub use manifest::Manifest;
 pub use verify::{Verdict, verify, verify_many};
 

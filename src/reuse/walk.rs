@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::listing::{FileStat, at, neither};
-use crate::digest::slashed;
+use super::listing::{FileStat, Special, at, neither};
+use crate::digest::tree_path;
 
 /// As many entries are looked at by one thread before the others are woken, which costs more than that.
 pub(super) const FEW: usize = 512;
@@ -24,7 +24,13 @@ enum Item {
 }
 
 /// What a folder has, before its folders have numbers.
-enum Found {
+struct Found {
+    what: Entry,
+    /// Where the link points that leads to it.
+    link: Option<String>,
+}
+
+enum Entry {
     File(FileStat),
     Folder(Folder),
 }
@@ -35,8 +41,9 @@ struct Folder {
     source: PathBuf,
 }
 
-/// Every file below a folder, in order.
-pub(super) fn below(root: &Path) -> io::Result<Vec<FileStat>> {
+/// Every file below a folder, in order, and what there is beside files.
+pub(super) fn below(root: &Path) -> io::Result<(Vec<FileStat>, Vec<Special>)> {
+    let mut specials = Vec::new();
     let mut folders: Vec<Vec<Item>> = Vec::new();
     let mut level = vec![Folder { path: String::new(), source: root.to_owned() }];
     let (mut count, mut seen) = (0, 0);
@@ -55,15 +62,23 @@ pub(super) fn below(root: &Path) -> io::Result<Vec<FileStat>> {
         listed.extend(more?);
 
         let mut next = Vec::new();
-        for found in listed {
-            let items = found.into_iter().map(|found| match found {
-                Found::File(file) => {
-                    count += 1;
-                    Item::File(file)
+        for (folder, found) in level.iter().zip(listed) {
+            if found.is_empty() && !folder.path.is_empty() {
+                specials.push(Special { path: folder.path.clone(), target: None });
+            }
+            let items = found.into_iter().map(|found| {
+                if let Some(target) = found.link {
+                    specials.push(Special { path: found.what.path().to_owned(), target: Some(target) });
                 }
-                Found::Folder(folder) => {
-                    next.push(folder);
-                    Item::Folder(next.len())
+                match found.what {
+                    Entry::File(file) => {
+                        count += 1;
+                        Item::File(file)
+                    }
+                    Entry::Folder(folder) => {
+                        next.push(folder);
+                        Item::Folder(next.len())
+                    }
                 }
             });
             folders.push(items.collect());
@@ -88,7 +103,7 @@ pub(super) fn below(root: &Path) -> io::Result<Vec<FileStat>> {
             None => drop(open.pop()),
         }
     }
-    Ok(files)
+    Ok((files, specials))
 }
 
 /// What one folder has, in order.
@@ -103,11 +118,11 @@ fn list(folder: &Folder) -> io::Result<Vec<Found>> {
     let rest = entries.collect::<io::Result<Vec<_>>>().map_err(wrong)?;
     let rest: io::Result<Vec<_>> = rest.par_iter().with_min_len(64).map(|entry| look(folder, entry)).collect();
     found.extend(rest?);
-    found.sort_unstable_by(|a, b| a.path().cmp(b.path()));
+    found.sort_unstable_by(|a, b| a.what.path().cmp(b.what.path()));
     Ok(found)
 }
 
-impl Found {
+impl Entry {
     fn path(&self) -> &str {
         match self {
             Self::File(file) => &file.path,
@@ -123,8 +138,10 @@ fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
     // Through the open folder, which spares the system the way down to it.
     let metadata = if linked { fs::metadata(&source) } else { entry.metadata() }.map_err(|e| at(&source, &e))?;
     let path = below_folder(&folder.path, &name);
+    let target = || fs::read_link(&source).map(|target| tree_path(&target)).map_err(|e| at(&source, &e));
+    let link = linked.then(target).transpose()?;
     if metadata.is_file() {
-        return Ok(Found::File(FileStat::new(path, source, &metadata)));
+        return Ok(Found { what: Entry::File(FileStat::new(path, source, &metadata)), link });
     }
     if !metadata.is_dir() {
         return Err(neither(&source));
@@ -133,14 +150,14 @@ fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
         let message = format!("{}: this symbolic link leads back to a folder above it", source.display());
         return Err(io::Error::other(message));
     }
-    Ok(Found::Folder(Folder { path, source }))
+    Ok(Found { what: Entry::Folder(Folder { path, source }), link })
 }
 
-/// As [`slashed`] would name it, without a detour over a path.
+/// As [`tree_path`] would name it, without a detour over a path.
 fn below_folder(folder: &str, name: &OsStr) -> String {
     let text = match name.to_str() {
         Some(name) if !name.contains('\\') => Cow::Borrowed(name),
-        _ => Cow::Owned(slashed(Path::new(name))),
+        _ => Cow::Owned(tree_path(Path::new(name))),
     };
     let mut path = String::with_capacity(folder.len() + 1 + text.len());
     path.push_str(folder);

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::{StoreError, at};
-use crate::digest::{Links, walk};
+use crate::digest::{Found, Links, tree_path, walk};
 
 /// The files of a step's working directory before it starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Where each file goes, relative to the working directory, and where it comes from.
-    files: BTreeMap<String, PathBuf>,
+    files: BTreeMap<PathBuf, PathBuf>,
     /// Archives that are made of a folder, with the files in each.
-    archives: BTreeMap<String, BTreeMap<String, PathBuf>>,
+    archives: BTreeMap<PathBuf, BTreeMap<PathBuf, PathBuf>>,
 }
 
 impl Snapshot {
@@ -35,19 +35,19 @@ impl Snapshot {
     ) -> Result<Self, StoreError> {
         let mut snapshot = Self::default();
         if let Some(code) = code {
-            snapshot.add(code, "", in_pipeline, workspace)?;
+            snapshot.add(code, Path::new(""), in_pipeline, workspace)?;
         }
         for include in includes {
-            let name = include.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = PathBuf::from(include.file_name().unwrap_or_default());
             let folder = include.with_extension("");
             if include.exists() {
-                let prefix = if include.is_dir() { format!("{name}/") } else { String::new() };
-                snapshot.add(include, &prefix, true, workspace)?;
+                let prefix = if include.is_dir() { name.as_path() } else { Path::new("") };
+                snapshot.add(include, prefix, true, workspace)?;
             } else if include.extension().is_some_and(|e| e == "zip") && folder.is_dir() {
                 // `pkg.zip` stands for the folder `pkg`, which Azure ML packs.
                 let mut inside = Self::default();
-                let prefix = format!("{}/", folder.file_name().unwrap_or_default().to_string_lossy());
-                inside.add(&folder, &prefix, true, workspace)?;
+                let prefix = Path::new(folder.file_name().unwrap_or_default());
+                inside.add(&folder, prefix, true, workspace)?;
                 snapshot.archives.insert(name, inside.files);
             } else {
                 return Err(at("find the include", include)(std::io::ErrorKind::NotFound.into()));
@@ -56,33 +56,38 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    fn add(&mut self, root: &Path, prefix: &str, in_pipeline: bool, workspace: &Path) -> Result<(), StoreError> {
+    fn add(&mut self, root: &Path, prefix: &Path, in_pipeline: bool, workspace: &Path) -> Result<(), StoreError> {
         if root.is_file() {
-            let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            self.files.insert(name, root.to_owned());
+            self.files.insert(root.file_name().unwrap_or_default().into(), root.to_owned());
             return Ok(());
         }
         let rules = Rules::read(root, in_pipeline)?;
         // `code: .` holds the workspace, and the workspace holds the working directories.
         let workspace = workspace.canonicalize().ok();
-        let own = |folder: &Path| {
-            folder.file_name().is_some_and(|name| name == ".amlrun") || folder.canonicalize().ok() == workspace
+        let skip = |found: &Found<'_>| {
+            // What a link leads to may be gone or huge: where the author ignores the link, nobody looks.
+            let ignored = found.is_link && (rules.ignore(found.relative, false) || rules.ignore(found.relative, true));
+            let name = found.path.file_name();
+            let is_workspace = || workspace.is_some() && found.path.canonicalize().ok() == workspace;
+            ignored || name.is_some_and(|name| name == ".amlrun") || is_workspace()
         };
-        for file in walk(root, Links::Follow, &own).map_err(at("list the code folder", root))? {
-            if !rules.ignore(&file) {
-                self.files.insert(format!("{prefix}{}", file.to_string_lossy()), root.join(&file));
+        for file in walk(root, Links::Follow, &skip).map_err(at("list the code folder", root))? {
+            if !rules.ignore(&file, false) {
+                self.files.insert(prefix.join(&file), root.join(&file));
             }
         }
         Ok(())
     }
 
-    /// Every file by its name in the snapshot; those of archives have the archive's name before theirs.
+    /// Every file by its name in the snapshot, as [`tree_path`] has it; those of archives have the archive's name before
+    /// theirs.
     #[must_use]
     pub fn files(&self) -> Vec<(String, PathBuf)> {
         let packed = self.archives.iter().flat_map(|(archive, files)| {
-            files.iter().map(move |(name, source)| (format!("{archive}!/{name}"), source.clone()))
+            let name = |name: &Path| format!("{}!/{}", tree_path(archive), tree_path(name));
+            files.iter().map(move |(inner, source)| (name(inner), source.clone()))
         });
-        self.files.iter().map(|(name, source)| (name.clone(), source.clone())).chain(packed).collect()
+        self.files.iter().map(|(name, source)| (tree_path(name), source.clone())).chain(packed).collect()
     }
 
     /// Copies the files into a working directory.
@@ -107,14 +112,15 @@ impl Snapshot {
     }
 }
 
-fn pack(archive: &Path, files: &BTreeMap<String, PathBuf>) -> std::io::Result<()> {
+fn pack(archive: &Path, files: &BTreeMap<PathBuf, PathBuf>) -> std::io::Result<()> {
     let mut writer = zip::ZipWriter::new(fs::File::create(archive)?);
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    if let Some((top, _)) = files.keys().next().and_then(|name| name.split_once('/')) {
-        writer.add_directory(top, options).map_err(std::io::Error::other)?;
+    let top = files.keys().next().filter(|name| name.components().count() > 1);
+    if let Some(top) = top.and_then(|name| name.components().next()) {
+        writer.add_directory(top.as_os_str().to_string_lossy(), options).map_err(std::io::Error::other)?;
     }
     for (name, source) in files {
-        writer.start_file(name, options).map_err(std::io::Error::other)?;
+        writer.start_file(name.to_string_lossy(), options).map_err(std::io::Error::other)?;
         writer.write_all(&fs::read(source)?)?;
     }
     writer.finish().map(drop).map_err(std::io::Error::other)
@@ -148,8 +154,8 @@ impl Rules {
         Ok(Self { lines: lines.collect() })
     }
 
-    fn ignore(&self, file: &Path) -> bool {
-        let verdicts = self.lines.iter().map(|rule| rule.matched_path_or_any_parents(file, false));
+    fn ignore(&self, file: &Path, is_folder: bool) -> bool {
+        let verdicts = self.lines.iter().map(|rule| rule.matched_path_or_any_parents(file, is_folder));
         verdicts.rev().find(|verdict| !verdict.is_none()).is_some_and(|verdict| verdict.is_ignore())
     }
 }
@@ -185,6 +191,22 @@ mod tests {
         let files =
             [(".gitignore", "*.log\n/data/\n"), ("a.py", ""), ("x.log", ""), ("data/big", ""), ("sub/data/s", "")];
         assert_eq!(copied(&files, false), [".gitignore", "a.py", "sub/data/s"]);
+    }
+
+    #[test]
+    fn ignored_links_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let from = tempfile::tempdir().unwrap();
+        fs::create_dir_all(from.path().join("venv/bin")).unwrap();
+        fs::write(from.path().join(".amlignore"), "venv/\nloop/\n*.lnk\n").unwrap();
+        symlink("/no/such/python", from.path().join("venv/bin/python")).unwrap();
+        symlink(from.path(), from.path().join("loop")).unwrap();
+        symlink("gone", from.path().join("x.lnk")).unwrap();
+        let snapshot = Snapshot::of(Some(from.path()), &[], true, &from.path().join("w")).unwrap();
+        assert_eq!(snapshot.files().into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [".amlignore"]);
+        symlink("gone", from.path().join("wanted")).unwrap();
+        let error = Snapshot::of(Some(from.path()), &[], true, &from.path().join("w")).unwrap_err().to_string();
+        assert!(error.contains("wanted"), "{error}");
     }
 
     #[test]

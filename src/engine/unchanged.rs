@@ -1,0 +1,112 @@
+//! Whether what a step reads is what was seen of it: before the run for local data and code, when it was sealed for the
+//! outputs of other steps. A result is filed under what was seen, so it is filed only where nothing else was read.
+
+use std::path::Path;
+
+use super::Request;
+use super::board::Board;
+use super::facts::code_listing;
+use crate::plan::{InputMode, Part, Step, StepInput, Value};
+use crate::reuse::Listing;
+
+/// An input that changed.
+pub(super) struct Changed {
+    /// The input or the variable.
+    pub input: String,
+    /// The file that shows it; empty when it cannot be named.
+    pub file: String,
+    /// Whether it is another step's output or a copy that others read, too: nobody but the reader has a reason to write
+    /// to it.
+    pub sealed: bool,
+}
+
+impl Changed {
+    /// What is said of an input that belongs to the user.
+    pub fn in_words(&self, when: &str) -> String {
+        let what = if self.file.is_empty() { String::new() } else { format!(" ({})", self.file) };
+        format!("its input '{}' changed {when}{what}: the result is not kept for reuse", self.input)
+    }
+}
+
+/// Whether a step gets a copy of its own of an input, made before it starts.
+pub(super) fn is_copied(mode: InputMode) -> bool {
+    matches!(mode, InputMode::Download | InputMode::EvalMount | InputMode::EvalDownload)
+}
+
+/// The first of the inputs and variables which a step reads in place that is not what it was.
+pub(super) fn in_place(index: usize, request: &Request, board: &Board) -> Option<Changed> {
+    let step = &request.plan.steps[index];
+    let inputs = step.inputs.iter().filter(|input| !is_copied(input.mode));
+    let inputs = inputs.filter_map(|input| Some((&input.name, input.value.as_ref()?)));
+    let variables = step.environment_variables.iter().map(|(name, value)| (name, value));
+    inputs.chain(variables).find_map(|(name, value)| value_changed(name, value, request, board))
+}
+
+/// Whether an input that has just been copied was still what was seen of it.
+pub(super) fn copied(input: &StepInput, request: &Request, board: &Board) -> Option<Changed> {
+    value_changed(&input.name, input.value.as_ref()?, request, board)
+}
+
+/// Whether the code of a step is not what was seen before the run.
+pub(super) fn code(step: &Step, request: &Request) -> bool {
+    let Some(code) = step.code.as_ref().filter(|_| step.stand_in.is_none()) else { return false };
+    let before = request.facts.code(code).and_then(|fact| fact.listing.as_ref().ok());
+    let now = code_listing(code, request.plan.kind == "pipeline", request.root());
+    !before.is_some_and(|before| now.is_ok_and(|now| now.fingerprint() == before.fingerprint()))
+}
+
+/// Whether a local file or folder is not what was seen before the run.
+pub(super) fn local(path: &Path, request: &Request) -> bool {
+    let before = request.facts.data(path).and_then(|fact| fact.listing.as_ref().ok());
+    !before.is_some_and(|before| Listing::of(path).is_ok_and(|now| now.fingerprint() == before.fingerprint()))
+}
+
+fn value_changed(name: &str, value: &Value, request: &Request, board: &Board) -> Option<Changed> {
+    let changed = |file, sealed| Some(Changed { input: name.to_owned(), file, sealed });
+    for part in &value.parts {
+        match part {
+            Part::Text(_) | Part::Secret(_) => {}
+            Part::Path(path) => {
+                let Some(Ok(before)) = request.facts.data(path).map(|fact| fact.listing.as_ref()) else { continue };
+                if let Some(file) = differs(before, path) {
+                    return changed(file, false);
+                }
+            }
+            Part::Remote(remote) => {
+                let Some(copy) = request.facts.copy(remote) else { continue };
+                let Ok(before) = &copy.fact.listing else { continue };
+                if let Some(file) = differs(before, &copy.path) {
+                    return changed(file, true);
+                }
+            }
+            Part::Output { step, output } => {
+                let Some(info) = board.output(*step, output) else { continue };
+                let now = Listing::of(&info.path);
+                if !now.as_ref().is_ok_and(|now| now.fingerprint().to_string() == info.fingerprint) {
+                    let newest = now.ok().and_then(|now| now.files.into_iter().max_by_key(|file| file.changed));
+                    return changed(newest.map(|file| file.path).unwrap_or_default(), true);
+                }
+            }
+        }
+    }
+    None
+}
+
+/// The first file in which a tree is not what it was, or nothing where that cannot be told; `None` when it is the same.
+fn differs(before: &Listing, place: &Path) -> Option<String> {
+    let now = match Listing::of(place) {
+        Ok(now) if now.fingerprint() == before.fingerprint() => return None,
+        now => now.ok(),
+    };
+    Some(now.and_then(|now| difference(before, &now)).unwrap_or_default())
+}
+
+/// The first file in which two listings differ.
+fn difference(before: &Listing, now: &Listing) -> Option<String> {
+    let changed = now.files.iter().find(|file| {
+        let old = before.files.iter().find(|old| old.path == file.path);
+        old.is_none_or(|old| (old.size, old.modified, old.changed) != (file.size, file.modified, file.changed))
+    });
+    let gone = || before.files.iter().find(|old| now.files.iter().all(|file| file.path != old.path));
+    changed.or_else(gone).map(|file| file.path.clone())
+}
