@@ -13,7 +13,7 @@ const SHOWN: usize = 80;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Because {
     /// Of what kind it is: `command`, `code`, `input`, `parameter`, `variable`, `environment`, `output`,
-    /// `distribution`, `setting`, `package`, `python`, `program`, `file` (its content), `mode` (who may execute it),
+    /// `distribution`, `setting`, `package`, `program`, `shell variable`, `file` (its content), `mode` (who may execute it),
     /// `link`, `folder`, or `reason` for a free sentence in `name`.
     pub what: String,
     /// Its name. That of something in a tree is its path there, after `code/`, the input's name, or `$` and the
@@ -89,7 +89,9 @@ impl fmt::Display for Because {
             what => format!("the {what} {}", self.name),
         };
         // Digests tell people nothing, and what is secret is not shown.
-        let silent = matches!(self.what.as_str(), "file" | "folder" | "link" | "code" | "input");
+        let is_digest = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let digests = self.what == "program" && [before, after].into_iter().flatten().all(is_digest);
+        let silent = digests || matches!(self.what.as_str(), "file" | "folder" | "link" | "code" | "input");
         let is_secret = |value: &str| value.contains("(not shown)");
         let silent = silent || before.is_some_and(is_secret) || after.is_some_and(is_secret);
         match (before, after) {

@@ -9,7 +9,7 @@
 //! keeping   sqlite store reuse model_file registry
 //! planning  plan
 //! saying    event
-//! doing     transfer exec engine
+//! doing     transfer exec environment engine
 //! faces     report tracking azure
 //! door      cli
 //! ```
@@ -18,12 +18,13 @@
 //!
 //! - `plan` sees words and `spec` only: it asks the `spec::Catalog` trait for assets, which the registry implements.
 //! - `event` and `exec` see words only.
-//! - `engine` sees `plan`, `event`, `exec`, `store`, `reuse` and words: what it needs of a workspace it asks of a trait.
+//! - `environment` sees `exec`, `reuse` and words; `engine` sees `plan`, `event`, `exec`, `environment`, `store`, `reuse` and
+//!   words: what it needs of a workspace it asks of a trait.
 //! - `transfer` sees words and `store`; `azure` sees these and `transfer`. Azure's crates are named in `azure` only, and
 //!   one client (`transfer/http.rs`) goes to the network.
 //! - `report` sees `event` and words; faces never use each other.
 //! - nobody uses `cli`; `cli/context.rs` is the only place that wires the rooms together.
-//! - printing only in `cli/printer.rs`, process spawning only in `exec/supervise.rs`, indicatif only in
+//! - printing only in `cli/printer.rs`, process spawning only in `exec/supervise.rs` and `exec/ask.rs`, indicatif only in
 //!   `report/terminal.rs` and `report/moving.rs`, SQLite only in `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db`.
 //! - `tch` only under `src/bin/amlrun-stage`: the runner never links libtorch.
 
@@ -51,6 +52,7 @@ pub mod plan;
 pub mod event;
 
 pub mod engine;
+pub mod environment;
 pub mod exec;
 pub mod transfer;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Rooms that see less than everything above them: (room, what it may use).
-const FINER: [(&str, &[&str]); 9] = [
+const FINER: [(&str, &[&str]); 10] = [
     ("transfer", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store"]),
     ("azure", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
     ("reuse", &["outcome", "because", "digest", "id", "clock", "diagnostic", "sqlite", "store"]),
@@ -26,10 +26,12 @@ const FINER: [(&str, &[&str]); 9] = [
             "plan",
             "event",
             "exec",
+            "environment",
             "store",
             "reuse",
         ],
     ),
+    ("environment", &["outcome", "because", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
     ("report", &["outcome", "because", "digest", "id", "clock", "diagnostic", "event"]),
     ("tracking", &["outcome", "digest", "id", "clock", "diagnostic", "sqlite", "store", "registry"]),
 ];
@@ -44,7 +46,7 @@ const ONLY_IN: [(&str, &[&str], &str); 11] = [
     ("println!", &["bin/amlrun-stage", "../build.rs"], "only cli/printer.rs prints"),
     ("eprint", &["bin/amlrun-stage"], "only cli/printer.rs prints"),
     ("io::stdout()", &["cli/printer.rs", "bin/amlrun-stage"], "only cli/printer.rs prints"),
-    ("Command::new(", &["exec/supervise.rs"], "supervision exists once"),
+    ("Command::new(", &["exec/supervise.rs", "exec/ask.rs"], "supervision exists once"),
     ("azure_storage_blobs", &["azure/"], "Azure's crates stay behind one seam"),
     ("azure_identity", &["azure/"], "Azure's crates stay behind one seam"),
 ];

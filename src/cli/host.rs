@@ -3,19 +3,32 @@
 use std::path::{Path, PathBuf};
 
 use super::outlook::Outlook;
+use crate::environment::{Host, Look};
 use crate::plan::Plan;
 use crate::store::Home;
 
+/// What steps find on this machine beside their files. `near` is where version managers begin to look; `passed` are the
+/// variables that the project passes on.
+pub(super) fn look(near: &Path, passed: &[String]) -> Host {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let search: Vec<PathBuf> = std::env::split_paths(&path).chain(own_folder()).collect();
+    Host::look(&Look { search: &search, near, passed })
+}
+
 /// The Python that steps get: what `python` is, else `python3`.
-pub(super) fn python() -> Option<PathBuf> {
+fn python() -> Option<PathBuf> {
     find("python").or_else(|| find("python3"))
+}
+
+/// Where this program is, and `amlrun-stage` with it.
+fn own_folder() -> Option<PathBuf> {
+    std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned))
 }
 
 /// Folders to add at the end of a step's `PATH`: the one with this program, where `amlrun-stage` lies too, and one with a
 /// `python` where the machine has only `python3`. With it a note that says how environments are met.
 pub(super) fn path(home: &Home, outlook: &Outlook) -> (Vec<PathBuf>, Option<String>) {
-    let own = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
-    let mut folders: Vec<PathBuf> = own.into_iter().collect();
+    let mut folders: Vec<PathBuf> = own_folder().into_iter().collect();
     if !outlook.decisions.iter().any(crate::engine::Decision::may_run) {
         return (folders, None);
     }

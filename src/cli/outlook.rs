@@ -10,6 +10,7 @@ use super::record;
 use super::remote_data::RemoteData;
 use super::run::Choice;
 use crate::digest::Digest;
+use crate::environment::variables;
 use crate::engine::decide::Standing;
 use crate::engine::{self, Decision, Facts, Force, Verdict};
 use crate::event::StepView;
@@ -32,6 +33,8 @@ pub(super) struct Outlook {
     pub wanted: Vec<bool>,
     /// What the plan reads and writes elsewhere.
     pub data: Arc<RemoteData>,
+    /// Variables of the shell that steps do not inherit.
+    pub kept_out: Vec<String>,
     pub warnings: Vec<String>,
 }
 
@@ -64,12 +67,18 @@ impl Outlook {
         let looked = data.look(&plan, &wanted, goes_on)?;
         warnings.extend(looked.warnings);
         let mut facts = Facts::gather(&plan, home.root()).with(looked.seen);
-        facts.python = super::host::python();
+        let kept_out = variables::kept_out(&config.pass_variables);
+        warnings.extend(missed(&plan, &kept_out));
+        if reuse.is_some() {
+            let near = home.root().parent().unwrap_or(home.root());
+            facts.host = Some(super::host::look(near, &config.pass_variables));
+        }
         let scope = job_file.display().to_string();
         let given = replay(&plan, home, reuse.as_ref())?;
         let decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted, given);
         let job_file = job_file.to_owned();
-        Ok(Self { plan, job_file, reuse: reuse.map(Arc::new), facts, force, decisions, wanted, data, warnings })
+        let reuse = reuse.map(Arc::new);
+        Ok(Self { plan, job_file, reuse, facts, force, decisions, wanted, data, kept_out, warnings })
     }
 
     /// Whether what was asked for can be run: a step that is left out must not be needed by one that runs.
@@ -90,6 +99,22 @@ impl Outlook {
         }
         Ok(())
     }
+}
+
+/// What is said of steps that name a variable of the shell which they do not inherit.
+fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for step in plan.steps.iter().filter(|step| step.stand_in.is_none()) {
+        let is_set = |name: &str| step.environment_variables.iter().any(|(set, _)| set == name);
+        for name in variables::named(&step.command, kept_out).into_iter().filter(|name| !is_set(name)) {
+            warnings.push(format!(
+                "the step '{}' names ${name}, which this shell has and steps do not inherit: set it in \
+                 environment_variables, or add it to pass_variables in amlrun.toml",
+                step.path
+            ));
+        }
+    }
+    warnings
 }
 
 /// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).

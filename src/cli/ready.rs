@@ -168,7 +168,7 @@ impl Ready {
         let (path, note) = host::path(&shells, &outlook);
         let common = engine::common(&folder, &experiment, &path);
         let secrets = outlook.data.secrets(&outlook.plan).into();
-        let hidden = engine::hidden().iter().cloned().chain(outlook.data.hidden_variables()).collect();
+        let hidden = outlook.kept_out.iter().cloned().chain(outlook.data.hidden_variables()).collect();
         let mut plan = outlook.plan;
         plan.notes.extend(note);
         let request = Request {

@@ -58,13 +58,6 @@ pub fn common(run: &RunFolder, experiment: &str, folders: &[PathBuf]) -> Vec<(St
     all
 }
 
-/// What a step must not inherit: the person's own MLflow server and job, which are not this run's.
-#[must_use]
-pub fn hidden() -> std::sync::Arc<[String]> {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    names.filter(|name| ["MLFLOW_", "AZUREML_", "AZURE_ML_"].iter().any(|prefix| name.starts_with(prefix))).collect()
-}
-
 /// The tracking server is on loopback: a proxy for the rest of the world must not get what is meant for it.
 fn no_proxy(own: &str) -> String {
     let loopback = "127.0.0.1,localhost";

@@ -12,7 +12,7 @@ use crate::because::Because;
 use crate::digest::Digest;
 use crate::event::OutputInfo;
 use crate::plan::Plan;
-use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Manifest, Reuse, because};
+use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Reuse, because};
 
 /// Everything that a verdict rests on.
 pub(super) struct Court<'a> {
@@ -180,11 +180,7 @@ impl<'a> Court<'a> {
                 key.variables.remove(name);
             }
         }
-        let manifest = |digest: &Digest| {
-            let mut known = self.manifests.borrow_mut();
-            known.entry(digest.clone()).or_insert_with(|| self.reuse.manifest(digest).ok().flatten()).clone()
-        };
-        let mut differences = because(&before, &after, &manifest);
+        let mut differences = because(&before, &after, self);
         if differences.is_empty() {
             differences.push(Because::reason(if unknown.is_empty() {
                 "its last result was not offered for reuse"
@@ -193,6 +189,18 @@ impl<'a> Court<'a> {
             }));
         }
         differences
+    }
+}
+
+impl reuse::Known for Court<'_> {
+    fn manifest(&self, digest: &Digest) -> Option<Manifest> {
+        let mut known = self.manifests.borrow_mut();
+        known.entry(digest.clone()).or_insert_with(|| self.reuse.manifest(digest).ok().flatten()).clone()
+    }
+
+    fn machine(&self, digest: &Digest) -> Option<Machine> {
+        let now = self.facts.host.as_ref().filter(|host| host.digest() == digest);
+        now.map(|host| host.machine().clone()).or_else(|| self.reuse.machine(digest).ok().flatten())
     }
 }
 

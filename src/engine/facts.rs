@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::digest::Digest;
+use crate::environment::Host;
 use crate::plan::{Code, Form, Part, Plan, Remote, StandIn, Step};
 use crate::reuse::{Listing, Reuse};
 use crate::store::snapshot::Snapshot;
@@ -18,8 +19,8 @@ pub struct Facts {
     data: HashMap<PathBuf, Fact>,
     remotes: HashMap<(String, Form, Option<String>), RemoteFact>,
     code: HashMap<Code, Fact>,
-    /// The program that `python` is on this machine.
-    pub python: Option<PathBuf>,
+    /// What the machine has for every step; `None` where nothing is reused and nobody asks.
+    pub host: Option<Host>,
 }
 
 /// Remote data: what was seen of it before the run, and its copy here.

@@ -90,13 +90,32 @@ pub(super) fn of(
         let kind = d.kind.as_deref().unwrap_or("one process an instance");
         format!("{kind}, instances {}{}", d.instances, counts.concat())
     });
-    // Another interpreter is another environment, for steps that use it.
-    if let Some(python) = facts.python.as_ref().filter(|_| step.command.contains("python")) {
-        known.key.settings.insert("python".to_owned(), python.display().to_string());
+    if let Some(host) = &facts.host {
+        known.key.machine = Some(host.digest().clone());
+        known.key.programs = host.programs(texts(step), own_path(step), reuse)?;
     }
     known.steps.sort_unstable();
     known.steps.dedup();
     Some(known)
+}
+
+/// What may name programs: the command, and literal inputs, which become part of it.
+fn texts(step: &Step) -> impl Iterator<Item = &str> {
+    let inputs = step.inputs.iter().filter_map(|input| input.value.as_ref());
+    let literals = inputs.flat_map(|value| &value.parts).filter_map(|part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    std::iter::once(step.command.as_str()).chain(literals)
+}
+
+/// The search path that a step sets for itself.
+fn own_path(step: &Step) -> Option<&str> {
+    let (_, value) = step.environment_variables.iter().find(|(name, _)| name == "PATH")?;
+    match value.parts.as_slice() {
+        [Part::Text(text)] => Some(text),
+        _ => None,
+    }
 }
 
 /// The path that a step gets ends with the file's own name; that of a folder is nobody's business.

@@ -42,7 +42,7 @@ use crate::reuse::Reuse;
 use crate::secret::Secret;
 use crate::store::{Home, RunFolder};
 
-pub use contract::{common, hidden};
+pub use contract::common;
 pub use decide::{Decision, Force, Verdict, decide};
 pub use dispatch::run;
 pub use facts::{Facts, Seen};

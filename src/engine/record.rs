@@ -12,7 +12,8 @@ use super::key;
 use super::step::Shared;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::event::OutputInfo;
+use crate::environment::Host;
+use crate::event::{OutputInfo, What};
 use crate::plan::PortType;
 use crate::reuse::{Entry, Fingerprint, Kept, Listing, Manifest, read_tree};
 
@@ -83,7 +84,8 @@ fn work<E, W>(findings: &Receiver<Finding>, shared: &Shared<E, W>) {
         let next = if found.entries.is_empty() {
             findings.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            findings.recv_timeout(PATIENCE)
+            let rest = shared.request.facts.host.as_ref().map_or(Duration::ZERO, Host::rest);
+            findings.recv_timeout(PATIENCE.max(rest))
         };
         match next {
             Ok(finding) => {
@@ -105,17 +107,36 @@ struct Found {
     entries: Vec<Entry>,
     /// The files of outputs, by which a later difference is told file by file.
     trees: Vec<(Digest, Manifest)>,
+    /// Whether the machine is another one than when the run began: then nobody knows what results rest on.
+    machine_changed: bool,
 }
 
 impl Found {
     /// Trouble here costs a later run its reuse, never this one its result.
     fn keep<E, W>(&mut self, shared: &Shared<E, W>) {
-        if let Some(reuse) = shared.request.reuse.as_ref().filter(|_| !self.entries.is_empty()) {
+        if let Some(reuse) = shared.request.reuse.as_ref().filter(|_| !self.entries.is_empty())
+            && self.is_same_machine(shared)
+        {
+            if let Some(host) = &shared.request.facts.host {
+                let _ = reuse.remember_machine(host.machine());
+            }
             let _ = reuse.remember_many(&self.trees);
             let _ = reuse.keep(&self.entries);
         }
         self.entries.clear();
         self.trees.clear();
+    }
+
+    /// Looked at after all of these steps ended: what is the same now was the same while they ran.
+    fn is_same_machine<E, W>(&mut self, shared: &Shared<E, W>) -> bool {
+        let Some(host) = &shared.request.facts.host else { return true };
+        if !self.machine_changed && !host.is_same() {
+            self.machine_changed = true;
+            let message = "a program or an installed package changed while the run went on: \
+                           results since then are not kept for reuse";
+            shared.around.bus.say(What::Warning { step: None, message: message.to_owned() });
+        }
+        !self.machine_changed
     }
 }
 

@@ -242,7 +242,7 @@ fn look_up<E, W>(index: usize, shared: &Shared<E, W>) -> Late {
     match court.key(index, &known) {
         // A result for what the step would not read any more is no result for it.
         Asked::Complete(_) if has_changed(index, shared) => {
-            run(vec![Because::reason("its code or an input of it changed since the run began")])
+            run(vec![Because::reason("its code, an input or a program of it changed since the run began")])
         }
         Asked::Complete(key) => Late::Decided(court.ask(index, &key)),
         Asked::Run(because) => run(because),
@@ -250,11 +250,13 @@ fn look_up<E, W>(index: usize, shared: &Shared<E, W>) -> Late {
     }
 }
 
-/// Whether local data or code of a step is not what was seen before the run.
+/// Whether local data, code or programs of a step are not what was seen before the run.
 fn has_changed<E, W>(index: usize, shared: &Shared<E, W>) -> bool {
     let Shared { request, .. } = shared;
     let step = &request.plan.steps[index];
-    unchanged::code(step, request) || local_paths(step).into_iter().any(|path| unchanged::local(path, request))
+    let host = request.facts.host.as_ref();
+    let machine = host.is_some_and(|host| !host.seems_same());
+    machine || unchanged::code(step, request) || local_paths(step).into_iter().any(|path| unchanged::local(path, request))
 }
 
 /// Makes the outputs of a step from the samples that the project names for it.

@@ -5,6 +5,7 @@
 //! whoever asks. A step of several processes is laid out by [`ranks`]. [`guard`] is a second process that ends what a
 //! runner leaves that is killed itself. This room knows words only: no plan, no store, no journal. The engine calls it.
 
+pub mod ask;
 mod capture;
 pub mod guard;
 mod log;

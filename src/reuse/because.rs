@@ -4,6 +4,7 @@
 
 use super::key::{Given, Key};
 use super::listing::Special;
+use super::machine::{Machine, differences};
 use super::manifest::Manifest;
 use crate::because::{Because, tree_in_words};
 use crate::digest::{Digest, HashedFile, tree_order};
@@ -13,10 +14,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// As many files of one tree are named.
 const NAMED: usize = 20;
 
-/// Everything in which two keys differ; nothing exactly when they are equal. `manifest` gives the files of a tree, if
-/// they are known.
-pub fn because(before: &Key, after: &Key, manifest: &dyn Fn(&Digest) -> Option<Manifest>) -> Vec<Because> {
-    let mut found = Differences { found: Vec::new(), manifest };
+/// What is known behind a digest, so that a difference can be told in detail.
+pub trait Known {
+    /// The files of a tree.
+    fn manifest(&self, digest: &Digest) -> Option<Manifest>;
+    /// What a machine had.
+    fn machine(&self, digest: &Digest) -> Option<Machine>;
+}
+
+/// Everything in which two keys differ; nothing exactly when they are equal.
+pub fn because(before: &Key, after: &Key, known: &dyn Known) -> Vec<Because> {
+    let mut found = Differences { found: Vec::new(), known };
     if before.command != after.command {
         let (old, new) = first_difference(&before.command, &after.command);
         found.add("command", "command", old, new);
@@ -29,6 +37,13 @@ pub fn because(before: &Key, after: &Key, manifest: &dyn Fn(&Digest) -> Option<M
     found.given(&before.inputs, &after.inputs, &Words { literal: "parameter", tree: "input", prefix: "" });
     found.given(&before.variables, &after.variables, &Words { literal: "variable", tree: "variable", prefix: "$" });
     found.option("environment", &before.environment, &after.environment);
+    found.machines(before.machine.as_ref(), after.machine.as_ref());
+    for name in names(&before.programs, &after.programs) {
+        let (old, new) = (before.programs.get(name), after.programs.get(name));
+        if old != new {
+            found.add("program", name, old.and_then(in_words), new.and_then(in_words));
+        }
+    }
     found.texts("output", &before.outputs, &after.outputs);
     found.option("distribution", &before.distribution, &after.distribution);
     found.texts("setting", &before.settings, &after.settings);
@@ -44,12 +59,28 @@ struct Words {
 
 struct Differences<'a> {
     found: Vec<Because>,
-    manifest: &'a dyn Fn(&Digest) -> Option<Manifest>,
+    known: &'a dyn Known,
 }
 
 impl Differences<'_> {
     fn add(&mut self, what: &str, name: &str, before: Option<String>, after: Option<String>) {
         self.found.push(Because::new(what, name, before, after));
+    }
+
+    fn machines(&mut self, before: Option<&Digest>, after: Option<&Digest>) {
+        if before == after {
+            return;
+        }
+        let machine = |digest: Option<&Digest>| match digest {
+            Some(digest) => self.known.machine(digest),
+            None => Some(Machine::default()),
+        };
+        let known = machine(before).zip(machine(after));
+        let differences = known.map(|(old, new)| differences(&old, &new)).unwrap_or_default();
+        match differences.is_empty() {
+            true => self.found.push(Because::reason("the Python or the variables of the shell are others")),
+            false => self.found.extend(differences),
+        }
     }
 
     fn option(&mut self, what: &str, before: &Option<String>, after: &Option<String>) {
@@ -98,7 +129,7 @@ impl Differences<'_> {
 
     /// The files in which two trees differ, or that they do.
     fn trees(&mut self, what: &str, name: &str, folder: &str, before: &Digest, after: &Digest) {
-        let files = (self.manifest)(before).zip((self.manifest)(after));
+        let files = self.known.manifest(before).zip(self.known.manifest(after));
         let files = files.map(|(old, new)| changed_files(folder, &old, &new)).unwrap_or_default();
         if files.is_empty() {
             self.add(what, name, Some(short(before)), Some(short(after)));

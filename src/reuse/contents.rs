@@ -9,6 +9,7 @@
 use std::io;
 
 use super::listing::{FileStat, Fingerprint, Listing};
+use super::machine::Machine;
 use super::manifest::{Earlier, Manifest, Stat};
 use super::{Reuse, ReuseError};
 use crate::digest::{Digest, HashedFile};
@@ -71,6 +72,22 @@ impl Reuse {
     /// [`ReuseError::Database`].
     pub fn manifest(&self, digest: &Digest) -> Result<Option<Manifest>, ReuseError> {
         self.db.manifest(digest)
+    }
+
+    /// What a machine had, by its digest.
+    ///
+    /// # Errors
+    /// [`ReuseError::Database`].
+    pub fn machine(&self, digest: &Digest) -> Result<Option<Machine>, ReuseError> {
+        self.db.machine(digest)
+    }
+
+    /// Keeps what a machine has, so that the difference to another can be told.
+    ///
+    /// # Errors
+    /// [`ReuseError::Database`].
+    pub fn remember_machine(&self, machine: &Machine) -> Result<(), ReuseError> {
+        self.db.put_machine(machine)
     }
 
     /// Keeps the files of a tree, so that the difference to another can be told file by file.

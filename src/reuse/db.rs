@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, Trans
 
 use super::ReuseError;
 use super::listing::Fingerprint;
+use super::machine::Machine;
 use super::manifest::{Earlier, Manifest, Stat};
 use crate::digest::Digest;
 use crate::sqlite::{self, SqliteError};
@@ -58,7 +59,11 @@ CREATE INDEX outputs_by_entry ON outputs (entry);
 ",
 // Digests say more than they did: who may execute a file, empty folders, where links point. What the old ones say is
 // not enough to reuse anything.
-"DELETE FROM outputs; DELETE FROM entries; DELETE FROM trees; DELETE FROM manifests;"];
+"DELETE FROM outputs; DELETE FROM entries; DELETE FROM trees; DELETE FROM manifests;
+CREATE TABLE machines (
+    digest TEXT PRIMARY KEY,
+    body   TEXT NOT NULL
+);"];
 
 /// Pages in memory, in KiB (SQLite counts those with a minus): the rows of some thousand steps.
 const CACHE: i64 = -16 << 10;
@@ -174,11 +179,29 @@ impl Db {
         self.write(|db| manifests.iter().try_for_each(|(digest, manifest)| put_manifest(db, digest, manifest)))
     }
 
-    /// Drops rows of the stat cache whose place is gone, then manifests that nothing names.
+    pub(super) fn machine(&self, digest: &Digest) -> Result<Option<Machine>, ReuseError> {
+        let body: Option<String> = self.read(|db| {
+            let mut ask = db.prepare_cached("SELECT body FROM machines WHERE digest = ?1")?;
+            ask.query_row([digest.as_str()], |row| row.get(0)).optional()
+        })?;
+        Ok(body.and_then(|body| serde_json::from_str(&body).ok()))
+    }
+
+    pub(super) fn put_machine(&self, machine: &Machine) -> Result<(), ReuseError> {
+        let body = serde_json::to_string(machine).unwrap_or_default();
+        self.write(|db| {
+            let mut put = db.prepare_cached("INSERT OR IGNORE INTO machines VALUES (?1, ?2)")?;
+            put.execute((machine.digest().as_str(), body)).map(drop)
+        })
+    }
+
+    /// Drops rows of the stat cache whose place is gone, then manifests and machines that nothing names.
     pub(super) fn prune(&self) -> Result<usize, ReuseError> {
         let entries = self.entries()?;
         let outputs = entries.iter().flat_map(|entry| entry.outputs.iter().map(|kept| &kept.digest));
-        let named: HashSet<&Digest> = entries.iter().flat_map(|entry| entry.key.trees()).chain(outputs).collect();
+        let machines = entries.iter().filter_map(|entry| entry.key.machine.as_ref());
+        let trees = entries.iter().flat_map(|entry| entry.key.trees()).chain(outputs);
+        let named: HashSet<&Digest> = trees.chain(machines).collect();
         let dropped = self.write(|db| {
             let places = texts(db, "SELECT place FROM trees")?;
             let gone: Vec<_> = places.iter().filter(|place| !exists(place)).collect();
@@ -190,7 +213,12 @@ impl Db {
             for digest in &unused {
                 db.execute("DELETE FROM manifests WHERE digest = ?1", [digest.as_str()])?;
             }
-            Ok(gone.len() + unused.len())
+            let machines = texts(db, "SELECT digest FROM machines")?.into_iter().map(digest);
+            let left: Vec<_> = machines.filter(|digest| !named.contains(digest)).collect();
+            for digest in &left {
+                db.execute("DELETE FROM machines WHERE digest = ?1", [digest.as_str()])?;
+            }
+            Ok(gone.len() + unused.len() + left.len())
         })?;
         // Another process that is reading may prevent it; then the next one does it.
         let _ = self.read(|db| db.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"));

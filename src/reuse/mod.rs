@@ -14,6 +14,7 @@ mod db;
 mod entry;
 mod key;
 mod listing;
+mod machine;
 mod manifest;
 mod verify;
 mod walk;
@@ -24,11 +25,12 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use because::because;
+pub use because::{Known, because};
 pub use contents::{Contents, digest_of, read_tree};
 pub use entry::{Entry, Kept};
 pub use key::{Given, Key};
 pub use listing::{FileStat, Fingerprint, Listing, Special};
+pub use machine::{Machine, Python};
 pub use manifest::Manifest;
 pub use verify::{Verdict, verify, verify_many};
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::because::Because;
 use crate::digest::{Digest, HashedFile};
-use crate::reuse::{Given, Key, Manifest, because};
+use crate::reuse::{Given, Key, Known, Machine, Manifest, because};
 
 fn given() -> impl Strategy<Value = Given> {
     let leaf = prop_oneof![
@@ -34,7 +34,7 @@ prop_compose! {
         settings in texts(),
     ) -> Key {
         let code = code.map(|text| Digest::of(text.as_bytes()));
-        Key { command, code, inputs, environment, variables, outputs, distribution, settings }
+        Key { command, code, inputs, environment, variables, outputs, distribution, settings, ..Key::default() }
     }
 }
 
@@ -71,8 +71,17 @@ fn two() -> impl Strategy<Value = (Key, Key)> {
     })
 }
 
-fn unknown(_: &Digest) -> Option<Manifest> {
-    None
+/// The manifests that are known.
+struct Trees<'a>(&'a [Manifest]);
+
+impl Known for Trees<'_> {
+    fn manifest(&self, digest: &Digest) -> Option<Manifest> {
+        self.0.iter().find(|manifest| manifest.digest() == *digest).cloned()
+    }
+
+    fn machine(&self, _: &Digest) -> Option<Machine> {
+        None
+    }
 }
 
 fn count<T: PartialEq>(before: &BTreeMap<String, T>, after: &BTreeMap<String, T>) -> usize {
@@ -90,7 +99,7 @@ proptest! {
 
     #[test]
     fn the_difference_names_what_changed_and_nothing_else((one, other) in two()) {
-        let found = because(&one, &other, &unknown);
+        let found = because(&one, &other, &Trees(&[]));
         let of = |whats: &[&str]| found.iter().filter(|because| whats.contains(&because.what.as_str())).count();
         prop_assert_eq!(of(&["command"]), usize::from(one.command != other.command));
         prop_assert_eq!(of(&["code"]), usize::from(one.code != other.code));
@@ -137,8 +146,7 @@ fn manifest(is_file: bool, files: &[(&str, &str)]) -> Manifest {
 }
 
 fn sentences(before: &Key, after: &Key, known: &[Manifest]) -> Vec<String> {
-    let manifest = |digest: &Digest| known.iter().find(|manifest| manifest.digest() == *digest).cloned();
-    because(before, after, &manifest).iter().map(ToString::to_string).collect()
+    because(before, after, &Trees(known)).iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -177,7 +185,7 @@ fn differences_read_as_sentences() {
             "the setting mode of data was added (download)",
         ]
     );
-    let shown = serde_json::to_string(&because(&before, &after, &unknown)).unwrap();
+    let shown = serde_json::to_string(&because(&before, &after, &Trees(&[]))).unwrap();
     assert!(shown.contains(r#"{"what":"variable","name":"TOKEN","before":"(not shown)","after":"(not shown)"}"#));
     assert!(shown.contains(r#"{"what":"parameter","name":"note","before":null,"after":"hi"}"#));
 }
@@ -211,8 +219,7 @@ fn files_are_named_where_they_are_known() {
             "the file train.csv of the variable ARGS changed",
         ]
     );
-    let lookup = |digest: &Digest| known.iter().find(|manifest| manifest.digest() == *digest).cloned();
-    let found: Vec<Because> = because(&key(0, 2), &key(1, 3), &lookup);
+    let found: Vec<Because> = because(&key(0, 2), &key(1, 3), &Trees(&known));
     assert_eq!((found[0].what.as_str(), found[0].name.as_str()), ("file", "code/a.py"));
     assert_eq!(found[0].before.as_deref(), Some(Digest::of(b"1").short()));
     assert_eq!((found[1].name.as_str(), &found[1].after), ("code/lib/b.py", &None));

@@ -1,0 +1,142 @@
+//! What a step found on the machine beside its files, as keys know it: by its digest. The description itself is kept once
+//! for all results that have it, so that a difference can be told package by package.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::key::Given;
+use crate::because::Because;
+use crate::digest::Digest;
+
+/// The interpreters and inherited variables of a machine.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
+#[serde(default)]
+pub struct Machine {
+    /// Each Python, by the name under which commands find it.
+    pub pythons: BTreeMap<String, Python>,
+    /// The variables that steps inherit and that decide what they make.
+    pub variables: BTreeMap<String, Given>,
+}
+
+/// A Python and what is installed in it.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
+#[serde(default)]
+pub struct Python {
+    /// The program, as it is found.
+    pub program: String,
+    /// Its version, and what tells this program from another of that version.
+    pub version: String,
+    /// The version of each installed distribution, by its name.
+    pub packages: BTreeMap<String, String>,
+    /// What changes whenever an installed file does.
+    pub files: String,
+}
+
+impl Machine {
+    /// The digest of all of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(serde_json::to_string(self).unwrap_or_default().as_bytes())
+    }
+}
+
+impl Python {
+    /// The digest of all of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(serde_json::to_string(self).unwrap_or_default().as_bytes())
+    }
+}
+
+/// What differs between two machines.
+pub(super) fn differences(before: &Machine, after: &Machine) -> Vec<Because> {
+    let mut found: Vec<Because> = Vec::new();
+    let names: BTreeSet<&String> = before.pythons.keys().chain(after.pythons.keys()).collect();
+    for name in names {
+        let (old, new) = (before.pythons.get(name), after.pythons.get(name));
+        for because in pythons(name, old, new) {
+            // `python` and `python3` are mostly one.
+            if !found.contains(&because) {
+                found.push(because);
+            }
+        }
+    }
+    let names: BTreeSet<&String> = before.variables.keys().chain(after.variables.keys()).collect();
+    for name in names {
+        let (old, new) = (before.variables.get(name), after.variables.get(name));
+        if old != new {
+            let text = |given: &Given| match given {
+                Given::Text(text) => text.clone(),
+                _ => "(not shown)".to_owned(),
+            };
+            found.push(Because::new("shell variable", name, old.map(text), new.map(text)));
+        }
+    }
+    found
+}
+
+fn pythons(name: &str, before: Option<&Python>, after: Option<&Python>) -> Vec<Because> {
+    let version = |python: &Python| format!("{} ({})", python.program, python.version.split(' ').next().unwrap_or(""));
+    let (Some(old), Some(new)) = (before, after) else {
+        let differs = before.is_some() || after.is_some();
+        let because = || Because::new("program", name, before.map(version), after.map(version));
+        return differs.then(because).into_iter().collect();
+    };
+    let mut found = Vec::new();
+    if (&old.program, &old.version) != (&new.program, &new.version) {
+        let (old, new) = (version(old), version(new));
+        found.push(match old == new {
+            true => Because::reason(format!("the Python {old} was installed again")),
+            false => Because::new("program", "python", Some(old), Some(new)),
+        });
+    }
+    let names: BTreeSet<&String> = old.packages.keys().chain(new.packages.keys()).collect();
+    for name in names {
+        let (old, new) = (old.packages.get(name), new.packages.get(name));
+        if old != new {
+            found.push(Because::new("package", name, old.cloned(), new.cloned()));
+        }
+    }
+    if found.is_empty() && old.files != new.files {
+        found.push(Because::reason(format!("an installed file of {} changed", new.program)));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn python(program: &str, version: &str, packages: &[(&str, &str)], files: &str) -> Python {
+        let packages = packages.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect();
+        Python { program: program.into(), version: version.into(), packages, files: files.into() }
+    }
+
+    #[test]
+    fn a_package_that_changed_is_named_with_both_versions_and_once() {
+        let of = |python: Python| Machine {
+            pythons: ["python", "python3"].map(|name| (name.to_owned(), python.clone())).into(),
+            ..Machine::default()
+        };
+        let said = |before: &Machine, after: &Machine| {
+            differences(before, after).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let old = of(python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.0"), ("six", "1")], "a"));
+        let new = of(python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.7"), ("six", "1")], "b"));
+        assert_eq!(said(&old, &new), ["the package click changed from 8.1.0 to 8.1.7"]);
+        let edited = of(python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.0"), ("six", "1")], "c"));
+        assert_eq!(said(&old, &edited), ["an installed file of /usr/bin/python3 changed"]);
+        let other = of(python("/venv/bin/python3", "3.12.0 x", &[], "d"));
+        assert_eq!(
+            said(&old, &other)[0],
+            "the program python changed from /usr/bin/python3 (3.11.2) to /venv/bin/python3 (3.12.0)"
+        );
+        let variables = |value: &str| Machine {
+            variables: [("TZ".to_owned(), Given::Text(value.to_owned()))].into(),
+            ..Machine::default()
+        };
+        assert_eq!(said(&variables("UTC"), &variables("CET")), ["the shell variable TZ changed from UTC to CET"]);
+        assert_eq!(said(&Machine::default(), &Machine::default()), [""; 0]);
+    }
+}
