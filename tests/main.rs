@@ -36,6 +36,7 @@ mod remote_outputs;
 mod remote_secrets;
 mod resume;
 mod reuse;
+mod reuse_exact;
 mod run;
 mod show;
 mod sign_in;
