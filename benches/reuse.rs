@@ -57,19 +57,19 @@ fn many_small(folder: &Path) {
         times.of("listing", || drop(Listing::of(&tree).unwrap()));
         let kept = folder.join(format!("reuse-{round}"));
         times.of("contents, first", || {
-            let reuse = Reuse::open(&kept).unwrap();
+            let reuse = Reuse::open(&kept, folder).unwrap();
             let contents = reuse.contents("tree", &Listing::of(&tree).unwrap()).unwrap();
             assert_eq!(contents.read, FILES as u64);
         });
         times.of("contents, unchanged", || {
-            let reuse = Reuse::open(&kept).unwrap();
+            let reuse = Reuse::open(&kept, folder).unwrap();
             let contents = reuse.contents("tree", &Listing::of(&tree).unwrap()).unwrap();
             assert_eq!(contents.read, 0);
         });
         let one = &files[round * 7000];
         fs::write(one, format!("edited {round}")).unwrap();
         times.of("contents, one edited", || {
-            let reuse = Reuse::open(&kept).unwrap();
+            let reuse = Reuse::open(&kept, folder).unwrap();
             let contents = reuse.contents("tree", &Listing::of(&tree).unwrap()).unwrap();
             assert_eq!(contents.read, 1);
         });
@@ -110,12 +110,12 @@ fn one_large(folder: &Path) {
 }
 
 fn thousand_steps(folder: &Path) {
-    let reuse = Reuse::open(&folder.join("steps")).unwrap();
+    let reuse = Reuse::open(&folder.join("steps"), folder).unwrap();
     let mut entries: Vec<Entry> = (0..1000).map(|n| step(folder, n)).collect();
     let hashes: Vec<Digest> = entries.iter().map(|entry| entry.key.hash()).collect();
     let mut times = Times::default();
     for round in 0..ROUNDS {
-        times.of("open", || drop(Reuse::open(&folder.join("steps")).unwrap()));
+        times.of("open", || drop(Reuse::open(&folder.join("steps"), folder).unwrap()));
         entries.iter_mut().for_each(|entry| entry.run = format!("run-{round}"));
         times.of("hash", || assert!(entries.iter().all(|entry| entry.key.hash().as_str().len() == 64)));
         times.of("keep", || reuse.keep(&entries).unwrap());

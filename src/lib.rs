@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
 //!
 //! ```layers
-//! words     outcome because digest id clock order secret diagnostic
+//! words     outcome because digest id clock number order relative secret diagnostic
 //! reading   yaml language spec
 //! keeping   sqlite store reuse model_file registry
 //! planning  plan
@@ -33,8 +33,10 @@ pub mod clock;
 pub mod diagnostic;
 pub mod digest;
 pub mod id;
+pub mod number;
 pub mod order;
 pub mod outcome;
+pub mod relative;
 pub mod secret;
 
 pub mod language;

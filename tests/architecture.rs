@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 const FINER: [(&str, &[&str]); 10] = [
     ("transfer", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store"]),
     ("azure", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
-    ("reuse", &["outcome", "because", "digest", "id", "clock", "diagnostic", "sqlite", "store"]),
-    ("plan", &["outcome", "digest", "id", "clock", "order", "secret", "diagnostic", "spec"]),
-    ("event", &["outcome", "because", "digest", "id", "clock", "diagnostic"]),
+    ("reuse", &["outcome", "because", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"]),
+    ("plan", &["outcome", "digest", "id", "clock", "order", "relative", "secret", "diagnostic", "spec"]),
+    ("event", &["outcome", "because", "digest", "id", "clock", "number", "relative", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "secret", "diagnostic"]),
     (
         "engine",
@@ -21,6 +21,7 @@ const FINER: [(&str, &[&str]); 10] = [
             "digest",
             "id",
             "clock",
+            "relative",
             "secret",
             "diagnostic",
             "plan",
@@ -33,7 +34,7 @@ const FINER: [(&str, &[&str]); 10] = [
     ),
     ("environment", &["outcome", "because", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
     ("report", &["outcome", "because", "digest", "id", "clock", "diagnostic", "event"]),
-    ("tracking", &["outcome", "digest", "id", "clock", "diagnostic", "sqlite", "store", "registry"]),
+    ("tracking", &["outcome", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),
 ];
 
 /// What may be named only in some places: (text, places, why).

@@ -31,6 +31,7 @@ mod model_fuzz;
 mod model_hostile;
 mod model_interop;
 mod no_libtorch;
+mod records;
 mod remote_inputs;
 mod remote_outputs;
 mod remote_secrets;

@@ -40,15 +40,13 @@ impl Project {
     }
 
     fn written(&self, name: &str) -> String {
-        let shown: Value =
-            serde_json::from_str(&self.amlrun(&["job", "show", "-n", name]).ended(0).out).unwrap();
+        let shown: Value = serde_json::from_str(&self.amlrun(&["job", "show", "-n", name]).ended(0).out).unwrap();
         let path = shown["jobs"]["a"]["outputs"]["r"]["path"].as_str().unwrap();
         std::fs::read_to_string(path).unwrap()
     }
 
     fn was_reused(&self, name: &str) -> bool {
-        let shown: Value =
-            serde_json::from_str(&self.amlrun(&["job", "show", "-n", name]).ended(0).out).unwrap();
+        let shown: Value = serde_json::from_str(&self.amlrun(&["job", "show", "-n", name]).ended(0).out).unwrap();
         !shown["jobs"]["a"]["reused_from"].is_null()
     }
 
@@ -110,8 +108,7 @@ fn an_input_that_is_edited_while_its_digest_is_still_to_be_read_is_not_filed_und
         + "    outputs: {r: {type: uri_file}}\n";
     let nodes = nodes.replace("path: ./large}}\n", "path: ./large}}\n    outputs: {o: {type: uri_folder}}\n");
     project.write("pipeline.yml", &pipeline(&nodes));
-    let (mut child, rest) =
-        project.start_to("one", |line| line["event"] == "step_finished" && line["step"] == "a");
+    let (mut child, rest) = project.start_to("one", |line| line["event"] == "step_finished" && line["step"] == "a");
     project.write("data/x.txt", "new");
     rest.for_each(drop);
     assert!(child.wait().unwrap().success());
@@ -211,7 +208,8 @@ fn packages_are_part_of_what_decides_a_result_also_where_the_command_names_no_py
         std::fs::create_dir_all(packages.join("pkg")).unwrap();
         std::fs::create_dir_all(&info).unwrap();
         std::fs::write(packages.join("pkg/__init__.py"), format!("V={value}\n")).unwrap();
-        std::fs::write(info.join("METADATA"), format!("Metadata-Version: 2.1\nName: pkg\nVersion: {version}\n")).unwrap();
+        std::fs::write(info.join("METADATA"), format!("Metadata-Version: 2.1\nName: pkg\nVersion: {version}\n"))
+            .unwrap();
     };
     project.write("pipeline.yml", &step("bash main.sh", "    code: ./src\n"));
     let run = |name: &str| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::Failed;
+use super::printer::Printer;
 use crate::registry::{Asset, AssetKind, Registry, Selector};
 use crate::store::Home;
 
@@ -38,8 +39,24 @@ impl Which {
 /// The registry when there is one; looking makes none.
 pub(super) fn existing(home: &Home) -> Result<Option<Registry>, Failed> {
     home.check()?;
+    Ok(open_existing(home)?)
+}
+
+/// The same where the workspace is known to be one of ours.
+pub(super) fn open_existing(home: &Home) -> crate::registry::Result<Option<Registry>> {
     let path = home.registry_db();
-    Ok(if path.exists() { Some(Registry::open(&path)?) } else { None })
+    if Registry::exists(&path) { open(&path).map(Some) } else { Ok(None) }
+}
+
+/// Opens a registry, and tells when it had to be restored.
+pub(super) fn open(path: &Path) -> crate::registry::Result<Registry> {
+    let registry = Registry::open(path)?;
+    if let Some(count) = registry.restored() {
+        let shown = crate::report::summary::shown(path);
+        let versions = if count == 1 { "1 version was" } else { &format!("{count} versions were") };
+        Printer::new().err(&format!("warning: {shown} was gone or empty: {versions} restored from its ledger\n"));
+    }
+    Ok(registry)
 }
 
 /// The registry, where a name is looked for.
@@ -51,6 +68,14 @@ pub(super) fn registry(kind: AssetKind, name: &str, home: &Home) -> Result<Regis
 /// The version that is meant.
 pub(super) fn find(kind: AssetKind, which: &Which, home: &Home) -> Result<Asset, Failed> {
     Ok(registry(kind, &which.name, home)?.get(kind, &which.name, &which.selector())?)
+}
+
+/// The same, where its bytes are wanted: they must be what was registered.
+pub(super) fn find_intact(kind: AssetKind, which: &Which, home: &Home) -> Result<Asset, Failed> {
+    let registry = registry(kind, &which.name, home)?;
+    let asset = registry.get(kind, &which.name, &which.selector())?;
+    registry.intact(&asset)?;
+    Ok(asset)
 }
 
 /// The file or folder of an asset whose bytes are kept here.

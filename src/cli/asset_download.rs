@@ -30,7 +30,7 @@ pub(super) struct Download {
 impl Download {
     /// Downloads it and tells where it is.
     pub fn obey(&self, kind: AssetKind, context: &Context, printer: &Printer) -> Result<(), Failed> {
-        let asset = asset::find(kind, &self.which, &context.home())?;
+        let asset = asset::find_intact(kind, &self.which, &context.home())?;
         let target = match asset.uri() {
             None => self.kept_here(&asset)?,
             Some(_) => self.at_address(&asset, context, printer)?,

@@ -121,7 +121,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         say(bytes, &format!("output {}", name(&tree)));
         removed.push(tree);
     }
-    if !dry_run && let Some(reuse) = Reuse::open_existing(&home.reuse())? {
+    if !dry_run && let Some(reuse) = Reuse::open_existing(&home.reuse(), home.root())? {
         reuse.forget_paths(&removed)?;
         reuse.prune()?;
     }

@@ -45,7 +45,7 @@ impl Context {
     /// The registry of a workspace, made when it is not there yet.
     pub fn registry(home: &Home) -> Result<Arc<Registry>, Failed> {
         home.create()?;
-        Ok(Arc::new(Registry::open(&home.registry_db())?))
+        Ok(Arc::new(super::asset::open(&home.registry_db())?))
     }
 
     /// Reads a document of any kind against Azure ML's whole language.

@@ -8,7 +8,7 @@ use super::error::Failed;
 use super::printer::Printer;
 use super::record;
 use crate::event::RunView;
-use crate::registry::{AssetKind, Registry};
+use crate::registry::AssetKind;
 use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder, at};
 
@@ -45,7 +45,7 @@ pub(super) fn delete(name: &str, context: &Context, printer: &Printer) -> Result
     let trees = std::fs::read_dir(home.outputs()).into_iter().flatten().flatten().map(|entry| entry.path());
     let trees = trees.filter(|tree| tree.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&own)));
     let (go, stay): (Vec<PathBuf>, Vec<PathBuf>) = trees.partition(|tree| !reach.needs(tree));
-    if let Some(reuse) = Reuse::open_existing(&home.reuse())? {
+    if let Some(reuse) = Reuse::open_existing(&home.reuse(), home.root())? {
         // Forgotten first: a result whose files are half removed must not be found.
         reuse.forget_paths(&go)?;
     }
@@ -101,19 +101,24 @@ impl Reach {
             }
             // A record that cannot be read may name anything: its run keeps what it wrote.
             match record::view(&run) {
-                Ok(view) => reach.add(&view),
+                Ok(view) => {
+                    if !view.damaged.is_empty() {
+                        reach.live.insert(run.name.to_string());
+                        reach.add_damaged(&run);
+                    }
+                    reach.add(&view);
+                }
                 Err(_) => drop(reach.live.insert(run.name.to_string())),
             }
         }
-        if home.registry_db().exists() {
-            let registry = Registry::open(&home.registry_db())?;
+        if let Some(registry) = super::asset::open_existing(home)? {
             for kind in [AssetKind::Model, AssetKind::Data] {
                 for asset in registry.list(kind, None)? {
                     reach.needed.extend(reach.tree_of(&asset.path));
                 }
             }
         }
-        if let Some(reuse) = Reuse::open_existing(&home.reuse())? {
+        if let Some(reuse) = Reuse::open_existing(&home.reuse(), home.root())? {
             // What a deleted run made was left to those who refer to it, and goes with them.
             for entry in reuse.entries()?.into_iter().filter(|e| e.offered && runs.contains(&e.run)) {
                 let trees: Vec<_> = entry.outputs.iter().filter_map(|kept| reach.tree_of(&kept.path)).collect();
@@ -129,10 +134,24 @@ impl Reach {
         }
     }
 
-    /// The output tree that a path is or lies in.
+    /// Every tree whose name is somewhere in a record that cannot be read as a whole.
+    fn add_damaged(&mut self, run: &RunFolder) {
+        let bytes = std::fs::read(run.events()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let trees = std::fs::read_dir(&self.outputs).into_iter().flatten().flatten();
+        let named = trees.filter(|tree| text.contains(&*tree.file_name().to_string_lossy()));
+        self.needed.extend(named.map(|tree| tree.path()));
+    }
+
+    /// The output tree that a path is or lies in. Records of before paths were relative may name it where the workspace
+    /// was then.
     fn tree_of(&self, path: &Path) -> Option<PathBuf> {
-        let inner = path.strip_prefix(&self.outputs).ok()?;
-        Some(self.outputs.join(inner.components().next()?))
+        let there = path.strip_prefix(&self.outputs).ok();
+        let moved = || {
+            let text = path.to_str()?;
+            text.rfind("/store/v1/").map(|at| Path::new(&text[at + "/store/v1/".len()..]))
+        };
+        Some(self.outputs.join(there.or_else(moved)?.components().next()?))
     }
 
     /// Whether an asset or a run refers to a tree.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::error::Failed;
 use crate::model_file::{self, ScalarType};
-use crate::registry::{AssetKind, Registry, Selector};
+use crate::registry::{AssetKind, Selector};
 use crate::spec::asset_ref::{AssetRef, Version};
 
 /// The file or folder that an argument names.
@@ -23,11 +23,11 @@ pub(super) fn find(argument: &str, context: &Context) -> Result<PathBuf, Failed>
         Version::Label(label) if label != "latest" => Selector::Label(label.clone()),
         Version::Label(_) | Version::Unsaid => Selector::Latest,
     };
-    let path = context.home().registry_db();
-    if !path.exists() {
+    let Some(registry) = super::asset::existing(&context.home())? else {
         return Err(Failed::not_found(format!("there is no model '{argument}': none is registered here")));
-    }
-    let asset = Registry::open(&path)?.get(AssetKind::Model, &reference.name, &selector)?;
+    };
+    let asset = registry.get(AssetKind::Model, &reference.name, &selector)?;
+    registry.intact(&asset)?;
     super::asset::kept_here(&asset).map(std::path::Path::to_owned)
 }
 

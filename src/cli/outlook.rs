@@ -10,9 +10,9 @@ use super::record;
 use super::remote_data::RemoteData;
 use super::run::Choice;
 use crate::digest::Digest;
-use crate::environment::variables;
 use crate::engine::decide::Standing;
 use crate::engine::{self, Decision, Facts, Force, Verdict};
+use crate::environment::variables;
 use crate::event::StepView;
 use crate::outcome::JobStatus;
 use crate::plan::choice::named;
@@ -58,7 +58,7 @@ impl Outlook {
         }
         home.check()?;
         let mut warnings = Vec::new();
-        let opened = if home.root().is_dir() { Reuse::open(&home.reuse()).map(Some) } else { Ok(None) };
+        let opened = if home.root().is_dir() { Reuse::open(&home.reuse(), home.root()).map(Some) } else { Ok(None) };
         let reuse = opened.unwrap_or_else(|why| {
             warnings.push(format!("nothing is reused: {why}"));
             None
@@ -73,7 +73,7 @@ impl Outlook {
             let near = home.root().parent().unwrap_or(home.root());
             facts.host = Some(super::host::look(near, &config.pass_variables));
         }
-        let scope = job_file.display().to_string();
+        let scope = engine::decide::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;
         let decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted, given);
         let job_file = job_file.to_owned();

@@ -10,12 +10,12 @@ use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
-use super::host;
 use super::outlook::Outlook;
 use super::printer::Printer;
 use super::run::How;
 use super::signals::{self, StoppedBy};
 use super::workspace::LocalWorkspace;
+use super::{host, job_names};
 use crate::engine::{self, Request, Resumed, Surroundings};
 use crate::event::journal::Journal;
 use crate::event::{Bus, Event, Slow};
@@ -24,6 +24,7 @@ use crate::exec::{Stop, StopWatch};
 use crate::id::RunName;
 use crate::outcome::JobStatus;
 use crate::plan::Plan;
+use crate::relative;
 use crate::report;
 use crate::secret::mask_signatures;
 use crate::spec::Document;
@@ -50,6 +51,8 @@ pub(super) struct Ready {
     pub home: Home,
     pub folder: RunFolder,
     pub experiment: String,
+    /// The job name of each step.
+    pub jobs_of_steps: Vec<String>,
     pub limits: Limits,
     pub journal: Option<(Journal, u64)>,
     pub resumed: Option<Resumed>,
@@ -84,6 +87,7 @@ impl Ready {
         let home = context.home_of(file);
         home.create()?;
         let name = run_name(how.name.as_deref(), &document)?;
+        job_names::check(&home, &name)?;
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
         let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, how.transfer_jobs, false)?;
         outlook.startable()?;
@@ -93,7 +97,18 @@ impl Ready {
         let default_experiment = || here.file_name().map_or("Default".into(), |n| n.to_string_lossy().into_owned());
         let experiment = outlook.plan.experiment_name.clone().unwrap_or_else(default_experiment);
         let limits = Limits::of(how, &config);
-        Ok(Self { outlook, home, folder, experiment, limits, journal: None, resumed: None, past: Vec::new() })
+        let jobs_of_steps = job_names::of_steps(&home, &name, &outlook.plan)?;
+        Ok(Self {
+            outlook,
+            home,
+            folder,
+            experiment,
+            jobs_of_steps,
+            limits,
+            journal: None,
+            resumed: None,
+            past: Vec::new(),
+        })
     }
 
     /// Runs it in this process to its end.
@@ -101,7 +116,10 @@ impl Ready {
         let folder = self.folder.clone();
         let (journal, next) = match self.journal.take() {
             Some(goes_on) => goes_on,
-            None => (Journal::create(&folder.events()).map_err(at("make", &folder.events()))?, 0),
+            None => {
+                let made = Journal::create(&folder.events(), self.home.root());
+                (made.map_err(at("make", &folder.events()))?, 0)
+            }
         };
         let bus = Arc::new(Bus::new(Some(journal)).from(next));
         let (stream, paint) = (printer.stream(), printer.paint());
@@ -159,7 +177,7 @@ impl Ready {
         bus: Arc<Bus>,
         executor: Arc<E>,
     ) -> Result<(Request, Surroundings<E, LocalWorkspace>), Failed> {
-        let Self { outlook, home, folder, experiment, limits, resumed, .. } = self;
+        let Self { outlook, home, folder, experiment, jobs_of_steps, limits, resumed, .. } = self;
         let shells = home.for_shells()?;
         let runtime = tokio::runtime::Handle::current();
         let workspace =
@@ -185,6 +203,7 @@ impl Ready {
             common,
             warnings: outlook.warnings,
             reuse: outlook.reuse,
+            jobs_of_steps,
             facts: outlook.facts,
             decisions: outlook.decisions,
             force: outlook.force,
@@ -209,7 +228,8 @@ fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Fail
     let mut written = document.text.to_string();
     mask_signatures(&mut written);
     std::fs::write(&job_file, written).map_err(at("write", &job_file))?;
-    let text = serde_json::to_string(plan).unwrap_or_default();
+    let kept = plan.clone().with_paths(&|path| relative::to(folder.workspace(), path));
+    let text = serde_json::to_string(&kept).unwrap_or_default();
     std::fs::write(folder.plan(), text).map_err(at("write", &folder.plan()))?;
     Ok(())
 }
@@ -218,8 +238,9 @@ fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Fail
 pub(super) fn kept_plan(folder: &RunFolder) -> Result<Plan, Failed> {
     let path: PathBuf = folder.plan();
     let text = std::fs::read_to_string(&path).map_err(at("read", &path))?;
-    serde_json::from_str(&text).map_err(|why| {
+    let plan: Plan = serde_json::from_str(&text).map_err(|why| {
         Failed::new(format!("the plan of the run '{}' cannot be read: {why}", folder.name))
             .hint("another version of amlrun made it: run its job file again")
-    })
+    })?;
+    Ok(plan.with_paths(&|path| relative::from(folder.workspace(), path)))
 }

@@ -1,33 +1,90 @@
 //! Runs as recorded, and as `az ml job show` would print them.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::{Map, Value, json};
 
 use super::error::Failed;
+use super::printer::Printer;
+use super::ready::kept_plan;
 use crate::clock::Timestamp;
 use crate::diagnostic::suggest;
-use crate::event::{OutputInfo, RunView, StepView, journal};
+use crate::event::journal::{self, Record};
+use crate::event::{Event, OutputInfo, RunView, StepInfo, StepView, What};
+use crate::number;
 use crate::outcome::StepOutcome;
+use crate::plan::Plan;
 use crate::store::RunFolder;
 
 /// How a run stands, from its record. A run whose runner died does not respond any more.
 pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
     // Asked before reading: a runner that ends in between has then written all of its record.
     let live = run.is_live();
-    let events = journal::read(&run.events()).map_err(|error| unreadable(run, &error))?;
-    let mut view = RunView::of(&events);
+    let record = journal::read(&run.events(), run.workspace()).map_err(|error| unreadable(run, &error))?;
+    let damaged = record.damaged.clone();
+    let mut view = RunView::of(&mended(run, record));
+    view.damaged = damaged;
     // A runner that was stopped before its first event still has a folder, and the folder has its name.
     view.run = run.name.to_string();
     if !live {
         view.runner_is_gone();
     }
+    view.end_what_is_lost();
     Ok(view)
 }
 
 fn unreadable(run: &RunFolder, error: &std::io::Error) -> Failed {
-    let failed = Failed::new(format!("cannot read the record of run '{}': {error}", run.name));
-    match error.kind() {
-        std::io::ErrorKind::InvalidData => failed.hint("it is damaged, or a newer amlrun made this run"),
-        _ => failed,
+    Failed::new(format!("cannot read the record of run '{}': {error}", run.name))
+}
+
+/// The events of a record, of which lines may be damaged; that is told once. What the first one said is in the plan as
+/// well.
+pub(super) fn mended(run: &RunFolder, record: Record) -> Vec<Event> {
+    let Record { mut events, damaged } = record;
+    if damaged.is_empty() {
+        return events;
+    }
+    warn(run, &damaged);
+    let begins = events.iter().any(|event| matches!(event.what, What::RunStarted { .. }));
+    if let (false, Ok(plan)) = (begins, kept_plan(run)) {
+        let time = events.first().map_or(Timestamp(0), |event| event.time);
+        events.insert(0, Event { seq: 0, time, what: started(run, &plan) });
+    }
+    events
+}
+
+fn warn(run: &RunFolder, damaged: &[usize]) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if !TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(run.name.to_string()) {
+        return;
+    }
+    let lines = damaged.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let what = if damaged.len() == 1 { "line".to_owned() } else { format!("{} lines", damaged.len()) };
+    let shown = crate::report::summary::shown(&run.events());
+    Printer::new().err(&format!("warning: {shown}: {what} cannot be read and is left out: {lines}\n"));
+}
+
+/// The first event of a run, from what is kept beside its record.
+fn started(run: &RunFolder, plan: &Plan) -> What {
+    let job = |path: &str| if plan.kind == "command" { run.name.to_string() } else { run.name.step_job(path) };
+    let steps = plan.steps.iter().map(|step| StepInfo {
+        path: step.path.clone(),
+        display_name: step.display_name.clone(),
+        job: job(&step.path),
+        needs: step.needs.iter().map(|need| plan.steps[*need].path.clone()).collect(),
+    });
+    What::RunStarted {
+        run: run.name.to_string(),
+        kind: plan.kind.clone(),
+        display_name: plan.display_name.clone(),
+        description: plan.description.clone(),
+        experiment: plan.experiment_name.clone().unwrap_or_default(),
+        tags: plan.tags.clone(),
+        job_file: run.job_file(),
+        pid: 0,
+        amlrun: String::new(),
+        steps: steps.collect(),
     }
 }
 
@@ -101,7 +158,7 @@ fn show_step(step: &StepView) -> Value {
         "log": step.log,
         "outputs": outputs(&step.outputs),
         "assets": step.assets,
-        "metrics": step.metrics.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "metrics": step.metrics.iter().map(|(name, value)| (name.clone(), number::json(*value))).collect::<Map<_, _>>(),
     })
 }
 

@@ -3,7 +3,9 @@
 //! The plan is the one that the run was made with; code is read anew, since a mistake in it is what most resumes are for.
 //! Steps that completed stay as they are, unless somebody touched what they wrote.
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use super::config::Config;
 use super::context::Context;
@@ -14,14 +16,15 @@ use super::ready::{Limits, Ready, kept_plan};
 use super::record;
 use super::run::{Choice, How};
 use crate::because::Because;
+use crate::digest::Digest;
 use crate::engine::{Decision, Resumed, Verdict};
 use crate::event::journal::{self, Journal};
 use crate::event::{OutputInfo, RunView, StepView};
 use crate::exec::supervise;
 use crate::outcome::JobStatus;
 use crate::plan::{Local, Plan};
-use crate::reuse::Listing;
-use crate::store::{RunFolder, at};
+use crate::reuse::{Listing, Reuse, digest_of};
+use crate::store::{Home, RunFolder, at};
 
 /// The run, ready to go on where it stopped.
 pub(super) fn ready(name: &str, how: &How, context: &Context, printer: &Printer) -> Result<Ready, Failed> {
@@ -33,11 +36,11 @@ pub(super) fn ready(name: &str, how: &How, context: &Context, printer: &Printer)
         resumed.attempts.insert(index, tries(view));
         if view.status != JobStatus::Completed {
             resumed.open.insert(index);
-        } else if view.outputs.iter().any(|output| !is_as_sealed(output)) {
+        } else if view.outputs.iter().any(|output| !open.seals.hold(output)) {
             changed.push(step.path.clone());
             resumed.open.insert(index);
         } else {
-            resumed.done.insert(index, vouched(view));
+            resumed.done.insert(index, open.seals.vouched(view));
         }
     }
     // A runner may have died, or been stopped, between the end of its last step and its own: then that is made up for.
@@ -67,7 +70,7 @@ pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Res
         let Some(view) = open.view.step(&step.path) else { continue };
         resumed.attempts.insert(other, tries(view));
         if other != index && view.status == JobStatus::Completed {
-            resumed.done.insert(other, vouched(view));
+            resumed.done.insert(other, open.seals.vouched(view));
         } else if other != index {
             resumed.incomplete = true;
         }
@@ -80,7 +83,7 @@ pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Res
     }
     for &need in &step.needs {
         let other = &open.plan.steps[need].path;
-        if open.view.step(other).is_some_and(|view| view.outputs.iter().any(|output| !is_as_sealed(output))) {
+        if open.view.step(other).is_some_and(|view| view.outputs.iter().any(|output| !open.seals.hold(output))) {
             return Err(Failed::new(format!("'{path}' needs what '{other}' wrote, which is gone or was changed"))
                 .hint(format!("make it again: amlrun step rerun {name} {other}")));
         }
@@ -100,7 +103,7 @@ pub(super) fn look(name: &str, path: &str, how: &How, context: &Context) -> Resu
         let Some(view) = open.view.step(&step.path) else { continue };
         resumed.attempts.insert(other, tries(view).max(1));
         if view.status == JobStatus::Completed {
-            resumed.done.insert(other, vouched(view));
+            resumed.done.insert(other, open.seals.vouched(view));
         }
     }
     let step = &open.plan.steps[index];
@@ -121,23 +124,51 @@ fn tries(view: &StepView) -> u32 {
     if view.begun { view.attempt } else { 0 }
 }
 
-/// Whether an output is as its step left it. Of runs before there were fingerprints only the size is known.
-fn is_as_sealed(output: &OutputInfo) -> bool {
-    Listing::of(&output.path).is_ok_and(|listing| match output.fingerprint.as_str() {
-        "" => (listing.files.len() as u64, listing.bytes) == (output.files, output.bytes),
-        sealed => listing.fingerprint().to_string() == sealed,
-    })
+/// Tells whether outputs are what their steps wrote.
+struct Seals {
+    home: Home,
+    /// What is known of the content of outputs, by path; looked up when a stat does not tell.
+    digests: OnceCell<HashMap<PathBuf, Digest>>,
 }
 
-/// The outputs of a step that completed; one that has no fingerprint yet gets that of today.
-fn vouched(step: &StepView) -> Vec<OutputInfo> {
-    let mut outputs = step.outputs.clone();
-    for output in outputs.iter_mut().filter(|output| output.fingerprint.is_empty()) {
-        if let Ok(listing) = Listing::of(&output.path) {
-            output.fingerprint = listing.fingerprint().to_string();
-        }
+impl Seals {
+    fn new(home: Home) -> Self {
+        Self { home, digests: OnceCell::new() }
     }
-    outputs
+
+    /// Whether an output is as its step left it. One that was touched, as all are in a copied workspace, is read. Of runs
+    /// before there were fingerprints only the size is known.
+    fn hold(&self, output: &OutputInfo) -> bool {
+        Listing::of(&output.path).is_ok_and(|listing| match output.fingerprint.as_str() {
+            "" => (listing.files.len() as u64, listing.bytes) == (output.files, output.bytes),
+            sealed => listing.fingerprint().to_string() == sealed || self.has_same_bytes(output, &listing),
+        })
+    }
+
+    fn has_same_bytes(&self, output: &OutputInfo, listing: &Listing) -> bool {
+        let digests = self.digests.get_or_init(|| {
+            let reuse = Reuse::open_existing(&self.home.reuse(), self.home.root()).ok().flatten();
+            let entries = reuse.and_then(|reuse| reuse.entries().ok()).unwrap_or_default();
+            entries.into_iter().flat_map(|entry| entry.outputs).map(|kept| (kept.path, kept.digest)).collect()
+        });
+        let known = digests.get(&output.path);
+        known.is_some_and(|known| digest_of(listing).is_ok_and(|digest| digest == *known))
+    }
+
+    /// The outputs of a step that completed; one that holds and has no fingerprint, or another one by now, gets that of
+    /// today.
+    fn vouched(&self, step: &StepView) -> Vec<OutputInfo> {
+        let mut outputs = step.outputs.clone();
+        for output in &mut outputs {
+            if let Ok(listing) = Listing::of(&output.path) {
+                let now = listing.fingerprint().to_string();
+                if now != output.fingerprint && self.hold(output) {
+                    output.fingerprint = now;
+                }
+            }
+        }
+        outputs
+    }
 }
 
 /// A run that exists, taken over by this process.
@@ -147,6 +178,7 @@ pub(super) struct Open<'a> {
     pub view: RunView,
     journal: Journal,
     events: Vec<crate::event::Event>,
+    seals: Seals,
     context: &'a Context,
 }
 
@@ -155,7 +187,7 @@ impl<'a> Open<'a> {
     pub fn new(name: &str, context: &'a Context) -> Result<Self, Failed> {
         let folder = context.home().find_run(name)?;
         let path = folder.events();
-        let journal = Journal::resume(&path).map_err(|error| match error.kind() {
+        let journal = Journal::resume(&path, folder.workspace()).map_err(|error| match error.kind() {
             // Its folder is made first: the runner died, or the disk was full, before it had a record.
             std::io::ErrorKind::NotFound => never_began(name),
             std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
@@ -164,7 +196,8 @@ impl<'a> Open<'a> {
         })?;
         let (mark, place) = folder.mark();
         let _ = supervise::end_orphans(&format!("{mark}={place}"));
-        let events = journal::read(&path).map_err(at("read", &path))?;
+        let record = journal::read(&path, folder.workspace()).map_err(at("read", &path))?;
+        let events = record::mended(&folder, record);
         let view = RunView::of(&events);
         if view.started.is_none() {
             return Err(never_began(name));
@@ -175,7 +208,8 @@ impl<'a> Open<'a> {
             let (_, again) = context.plan(&view.job_file, &[], &Local::default());
             plan.signed = again.map(|plan| plan.signed).unwrap_or_default();
         }
-        Ok(Self { folder, plan, view, journal, events, context })
+        let seals = Seals::new(context.home());
+        Ok(Self { folder, plan, view, journal, events, seals, context })
     }
 
     /// The index of a step.
@@ -205,7 +239,13 @@ impl<'a> Open<'a> {
             }
         }
         let next = self.events.last().map_or(0, |event| event.seq + 1);
+        let job = |step: &crate::plan::Step| {
+            let known = self.view.step(&step.path).map(|view| view.job.clone());
+            known.unwrap_or_else(|| self.folder.name.step_job(&step.path))
+        };
+        let jobs_of_steps = outlook.plan.steps.iter().map(job).collect();
         Ok(Ready {
+            jobs_of_steps,
             outlook,
             home,
             folder: self.folder,

@@ -92,7 +92,7 @@ impl LocalWorkspace {
     }
 
     fn registry(&self) -> Result<Arc<Registry>, String> {
-        let open = || Registry::open(&self.home.registry_db()).map(Arc::new).map_err(|e| e.to_string());
+        let open = || super::asset::open(&self.home.registry_db()).map(Arc::new).map_err(|e| e.to_string());
         self.registry.get_or_init(open).clone()
     }
 

@@ -117,7 +117,9 @@ impl<'a> Court<'a> {
 
     /// The key of a step, as far as that is needed.
     pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> Asked {
-        let unreadable = || Asked::Run(vec![Because::reason("its inputs or its code cannot be read, or change while they are read")]);
+        let unreadable = || {
+            Asked::Run(vec![Because::reason("its inputs or its code cannot be read, or change while they are read")])
+        };
         let step = &self.plan.steps[index];
         let Some(known) = key::of(step, self.facts, self.reuse, false, output) else { return unreadable() };
         if known.is_complete() {

@@ -5,11 +5,13 @@
 //! can stand for it all the same.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use super::court::Court;
 use super::facts::Facts;
 use crate::because::Because;
 use crate::plan::{Plan, StandIn};
+use crate::relative;
 use crate::reuse::{Kept, Reuse};
 
 /// What becomes of a step.
@@ -76,6 +78,12 @@ pub struct Force {
     pub all: bool,
     /// These, by index.
     pub steps: HashSet<usize>,
+}
+
+/// What a job file is called among the results of a workspace: by it steps are known from run to run.
+#[must_use]
+pub fn scope(job_file: &Path, workspace: &Path) -> String {
+    relative::to(workspace, job_file).display().to_string()
 }
 
 /// Decides what can be decided before a run. `wanted` are the steps that were asked for, `given` those that get the outputs

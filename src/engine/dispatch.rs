@@ -11,7 +11,7 @@ use super::decide::{Standing, Verdict};
 use super::record::{Finding, Recorder};
 use super::schedule::{Node, Schedule, Skip};
 use super::step::{self, Finished, Shared};
-use super::{Request, Surroundings, Workspace, collect, elsewhere};
+use super::{Request, Surroundings, Workspace, collect, decide, elsewhere};
 use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
@@ -37,7 +37,7 @@ pub async fn run<E: Executor, W: Workspace>(
         last: step.phase == Phase::Finalize,
     });
     let schedule = Schedule::new(nodes.collect(), request.plan.continue_on_step_failure);
-    let scope = request.job_file.display().to_string();
+    let scope = decide::scope(&request.job_file, request.run.workspace());
     let board = Board::new(request.plan.steps.len());
     let places = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
     let shared = Arc::new(Shared { request, around, board, scope, places, early: Mutex::default() });

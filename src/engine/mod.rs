@@ -75,6 +75,8 @@ pub struct Request {
     pub warnings: Vec<String>,
     /// What earlier runs made; `None` when that cannot be read.
     pub reuse: Option<Arc<Reuse>>,
+    /// The job name of each step.
+    pub jobs_of_steps: Vec<String>,
     /// What is known of the plan's inputs and code.
     pub facts: Facts,
     /// What was decided of each step before the run.
@@ -102,11 +104,7 @@ impl Request {
     /// The job name of a step: the run's own name for a standalone command job.
     #[must_use]
     pub fn step_job(&self, step: usize) -> String {
-        if self.plan.kind == "command" {
-            self.run.name.to_string()
-        } else {
-            self.run.name.step_job(&self.plan.steps[step].path)
-        }
+        self.jobs_of_steps[step].clone()
     }
 
     /// Which try of a step comes first in this run, from 1.
@@ -130,7 +128,7 @@ impl Request {
 
     /// The workspace itself, of which `home` may be seen through a link.
     fn root(&self) -> &Path {
-        self.run.path.ancestors().nth(2).unwrap_or(self.home.root())
+        self.run.workspace()
     }
 
     /// A path of the workspace as steps see it.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Request;
 use super::board::Board;
-use super::unchanged::{self, is_copied};
 use super::table;
+use super::unchanged::{self, is_copied};
 use crate::plan::PortType;
 use crate::plan::command::{Names, expand};
 use crate::plan::{InputMode, Part, StepInput, Value};

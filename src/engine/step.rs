@@ -256,7 +256,9 @@ fn has_changed<E, W>(index: usize, shared: &Shared<E, W>) -> bool {
     let step = &request.plan.steps[index];
     let host = request.facts.host.as_ref();
     let machine = host.is_some_and(|host| !host.seems_same());
-    machine || unchanged::code(step, request) || local_paths(step).into_iter().any(|path| unchanged::local(path, request))
+    machine
+        || unchanged::code(step, request)
+        || local_paths(step).into_iter().any(|path| unchanged::local(path, request))
 }
 
 /// Makes the outputs of a step from the samples that the project names for it.
@@ -295,12 +297,7 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
 }
 
 /// Collects the outputs of a step that completed and closes its MLflow run.
-fn finish<E, W: Workspace>(
-    mut ran: Ran,
-    outcome: StepOutcome,
-    shared: &Shared<E, W>,
-    stop: &StopWatch,
-) -> Finished {
+fn finish<E, W: Workspace>(mut ran: Ran, outcome: StepOutcome, shared: &Shared<E, W>, stop: &StopWatch) -> Finished {
     let Shared { request, around, .. } = shared;
     let (index, mut made) = (ran.index, false);
     let mut finished = match outcome {
@@ -335,12 +332,7 @@ fn finish<E, W: Workspace>(
 }
 
 /// What is to be found out of what a step made.
-fn finding<E, W>(
-    ran: Ran,
-    outputs: &[OutputInfo],
-    metrics: Vec<(String, f64)>,
-    shared: &Shared<E, W>,
-) -> Finding {
+fn finding<E, W>(ran: Ran, outputs: &[OutputInfo], metrics: Vec<(String, f64)>, shared: &Shared<E, W>) -> Finding {
     let Shared { request, board, .. } = shared;
     let Ran { index, started, unchanged, .. } = ran;
     let step = &request.plan.steps[index];
@@ -361,11 +353,7 @@ fn finding<E, W>(
 }
 
 /// The outputs of a step whose process ended with 0, unless it harmed what it read.
-fn complete<E, W: Workspace>(
-    ran: &mut Ran,
-    shared: &Shared<E, W>,
-    stop: &StopWatch,
-) -> Result<Collected, Failure> {
+fn complete<E, W: Workspace>(ran: &mut Ran, shared: &Shared<E, W>, stop: &StopWatch) -> Result<Collected, Failure> {
     let Shared { request, around, board, .. } = shared;
     if let Some(changed) = unchanged::in_place(ran.index, request, board) {
         if changed.sealed {

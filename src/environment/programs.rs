@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn words_are_what_a_shell_may_start() {
-        let text = "set -e; A=1 amlrun-stage train --lr 0.1 | tee x.log && $(nproc) \"/usr/bin/env\" 17 >o${{outputs.o}}";
+        let text =
+            "set -e; A=1 amlrun-stage train --lr 0.1 | tee x.log && $(nproc) \"/usr/bin/env\" 17 >o${{outputs.o}}";
         let found: Vec<&str> = words(text).collect();
         for word in ["set", "amlrun-stage", "tee", "nproc", "/usr/bin/env"] {
             assert!(found.contains(&word), "{word} of {found:?}");

@@ -79,7 +79,8 @@ pub(super) struct Watched {
 impl Watched {
     /// Whether this is the Python behind that path: the same file, and the same environment around it.
     pub fn is_same_program(&self, other: &Path) -> bool {
-        self.program.parent() == other.parent() && fs::canonicalize(&self.program).ok() == fs::canonicalize(other).ok()
+        self.program.parent() == other.parent()
+            && fs::canonicalize(&self.program).ok() == fs::canonicalize(other).ok()
             && !is_script(other)
     }
 
@@ -117,9 +118,10 @@ pub(super) fn look(program: &Path, near: &Path) -> Watched {
 
 fn watched(program: &Path, near: &Path, stamp: String, answer: Answer) -> Watched {
     let is_installed = |place: &Path| place.ends_with("site-packages") || place.ends_with("dist-packages");
-    let places = answer.places.iter().map(|place| {
-        (place.clone(), if is_installed(place) || place.is_file() { Counts::All } else { Counts::Code })
-    });
+    let places = answer
+        .places
+        .iter()
+        .map(|place| (place.clone(), if is_installed(place) || place.is_file() { Counts::All } else { Counts::Code }));
     let projects = answer.projects.into_iter().map(|place| (place, Counts::Code));
     // A version manager's script stays the same when the interpreter behind it is built anew.
     let executable = Some(PathBuf::from(&answer.executable)).filter(|path| path.is_absolute());

@@ -128,7 +128,9 @@ mod tests {
         for name in ["PATH", "HOME", "HTTPS_PROXY", "LC_ALL", "TZ", "PYENV_VERSION", "SEED", "OMP_NUM_THREADS"] {
             assert!(is_inherited(name, &passed), "{name}");
         }
-        for name in ["PYTHONPATH", "PYTHONHASHSEED", "AWS_SECRET_ACCESS_KEY", "OTHER", "MLFLOW_TRACKING_URI", "BASH_ENV"] {
+        for name in
+            ["PYTHONPATH", "PYTHONHASHSEED", "AWS_SECRET_ACCESS_KEY", "OTHER", "MLFLOW_TRACKING_URI", "BASH_ENV"]
+        {
             assert!(!is_inherited(name, &passed), "{name}");
         }
         assert!(decides("LC_NUMERIC") && !decides("HOME"));

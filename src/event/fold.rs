@@ -44,6 +44,8 @@ pub struct RunView {
     pub warnings: Vec<String>,
     /// What people should know about it.
     pub notes: Vec<String>,
+    /// The numbers of lines of its record that cannot be read.
+    pub damaged: Vec<usize>,
     /// The length of the longest step path, in characters.
     pub width: usize,
     /// Where each step is in the list.
@@ -110,6 +112,7 @@ impl Default for RunView {
             outputs: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
+            damaged: Vec::new(),
             width: 0,
             by_path: HashMap::new(),
             tally: HashMap::new(),
@@ -240,6 +243,17 @@ impl RunView {
                 let begun = step.status != JobStatus::NotStarted;
                 step.status = if begun { JobStatus::NotResponding } else { JobStatus::Canceled };
             }
+        }
+    }
+
+    /// A run that is over has no step that goes on: what its record cannot tell any more is told by how the run ended.
+    pub fn end_what_is_lost(&mut self) {
+        if self.status.is_final() && !self.damaged.is_empty() {
+            let status = match self.status {
+                JobStatus::Completed => JobStatus::Completed,
+                _ => JobStatus::NotResponding,
+            };
+            self.steps.iter_mut().filter(|step| !step.status.is_final()).for_each(|step| step.status = status);
         }
     }
 

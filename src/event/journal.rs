@@ -1,18 +1,22 @@
 //! `events.jsonl`: the record of a run, one event a line, written before anybody is told.
 //!
 //! The writer holds a lock on the file as long as it lives, so that others can tell a run that goes on from one whose
-//! runner died.
+//! runner died. Paths are kept relative to the workspace, and read back as where it is now. A line that cannot be read
+//! costs that line and nothing else.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Event;
+use crate::relative;
 
 /// The writing end.
 #[derive(Debug)]
 pub struct Journal {
     file: File,
+    /// The workspace, to which paths are relative.
+    base: PathBuf,
     /// How much of the file is whole events.
     whole: u64,
     /// Events that found no room yet.
@@ -25,21 +29,21 @@ pub struct Journal {
 const PATIENCE: usize = 16 << 20;
 
 impl Journal {
-    /// Makes the record of a new run and locks it.
+    /// Makes the record of a new run in the workspace `base` and locks it.
     ///
     /// # Errors
     /// When the file exists already or cannot be made.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path, base: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
         file.try_lock()?;
-        Ok(Self { file, whole: 0, waiting: Vec::new(), lost: false })
+        Ok(Self { file, base: base.to_owned(), whole: 0, waiting: Vec::new(), lost: false })
     }
 
     /// Opens the record of a run that goes on, locks it, and cuts off a torn last line.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when another runner has it; when the file cannot be read or written.
-    pub fn resume(path: &Path) -> io::Result<Self> {
+    pub fn resume(path: &Path, base: &Path) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).open(path)?;
         file.try_lock()?;
         let mut bytes = Vec::new();
@@ -48,7 +52,7 @@ impl Journal {
         if whole < bytes.len() {
             file.set_len(whole as u64)?;
         }
-        Ok(Self { file, whole: whole as u64, waiting: Vec::new(), lost: false })
+        Ok(Self { file, base: base.to_owned(), whole: whole as u64, waiting: Vec::new(), lost: false })
     }
 
     /// Appends one event as one write, so that a killed runner leaves at most one torn line at the end. What cannot be
@@ -58,7 +62,12 @@ impl Journal {
     /// When the disk is full or gone.
     pub fn append(&mut self, event: &Event) -> io::Result<()> {
         let before = self.waiting.len();
-        serde_json::to_writer(&mut self.waiting, event)?;
+        if event.has_paths() {
+            let kept = event.clone().with_paths(&|path| relative::to(&self.base, path));
+            serde_json::to_writer(&mut self.waiting, &kept)?;
+        } else {
+            serde_json::to_writer(&mut self.waiting, event)?;
+        }
         self.waiting.push(b'\n');
         match self.file.write_all(&self.waiting) {
             Ok(()) => {
@@ -93,28 +102,38 @@ impl Journal {
     }
 }
 
-/// Reads a record back. A torn last line, as a killed runner leaves it, is passed over.
-///
-/// # Errors
-/// When the file cannot be read, or a line in its middle is no event.
-pub fn read(path: &Path) -> io::Result<Vec<Event>> {
-    let mut text = String::new();
-    File::open(path)?.read_to_string(&mut text)?;
-    parse(&text).map_err(|(line, error)| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}:{line}: {error}", path.display()))
-    })
+/// A record as it was read back.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// Its events, in order.
+    pub events: Vec<Event>,
+    /// The numbers of lines that are no events, from 1.
+    pub damaged: Vec<usize>,
 }
 
-fn parse(text: &str) -> Result<Vec<Event>, (usize, serde_json::Error)> {
-    let mut events = Vec::new();
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        match serde_json::from_str(line.trim_end()) {
-            Ok(event) => events.push(event),
-            Err(_) if !line.ends_with('\n') || line.trim().is_empty() => {}
-            Err(error) => return Err((number + 1, error)),
+/// Reads the record of a run in the workspace `base`. A torn last line, as a killed runner leaves it, is passed over.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read(path: &Path, base: &Path) -> io::Result<Record> {
+    let mut bytes = Vec::new();
+    File::open(path)?.read_to_end(&mut bytes)?;
+    let mut record = parse(&bytes);
+    let found = |path: &Path| relative::from(base, path);
+    record.events = record.events.into_iter().map(|event| event.with_paths(&found)).collect();
+    Ok(record)
+}
+
+fn parse(bytes: &[u8]) -> Record {
+    let mut record = Record::default();
+    for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match serde_json::from_slice(line.trim_ascii_end()) {
+            Ok(event) => record.events.push(event),
+            Err(_) if !line.ends_with(b"\n") || line.trim_ascii().is_empty() => {}
+            Err(_) => record.damaged.push(number + 1),
         }
     }
-    Ok(events)
+    record
 }
 
 #[cfg(test)]
@@ -135,39 +154,55 @@ mod tests {
     fn a_torn_last_line_loses_nothing_before_it() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("events.jsonl");
-        let mut journal = Journal::create(&path).unwrap();
+        let mut journal = Journal::create(&path, root.path()).unwrap();
         journal.append(&event(0)).unwrap();
         journal.append(&event(1)).unwrap();
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str("{\"seq\":2,\"ti");
         std::fs::write(&path, text).unwrap();
-        assert_eq!(read(&path).unwrap().iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(read(&path, root.path()).unwrap().events.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]
     fn what_found_no_room_is_written_when_there_is() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("events.jsonl");
-        let mut journal = Journal::create(&path).unwrap();
+        let mut journal = Journal::create(&path, root.path()).unwrap();
         journal.append(&event(0)).unwrap();
         let works = std::mem::replace(&mut journal.file, File::options().append(true).open("/dev/full").unwrap());
         assert!(journal.append(&event(1)).is_err());
         journal.file = works;
         journal.append(&event(2)).unwrap();
-        assert_eq!(read(&path).unwrap().iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(read(&path, root.path()).unwrap().events.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]
-    fn a_broken_line_in_the_middle_is_told_with_its_number() {
-        let (line, _) = parse("nonsense\n{}\n").unwrap_err();
-        assert_eq!(line, 1);
+    fn a_damaged_line_costs_that_line() {
+        let line = |seq| serde_json::to_string(&event(seq)).unwrap();
+        let mut bytes = format!("{}\nnonsense\n{}\n", line(0), line(2)).into_bytes();
+        bytes.extend_from_slice(b"{\"seq\": 3, \"time\xff\": 1}\n");
+        let record = parse(&bytes);
+        assert_eq!(record.events.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(record.damaged, [2, 4]);
+    }
+
+    #[test]
+    fn paths_are_those_of_where_the_workspace_is_now() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, new) = (root.path().join("old/.amlrun"), root.path().join("new/.amlrun"));
+        let path = root.path().join("events.jsonl");
+        let what = What::StepStarted { step: "a".into(), command: "true".into(), log: old.join("runs/r/log") };
+        let mut journal = Journal::create(&path, &old).unwrap();
+        journal.append(&Event { seq: 0, time: Timestamp(0), what }).unwrap();
+        let read = read(&path, &new).unwrap().events;
+        assert!(matches!(&read[0].what, What::StepStarted { log, .. } if *log == new.join("runs/r/log")));
     }
 
     #[test]
     fn a_journal_is_never_overwritten() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("events.jsonl");
-        let _first = Journal::create(&path).unwrap();
-        assert!(Journal::create(&path).is_err());
+        let _first = Journal::create(&path, root.path()).unwrap();
+        assert!(Journal::create(&path, root.path()).is_err());
     }
 }

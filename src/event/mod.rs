@@ -11,7 +11,7 @@ pub mod bus;
 pub mod fold;
 pub mod journal;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,7 @@ pub enum What {
         /// What that step wrote.
         outputs: Vec<OutputInfo>,
         /// What it logged.
-        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        #[serde(skip_serializing_if = "Vec::is_empty", default, with = "crate::number::metrics")]
         metrics: Vec<(String, f64)>,
         /// What somebody may want to know of it: that an output was touched, but has the same bytes.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -210,6 +210,7 @@ pub enum What {
         /// The step.
         step: String,
         /// The last value of each metric.
+        #[serde(with = "crate::number::metrics")]
         metrics: Vec<(String, f64)>,
         /// The models that it registered itself, as `name:version`.
         models: Vec<String>,
@@ -245,6 +246,36 @@ pub enum What {
         /// The job's own outputs.
         outputs: Vec<OutputInfo>,
     },
+}
+
+impl Event {
+    /// The same with other paths.
+    #[must_use]
+    pub(super) fn with_paths(mut self, change: &dyn Fn(&Path) -> PathBuf) -> Self {
+        let outputs = |outputs: &mut Vec<OutputInfo>| {
+            outputs.iter_mut().for_each(|output| output.path = change(&output.path));
+        };
+        match &mut self.what {
+            What::RunStarted { job_file, .. } => *job_file = change(job_file),
+            What::StepStarted { log, .. } => *log = change(log),
+            What::StepReused { outputs: all, .. }
+            | What::StepFinished { outputs: all, .. }
+            | What::RunFinished { outputs: all, .. } => outputs(all),
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether a record keeps paths of it.
+    fn has_paths(&self) -> bool {
+        match &self.what {
+            What::RunStarted { .. } | What::StepStarted { .. } => true,
+            What::StepReused { outputs, .. }
+            | What::StepFinished { outputs, .. }
+            | What::RunFinished { outputs, .. } => !outputs.is_empty(),
+            _ => false,
+        }
+    }
 }
 
 const fn one() -> u32 {

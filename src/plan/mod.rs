@@ -21,7 +21,7 @@ pub mod table;
 mod value;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,37 @@ pub struct Plan {
     /// The signatures that were written with addresses. They are kept nowhere.
     #[serde(skip)]
     pub signed: Vec<Signed>,
+}
+
+impl Plan {
+    /// The same with other paths of local files and folders.
+    #[must_use]
+    pub fn with_paths(mut self, change: &dyn Fn(&Path) -> PathBuf) -> Self {
+        let value = |value: &mut Value| {
+            for part in &mut value.parts {
+                if let Part::Path(path) = part {
+                    *path = change(path);
+                }
+            }
+        };
+        self.inputs.iter_mut().for_each(|input| value(&mut input.value));
+        for step in &mut self.steps {
+            step.inputs.iter_mut().filter_map(|input| input.value.as_mut()).for_each(value);
+            step.environment_variables.iter_mut().for_each(|(_, variable)| value(variable));
+            if let Some(code) = &mut step.code {
+                code.root.iter_mut().chain(&mut code.includes).for_each(|path| *path = change(path));
+            }
+            if let Some(StandIn::Stub { outputs }) = &mut step.stand_in {
+                outputs.values_mut().for_each(|path| *path = change(path));
+            }
+            for place in step.outputs.iter_mut().filter_map(|output| output.place.as_mut()) {
+                if let Located::Here(folder) = &mut place.root {
+                    *folder = change(folder);
+                }
+            }
+        }
+        self
+    }
 }
 
 /// An input of the whole job.

@@ -41,7 +41,7 @@ impl Registry {
         tags: &BTreeMap<String, String>,
     ) -> Result<AssetContainer> {
         check_name(name)?;
-        self.write(|db| {
+        self.write(kind, name, |db| {
             let made = db.execute(
                 "INSERT OR IGNORE INTO containers (kind, name, description, tags, created, updated)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
@@ -99,7 +99,7 @@ impl Registry {
     /// [`RegistryError::Invalid`] for a bad label; else as for [`Registry::get`].
     pub fn set_label(&self, kind: AssetKind, name: &str, label: &str, version: &str) -> Result<()> {
         check_label(label)?;
-        self.write(|db| {
+        self.write(kind, name, |db| {
             find(db, kind, name, &Selector::Version(version.to_owned()))?;
             db.execute(
                 "INSERT INTO labels (kind, name, label, version) VALUES (?1, ?2, ?3, ?4)
@@ -115,7 +115,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NoSuchName`].
     pub fn remove_label(&self, kind: AssetKind, name: &str, label: &str) -> Result<()> {
-        self.write(|db| {
+        self.write(kind, name, |db| {
             require_container(db, kind, name)?;
             db.execute(
                 "DELETE FROM labels WHERE kind = ?1 AND name = ?2 AND label = ?3",
@@ -131,7 +131,7 @@ impl Registry {
         name: &str,
         change: impl FnOnce(&mut AssetContainer),
     ) -> Result<AssetContainer> {
-        self.write(|db| {
+        self.write(kind, name, |db| {
             let mut container = require_container(db, kind, name)?;
             change(&mut container);
             db.execute(

@@ -18,7 +18,9 @@ pub mod credentials;
 pub mod datastore;
 pub mod datastores;
 pub mod footprint;
+mod ledger;
 mod schema;
+mod sealed;
 pub mod summary;
 #[cfg(test)]
 mod tests;
@@ -36,11 +38,17 @@ pub use credentials::Credentials;
 pub use datastore::Datastore;
 pub use datastores::DatastoreStore;
 
+use crate::clock::Timestamp;
+use crate::relative;
 use crate::sqlite::{self, SqliteError};
 
 /// The assets of one workspace. May be shared between threads, which take turns.
 pub struct Registry {
     path: PathBuf,
+    /// The folder of the database, to which the paths of assets are relative.
+    base: PathBuf,
+    /// How many versions were restored when it was opened.
+    restored: Option<usize>,
     db: Mutex<Connection>,
 }
 
@@ -91,6 +99,21 @@ pub enum RegistryError {
         /// What it would do.
         why: String,
     },
+    /// The bytes of a version are not what was registered.
+    #[error(
+        "the bytes of the {kind} asset '{id}' are not what was registered: {} {what}; register it again as a new version",
+        path.display()
+    )]
+    Changed {
+        /// Model or data.
+        kind: AssetKind,
+        /// `name:version`.
+        id: String,
+        /// Where the bytes are, or were.
+        path: PathBuf,
+        /// What became of them.
+        what: String,
+    },
     /// The name, or this version of it, is taken.
     #[error("{kind} asset '{id}' already exists; versions never change, register a new one")]
     Exists {
@@ -105,13 +128,49 @@ pub enum RegistryError {
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 
 impl Registry {
-    /// Opens the registry kept in the file `path`, which is made (with its folder) when it does not exist.
+    /// Opens the registry kept in the file `path`, which is made (with its folder) when it does not exist. One that is
+    /// gone or empty is restored from its ledger: see [`Registry::restored`].
     ///
     /// # Errors
     /// [`RegistryError::Open`].
     pub fn open(path: &Path) -> Result<Self> {
-        let db = sqlite::open(path, schema::MIGRATIONS)?;
-        Ok(Self { path: path.to_owned(), db: Mutex::new(db) })
+        let ledger = ledger::file(path);
+        let restores = ledger::is_gone(path) && ledger.exists();
+        if restores {
+            // What SQLite left of the old file belongs to no database any more.
+            for end in ["-wal", "-shm"] {
+                let _ = std::fs::remove_file(path.with_extension(format!("db{end}")));
+            }
+        }
+        let mut db = sqlite::open(path, schema::MIGRATIONS)?;
+        let failed = |source| RegistryError::Database { path: path.to_owned(), source };
+        let restored = if restores {
+            Some(ledger::restore(&ledger, &mut db).map_err(failed)?)
+        } else {
+            if !ledger.exists() {
+                ledger::begin(&ledger, &db).map_err(failed)?;
+            }
+            None
+        };
+        let base = path.parent().unwrap_or(path).to_owned();
+        Ok(Self { path: path.to_owned(), base, restored, db: Mutex::new(db) })
+    }
+
+    /// Whether there is a registry in the file `path`, or what one can be restored from.
+    #[must_use]
+    pub fn exists(path: &Path) -> bool {
+        path.exists() || ledger::file(path).exists()
+    }
+
+    /// How many versions were restored because the database was gone or empty when it was opened.
+    #[must_use]
+    pub fn restored(&self) -> Option<usize> {
+        self.restored
+    }
+
+    /// An asset with its path as it is on this machine.
+    fn placed(&self, asset: Asset) -> Asset {
+        Asset { path: relative::from(&self.base, &asset.path), ..asset }
     }
 
     /// The connection; what a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
@@ -124,12 +183,19 @@ impl Registry {
         ask(&self.db()).map_err(|trouble| self.explain(trouble))
     }
 
-    /// Changes something, wholly or not at all, alone among all threads and processes.
-    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>) -> Result<T> {
+    /// Changes something of a name, wholly or not at all, alone among all threads and processes.
+    fn write<T>(
+        &self,
+        kind: AssetKind,
+        name: &str,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
+    ) -> Result<T> {
         let mut db = self.db();
+        let since = Timestamp::now().0;
         let changed = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Trouble::from);
         let changed = changed.and_then(|transaction| {
             let value = change(&transaction)?;
+            ledger::add(&ledger::file(&self.path), &transaction, kind, name, since)?;
             transaction.commit()?;
             Ok(value)
         });

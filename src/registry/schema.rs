@@ -52,4 +52,7 @@ CREATE TABLE labels (
     "
 ALTER TABLE assets ADD COLUMN summary TEXT;  -- what registering found in a model's files, as JSON
 ",
+    "
+ALTER TABLE assets ADD COLUMN fingerprint TEXT;  -- the stat of the sealed bytes when their digest was last known to hold
+",
 ];

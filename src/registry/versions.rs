@@ -1,7 +1,7 @@
 //! Registering, finding, listing and relabelling versions of assets.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use serde::Deserialize;
@@ -12,6 +12,8 @@ use super::containers::require_container;
 use super::{Registry, RegistryError, Result, Trouble, summary};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
+use crate::relative;
+use crate::reuse::Listing;
 
 const COLUMNS: &str = "kind, name, version, type, path, digest, bytes, description, tags, properties, framework,
     framework_version, run, step, source, stage, archived, created, updated, summary,
@@ -37,23 +39,27 @@ impl Registry {
             return Err(RegistryError::Invalid(message));
         };
         let now = Timestamp::now();
-        self.write(|db| {
+        let fingerprint = Listing::of(Path::new(&path)).ok().map(|listing| listing.fingerprint().to_string());
+        let kept = relative::to(&self.base, Path::new(path));
+        let kept = kept.to_string_lossy();
+        let asset = self.write(kind, &name, |db| {
             let version = take_version(db, kind, &name, version.as_deref(), now)?;
             db.prepare_cached(
                 "INSERT INTO assets (kind, name, version, type, path, digest, bytes, description, tags, properties,
-                    framework, framework_version, run, step, source, summary, created, updated)
+                    framework, framework_version, run, step, source, summary, fingerprint, created, updated)
                  VALUES (:kind, :name, :version, :type, :path, :digest, :bytes, :description, :tags, :properties,
-                    :framework, :framework_version, :run, :step, :source, :summary, :now, :now)",
+                    :framework, :framework_version, :run, :step, :source, :summary, :fingerprint, :now, :now)",
             )?
             .execute(named_params! {
                 ":kind": kind.as_str(), ":name": name, ":version": version, ":type": asset_type.as_str(),
-                ":path": path, ":digest": digest.as_str(), ":bytes": i64::try_from(bytes).unwrap_or(i64::MAX),
+                ":path": kept, ":digest": digest.as_str(), ":bytes": i64::try_from(bytes).unwrap_or(i64::MAX),
                 ":description": description, ":tags": json(&tags), ":properties": json(&properties),
                 ":framework": framework, ":framework_version": framework_version, ":run": run, ":step": step,
-                ":source": source, ":summary": summary, ":now": now.0,
+                ":source": source, ":summary": summary, ":fingerprint": fingerprint, ":now": now.0,
             })?;
             find(db, kind, &name, &Selector::Version(version))
-        })
+        })?;
+        Ok(self.placed(asset))
     }
 
     /// The version of `name` that `selector` means.
@@ -61,7 +67,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NoSuchName`] with names like it, [`RegistryError::NoSuchVersion`] with the versions there are.
     pub fn get(&self, kind: AssetKind, name: &str, selector: &Selector) -> Result<Asset> {
-        self.read(|db| find(db, kind, name, selector))
+        self.read(|db| find(db, kind, name, selector)).map(|asset| self.placed(asset))
     }
 
     /// All versions of one name or of all names, archived ones too, the newest first. Unknown names give an empty list.
@@ -69,13 +75,14 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Database`].
     pub fn list(&self, kind: AssetKind, name: Option<&str>) -> Result<Vec<Asset>> {
-        self.read(|db| {
+        let assets = self.read(|db| {
             let sql =
                 format!("SELECT {COLUMNS} FROM assets WHERE kind = ?1 AND (?2 IS NULL OR name = ?2) ORDER BY id DESC");
             let mut query = db.prepare_cached(&sql)?;
             let assets = query.query_map(params![kind.as_str(), name], asset)?;
-            Ok(assets.collect::<Result<_, _>>()?)
-        })
+            Ok(assets.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        Ok(assets.into_iter().map(|asset| self.placed(asset)).collect())
     }
 
     /// Replaces the description of one version.
@@ -119,7 +126,7 @@ impl Registry {
         archive_others: bool,
     ) -> Result<Asset> {
         let stage = parse_stage(stage)?;
-        self.write(|db| {
+        let asset = self.write(kind, name, |db| {
             let mut asset = find(db, kind, name, &Selector::Version(version.to_owned()))?;
             if archive_others && matches!(stage, "Staging" | "Production") {
                 db.execute(
@@ -131,16 +138,18 @@ impl Registry {
             stage.clone_into(&mut asset.stage);
             save(db, &mut asset)?;
             Ok(asset)
-        })
+        })?;
+        Ok(self.placed(asset))
     }
 
     fn change(&self, kind: AssetKind, name: &str, version: &str, change: impl FnOnce(&mut Asset)) -> Result<Asset> {
-        self.write(|db| {
+        let asset = self.write(kind, name, |db| {
             let mut asset = find(db, kind, name, &Selector::Version(version.to_owned()))?;
             change(&mut asset);
             save(db, &mut asset)?;
             Ok(asset)
-        })
+        })?;
+        Ok(self.placed(asset))
     }
 }
 

@@ -47,8 +47,7 @@ impl Reuse {
         }
         let earlier = if is_known { self.db.earlier(place)? } else { None };
         let (manifest, read) = bring_up_to_date(earlier.as_ref(), listing)?;
-        let stats: Vec<Stat> =
-            listing.files.iter().map(|file| Stat::of(file, file.rested(listing.began))).collect();
+        let stats: Vec<Stat> = listing.files.iter().map(|file| Stat::of(file, file.rested(listing.began))).collect();
         let trusted = listing.files.iter().zip(&stats).all(|(file, stat)| stat.vouches_for(file));
         let digest = manifest.digest();
         self.db.put_tree(place, &digest, trusted.then_some(&fingerprint), &manifest, &stats)?;

@@ -21,7 +21,8 @@ use crate::sqlite::{self, SqliteError};
 /// SQLite's error, for [`ReuseError`] to carry.
 pub type SqlError = rusqlite::Error;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE manifests (
     digest TEXT PRIMARY KEY,
     files  BLOB NOT NULL
@@ -57,13 +58,14 @@ CREATE TABLE outputs (
 ) WITHOUT ROWID;
 CREATE INDEX outputs_by_entry ON outputs (entry);
 ",
-// Digests say more than they did: who may execute a file, empty folders, where links point. What the old ones say is
-// not enough to reuse anything.
-"DELETE FROM outputs; DELETE FROM entries; DELETE FROM trees; DELETE FROM manifests;
+    // Digests say more than they did: who may execute a file, empty folders, where links point. What the old ones say is
+    // not enough to reuse anything.
+    "DELETE FROM outputs; DELETE FROM entries; DELETE FROM trees; DELETE FROM manifests;
 CREATE TABLE machines (
     digest TEXT PRIMARY KEY,
     body   TEXT NOT NULL
-);"];
+);",
+];
 
 /// Pages in memory, in KiB (SQLite counts those with a minus): the rows of some thousand steps.
 const CACHE: i64 = -16 << 10;
@@ -76,18 +78,20 @@ pub(super) fn file(folder: &Path) -> PathBuf {
 /// The database. Threads take turns.
 pub(super) struct Db {
     folder: PathBuf,
+    /// What paths of outputs are relative to.
+    base: PathBuf,
     connection: Mutex<Connection>,
 }
 
 impl Db {
-    pub(super) fn open(folder: &Path) -> Result<Self, ReuseError> {
+    pub(super) fn open(folder: &Path, base: &Path) -> Result<Self, ReuseError> {
         let connection = sqlite::open(&file(folder), MIGRATIONS).map_err(|error| match error {
             SqliteError::Corrupt { path, source } => {
                 ReuseError::Damaged { path, folder: folder.to_owned(), said: source.to_string() }
             }
             other => ReuseError::Open(other),
         })?;
-        let db = Self { folder: folder.to_owned(), connection: Mutex::new(connection) };
+        let db = Self { folder: folder.to_owned(), base: base.to_owned(), connection: Mutex::new(connection) };
         db.read(|db| db.pragma_update(None, "cache_size", CACHE))?;
         Ok(db)
     }

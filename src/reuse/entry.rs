@@ -31,7 +31,7 @@ pub struct Entry {
     /// How long it took.
     pub duration_ms: u64,
     /// The last value of each metric that it logged.
-    #[serde(with = "metrics")]
+    #[serde(with = "crate::number::metrics")]
     pub metrics: Vec<(String, f64)>,
     /// Whether it may stand for another step. If not it is there to tell what has changed since.
     pub offered: bool,
@@ -144,33 +144,5 @@ impl Reuse {
     /// [`ReuseError::Database`].
     pub fn prune(&self) -> Result<usize, ReuseError> {
         self.db.prune()
-    }
-}
-
-/// JSON has no NaN and no infinity; a metric may be either. Those are kept as text.
-mod metrics {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Value {
-        Number(f64),
-        Text(String),
-    }
-
-    pub(super) fn serialize<S: Serializer>(metrics: &[(String, f64)], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(metrics.iter().map(|(name, value)| {
-            let value = if value.is_finite() { Value::Number(*value) } else { Value::Text(value.to_string()) };
-            (name, value)
-        }))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
-        let all = Vec::<(String, Value)>::deserialize(from)?;
-        let number = |value| match value {
-            Value::Number(number) => number,
-            Value::Text(text) => text.parse().unwrap_or(f64::NAN),
-        };
-        Ok(all.into_iter().map(|(name, value)| (name, number(value))).collect())
     }
 }

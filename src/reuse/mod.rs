@@ -83,20 +83,21 @@ pub enum ReuseError {
 }
 
 impl Reuse {
-    /// Opens what is kept in `folder`, which is made when it does not exist.
+    /// Opens what is kept in `folder`, which is made when it does not exist. Paths of outputs are kept relative to `base`,
+    /// so that it may be moved.
     ///
     /// # Errors
     /// [`ReuseError::Damaged`] and [`ReuseError::Open`].
-    pub fn open(folder: &Path) -> Result<Self, ReuseError> {
-        Ok(Self { db: db::Db::open(folder)? })
+    pub fn open(folder: &Path, base: &Path) -> Result<Self, ReuseError> {
+        Ok(Self { db: db::Db::open(folder, base)? })
     }
 
     /// Opens what is kept in `folder` if there is anything; `None` otherwise, and nothing is made.
     ///
     /// # Errors
     /// As [`Reuse::open`].
-    pub fn open_existing(folder: &Path) -> Result<Option<Self>, ReuseError> {
-        if db::file(folder).exists() { Self::open(folder).map(Some) } else { Ok(None) }
+    pub fn open_existing(folder: &Path, base: &Path) -> Result<Option<Self>, ReuseError> {
+        if db::file(folder).exists() { Self::open(folder, base).map(Some) } else { Ok(None) }
     }
 
     /// The bytes on disk that all this takes.

@@ -287,6 +287,12 @@ impl RunFolder {
         self.path.join("events.jsonl")
     }
 
+    /// The workspace that it is in.
+    #[must_use]
+    pub fn workspace(&self) -> &Path {
+        self.path.ancestors().nth(2).unwrap_or(&self.path)
+    }
+
     /// The job file as it was given.
     #[must_use]
     pub fn job_file(&self) -> PathBuf {

@@ -114,6 +114,11 @@ impl Db {
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), waiting: Mutex::default() })
     }
 
+    /// The folder of the database, to which folders of runs are relative.
+    fn base(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// What a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)

@@ -90,6 +90,7 @@ impl TrackingError {
                 RegistryError::Invalid(_) | RegistryError::Dangerous { .. } => "INVALID_PARAMETER_VALUE",
                 RegistryError::NoSuchName { .. } | RegistryError::NoSuchVersion { .. } => "RESOURCE_DOES_NOT_EXIST",
                 RegistryError::Exists { .. } => "RESOURCE_ALREADY_EXISTS",
+                RegistryError::Changed { .. } => "INVALID_STATE",
                 RegistryError::Open(_) | RegistryError::Database { .. } => "INTERNAL_ERROR",
             },
             Self::Tree(TreeError::Leaves { .. } | TreeError::NotAFile { .. }) => "INVALID_PARAMETER_VALUE",
@@ -107,6 +108,7 @@ impl TrackingError {
             (_, "RESOURCE_DOES_NOT_EXIST" | "ENDPOINT_NOT_FOUND") => 404,
             (_, "UNAUTHENTICATED") => 401,
             (_, "PERMISSION_DENIED") => 403,
+            (_, "INVALID_STATE") => 409,
             _ => 500,
         }
     }

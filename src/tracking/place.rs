@@ -44,6 +44,7 @@ impl Tracking {
         if let ["models", name, version, ..] = parts.as_slice() {
             let selector = Selector::Version((*version).to_owned());
             let asset = self.registry.get(AssetKind::Model, name, &selector)?;
+            self.registry.intact(&asset)?;
             return Ok(Place { root: sealed_root(&asset), inside: below(&inside, 3), keeper: Keeper::Nobody });
         }
         // Only a run that was given a folder of its own lies elsewhere than its URI says.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::record;
+use super::super::{asset, record};
 use super::{Place, Places, below};
 use crate::diagnostic::suggest;
 use crate::event::{OutputInfo, RunView, StepView};
@@ -131,7 +131,7 @@ impl Places {
         if !db.exists() {
             return Err(unknown());
         }
-        let registry = Registry::open(&self.home.registry_db()).map_err(|e| e.to_string())?;
+        let registry = asset::open(&self.home.registry_db()).map_err(|e| e.to_string())?;
         let tracking = Tracking::open(&db, Arc::new(registry), self.home.models(), self.home.artifacts());
         let tracking = tracking.map_err(|e| e.to_string())?;
         tracking.run(run).map_err(|_| unknown())?;
@@ -158,6 +158,7 @@ impl Places {
         } else {
             get(&Selector::parse(version))?
         };
+        registry.intact(&asset).map_err(|e| e.to_string())?;
         match self.place_of(&asset)? {
             Place::Local(folder) => {
                 let here = below(folder, path);
@@ -203,7 +204,9 @@ impl Places {
             }
         };
         let registry = self.registry(&reference.to_string())?;
-        registry.get(kind, &reference.name, &selector).map_err(|e| e.to_string())
+        let asset = registry.get(kind, &reference.name, &selector).map_err(|e| e.to_string())?;
+        registry.intact(&asset).map_err(|e| e.to_string())?;
+        Ok(asset)
     }
 
     fn found(&self, asset: &Asset) -> Result<Found, String> {
@@ -228,12 +231,8 @@ impl Places {
     }
 
     fn registry(&self, wanted: &str) -> Result<Registry, String> {
-        // Looking makes none.
-        let path = self.home.registry_db();
-        if !path.exists() {
-            return Err(format!("no asset '{wanted}' is registered in this workspace"));
-        }
-        Registry::open(&path).map_err(|e| e.to_string())
+        let registry = asset::open_existing(&self.home).map_err(|e| e.to_string())?;
+        registry.ok_or_else(|| format!("no asset '{wanted}' is registered in this workspace"))
     }
 }
 

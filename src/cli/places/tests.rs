@@ -230,6 +230,7 @@ fn assets_lead_to_bytes_here_or_to_an_address() {
     assert!(find("d:1").unwrap_err().contains("no asset 'd:1' is registered"));
     let registry = Registry::open(&here.places.home.registry_db()).unwrap();
     let local = here.folder.path().join("bytes");
+    std::fs::write(&local, "").unwrap();
     registry.register(NewAsset::new("d", AssetType::UriFile, local.clone(), Digest::of(b""), 0)).unwrap();
     let address = "azureml://datastores/workspaceblobstore/paths/x";
     registry.register(NewAsset::at_address("d", AssetType::UriFolder, address).unwrap()).unwrap();

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params};
 
 use super::{Db, SqlError};
 use crate::digest::Digest;
+use crate::relative;
 use crate::reuse::ReuseError;
 use crate::reuse::entry::Entry;
 use crate::reuse::listing::Fingerprint;
@@ -21,7 +22,7 @@ const FIND: &str = "SELECT body FROM entries WHERE hash = ?1 AND offered = 1 ORD
 
 impl Db {
     pub(in crate::reuse) fn find(&self, hash: &Digest) -> Result<Option<Entry>, ReuseError> {
-        self.read(|db| one(db, FIND, [hash.as_str()]))
+        self.read(|db| self.one(db, FIND, [hash.as_str()]))
     }
 
     pub(in crate::reuse) fn find_many(&self, hashes: &[Digest]) -> Result<HashMap<Digest, Entry>, ReuseError> {
@@ -37,7 +38,7 @@ impl Db {
             }
             Ok(bodies)
         })?;
-        let read = |(hash, body): (&Digest, String)| Some((hash.clone(), entry(&body)?));
+        let read = |(hash, body): (&Digest, String)| Some((hash.clone(), self.entry(&body)?));
         if bodies.len() <= FEW {
             return Ok(bodies.into_iter().filter_map(read).collect());
         }
@@ -52,13 +53,13 @@ impl Db {
 
     pub(in crate::reuse) fn last(&self, scope: &str, step: &str) -> Result<Option<Entry>, ReuseError> {
         let ask = "SELECT body FROM entries WHERE scope = ?1 AND step = ?2 ORDER BY id DESC LIMIT 1";
-        self.read(|db| one(db, ask, [scope, step]))
+        self.read(|db| self.one(db, ask, [scope, step]))
     }
 
     pub(in crate::reuse) fn keep(&self, entries: &[Entry]) -> Result<(), ReuseError> {
         let mut rows = Vec::with_capacity(entries.len());
         for entry in entries {
-            let body = serde_json::to_string(entry)
+            let body = serde_json::to_string(&self.kept(entry.clone()))
                 .map_err(|source| ReuseError::Record { step: entry.step.clone(), source })?;
             rows.push((entry, entry.key.hash(), entry.key.shape(), body));
         }
@@ -72,7 +73,7 @@ impl Db {
             )?;
             let mut put_output = db.prepare_cached("INSERT OR IGNORE INTO outputs VALUES (?1, ?2)")?;
             for (entry, hash, shape, body) in &rows {
-                let paths: Vec<_> = entry.outputs.iter().map(|kept| text(&kept.path)).collect();
+                let paths: Vec<_> = entry.outputs.iter().map(|kept| self.text(&kept.path)).collect();
                 let places = Digest::of(paths.join("\n").as_bytes());
                 let (hash, shape, places) = (hash.as_str(), shape.as_str(), places.short());
                 replace.execute((hash, entry.offered, &entry.scope, &entry.step, places))?;
@@ -95,12 +96,13 @@ impl Db {
                 db.prepare_cached("SELECT id, body FROM entries JOIN outputs ON entry = id WHERE path = ?1")?;
             let mut put = db.prepare_cached("UPDATE entries SET body = ?2 WHERE id = ?1")?;
             for (path, fingerprint) in outputs {
-                let rows = ask.query_map([text(path)], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+                let rows =
+                    ask.query_map([self.text(path)], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
                 for (id, body) in rows.collect::<Result<Vec<_>, _>>()? {
-                    let Some(mut entry) = entry(&body) else { continue };
+                    let Some(mut entry) = self.entry(&body) else { continue };
                     let same = entry.outputs.iter_mut().filter(|kept| kept.path == *path);
                     same.for_each(|kept| kept.fingerprint = fingerprint.clone());
-                    if let Ok(body) = serde_json::to_string(&entry) {
+                    if let Ok(body) = serde_json::to_string(&self.kept(entry)) {
                         put.execute((id, body))?;
                     }
                 }
@@ -119,7 +121,7 @@ impl Db {
 
     pub(in crate::reuse) fn forget_paths(&self, paths: &[PathBuf]) -> Result<(), ReuseError> {
         let delete = "DELETE FROM entries WHERE id IN (SELECT entry FROM outputs WHERE path = ?1)";
-        self.delete(delete, paths.iter().map(|path| text(path)))
+        self.delete(delete, paths.iter().map(|path| self.text(path)))
     }
 
     fn delete(&self, delete: &str, what: impl Iterator<Item = String>) -> Result<(), ReuseError> {
@@ -134,20 +136,29 @@ impl Db {
 
     pub(in crate::reuse) fn entries(&self) -> Result<Vec<Entry>, ReuseError> {
         let bodies = self.read(|db| super::texts(db, "SELECT body FROM entries ORDER BY id"))?;
-        Ok(bodies.iter().filter_map(|body| entry(body)).collect())
+        Ok(bodies.iter().filter_map(|body| self.entry(body)).collect())
     }
-}
 
-fn one(db: &Connection, ask: &str, by: impl Params) -> Result<Option<Entry>, SqlError> {
-    let mut ask = db.prepare_cached(ask)?;
-    let read = |row: &rusqlite::Row<'_>| Ok(row.get_ref(0)?.as_str().ok().and_then(entry));
-    Ok(ask.query_row(by, read).optional()?.flatten())
-}
+    fn one(&self, db: &Connection, ask: &str, by: impl Params) -> Result<Option<Entry>, SqlError> {
+        let mut ask = db.prepare_cached(ask)?;
+        let read = |row: &rusqlite::Row<'_>| Ok(row.get_ref(0)?.as_str().ok().and_then(|body| self.entry(body)));
+        Ok(ask.query_row(by, read).optional()?.flatten())
+    }
 
-fn entry(body: &str) -> Option<Entry> {
-    serde_json::from_str(body).ok()
-}
+    /// An entry as it is kept.
+    fn kept(&self, mut entry: Entry) -> Entry {
+        entry.outputs.iter_mut().for_each(|kept| kept.path = relative::to(&self.base, &kept.path));
+        entry
+    }
 
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+    /// The entry that is kept so.
+    fn entry(&self, body: &str) -> Option<Entry> {
+        let mut entry: Entry = serde_json::from_str(body).ok()?;
+        entry.outputs.iter_mut().for_each(|kept| kept.path = relative::from(&self.base, &kept.path));
+        Some(entry)
+    }
+
+    fn text(&self, path: &Path) -> String {
+        relative::to(&self.base, path).to_string_lossy().into_owned()
+    }
 }

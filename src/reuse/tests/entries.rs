@@ -46,7 +46,7 @@ fn entry(command: &str, run: &str, outputs: Vec<Kept>) -> Entry {
 #[test]
 fn the_newest_offered_result_is_found() {
     let root = tempfile::tempdir().unwrap();
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     let first = entry("a", "run1", vec![made(root.path(), "one")]);
     let second = entry("a", "run2", vec![made(root.path(), "two")]);
     let hidden = Entry { offered: false, ..entry("a", "run3", vec![made(root.path(), "three")]) };
@@ -60,7 +60,7 @@ fn the_newest_offered_result_is_found() {
     assert!(reuse.has_shape(&first.key.shape()).unwrap() && !reuse.has_shape(&hash).unwrap());
 
     // Two runners in one workspace: the other sees it, and what it keeps is seen.
-    let other = Reuse::open(&root.path().join("reuse")).unwrap();
+    let other = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     other.forget_runs(&["run2".to_owned()]).unwrap();
     assert_eq!(reuse.find(&hash).unwrap().as_ref(), Some(&first));
     reuse.forget_paths(&[root.path().join("one")]).unwrap();
@@ -73,7 +73,7 @@ fn the_newest_offered_result_is_found() {
 #[test]
 fn the_same_result_kept_again_takes_the_place_of_the_first() {
     let root = tempfile::tempdir().unwrap();
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     let one = made(root.path(), "one");
     reuse.keep(&[entry("a", "run1", vec![one.clone()]), entry("b", "run1", vec![one.clone()])]).unwrap();
     reuse.keep(&[entry("a", "run2", vec![one])]).unwrap();
@@ -106,7 +106,7 @@ fn touched_edited_and_missing_outputs_are_told_apart() {
     let many: Vec<&Kept> = kept.iter().cycle().take(200).collect();
     assert_eq!(verify_many(&many), verdicts.iter().cloned().cycle().take(200).collect::<Vec<_>>());
 
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     let entry = entry("a", "run1", kept);
     reuse.keep(std::slice::from_ref(&entry)).unwrap();
     reuse.refreshed(&[(root.path().join("touched"), fingerprint)]).unwrap();
@@ -118,7 +118,7 @@ fn touched_edited_and_missing_outputs_are_told_apart() {
 #[test]
 fn manifests_that_an_entry_names_stay() {
     let root = tempfile::tempdir().unwrap();
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     let trees: Vec<_> = ["data", "code", "piece", "out", "nobody's"]
         .map(|name| {
             let kept = made(root.path(), name);
@@ -143,9 +143,9 @@ fn many_threads_and_two_databases_at_once_lose_nothing() {
     let folder = root.path().join("reuse");
     std::thread::scope(|scope| {
         for runner in 0..4 {
-            let folder = &folder;
+            let (folder, base) = (&folder, root.path());
             scope.spawn(move || {
-                let reuse = Reuse::open(folder).unwrap();
+                let reuse = Reuse::open(folder, base).unwrap();
                 for n in 0..20 {
                     let entry = entry(&format!("{runner} {n}"), "run", Vec::new());
                     reuse.keep(std::slice::from_ref(&entry)).unwrap();
@@ -154,17 +154,17 @@ fn many_threads_and_two_databases_at_once_lose_nothing() {
             });
         }
     });
-    assert_eq!(Reuse::open(&folder).unwrap().entries().unwrap().len(), 80);
+    assert_eq!(Reuse::open(&folder, root.path()).unwrap().entries().unwrap().len(), 80);
 }
 
 #[test]
 fn nothing_is_made_for_who_only_looks() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("reuse/v1");
-    assert!(Reuse::open_existing(&folder).unwrap().is_none());
+    assert!(Reuse::open_existing(&folder, root.path()).unwrap().is_none());
     assert!(!root.path().join("reuse").exists());
-    drop(Reuse::open(&folder).unwrap());
-    assert!(Reuse::open_existing(&folder).unwrap().is_some());
+    drop(Reuse::open(&folder, root.path()).unwrap());
+    assert!(Reuse::open_existing(&folder, root.path()).unwrap().is_some());
 }
 
 #[test]
@@ -173,12 +173,12 @@ fn a_damaged_database_says_what_to_do() {
     let folder: PathBuf = root.path().join("reuse");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("reuse.db"), "no database at all, not by any stretch of it".repeat(200)).unwrap();
-    let Err(error) = Reuse::open(&folder) else { panic!("it was opened") };
+    let Err(error) = Reuse::open(&folder, root.path()) else { panic!("it was opened") };
     assert!(matches!(error, ReuseError::Damaged { .. }));
     let text = error.to_string();
     assert!(text.contains(&format!("Remove the folder {}", folder.display())), "{text}");
     fs::remove_dir_all(&folder).unwrap();
-    Reuse::open(&folder).unwrap();
+    Reuse::open(&folder, root.path()).unwrap();
 }
 
 #[test]
@@ -186,13 +186,13 @@ fn damage_that_shows_later_says_what_to_do_as_well() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("reuse");
     let many: Vec<Entry> = (0..500).map(|n| entry(&format!("command {n}"), "run", Vec::new())).collect();
-    Reuse::open(&folder).unwrap().keep(&many).unwrap();
+    Reuse::open(&folder, root.path()).unwrap().keep(&many).unwrap();
     let file = folder.join("reuse.db");
     let mut bytes = fs::read(&file).unwrap();
     let whole = bytes.len();
     bytes[4096..].fill(0xAB);
     assert!(whole > 100_000, "the entries lie in the file itself once the last connection is closed");
     fs::write(&file, bytes).unwrap();
-    let error = Reuse::open(&folder).and_then(|reuse| reuse.entries().map(drop)).unwrap_err().to_string();
+    let error = Reuse::open(&folder, root.path()).and_then(|reuse| reuse.entries().map(drop)).unwrap_err().to_string();
     assert!(error.contains("Remove the folder"), "{error}");
 }

@@ -22,7 +22,7 @@ fn a_tree_that_nobody_touched_is_not_read_again() {
     for file in ["a", "b/c", "b-d"] {
         write(&tree.join(file), file);
     }
-    let reuse = Reuse::open(&kept).unwrap();
+    let reuse = Reuse::open(&kept, root.path()).unwrap();
     let first = reuse.contents("tree", &rested(&tree)).unwrap();
     assert_eq!((first.read, first.files, first.bytes), (3, 3, 7));
     assert_eq!(first.digest, Digest::of_tree(&tree).unwrap());
@@ -30,7 +30,7 @@ fn a_tree_that_nobody_touched_is_not_read_again() {
     assert_eq!((again.read, &again.digest), (0, &first.digest));
 
     // Another process on the same folder knows it too.
-    let other = Reuse::open_existing(&kept).unwrap().unwrap();
+    let other = Reuse::open_existing(&kept, root.path()).unwrap().unwrap();
     assert_eq!(other.contents("tree", &rested(&tree)).unwrap().read, 0);
     assert_eq!(other.contents("other place", &rested(&tree)).unwrap().read, 3);
 }
@@ -41,7 +41,7 @@ fn an_edit_that_keeps_size_and_time_is_noticed() {
     let tree = root.path().join("tree");
     write(&tree.join("a"), "one");
     write(&tree.join("b"), "two");
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     let first = reuse.contents("tree", &rested(&tree)).unwrap();
     let modified = fs::metadata(tree.join("a")).unwrap().modified().unwrap();
     tick(root.path());
@@ -59,7 +59,7 @@ fn a_file_that_had_not_rested_is_read_again_until_it_has() {
     let tree = root.path().join("tree");
     write(&tree.join("old"), "1");
     write(&tree.join("new"), "2");
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     // A listing made at the moment in which the files were written.
     let mut at_once = Listing::of(&tree).unwrap();
     at_once.began = at_once.files.iter().map(|file| file.changed).max().unwrap();
@@ -83,7 +83,7 @@ fn a_file_that_had_not_rested_is_read_again_until_it_has() {
 #[test]
 fn what_changed_after_it_was_listed_has_no_digest() {
     let root = tempfile::tempdir().unwrap();
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     for (number, change) in ["write", "replace", "mode", "remove"].into_iter().enumerate() {
         let tree = root.path().join(number.to_string());
         write(&tree.join("a"), "one");
@@ -110,7 +110,7 @@ fn what_changed_after_it_was_listed_has_no_digest() {
 #[test]
 fn one_file_alone_has_its_own_digest_under_any_name() {
     let root = tempfile::tempdir().unwrap();
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     for name in ["b.csv", "a.csv"] {
         let file = root.path().join(name);
         write(&file, "1,2");
@@ -153,7 +153,7 @@ fn code_from_several_places_is_one_tree() {
 fn the_files_of_a_tree_are_known_by_its_digest() {
     let root = tempfile::tempdir().unwrap();
     write(&root.path().join("tree/a"), "1");
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     let contents = reuse.contents("tree", &rested(&root.path().join("tree"))).unwrap();
     let manifest = reuse.manifest(&contents.digest).unwrap().unwrap();
     assert_eq!((manifest.files[0].path.as_str(), manifest.files[0].digest()), ("a", Digest::of(b"1")));
@@ -170,7 +170,7 @@ fn the_files_of_a_tree_are_known_by_its_digest() {
 #[test]
 fn what_nothing_names_is_pruned() {
     let root = tempfile::tempdir().unwrap();
-    let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+    let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     let mut digests = Vec::new();
     for name in ["stays", "goes", "code"] {
         let tree = root.path().join(name);
@@ -259,7 +259,7 @@ proptest! {
         let root = tempfile::tempdir().unwrap();
         let tree = root.path().join("tree");
         fs::create_dir_all(&tree).unwrap();
-        let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+        let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
         for (edits, at_once) in rounds {
             // Edits at once may share a time with what was there; a listing made at once must not trust it.
             if !at_once {
@@ -284,7 +284,7 @@ proptest! {
         for name in NAMES {
             write(&tree.join(name), name);
         }
-        let reuse = Reuse::open(&root.path().join("reuse")).unwrap();
+        let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
         reuse.contents("tree", &rested(&tree)).unwrap();
         tick(root.path());
         edits.iter().for_each(|edit| edit.apply(&tree));

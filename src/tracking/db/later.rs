@@ -60,7 +60,7 @@ impl Db {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for later in waiting {
             match later {
-                Later::Begin(new, tags) => begin_job_run(&transaction, &new, &tags)?,
+                Later::Begin(new, tags) => begin_job_run(&transaction, self.base(), &new, &tags)?,
                 Later::End(id, status, time) => end_job_run(&transaction, &id, status, time)?,
             }
         }

@@ -1,6 +1,6 @@
 //! Runs: made, changed, deleted, read; and the runner's last word on its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -8,6 +8,7 @@ use super::experiments::require_active as require_active_experiment;
 use super::metrics::latest_metrics;
 use super::{Db, Trouble};
 use crate::clock::Timestamp;
+use crate::relative;
 use crate::tracking::model::{Nothing, RUN_NAME_TAG, Run, RunData, RunInfo, RunStatus, Tag, shorten};
 use crate::tracking::{NewRun, Result, TrackingError};
 
@@ -32,8 +33,8 @@ pub(in crate::tracking) struct RunChange<'a> {
 }
 
 /// Makes the runner's run, or sets it back to RUNNING.
-pub(super) fn begin_job_run(db: &Connection, new: &NewRun, tags: &[Tag]) -> Result<(), Trouble> {
-    let folder = new.artifact_dir.as_deref().map(|folder| folder.to_string_lossy());
+pub(super) fn begin_job_run(db: &Connection, base: &Path, new: &NewRun, tags: &[Tag]) -> Result<(), Trouble> {
+    let folder = new.artifact_dir.as_deref().map(|folder| relative::to(base, folder).display().to_string());
     let exists = db.prepare_cached("SELECT 1 FROM runs WHERE run_uuid = ?1")?.exists([&new.run_id])?;
     if exists {
         db.prepare_cached(
@@ -83,7 +84,7 @@ impl Db {
 
     pub(in crate::tracking) fn create_job_run(&self, new: &NewRun, tags: &[Tag]) -> Result<Run> {
         self.write(|db| {
-            begin_job_run(db, new, tags)?;
+            begin_job_run(db, self.base(), new, tags)?;
             read(db, &new.run_id)
         })
     }
@@ -104,7 +105,7 @@ impl Db {
             )?;
             let place = query.query_row([run_id], |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)));
             let (folder, uri) = place.optional()?.ok_or_else(|| no_run(run_id))?;
-            Ok((folder.map(PathBuf::from), uri))
+            Ok((folder.map(|folder| relative::from(self.base(), Path::new(&folder))), uri))
         })
     }
 

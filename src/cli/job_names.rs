@@ -1,0 +1,67 @@
+//! The names of runs and of their steps are names of jobs, and no two jobs share one: by it metrics, outputs in datastores
+//! and processes are told apart. A step's is that of its run and its own, `RUN-STEP`; where that is taken already it gets
+//! a number at its end.
+
+use std::collections::HashSet;
+
+use super::error::Failed;
+use super::record;
+use crate::id::RunName;
+use crate::plan::Plan;
+use crate::store::{Home, StoreError};
+
+/// Refuses a run whose name a step of another run has.
+pub(super) fn check(home: &Home, name: &RunName) -> Result<(), Failed> {
+    let runs = names(home)?;
+    match runs_that_begin(name.as_str(), &runs).find(|run| jobs(home, run).contains(name.as_str())) {
+        None => Ok(()),
+        Some(run) => Err(Failed::new(format!("a step of the run '{run}' is named '{name}' already"))
+            .hint("choose another name with --name, or leave it out to get a fresh one")),
+    }
+}
+
+/// The job name of each step of a run that is to begin.
+pub(super) fn of_steps(home: &Home, run: &RunName, plan: &Plan) -> Result<Vec<String>, StoreError> {
+    if plan.kind == "command" {
+        return Ok(plan.steps.iter().map(|_| run.to_string()).collect());
+    }
+    let runs = names(home)?;
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut known: HashSet<&str> = HashSet::new();
+    let mut chosen = Vec::with_capacity(plan.steps.len());
+    for step in &plan.steps {
+        let wanted = run.step_job(&step.path);
+        for other in runs_that_begin(&wanted, &runs) {
+            // Each other run is read once.
+            if other != run.as_str() && known.insert(other) {
+                taken.extend(jobs(home, other));
+            }
+        }
+        let is_free = |name: &str| !taken.contains(name) && !runs.contains(name);
+        let mut name = wanted.clone();
+        let mut number = 1;
+        while !is_free(&name) {
+            number += 1;
+            name = format!("{wanted}-{number}");
+        }
+        taken.insert(name.clone());
+        chosen.push(name);
+    }
+    Ok(chosen)
+}
+
+fn names(home: &Home) -> Result<HashSet<String>, StoreError> {
+    Ok(home.runs()?.into_iter().map(|run| run.name.to_string()).collect())
+}
+
+/// The runs whose steps may have that name: those whose name comes before one of its dashes.
+fn runs_that_begin<'r>(name: &str, runs: &'r HashSet<String>) -> impl Iterator<Item = &'r str> {
+    let starts: Vec<String> = name.match_indices('-').map(|(at, _)| name[..at].to_owned()).collect();
+    starts.into_iter().filter_map(|start| runs.get(&start).map(String::as_str))
+}
+
+/// The job names of a run's steps.
+fn jobs(home: &Home, run: &str) -> HashSet<String> {
+    let view = RunName::parse(run).ok().and_then(|name| record::view(&home.run(&name)).ok());
+    view.into_iter().flat_map(|view| view.steps).map(|step| step.job).filter(|job| job != run).collect()
+}

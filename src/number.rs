@@ -1,0 +1,94 @@
+//! Numbers that JSON has no form for: not-a-number and the infinities. They are written as texts, as Protobuf's JSON mapping
+//! and with it MLflow's REST API does, and every form that ever was is read back.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+/// A number as JSON: a text when it is not finite.
+#[must_use]
+pub fn json(number: f64) -> Value {
+    match text(number) {
+        Some(text) => Value::from(text),
+        None => Value::from(number),
+    }
+}
+
+fn text(number: f64) -> Option<&'static str> {
+    match number {
+        _ if number.is_nan() => Some("NaN"),
+        f64::INFINITY => Some("Infinity"),
+        f64::NEG_INFINITY => Some("-Infinity"),
+        _ => None,
+    }
+}
+
+/// Metrics as records keep them: pairs of a name and a number.
+pub mod metrics {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, text};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        Number(f64),
+        Text(String),
+        // What serde_json made of every number that is not finite, before there were texts.
+        Nothing(()),
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(metrics: &[(String, f64)], to: S) -> Result<S::Ok, S::Error> {
+        let kept = |number: f64| text(number).map_or(Kept::Number(number), |text| Kept::Text(text.to_owned()));
+        to.collect_seq(metrics.iter().map(|(name, number)| (name, kept(*number))))
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
+        let number = |kept| match kept {
+            Kept::Number(number) => number,
+            Kept::Text(text) => text.parse().unwrap_or(f64::NAN),
+            Kept::Nothing(()) => f64::NAN,
+        };
+        let all = Vec::<(String, Kept)>::deserialize(from)?;
+        Ok(all.into_iter().map(|(name, kept)| (name, number(kept))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Record {
+        #[serde(with = "metrics")]
+        metrics: Vec<(String, f64)>,
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_survive() {
+        let numbers = [1.5, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX];
+        let metrics = numbers.iter().map(|number| ("m".to_owned(), *number)).collect();
+        let text = serde_json::to_string(&Record { metrics }).unwrap();
+        let back: Record = serde_json::from_str(&text).unwrap();
+        for ((_, back), number) in back.metrics.iter().zip(numbers) {
+            assert!(back.total_cmp(&number).is_eq() || back.is_nan() && number.is_nan(), "{text}");
+        }
+        assert_eq!(
+            (json(f64::NAN), json(f64::NEG_INFINITY), json(2.0)),
+            ("NaN".into(), "-Infinity".into(), 2.0.into())
+        );
+    }
+
+    #[test]
+    fn forms_of_earlier_records_are_read() {
+        let text = r#"{"metrics": [["a", null], ["b", "inf"], ["c", "NaN"], ["d", 3]]}"#;
+        let back: Record = serde_json::from_str(text).unwrap();
+        let values: Vec<f64> = back.metrics.iter().map(|(_, value)| *value).collect();
+        assert!(values[0].is_nan() && values[1] == f64::INFINITY && values[2].is_nan() && values[3] == 3.0);
+    }
+}

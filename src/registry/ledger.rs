@@ -1,0 +1,160 @@
+//! `registry.jsonl`: what the database holds, once more, as lines that are only ever added. A database that is gone or
+//! empty is filled from it, so that losing the file does not lose what was registered.
+//!
+//! A line has all rows that one change touched; the last line that has a row counts. It is written before the change is
+//! committed: what the database has, the ledger has.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Row, params, params_from_iter};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{AssetKind, Trouble};
+
+type Columns = BTreeMap<String, Json>;
+
+/// The rows of one name.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct Line {
+    container: Columns,
+    /// All labels of the name: version by label.
+    labels: BTreeMap<String, String>,
+    assets: Vec<Columns>,
+}
+
+/// The ledger of a database.
+#[must_use]
+pub(super) fn file(database: &Path) -> PathBuf {
+    database.with_extension("jsonl")
+}
+
+/// Whether the database holds nothing at all, not even tables.
+pub(super) fn is_gone(database: &Path) -> bool {
+    fs::metadata(database).map_or(true, |metadata| metadata.len() == 0)
+}
+
+/// Adds what a change touched: the rows of a name that were updated since a moment, in milliseconds since 1970.
+pub(super) fn add(path: &Path, db: &Connection, kind: AssetKind, name: &str, since: i64) -> Result<(), Trouble> {
+    let line = line(db, kind.as_str(), name, since)?;
+    // A ledger that cannot be written is no reason not to register: the database is what counts.
+    let _ = append(path, &[line]);
+    Ok(())
+}
+
+/// Writes the ledger of a database that was made before there were any.
+pub(super) fn begin(path: &Path, db: &Connection) -> Result<(), rusqlite::Error> {
+    let names: Vec<(String, String)> = db
+        .prepare("SELECT kind, name FROM containers")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let lines: Result<Vec<Line>, _> = names.iter().map(|(kind, name)| line(db, kind, name, i64::MIN)).collect();
+    let lines = lines?;
+    if !lines.is_empty() {
+        let _ = append(path, &lines);
+    }
+    Ok(())
+}
+
+/// Fills an empty database from its ledger and gives how many versions it has now.
+pub(super) fn restore(path: &Path, db: &mut Connection) -> Result<usize, rusqlite::Error> {
+    let bytes = fs::read(path).unwrap_or_default();
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
+    let transaction = db.transaction()?;
+    for line in lines {
+        let (Some(kind), Some(name)) = (text(&line.container, "kind"), text(&line.container, "name")) else { continue };
+        put(&transaction, "containers", &line.container)?;
+        for asset in &line.assets {
+            put(&transaction, "assets", asset)?;
+        }
+        transaction.execute("DELETE FROM labels WHERE kind = ?1 AND name = ?2", [&kind, &name])?;
+        for (label, version) in &line.labels {
+            transaction.execute(
+                "INSERT OR REPLACE INTO labels (kind, name, label, version)
+                 SELECT kind, name, ?3, version FROM assets WHERE kind = ?1 AND name = ?2 AND version = ?4",
+                [&kind, &name, label, version],
+            )?;
+        }
+    }
+    let count = transaction.query_row("SELECT count(*) FROM assets", [], |row| row.get::<_, i64>(0))?;
+    transaction.commit()?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+fn line(db: &Connection, kind: &str, name: &str, since: i64) -> Result<Line, rusqlite::Error> {
+    let container = db
+        .prepare_cached("SELECT * FROM containers WHERE kind = ?1 AND name = ?2")?
+        .query_map([kind, name], columns)?
+        .next()
+        .transpose()?
+        .unwrap_or_default();
+    let labels = db
+        .prepare_cached("SELECT label, version FROM labels WHERE kind = ?1 AND name = ?2")?
+        .query_map([kind, name], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let assets = db
+        .prepare_cached("SELECT * FROM assets WHERE kind = ?1 AND name = ?2 AND updated >= ?3 ORDER BY id")?
+        .query_map(params![kind, name, since], columns)?
+        .collect::<Result<_, _>>()?;
+    Ok(Line { container, labels, assets })
+}
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
+    let names: Vec<String> = row.as_ref().column_names().into_iter().map(str::to_owned).collect();
+    let value = |(index, name): (usize, String)| {
+        let value = match row.get_ref(index)? {
+            ValueRef::Integer(number) => Json::from(number),
+            ValueRef::Real(number) => Json::from(number),
+            ValueRef::Text(text) => Json::from(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Null | ValueRef::Blob(_) => Json::Null,
+        };
+        Ok((name, value))
+    };
+    names.into_iter().enumerate().map(value).collect()
+}
+
+/// Puts a row into a table; columns that the table does not have are left out.
+fn put(db: &Connection, table: &str, columns: &Columns) -> Result<(), rusqlite::Error> {
+    let known: Vec<String> = db
+        .prepare_cached("SELECT name FROM pragma_table_info(?1)")?
+        .query_map([table], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let columns: Vec<(&String, &Json)> = columns.iter().filter(|(name, _)| known.contains(name)).collect();
+    let names = columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let places = vec!["?"; columns.len()].join(", ");
+    let values = columns.iter().map(|(_, value)| match value {
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Number(number) => number.as_i64().map_or(Value::Null, Value::Integer),
+        _ => Value::Null,
+    });
+    // Not REPLACE, which would remove the row that others refer to.
+    let changes = columns.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect::<Vec<_>>().join(", ");
+    let sql = format!("INSERT INTO {table} ({names}) VALUES ({places}) ON CONFLICT DO UPDATE SET {changes}");
+    db.prepare_cached(&sql)?.execute(params_from_iter(values)).map(drop)
+}
+
+fn text(columns: &Columns, name: &str) -> Option<String> {
+    columns.get(name)?.as_str().map(str::to_owned)
+}
+
+fn append(path: &Path, lines: &[Line]) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).read(true).create(true).mode(0o600).open(path)?;
+    let mut bytes = Vec::new();
+    // A line that a full disk cut short must not swallow the next one.
+    let mut last = [b'\n'];
+    let length = file.metadata()?.len();
+    if length > 0 && file.read_at(&mut last, length - 1)? == 1 && last != [b'\n'] {
+        bytes.push(b'\n');
+    }
+    for line in lines {
+        serde_json::to_writer(&mut bytes, line)?;
+        bytes.push(b'\n');
+    }
+    file.write_all(&bytes)
+}

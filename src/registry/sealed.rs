@@ -1,0 +1,52 @@
+//! Whether the bytes of a version are still what was registered. They are sealed, but anybody who owns the workspace can
+//! unseal them: then they are no longer what the version's digest says, and nobody gets them under its name.
+
+use rusqlite::params;
+
+use super::{Asset, Registry, RegistryError, Result};
+use crate::digest::Digest;
+use crate::reuse::Listing;
+
+impl Registry {
+    /// Makes sure that a version's bytes are what was registered. They are read only when somebody touched them.
+    ///
+    /// # Errors
+    /// [`RegistryError::Changed`] when they are not, or are gone; [`RegistryError::Database`].
+    pub fn intact(&self, asset: &Asset) -> Result<()> {
+        if asset.uri().is_some() {
+            return Ok(());
+        }
+        let key = [asset.kind().as_str(), &asset.name, &asset.version];
+        let changed = |what: &str| RegistryError::Changed {
+            kind: asset.kind(),
+            id: format!("{}:{}", asset.name, asset.version),
+            path: asset.path.clone(),
+            what: what.to_owned(),
+        };
+        let Ok(listing) = Listing::of(&asset.path) else { return Err(changed("is gone or cannot be read")) };
+        let now = listing.fingerprint().to_string();
+        let known = self.read(|db| {
+            let mut ask =
+                db.prepare_cached("SELECT fingerprint FROM assets WHERE kind = ?1 AND name = ?2 AND version = ?3")?;
+            Ok(ask.query_row(key, |row| row.get::<_, Option<String>>(0))?)
+        })?;
+        if known.is_some_and(|known| known == now) {
+            return Ok(());
+        }
+        if !Digest::of_tree(&asset.path).is_ok_and(|digest| digest == asset.digest) {
+            return Err(changed("was changed"));
+        }
+        // Somebody touched it, or it was registered before there were fingerprints. That it cannot be kept costs the next
+        // reader a look.
+        if listing.rested() {
+            let [kind, name, version] = key;
+            let _ = self.read(|db| {
+                let mut put = db.prepare_cached(
+                    "UPDATE assets SET fingerprint = ?4 WHERE kind = ?1 AND name = ?2 AND version = ?3",
+                )?;
+                Ok(put.execute(params![kind, name, version, now])?)
+            });
+        }
+        Ok(())
+    }
+}
