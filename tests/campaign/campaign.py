@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The fault campaign: a pipeline of 30 steps whose runner is killed at random moments, and gone on with.
+"""The fault campaign: a pipeline of 33 steps whose runner is killed at random moments, and gone on with.
 
     tests/campaign/campaign.py target/release/amlrun [--kills 300 | --short] [--seed N]
 
@@ -60,14 +60,17 @@ class Campaign:
             self.world.forget(name)
         self.length, self.reusing = lengths
 
-    def kill(self, process, length, where):
-        """A signal at a random moment of that many seconds, and the runner's end."""
+    def kill(self, process, length, where, is_now=None):
+        """A signal at a random moment of that many seconds, or a little after `is_now` says so, and the runner's end."""
         one = self.dice.choice(SIGNALS)
         moment = self.dice.uniform(0, length)
-        try:
-            process.wait(timeout=moment)
-        except subprocess.TimeoutExpired:
-            pass
+        end = time.monotonic() + (3 * length if is_now else moment)
+        while time.monotonic() < end and process.poll() is None:
+            if is_now and is_now():
+                moment = self.dice.uniform(0, 0.05)
+                end, is_now = time.monotonic() + moment, None
+                self.counts["signals in a chosen moment"] += 1
+            time.sleep(0.001)
         ended_before = process.poll() is not None
         if not ended_before:
             process.send_signal(one)
@@ -84,7 +87,9 @@ class Campaign:
         forced = [] if number % 5 == 4 else ["--force-rerun"]
         before = self.world.executions()
         length = self.length if forced else self.reusing
-        self.kill(self.world.start("run", "pipeline.yml", "--name", run, *forced), length, where)
+        chosen = {1: self.world.is_copying, 2: self.world.is_reading, 4: self.world.is_reading}.get(number % 5)
+        is_now = chosen and (lambda: chosen(run))
+        self.kill(self.world.start("run", "pipeline.yml", "--name", run, *forced), length, where, is_now)
         if not self.began(run):
             run = self.again(run, where, forced)
         elif number % 10 == 3 and not self.is_complete(run):

@@ -46,7 +46,7 @@ def full(campaign, binary, folder):
         with small_disk(campaign, folder / f"full{number}", "full disk") as disk:
             if disk is None:
                 return
-            world = World(binary, folder / f"project-full{number}", disk / "home")
+            world = World(binary, folder / f"project-full{number}", disk / "home", large=4096)
             fill(disk, room)
             code, text = world.amlrun("run", "pipeline.yml", "--name", "r")
             if code == 0:
@@ -65,7 +65,7 @@ def read_only(campaign, binary, folder):
         if disk is None and os.geteuid() == 0:
             return
         root = disk or folder / "locked"
-        world = World(binary, folder / "project-locked", root / "home")
+        world = World(binary, folder / "project-locked", root / "home", large=4096)
 
         def remount(how):
             if disk:

@@ -1,4 +1,4 @@
-"""The world of the fault campaign: a pipeline of 30 steps, runs of it, and what must be true after each."""
+"""The world of the fault campaign: a pipeline of 33 steps, runs of it, and what must be true after each."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ case $kind in
     daemon) setsid sleep "$CAMPAIGN_SLEEP" > /dev/null 2>&1 & ;;
     deaf) trap '' TERM INT HUP ;;
 esac
+if [ "$name" = bulk ]; then head -c "$CAMPAIGN_SIZE" /dev/zero > "$out/bulk"; fi
 mkdir -p "$out/parts"
 { echo "$name"; for input in "$@"; do cat "$input/value"; done; } | sha256sum > "$out/parts/whole"
 sleep "$pause"
@@ -34,7 +35,8 @@ REGISTERED = {"chain_9": "campaign-chain", "join": "campaign-join"}
 
 
 def shape():
-    """Each step with those that it reads: a chain, two fans, what joins them, and some on their own: 30 in all."""
+    """Each step with those that it reads: a chain, two fans, what joins them, some on their own, one that gets a copy of
+    a large input, one that writes much, and one that reads that: 33 in all."""
     steps = {"start": []}
     for number in range(10):
         steps[f"chain_{number}"] = [f"chain_{number - 1}" if number else "start"]
@@ -47,7 +49,10 @@ def shape():
     steps["join"] = [f"pair_{number}" for number in range(4)] + ["chain_4"]
     steps["tail"] = ["join"]
     steps["end"] = ["tail", "chain_9"]
-    assert len(steps) == 30
+    steps["copied"] = []
+    steps["bulk"] = ["copied"]
+    steps["counted"] = ["bulk"]
+    assert len(steps) == 33
     return steps
 
 
@@ -59,6 +64,8 @@ def pipeline():
         words += [f"${{{{inputs.{need}}}}}" for need in needs]
         lines += [f"  {name}:", "    type: command", "    code: src", "    environment: azureml:any@latest"]
         lines += [f"    command: {' '.join(words)}"]
+        if name == "copied":
+            lines += ["    inputs: {data: {type: uri_file, path: ./data.bin, mode: download}}"]
         if needs:
             lines += ["    inputs:"] + [f"      {need}: ${{{{parent.jobs.{need}.outputs.o}}}}" for need in needs]
         asset = f", name: {REGISTERED[name]}" if name in REGISTERED else ""
@@ -69,7 +76,7 @@ def pipeline():
 class World:
     """A project folder with the pipeline, and the amlrun that runs it."""
 
-    def __init__(self, binary, folder, home=None):
+    def __init__(self, binary, folder, home=None, large=64 << 20):
         self.binary, self.folder = binary, folder
         self.home = home or folder / ".amlrun"
         self.runs = folder / "executions"
@@ -80,9 +87,12 @@ class World:
         self.runs.mkdir()
         (folder / "src/step.sh").write_text(STEP)
         (folder / "pipeline.yml").write_text(pipeline())
-        (folder / "amlrun.toml").write_text("")
+        (folder / "data.bin").write_bytes(b"campaign" * (large // 8))
+        passed = ["CAMPAIGN_MARK", "CAMPAIGN_RUNS", "CAMPAIGN_SLEEP", "CAMPAIGN_SIZE"]
+        (folder / "amlrun.toml").write_text(f"pass_variables = {json.dumps(passed)}\n")
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AMLRUN_")}
-        own = {"CAMPAIGN_MARK": self.mark, "CAMPAIGN_RUNS": str(self.runs), "CAMPAIGN_SLEEP": self.sleep}
+        own = {"CAMPAIGN_MARK": self.mark, "CAMPAIGN_RUNS": str(self.runs), "CAMPAIGN_SLEEP": self.sleep,
+               "CAMPAIGN_SIZE": str(large)}
         self.environment = clean | own | {"AMLRUN_HOME": str(self.home), "AMLRUN_GRACE": "2", "NO_COLOR": "1"}
 
     def start(self, *arguments):
@@ -184,8 +194,19 @@ class World:
         return found
 
     def forget(self, run):
-        """Removes the folder of a run; its outputs stay for those that reuse them."""
+        """Removes the folder of a run and its large output; its other outputs stay for those that reuse them."""
         shutil.rmtree(self.home / "runs" / run, ignore_errors=True)
+        for tree in (self.home / "store/v1").glob(f"{run}.bulk.*"):
+            shutil.rmtree(tree, ignore_errors=True)
+
+    def is_copying(self, run):
+        """Whether a copy of the large input is being made."""
+        return any((self.home / "runs" / run / "steps/copied/inputs/data").glob(".amlrun-part-*"))
+
+    def is_reading(self, run):
+        """Whether the large output is there, and nobody reads it yet: its digest is being found out."""
+        ended = {event["step"]: event["event"] for event in self.events(run) if "step" in event}
+        return ended.get("bulk") == "step_finished" and "counted" not in ended
 
 
 def digest(path):
