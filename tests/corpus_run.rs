@@ -252,7 +252,11 @@ impl Differences<'_> {
         for (name, content) in &wanted.outputs {
             let mut outputs = ended.iter().flat_map(|e| e["outputs"].as_array().into_iter().flatten());
             match outputs.find(|output| output["name"] == name.as_str()) {
-                Some(output) => self.content(&format!("output {name}"), content, Path::new(&word(&output["path"]))),
+                // Paths of a record are relative to the workspace.
+                Some(output) => {
+                    let place = self.project.path(".amlrun").join(word(&output["path"]));
+                    self.content(&format!("output {name}"), content, &place);
+                }
                 None => self.found.push(format!("the run has no output '{name}'")),
             }
         }

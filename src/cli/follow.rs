@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::event::{Event, Note, What};
+use crate::event::{Note, What, journal};
 use crate::store::RunFolder;
 
 /// How often another process's files are looked at. There is no cheaper way to hear of them that works everywhere.
@@ -24,7 +24,7 @@ pub(super) fn follow(run: &RunFolder, notes: &Sender<Note>) -> std::io::Result<b
         // Asked before reading, so that what a runner wrote last is read after it let go.
         let live = run.is_live();
         for line in record.lines() {
-            let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+            let Ok(event) = journal::event(line.as_bytes(), run.workspace()) else { continue };
             if let What::StepStarted { step, log, .. } = &event.what {
                 logs.insert(step.clone(), Tail::new(log));
             }

@@ -31,6 +31,12 @@ pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
         view.runner_is_gone();
     }
     view.end_what_is_lost();
+    if !view.damaged.is_empty() {
+        // Where a log is may be what was lost.
+        for step in view.steps.iter_mut().filter(|step| step.log.is_none() && step.reused_from.is_none()) {
+            step.log = Some(run.step(&step.path).std_log()).filter(|log| log.exists());
+        }
+    }
     Ok(view)
 }
 
@@ -62,7 +68,7 @@ fn warn(run: &RunFolder, damaged: &[usize]) {
     let lines = damaged.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let what = if damaged.len() == 1 { "line".to_owned() } else { format!("{} lines", damaged.len()) };
     let shown = crate::report::summary::shown(&run.events());
-    Printer::new().err(&format!("warning: {shown}: {what} cannot be read and is left out: {lines}\n"));
+    Printer::new().err(&format!("warning: {shown}: {what} cannot be read and is left out: {lines} (it is damaged, or a newer amlrun wrote it)\n"));
 }
 
 /// The first event of a run, from what is kept beside its record.

@@ -66,10 +66,9 @@ pub async fn run<E: Executor, W: Workspace>(
     let (status, recorder, grace) = (run.status, run.recorder, run.shared.request.grace);
     // Somebody who cannot wait for the digests gives up that these results can be reused, and nothing else.
     let grace_is_over = async {
-        match asked_to_stop.wait_for(|stop| *stop != Stop::No).await {
-            Ok(_) => tokio::time::sleep(grace).await,
-            Err(_) => std::future::pending().await,
-        }
+        // What is awaited holds the channel's lock, so it must be gone before anything else is awaited.
+        let asked = asked_to_stop.wait_for(|stop| *stop != Stop::No).await.is_ok();
+        if asked { tokio::time::sleep(grace).await } else { std::future::pending().await }
     };
     tokio::select! {
         _ = tokio::task::spawn_blocking(move || recorder.finish()) => {}

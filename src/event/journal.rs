@@ -111,6 +111,15 @@ pub struct Record {
     pub damaged: Vec<usize>,
 }
 
+/// The event of one line of the record of a run in the workspace `base`.
+///
+/// # Errors
+/// When the line is no event.
+pub fn event(line: &[u8], base: &Path) -> serde_json::Result<Event> {
+    let event: Event = serde_json::from_slice(line.trim_ascii_end())?;
+    Ok(event.with_paths(&|path| relative::from(base, path)))
+}
+
 /// Reads the record of a run in the workspace `base`. A torn last line, as a killed runner leaves it, is passed over.
 ///
 /// # Errors
@@ -118,16 +127,13 @@ pub struct Record {
 pub fn read(path: &Path, base: &Path) -> io::Result<Record> {
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
-    let mut record = parse(&bytes);
-    let found = |path: &Path| relative::from(base, path);
-    record.events = record.events.into_iter().map(|event| event.with_paths(&found)).collect();
-    Ok(record)
+    Ok(parse(&bytes, base))
 }
 
-fn parse(bytes: &[u8]) -> Record {
+fn parse(bytes: &[u8], base: &Path) -> Record {
     let mut record = Record::default();
     for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        match serde_json::from_slice(line.trim_ascii_end()) {
+        match event(line, base) {
             Ok(event) => record.events.push(event),
             Err(_) if !line.ends_with(b"\n") || line.trim_ascii().is_empty() => {}
             Err(_) => record.damaged.push(number + 1),
@@ -142,7 +148,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
-    fn event(seq: u64) -> Event {
+    fn said(seq: u64) -> Event {
         Event {
             seq,
             time: Timestamp(seq.cast_signed()),
@@ -155,8 +161,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("events.jsonl");
         let mut journal = Journal::create(&path, root.path()).unwrap();
-        journal.append(&event(0)).unwrap();
-        journal.append(&event(1)).unwrap();
+        journal.append(&said(0)).unwrap();
+        journal.append(&said(1)).unwrap();
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str("{\"seq\":2,\"ti");
         std::fs::write(&path, text).unwrap();
@@ -168,20 +174,20 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("events.jsonl");
         let mut journal = Journal::create(&path, root.path()).unwrap();
-        journal.append(&event(0)).unwrap();
+        journal.append(&said(0)).unwrap();
         let works = std::mem::replace(&mut journal.file, File::options().append(true).open("/dev/full").unwrap());
-        assert!(journal.append(&event(1)).is_err());
+        assert!(journal.append(&said(1)).is_err());
         journal.file = works;
-        journal.append(&event(2)).unwrap();
+        journal.append(&said(2)).unwrap();
         assert_eq!(read(&path, root.path()).unwrap().events.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]
     fn a_damaged_line_costs_that_line() {
-        let line = |seq| serde_json::to_string(&event(seq)).unwrap();
+        let line = |seq| serde_json::to_string(&said(seq)).unwrap();
         let mut bytes = format!("{}\nnonsense\n{}\n", line(0), line(2)).into_bytes();
         bytes.extend_from_slice(b"{\"seq\": 3, \"time\xff\": 1}\n");
-        let record = parse(&bytes);
+        let record = parse(&bytes, Path::new("/w"));
         assert_eq!(record.events.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 2]);
         assert_eq!(record.damaged, [2, 4]);
     }
