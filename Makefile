@@ -9,7 +9,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-transfers tour libtorch azurite release clean help
+.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-reuse campaign-transfers tour libtorch azurite release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -67,6 +67,9 @@ conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Comp
 
 campaign: release ## Kill the runner 300 times at random moments and go on; fill its disk (CAMPAIGN=--short: 30 times)
 	$(PYTHON) tests/campaign/campaign.py $(BIN)/amlrun $(CAMPAIGN)
+
+campaign-reuse: release ## Edit a project at random against an oracle: 2,000 rounds (CAMPAIGN=--short: 100)
+	$(PYTHON) tests/campaign/reuse.py $(BIN)/amlrun $(CAMPAIGN)
 
 campaign-transfers: release azurite ## Break transfers at random: 200 faults (CAMPAIGN=--short: 30)
 	$(PYTHON) tests/campaign/transfers.py $(BIN)/amlrun $(CAMPAIGN)

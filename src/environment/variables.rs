@@ -137,6 +137,14 @@ mod tests {
     }
 
     #[test]
+    fn every_name_is_documented() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reuse.md")).unwrap();
+        let names = NEUTRAL.iter().chain(&NEUTRAL_PREFIXES).chain(&DECISIVE).chain(&DECISIVE_PREFIXES);
+        let missing: Vec<_> = names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "docs/reuse.md does not have {missing:?}");
+    }
+
+    #[test]
     fn a_command_names_a_variable_that_it_reads_and_does_not_set() {
         let variables = ["SEED", "SEEDS", "PWD", "X", "MLFLOW_RUN_ID"].map(str::to_owned);
         assert_eq!(named("train --seed $SEED", &variables), ["SEED"]);

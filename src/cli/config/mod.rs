@@ -38,7 +38,7 @@ pub(super) struct Config {
     pub datastores: BTreeMap<String, DatastoreRules>,
     /// How storage accounts are reached, by name.
     pub accounts: BTreeMap<String, AccountRules>,
-    /// Variables that hold secrets of storage and that steps get all the same.
+    /// Variables of the shell that steps inherit beside the usual ones; also those that hold secrets of storage.
     pub pass_variables: Vec<String>,
     steps: BTreeMap<String, StepRules>,
     types: BTreeMap<String, StepRules>,
