@@ -67,6 +67,8 @@ impl Project {
             command.env_remove(name);
         }
         command.env("NO_COLOR", "1").env("AMLRUN_CREDENTIALS", self.credentials());
+        // What is remembered of interpreters: for all tests, and not in the user's own cache.
+        command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
         command
     }
 

@@ -68,7 +68,9 @@ fn warn(run: &RunFolder, damaged: &[usize]) {
     let lines = damaged.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let what = if damaged.len() == 1 { "line".to_owned() } else { format!("{} lines", damaged.len()) };
     let shown = crate::report::summary::shown(&run.events());
-    Printer::new().err(&format!("warning: {shown}: {what} cannot be read and is left out: {lines} (it is damaged, or a newer amlrun wrote it)\n"));
+    Printer::new().err(&format!(
+        "warning: {shown}: {what} cannot be read and is left out: {lines} (it is damaged, or a newer amlrun wrote it)\n"
+    ));
 }
 
 /// The first event of a run, from what is kept beside its record.

@@ -12,7 +12,7 @@ use crate::because::Because;
 use crate::digest::Digest;
 use crate::event::OutputInfo;
 use crate::plan::Plan;
-use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Reuse, because};
+use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Python, Reuse, because};
 
 /// Everything that a verdict rests on.
 pub(super) struct Court<'a> {
@@ -201,8 +201,15 @@ impl reuse::Known for Court<'_> {
     }
 
     fn machine(&self, digest: &Digest) -> Option<Machine> {
-        let now = self.facts.host.as_ref().filter(|host| host.digest() == digest);
-        now.map(|host| host.machine().clone()).or_else(|| self.reuse.machine(digest).ok().flatten())
+        let (now, _) = self.facts.host.as_ref()?.described();
+        let now = now.into_iter().find(|machine| machine.digest() == *digest);
+        now.or_else(|| self.reuse.machine(digest).ok().flatten())
+    }
+
+    fn python(&self, digest: &Digest) -> Option<Python> {
+        let (_, now) = self.facts.host.as_ref()?.described();
+        let now = now.into_iter().find(|python| python.digest() == *digest);
+        now.or_else(|| self.reuse.python(digest).ok().flatten())
     }
 }
 

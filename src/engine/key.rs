@@ -91,8 +91,7 @@ pub(super) fn of(
         format!("{kind}, instances {}{}", d.instances, counts.concat())
     });
     if let Some(host) = &facts.host {
-        known.key.machine = Some(host.digest().clone());
-        known.key.programs = host.programs(texts(step), own_path(step), reuse)?;
+        known.key.machine = Some(host.machine(texts(step), own_path(step), reuse)?);
     }
     known.steps.sort_unstable();
     known.steps.dedup();

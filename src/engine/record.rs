@@ -12,7 +12,6 @@ use super::key;
 use super::step::Shared;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::environment::Host;
 use crate::event::{OutputInfo, What};
 use crate::plan::PortType;
 use crate::reuse::{Entry, Fingerprint, Kept, Listing, Manifest, read_tree};
@@ -84,8 +83,7 @@ fn work<E, W>(findings: &Receiver<Finding>, shared: &Shared<E, W>) {
         let next = if found.entries.is_empty() {
             findings.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            let rest = shared.request.facts.host.as_ref().map_or(Duration::ZERO, Host::rest);
-            findings.recv_timeout(PATIENCE.max(rest))
+            findings.recv_timeout(PATIENCE)
         };
         match next {
             Ok(finding) => {
@@ -118,7 +116,8 @@ impl Found {
             && self.is_same_machine(shared)
         {
             if let Some(host) = &shared.request.facts.host {
-                let _ = reuse.remember_machine(host.machine());
+                let (machines, pythons) = host.described();
+                let _ = reuse.remember_machines(&machines, &pythons);
             }
             let _ = reuse.remember_many(&self.trees);
             let _ = reuse.keep(&self.entries);

@@ -255,7 +255,7 @@ fn has_changed<E, W>(index: usize, shared: &Shared<E, W>) -> bool {
     let Shared { request, .. } = shared;
     let step = &request.plan.steps[index];
     let host = request.facts.host.as_ref();
-    let machine = host.is_some_and(|host| !host.seems_same());
+    let machine = host.is_some_and(|host| !host.is_same());
     machine
         || unchanged::code(step, request)
         || local_paths(step).into_iter().any(|path| unchanged::local(path, request))

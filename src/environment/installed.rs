@@ -1,49 +1,80 @@
-//! Whether the installed files of an interpreter are what they were: a sum over all of them, so that their order, and the
-//! order in which cores get to them, does not matter.
+//! Whether what is installed for an interpreter is what it was: a sum over its files, so that their order, and the order in
+//! which cores get to them, does not matter.
+//!
+//! Looking at every file of a large environment takes longer than reading a pipeline of a thousand steps. What an installer
+//! put there is known by the installer's own record of it, which is written anew with every installation; only what has no
+//! record is looked at file by file.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-/// What of a folder counts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counts {
-    /// Every file.
-    All,
-    /// Code alone: the folder is somebody's project, which has results and environments of its own in it.
-    Code,
+/// A folder in which an interpreter looks for modules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Packages are installed there: the names that records of installations speak for.
+    Installed(PathBuf, HashSet<OsString>),
+    /// Somebody's project, which has results and environments of its own in it: only code counts.
+    Project(PathBuf),
+    /// One file.
+    File(PathBuf),
 }
 
-/// The sum of the files of these folders. What cannot be read counts as not there.
-pub(super) fn fingerprint(folders: &[(PathBuf, Counts)]) -> String {
-    let sums = folders.par_iter().map(|(folder, counts)| below(folder, *counts));
-    format!("{:032x}", sums.reduce(|| 0, u128::wrapping_add))
+/// The sum of the files of these places. What cannot be read counts as not there.
+pub(super) fn fingerprint(places: &[Place]) -> String {
+    let sums = places.iter().map(|place| match place {
+        Place::Installed(folder, recorded) => installed(folder, recorded),
+        Place::Project(folder) => below(folder, true),
+        Place::File(file) => fs::metadata(file).map_or(0, |metadata| one(file, &metadata)),
+    });
+    format!("{:032x}", sums.fold(0, u128::wrapping_add))
 }
 
-fn below(place: &Path, counts: Counts) -> u128 {
-    let Ok(entries) = fs::read_dir(place) else {
-        // A zip archive may stand where a folder is expected.
-        return fs::metadata(place).map_or(0, |metadata| one(place, &metadata));
+fn installed(folder: &Path, recorded: &HashSet<OsString>) -> u128 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let of = |entry: &DirEntry| {
+        let (name, path) = (entry.file_name(), entry.path());
+        let bytes = name.as_encoded_bytes();
+        if bytes == b"__pycache__" {
+            return 0;
+        }
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_folder {
+            return of_entry(entry, false);
+        }
+        if bytes.ends_with(b".dist-info") || bytes.ends_with(b".egg-info") {
+            let files = ["RECORD", "METADATA", "PKG-INFO", "direct_url.json"].map(|file| path.join(file));
+            let sums = files.iter().map(|file| fs::metadata(file).map_or(0, |metadata| one(file, &metadata)));
+            return sums.fold(named(&path), u128::wrapping_add);
+        }
+        if recorded.contains(&name) { named(&path) } else { below(&path, false) }
     };
-    let entries: Vec<DirEntry> = entries.flatten().collect();
-    entries.par_iter().with_min_len(32).map(|entry| of_entry(entry, counts)).reduce(|| 0, u128::wrapping_add)
+    entries.flatten().map(|entry| of(&entry)).fold(0, u128::wrapping_add)
 }
 
-fn of_entry(entry: &DirEntry, counts: Counts) -> u128 {
+fn below(folder: &Path, only_code: bool) -> u128 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let entries: Vec<DirEntry> = entries.flatten().collect();
+    entries.par_iter().with_min_len(32).map(|entry| of_entry(entry, only_code)).reduce(|| 0, u128::wrapping_add)
+}
+
+fn of_entry(entry: &DirEntry, only_code: bool) -> u128 {
     let (name, path) = (entry.file_name(), entry.path());
     let name = name.as_encoded_bytes();
     // Byte code follows its source.
-    if name == b"__pycache__" || counts == Counts::Code && (name.starts_with(b".") || name == b"node_modules") {
+    if name == b"__pycache__" || only_code && (name.starts_with(b".") || name == b"node_modules") {
         return 0;
     }
     let Ok(kind) = entry.file_type() else { return 0 };
     if kind.is_dir() {
-        return if counts == Counts::Code && path.join("pyvenv.cfg").exists() { 0 } else { below(&path, counts) };
+        return if only_code && path.join("pyvenv.cfg").exists() { 0 } else { below(&path, only_code) };
     }
     let is_code = [&b".py"[..], b".so", b".pyd", b".pth"].iter().any(|ending| name.ends_with(ending));
-    if counts == Counts::Code && !is_code {
+    if only_code && !is_code {
         return 0;
     }
     // A link counts as itself and as the file that it leads to.
@@ -61,6 +92,14 @@ fn one(path: &Path, metadata: &Metadata) -> u128 {
         metadata.ctime_nsec().cast_unsigned(),
         metadata.ino(),
     ];
+    sum(path, &numbers)
+}
+
+fn named(path: &Path) -> u128 {
+    sum(path, &[])
+}
+
+fn sum(path: &Path, numbers: &[u64]) -> u128 {
     let mut bytes = Vec::with_capacity(48 + path.as_os_str().len());
     numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
     bytes.extend_from_slice(path.as_os_str().as_encoded_bytes());
@@ -72,27 +111,56 @@ fn one(path: &Path, metadata: &Metadata) -> u128 {
 mod tests {
     use super::*;
 
+    fn write(root: &Path, name: &str, text: &str) {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
     #[test]
-    fn every_change_of_an_installed_file_shows_and_byte_code_does_not() {
+    fn a_new_installation_and_every_file_without_a_record_show_and_byte_code_does_not() {
         let root = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| {
-            let path = root.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+        let recorded = HashSet::from(["known".into()]);
+        let place = [Place::Installed(root.path().to_owned(), recorded)];
+        let mut seen = vec![fingerprint(&place)];
+        let mut shows = |what: &str, yes: bool| {
+            let now = fingerprint(&place);
+            assert_eq!(!seen.contains(&now), yes, "{what}");
+            seen.push(now);
         };
-        let now = |counts| fingerprint(&[(root.path().to_owned(), counts)]);
-        write("pkg/__init__.py", "V=1");
-        write("pkg/data.json", "1");
-        let (all, code) = (now(Counts::All), now(Counts::Code));
-        write("pkg/__pycache__/x.pyc", "1");
-        assert_eq!((now(Counts::All), now(Counts::Code)), (all.clone(), code.clone()));
-        write("pkg/other.json", "2");
-        assert!(now(Counts::All) != all && now(Counts::Code) == code, "in a project only code counts");
-        write(".venv/lib/x.py", "2");
-        assert_eq!(now(Counts::Code), code);
-        write("pkg/__init__.py", "V=12");
-        assert_ne!(now(Counts::Code), code);
-        fs::remove_file(root.path().join("pkg/data.json")).unwrap();
-        assert_ne!(now(Counts::All), all);
+        for (name, text) in [("known/__init__.py", "1"), ("known-1.dist-info/RECORD", "a"), ("own/deep/x.py", "1")] {
+            write(root.path(), name, text);
+            shows(name, true);
+        }
+        write(root.path(), "own/__pycache__/x.pyc", "1");
+        write(root.path(), "known/__pycache__/x.pyc", "1");
+        write(root.path(), "__pycache__/x.pyc", "1");
+        shows("byte code", false);
+        write(root.path(), "own/deep/x.py", "12");
+        shows("a file without a record", true);
+        write(root.path(), "known-1.dist-info/RECORD", "ab");
+        shows("the record of an installation", true);
+        fs::rename(root.path().join("known-1.dist-info"), root.path().join("known-2.dist-info")).unwrap();
+        shows("another version", true);
+        write(root.path(), "single.py", "1");
+        shows("a module of one file", true);
+        write(root.path(), "more.pth", "/x");
+        shows("a path file", true);
+    }
+
+    #[test]
+    fn of_a_project_only_code_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let now = || fingerprint(&[Place::Project(root.path().to_owned())]);
+        write(root.path(), "pkg/__init__.py", "1");
+        let before = now();
+        for name in ["data.csv", ".amlrun/x.py", ".venv/y.py", "pkg/__pycache__/z.pyc"] {
+            write(root.path(), name, "1");
+        }
+        write(root.path(), "env/pyvenv.cfg", "");
+        write(root.path(), "env/lib/x.py", "");
+        assert_eq!(now(), before);
+        write(root.path(), "pkg/__init__.py", "12");
+        assert_ne!(now(), before);
     }
 }

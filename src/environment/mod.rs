@@ -12,25 +12,31 @@ mod programs;
 mod python;
 pub mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::programs::{Programs, SearchPath, words};
-use self::python::Watched;
+use self::programs::{Programs, words};
+use self::python::Interpreter;
 use crate::digest::Digest;
-use crate::reuse::{Given, Machine, Reuse};
+use crate::reuse::{Machine, Python, Reuse};
 
 /// What this machine gives to steps beside their files, as it was when it was looked at.
 pub struct Host {
-    machine: Machine,
-    digest: Digest,
-    pythons: Vec<Watched>,
-    search: SearchPath,
-    programs: Mutex<Programs>,
-    /// How long the last full look took, and when it was over.
-    last: Mutex<Option<(Duration, Instant)>>,
+    /// What all steps have alike.
+    base: Machine,
+    interpreters: Vec<Interpreter>,
+    near: PathBuf,
+    found: Mutex<Found>,
+}
+
+/// What was looked up for the steps so far.
+struct Found {
+    /// By search path: `None` is the usual one.
+    programs: HashMap<Option<String>, Programs>,
+    /// By search path and the programs that a step names.
+    machines: HashMap<(Option<String>, Vec<usize>), Digest>,
+    described: Vec<Machine>,
 }
 
 /// Where and for whom is looked.
@@ -47,90 +53,70 @@ impl Host {
     /// Looks at the machine.
     #[must_use]
     pub fn look(look: &Look<'_>) -> Self {
-        let search = SearchPath::new(look.search.to_vec());
-        let found = |name: &str| Some((name.to_owned(), search.find(name)?));
-        let mut pythons = Vec::new();
-        let mut machine = Machine { variables: variables::decisive(look.passed), ..Machine::default() };
-        for (name, program) in ["python", "python3"].into_iter().filter_map(found) {
-            let same = |watched: &&Watched| watched.is_same_program(&program);
-            let watched = match pythons.iter().find(same) {
-                Some(known) => Watched::clone(known),
-                None => {
-                    let watched = python::look(&program, look.near);
-                    pythons.push(watched.clone());
-                    watched
-                }
-            };
-            machine.pythons.insert(name, watched.python);
+        let programs = Programs::new(look.search.to_vec(), look.near);
+        let mut interpreters: Vec<Interpreter> = Vec::new();
+        let mut base = Machine { variables: variables::decisive(look.passed), ..Machine::default() };
+        for name in ["python", "python3"] {
+            let Some(program) = programs.search(name) else { continue };
+            let interpreter = Interpreter::look(&program, look.near, &interpreters);
+            base.pythons.insert(name.to_owned(), interpreter.python.digest());
+            interpreters.push(interpreter);
         }
-        let digest = machine.digest();
-        let programs = Mutex::new(Programs::new(look.near));
-        Self { machine, digest, pythons, search, programs, last: Mutex::default() }
+        let programs = HashMap::from([(None, programs)]);
+        let found = Mutex::new(Found { programs, machines: HashMap::new(), described: Vec::new() });
+        Self { base, interpreters, near: look.near.to_owned(), found }
     }
 
-    /// What was found, for the record.
+    /// The digest of what a step has: what all have, and the programs that its texts name, which are words that are files
+    /// on the search path and the paths of programs. `path` is the step's own `PATH`, where it sets one. `None` when a
+    /// program cannot be read.
     #[must_use]
-    pub fn machine(&self) -> &Machine {
-        &self.machine
-    }
-
-    /// The digest of [`Host::machine`].
-    #[must_use]
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-
-    /// The programs that texts name, by name: a word that is a file on the search path, or the path of a program. `path`
-    /// is a step's own `PATH`, where it sets one. `None` when one of them cannot be read.
-    #[must_use]
-    pub fn programs<'t>(
+    pub fn machine<'t>(
         &self,
         texts: impl Iterator<Item = &'t str>,
         path: Option<&str>,
         reuse: &Reuse,
-    ) -> Option<BTreeMap<String, Given>> {
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = path.map(|path| SearchPath::new(std::env::split_paths(path).collect()));
-        let search = own.as_ref().unwrap_or(&self.search);
+    ) -> Option<Digest> {
+        let mut found = self.found();
+        let Found { programs, machines, described } = &mut *found;
+        let path = path.map(str::to_owned);
+        let programs = programs.entry(path.clone()).or_insert_with(|| {
+            Programs::new(std::env::split_paths(path.as_deref().unwrap_or_default()).collect(), &self.near)
+        });
         // Whatever Python a step with a PATH of its own may find there is another one.
-        let pythons = own.iter().flat_map(|_| ["python", "python3"]);
-        let mut found = BTreeMap::new();
+        let pythons = path.iter().flat_map(|_| ["python", "python3"]);
+        let mut named: Vec<usize> = Vec::new();
         for word in std::iter::once("bash").chain(pythons).chain(texts.flat_map(words)) {
-            if found.contains_key(word) {
-                continue;
-            }
-            if let Some(program) = programs.find(word, search, path) {
-                found.insert(word.to_owned(), Given::Data(programs.digest(&program, reuse)?));
-            }
+            named.extend(programs.find(word, reuse)?);
         }
-        Some(found)
+        named.sort_unstable();
+        named.dedup();
+        let digest = machines.entry((path, named)).or_insert_with_key(|(_, named)| {
+            let machine = Machine { programs: programs.digests(named), ..self.base.clone() };
+            let digest = machine.digest();
+            described.push(machine);
+            digest
+        });
+        Some(digest.clone())
     }
 
-    /// Whether what can be seen at a glance is as it was: programs, and the folders in which packages are installed.
+    /// What is behind the digests that [`Host::machine`] gave, and behind those of its Pythons.
     #[must_use]
-    pub fn seems_same(&self) -> bool {
-        let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        self.pythons.iter().all(Watched::seems_same) && programs.are_same()
+    pub fn described(&self) -> (Vec<Machine>, Vec<Python>) {
+        let pythons = self.interpreters.iter().map(|interpreter| interpreter.python.clone()).collect();
+        (self.found().described.clone(), pythons)
     }
 
-    /// Whether all is as it was. Takes as long as looking at every installed file takes.
+    /// Whether all of it is still as it was.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        let began = Instant::now();
-        let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = self.pythons.iter().all(Watched::is_same) && programs.are_same();
-        drop(programs);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((began.elapsed(), Instant::now()));
-        same
+        self.interpreters.iter().all(Interpreter::is_same) && self.found().programs.values().all(Programs::are_same)
     }
 
-    /// How long to wait before looking again, so that looking stays a small part of all work.
-    #[must_use]
-    pub fn rest(&self) -> Duration {
-        const SHARE: u32 = 20;
-        match *self.last.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((took, at)) => (took * SHARE).saturating_sub(at.elapsed()),
-            None => Duration::ZERO,
-        }
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Programs by name.
+type Digests = BTreeMap<String, Digest>;

@@ -1,103 +1,114 @@
 //! The programs that commands name: found on a search path as a shell finds them, known by their content.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-use super::python::{self, Watched};
+use super::Digests;
+use super::python::Interpreter;
 use crate::digest::Digest;
 use crate::reuse::{Listing, Reuse};
 
-/// The folders in which a shell looks for programs.
-pub(super) struct SearchPath {
-    folders: Vec<PathBuf>,
-    /// Every name in them: most words of a command are no programs, and asking each folder for each word is slow.
-    names: OnceLock<HashSet<OsString>>,
-}
+/// After so many words that are no programs the folders are listed: most words of many commands are none, and asking each
+/// folder for each word is slow.
+const MISSES: usize = 32;
 
-impl SearchPath {
-    pub fn new(folders: Vec<PathBuf>) -> Self {
-        Self { folders, names: OnceLock::new() }
-    }
-
-    /// The program of that name that a shell would start.
-    pub fn find(&self, name: &str) -> Option<PathBuf> {
-        self.folders.iter().map(|folder| folder.join(name)).find(|file| is_program(file))
-    }
-
-    fn may_have(&self, name: &str) -> bool {
-        let list = || {
-            let entries = self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
-            entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect()
-        };
-        self.names.get_or_init(list).contains(std::ffi::OsStr::new(name))
-    }
-}
-
-fn is_program(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-}
-
-/// What was found so far, and what it held.
+/// A search path, and the programs on it that were asked for.
 pub(super) struct Programs {
+    folders: Vec<PathBuf>,
     near: PathBuf,
-    found: HashMap<(Option<String>, String), Option<PathBuf>>,
-    known: HashMap<PathBuf, Program>,
+    misses: usize,
+    /// Every name in the folders, once they were listed.
+    names: Option<HashSet<OsString>>,
+    /// By word, the number of the program.
+    by_word: HashMap<String, Option<usize>>,
+    found: Vec<Program>,
 }
 
 struct Program {
+    word: String,
+    file: PathBuf,
     listing: Listing,
     digest: Digest,
     /// The interpreter that it is or that runs it, with its packages.
-    python: Option<Watched>,
+    python: Option<Interpreter>,
 }
 
 impl Programs {
-    pub fn new(near: &Path) -> Self {
-        Self { near: near.to_owned(), found: HashMap::new(), known: HashMap::new() }
+    pub fn new(folders: Vec<PathBuf>, near: &Path) -> Self {
+        let (by_word, found) = (HashMap::new(), Vec::new());
+        Self { folders, near: near.to_owned(), misses: 0, names: None, by_word, found }
     }
 
-    /// The program that a word of a command names.
-    pub fn find(&mut self, word: &str, search: &SearchPath, path: Option<&str>) -> Option<PathBuf> {
+    /// The program of that name that a shell would start.
+    pub fn search(&self, name: &str) -> Option<PathBuf> {
+        self.folders.iter().map(|folder| folder.join(name)).find(|file| is_program(file))
+    }
+
+    /// The number of the program that a word of a command names, if it names one. `None` when it cannot be read.
+    pub fn find(&mut self, word: &str, reuse: &Reuse) -> Option<Option<usize>> {
+        if let Some(known) = self.by_word.get(word) {
+            return Some(*known);
+        }
+        let number = match self.place(word) {
+            Some(file) => Some(self.read(word, file, reuse)?),
+            None => None,
+        };
+        self.by_word.insert(word.to_owned(), number);
+        Some(number)
+    }
+
+    fn place(&mut self, word: &str) -> Option<PathBuf> {
         if word.contains('/') {
             // Relative paths lead into the step's code, which is known.
             let file = Path::new(word);
             return (file.is_absolute() && is_program(file)).then(|| file.to_owned());
         }
-        if !search.may_have(word) {
-            return None;
+        if self.misses >= MISSES {
+            let list = || {
+                let entries = self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+                entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect()
+            };
+            if !self.names.get_or_insert_with(list).contains(OsStr::new(word)) {
+                return None;
+            }
         }
-        let key = (path.map(str::to_owned), word.to_owned());
-        self.found.entry(key).or_insert_with(|| search.find(word)).clone()
+        let file = self.search(word);
+        self.misses += usize::from(file.is_none());
+        file
     }
 
-    /// The digest of a program; of an interpreter, and of a script that one runs, its packages count as well.
-    pub fn digest(&mut self, file: &Path, reuse: &Reuse) -> Option<Digest> {
-        if let Some(known) = self.known.get(file) {
-            return Some(known.digest.clone());
-        }
-        let listing = Listing::of(file).ok()?;
+    fn read(&mut self, word: &str, file: PathBuf, reuse: &Reuse) -> Option<usize> {
+        let listing = Listing::of(&file).ok()?;
         let content = reuse.contents(&format!("program:{}", file.display()), &listing).ok()?.digest;
-        let python = interpreter(file).map(|interpreter| python::look(&interpreter, &self.near));
+        let python = interpreter(&file).map(|interpreter| Interpreter::look(&interpreter, &self.near, &[]));
         let digest = match &python {
-            Some(watched) => Digest::of(format!("{content} {}", watched.python.digest()).as_bytes()),
+            Some(interpreter) => Digest::of(format!("{content} {}", interpreter.python.digest()).as_bytes()),
             None => content,
         };
-        self.known.insert(file.to_owned(), Program { listing, digest: digest.clone(), python });
-        Some(digest)
+        self.found.push(Program { word: word.to_owned(), file, listing, digest, python });
+        Some(self.found.len() - 1)
+    }
+
+    /// The digests of programs by name; of an interpreter, and of a script that one runs, its packages count as well.
+    pub fn digests(&self, numbers: &[usize]) -> Digests {
+        numbers.iter().map(|&number| (self.found[number].word.clone(), self.found[number].digest.clone())).collect()
     }
 
     /// Whether each is still what it was.
     pub fn are_same(&self) -> bool {
-        self.known.iter().all(|(file, program)| {
-            let now = Listing::of(file).map(|now| now.fingerprint());
+        self.found.iter().all(|program| {
+            let now = Listing::of(&program.file).map(|now| now.fingerprint());
             now.is_ok_and(|now| now == program.listing.fingerprint())
-                && program.python.as_ref().is_none_or(Watched::seems_same)
+                && program.python.as_ref().is_none_or(Interpreter::is_same)
         })
     }
+}
+
+fn is_program(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 /// The Python that a program is, or that its first line names.
@@ -139,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_found_as_a_shell_finds_it() {
+    fn a_program_is_found_as_a_shell_finds_it_however_many_words_are_none() {
         let root = tempfile::tempdir().unwrap();
         let (first, second) = (root.path().join("first"), root.path().join("second"));
         for folder in [&first, &second] {
@@ -147,8 +158,18 @@ mod tests {
             std::fs::write(folder.join("tool"), "#!/bin/sh\n").unwrap();
         }
         std::fs::set_permissions(second.join("tool"), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let search = SearchPath::new(vec![root.path().join("gone"), first, second.clone()]);
-        assert_eq!(search.find("tool"), Some(second.join("tool")), "what cannot be executed is passed over");
-        assert!(search.may_have("tool") && !search.may_have("other"));
+        let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
+        let mut programs = Programs::new(vec![root.path().join("gone"), first, second.clone()], root.path());
+        assert_eq!(programs.search("tool"), Some(second.join("tool")), "what cannot be executed is passed over");
+        for number in 0..MISSES {
+            assert_eq!(programs.find(&format!("word{number}"), &reuse), Some(None));
+        }
+        assert!(programs.names.is_none());
+        assert_eq!(programs.find("another", &reuse), Some(None));
+        assert!(programs.names.is_some(), "the folders are listed by now");
+        assert_eq!(programs.find("tool", &reuse), Some(Some(0)));
+        assert!(programs.are_same());
+        std::fs::write(second.join("tool"), "#!/bin/sh\nexit\n").unwrap();
+        assert!(!programs.are_same());
     }
 }

@@ -1,8 +1,10 @@
 //! A Python as steps find it: which program, which version, which packages.
 //!
 //! The interpreter itself says where it looks for packages; that answer is kept in the user's cache folder for as long as
-//! the program and the files in those places are the same, for starting Python takes longer than all the rest.
+//! the program and what is installed in those places are the same, for starting Python takes longer than all the rest.
 
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::installed::{self, Counts};
+use super::installed::{self, Place};
 use crate::digest::Digest;
 use crate::exec::ask;
 use crate::reuse::Python;
@@ -18,7 +20,8 @@ use crate::reuse::Python;
 /// How long an interpreter has for its answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Prints where the interpreter looks for packages, and which there are. Its own library comes with its version.
+/// Prints where the interpreter looks for packages, which there are, and the names in these places that a record of an
+/// installation speaks for. Its own library comes with its version.
 const SCRIPT: &str = r#"
 import json, os, sys
 own = os.path.dirname(os.path.realpath(os.__file__))
@@ -27,32 +30,41 @@ for place in sys.path:
     place = os.path.abspath(place) if place else ""
     if place and os.path.exists(place) and os.path.realpath(place) not in (own, os.path.join(own, "lib-dynload")):
         places.append(place)
-packages, projects = {}, []
+packages, projects, recorded = {}, [], {}
 try:
     from importlib import metadata
-    for found in metadata.distributions(path=places):
-        name = found.metadata["Name"]
-        if name and name not in packages:
-            packages[name] = str(found.version)
-        text = found.read_text("direct_url.json")
-        if text and json.loads(text).get("dir_info", {}).get("editable"):
-            from urllib.parse import unquote, urlparse
-            projects.append(unquote(urlparse(json.loads(text)["url"]).path))
+    for place in places:
+        names = set()
+        for found in metadata.distributions(path=[place]):
+            name = found.metadata["Name"]
+            if name and name not in packages:
+                packages[name] = str(found.version)
+            files = (found.read_text("RECORD") or "").splitlines()
+            tops = {line.split(",")[0].split("/")[0] for line in files if "/" in line}
+            if not files:
+                tops = set((found.read_text("top_level.txt") or "").split()) if found.read_text("PKG-INFO") else set()
+            names |= tops
+            text = found.read_text("direct_url.json")
+            if text and json.loads(text).get("dir_info", {}).get("editable"):
+                from urllib.parse import unquote, urlparse
+                projects.append(unquote(urlparse(json.loads(text)["url"]).path))
+        recorded[place] = sorted(names - {"", "..", "__pycache__"})
 except Exception:
     pass
 print(json.dumps({"version": sys.version, "executable": sys.executable, "places": places, "packages": packages,
-                  "projects": projects}))
+                  "projects": projects, "recorded": recorded}))
 "#;
 
 /// What an interpreter says of itself.
-#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(default)]
 struct Answer {
     version: String,
     executable: String,
     places: Vec<PathBuf>,
-    packages: std::collections::BTreeMap<String, String>,
+    packages: BTreeMap<String, String>,
     projects: Vec<PathBuf>,
+    recorded: BTreeMap<PathBuf, Vec<String>>,
 }
 
 /// An answer with what must be the same for it to hold.
@@ -65,121 +77,110 @@ struct Kept {
 
 /// A Python, and what shows that it changed.
 #[derive(Clone)]
-pub(super) struct Watched {
+pub(super) struct Interpreter {
     program: PathBuf,
     near: PathBuf,
     /// What the system says of the program.
     stamp: String,
-    folders: Vec<(PathBuf, Counts)>,
-    /// What the system says of these folders themselves.
-    glance: String,
+    places: Vec<Place>,
     pub python: Python,
 }
 
-impl Watched {
-    /// Whether this is the Python behind that path: the same file, and the same environment around it.
-    pub fn is_same_program(&self, other: &Path) -> bool {
-        self.program.parent() == other.parent()
-            && fs::canonicalize(&self.program).ok() == fs::canonicalize(other).ok()
-            && !is_script(other)
-    }
-
-    /// Whether the program and the folders of its packages are as they were.
-    pub fn seems_same(&self) -> bool {
-        self.stamp == stamp(&self.program, &self.near) && self.glance == glance(&self.folders)
-    }
-
-    /// Whether every file is as it was.
-    pub fn is_same(&self) -> bool {
-        self.seems_same() && self.python.files == installed::fingerprint(&self.folders)
-    }
-}
-
-/// Looks at an interpreter. `near` is where a version manager begins to look for a choice of version.
-pub(super) fn look(program: &Path, near: &Path) -> Watched {
-    let stamp = stamp(program, near);
-    let place = cache_file(program, near);
-    if let Some(kept) = place.as_deref().and_then(kept_answer)
-        && kept.program == stamp
-    {
-        let watched = watched(program, near, stamp.clone(), kept.answer);
-        if watched.python.files == kept.files {
-            return watched;
+impl Interpreter {
+    /// Looks at an interpreter. `near` is where a version manager begins to look for a choice of version; `others` are
+    /// those that were looked at just before, which may have the same packages.
+    pub fn look(program: &Path, near: &Path, others: &[Self]) -> Self {
+        let stamp = stamp(program, near);
+        let kept_at = cache_file(program, &stamp);
+        let files_of = |places: &[Place]| {
+            let known = others.iter().find(|other| other.places == places);
+            known.map_or_else(|| installed::fingerprint(places), |other| other.python.files.clone())
+        };
+        let kept = kept_at.as_deref().and_then(kept_answer).filter(|kept| kept.program == stamp);
+        if let Some(kept) = kept {
+            let places = places(&kept.answer);
+            if files_of(&places) == kept.files {
+                return Self::of(program, near, stamp, places, kept.files, kept.answer);
+            }
         }
+        let text = ask::ask(program, &["-c", SCRIPT], near, LIMIT);
+        let answer = text.and_then(|text| serde_json::from_slice::<Answer>(&text).ok()).unwrap_or_default();
+        let places = places(&answer);
+        let files = installed::fingerprint(&places);
+        if let Some(kept_at) = kept_at.filter(|_| !answer.version.is_empty()) {
+            keep(&kept_at, &Kept { program: stamp.clone(), files: files.clone(), answer: answer.clone() });
+        }
+        Self::of(program, near, stamp, places, files, answer)
     }
-    let answer = ask::ask(program, &["-c", SCRIPT], near, LIMIT);
-    let answer = answer.and_then(|text| serde_json::from_slice::<Answer>(&text).ok()).unwrap_or_default();
-    let watched = watched(program, near, stamp.clone(), answer.clone());
-    if let Some(place) = place.filter(|_| !answer.version.is_empty()) {
-        keep(&place, &Kept { program: stamp, files: watched.python.files.clone(), answer });
+
+    fn of(program: &Path, near: &Path, stamp: String, places: Vec<Place>, files: String, answer: Answer) -> Self {
+        let python = Python {
+            program: program.display().to_string(),
+            // Another build of a version is another interpreter.
+            version: format!("{} {} {}", answer.version, answer.executable, Digest::of(stamp.as_bytes()).short()),
+            packages: answer.packages,
+            files,
+        };
+        Self { program: program.to_owned(), near: near.to_owned(), stamp, places, python }
     }
-    watched
+
+    /// Whether the program and what is installed for it are as they were.
+    pub fn is_same(&self) -> bool {
+        self.stamp == stamp(&self.program, &self.near) && self.python.files == installed::fingerprint(&self.places)
+    }
 }
 
-fn watched(program: &Path, near: &Path, stamp: String, answer: Answer) -> Watched {
-    let is_installed = |place: &Path| place.ends_with("site-packages") || place.ends_with("dist-packages");
-    let places = answer
-        .places
-        .iter()
-        .map(|place| (place.clone(), if is_installed(place) || place.is_file() { Counts::All } else { Counts::Code }));
-    let projects = answer.projects.into_iter().map(|place| (place, Counts::Code));
+fn places(answer: &Answer) -> Vec<Place> {
+    let of = |place: &PathBuf| {
+        if place.is_file() {
+            return Place::File(place.clone());
+        }
+        let is_installed = place.ends_with("site-packages") || place.ends_with("dist-packages");
+        let recorded = answer.recorded.get(place).into_iter().flatten();
+        match is_installed {
+            true => Place::Installed(place.clone(), recorded.map(Into::into).collect::<HashSet<_>>()),
+            false => Place::Project(place.clone()),
+        }
+    };
+    let projects = answer.projects.iter().cloned().map(Place::Project);
     // A version manager's script stays the same when the interpreter behind it is built anew.
     let executable = Some(PathBuf::from(&answer.executable)).filter(|path| path.is_absolute());
-    let folders: Vec<_> = places.chain(projects).chain(executable.map(|path| (path, Counts::All))).collect();
-    let python = Python {
-        program: program.display().to_string(),
-        // The program that a version manager chooses is another one under the same path.
-        version: format!("{} {} {}", answer.version, answer.executable, Digest::of(stamp.as_bytes()).short()),
-        packages: answer.packages,
-        files: installed::fingerprint(&folders),
-    };
-    let glance = glance(&folders);
-    Watched { program: program.to_owned(), near: near.to_owned(), stamp, folders, glance, python }
+    let executable = executable.map(|path| Place::File(path.canonicalize().unwrap_or(path)));
+    answer.places.iter().map(of).chain(projects).chain(executable).collect()
 }
 
 /// What the system says of a program, of the environment that it belongs to, and of what a version manager goes by.
 fn stamp(program: &Path, near: &Path) -> String {
-    let mut text = said(program);
+    let mut text = String::new();
+    said(program, &mut text);
     let beside = program.parent().unwrap_or(program);
-    text.push_str(&said(&beside.join("../pyvenv.cfg")));
+    said(&beside.join("../pyvenv.cfg"), &mut text);
     if is_script(program) {
         for (name, value) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if ["PYENV_", "ASDF_", "MISE_"].iter().any(|prefix| name.starts_with(prefix)) {
-                text.push_str(&format!(" {name}={}", value.to_string_lossy()));
+                // Writing to a string cannot fail.
+                let _ = write!(text, " {name}={}", value.to_string_lossy());
             }
         }
-        text.push_str(&said(&beside.join("../version")));
+        said(&beside.join("../version"), &mut text);
         let home = std::env::var_os("HOME").map(PathBuf::from);
         for folder in near.ancestors().map(Path::to_owned).chain(home) {
             for name in [".python-version", ".tool-versions", ".mise.toml"] {
-                text.push_str(&said(&folder.join(name)));
+                said(&folder.join(name), &mut text);
             }
         }
     }
     text
 }
 
-/// What the system says of a file or folder; nothing when there is none.
-fn said(path: &Path) -> String {
-    let of = |path: &Path| {
-        let m = fs::metadata(path).ok()?;
-        Some(format!(
-            " {} {} {}.{} {}.{} {}",
-            path.display(),
-            m.size(),
-            m.mtime(),
-            m.mtime_nsec(),
-            m.ctime(),
-            m.ctime_nsec(),
-            m.ino()
-        ))
-    };
-    of(&path.canonicalize().unwrap_or_else(|_| path.to_owned())).unwrap_or_default()
-}
-
-fn glance(folders: &[(PathBuf, Counts)]) -> String {
-    folders.iter().filter(|(_, counts)| *counts == Counts::All).map(|(folder, _)| said(folder)).collect()
+/// Adds what the system says of a file; nothing when there is none.
+fn said(path: &Path, text: &mut String) {
+    if let Ok(m) = fs::metadata(path) {
+        let (changed, modified) = ((m.ctime(), m.ctime_nsec()), (m.mtime(), m.mtime_nsec()));
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {} {} {changed:?} {modified:?} {}", path.display(), m.size(), m.ino());
+    }
 }
 
 fn is_script(program: &Path) -> bool {
@@ -188,12 +189,12 @@ fn is_script(program: &Path) -> bool {
     fs::File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!"
 }
 
-fn cache_file(program: &Path, near: &Path) -> Option<PathBuf> {
+/// Where the answer of an interpreter is kept. A version manager's script may be several.
+fn cache_file(program: &Path, stamp: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    // What a version manager chooses depends on where it is asked.
-    let asked = if is_script(program) { near.display().to_string() } else { String::new() };
-    let name = Digest::of(format!("{} {asked}", program.display()).as_bytes());
+    let choice = if is_script(program) { stamp } else { "" };
+    let name = Digest::of(format!("{} {choice}", program.display()).as_bytes());
     Some(cache.join("amlrun/pythons/v1").join(format!("{}.json", name.short())))
 }
 

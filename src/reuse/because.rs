@@ -4,7 +4,7 @@
 
 use super::key::{Given, Key};
 use super::listing::Special;
-use super::machine::{Machine, differences};
+use super::machine::{Machine, Python, differences};
 use super::manifest::Manifest;
 use crate::because::{Because, tree_in_words};
 use crate::digest::{Digest, HashedFile, tree_order};
@@ -20,6 +20,8 @@ pub trait Known {
     fn manifest(&self, digest: &Digest) -> Option<Manifest>;
     /// What a machine had.
     fn machine(&self, digest: &Digest) -> Option<Machine>;
+    /// What a Python was.
+    fn python(&self, digest: &Digest) -> Option<Python>;
 }
 
 /// Everything in which two keys differ; nothing exactly when they are equal.
@@ -38,12 +40,6 @@ pub fn because(before: &Key, after: &Key, known: &dyn Known) -> Vec<Because> {
     found.given(&before.variables, &after.variables, &Words { literal: "variable", tree: "variable", prefix: "$" });
     found.option("environment", &before.environment, &after.environment);
     found.machines(before.machine.as_ref(), after.machine.as_ref());
-    for name in names(&before.programs, &after.programs) {
-        let (old, new) = (before.programs.get(name), after.programs.get(name));
-        if old != new {
-            found.add("program", name, old.and_then(in_words), new.and_then(in_words));
-        }
-    }
     found.texts("output", &before.outputs, &after.outputs);
     found.option("distribution", &before.distribution, &after.distribution);
     found.texts("setting", &before.settings, &after.settings);
@@ -76,9 +72,9 @@ impl Differences<'_> {
             None => Some(Machine::default()),
         };
         let known = machine(before).zip(machine(after));
-        let differences = known.map(|(old, new)| differences(&old, &new)).unwrap_or_default();
+        let differences = known.map(|(old, new)| differences(&old, &new, self.known)).unwrap_or_default();
         match differences.is_empty() {
-            true => self.found.push(Because::reason("the Python or the variables of the shell are others")),
+            true => self.found.push(Because::reason("the Python, a program or a variable of the shell is another one")),
             false => self.found.extend(differences),
         }
     }

@@ -9,7 +9,7 @@
 use std::io;
 
 use super::listing::{FileStat, Fingerprint, Listing};
-use super::machine::Machine;
+use super::machine::{Machine, Python};
 use super::manifest::{Earlier, Manifest, Stat};
 use super::{Reuse, ReuseError};
 use crate::digest::{Digest, HashedFile};
@@ -78,15 +78,23 @@ impl Reuse {
     /// # Errors
     /// [`ReuseError::Database`].
     pub fn machine(&self, digest: &Digest) -> Result<Option<Machine>, ReuseError> {
-        self.db.machine(digest)
+        self.db.described(digest)
     }
 
-    /// Keeps what a machine has, so that the difference to another can be told.
+    /// What a Python was, by its digest.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
-    pub fn remember_machine(&self, machine: &Machine) -> Result<(), ReuseError> {
-        self.db.put_machine(machine)
+    pub fn python(&self, digest: &Digest) -> Result<Option<Python>, ReuseError> {
+        self.db.described(digest)
+    }
+
+    /// Keeps what machines and Pythons are, so that the difference to others can be told.
+    ///
+    /// # Errors
+    /// [`ReuseError::Database`].
+    pub fn remember_machines(&self, machines: &[Machine], pythons: &[Python]) -> Result<(), ReuseError> {
+        self.db.put_machines(machines, pythons)
     }
 
     /// Keeps the files of a tree, so that the difference to another can be told file by file.

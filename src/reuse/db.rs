@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
+use serde::de::DeserializeOwned;
 
 use super::ReuseError;
 use super::listing::Fingerprint;
-use super::machine::Machine;
+use super::machine::{Machine, Python};
 use super::manifest::{Earlier, Manifest, Stat};
 use crate::digest::Digest;
 use crate::sqlite::{self, SqliteError};
@@ -183,7 +184,8 @@ impl Db {
         self.write(|db| manifests.iter().try_for_each(|(digest, manifest)| put_manifest(db, digest, manifest)))
     }
 
-    pub(super) fn machine(&self, digest: &Digest) -> Result<Option<Machine>, ReuseError> {
+    /// A description of a machine or a Python, by its digest.
+    pub(super) fn described<T: DeserializeOwned>(&self, digest: &Digest) -> Result<Option<T>, ReuseError> {
         let body: Option<String> = self.read(|db| {
             let mut ask = db.prepare_cached("SELECT body FROM machines WHERE digest = ?1")?;
             ask.query_row([digest.as_str()], |row| row.get(0)).optional()
@@ -191,11 +193,14 @@ impl Db {
         Ok(body.and_then(|body| serde_json::from_str(&body).ok()))
     }
 
-    pub(super) fn put_machine(&self, machine: &Machine) -> Result<(), ReuseError> {
-        let body = serde_json::to_string(machine).unwrap_or_default();
+    pub(super) fn put_machines(&self, machines: &[Machine], pythons: &[Python]) -> Result<(), ReuseError> {
+        let body = |value: Result<String, _>| value.unwrap_or_default();
+        let machines = machines.iter().map(|machine| (machine.digest(), body(serde_json::to_string(machine))));
+        let pythons = pythons.iter().map(|python| (python.digest(), body(serde_json::to_string(python))));
+        let rows: Vec<_> = machines.chain(pythons).collect();
         self.write(|db| {
             let mut put = db.prepare_cached("INSERT OR IGNORE INTO machines VALUES (?1, ?2)")?;
-            put.execute((machine.digest().as_str(), body)).map(drop)
+            rows.iter().try_for_each(|(digest, body)| put.execute((digest.as_str(), body)).map(drop))
         })
     }
 
@@ -217,8 +222,12 @@ impl Db {
             for digest in &unused {
                 db.execute("DELETE FROM manifests WHERE digest = ?1", [digest.as_str()])?;
             }
-            let machines = texts(db, "SELECT digest FROM machines")?.into_iter().map(digest);
-            let left: Vec<_> = machines.filter(|digest| !named.contains(digest)).collect();
+            let machines = texts(db, "SELECT body FROM machines")?;
+            let machines = machines.iter().filter_map(|body| serde_json::from_str::<Machine>(body).ok());
+            let wanted = machines.filter(|machine| named.contains(&machine.digest()));
+            let pythons: HashSet<Digest> = wanted.flat_map(|machine| machine.pythons.into_values()).collect();
+            let all = texts(db, "SELECT digest FROM machines")?.into_iter().map(digest);
+            let left: Vec<_> = all.filter(|digest| !named.contains(digest) && !pythons.contains(digest)).collect();
             for digest in &left {
                 db.execute("DELETE FROM machines WHERE digest = ?1", [digest.as_str()])?;
             }

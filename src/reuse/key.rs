@@ -28,10 +28,7 @@ pub struct Key {
     pub variables: BTreeMap<String, Given>,
     /// The type of each output, by name.
     pub outputs: BTreeMap<String, String>,
-    /// The programs that the command names, by name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub programs: BTreeMap<String, Given>,
-    /// The digest of what the machine has for every step: see [`super::Machine`].
+    /// The digest of what the machine has for the step: see [`super::Machine`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<Digest>,
     /// How many processes run in what way.

@@ -1,20 +1,23 @@
 //! What a step found on the machine beside its files, as keys know it: by its digest. The description itself is kept once
-//! for all results that have it, so that a difference can be told package by package.
+//! for all results that have it, so that a difference can be told program by program and package by package.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::because::Known;
 use super::key::Given;
 use crate::because::Because;
 use crate::digest::Digest;
 
-/// The interpreters and inherited variables of a machine.
+/// The interpreters, programs and inherited variables that a step has.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
 #[serde(default)]
 pub struct Machine {
-    /// Each Python, by the name under which commands find it.
-    pub pythons: BTreeMap<String, Python>,
+    /// The digest of each [`Python`], by the name under which commands find it.
+    pub pythons: BTreeMap<String, Digest>,
+    /// The digests of the programs that the command names, by name.
+    pub programs: BTreeMap<String, Digest>,
     /// The variables that steps inherit and that decide what they make.
     pub variables: BTreeMap<String, Given>,
 }
@@ -50,16 +53,28 @@ impl Python {
 }
 
 /// What differs between two machines.
-pub(super) fn differences(before: &Machine, after: &Machine) -> Vec<Because> {
+pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) -> Vec<Because> {
     let mut found: Vec<Because> = Vec::new();
     let names: BTreeSet<&String> = before.pythons.keys().chain(after.pythons.keys()).collect();
     for name in names {
         let (old, new) = (before.pythons.get(name), after.pythons.get(name));
-        for because in pythons(name, old, new) {
+        if old == new {
+            continue;
+        }
+        let python = |digest: Option<&Digest>| digest.and_then(|digest| known.python(digest));
+        for because in pythons(name, python(old).as_ref(), python(new).as_ref()) {
             // `python` and `python3` are mostly one.
             if !found.contains(&because) {
                 found.push(because);
             }
+        }
+    }
+    let names: BTreeSet<&String> = before.programs.keys().chain(after.programs.keys()).collect();
+    for name in names {
+        let (old, new) = (before.programs.get(name), after.programs.get(name));
+        if old != new {
+            let short = |digest: &Digest| digest.short().to_owned();
+            found.push(Because::new("program", name, old.map(short), new.map(short)));
         }
     }
     let names: BTreeSet<&String> = before.variables.keys().chain(after.variables.keys()).collect();
@@ -113,30 +128,55 @@ mod tests {
         Python { program: program.into(), version: version.into(), packages, files: files.into() }
     }
 
+    struct Two<'a>(&'a [Python]);
+
+    impl Known for Two<'_> {
+        fn manifest(&self, _: &Digest) -> Option<crate::reuse::Manifest> {
+            None
+        }
+
+        fn machine(&self, _: &Digest) -> Option<Machine> {
+            None
+        }
+
+        fn python(&self, digest: &Digest) -> Option<Python> {
+            self.0.iter().find(|python| python.digest() == *digest).cloned()
+        }
+    }
+
     #[test]
     fn a_package_that_changed_is_named_with_both_versions_and_once() {
-        let of = |python: Python| Machine {
-            pythons: ["python", "python3"].map(|name| (name.to_owned(), python.clone())).into(),
+        let of = |python: &Python| Machine {
+            pythons: ["python", "python3"].map(|name| (name.to_owned(), python.digest())).into(),
             ..Machine::default()
         };
-        let said = |before: &Machine, after: &Machine| {
-            differences(before, after).iter().map(ToString::to_string).collect::<Vec<_>>()
+        let said = |before: &Python, after: &Python| {
+            let known = [before.clone(), after.clone()];
+            let found = differences(&of(before), &of(after), &Two(&known));
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let old = of(python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.0"), ("six", "1")], "a"));
-        let new = of(python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.7"), ("six", "1")], "b"));
+        let old = python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.0"), ("six", "1")], "a");
+        let new = python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.7"), ("six", "1")], "b");
         assert_eq!(said(&old, &new), ["the package click changed from 8.1.0 to 8.1.7"]);
-        let edited = of(python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.0"), ("six", "1")], "c"));
+        let edited = python("/usr/bin/python3", "3.11.2 x", &[("click", "8.1.0"), ("six", "1")], "c");
         assert_eq!(said(&old, &edited), ["an installed file of /usr/bin/python3 changed"]);
-        let other = of(python("/venv/bin/python3", "3.12.0 x", &[], "d"));
+        let other = python("/venv/bin/python3", "3.12.0 x", &[], "d");
         assert_eq!(
             said(&old, &other)[0],
             "the program python changed from /usr/bin/python3 (3.11.2) to /venv/bin/python3 (3.12.0)"
         );
-        let variables = |value: &str| Machine {
-            variables: [("TZ".to_owned(), Given::Text(value.to_owned()))].into(),
+        assert_eq!(said(&old, &old), [""; 0]);
+    }
+
+    #[test]
+    fn programs_and_variables_are_named() {
+        let machine = |tool: &str, zone: &str| Machine {
+            programs: [("tool".to_owned(), Digest::of(tool.as_bytes()))].into(),
+            variables: [("TZ".to_owned(), Given::Text(zone.to_owned()))].into(),
             ..Machine::default()
         };
-        assert_eq!(said(&variables("UTC"), &variables("CET")), ["the shell variable TZ changed from UTC to CET"]);
-        assert_eq!(said(&Machine::default(), &Machine::default()), [""; 0]);
+        let found = differences(&machine("1", "UTC"), &machine("2", "CET"), &Two(&[]));
+        let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(said, ["the program tool changed", "the shell variable TZ changed from UTC to CET"]);
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::because::Because;
 use crate::digest::{Digest, HashedFile};
-use crate::reuse::{Given, Key, Known, Machine, Manifest, because};
+use crate::reuse::{Given, Key, Known, Machine, Manifest, Python, because};
 
 fn given() -> impl Strategy<Value = Given> {
     let leaf = prop_oneof![
@@ -80,6 +80,10 @@ impl Known for Trees<'_> {
     }
 
     fn machine(&self, _: &Digest) -> Option<Machine> {
+        None
+    }
+
+    fn python(&self, _: &Digest) -> Option<Python> {
         None
     }
 }
