@@ -224,8 +224,8 @@ fn packages_are_part_of_what_decides_a_result_also_where_the_command_names_no_py
     assert_eq!(run("newer"), "2\n");
     let why = Ran::of(with_venv(&project, &["why", "newer", "a"])).ended(0).out;
     assert!(why.contains("the package pkg changed from 1.0 to 2.0"), "{why}");
-    std::fs::write(packages.join("pkg/__init__.py"), "V=3\n").unwrap();
-    assert_eq!(run("edited"), "3\n");
+    std::fs::write(packages.join("pkg/__init__.py"), "V=33\n").unwrap();
+    assert_eq!(run("edited"), "33\n");
     let why = Ran::of(with_venv(&project, &["why", "edited", "a"])).ended(0).out;
     assert!(why.contains("an installed file of"), "{why}");
     // Outside of the environment it is another Python.
