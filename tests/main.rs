@@ -30,6 +30,7 @@ mod model_forge;
 mod model_fuzz;
 mod model_hostile;
 mod model_interop;
+mod names;
 mod no_libtorch;
 mod remote_inputs;
 mod remote_outputs;

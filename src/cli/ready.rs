@@ -87,6 +87,7 @@ impl Ready {
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
         let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, how.transfer_jobs, false)?;
         outlook.startable()?;
+        fits(&home, &name, &outlook.plan)?;
         let folder = home.create_run(&name)?;
         keep(&folder, &outlook.plan, &document)?;
         let here = std::env::current_dir().unwrap_or_default();
@@ -192,6 +193,23 @@ impl Ready {
         };
         Ok((request, Surroundings { executor, workspace, bus }))
     }
+}
+
+/// Whether the longest names of folders that this run would make fit into a file system.
+fn fits(home: &Home, name: &RunName, plan: &Plan) -> Result<(), Failed> {
+    const LONGEST: usize = 255;
+    let name_of = |path: PathBuf| path.file_name().map_or(0, std::ffi::OsStr::len);
+    for step in &plan.steps {
+        // Room for many tries.
+        let outputs = step.outputs.iter().map(|output| name_of(home.output(name, &step.path, &output.name, 1_000_000)));
+        if outputs.chain([step.path.len()]).any(|length| length > LONGEST) {
+            let message = format!("the names of the run and of '{}' with its outputs are too long together", step.path);
+            let hint =
+                format!("they become one name of a folder, which has at most {LONGEST} bytes: shorten one of them");
+            return Err(Failed::new(message).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 fn run_name(asked: Option<&str>, document: &Document) -> Result<RunName, Failed> {
