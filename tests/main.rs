@@ -58,6 +58,7 @@ mod tracking_artifacts;
 mod tracking_house;
 mod tracking_models;
 mod tracking_rest;
+mod untrusted;
 mod validate;
 mod validate_many;
 mod verbs;

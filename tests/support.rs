@@ -57,6 +57,11 @@ impl Project {
         self.root.with_file_name("credentials").join("credentials.json")
     }
 
+    /// The person's own configuration, beside the project and gone with it.
+    pub fn config(&self) -> PathBuf {
+        self.root.with_file_name("config").join("config.toml")
+    }
+
     /// The command, ready to be changed before it runs.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
@@ -67,6 +72,8 @@ impl Project {
             command.env_remove(name);
         }
         command.env("NO_COLOR", "1").env("AMLRUN_CREDENTIALS", self.credentials());
+        // The person's own files, beside the project and gone with it.
+        command.env("AMLRUN_CONFIG", self.config()).env("XDG_STATE_HOME", self.root.with_file_name("state"));
         command
     }
 

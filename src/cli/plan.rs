@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{Config, user};
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::format::TextOr;
-use super::outlook::Outlook;
+use super::outlook::{Looking, Outlook};
 use super::printer::Printer;
 use super::run::Choice;
 use crate::because::Because;
@@ -47,7 +47,17 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
     let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
     let (plan, document) = context.accepted(&args.file, &args.set, &config.local(), printer)?;
     let job_file = std::path::absolute(&document.path).unwrap_or(document.path);
-    let outlook = Outlook::new(plan, &job_file, &context.home_of(&args.file), &args.choice, &config, None, false)?;
+    let home = context.home_of(&args.file);
+    // Whoever looks at a project of somebody else's wants nothing to be sent because of it.
+    let offline = !user::ran_here(&home);
+    if offline && plan.is_remote() {
+        printer.err(
+            "note: this project has not run on this machine yet: nothing is asked of its storage, and what it reads there \
+             counts as new\n",
+        );
+    }
+    let looking = Looking { offline, ..Looking::default() };
+    let outlook = Outlook::new(plan, &job_file, &home, &args.choice, &config, looking)?;
     for warning in &outlook.warnings {
         printer.err(&format!("warning: {warning}\n"));
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::config::Config;
+use super::config::{Config, user};
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::host;
-use super::outlook::Outlook;
+use super::outlook::{Looking, Outlook};
 use super::printer::Printer;
 use super::run::How;
 use super::signals::{self, StoppedBy};
@@ -85,7 +85,9 @@ impl Ready {
         home.create()?;
         let name = run_name(how.name.as_deref(), &document)?;
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
-        let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, how.transfer_jobs, false)?;
+        user::remember(&home);
+        let looking = Looking { jobs: how.transfer_jobs, ..Looking::default() };
+        let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, looking)?;
         outlook.startable()?;
         fits(&home, &name, &outlook.plan)?;
         let folder = home.create_run(&name)?;
