@@ -54,6 +54,7 @@ mod stage_registry;
 mod stage_train;
 mod stub_blobs;
 mod support;
+mod terminals;
 mod tracking_artifacts;
 mod tracking_house;
 mod tracking_models;

@@ -72,6 +72,8 @@ impl Project {
             command.env_remove(name);
         }
         command.env("NO_COLOR", "1").env("AMLRUN_CREDENTIALS", self.credentials());
+        // Tests that are asked something have an answer.
+        command.env_remove("CI");
         // The person's own files, beside the project and gone with it.
         command.env("AMLRUN_CONFIG", self.config()).env("XDG_STATE_HOME", self.root.with_file_name("state"));
         command

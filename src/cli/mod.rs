@@ -145,7 +145,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` end here as well, on stdout and with 0.
-            let _ = error.print();
+            printer.command_line(&error);
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };

@@ -13,6 +13,7 @@ use super::outlook::{Looking, Outlook};
 use super::printer::Printer;
 use super::run::Choice;
 use crate::because::Because;
+use crate::diagnostic::visible::visible;
 use crate::engine::{Decision, Verdict};
 use crate::outcome::JobStatus;
 use crate::report::style::{Paint, wrapped};
@@ -63,7 +64,7 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
     }
     match args.format.asked() {
         Some(format) => format.print(json(&outlook), printer)?,
-        None => printer.out(&text(&outlook, printer.paint(), printer.width())),
+        None => printer.painted(&text(&outlook, printer.paint(), printer.width())),
     }
     let runs = outlook.decisions.iter().any(Decision::may_run);
     Ok(if args.check && runs { Exit::Failed } else { Exit::Ok })
@@ -85,8 +86,8 @@ fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
     let mut out = String::new();
     let mut counts = [0; 3];
     for (step, decision) in outlook.plan.steps.iter().zip(&outlook.decisions) {
-        let name = format!("{:width$}", step.path);
-        let mut reasons = decision.because.iter().map(|because| wrapped(&because.to_string(), width + 14, columns));
+        let name = format!("{:width$}", visible(&step.path));
+        let mut reasons = decision.because.iter().map(|because| wrapped(&visible(&because.to_string()), width + 14, columns));
         let (sign, word, reason) = match &decision.verdict {
             Verdict::Run => {
                 counts[0] += 1;

@@ -111,7 +111,8 @@ impl Ready {
         match view {
             View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
             View::Aside => {
-                bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, std::io::stderr(), paint, quiet));
+                let stream = printer.side_stream();
+                bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet));
             }
             View::Text if printer.is_terminal() => {
                 bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet));
