@@ -30,7 +30,7 @@ fn term_ends_the_steps_and_says_so() {
     // Nothing here needs a grace time: who waits for it after all processes have ended waits for ever.
     let (code, events) = stopped(&project, &["pipeline.yml", "--grace", "100000"], Signal::SIGTERM);
     assert_eq!(code, 143);
-    assert_eq!(events.last().unwrap()["status"], "Canceled");
+    assert_eq!(events.last().unwrap()["status"], "Canceled", "{events:?}");
     let shown = project.shown();
     assert_eq!(shown["status"], "Canceled");
     assert_eq!(shown["jobs"]["after"]["error"], "the run was canceled before its turn came");

@@ -52,6 +52,7 @@ mod stage_python;
 mod stage_registry;
 #[cfg(feature = "torch")]
 mod stage_train;
+mod stoppable;
 mod stub_blobs;
 mod support;
 mod terminals;

@@ -143,9 +143,9 @@ pub fn lives(id: &str) -> bool {
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
-/// Kills a runner's guard, so that what the runner leaves stays.
+/// The guard of a runner.
 #[cfg(target_os = "linux")]
-pub fn kill_guard_of(runner: &Child) {
+pub fn guard_of(runner: &Child) -> Option<nix::unistd::Pid> {
     let mark = format!("AMLRUN_RUNNER={}-", runner.id());
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -154,6 +154,13 @@ pub fn kill_guard_of(runner: &Child) {
         let line = String::from_utf8_lossy(&line).into_owned();
         line.contains("__guard") && line.contains(&mark)
     });
-    let guard = nix::unistd::Pid::from_raw(guard.expect("the runner has a guard"));
-    nix::sys::signal::kill(guard, nix::sys::signal::Signal::SIGKILL).unwrap();
+    guard.map(nix::unistd::Pid::from_raw)
+}
+
+/// Stops a runner and kills its guard, so that what the runner leaves stays when it is killed next.
+#[cfg(target_os = "linux")]
+pub fn kill_guard_of(runner: &Child) {
+    use nix::sys::signal::{Signal, kill};
+    kill(nix::unistd::Pid::from_raw(runner.id().cast_signed()), Signal::SIGSTOP).unwrap();
+    kill(guard_of(runner).expect("the runner has a guard"), Signal::SIGKILL).unwrap();
 }

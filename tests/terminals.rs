@@ -29,7 +29,9 @@ fn obeyed(text: &str) -> Vec<String> {
         let end = after.find(|c: char| c.is_ascii_alphabetic()).map_or(after.len(), |at| at + 1);
         let sequence = &after[..end];
         // Bold, dim, underlined and colours, and none of them hides anything.
-        let own = ["[0m", "[1m", "[2m", "[4m", "[1;31m"].contains(&sequence) || sequence.starts_with("[3") || sequence.starts_with("[9");
+        let own = ["[0m", "[1m", "[2m", "[4m", "[1;31m"].contains(&sequence)
+            || sequence.starts_with("[3")
+            || sequence.starts_with("[9");
         // Lines that are drawn again, by the view of a run.
         let redraws = ["[2K", "[1A", "[1B", "[?25l", "[?25h", "[0J", "[J", "[1G"].contains(&sequence);
         if !(own && sequence.ends_with('m') || redraws) {
@@ -44,7 +46,8 @@ fn obeyed(text: &str) -> Vec<String> {
 const HOSTILE: &str = "x\\e]52;c;cHduZWQ=\\a\\e[2J\\e]0;title\\a\\e[8mhidden\\e[31mRED\\u202Eevil\\x9B31mC1";
 
 fn project() -> Project {
-    let command = r"printf '\033]52;c;cHduZWQ=\007\033[5A\033]0;owned\007\033[32mgreen\033[0m\n\033[8mhidden\n'; exit 3";
+    let command =
+        r"printf '\033]52;c;cHduZWQ=\007\033[5A\033]0;owned\007\033[32mgreen\033[0m\n\033[8mhidden\n'; exit 3";
     let text = format!(
         "type: command\ndisplay_name: \"{HOSTILE}\"\ntags: {{\"{HOSTILE}\": \"{HOSTILE}\"}}\ndescription: \"{HOSTILE}\"\n\
          experiment_name: \"{HOSTILE}\"\nenvironment: azureml:any@latest\ncommand: {}\n",
@@ -98,7 +101,9 @@ fn no_terminal_obeys_what_strangers_wrote() {
 fn names_of_files_are_shown_and_not_obeyed() {
     let folder = "d\x1b[31m\u{202e}";
     let project = Project::new();
-    for (name, text) in [("q\x1b[2J.yml", "type: command\n"), ("r\x1b]0;x\x07.yml", "type: pipeline\njobs:\n  \"a\\e[2J\": 1\n")] {
+    for (name, text) in
+        [("q\x1b[2J.yml", "type: command\n"), ("r\x1b]0;x\x07.yml", "type: pipeline\njobs:\n  \"a\\e[2J\": 1\n")]
+    {
         project.write(&format!("{folder}/{name}"), text);
     }
     let missing = format!("{folder}/none\x1b[2J.yml");

@@ -213,7 +213,8 @@ fn table(answer: &Value) -> String {
         (0..columns.len()).map(|i| lines.iter().map(|l| l[i].width()).max().unwrap_or(0)).collect();
     lines.insert(1, widths.iter().map(|w| "-".repeat(*w)).collect());
     let pad = |cells: &Vec<String>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, w)| format!("{cell}{}", " ".repeat(w.saturating_sub(cell.width()))));
+        let padded =
+            cells.iter().zip(&widths).map(|(cell, w)| format!("{cell}{}", " ".repeat(w.saturating_sub(cell.width()))));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     lines.iter().map(pad).collect()

@@ -31,6 +31,7 @@ mod host;
 mod job;
 mod job_download;
 mod job_keep;
+mod leftovers;
 mod logs;
 mod model;
 mod model_convert;

@@ -87,7 +87,8 @@ fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
     let mut counts = [0; 3];
     for (step, decision) in outlook.plan.steps.iter().zip(&outlook.decisions) {
         let name = format!("{:width$}", visible(&step.path));
-        let mut reasons = decision.because.iter().map(|because| wrapped(&visible(&because.to_string()), width + 14, columns));
+        let mut reasons =
+            decision.because.iter().map(|because| wrapped(&visible(&because.to_string()), width + 14, columns));
         let (sign, word, reason) = match &decision.verdict {
             Verdict::Run => {
                 counts[0] += 1;

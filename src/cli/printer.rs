@@ -156,7 +156,8 @@ impl Printer {
             return drop(error.print());
         }
         let text = error.render();
-        let text = if self.stderr_colour { painted(&text.ansi().to_string()) } else { visible_lines(&text.to_string()) };
+        let text =
+            if self.stderr_colour { painted(&text.ansi().to_string()) } else { visible_lines(&text.to_string()) };
         self.complain(&text);
     }
 

@@ -90,13 +90,22 @@ impl Ready {
         let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, looking)?;
         outlook.startable()?;
         fits(&home, &name, &outlook.plan)?;
-        let folder = home.create_run(&name)?;
+        let (folder, record) = home.create_run(&name)?;
         keep(&folder, &outlook.plan, &document)?;
         let here = std::env::current_dir().unwrap_or_default();
         let default_experiment = || here.file_name().map_or("Default".into(), |n| n.to_string_lossy().into_owned());
         let experiment = outlook.plan.experiment_name.clone().unwrap_or_else(default_experiment);
         let limits = Limits::of(how, &config);
-        Ok(Self { outlook, home, folder, experiment, limits, journal: None, resumed: None, past: Vec::new() })
+        Ok(Self {
+            outlook,
+            home,
+            folder,
+            experiment,
+            limits,
+            journal: Some((Journal::of(record), 0)),
+            resumed: None,
+            past: Vec::new(),
+        })
     }
 
     /// Runs it in this process to its end.

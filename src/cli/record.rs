@@ -26,6 +26,10 @@ pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
 fn unreadable(run: &RunFolder, error: &std::io::Error) -> Failed {
     let failed = Failed::new(format!("cannot read the record of run '{}': {error}", run.name));
     match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failed::new(format!("the run '{}' never began: its runner was ended first", run.name))
+                .hint("run its job file again; the name is free")
+        }
         std::io::ErrorKind::InvalidData => failed.hint("it is damaged, or a newer amlrun made this run"),
         _ => failed,
     }

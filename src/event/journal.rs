@@ -35,6 +35,12 @@ impl Journal {
         Ok(Self { file, whole: 0, waiting: Vec::new(), lost: false })
     }
 
+    /// The record of a new run, which was made and locked with its folder.
+    #[must_use]
+    pub fn of(file: File) -> Self {
+        Self { file, whole: 0, waiting: Vec::new(), lost: false }
+    }
+
     /// Opens the record of a run that goes on, locks it, and cuts off a torn last line.
     ///
     /// # Errors

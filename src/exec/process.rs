@@ -44,7 +44,7 @@ impl LocalProcess {
     pub fn end_strays(&self) {
         let guard = self.guard.get().and_then(Option::as_ref);
         let mut spared = self.spared.clone();
-        spared.extend(guard.map(Guard::id));
+        spared.extend(guard.map(Guard::settle));
         strays::end_all(&spared);
         if let Some(guard) = guard {
             guard.dismiss();

@@ -344,6 +344,21 @@ pub fn terminate(id: u32) -> Result<(), String> {
     nix::sys::signal::kill(pid(id), Signal::SIGTERM).map_err(|error| format!("cannot signal process {id}: {error}"))
 }
 
+/// Whether a process has been stopped (SIGSTOP, or Ctrl-Z in a shell): it hears of nothing but being woken or killed.
+/// Always no where there is no `/proc`.
+#[must_use]
+pub fn is_stopped(id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+/// Wakes a process that has been stopped.
+pub fn wake(id: u32) {
+    if id > 1 {
+        let _ = nix::sys::signal::kill(pid(id), Signal::SIGCONT);
+    }
+}
+
 /// Ends every process of this machine that has `mark` (`NAME=value`) in its environment: what a runner left that was
 /// killed itself. Gives how many there were; always 0 where there is no `/proc`.
 #[must_use]

@@ -22,7 +22,12 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
     let mut out = String::new();
     let Some(StepOutcome::Failed { failure }) = &step.outcome else { return out };
     let headline = format!("step '{}' failed: {failure}", step.path);
-    let _ = writeln!(out, "{} {}", paint.status(JobStatus::Failed, sign(JobStatus::Failed)), paint.bold(&visible(&headline)));
+    let _ = writeln!(
+        out,
+        "{} {}",
+        paint.status(JobStatus::Failed, sign(JobStatus::Failed)),
+        paint.bold(&visible(&headline))
+    );
     if let Some(log) = &step.log {
         let lines = last_lines(log, LAST_LINES);
         if !lines.is_empty() {

@@ -19,6 +19,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::tree::sibling_for_building;
 use super::{StoreError, at};
 use crate::diagnostic::suggest;
 use crate::id::RunName;
@@ -202,22 +203,52 @@ impl Home {
         RunFolder { path: self.root.join("runs").join(name.as_str()), name: name.clone() }
     }
 
-    /// Makes the folder of a new run. Two runners cannot get the same one.
+    /// Makes the folder of a new run with its record, empty and locked. Two runners cannot get the same one: it is made
+    /// under another name and gets its own at once. A name is free again when its runner died before it recorded anything.
     ///
     /// # Errors
     /// [`StoreError::RunExists`] when the name is taken.
-    pub fn create_run(&self, name: &RunName) -> Result<RunFolder, StoreError> {
+    pub fn create_run(&self, name: &RunName) -> Result<(RunFolder, File), StoreError> {
         let run = self.run(name);
-        match fs::create_dir(&run.path) {
-            Ok(()) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::RunExists(name.to_string()));
+        let fresh = RunFolder { path: sibling_for_building(&run.path), name: name.clone() };
+        let steps = fresh.path.join("steps");
+        fs::create_dir_all(&steps).map_err(at("make the folder", &steps))?;
+        let placed = File::options().append(true).create_new(true).open(fresh.events()).and_then(|record| {
+            record.try_lock()?;
+            Ok(record)
+        });
+        let placed = placed.map_err(at("make", &fresh.events())).and_then(|record| {
+            if run.never_began() {
+                let aside = sibling_for_building(&run.path);
+                // Whoever was quicker has made a run of that name by now.
+                let _ = fs::rename(&run.path, &aside);
+                let aside = RunFolder { path: aside, name: name.clone() };
+                let _ = if aside.never_began() {
+                    fs::remove_dir_all(&aside.path)
+                } else {
+                    fs::rename(&aside.path, &run.path)
+                };
             }
-            Err(e) => return Err(at("make the folder", &run.path)(e)),
+            match fs::rename(&fresh.path, &run.path) {
+                Ok(()) => Ok(record),
+                Err(_) if run.path.exists() => Err(StoreError::RunExists(name.to_string())),
+                Err(e) => Err(at("make the folder", &run.path)(e)),
+            }
+        });
+        if placed.is_err() {
+            let _ = fs::remove_dir_all(&fresh.path);
         }
-        let steps = run.path.join("steps");
-        fs::create_dir(&steps).map_err(at("make the folder", &steps))?;
-        Ok(run)
+        placed.map(|record| (run, record))
+    }
+
+    /// Held by everybody who copies something into the workspace that is registered afterwards, and alone by whoever
+    /// removes what was copied and never registered.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn copying(&self) -> Result<File, StoreError> {
+        let path = self.root.join("copying.lock");
+        File::options().create(true).append(true).open(&path).map_err(at("make", &path))
     }
 
     /// The folder of a run that exists.
@@ -331,6 +362,12 @@ impl RunFolder {
         ("AMLRUN_RUN_FOLDER".to_owned(), folder.display().to_string())
     }
 
+    /// Whether its runner died before it recorded anything.
+    #[must_use]
+    pub fn never_began(&self) -> bool {
+        self.path.is_dir() && fs::metadata(self.events()).map_or(true, |record| record.len() == 0) && !self.is_live()
+    }
+
     /// Whether the runner of this run is alive: it holds a lock on the record as long as it lives.
     #[must_use]
     pub fn is_live(&self) -> bool {
@@ -404,8 +441,18 @@ mod tests {
         let home = Home::locate(Some(root.path()), root.path());
         home.create().unwrap();
         let name = RunName::parse("first").unwrap();
-        home.create_run(&name).unwrap();
+        let (run, record) = home.create_run(&name).unwrap();
+        assert!(matches!(home.create_run(&name), Err(StoreError::RunExists(_))), "its runner lives");
+        drop(record);
+        // It died before it recorded anything.
+        let (_, record) = home.create_run(&name).unwrap();
+        fs::remove_file(run.events()).unwrap();
+        drop(record);
+        let (_, mut record) = home.create_run(&name).unwrap();
+        std::io::Write::write_all(&mut record, b"{}\n").unwrap();
+        drop(record);
         assert!(matches!(home.create_run(&name), Err(StoreError::RunExists(_))));
+        assert_eq!(fs::read_dir(root.path().join("runs")).unwrap().count(), 1, "nothing is left of what was tried");
         let error = home.find_run("frist").unwrap_err().to_string();
         assert!(error.contains("did you mean 'first'"), "{error}");
     }
