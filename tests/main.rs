@@ -57,6 +57,7 @@ mod stub_blobs;
 mod support;
 mod terminals;
 mod tracking_artifacts;
+mod tracking_hostile;
 mod tracking_house;
 mod tracking_models;
 mod tracking_rest;

@@ -108,6 +108,36 @@ fn a_pipe_that_a_project_names_as_a_secret_is_not_waited_for() {
 }
 
 #[test]
+fn nobody_else_reads_what_may_hold_secrets() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let mode = |project: &Project, path: &str| project.path(path).metadata().unwrap().permissions().mode() & 0o777;
+    let set = |path: &std::path::Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let job =
+        "environment: azureml:any@latest\ncommand: echo hi\nenvironment_variables: {DB_PASSWORD: hunter2hunter2}\n";
+    for owner in [None, Some(65534)] {
+        let project = Project::new().with("job.yml", job).with(".amlrun/.gitignore", "*\n");
+        let home = project.path(".amlrun");
+        set(&home, 0o777);
+        if owner.is_some() && chown(&home, owner, None).is_err() {
+            // Only root can make a folder somebody else's.
+            continue;
+        }
+        let run = project.command(&["run", "job.yml", "--name", "r"]);
+        // Whoever runs it keeps nothing from anybody.
+        let open = format!("umask 000; exec {} \"$@\"", run.get_program().display());
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &open, "sh"]).args(run.get_args()).current_dir(project.path(""));
+        shell.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Ran::of(shell).ended(0);
+        assert_eq!(mode(&project, ".amlrun"), 0o700);
+        for file in ["plan.json", "job.yml", "events.jsonl"] {
+            assert_eq!(mode(&project, &format!(".amlrun/runs/r/{file}")), 0o600, "{file}");
+        }
+        assert!(project.read(".amlrun/runs/r/plan.json").contains("hunter2hunter2"), "the steps need it");
+    }
+}
+
+#[test]
 fn a_signature_stays_with_the_host_that_it_is_for() {
     let (from, to) = (Hostile::start(), Hostile::start());
     let project = Project::new();

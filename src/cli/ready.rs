@@ -25,7 +25,7 @@ use crate::id::RunName;
 use crate::outcome::JobStatus;
 use crate::plan::Plan;
 use crate::report;
-use crate::secret::mask_signatures;
+use crate::secret::{mask_signatures, write_file};
 use crate::spec::Document;
 use crate::store::{Home, RunFolder, at};
 
@@ -238,9 +238,9 @@ fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Fail
     // Signatures open what they are for to anybody; keys under names of their own stand in `plan.json` for the steps.
     let mut written = document.text.to_string();
     mask_signatures(&mut written);
-    std::fs::write(&job_file, written).map_err(at("write", &job_file))?;
+    write_file(&job_file, &written).map_err(at("write", &job_file))?;
     let text = serde_json::to_string(plan).unwrap_or_default();
-    std::fs::write(folder.plan(), text).map_err(at("write", &folder.plan()))?;
+    write_file(&folder.plan(), &text).map_err(at("write", &folder.plan()))?;
     Ok(())
 }
 

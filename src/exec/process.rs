@@ -96,7 +96,7 @@ impl Executor for LocalProcess {
         } else {
             let log = launch.processes.first().map_or(launch.cwd.as_path(), |process| &process.log);
             let script = log.with_file_name("command.sh");
-            if let Err(error) = std::fs::write(&script, &command) {
+            if let Err(error) = crate::secret::write_file(&script, &command) {
                 return Ending::NotStarted(format!("cannot write {}: {error}", script.display())).into();
             }
             arguments.push(script.display().to_string());

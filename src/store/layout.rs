@@ -17,6 +17,7 @@
 //! ```
 
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::tree::sibling_for_building;
@@ -71,14 +72,27 @@ impl Home {
         for folder in [self.root.join("runs"), self.root.join("store/v1")] {
             fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
         }
+        self.close()?;
         let ignore = self.root.join(".gitignore");
         if !ignore.exists() {
-            // Plans and job files hold the variables of steps, and those may be secrets.
-            let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            fs::set_permissions(&self.root, owner_only).map_err(at("keep others out of", &self.root))?;
             fs::write(&ignore, "*\n").map_err(at("write", &ignore))?;
         }
         Ok(())
+    }
+
+    /// Keeps others out, whoever made the folder: plans and job files hold the variables of steps, and those may be secrets.
+    fn close(&self) -> Result<(), StoreError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mut permissions = fs::metadata(&self.root).map_err(at("look at", &self.root))?.permissions();
+        if permissions.mode() & 0o077 == 0 {
+            return Ok(());
+        }
+        permissions.set_mode(0o700);
+        match fs::set_permissions(&self.root, permissions) {
+            // Somebody else's: files that may hold secrets are for their owner alone in any case.
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            closed => closed.map_err(at("keep others out of", &self.root)),
+        }
     }
 
     /// The folder itself.
@@ -213,10 +227,11 @@ impl Home {
         let fresh = RunFolder { path: sibling_for_building(&run.path), name: name.clone() };
         let steps = fresh.path.join("steps");
         fs::create_dir_all(&steps).map_err(at("make the folder", &steps))?;
-        let placed = File::options().append(true).create_new(true).open(fresh.events()).and_then(|record| {
-            record.try_lock()?;
-            Ok(record)
-        });
+        let placed =
+            File::options().append(true).create_new(true).mode(0o600).open(fresh.events()).and_then(|record| {
+                record.try_lock()?;
+                Ok(record)
+            });
         let placed = placed.map_err(at("make", &fresh.events())).and_then(|record| {
             if run.never_began() {
                 let aside = sibling_for_building(&run.path);

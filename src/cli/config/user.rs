@@ -11,6 +11,7 @@
 //! known which workspaces had a run: nothing is sent for a look at a project that never ran here.
 
 use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -118,7 +119,9 @@ pub(in crate::cli) fn ran_here(home: &Home) -> bool {
 /// Remembers that a project runs on this machine. That it cannot be remembered is no reason not to run.
 pub(in crate::cli) fn remember(home: &Home) {
     let Some(mark) = mark(home).filter(|mark| !mark.exists()) else { return };
-    let made = mark.parent().map_or(Ok(()), std::fs::create_dir_all);
+    // Nobody else may say what ran here.
+    let own = |folder: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let made = mark.parent().map_or(Ok(()), own);
     let _ = made.and_then(|()| std::fs::write(&mark, home.root().as_os_str().as_encoded_bytes()));
 }
 
