@@ -5,8 +5,8 @@
 //! be recorded.
 
 use std::fmt;
-use std::fs::{OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -37,6 +37,16 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(MASK)
     }
+}
+
+/// 32 random bytes as text, which nobody guesses.
+///
+/// # Errors
+/// When the system gives none.
+pub fn random_token() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// Writes a file that may hold secrets: nobody but its owner may read it, whatever folder it is in.

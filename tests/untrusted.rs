@@ -40,13 +40,23 @@ fn a_look_at_a_project_that_never_ran_here_sends_nothing() {
     for file in ["amlrun.toml", "job.yml"] {
         copy.write(file, &project.read(file));
     }
-    std::fs::create_dir_all(copy.path(".amlrun/runs/r")).unwrap();
+    copy.write(".amlrun/runs/r/plan.json", "{}");
+    copy.write(".amlrun/workspace.id", &project.read(".amlrun/workspace.id"));
     let before = asked(&server);
     amlrun(&copy, &["plan", "job.yml"]).ended(0);
     assert_eq!(asked(&server), before);
     // Here it ran, and it is known again.
     let ran = amlrun(&project, &["plan", "job.yml"]).ended(3);
     assert!(asked(&server) > before && !ran.err.contains("nothing is asked"), "{}", ran.err);
+    // Unless it is not what ran: what it names as secrets and hosts has changed, or it is another one at the same path.
+    let before = asked(&server);
+    let toml = project.read("amlrun.toml");
+    project.write("amlrun.toml", &toml.replace("AWS_SECRET_ACCESS_KEY", "PATH"));
+    amlrun(&project, &["plan", "job.yml"]).ended(0);
+    project.write("amlrun.toml", &toml);
+    std::fs::remove_dir_all(project.path(".amlrun")).unwrap();
+    amlrun(&project, &["plan", "job.yml"]).ended(0);
+    assert_eq!(asked(&server), before);
 }
 
 #[test]

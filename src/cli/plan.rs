@@ -50,11 +50,11 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
     let job_file = std::path::absolute(&document.path).unwrap_or(document.path);
     let home = context.home_of(&args.file);
     // Whoever looks at a project of somebody else's wants nothing to be sent because of it.
-    let offline = !user::ran_here(&home);
+    let offline = !user::ran_here(&home, &config);
     if offline && plan.is_remote() {
         printer.err(
-            "note: this project has not run on this machine yet: nothing is asked of its storage, and what it reads there \
-             counts as new\n",
+            "note: this project has not run on this machine with its amlrun.toml yet: nothing is asked of its storage, and \
+             what it reads there counts as new\n",
         );
     }
     let looking = Looking { offline, ..Looking::default() };

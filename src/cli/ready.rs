@@ -85,7 +85,7 @@ impl Ready {
         home.create()?;
         let name = run_name(how.name.as_deref(), &document)?;
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
-        user::remember(&home);
+        user::remember(&home, &config);
         let looking = Looking { jobs: how.transfer_jobs, ..Looking::default() };
         let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, looking)?;
         outlook.startable()?;

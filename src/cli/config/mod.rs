@@ -49,6 +49,9 @@ pub(super) struct Config {
     types: BTreeMap<String, StepRules>,
     #[serde(skip)]
     folder: PathBuf,
+    /// Of the file's text.
+    #[serde(skip)]
+    digest: String,
 }
 
 impl Config {
@@ -72,6 +75,7 @@ impl Config {
             )
         })?;
         config.folder = folder.to_owned();
+        config.digest = blake3::hash(text.as_bytes()).to_hex().to_string();
         config.user = UserConfig::load()?;
         Ok(config)
     }
