@@ -77,7 +77,7 @@ fn a_folder_above_the_project_may_have_any_name() {
 
 #[test]
 fn the_name_of_a_remote_file_is_data() {
-    let cloud = Cloud::new("names");
+    let cloud = Cloud::new("hostile-names");
     cloud.put("in/a;touch pwned;.csv", "blob\n");
     let web = Hostile::start();
     web.serve("/$(touch%20pwned).csv", b"web\n", []);
@@ -86,13 +86,19 @@ fn the_name_of_a_remote_file_is_data() {
         "blob: {{type: uri_file, path: \"{store}/in/a;touch pwned;.csv\"}}
         copy: {{type: uri_file, path: \"{store}/in/a;touch pwned;.csv\", mode: download}}
         glob: {{type: uri_folder, path: \"{store}/in/*pwned*\"}}
-        web: {{type: uri_file, path: \"{}\"}}",
-        web.url("/$(touch%20pwned).csv")
+        web: {{type: uri_file, path: \"{}\"}}
+        address: {{type: uri_file, path: \"{store}/in/a;touch pwned;.csv\", mode: direct}}
+        direct: {{type: uri_file, path: \"{}\", mode: direct}}",
+        web.url("/$(touch%20pwned).csv"),
+        web.url("/$(touch pwned)&touch?a=1&sig=topsecretsignature")
     );
-    let command = "cat ${{inputs.blob}} ${{inputs.copy}} ${{inputs.web}} && cat ${{inputs.glob}}/*.csv";
+    let command = "cat ${{inputs.blob}} ${{inputs.copy}} ${{inputs.web}} && cat ${{inputs.glob}}/*.csv && \
+                   echo ${{inputs.address}} && echo '${{inputs.direct}}' | grep -o '/%24.*?a=1'";
     cloud.project.write("job.yml", &job(command, &inputs, "o: {type: uri_folder}"));
     cloud.run("r").0.ended(0);
-    assert_eq!(cloud.project.log("main"), "blob\nblob\nweb\nblob\n");
+    let addresses =
+        "azureml://datastores/credit/paths/in/a%3Btouch%20pwned%3B.csv\n/%24%28touch%20pwned%29%26touch?a=1\n";
+    assert_eq!(cloud.project.log("main"), format!("blob\nblob\nweb\nblob\n{addresses}"));
     nothing_ran(&cloud.project);
 }
 

@@ -68,6 +68,15 @@ fn a_run_whose_runner_is_stopped_can_be_cancelled() {
     assert!(!lives(project.read(".amlrun/runs/r/steps/long/wd/pid").trim()));
 }
 
+/// Whether a process has got the stop that was sent to it, and sleeps again as it did before.
+#[cfg(target_os = "linux")]
+fn has_been_stopped_and_sleeps(id: Pid) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    let pending = u64::from_str_radix(&field("ShdPnd:"), 16).unwrap();
+    pending >> (Signal::SIGSTOP as i32 - 1) & 1 == 0 && field("State:").starts_with('S')
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_guard_that_dies_is_replaced_and_one_that_is_stopped_is_woken() {
@@ -78,9 +87,8 @@ fn a_guard_that_dies_is_replaced_and_one_that_is_stopped_is_woken() {
     kill(first, Signal::SIGKILL).unwrap();
     until("another guard takes over", || guard_of(&child).is_some_and(|guard| guard != first));
     let second = guard_of(&child).unwrap();
-    let state = || std::fs::read_to_string(format!("/proc/{second}/stat")).unwrap();
     kill(second, Signal::SIGSTOP).unwrap();
-    until("it is woken", || !state().contains(") T "));
+    until("it is woken", || has_been_stopped_and_sleeps(second));
     child.kill().unwrap();
     child.wait().unwrap();
     let pid = project.read(".amlrun/runs/r/steps/long/wd/pid").trim().to_owned();

@@ -8,7 +8,7 @@ use super::Request;
 use super::board::Board;
 use super::table;
 use crate::plan::PortType;
-use crate::plan::command::{Names, expand};
+use crate::plan::command::{Names, address_word, expand};
 use crate::plan::{InputMode, Part, StepInput, Value};
 use crate::secret::MASK;
 use crate::store::layout::{shell_name, shell_safe};
@@ -259,7 +259,7 @@ pub(super) fn text_of(
 ) -> Result<String, String> {
     let texts = value.parts.iter().enumerate().map(|(number, part)| match part {
         Part::Text(text) | Part::Secret(text) => Ok(text.clone()),
-        Part::Remote(remote) if is_direct => Ok(request.plan.whole(remote).reveal().to_owned()),
+        Part::Remote(remote) if is_direct => Ok(address_word(request.plan.whole(remote).reveal())),
         part => {
             let mut place = address(part, request, board)?;
             if !shell_safe(&place) {
