@@ -11,7 +11,7 @@ use crate::plan::PortType;
 use crate::plan::command::{Names, address_word, expand};
 use crate::plan::{InputMode, Part, StepInput, Value};
 use crate::secret::MASK;
-use crate::store::layout::{shell_name, shell_safe};
+use crate::store::shell_word::{shell_name, shell_safe};
 use crate::store::snapshot::Snapshot;
 use crate::store::{StepFolder, at, tree};
 

@@ -20,6 +20,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::shell_word::shell_safe;
 use super::tree::sibling_for_building;
 use super::{StoreError, at};
 use crate::diagnostic::suggest;
@@ -310,25 +311,6 @@ fn same_owner(link: &Path, folder: &Path) -> bool {
     owner(fs::symlink_metadata(link)).is_some_and(|uid| owner(fs::metadata(folder)) == Some(uid))
 }
 
-/// Whether a shell takes the path as one plain word.
-#[must_use]
-pub fn shell_safe(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| !text.is_empty() && text.chars().all(|c| c == '/' || is_plain(c)))
-}
-
-/// The name of a file as one plain word for a shell: `a_b.csv` for `a b.csv`. Characters that a shell reads otherwise
-/// become `_`, so that the ending, by which many programs know a kind of file, stays.
-#[must_use]
-pub fn shell_name(name: &std::ffi::OsStr) -> String {
-    let plain: String = name.to_string_lossy().chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    // What is only dots names a folder.
-    if plain.chars().all(|c| c == '.') { "data".to_owned() } else { plain }
-}
-
-fn is_plain(c: char) -> bool {
-    c.is_alphanumeric() || "._-+=:,@%".contains(c)
-}
-
 /// The folder of one run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -470,19 +452,6 @@ mod tests {
         assert_eq!(fs::read_dir(root.path().join("runs")).unwrap().count(), 1, "nothing is left of what was tried");
         let error = home.find_run("frist").unwrap_err().to_string();
         assert!(error.contains("did you mean 'first'"), "{error}");
-    }
-
-    #[test]
-    fn names_of_files_become_plain_words() {
-        for (name, plain) in [
-            ("a b.csv", "a_b.csv"),
-            ("a;x`y`$(z).csv", "a_x_y___z_.csv"),
-            ("größe-1.txt", "größe-1.txt"),
-            ("..", "data"),
-        ] {
-            assert_eq!(shell_name(name.as_ref()), plain);
-            assert!(shell_safe(Path::new(plain)));
-        }
     }
 
     #[test]
