@@ -21,6 +21,8 @@ struct State {
     token: Option<String>,
     /// First lines of requests, each with its `Authorization`.
     seen: Vec<(String, Option<String>)>,
+    /// What every page of a list names as the next one, if all lists are to have no end.
+    next: Option<fn(usize) -> String>,
     is_over: bool,
 }
 
@@ -43,6 +45,11 @@ impl Stub {
             }
         });
         Self { address, state }
+    }
+
+    /// From now on each page of a list names another one, the n-th `next(n)`.
+    pub fn never_ends(&self, next: fn(usize) -> String) {
+        self.state.lock().unwrap().next = Some(next);
     }
 
     /// The first lines of requests, each with its `Authorization`.
@@ -78,14 +85,17 @@ fn converse(client: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             }
             line.clear();
         }
-        let (blobs, wanted) = {
+        let (blobs, wanted, next) = {
             let mut state = state.lock().unwrap();
             state.seen.push((first.clone(), token.clone()));
-            (state.blobs, state.token.clone())
+            (state.blobs, state.token.clone(), state.next.map(|next| next(state.seen.len())))
         };
         let is_welcome = wanted.is_none_or(|wanted| token == Some(format!("Bearer {wanted}")));
         let target = first.split(' ').nth(1).unwrap_or_default();
-        let (status, headers, body) = if is_welcome { answer(target, blobs) } else { nothing() };
+        let (status, headers, mut body) = if is_welcome { answer(target, blobs) } else { nothing() };
+        if let Some(next) = next {
+            body = body.replace("<NextMarker/>", &format!("<NextMarker>{next}</NextMarker>"));
+        }
         let length = body.len();
         let mut head = format!("HTTP/1.1 {status} Stub\r\nDate: {DATE}\r\nx-ms-version: 2022-11-02\r\n{headers}");
         head += "x-ms-request-id: 00000000-0000-4000-8000-000000000000\r\nx-ms-request-server-encrypted: true\r\n";

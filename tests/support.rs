@@ -57,6 +57,11 @@ impl Project {
         self.root.with_file_name("credentials").join("credentials.json")
     }
 
+    /// The person's own configuration, beside the project and gone with it.
+    pub fn config(&self) -> PathBuf {
+        self.root.with_file_name("config").join("config.toml")
+    }
+
     /// The command, ready to be changed before it runs.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
@@ -69,6 +74,10 @@ impl Project {
         command.env("NO_COLOR", "1").env("AMLRUN_CREDENTIALS", self.credentials());
         // What is remembered of interpreters: for all tests, and not in the user's own cache.
         command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
+        // Tests that are asked something have an answer.
+        command.env_remove("CI");
+        // The person's own files, beside the project and gone with it.
+        command.env("AMLRUN_CONFIG", self.config()).env("XDG_STATE_HOME", self.root.with_file_name("state"));
         command
     }
 
@@ -136,9 +145,9 @@ pub fn lives(id: &str) -> bool {
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
-/// Kills a runner's guard, so that what the runner leaves stays.
+/// The guard of a runner.
 #[cfg(target_os = "linux")]
-pub fn kill_guard_of(runner: &Child) {
+pub fn guard_of(runner: &Child) -> Option<nix::unistd::Pid> {
     let mark = format!("AMLRUN_RUNNER={}-", runner.id());
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -147,6 +156,13 @@ pub fn kill_guard_of(runner: &Child) {
         let line = String::from_utf8_lossy(&line).into_owned();
         line.contains("__guard") && line.contains(&mark)
     });
-    let guard = nix::unistd::Pid::from_raw(guard.expect("the runner has a guard"));
-    nix::sys::signal::kill(guard, nix::sys::signal::Signal::SIGKILL).unwrap();
+    guard.map(nix::unistd::Pid::from_raw)
+}
+
+/// Stops a runner and kills its guard, so that what the runner leaves stays when it is killed next.
+#[cfg(target_os = "linux")]
+pub fn kill_guard_of(runner: &Child) {
+    use nix::sys::signal::{Signal, kill};
+    kill(nix::unistd::Pid::from_raw(runner.id().cast_signed()), Signal::SIGSTOP).unwrap();
+    kill(guard_of(runner).expect("the runner has a guard"), Signal::SIGKILL).unwrap();
 }

@@ -1,5 +1,6 @@
 //! A container of Azure Blob Storage as a remote place.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -184,6 +185,7 @@ impl Remote for Container {
         Box::pin(async move {
             let mut files = Vec::new();
             let mut marker = None;
+            let mut pages = Pages::default();
             loop {
                 let question = |client: ContainerClient| {
                     let mut pages = client.list_blobs().include_metadata(true);
@@ -202,8 +204,10 @@ impl Remote for Container {
                 let Some(page) = self.ask(prefix, question).await? else { break };
                 files.extend(page.blobs.blobs().filter_map(blob::file));
                 marker = page.next_marker;
-                if marker.is_none() {
-                    break;
+                let Some(next) = &marker else { break };
+                if !pages.lead_on(next.as_str(), &files) {
+                    let why = "its list of blobs has no end: each page names another one, and none brings anything new";
+                    return Err(Trouble::Final(format!("{}: {why}", self.address(prefix))));
                 }
             }
             Ok(files)
@@ -316,6 +320,34 @@ impl Remote for Container {
             }
             request.await.map(drop).map_err(|error| self.trouble(&error, name))
         })
+    }
+}
+
+/// The pages of a list. A server that errs or means harm may send them for ever.
+#[derive(Default)]
+struct Pages {
+    markers: HashSet<String>,
+    firsts: HashSet<String>,
+    listed: usize,
+    empty: usize,
+}
+
+impl Pages {
+    /// So many pages in a row may have no blob: Azure sends such while it looks through what is deleted.
+    const EMPTY: usize = 1_000;
+    /// A list with more blobs is not held in memory.
+    const MOST: usize = 10_000_000;
+
+    const PAGES: usize = 100_000;
+
+    /// Whether a page brought something new, and the next one can.
+    fn lead_on(&mut self, next: &str, files: &[RemoteFile]) -> bool {
+        let (before, first) = (self.listed, files.get(self.listed));
+        self.listed = files.len();
+        self.empty = if self.listed == before { self.empty + 1 } else { 0 };
+        let is_new = first.is_none_or(|file| self.firsts.insert(file.name.clone()));
+        let is_short = self.empty < Self::EMPTY && self.listed < Self::MOST && self.markers.len() < Self::PAGES;
+        is_new && self.markers.insert(next.to_owned()) && is_short
     }
 }
 

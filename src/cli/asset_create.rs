@@ -20,7 +20,7 @@ use crate::registry::asset::{check_name, check_version};
 use crate::registry::versions::parse_stage;
 use crate::registry::{Asset, AssetKind, AssetType, NewAsset, Registry, RegistryError, Selector};
 use crate::spec::data_uri::DataUri;
-use crate::store::{Home, tree};
+use crate::store::{Home, at, tree};
 use crate::yaml::overrides::Override;
 
 /// What `model create` and `data create` take.
@@ -200,6 +200,9 @@ impl Draft {
     fn copied(&self, local: &Path, home: &Home, printer: &Printer) -> Result<Asset, Failed> {
         fits(self.new.asset_type, local)?;
         let registry = Context::registry(home)?;
+        // Until it is registered nobody refers to the copy.
+        let copying = home.copying()?;
+        copying.lock_shared().map_err(at("lock", home.root()))?;
         let model = self.new.asset_type.kind() == AssetKind::Model;
         let family = if model { home.models().join("created") } else { home.data() };
         let place = family.join(crate::id::RunName::generate().as_str());

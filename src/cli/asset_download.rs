@@ -35,7 +35,7 @@ impl Download {
             None => self.kept_here(&asset)?,
             Some(_) => self.at_address(&asset, context, printer)?,
         };
-        printer.out(&format!("{}\n", target.display()));
+        printer.data(&format!("{}\n", target.display()));
         Ok(())
     }
 

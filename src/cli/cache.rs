@@ -12,6 +12,7 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::format::TextOr;
 use super::job_keep::{Reach, remove_run, remove_tree, size};
+use super::leftovers::Leftovers;
 use super::printer::Printer;
 use super::record;
 use crate::clock::Timestamp;
@@ -28,8 +29,8 @@ pub(super) enum Verb {
         #[command(flatten)]
         format: TextOr,
     },
-    /// Remove outputs that no run, asset or reuse refers to, of deleted runs and half-written ones, and earlier states of
-    /// data that was fetched
+    /// Remove outputs that no run, asset or reuse refers to, of deleted runs and half-written ones, copies that were never
+    /// registered, and earlier states of data that was fetched
     #[command(after_help = "Examples:\n  amlrun cache gc --dry-run\n  amlrun cache gc --older-than 30")]
     Gc {
         /// Say what would go, and remove nothing
@@ -125,6 +126,15 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         reuse.forget_paths(&removed)?;
         reuse.prune()?;
     }
+    let leftovers = Leftovers::of(home)?;
+    for path in &leftovers.paths {
+        let (_, bytes) = size(path);
+        if !dry_run {
+            remove_tree(path)?;
+        }
+        say(bytes, &format!("what was left of {}", name(path)));
+    }
+    drop(leftovers);
     // Somebody may be reading what was fetched for them.
     if !home.runs()?.iter().any(RunFolder::is_live) {
         for old in Cache::at(home.downloads()).old(older_than.map(days)) {

@@ -5,6 +5,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::error::Failed;
 use super::printer::Printer;
+use crate::diagnostic::visible::visible;
 
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -88,7 +89,7 @@ impl Format {
             Output::Table => table(&answer),
             Output::None => String::new(),
         };
-        printer.out(&text);
+        printer.data(&text);
         Ok(())
     }
 }
@@ -166,7 +167,7 @@ fn tsv(answer: &Value) -> String {
 
 fn cell(value: &Value) -> String {
     match value {
-        Value::String(text) => text.replace(['\t', '\n'], " "),
+        Value::String(text) => visible(&text.replace(['\t', '\n'], " ")),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         Value::Null => String::new(),
@@ -206,13 +207,14 @@ fn table(answer: &Value) -> String {
         let mut chars = column.chars();
         chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
     };
-    let mut lines = vec![columns.iter().map(|c| title(c)).collect::<Vec<_>>()];
+    let mut lines = vec![columns.iter().map(|c| title(&visible(c))).collect::<Vec<_>>()];
     lines.extend(rows.iter().map(|row| columns.iter().map(|c| value(row, c)).collect()));
     let widths: Vec<usize> =
         (0..columns.len()).map(|i| lines.iter().map(|l| l[i].width()).max().unwrap_or(0)).collect();
     lines.insert(1, widths.iter().map(|w| "-".repeat(*w)).collect());
     let pad = |cells: &Vec<String>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, w)| format!("{cell}{}", " ".repeat(w - cell.width())));
+        let padded =
+            cells.iter().zip(&widths).map(|(cell, w)| format!("{cell}{}", " ".repeat(w.saturating_sub(cell.width()))));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     lines.iter().map(pad).collect()

@@ -1,7 +1,9 @@
 //! `amlrun job …`: runs in the shape of `az ml job`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 
@@ -159,10 +161,21 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
     if let Some(name) = &create.how.name {
         RunName::parse(name).map_err(|e| Failed::usage(e.to_string()))?;
     }
-    let mut arguments = vec!["run".into(), create.file.clone().into_os_string(), "--output".into(), "jsonl".into()];
+    let first = supervise::detach(&in_background(create, context)).map_err(Failed::new)?;
+    let event: crate::event::Event =
+        serde_json::from_str(&first).map_err(|_| Failed::new(format!("the run did not start: {}", first.trim())))?;
+    create.format.print(record::show(&RunView::of([&event])), printer)?;
+    Ok(Exit::Ok)
+}
+
+/// The command line of a runner in the background: all that was said of how to run.
+fn in_background(create: &Create, context: &Context) -> Vec<OsString> {
+    let How { set, choice, name, jobs, grace, transfer_jobs, quiet: _ } = &create.how;
+    let mut arguments: Vec<OsString> =
+        vec!["run".into(), create.file.clone().into_os_string(), "--output".into(), "jsonl".into()];
     arguments.push("--quiet".into());
-    arguments.extend(create.how.grace.iter().map(|grace| format!("--grace={grace}").into()));
-    let choice = &create.how.choice;
+    arguments.extend(grace.iter().map(|grace| format!("--grace={grace}").into()));
+    arguments.extend(transfer_jobs.iter().map(|jobs| format!("--transfer-jobs={jobs}").into()));
     for (flag, steps) in [("only", &choice.only), ("from", &choice.from), ("until", &choice.until)] {
         arguments.extend(steps.iter().map(|step| format!("--{flag}={step}").into()));
     }
@@ -170,16 +183,12 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
         [] => "--force-rerun".into(),
         steps => format!("--force-rerun={}", steps.join(",")).into(),
     }));
-    arguments.extend(create.how.name.iter().map(|name| format!("--name={name}").into()));
-    arguments.extend(create.how.jobs.iter().map(|jobs| format!("--jobs={jobs}").into()));
-    arguments.extend(create.how.set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value).into()));
+    arguments.extend(name.iter().map(|name| format!("--name={name}").into()));
+    arguments.extend(jobs.iter().map(|jobs| format!("--jobs={jobs}").into()));
+    arguments.extend(set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value).into()));
     arguments.push("--home".into());
     arguments.push(context.home_of(&create.file).root().as_os_str().to_owned());
-    let first = supervise::detach(&arguments).map_err(Failed::new)?;
-    let event: crate::event::Event =
-        serde_json::from_str(&first).map_err(|_| Failed::new(format!("the run did not start: {}", first.trim())))?;
-    create.format.print(record::show(&RunView::of([&event])), printer)?;
-    Ok(Exit::Ok)
+    arguments
 }
 
 fn archive(name: &str, yes: bool, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
@@ -227,11 +236,23 @@ fn stream(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
     Ok(if view.status == JobStatus::Completed { Exit::Ok } else { Exit::Failed })
 }
 
+/// How long a runner may take to say which process it is.
+const SAYS: Duration = Duration::from_secs(10);
+/// How long it may take to end beyond the time that its steps have.
+const ENDS: Duration = Duration::from_secs(60);
+/// How often to look.
+const LOOK: Duration = Duration::from_millis(20);
+
 fn cancel(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
     let mut view = record::view(run)?;
     // A runner that has only just made its record says in a moment which process it is.
+    let since = Instant::now();
     while view.pid == 0 && run.is_live() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        if since.elapsed() > SAYS {
+            let message = format!("the runner of '{}' lives, and has not recorded which process it is", run.name);
+            return Err(Failed::new(message).hint("is it stopped? Wake or end that process, then try again"));
+        }
+        std::thread::sleep(LOOK);
         view = record::view(run)?;
     }
     if view.status == JobStatus::NotResponding {
@@ -245,9 +266,24 @@ fn cancel(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
         return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
     }
     supervise::terminate(view.pid).map_err(Failed::new)?;
-    // The runner holds a lock on the record as long as it lives: waiting for the lock is waiting for its end.
-    if let Ok(record) = std::fs::File::open(run.events()) {
-        let _ = record.lock_shared();
+    let grace = Config::near(view.job_file.parent().unwrap_or(&view.job_file)).ok().and_then(|config| config.grace);
+    let limit = ENDS + Duration::from_secs(grace.unwrap_or_default());
+    let (since, mut woken) = (Instant::now(), false);
+    // The runner holds a lock on the record as long as it lives.
+    while run.is_live() {
+        if supervise::is_stopped(view.pid) {
+            if !woken {
+                printer.err(&format!("{}: its runner is stopped (SIGSTOP): it is woken to end its steps\n", run.name));
+            }
+            woken = true;
+            supervise::wake(view.pid);
+        }
+        if since.elapsed() > limit {
+            let message =
+                format!("the runner of '{}' was asked to end and has not after {} s", run.name, limit.as_secs());
+            return Err(Failed::new(message).hint("the same command again ends its steps at once"));
+        }
+        std::thread::sleep(LOOK);
     }
     let status = record::view(run)?.status;
     printer.out(&format!("{}: {status}\n", run.name));

@@ -107,6 +107,6 @@ fn copy(from: &Path, to: &Path, printer: &Printer) -> Result<(), Failed> {
             .hint("name another folder with --download-path, or remove it"));
     }
     tree::copy_tree(from, &to)?;
-    printer.out(&format!("{}\n", to.display()));
+    printer.data(&format!("{}\n", to.display()));
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<
             printer.out(&format!("==> {} <==\n", step.path));
         }
         match std::fs::read(log) {
-            Ok(bytes) => printer.bytes(&bytes),
+            Ok(bytes) => printer.printed(&bytes),
             // A step that printed nothing has no log.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(Failed::not_found(format!("cannot read {}: {error}", log.display()))),

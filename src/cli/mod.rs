@@ -32,6 +32,7 @@ mod job;
 mod job_download;
 mod job_keep;
 mod job_names;
+mod leftovers;
 mod logs;
 mod model;
 mod model_convert;
@@ -146,7 +147,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` end here as well, on stdout and with 0.
-            let _ = error.print();
+            printer.command_line(&error);
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };

@@ -20,6 +20,17 @@ use crate::plan::{Plan, StandIn};
 use crate::reuse::{Kept, Listing, Reuse, digest_of};
 use crate::store::Home;
 
+/// How remote data is looked at.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Looking {
+    /// How many requests may be under way.
+    pub jobs: Option<u16>,
+    /// Whether a run goes on: the copy that it read will do.
+    pub goes_on: bool,
+    /// Whether nothing is asked of any storage: all that is there counts as new.
+    pub offline: bool,
+}
+
 /// A plan with a verdict for each of its steps.
 pub(super) struct Outlook {
     pub plan: Plan,
@@ -46,8 +57,7 @@ impl Outlook {
         home: &Home,
         choice: &Choice,
         config: &Config,
-        jobs: Option<u16>,
-        goes_on: bool,
+        looking: Looking,
     ) -> Result<Self, Failed> {
         let wanted = choice.steps().steps(&plan).map_err(Failed::usage)?;
         let mut force = Force::default();
@@ -63,8 +73,8 @@ impl Outlook {
             warnings.push(format!("nothing is reused: {why}"));
             None
         });
-        let data = Arc::new(RemoteData::new(home, config, jobs, &plan));
-        let looked = data.look(&plan, &wanted, goes_on)?;
+        let data = Arc::new(RemoteData::new(home, config, looking.jobs, &plan));
+        let looked = if looking.offline { data.unseen(&plan) } else { data.look(&plan, &wanted, looking.goes_on)? };
         warnings.extend(looked.warnings);
         let mut facts = Facts::gather(&plan, home.root()).with(looked.seen);
         let kept_out = variables::kept_out(&config.pass_variables);

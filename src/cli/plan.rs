@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{Config, user};
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::format::TextOr;
-use super::outlook::Outlook;
+use super::outlook::{Looking, Outlook};
 use super::printer::Printer;
 use super::run::Choice;
 use crate::because::Because;
+use crate::diagnostic::visible::visible;
 use crate::engine::{Decision, Verdict};
 use crate::outcome::JobStatus;
 use crate::report::style::{Paint, wrapped};
@@ -47,13 +48,23 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
     let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
     let (plan, document) = context.accepted(&args.file, &args.set, &config.local(), printer)?;
     let job_file = std::path::absolute(&document.path).unwrap_or(document.path);
-    let outlook = Outlook::new(plan, &job_file, &context.home_of(&args.file), &args.choice, &config, None, false)?;
+    let home = context.home_of(&args.file);
+    // Whoever looks at a project of somebody else's wants nothing to be sent because of it.
+    let offline = !user::ran_here(&home, &config);
+    if offline && plan.is_remote() {
+        printer.err(
+            "note: this project has not run on this machine with its amlrun.toml yet: nothing is asked of its storage, and \
+             what it reads there counts as new\n",
+        );
+    }
+    let looking = Looking { offline, ..Looking::default() };
+    let outlook = Outlook::new(plan, &job_file, &home, &args.choice, &config, looking)?;
     for warning in &outlook.warnings {
         printer.err(&format!("warning: {warning}\n"));
     }
     match args.format.asked() {
         Some(format) => format.print(json(&outlook), printer)?,
-        None => printer.out(&text(&outlook, printer.paint(), printer.width())),
+        None => printer.painted(&text(&outlook, printer.paint(), printer.width())),
     }
     let runs = outlook.decisions.iter().any(Decision::may_run);
     Ok(if args.check && runs { Exit::Failed } else { Exit::Ok })
@@ -75,8 +86,9 @@ fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
     let mut out = String::new();
     let mut counts = [0; 3];
     for (step, decision) in outlook.plan.steps.iter().zip(&outlook.decisions) {
-        let name = format!("{:width$}", step.path);
-        let mut reasons = decision.because.iter().map(|because| wrapped(&because.to_string(), width + 14, columns));
+        let name = format!("{:width$}", visible(&step.path));
+        let mut reasons =
+            decision.because.iter().map(|because| wrapped(&visible(&because.to_string()), width + 14, columns));
         let (sign, word, reason) = match &decision.verdict {
             Verdict::Run => {
                 counts[0] += 1;

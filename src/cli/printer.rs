@@ -1,11 +1,13 @@
 //! The only door to stdout and stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use super::error::Failed;
 use super::exit::Exit;
+use crate::diagnostic::visible::{painted, tame, visible, visible_lines};
 use crate::diagnostic::{Diagnostics, Finding, Severity, Sources, render};
 use crate::report::moving::{Moving, Way};
 use crate::report::style::Paint;
@@ -41,9 +43,10 @@ impl Printer {
         Some(usize::from(width.0))
     }
 
-    /// Whether there is somebody to ask.
+    /// Whether there is somebody to ask: a build may have a terminal, and nobody who answers.
     pub fn can_ask(&self) -> bool {
-        std::io::stdin().is_terminal()
+        let is_build = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+        std::io::stdin().is_terminal() && !is_build
     }
 
     /// Asks a question that is answered with yes or no; no is anything but yes.
@@ -61,13 +64,44 @@ impl Printer {
 
     /// The stream for views of a run.
     pub fn stream(&self) -> impl std::io::Write + Send + 'static {
-        std::io::stdout()
+        Door { to: std::io::stdout(), guarded: std::io::stdout().is_terminal() }
     }
 
-    /// Writes to stdout.
+    /// The same on stderr.
+    pub fn side_stream(&self) -> impl std::io::Write + Send + 'static {
+        Door { to: std::io::stderr(), guarded: std::io::stderr().is_terminal() }
+    }
+
+    /// Writes text for people to stdout. What strangers wrote may be in it: no terminal obeys any of that.
     pub fn out(&self, text: &str) {
+        self.write(&visible_lines(text));
+    }
+
+    /// Writes text with colours of our own to stdout.
+    pub fn painted(&self, text: &str) {
+        self.write(&if self.stdout_colour { painted(text) } else { visible_lines(text) });
+    }
+
+    /// Writes what a program reads to stdout: as it is, unless a person sees it.
+    pub fn data(&self, text: &str) {
+        self.write(&if std::io::stdout().is_terminal() { painted(text).into() } else { Cow::Borrowed(text) });
+    }
+
+    fn write(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
         let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    /// Writes what a step printed to stdout: as it is, unless a person sees it.
+    pub fn printed(&self, bytes: &[u8]) {
+        if !std::io::stdout().is_terminal() {
+            return self.bytes(bytes);
+        }
+        for line in String::from_utf8_lossy(bytes).lines() {
+            // Of a line that was redrawn the last state, as in the views of a run.
+            let text = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
+            self.write(&format!("{}\n", tame(text)));
+        }
     }
 
     /// Writes bytes to stdout.
@@ -75,8 +109,12 @@ impl Printer {
         let _ = std::io::stdout().lock().write_all(bytes);
     }
 
-    /// Writes to stderr.
+    /// Writes text for people to stderr.
     pub fn err(&self, text: &str) {
+        self.complain(&visible_lines(text));
+    }
+
+    fn complain(&self, text: &str) {
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 
@@ -89,7 +127,7 @@ impl Printer {
                 done: now.moved_bytes + now.skipped_bytes,
                 files: now.files,
                 files_done: now.moved_files + now.skipped_files,
-                trouble: progress.trouble(),
+                trouble: progress.trouble().map(|trouble| visible(&trouble)),
             }
         };
         let line = |text: &str| drop(std::io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
@@ -98,18 +136,29 @@ impl Printer {
 
     /// Shows findings on stderr.
     pub fn diagnostics(&self, diagnostics: &Diagnostics, sources: &Sources) {
-        self.err(&render::render(diagnostics, sources, self.stderr_colour));
+        self.complain(&render::render(diagnostics, sources, self.stderr_colour));
     }
 
     /// Shows one finding on stderr.
     pub fn finding(&self, finding: &Finding<'_>) {
-        self.err(&format!("{}\n", render::block(finding.diagnostic, finding.sources, self.stderr_colour)));
+        self.complain(&format!("{}\n", render::block(finding.diagnostic, finding.sources, self.stderr_colour)));
     }
 
     /// Tells once, after errors, where to read more about a code.
     pub fn more(&self, code: &str) {
         let paint = Paint { colour: self.stderr_colour };
-        self.err(&format!("{}\n", paint.dim(&format!("more about an error: amlrun explain {code}"))));
+        self.complain(&format!("{}\n", paint.dim(&format!("more about an error: amlrun explain {code}"))));
+    }
+
+    /// Shows what is wrong with a command line, or the help that it asks for.
+    pub fn command_line(&self, error: &clap::Error) {
+        if !error.use_stderr() {
+            return drop(error.print());
+        }
+        let text = error.render();
+        let text =
+            if self.stderr_colour { painted(&text.ansi().to_string()) } else { visible_lines(&text.to_string()) };
+        self.complain(&text);
     }
 
     /// Shows why a command failed.
@@ -124,12 +173,33 @@ impl Printer {
             }
             Failed::Message { message, hint, exit } => {
                 let (on, off) = if self.stderr_colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-                self.err(&format!("{on}error{off}: {message}\n"));
+                self.complain(&format!("{on}error{off}: {}\n", visible_lines(message)));
                 if let Some(hint) = hint {
                     self.err(&format!("  help: {hint}\n"));
                 }
                 *exit
             }
         }
+    }
+}
+
+/// A stream that lets colours through to a terminal and nothing else that it would obey.
+struct Door<W> {
+    to: W,
+    guarded: bool,
+}
+
+impl<W: std::io::Write> std::io::Write for Door<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.guarded {
+            self.to.write_all(painted(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        } else {
+            self.to.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
     }
 }

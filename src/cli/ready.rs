@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::config::Config;
+use super::config::{Config, user};
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
-use super::outlook::Outlook;
+use super::outlook::{Looking, Outlook};
 use super::printer::Printer;
 use super::run::How;
 use super::signals::{self, StoppedBy};
@@ -26,7 +26,7 @@ use crate::outcome::JobStatus;
 use crate::plan::Plan;
 use crate::relative;
 use crate::report;
-use crate::secret::mask_signatures;
+use crate::secret::{mask_signatures, write_file};
 use crate::spec::Document;
 use crate::store::{Home, RunFolder, at};
 
@@ -89,26 +89,20 @@ impl Ready {
         let name = run_name(how.name.as_deref(), &document)?;
         job_names::check(&home, &name)?;
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
-        let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, how.transfer_jobs, false)?;
+        user::remember(&home, &config);
+        let looking = Looking { jobs: how.transfer_jobs, ..Looking::default() };
+        let outlook = Outlook::new(plan, &job_file, &home, &how.choice, &config, looking)?;
         outlook.startable()?;
-        let folder = home.create_run(&name)?;
+        fits(&home, &name, &outlook.plan)?;
+        let (folder, record) = home.create_run(&name)?;
         keep(&folder, &outlook.plan, &document)?;
         let here = std::env::current_dir().unwrap_or_default();
         let default_experiment = || here.file_name().map_or("Default".into(), |n| n.to_string_lossy().into_owned());
         let experiment = outlook.plan.experiment_name.clone().unwrap_or_else(default_experiment);
         let limits = Limits::of(how, &config);
         let jobs_of_steps = job_names::of_steps(&home, &name, &outlook.plan)?;
-        Ok(Self {
-            outlook,
-            home,
-            folder,
-            experiment,
-            jobs_of_steps,
-            limits,
-            journal: None,
-            resumed: None,
-            past: Vec::new(),
-        })
+        let journal = Some((Journal::of(record, home.root()), 0));
+        Ok(Self { outlook, home, folder, experiment, jobs_of_steps, limits, journal, resumed: None, past: Vec::new() })
     }
 
     /// Runs it in this process to its end.
@@ -126,7 +120,8 @@ impl Ready {
         match view {
             View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
             View::Aside => {
-                bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, std::io::stderr(), paint, quiet));
+                let stream = printer.side_stream();
+                bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet));
             }
             View::Text if printer.is_terminal() => {
                 bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet));
@@ -213,6 +208,23 @@ impl Ready {
     }
 }
 
+/// Whether the longest names of folders that this run would make fit into a file system.
+fn fits(home: &Home, name: &RunName, plan: &Plan) -> Result<(), Failed> {
+    const LONGEST: usize = 255;
+    let name_of = |path: PathBuf| path.file_name().map_or(0, std::ffi::OsStr::len);
+    for step in &plan.steps {
+        // Room for many tries.
+        let outputs = step.outputs.iter().map(|output| name_of(home.output(name, &step.path, &output.name, 1_000_000)));
+        if outputs.chain([step.path.len()]).any(|length| length > LONGEST) {
+            let message = format!("the names of the run and of '{}' with its outputs are too long together", step.path);
+            let hint =
+                format!("they become one name of a folder, which has at most {LONGEST} bytes: shorten one of them");
+            return Err(Failed::new(message).hint(hint));
+        }
+    }
+    Ok(())
+}
+
 fn run_name(asked: Option<&str>, document: &Document) -> Result<RunName, Failed> {
     let written = document.job.common().name.as_ref().map(|n| n.value.as_str());
     match asked.or(written) {
@@ -227,10 +239,10 @@ fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Fail
     // Signatures open what they are for to anybody; keys under names of their own stand in `plan.json` for the steps.
     let mut written = document.text.to_string();
     mask_signatures(&mut written);
-    std::fs::write(&job_file, written).map_err(at("write", &job_file))?;
+    write_file(&job_file, &written).map_err(at("write", &job_file))?;
     let kept = plan.clone().with_paths(&|path| relative::to(folder.workspace(), path));
     let text = serde_json::to_string(&kept).unwrap_or_default();
-    std::fs::write(folder.plan(), text).map_err(at("write", &folder.plan()))?;
+    write_file(&folder.plan(), &text).map_err(at("write", &folder.plan()))?;
     Ok(())
 }
 

@@ -41,7 +41,14 @@ pub(super) fn view(run: &RunFolder) -> Result<RunView, Failed> {
 }
 
 fn unreadable(run: &RunFolder, error: &std::io::Error) -> Failed {
-    Failed::new(format!("cannot read the record of run '{}': {error}", run.name))
+    let failed = Failed::new(format!("cannot read the record of run '{}': {error}", run.name));
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failed::new(format!("the run '{}' never began: its runner was ended first", run.name))
+                .hint("run its job file again; the name is free")
+        }
+        _ => failed,
+    }
 }
 
 /// The events of a record, of which lines may be damaged; that is told once. What the first one said is in the plan as

@@ -90,6 +90,17 @@ impl RemoteData {
         }
     }
 
+    /// Of everything that the plan reads elsewhere, that nobody knows what it is now. Nothing is asked.
+    pub fn unseen(&self, plan: &Plan) -> Looked {
+        let mut looked = Looked::default();
+        for remote in plan.steps.iter().flat_map(Step::values).flat_map(Value::remotes) {
+            if looked.seen.iter().all(|(other, _)| other.is_other(remote)) {
+                looked.seen.push((remote.clone(), unknown()));
+            }
+        }
+        looked
+    }
+
     /// Looks what there is of all that the plan reads, and what of it was fetched before. What is not there is told before
     /// anything runs; of a run that `goes_on` the copy that it read will do.
     pub fn look(&self, plan: &Plan, wanted: &[bool], goes_on: bool) -> Result<Looked, Failed> {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
-use super::outlook::Outlook;
+use super::outlook::{Looking, Outlook};
 use super::printer::Printer;
 use super::ready::{Limits, Ready, kept_plan};
 use super::record;
@@ -220,8 +220,8 @@ impl<'a> Open<'a> {
     fn into_ready(self, resumed: Resumed, choice: &Choice, how: &How) -> Result<Ready, Failed> {
         let home = self.context.home();
         let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
-        let mut outlook =
-            Outlook::new(self.plan, &self.view.job_file, &home, choice, &config, how.transfer_jobs, true)?;
+        let looking = Looking { jobs: how.transfer_jobs, goes_on: true, offline: false };
+        let mut outlook = Outlook::new(self.plan, &self.view.job_file, &home, choice, &config, looking)?;
         for (index, decision) in outlook.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);
             let done = |need: &usize| resumed.done.contains_key(need);

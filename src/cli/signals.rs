@@ -102,11 +102,11 @@ async fn listen(streams: [Option<Signal>; 3]) {
                 std::process::exit(code)
             }
         };
-        // Asked first and told afterwards: telling may have to wait for a view that is not read.
+        // From here on no view is waited for, so that it can be told before it is asked: the end is told last.
         run.bus.hurry();
         if run.stopped_by.set(exit).is_ok() {
-            run.ask.send_replace(Stop::Gently);
             run.bus.say(What::CancelRequested { by: by.to_owned() });
+            run.ask.send_replace(Stop::Gently);
         } else {
             run.ask.send_replace(Stop::Now);
         }

@@ -66,7 +66,7 @@ pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Res
         Output::Json => {
             let files: Vec<serde_json::Value> = verdicts.iter().map(|(file, checked)| as_json(file, checked)).collect();
             let text = serde_json::to_string_pretty(&json!({ "files": files })).unwrap_or_default();
-            printer.out(&format!("{text}\n"));
+            printer.data(&format!("{text}\n"));
         }
         Output::Github => {
             printer.out(&github::commands(&distinct(&verdicts).concat()));
@@ -74,7 +74,7 @@ pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Res
         }
         Output::Sarif => {
             let log = sarif::log(&distinct(&verdicts).concat(), &|code| pages::page(code).map(|page| page.rule()));
-            printer.out(&format!("{}\n", serde_json::to_string_pretty(&log).unwrap_or_default()));
+            printer.data(&format!("{}\n", serde_json::to_string_pretty(&log).unwrap_or_default()));
         }
     }
     Ok(if verdicts.iter().any(|(_, checked)| checked.not_found) {

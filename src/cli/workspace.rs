@@ -4,7 +4,6 @@
 //! breaks a run: without a tracking store or server the steps run all the same, and the record says what was missing.
 
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -154,7 +153,8 @@ impl Recorder {
         let opened = Tracking::open(&home.tracking_db(), registry, home.models(), home.artifacts());
         let store = Arc::new(opened.map_err(|e| e.to_string())?);
         let experiment = store.experiment(&job.experiment).map_err(|e| e.to_string())?;
-        let token = token().map_err(|e| format!("no random numbers for the server's token: {e}"))?;
+        let token =
+            crate::secret::random_token().map_err(|e| format!("no random numbers for the server's token: {e}"))?;
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let _inside = runtime.enter();
         let server = Server::start(store.clone(), &token, loopback).map_err(|e| e.to_string())?;
@@ -280,11 +280,4 @@ fn run_status(status: JobStatus) -> RunStatus {
         JobStatus::Canceled => RunStatus::Killed,
         _ => RunStatus::Failed,
     }
-}
-
-/// 32 random bytes as text: whoever has it may write to this run's tracking server.
-fn token() -> std::io::Result<String> {
-    let mut bytes = [0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }

@@ -13,6 +13,7 @@ pub mod sarif;
 mod snippet;
 pub mod source;
 pub mod suggest;
+pub mod visible;
 
 use std::path::Path;
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::snippet::{self, Mark, Paint, visible};
+use super::snippet::{self, Mark, Paint};
+use super::visible::visible;
 use super::{Diagnostic, Diagnostics, Severity, Sources};
 
 /// All diagnostics, each as a block of text with carets, and a closing line that counts them.

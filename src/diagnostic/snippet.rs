@@ -7,6 +7,7 @@
 use anstyle::Style;
 use unicode_width::UnicodeWidthChar as _;
 
+use super::visible::{picture, visible};
 use super::{Sources, Span};
 
 /// A line with more cells than this is shortened around its marks.
@@ -252,21 +253,6 @@ impl Cells {
             text.push('…');
         }
         text
-    }
-}
-
-/// A text of the author's in a message: nothing in it moves the cursor or turns the reading direction.
-pub(super) fn visible(text: &str) -> String {
-    text.chars().map(picture).collect()
-}
-
-/// What is shown for a character: itself, or a sign for what a terminal would obey.
-fn picture(c: char) -> char {
-    match c {
-        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
-        '\x7f' => '\u{2421}',
-        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' => '\u{fffd}',
-        c => c,
     }
 }
 

@@ -28,8 +28,10 @@ pub(super) fn variables(
     set("AZUREML_CR_HT_CAP_user_logs_PATH", &prepared.user_logs.display().to_string());
     ports(step, prepared, &mut set);
     all.extend(tracking);
-    for (name, value) in &step.environment_variables {
-        all.push((name.clone(), text_of(value, request, board, false)?));
+    // No input has a name that begins with a dot.
+    let links = request.home.run(&request.run.name).step(&step.path).inputs().join(".variables");
+    for (number, (name, value)) in step.environment_variables.iter().enumerate() {
+        all.push((name.clone(), text_of(value, request, board, false, &links.join(number.to_string()))?));
     }
     Ok(all)
 }

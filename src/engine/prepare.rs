@@ -9,10 +9,10 @@ use super::board::Board;
 use super::table;
 use super::unchanged::{self, is_copied};
 use crate::plan::PortType;
-use crate::plan::command::{Names, expand};
+use crate::plan::command::{Names, address_word, expand};
 use crate::plan::{InputMode, Part, StepInput, Value};
 use crate::secret::MASK;
-use crate::store::layout::shell_safe;
+use crate::store::shell_word::{shell_name, shell_safe};
 use crate::store::snapshot::Snapshot;
 use crate::store::{StepFolder, at, tree};
 
@@ -203,16 +203,15 @@ fn give(input: &StepInput, request: &Request, board: &Board, folder: &StepFolder
         _ => None,
     };
     let Some(source) = data else {
-        return text_of(value, request, board, input.mode == InputMode::Direct).map(Some);
+        let links = folder.inputs().join(&input.name);
+        return text_of(value, request, board, input.mode == InputMode::Direct, &links).map(Some);
     };
     if !source.exists() {
         let what = if input.kind == PortType::UriFile { "file" } else { "folder" };
         return Err(format!("the {what} of its input '{}' is not there: {}", input.name, source.display()));
     }
-    let staged = || {
-        let name = source.file_name().map_or_else(|| input.name.clone(), |n| n.to_string_lossy().into_owned());
-        folder.inputs().join(&input.name).join(name)
-    };
+    // Whoever named the file does not write the command: what the shell gets is one plain word.
+    let staged = || folder.inputs().join(&input.name).join(source.file_name().map_or_else(String::new, shell_name));
     let place = match input.mode {
         InputMode::Download => {
             let place = staged();
@@ -262,12 +261,28 @@ fn evaluates(mode: InputMode) -> bool {
     matches!(mode, InputMode::EvalMount | InputMode::EvalDownload)
 }
 
-/// A value as text: data is its path, or its address when the step reads it by itself.
-pub(super) fn text_of(value: &Value, request: &Request, board: &Board, is_direct: bool) -> Result<String, String> {
-    let texts = value.parts.iter().map(|part| match part {
+/// A value as text: data is its path, or its address when the step reads it by itself. A path that a shell would not
+/// take as one plain word is seen through a link in the folder `links`.
+pub(super) fn text_of(
+    value: &Value,
+    request: &Request,
+    board: &Board,
+    is_direct: bool,
+    links: &Path,
+) -> Result<String, String> {
+    let texts = value.parts.iter().enumerate().map(|(number, part)| match part {
         Part::Text(text) | Part::Secret(text) => Ok(text.clone()),
-        Part::Remote(remote) if is_direct => Ok(request.plan.whole(remote).reveal().to_owned()),
-        part => address(part, request, board).map(|place| place.display().to_string()),
+        Part::Remote(remote) if is_direct => Ok(address_word(request.plan.whole(remote).reveal())),
+        part => {
+            let mut place = address(part, request, board)?;
+            if !shell_safe(&place) {
+                let name = place.file_name().map_or_else(String::new, shell_name);
+                let plain = links.join(number.to_string()).join(name);
+                link(&place, &plain)?;
+                place = plain;
+            }
+            Ok(place.display().to_string())
+        }
     });
     texts.collect()
 }

@@ -39,6 +39,12 @@ impl Journal {
         Ok(Self { file, base: base.to_owned(), whole: 0, waiting: Vec::new(), lost: false })
     }
 
+    /// The record of a new run in the workspace `base`, which was made and locked with its folder.
+    #[must_use]
+    pub fn of(file: File, base: &Path) -> Self {
+        Self { file, base: base.to_owned(), whole: 0, waiting: Vec::new(), lost: false }
+    }
+
     /// Opens the record of a run that goes on, locks it, and cuts off a torn last line.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! A step between fork and exec has the end as well (it is closed on exec), so that nothing can start unseen after
 //! that. Then the guard kills the process groups that are listed in a file without a name, whoever else writes into the
 //! pipe of a step or has the runner's mark in its environment, and ends. A runner that ends in order kills its guard: nothing is left to do.
+//! A guard that is ended itself is replaced at once, and one that is stopped is woken.
 //!
 //! The list costs the runner two small writes a step and wakes nobody.
 
@@ -12,11 +13,14 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read as _, Seek as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
-use std::process::Child;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{strays, supervise};
@@ -27,13 +31,69 @@ pub const VERB: &str = "__guard";
 /// The runner's end of its guard.
 #[derive(Debug)]
 pub(super) struct Guard {
-    process: Mutex<Child>,
-    id: i32,
     list: File,
     /// Which places of the list are free, and how many there are.
     places: Mutex<(Vec<u64>, u64)>,
+    post: Arc<Post>,
+    /// Sees to it that somebody is at the post.
+    relief: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The place of the guard: a process that dies there is replaced by another, with the same list.
+#[derive(Debug)]
+struct Post {
+    mark: String,
+    list: File,
+    now: Mutex<OnDuty>,
+}
+
+#[derive(Debug)]
+struct OnDuty {
+    id: i32,
+    /// Whether nobody is to follow.
+    last: bool,
     // Closed last: what is dropped without a goodbye leaves the guard to do its work.
     _alive: PipeWriter,
+}
+
+/// Whoever ends one guard after the other wants none.
+const RELIEFS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Post {
+    fn start(mark: &str, list: &File) -> io::Result<OnDuty> {
+        let (ends, alive) = io::pipe()?;
+        let process = supervise::guard(mark, list.try_clone()?, ends)?;
+        Ok(OnDuty { id: i32::try_from(process.id()).unwrap_or(0), last: false, _alive: alive })
+    }
+
+    /// Wakes a guard that is stopped, and replaces one that is gone, until it is the last.
+    fn keep(&self) {
+        let mut reliefs = 0;
+        loop {
+            let id = Pid::from_raw(self.lock().id);
+            match waitpid(id, Some(WaitPidFlag::WUNTRACED)) {
+                Ok(WaitStatus::Stopped(..)) => drop(kill(id, Signal::SIGCONT)),
+                Err(Errno::EINTR) => {}
+                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => {
+                    let mut now = self.lock();
+                    if now.last || reliefs == RELIEFS {
+                        return;
+                    }
+                    // One that dies as it starts is not started over and over without a break.
+                    std::thread::sleep(PAUSE);
+                    let Ok(next) = Self::start(&self.mark, &self.list) else { return };
+                    *now = next;
+                    reliefs += 1;
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OnDuty> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What is known of a process that is started: the number of the pipe that it prints into, before, and its group, after.
@@ -43,16 +103,19 @@ const ENTRY: usize = 2 * size_of::<u64>();
 impl Guard {
     /// Starts a guard for the processes with that mark.
     pub(super) fn start(mark: &str) -> io::Result<Self> {
-        let (ends, alive) = io::pipe()?;
         let list = nameless()?;
-        let process = supervise::guard(mark, list.try_clone()?, ends)?;
-        let id = i32::try_from(process.id()).unwrap_or(0);
-        Ok(Self { process: Mutex::new(process), id, list, places: Mutex::default(), _alive: alive })
+        let now = Mutex::new(Post::start(mark, &list)?);
+        let post = Arc::new(Post { mark: mark.to_owned(), list: list.try_clone()?, now });
+        let kept = post.clone();
+        let relief = std::thread::Builder::new().name("guard".to_owned()).spawn(move || kept.keep())?;
+        Ok(Self { list, places: Mutex::default(), post, relief: Mutex::new(Some(relief)) })
     }
 
-    /// The guard's own process, which is no stray.
-    pub(super) fn id(&self) -> i32 {
-        self.id
+    /// From now on nobody follows the guard that there is. Gives its process, which is no stray.
+    pub(super) fn settle(&self) -> i32 {
+        let mut now = self.post.lock();
+        now.last = true;
+        now.id
     }
 
     /// Lists a process that is about to be started, as long as the answer lives.
@@ -69,13 +132,13 @@ impl Guard {
 
     /// Everything has ended in order.
     pub(super) fn dismiss(&self) {
-        let mut process = self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _ = process.kill();
-        let _ = process.wait();
+        let _ = kill(Pid::from_raw(self.settle()), Signal::SIGKILL);
+        let relief = self.relief.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = relief.map(JoinHandle::join);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (Vec<u64>, u64)> {
-        self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, (Vec<u64>, u64)> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,7 +180,7 @@ pub fn guard(mark: &str) {
     let pipe = io::stderr();
     let mut ends = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
     // Asked for nothing, poll(2) tells of the end only.
-    while poll(&mut ends, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+    while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
     let mut list = Vec::new();
     if let Ok(file) = io::stdin().as_fd().try_clone_to_owned() {
         let mut file = File::from(file);

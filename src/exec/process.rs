@@ -44,7 +44,7 @@ impl LocalProcess {
     pub fn end_strays(&self) {
         let guard = self.guard.get().and_then(Option::as_ref);
         let mut spared = self.spared.clone();
-        spared.extend(guard.map(Guard::id));
+        spared.extend(guard.map(Guard::settle));
         strays::end_all(&spared);
         if let Some(guard) = guard {
             guard.dismiss();
@@ -96,7 +96,7 @@ impl Executor for LocalProcess {
         } else {
             let log = launch.processes.first().map_or(launch.cwd.as_path(), |process| &process.log);
             let script = log.with_file_name("command.sh");
-            if let Err(error) = std::fs::write(&script, &command) {
+            if let Err(error) = crate::secret::write_file(&script, &command) {
                 return Ending::NotStarted(format!("cannot write {}: {error}", script.display())).into();
             }
             arguments.push(script.display().to_string());

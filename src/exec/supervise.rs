@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::capture::{self, Printed};
 use super::guard::Watched;
@@ -23,6 +24,10 @@ use super::mask::Masked;
 use super::process::LocalProcess;
 use super::strays;
 use super::{Ended, Ending, Launch, LineSink, RankProcess, Stop, StopWatch};
+
+/// How long what a command started has to print its last when the command itself has ended: in `echo a & echo b` the shell
+/// does not wait for the first. Who prints nowhere any more is not waited for.
+const CHILDREN: Duration = Duration::from_millis(250);
 
 /// How long to go on reading after the group is gone: only a process that left the group can still hold the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -50,6 +55,9 @@ pub(super) async fn run(
             Ending::NotStarted(message).into()
         }
     };
+    if matches!(ended.ending, Ending::Exited(_)) {
+        read_until(&mut running.reading, Instant::now() + CHILDREN).await;
+    }
     for (group, _) in running.groups.iter().flatten() {
         strays::end_group(*group).await;
     }
@@ -66,15 +74,32 @@ pub(super) async fn run(
     ended
 }
 
+/// What a process prints, being read.
+struct Reading {
+    label: Option<String>,
+    task: JoinHandle<Printed>,
+    /// What was noticed, once the pipe is closed.
+    printed: Option<Printed>,
+}
+
+/// Reads the pipes until all are closed, or until then.
+async fn read_until(reading: &mut [Reading], then: Instant) {
+    for Reading { task, printed, .. } in reading.iter_mut().filter(|reading| reading.printed.is_none()) {
+        if let Ok(read) = tokio::time::timeout_at(then, task).await {
+            *printed = Some(read.unwrap_or_default());
+        }
+    }
+}
+
 /// Reads what is left in the pipes. Who left the group and hides its environment may hold them for ever.
-async fn last_words(reading: Vec<(Option<String>, JoinHandle<Printed>)>, ended: &mut Ended) -> Option<String> {
+async fn last_words(mut reading: Vec<Reading>, ended: &mut Ended) -> Option<String> {
+    read_until(&mut reading, Instant::now() + LAST_WORDS).await;
     let mut not_found = None;
-    for (label, mut task) in reading {
-        let Ok(read) = tokio::time::timeout(LAST_WORDS, &mut task).await else {
+    for Reading { label, task, printed } in reading {
+        let Some(printed) = printed else {
             task.abort();
             continue;
         };
-        let printed = read.unwrap_or_default();
         let of = |warning| label.as_ref().map_or_else(|| String::clone(&warning), |l| format!("{l}: {warning}"));
         ended.warnings.extend(printed.warnings.into_iter().map(of));
         if label == ended.process {
@@ -93,7 +118,7 @@ struct Running<'a> {
     groups: Vec<Option<Group<'a>>>,
     /// Gives the number of each process that ended, and how.
     waiting: JoinSet<(usize, Ending)>,
-    reading: Vec<(Option<String>, JoinHandle<Printed>)>,
+    reading: Vec<Reading>,
 }
 
 impl<'a> Running<'a> {
@@ -118,7 +143,7 @@ impl<'a> Running<'a> {
                 let mask = Masked::new(launch.secrets.clone());
                 tokio::spawn(capture::copy(reader, log, mask, labelled(lines, process.label.as_deref())))
             };
-            self.reading.push((process.label.clone(), copied));
+            self.reading.push(Reading { label: process.label.clone(), task: copied, printed: None });
         }
         Ok(())
     }
@@ -317,6 +342,21 @@ pub fn terminate(id: u32) -> Result<(), String> {
         return Err("the run has not said yet which process makes it: try again".to_owned());
     }
     nix::sys::signal::kill(pid(id), Signal::SIGTERM).map_err(|error| format!("cannot signal process {id}: {error}"))
+}
+
+/// Whether a process has been stopped (SIGSTOP, or Ctrl-Z in a shell): it hears of nothing but being woken or killed.
+/// Always no where there is no `/proc`.
+#[must_use]
+pub fn is_stopped(id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+/// Wakes a process that has been stopped.
+pub fn wake(id: u32) {
+    if id > 1 {
+        let _ = nix::sys::signal::kill(pid(id), Signal::SIGCONT);
+    }
 }
 
 /// Ends every process of this machine that has `mark` (`NAME=value`) in its environment: what a runner left that was

@@ -103,6 +103,18 @@ async fn a_background_process_does_not_outlive_its_step() {
 }
 
 #[tokio::test]
+async fn what_a_background_process_prints_after_the_shell_belongs_to_the_log() {
+    // It hears of the shell's end by the pipe, of which the shell has the only other end.
+    let script = "mkfifo gate; (cat gate; echo late) & exec 3> gate; echo early";
+    for _ in 0..10 {
+        let ran = ran(script, None, None).await;
+        assert_eq!((ran.ending, ran.log.as_str()), (Ending::Exited(0), "early\nlate\n"));
+    }
+    let ran = ran("mkfifo gate; (cat gate; echo late) & exec 3> gate; exit 3", None, None).await;
+    assert_eq!((ran.ending, ran.log.as_str()), (Ending::Exited(3), "late\n"));
+}
+
+#[tokio::test]
 async fn a_script_longer_than_an_argument_may_be_runs_all_the_same() {
     let long = format!("# {}\necho done", "x".repeat(200_000));
     assert_eq!(ran(&long, None, None).await.lines, ["done"]);

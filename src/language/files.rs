@@ -99,7 +99,7 @@ impl Files {
     }
 
     fn parse(&mut self, path: &Path, named: Option<Span>) -> Result<File, Vec<Diagnostic>> {
-        let text = read_text(path).map_err(|why| match named {
+        let text = read_text(path, named.is_some()).map_err(|why| match named {
             Some(span) => vec![Diagnostic::error("unreadable-file", span, why)],
             None => vec![Diagnostic::without_place("unreadable-file", why)],
         })?;
@@ -171,11 +171,20 @@ pub(super) fn shown(path: &Path) -> PathBuf {
     std::env::current_dir().ok().and_then(|here| plain.strip_prefix(here).map(Path::to_owned).ok()).unwrap_or(plain)
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+/// The text of a file that a document names; of a pipe or a device there is none, and whoever reads it may wait for ever.
+pub(crate) fn text_of(path: &Path) -> Option<String> {
+    if path.is_file() { std::fs::read_to_string(path).ok() } else { None }
+}
+
+/// A file that the user named may be a pipe, as a shell makes one of `<(…)`; one that a document names may not.
+fn read_text(path: &Path, by_document: bool) -> Result<String, String> {
     let shown = path.display();
     let metadata = std::fs::metadata(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
     if metadata.is_dir() {
         return Err(format!("{shown} is a folder: name the YAML file in it"));
+    }
+    if by_document && !metadata.is_file() {
+        return Err(format!("{shown} is not a file"));
     }
     if metadata.len() > MAX_BYTES {
         return Err(format!("{shown} has {} bytes: that is no Azure ML document", metadata.len()));

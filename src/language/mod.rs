@@ -31,6 +31,7 @@ use read::{At, Bindings, Reader, Scope};
 
 use check::control_flow::{body_name, port_name};
 use check::nodes as check_nodes;
+pub(crate) use files::text_of;
 pub(crate) use files::tidy;
 pub use kind::Kind;
 pub use value::Value;

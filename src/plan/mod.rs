@@ -323,6 +323,12 @@ impl Plan {
         read.chain(written).any(|remote| remote.signed)
     }
 
+    /// Whether it reads anything elsewhere.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.steps.iter().flat_map(Step::values).flat_map(Value::remotes).next().is_some()
+    }
+
     /// The address of remote data with the signature that was written with it.
     #[must_use]
     pub fn whole(&self, remote: &Remote) -> Secret {

@@ -56,6 +56,9 @@ struct Entry {
 /// A sentence: there is no table, or it cannot be read.
 pub fn selected(folder: &Path) -> Result<Vec<Selected>, String> {
     let path = folder.join(FILE);
+    if path.exists() && !path.is_file() {
+        return Err(format!("cannot read {}: it is not a file", path.display()));
+    }
     let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let table: Table = serde_yaml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut all = Vec::new();

@@ -8,6 +8,7 @@ use super::moving::human_bytes;
 use super::style::{Paint, sign};
 use super::summary;
 use crate::clock::human_duration;
+use crate::diagnostic::visible::{tame, visible};
 use crate::event::{Event, Moving, Note, RunView, What};
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 
@@ -45,7 +46,8 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: boo
 #[must_use]
 pub fn line(view: &RunView, step: &str, text: &str, paint: Paint) -> String {
     let (width, index) = (view.width, view.position(step).unwrap_or(0));
-    format!("{} {} {text}\n", paint.step(index, &format!("{step:width$}")), paint.dim("|"))
+    let name = paint.step(index, &format!("{:width$}", visible(step)));
+    format!("{name} {} {}\n", paint.dim("|"), tame(text))
 }
 
 fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String {
@@ -57,14 +59,15 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         _ if quiet => String::new(),
         What::RunStarted { .. } => headline(view, paint),
         What::RunResumed { steps, .. } => resumed(view, steps.len(), paint),
-        What::Note { message } => format!("{}\n", paint.dim(&format!("note: {message}"))),
+        What::Note { message } => format!("{}\n", paint.dim(&format!("note: {}", visible(message)))),
         What::StepReused { step, job, .. } => {
-            format!("{} {step} {}\n", paint.status(JobStatus::Completed, "✓"), reused(job))
+            format!("{} {} {}\n", paint.status(JobStatus::Completed, "✓"), visible(step), reused(job))
         }
         What::StepRetried { step, failure, attempt, of } => {
-            format!("{} {step} {}\n", paint.status(JobStatus::Canceled, "↻"), retried(failure, *attempt, *of))
+            let sign = paint.status(JobStatus::Canceled, "↻");
+            format!("{sign} {} {}\n", visible(step), retried(failure, *attempt, *of))
         }
-        What::StepStarted { step, .. } => format!("▶ {step} started\n"),
+        What::StepStarted { step, .. } => format!("▶ {} started\n", visible(step)),
         What::StepFinished { step, outcome, .. } => {
             let status = outcome.status();
             let time = view.step(step).and_then(|s| s.duration(event.time)).map(human_duration);
@@ -75,12 +78,12 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
             };
             let word =
                 if matches!(outcome, StepOutcome::Skipped { .. }) { "skipped".into() } else { status.to_string() };
-            format!("{} {step} {word}{time}{why}\n", paint.status(status, sign(status)))
+            format!("{} {} {word}{time}{}\n", paint.status(status, sign(status)), visible(step), visible(&why))
         }
         What::CancelRequested { by } => format!("{by}: ending the steps; once more ends them at once\n"),
         What::Warning { step, message } => {
             let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
-            format!("warning: {about}{message}\n")
+            format!("warning: {}\n", visible(&format!("{about}{message}")))
         }
         What::DataFetched { .. } | What::OutputUploaded { .. } => {
             moved(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
@@ -92,7 +95,7 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
 /// The first line of a run.
 #[must_use]
 pub fn headline(view: &RunView, paint: Paint) -> String {
-    let title = view.display_name.as_deref().map(|name| format!("  {name}")).unwrap_or_default();
+    let title = view.display_name.as_deref().map(|name| format!("  {}", visible(name))).unwrap_or_default();
     let steps = match view.steps.len() {
         1 => "1 step".to_owned(),
         count => format!("{count} steps"),
@@ -117,11 +120,11 @@ pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
 pub fn on_its_way(moving: &Moving) -> String {
     let Moving { step, what, done, bytes, waiting, .. } = moving;
     if let Some(trouble) = waiting {
-        return format!("{step} {what}: waiting: {trouble}; trying again");
+        return visible(&format!("{step} {what}: waiting: {trouble}; trying again"));
     }
     let rest = moving.rest().map(|seconds| format!(", rest {seconds} s")).unwrap_or_default();
     let (done, bytes, rate) = (human_bytes(*done), human_bytes(*bytes), human_bytes(moving.rate()));
-    format!("{step} {what}: {done} of {bytes}, {rate}/s{rest}")
+    visible(&format!("{step} {what}: {done} of {bytes}, {rate}/s{rest}"))
 }
 
 /// What is said of data that was moved; nothing of data that was where it should be.
@@ -139,17 +142,17 @@ pub fn moved(what: &What) -> Option<String> {
         (some, all) => format!("{some} of {all} files"),
     };
     let time = human_duration(Duration::from_millis(moved.millis));
-    Some(format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(moved.moved_bytes)))
+    Some(visible(&format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(moved.moved_bytes))))
 }
 
 /// What is said of a step for which an earlier result stands.
 #[must_use]
 pub fn reused(job: &str) -> String {
-    format!("reused from {job}")
+    visible(&format!("reused from {job}"))
 }
 
 /// What is said of a try that failed.
 #[must_use]
 pub fn retried(failure: &Failure, attempt: u32, of: u32) -> String {
-    format!("try {attempt} of {of} failed: {failure}; trying again")
+    visible(&format!("try {attempt} of {of} failed: {failure}; trying again"))
 }

@@ -50,35 +50,6 @@ impl Paint {
     }
 }
 
-/// What a step printed, fit for a terminal that redraws: colours stay, whatever else would move the cursor goes.
-#[must_use]
-pub fn tame(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\x1b' if chars.peek() == Some(&'[') => {
-                chars.next();
-                let mut body = String::new();
-                let last = loop {
-                    match chars.next() {
-                        Some(c @ '@'..='~') => break Some(c),
-                        Some(c) => body.push(c),
-                        None => break None,
-                    }
-                };
-                if last == Some('m') {
-                    out.push_str(&format!("\x1b[{body}m"));
-                }
-            }
-            '\t' => out.push_str("    "),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    if out.contains('\x1b') { out + "\x1b[0m" } else { out }
-}
-
 /// The sign of a status.
 #[must_use]
 pub fn sign(status: JobStatus) -> &'static str {
@@ -119,18 +90,6 @@ pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn colours_stay_and_cursor_moves_go() {
-        assert_eq!(tame("a\tb"), "a    b");
-        assert_eq!(tame("\x1b[31mred\x1b[0m"), "\x1b[31mred\x1b[0m\x1b[0m");
-        assert_eq!(tame("up\x1b[2Ahome\x1b[H\x07\x1b"), "uphome");
-    }
-}
-
-#[cfg(test)]
-mod wrap_tests {
     use super::wrapped;
 
     #[test]

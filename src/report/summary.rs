@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::style::{Paint, sign};
 use crate::clock::{Timestamp, human_duration};
+use crate::diagnostic::visible::{tame, visible};
 use crate::event::{RunView, StepView};
 use crate::outcome::{JobStatus, StepOutcome};
 
@@ -21,13 +22,18 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
     let mut out = String::new();
     let Some(StepOutcome::Failed { failure }) = &step.outcome else { return out };
     let headline = format!("step '{}' failed: {failure}", step.path);
-    let _ = writeln!(out, "{} {}", paint.status(JobStatus::Failed, sign(JobStatus::Failed)), paint.bold(&headline));
+    let _ = writeln!(
+        out,
+        "{} {}",
+        paint.status(JobStatus::Failed, sign(JobStatus::Failed)),
+        paint.bold(&visible(&headline))
+    );
     if let Some(log) = &step.log {
         let lines = last_lines(log, LAST_LINES);
         if !lines.is_empty() {
             let _ = writeln!(out, "  the last lines that it printed:");
             for line in lines {
-                let _ = writeln!(out, "  {} {line}", paint.dim("|"));
+                let _ = writeln!(out, "  {} {}", paint.dim("|"), tame(&line));
             }
         }
         let _ = writeln!(out, "  the whole log: {}", shown(log));
@@ -54,15 +60,15 @@ pub fn end(view: &RunView, paint: Paint) -> String {
         let _ = writeln!(out, "  {sign} {completed} of {} steps Completed{aside}", view.steps.len());
     }
     for step in view.steps.iter().filter(|s| !s.metrics.is_empty() && !many) {
-        let _ = writeln!(out, "  {} {}: {}", paint.dim("metrics of"), step.path, metrics(step));
+        let _ = writeln!(out, "  {} {}: {}", paint.dim("metrics of"), visible(&step.path), visible(&metrics(step)));
     }
     for step in &view.steps {
         for asset in &step.assets {
-            let _ = writeln!(out, "  {} {}", paint.dim("registered"), paint.bold(asset));
+            let _ = writeln!(out, "  {} {}", paint.dim("registered"), paint.bold(&visible(asset)));
         }
     }
     for output in &view.outputs {
-        let _ = writeln!(out, "  {} {}: {}", paint.dim("output"), output.name, shown(&output.path));
+        let _ = writeln!(out, "  {} {}: {}", paint.dim("output"), visible(&output.name), shown(&output.path));
         if output.path.is_dir() && output.files <= MANY_FILES {
             for file in files(&output.path) {
                 let _ = writeln!(out, "         {}", shown(&output.path.join(file)));
@@ -70,7 +76,7 @@ pub fn end(view: &RunView, paint: Paint) -> String {
         }
     }
     for warning in &view.warnings {
-        let _ = writeln!(out, "  {} {warning}", paint.status(JobStatus::Canceled, "warning:"));
+        let _ = writeln!(out, "  {} {}", paint.status(JobStatus::Canceled, "warning:"), visible(warning));
     }
     let took = view.resumed.or(view.started).map(|start| human_duration(now.since(start))).unwrap_or_default();
     let status = view.status.to_string();
@@ -103,7 +109,7 @@ fn metrics(step: &StepView) -> String {
 /// One step in one line: sign, name, status, time, and why when it is not simply done.
 #[must_use]
 pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) -> String {
-    let name = format!("{:width$}", step.path);
+    let name = format!("{:width$}", visible(&step.path));
     let (word, aside) = match &step.outcome {
         Some(StepOutcome::Skipped { reason }) => ("Skipped".to_owned(), reason.to_string()),
         outcome => {
@@ -120,7 +126,7 @@ pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) ->
     };
     let sign = paint.status(step.status, sign(step.status));
     let word = paint.status(step.status, &format!("{word:10}"));
-    format!("  {sign} {name}  {word} {}", paint.dim(aside.trim_end()))
+    format!("  {sign} {name}  {word} {}", paint.dim(&visible(aside.trim_end())))
 }
 
 /// The last lines of a file, read from its end.
@@ -152,7 +158,7 @@ fn files(folder: &Path) -> Vec<String> {
 #[must_use]
 pub fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(here).unwrap_or(path).display().to_string()
+    visible(&path.strip_prefix(here).unwrap_or(path).to_string_lossy())
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::plain;
-use super::style::{Paint, sign, tame};
+use super::style::{Paint, sign};
 use super::summary;
 use crate::clock::human_duration;
+use crate::diagnostic::visible::{painted, tame, visible};
 use crate::event::{Moving, Note, RunView, StepView, What};
 use crate::outcome::{JobStatus, StepOutcome};
 
@@ -59,7 +60,7 @@ impl Screen {
                 self.print(&plain::resumed(&self.view, steps.len(), self.paint));
                 self.begin();
             }
-            What::Note { message } => self.print(&self.paint.dim(&format!("note: {message}"))),
+            What::Note { message } => self.print(&self.paint.dim(&format!("note: {}", visible(message)))),
             What::StepPreparing { step, .. } | What::StepStarted { step, .. } | What::StepReused { step, .. } => {
                 self.update(step);
             }
@@ -79,7 +80,8 @@ impl Screen {
             }
             What::Warning { step, message } => {
                 let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
-                self.print(&format!("{} {about}{message}", self.paint.status(JobStatus::Canceled, "warning:")));
+                let text = visible(&format!("{about}{message}"));
+                self.print(&format!("{} {text}", self.paint.status(JobStatus::Canceled, "warning:")));
             }
             What::RunFinished { .. } => {
                 self.clear();
@@ -137,7 +139,7 @@ impl Screen {
 
     /// A running step turns and counts its time by itself; any other line stands still.
     fn show(&self, line: &ProgressBar, step: &StepView, width: usize) {
-        let name = format!("{:width$}", step.path);
+        let name = format!("{:width$}", visible(&step.path));
         let word = match (&step.outcome, step.status) {
             (Some(StepOutcome::Skipped { .. }), _) => "Skipped".to_owned(),
             (_, JobStatus::NotStarted) => "Waiting".to_owned(),
@@ -161,7 +163,7 @@ impl Screen {
             Some(_) if step.reused_from.is_some() => "reused".to_owned(),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
             None if step.needs.is_empty() || step.status != JobStatus::NotStarted => String::new(),
-            None => format!("for {}", step.needs.join(", ")),
+            None => visible(&format!("for {}", step.needs.join(", "))),
         };
         line.set_message(self.paint.dim(&text));
         line.tick();
@@ -180,7 +182,8 @@ impl Screen {
     }
 
     fn printed(&self, step: &str, text: &str, quiet: bool) {
-        let text = tame(text);
+        // How far a tab goes nobody knows who redraws.
+        let text = tame(&text.replace('\t', "    "));
         if !quiet {
             self.print(&plain::line(&self.view, step, &text, self.paint));
         }
@@ -190,7 +193,7 @@ impl Screen {
     }
 
     fn print(&self, text: &str) {
-        let _ = self.bars.println(text.trim_end_matches('\n'));
+        let _ = self.bars.println(painted(text.trim_end_matches('\n')));
     }
 
     fn clear(&mut self) {

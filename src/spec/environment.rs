@@ -3,6 +3,7 @@
 //! A local run is met by the host for now; the environment is still looked at, because the same file goes to Azure ML.
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::language::text_of;
 use crate::language::value::{Object, Value};
 
 /// An environment as written.
@@ -76,7 +77,7 @@ impl Environment {
 /// The fields as Python prints them, and the texts of the conda file and the Dockerfile in place of their paths. Of a
 /// build's other files nothing is read: the folder may be a whole repository.
 fn definition(object: &Object) -> String {
-    let file = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let file = |path: std::path::PathBuf| text_of(&path).unwrap_or_default();
     let mut parts = Vec::new();
     for entry in &object.fields {
         let value = match (entry.key.as_str(), entry.value.text(), entry.value.object()) {

@@ -17,8 +17,11 @@
 //! ```
 
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::shell_word::shell_safe;
+use super::tree::sibling_for_building;
 use super::{StoreError, at};
 use crate::diagnostic::suggest;
 use crate::id::RunName;
@@ -70,14 +73,27 @@ impl Home {
         for folder in [self.root.join("runs"), self.root.join("store/v1")] {
             fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
         }
+        self.close()?;
         let ignore = self.root.join(".gitignore");
         if !ignore.exists() {
-            // Plans and job files hold the variables of steps, and those may be secrets.
-            let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            fs::set_permissions(&self.root, owner_only).map_err(at("keep others out of", &self.root))?;
             fs::write(&ignore, "*\n").map_err(at("write", &ignore))?;
         }
         Ok(())
+    }
+
+    /// Keeps others out, whoever made the folder: plans and job files hold the variables of steps, and those may be secrets.
+    fn close(&self) -> Result<(), StoreError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mut permissions = fs::metadata(&self.root).map_err(at("look at", &self.root))?.permissions();
+        if permissions.mode() & 0o077 == 0 {
+            return Ok(());
+        }
+        permissions.set_mode(0o700);
+        match fs::set_permissions(&self.root, permissions) {
+            // Somebody else's: files that may hold secrets are for their owner alone in any case.
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            closed => closed.map_err(at("keep others out of", &self.root)),
+        }
     }
 
     /// The folder itself.
@@ -202,22 +218,53 @@ impl Home {
         RunFolder { path: self.root.join("runs").join(name.as_str()), name: name.clone() }
     }
 
-    /// Makes the folder of a new run. Two runners cannot get the same one.
+    /// Makes the folder of a new run with its record, empty and locked. Two runners cannot get the same one: it is made
+    /// under another name and gets its own at once. A name is free again when its runner died before it recorded anything.
     ///
     /// # Errors
     /// [`StoreError::RunExists`] when the name is taken.
-    pub fn create_run(&self, name: &RunName) -> Result<RunFolder, StoreError> {
+    pub fn create_run(&self, name: &RunName) -> Result<(RunFolder, File), StoreError> {
         let run = self.run(name);
-        match fs::create_dir(&run.path) {
-            Ok(()) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::RunExists(name.to_string()));
+        let fresh = RunFolder { path: sibling_for_building(&run.path), name: name.clone() };
+        let steps = fresh.path.join("steps");
+        fs::create_dir_all(&steps).map_err(at("make the folder", &steps))?;
+        let placed =
+            File::options().append(true).create_new(true).mode(0o600).open(fresh.events()).and_then(|record| {
+                record.try_lock()?;
+                Ok(record)
+            });
+        let placed = placed.map_err(at("make", &fresh.events())).and_then(|record| {
+            if run.never_began() {
+                let aside = sibling_for_building(&run.path);
+                // Whoever was quicker has made a run of that name by now.
+                let _ = fs::rename(&run.path, &aside);
+                let aside = RunFolder { path: aside, name: name.clone() };
+                let _ = if aside.never_began() {
+                    fs::remove_dir_all(&aside.path)
+                } else {
+                    fs::rename(&aside.path, &run.path)
+                };
             }
-            Err(e) => return Err(at("make the folder", &run.path)(e)),
+            match fs::rename(&fresh.path, &run.path) {
+                Ok(()) => Ok(record),
+                Err(_) if run.path.exists() => Err(StoreError::RunExists(name.to_string())),
+                Err(e) => Err(at("make the folder", &run.path)(e)),
+            }
+        });
+        if placed.is_err() {
+            let _ = fs::remove_dir_all(&fresh.path);
         }
-        let steps = run.path.join("steps");
-        fs::create_dir(&steps).map_err(at("make the folder", &steps))?;
-        Ok(run)
+        placed.map(|record| (run, record))
+    }
+
+    /// Held by everybody who copies something into the workspace that is registered afterwards, and alone by whoever
+    /// removes what was copied and never registered.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn copying(&self) -> Result<File, StoreError> {
+        let path = self.root.join("copying.lock");
+        File::options().create(true).append(true).open(&path).map_err(at("make", &path))
     }
 
     /// The folder of a run that exists.
@@ -262,13 +309,6 @@ fn same_owner(link: &Path, folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let owner = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.uid()).ok();
     owner(fs::symlink_metadata(link)).is_some_and(|uid| owner(fs::metadata(folder)) == Some(uid))
-}
-
-/// Whether a shell takes the path as one plain word.
-#[must_use]
-pub fn shell_safe(path: &Path) -> bool {
-    path.to_str()
-        .is_some_and(|text| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "/._-+=:,@%".contains(c)))
 }
 
 /// The folder of one run.
@@ -323,6 +363,12 @@ impl RunFolder {
     pub fn mark(&self) -> (String, String) {
         let folder = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         ("AMLRUN_RUN_FOLDER".to_owned(), folder.display().to_string())
+    }
+
+    /// Whether its runner died before it recorded anything.
+    #[must_use]
+    pub fn never_began(&self) -> bool {
+        self.path.is_dir() && fs::metadata(self.events()).map_or(true, |record| record.len() == 0) && !self.is_live()
     }
 
     /// Whether the runner of this run is alive: it holds a lock on the record as long as it lives.
@@ -398,8 +444,18 @@ mod tests {
         let home = Home::locate(Some(root.path()), root.path());
         home.create().unwrap();
         let name = RunName::parse("first").unwrap();
-        home.create_run(&name).unwrap();
+        let (run, record) = home.create_run(&name).unwrap();
+        assert!(matches!(home.create_run(&name), Err(StoreError::RunExists(_))), "its runner lives");
+        drop(record);
+        // It died before it recorded anything.
+        let (_, record) = home.create_run(&name).unwrap();
+        fs::remove_file(run.events()).unwrap();
+        drop(record);
+        let (_, mut record) = home.create_run(&name).unwrap();
+        std::io::Write::write_all(&mut record, b"{}\n").unwrap();
+        drop(record);
         assert!(matches!(home.create_run(&name), Err(StoreError::RunExists(_))));
+        assert_eq!(fs::read_dir(root.path().join("runs")).unwrap().count(), 1, "nothing is left of what was tried");
         let error = home.find_run("frist").unwrap_err().to_string();
         assert!(error.contains("did you mean 'first'"), "{error}");
     }

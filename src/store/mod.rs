@@ -10,6 +10,7 @@
 pub mod layout;
 pub mod remote;
 pub mod seal;
+pub mod shell_word;
 pub mod snapshot;
 pub mod tree;
 

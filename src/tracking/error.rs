@@ -94,6 +94,9 @@ impl TrackingError {
                 RegistryError::Open(_) | RegistryError::Database { .. } => "INTERNAL_ERROR",
             },
             Self::Tree(TreeError::Leaves { .. } | TreeError::NotAFile { .. }) => "INVALID_PARAMETER_VALUE",
+            Self::Io { source, .. } | Self::Tree(TreeError::Io { source, .. }) if is_of_the_name(source) => {
+                "INVALID_PARAMETER_VALUE"
+            }
             _ => "INTERNAL_ERROR",
         }
     }
@@ -123,4 +126,11 @@ impl TrackingError {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
+}
+
+/// Whether the system refused a name, and not what is done with it: too long, through a file, with a NUL in it.
+fn is_of_the_name(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
+    let kinds = [InvalidFilename, InvalidInput, NotADirectory, IsADirectory, AlreadyExists];
+    kinds.contains(&error.kind())
 }

@@ -81,16 +81,34 @@ pub struct Order {
     pub descending: bool,
 }
 
+/// So long a filter may be, and so many comparisons and orders it may have: whatever comes, an answer takes little time.
+const LONGEST: usize = 100_000;
+const MOST: usize = 100;
+/// SQLite takes no pattern of `LIKE` that is much longer.
+const LONGEST_PATTERN: usize = 10_000;
+
 /// Reads a filter; an empty one has no comparisons.
 ///
 /// # Errors
-/// What is not in the language, in MLflow's words where it has some.
+/// What is not in the language, in MLflow's words where it has some; what is too long.
 pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
+    if filter.len() > LONGEST {
+        return invalid(format!("The filter string has {} characters; {LONGEST} are the most", filter.len()));
+    }
     let mut parser = Parser { rest: filter };
     let mut comparisons = Vec::new();
     parser.space();
     while !parser.rest.is_empty() {
-        comparisons.push(parser.comparison()?);
+        let comparison = parser.comparison()?;
+        if let (Op::Like | Op::Ilike, Operand::Text(text)) = (comparison.op, &comparison.operand)
+            && text.len() > LONGEST_PATTERN
+        {
+            return invalid(format!("A pattern has {} characters; {LONGEST_PATTERN} are the most", text.len()));
+        }
+        comparisons.push(comparison);
+        if comparisons.len() > MOST {
+            return invalid(format!("The filter string has more than {MOST} comparisons"));
+        }
         parser.space();
         if parser.rest.is_empty() {
             break;
@@ -106,6 +124,17 @@ pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
         }
     }
     Ok(comparisons)
+}
+
+/// Refuses more criteria of `order_by` than anybody needs.
+///
+/// # Errors
+/// Too many of them, or too long ones.
+pub fn check_orders(orders: &[&str]) -> Result<()> {
+    if orders.len() > MOST || orders.iter().any(|order| order.len() > LONGEST_PATTERN) {
+        return invalid(format!("order_by has too many criteria or too long ones; {MOST} are the most"));
+    }
+    Ok(())
 }
 
 /// Reads one criterion of `order_by`, ascending unless it says otherwise.
@@ -339,6 +368,16 @@ mod tests {
             let error = parse(filter).unwrap_err().to_string();
             assert!(error.contains(message), "{filter}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused() {
+        let many = |count: usize| vec!["a = 'x'"; count].join(" AND ");
+        assert_eq!(parse(&many(MOST)).unwrap().len(), MOST);
+        parse(&many(MOST + 1)).unwrap_err();
+        parse(&format!("a = '{}'", "x".repeat(LONGEST))).unwrap_err();
+        parse(&format!("a LIKE '{}'", "x".repeat(LONGEST_PATTERN + 1))).unwrap_err();
+        check_orders(&vec!["a"; MOST + 1]).unwrap_err();
     }
 
     #[test]

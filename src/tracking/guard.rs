@@ -53,10 +53,17 @@ impl Guard {
 
     /// Whether `host[:port]` is this machine.
     fn is_here(&self, host: &str) -> bool {
-        let name = match host.strip_prefix('[') {
-            Some(v6) => v6.split_once(']').map_or(v6, |(name, _)| name),
-            None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+        let (name, port) = match host.strip_prefix('[') {
+            Some(v6) => match v6.split_once(']') {
+                Some((name, "")) => (name, None),
+                Some((name, rest)) => (name, Some(rest.strip_prefix(':').unwrap_or("?"))),
+                None => return false,
+            },
+            None => host.rsplit_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
         };
+        if port.is_some_and(|port| port.parse::<u16>().is_err() || !port.bytes().all(|b| b.is_ascii_digit())) {
+            return false;
+        }
         let address = name.parse::<IpAddr>();
         name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.is_loopback() || ip == self.address)
     }
@@ -115,7 +122,22 @@ mod tests {
         for here in ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80", "127.9.9.9"] {
             assert_eq!(status(&Method::GET, "/x", &[(header::HOST, here), TOKEN]), 200, "{here}");
         }
-        for foreign in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1", ""] {
+        for foreign in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:80",
+            "10.0.0.1",
+            "",
+            "[::1]evil.com",
+            "[::1]evil.com:80",
+            "[::1]:80evil.com",
+            "[::1",
+            "[127.0.0.1].evil.com",
+            "localhost:evil.com",
+            "127.0.0.1:80@evil.com",
+            "127.0.0.1:+80",
+            "localhost:",
+        ] {
             assert_eq!(status(&Method::GET, "/x", &[(header::HOST, foreign), TOKEN]), 403, "{foreign}");
         }
         assert_eq!(status(&Method::GET, "/health", &[]), 403);

@@ -13,11 +13,14 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{MethodRouter, get};
-use axum::serve::ListenerExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::args::Args;
 use super::guard::Guard;
@@ -28,6 +31,14 @@ const LONGEST_BODY: usize = 16 << 20;
 
 /// How long requests in progress may go on after [`Server::stop`].
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a client may take to send the head of a request, the first or the next one on a connection.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How many connections are open at once; more wait for their turn.
+const MOST_OPEN: usize = 512;
+
+const BREATH: Duration = Duration::from_millis(50);
 
 /// The version of MLflow whose REST API this server speaks.
 pub const MLFLOW_VERSION: &str = "3.17.2";
@@ -51,15 +62,9 @@ impl Server {
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        // Head and body of an answer are two packets: without this the second waits 40 ms for the first one's receipt.
-        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
         let guard = Guard::new(token, address.ip());
-        let (stop, mut stopping) = watch::channel(false);
-        let serving = tokio::spawn(async move {
-            let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
-            // An accept loop that ends early is seen by the clients, and recording trouble never breaks a run.
-            drop(axum::serve(listener, router(tracking, guard)).with_graceful_shutdown(stopped).await);
-        });
+        let (stop, stopping) = watch::channel(false);
+        let serving = tokio::spawn(serve(listener, router(tracking, guard), stopping));
         Ok(Self { address, stop, serving })
     }
 
@@ -83,6 +88,42 @@ impl Drop for Server {
         self.stop.send_replace(true);
         self.serving.abort();
     }
+}
+
+/// Takes connections until it is to stop; then those that are in the middle of a request end it. Whoever connects and
+/// says nothing, or says it one byte at a time, is let go: it needs no token for that, and each connection is a file.
+async fn serve(listener: TcpListener, router: axum::Router, mut stopping: watch::Receiver<bool>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let open = Arc::new(Semaphore::new(MOST_OPEN));
+    let (graceful, mut serving) = (GracefulShutdown::new(), JoinSet::new());
+    loop {
+        let accepted = async {
+            let place = open.clone().acquire_owned().await.ok();
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepted => accepted,
+            Some(_) = serving.join_next() => continue,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        let Ok((connection, _)) = accepted else {
+            // There are no more files for a moment.
+            tokio::time::sleep(BREATH).await;
+            continue;
+        };
+        // Head and body of an answer are two packets: without this the second waits 40 ms for the first one's receipt.
+        let _ = connection.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        let served = graceful.watch(http.serve_connection(TokioIo::new(connection), service));
+        serving.spawn(async move {
+            // What goes wrong is seen by the client, and recording trouble never breaks a run.
+            let _ = served.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
 }
 
 /// What a router of this server knows.

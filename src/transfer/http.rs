@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Body, Request, Response, header};
+use reqwest::{Body, Request, Response, Url, header};
 
+use crate::secret::signatures;
 use crate::store::remote::{Chunks, Trouble};
 
 /// How long a connection may take to be made.
@@ -44,6 +45,8 @@ impl Http {
             .tcp_nodelay(true)
             .pool_idle_timeout(Duration::from_secs(30))
             .redirect(redirects)
+            // The address that led here may be signed.
+            .referer(false)
             .build()
             .map_err(|e| format!("cannot set up HTTP: {}", chain(&e.without_url())))?;
         Ok(Self { client, stall })
@@ -120,7 +123,7 @@ impl Http {
 }
 
 /// The server of an address, for people.
-fn host(url: &reqwest::Url) -> String {
+fn host(url: &Url) -> String {
     let name = url.host_str().unwrap_or("the server");
     url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
@@ -177,7 +180,21 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     if from.as_deref() == Some("https") && to == "http" {
         return attempt.error("a redirect from https to http is not followed");
     }
+    if carries_signature(attempt.previous(), attempt.url()) {
+        return attempt.error("a redirect that hands the signature of an address to another host is not followed");
+    }
     attempt.follow()
+}
+
+/// Whether an address has in it what signed one before it, at another host.
+fn carries_signature(before: &[Url], next: &Url) -> bool {
+    let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let whole = plain(next.as_str());
+    before.iter().filter(|url| url.origin() != next.origin()).any(|url| {
+        let query = format!("?{}", url.query().unwrap_or_default());
+        // A shorter one opens nothing, and would be found everywhere.
+        signatures(&query).into_iter().any(|signature| signature.len() >= 8 && whole.contains(&plain(signature)))
+    })
 }
 
 /// What the client could not do. The address stays out of it: there may be a signature in it.

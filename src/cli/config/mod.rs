@@ -5,6 +5,7 @@
 
 pub(super) mod secret_ref;
 pub(super) mod storage;
+pub(super) mod user;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 use self::secret_ref::CredentialRef;
 use self::storage::{AccountRules, DatastoreRules, Transfer};
+use self::user::UserConfig;
 use super::error::Failed;
 use crate::plan::Local;
 use crate::plan::local::StepRules;
@@ -40,10 +42,16 @@ pub(super) struct Config {
     pub accounts: BTreeMap<String, AccountRules>,
     /// Variables of the shell that steps inherit beside the usual ones; also those that hold secrets of storage.
     pub pass_variables: Vec<String>,
+    /// What the person who runs this allows to every project.
+    #[serde(skip)]
+    pub user: UserConfig,
     steps: BTreeMap<String, StepRules>,
     types: BTreeMap<String, StepRules>,
     #[serde(skip)]
     folder: PathBuf,
+    /// Of the file's text.
+    #[serde(skip)]
+    digest: String,
 }
 
 impl Config {
@@ -55,7 +63,7 @@ impl Config {
         // Joined, not made absolute: what is near a bare file name is the current folder, and that path is empty.
         let start = std::env::current_dir().unwrap_or_default().join(near);
         let Some(folder) = start.ancestors().find(|folder| folder.join(FILE).is_file()) else {
-            return Ok(Self::default());
+            return Ok(Self { user: UserConfig::load()?, ..Self::default() });
         };
         let path = folder.join(FILE);
         let shown = crate::report::summary::shown(&path);
@@ -67,6 +75,8 @@ impl Config {
             )
         })?;
         config.folder = folder.to_owned();
+        config.digest = blake3::hash(text.as_bytes()).to_hex().to_string();
+        config.user = UserConfig::load()?;
         Ok(config)
     }
 
@@ -198,7 +208,8 @@ mod tests {
         std::fs::write(folder.path().join("token"), "?sv=1&sig=x\n").unwrap();
         std::fs::write(folder.path().join("empty"), "\n").unwrap();
         let variable = |name: &str| (name == "KEY").then(|| "k==".to_owned());
-        let read = |reference: CredentialRef| reference.read("accounts.a", folder.path(), &variable);
+        let read =
+            |reference: CredentialRef| reference.read("accounts.a", folder.path(), &variable, &UserConfig::default());
         let key = |name: &str| CredentialRef::AccountKey(SecretRef::Env(name.into()));
         let token = |name: &str| CredentialRef::Sas(SecretRef::File(name.into()));
         assert_eq!(read(key("KEY")), Ok(Credential::AccountKey(Secret::new("k=="))));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::user::UserConfig;
 use crate::secret::{Credential, Secret};
 
 /// Where a secret is found.
@@ -46,12 +47,14 @@ impl CredentialRef {
     /// Reads it. `table` is where it stands, as in `datastores.mine`.
     ///
     /// # Errors
-    /// A sentence with the key and the variable or file, when that is unset, unreadable or empty.
+    /// A sentence with the key and the variable or file, when that is unset, unreadable or empty, or is not the project's
+    /// to name.
     pub fn read(
         &self,
         table: &str,
         folder: &Path,
         variable: &dyn Fn(&str) -> Option<String>,
+        user: &UserConfig,
     ) -> Result<Credential, String> {
         let (field, found) = match self {
             Self::AccountKey(found) => ("account_key", found),
@@ -61,10 +64,13 @@ impl CredentialRef {
             SecretRef::Env(name) => variable(name).ok_or_else(|| {
                 format!("{table}.{field} of amlrun.toml is in the variable {name}, which is not set: export {name}=…")
             })?,
-            SecretRef::File(path) => std::fs::read_to_string(folder.join(path)).map_err(|e| {
+            SecretRef::File(path) => {
                 let path = folder.join(path);
-                format!("{table}.{field} of amlrun.toml is in {}, which cannot be read: {e}", path.display())
-            })?,
+                user.may_read(folder, &path).map_err(|why| format!("{table}.{field} of amlrun.toml {why}"))?;
+                std::fs::read_to_string(&path).map_err(|e| {
+                    format!("{table}.{field} of amlrun.toml is in {}, which cannot be read: {e}", path.display())
+                })?
+            }
         };
         let text = text.trim();
         if text.is_empty() {

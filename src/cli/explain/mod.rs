@@ -51,18 +51,18 @@ pub(super) fn explain(args: &Args, printer: &Printer) -> Result<Exit, Failed> {
                 .iter()
                 .map(|page| json!({ "code": page.code, "summary": page.summary(), "page": page.text }))
                 .collect();
-            printer.out(&format!("{}\n", serde_json::to_string_pretty(&all).unwrap_or_default()));
+            printer.data(&format!("{}\n", serde_json::to_string_pretty(&all).unwrap_or_default()));
         }
         Output::Text if args.codes.is_empty() => {
             let width = pages.iter().map(|page| page.code.len()).max().unwrap_or(0);
             for page in pages {
                 let code = printer.paint().bold(&format!("{:width$}", page.code));
-                printer.out(&format!("{code}  {}\n", page.summary()));
+                printer.painted(&format!("{code}  {}\n", page.summary()));
             }
         }
         Output::Text => {
             let all: Vec<String> = pages.iter().map(|page| drawn(page.text, printer.paint())).collect();
-            printer.out(&all.join("\n\n"));
+            printer.painted(&all.join("\n\n"));
         }
     }
     Ok(Exit::Ok)

@@ -71,7 +71,10 @@ pub(super) fn graph(args: &Args, context: &Context, printer: &Printer) -> Result
         Drawing::Json => format!("{}\n", serde_json::to_string_pretty(&graph).unwrap_or_default()),
     };
     mask_signatures(&mut drawn);
-    printer.out(&drawn);
+    match args.format {
+        Drawing::Json => printer.data(&drawn),
+        _ => printer.out(&drawn),
+    }
     if document.diagnostics.has_errors() {
         let exit = Exit::Failed;
         return Err(Failed::Refused { diagnostics: document.diagnostics, sources: document.sources, exit });

@@ -2,9 +2,9 @@
 //!
 //! What opens a blob is asked in this order: the signature in its address; what `amlrun.toml` says of its datastore; what
 //! was given when that was created; what `amlrun.toml` says of its account; the environment in `az`'s own words; else who
-//! runs this is asked of Entra ID. A secret is only
-//! ever handed on for the account that it is said to open, and neither a secret nor a token of Entra ID to a host that is
-//! none of Azure's and that nobody named here: a pipeline of somebody else's may have any address in it.
+//! runs this is asked of Entra ID. A secret is only ever handed on for the account that it is said to open. Where it is
+//! sent is not the project's to say, which may be a stranger's: to Azure's hosts, to this machine, to the host for which
+//! it was kept or that the environment names with it, and to those that the person trusts.
 
 use super::super::config::secret_ref::CredentialRef;
 use super::super::config::storage::DatastorePlace;
@@ -35,11 +35,13 @@ impl Places {
             (None, Some(created)) => self.kept(created)?,
             (None, None) => None,
         };
+        let kept_for = created.filter(|_| own.is_some() && rules.is_none()).map(|created| created.root().1);
         let credential = match own {
             Some(own) => Some(own),
             None => self.of_account(&uri.account)?,
         };
         let credential = credential.or_else(|| self.of_environment(&uri.account));
+        self.may_receive(&uri, credential.as_ref(), kept_for.as_deref())?;
         let opened = created.map_or(CredentialKind::None, |created| created.credential);
         match (credential, opened) {
             (Some(credential), _) => Ok(Place::Blob { uri, credential }),
@@ -60,7 +62,10 @@ impl Places {
         let given = uri.sas.take();
         let uri = self.rerouted(uri);
         // A signature in the address is for whoever is there.
-        if given.is_none() && !self.is_trusted(&uri)? {
+        if let Some(signature) = given {
+            return Ok(Place::Blob { uri, credential: Credential::Sas(signature) });
+        }
+        if !self.is_trusted(&uri)? {
             let account = &uri.account;
             return Err(format!(
                 "the host of {} is none of Azure's: if the account is yours, say so with [accounts.{account}] endpoint = \
@@ -69,12 +74,10 @@ impl Places {
                 uri.endpoint
             ));
         }
-        let credential = match given {
-            Some(signature) => Some(Credential::Sas(signature)),
-            None => self.of_container(&uri)?,
-        };
-        let credential = credential.or_else(|| self.of_environment(&uri.account)).unwrap_or(Credential::Identity);
-        Ok(Place::Blob { uri, credential })
+        let (credential, kept_for) = self.of_container(&uri)?;
+        let credential = credential.or_else(|| self.of_environment(&uri.account));
+        self.may_receive(&uri, credential.as_ref(), kept_for.as_deref())?;
+        Ok(Place::Blob { uri, credential: credential.unwrap_or(Credential::Identity) })
     }
 
     /// A web address as a blob's, when it is under a root that is known.
@@ -102,11 +105,30 @@ impl Places {
         Ok(roots.into_iter().find_map(|(account, root)| BlobUri::under(&root, &account, url)))
     }
 
+    /// Whether what opens a blob may be sent to its host. `kept_for` is the root for which the person kept it.
+    fn may_receive(&self, uri: &BlobUri, opens: Option<&Credential>, kept_for: Option<&str>) -> Result<(), String> {
+        let host = host_of(&uri.endpoint);
+        // Without TLS no token is sent to another machine, so that there is nothing to keep from it.
+        let nothing = !self.opens || opens.is_none() && uri.endpoint.starts_with("http://");
+        let own = self.connection("BlobEndpoint").is_some_and(|root| root.trim_end_matches('/') == uri.endpoint);
+        if nothing || own || is_azures(host) || is_loopback(host) || kept_for == Some(uri.endpoint.as_str()) {
+            return Ok(());
+        }
+        if self.config.user.trusts_host(host) {
+            return Ok(());
+        }
+        let what = if opens.is_some() { "what opens" } else { "your sign-in for" };
+        Err(format!(
+            "{what} the account '{}' is not sent to {host}, which only the project names: if you trust that host, write \
+             trusted_hosts = [\"{host}\"] into {}",
+            uri.account,
+            self.config.user.shown()
+        ))
+    }
+
     /// Whether a blob is at one of Azure's hosts, or under a root that somebody named here.
     fn is_trusted(&self, uri: &BlobUri) -> Result<bool, String> {
-        let host = uri.endpoint.split_once("://").map_or("", |(_, rest)| rest);
-        let host = host.split([':', '/']).next().unwrap_or_default();
-        if CLOUDS.iter().any(|cloud| host.ends_with(cloud)) {
+        if is_azures(host_of(&uri.endpoint)) {
             return Ok(true);
         }
         Ok(self.known_blob(&uri.address())?.is_some_and(|known| known.endpoint == uri.endpoint))
@@ -145,8 +167,9 @@ impl Places {
         uri
     }
 
-    /// What opens the container of an address: by the datastores that lie in it, else by its account.
-    fn of_container(&self, uri: &BlobUri) -> Result<Option<Credential>, String> {
+    /// What opens the container of an address: by the datastores that lie in it, else by its account. With it the root for
+    /// which the person kept it.
+    fn of_container(&self, uri: &BlobUri) -> Result<(Option<Credential>, Option<String>), String> {
         let same = |account: &str, container: &str| account == uri.account && container == uri.container;
         for (name, rules) in &self.config.datastores {
             if let (Some(DatastorePlace::Container(address)), Some(reference)) = (&rules.place, &rules.credential)
@@ -154,7 +177,7 @@ impl Places {
                 && same(&container.account, &container.container)
                 && container.endpoint == uri.endpoint
             {
-                return self.referred(reference, &format!("datastores.{name}")).map(Some);
+                return Ok((Some(self.referred(reference, &format!("datastores.{name}"))?), None));
             }
         }
         for created in self.store().list().map_err(|e| e.to_string())? {
@@ -164,10 +187,10 @@ impl Places {
                 && here
                 && let Some(credential) = self.kept(&created)?
             {
-                return Ok(Some(credential));
+                return Ok((Some(credential), Some(created.root().1)));
             }
         }
-        self.of_account(&uri.account)
+        Ok((self.of_account(&uri.account)?, None))
     }
 
     /// The root under which a datastore is reached.
@@ -182,10 +205,10 @@ impl Places {
     }
 
     fn referred(&self, reference: &CredentialRef, table: &str) -> Result<Credential, String> {
-        match reference.read(table, self.config.folder(), &*self.variable) {
-            Err(_) if !self.opens => Ok(Credential::Identity),
-            read => read,
+        if !self.opens {
+            return Ok(Credential::Identity);
         }
+        reference.read(table, self.config.folder(), &*self.variable, &self.config.user)
     }
 
     /// What was given when a datastore was created.
@@ -222,4 +245,24 @@ impl Places {
         let found = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?.1.trim();
         (!found.is_empty()).then(|| found.to_owned())
     }
+}
+
+/// The host of a root, with its port if it has one.
+fn host_of(endpoint: &str) -> &str {
+    let rest = endpoint.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default()
+}
+
+fn is_azures(host: &str) -> bool {
+    let name = host.split(':').next().unwrap_or_default();
+    CLOUDS.iter().any(|cloud| name.ends_with(cloud))
+}
+
+/// Whether a host is this machine by its own word, and not by what a name server says.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -1,5 +1,6 @@
 //! Where addresses lead, with a workspace on disk, credentials in a file of the test's and an environment that it makes.
 
+use super::super::config::user::UserConfig;
 use super::*;
 use crate::digest::Digest;
 use crate::registry::datastore::CredentialKind;
@@ -22,11 +23,18 @@ impl Here {
         let home = Home::locate(None, folder.path());
         home.create().unwrap();
         let mut places = Places::new(home, &config);
+        places.config.user = UserConfig::default();
         places.variable =
             Box::new(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()));
         let file = folder.path().join("credentials.json");
         places.credentials = Box::new(move || Ok(Credentials::at(file.clone())));
         Self { folder, places }
+    }
+
+    /// Has the person trust a host.
+    fn trusting(mut self, host: &str) -> Self {
+        self.places.config.user.trusted_hosts.push(host.to_owned());
+        self
     }
 
     /// Creates a datastore in the container `box` of `acc`.
@@ -109,7 +117,7 @@ fn a_container_of_the_file_may_have_a_path_and_lie_anywhere() {
         [datastores.lan]\ncontainer = \"https://storage.lan/acc2/box\"\n\
         [datastores.odd]\ncontainer = \"https://example.com/box\"\n\
         [accounts.acc2]\nendpoint = \"https://storage.lan/acc2\"\n";
-    let here = Here::new(toml, &[]);
+    let here = Here::new(toml, &[]).trusting("storage.lan");
     assert_eq!(here.leads("azureml://datastores/cloud/paths/a"), format!("{BOX}/v2/a identity"));
     assert_eq!(here.leads("azureml://datastores/cloud"), format!("{BOX}/v2 identity"));
     let emulated = "http://127.0.0.1:10000/devstoreaccount1/box/a identity";
@@ -216,10 +224,38 @@ fn nothing_is_told_to_a_host_that_nobody_named() {
     let own = Here::new(toml, VARIABLES).leads(&format!("{strange}?sig=own"));
     assert_eq!(own, format!("{strange} sas sig=own"));
     let named = "[accounts.acc]\nendpoint = \"https://acc.blob.core.example.com\"\n";
-    assert_eq!(Here::new(named, VARIABLES).leads(strange), format!("{strange} sas sig=env"));
+    let trusted = Here::new(named, VARIABLES).trusting("acc.blob.core.example.com");
+    assert_eq!(trusted.leads(strange), format!("{strange} sas sig=env"));
+    let said = Here::new(named, VARIABLES).leads(strange);
+    assert!(said.contains("is not sent to acc.blob.core.example.com") && said.contains("trusted_hosts = "), "{said}");
     for cloud in ["core.chinacloudapi.cn", "core.usgovcloudapi.net"] {
         let address = format!("https://acc.blob.{cloud}/box/a");
         assert_eq!(Here::new("", VARIABLES).leads(&address), format!("{address} sas sig=env"));
+    }
+}
+
+#[test]
+fn a_project_does_not_say_who_gets_a_secret() {
+    const VARIABLES: &[(&str, &str)] = &[("AWS_SECRET_ACCESS_KEY", "topsecret")];
+    let named = |endpoint: &str, kept: Option<Credential>| {
+        let toml = format!("[accounts.acc]\nendpoint = \"{endpoint}\"\n");
+        let opened = toml.clone() + "sas_token = { env = \"AWS_SECRET_ACCESS_KEY\" }\n";
+        let kept_here = Here::new(&toml, &[]).created("d", DatastoreKind::AzureBlob, kept);
+        [Here::new(&opened, VARIABLES).leads(&format!("{BOX}/a")), kept_here.leads("azureml://datastores/d/paths/a")]
+    };
+    for foreign in ["https://evil.example/acc", "http://10.0.0.1:10000/acc", "https://localhost.evil.example/acc"] {
+        for said in named(foreign, sas("sig=kept")) {
+            assert!(said.contains("is not sent to") && !said.contains("topsecret"), "{foreign}: {said}");
+        }
+        // Nor is a token of Entra ID, which goes over TLS only.
+        let said = &named(foreign, None)[1];
+        assert_eq!(said.contains("your sign-in"), foreign.starts_with("https"), "{foreign}: {said}");
+    }
+    for own in
+        ["http://127.0.0.1:1/acc", "http://localhost:1/acc", "http://[::1]:1/acc", "https://acc.blob.core.windows.net"]
+    {
+        let [named, kept] = named(own, sas("sig=kept"));
+        assert!(named.ends_with("sas topsecret") && kept.ends_with("sas sig=kept"), "{own}: {named} {kept}");
     }
 }
 

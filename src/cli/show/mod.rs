@@ -49,7 +49,7 @@ pub(super) fn show(args: &Args, context: &Context, printer: &Printer) -> Result<
     document.diagnostics.drop_notes();
     if let Some(object) = document.value.as_ref().and_then(Value::object) {
         let resolved = resolved::document(object, &document.sources);
-        printer.out(&match args.output {
+        printer.data(&match args.output {
             Output::Yaml => yaml::write(&resolved, &document.sources),
             Output::Json => json::write(&resolved, &document.sources),
         });

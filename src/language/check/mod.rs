@@ -2,7 +2,8 @@
 //!
 //! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
 //! place, `component` at component files, `spark` at spark nodes, `data_transfer` at data transfers, `control_flow` at
-//! conditions and loops; `run` looks for what the SDK overlooks, `strangers` for fields that nobody reads.
+//! conditions and loops; `run` looks for what the SDK overlooks, `names` for names that this machine cannot use,
+//! `strangers` for fields that nobody reads.
 
 mod bindings;
 mod component;
@@ -10,6 +11,7 @@ pub(super) mod control_flow;
 mod data_transfer;
 mod literal;
 mod loop_items;
+mod names;
 mod pipeline;
 mod run;
 mod spark;
@@ -43,6 +45,7 @@ pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagn
 /// What a run would trip over though the SDK takes it.
 pub(super) fn run(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
     let mut found = run::document(object, sources);
+    found.extend(names::told(object));
     found.extend(strangers::told(object));
     found
 }

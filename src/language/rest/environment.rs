@@ -1,6 +1,6 @@
 //! Environments that are written in place: the SDK names them by a digest of their content (reference, section 1.7).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -47,7 +47,7 @@ pub(super) fn conda(object: &Object) -> Option<Json> {
     let conda = object.get("conda_file")?;
     let Some(text) = conda.text() else { return Some(plain(conda)) };
     let path = files::tidy(&object.base.join(text));
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = files::text_of(&path)?;
     let mut sources = crate::diagnostic::Sources::default();
     let source = sources.add(Path::new("conda"), &text);
     crate::yaml::parse(&text, source, &mut Vec::new()).map(|node| plain(&Value::plain(&node)))
@@ -96,24 +96,34 @@ fn hex(bytes: &[u8]) -> String {
 fn folder_digest(path: &Path) -> String {
     let mut hash = Sha256::new();
     hash.update(b"Initialize for october 2021 AML CLI version");
-    add(path, &mut hash);
+    add(path, &mut Vec::new(), &mut hash);
     hex(&hash.finalize())
 }
 
-fn add(path: &Path, hash: &mut Sha256) {
+/// `above` are the folders that a path is in: a link back to one of them has no end.
+fn add(path: &Path, above: &mut Vec<PathBuf>, hash: &mut Sha256) {
     if !path.is_dir() {
-        if let Ok(bytes) = std::fs::read(path) {
+        // A pipe has no content, and whoever reads it waits for a writer.
+        if path.is_file()
+            && let Ok(bytes) = std::fs::read(path)
+        {
             hash.update(&bytes);
         }
         return;
     }
+    let Ok(real) = path.canonicalize() else { return };
+    if above.contains(&real) {
+        return;
+    }
     let Ok(entries) = std::fs::read_dir(path) else { return };
+    above.push(real);
     let mut all: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     all.sort_by_key(|p| p.display().to_string().to_lowercase());
     for entry in all {
         if let Some(name) = entry.file_name() {
             hash.update(name.to_string_lossy().as_bytes());
         }
-        add(&entry, hash);
+        add(&entry, above, hash);
     }
+    above.pop();
 }

@@ -49,6 +49,7 @@ fn keep<T>(
 /// Sorts records by `order_by`; the sort is stable, so the given order decides between equals. Missing values are last.
 fn sort<T>(records: &mut [T], order_by: &[&str], find: impl Fn(&T, &Field) -> Result<Option<Found>>) -> Result<()> {
     use std::cmp::Ordering;
+    super::filter::check_orders(order_by)?;
     for text in order_by.iter().rev() {
         let order = super::filter::parse_order(text)?;
         let mut failed = None;

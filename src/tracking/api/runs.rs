@@ -79,6 +79,7 @@ fn restore(tracking: &Tracking, args: &Args) -> Result<Value> {
 
 fn search(tracking: &Tracking, args: &Args) -> Result<Value> {
     let orders = args.texts("order_by")?;
+    filter::check_orders(&orders)?;
     let page = tracking.db.search_runs(&RunSearch {
         // An id that is no number was never given, so nothing is in it.
         experiments: args.texts("experiment_ids")?.iter().filter_map(|id| id.parse().ok()).collect(),

@@ -1,0 +1,166 @@
+//! Text of strangers on a terminal: names, messages and what steps print move no cursor, change no title and no
+//! clipboard, hide nothing and do not turn the reading direction. Colours (SGR) stay where they are wanted.
+
+/// One line: what a terminal would obey is shown as a sign for it.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    text.chars().map(picture).collect()
+}
+
+/// Several lines: line breaks and tabs stay.
+#[must_use]
+pub fn visible_lines(text: &str) -> String {
+    filter(text, false)
+}
+
+/// Several lines with colours of our own in them: those stay as well.
+#[must_use]
+pub fn painted(text: &str) -> String {
+    filter(text, true)
+}
+
+/// A line that a step printed: tabs and colours stay, these up to its end; whatever else would move the cursor goes.
+#[must_use]
+pub fn tame(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        rest = after;
+        match c {
+            '\x1b' => match sequence(after) {
+                Sequence::Colour(length) => {
+                    out.push('\x1b');
+                    out.push_str(&after[..length]);
+                    rest = &after[length..];
+                }
+                Sequence::Other(length) => rest = &after[length..],
+            },
+            '\t' => out.push(c),
+            c if c.is_control() => {}
+            c => out.push(picture(c)),
+        }
+    }
+    if out.contains('\x1b') { out + "\x1b[0m" } else { out }
+}
+
+/// What is shown for a character: itself, or a sign for what a terminal would obey.
+pub(super) fn picture(c: char) -> char {
+    match c {
+        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
+        '\x7f' => '\u{2421}',
+        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' => '\u{fffd}',
+        c => c,
+    }
+}
+
+fn filter(text: &str, colours: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        rest = after;
+        match (c, sequence(after)) {
+            ('\x1b', Sequence::Colour(length)) if colours => {
+                out.push('\x1b');
+                out.push_str(&after[..length]);
+                rest = &after[length..];
+            }
+            ('\n' | '\t', _) => out.push(c),
+            ('\r', _) if after.starts_with('\n') => out.push(c),
+            _ => out.push(picture(c)),
+        }
+    }
+    out
+}
+
+/// What follows an escape character, with its length.
+enum Sequence {
+    /// A colour or a style that hides nothing.
+    Colour(usize),
+    /// Anything else; of what does not end nothing but the escape character.
+    Other(usize),
+}
+
+fn sequence(after: &str) -> Sequence {
+    let Some(kind) = after.bytes().next() else { return Sequence::Other(0) };
+    match kind {
+        b'[' => {
+            let Some(end) = after[1..].find(|c: char| ('@'..='~').contains(&c)).map(|at| at + 1) else {
+                return Sequence::Other(1);
+            };
+            let (body, last) = (&after[1..end], after.as_bytes()[end]);
+            if last == b'm' && is_colour(body) { Sequence::Colour(end + 1) } else { Sequence::Other(end + 1) }
+        }
+        // Titles, clipboards, links: text up to BEL or ESC \.
+        b']' | b'P' | b'X' | b'^' | b'_' => {
+            let bell = after.find('\x07').map(|at| at + 1);
+            let ended = after.find("\x1b\\").map(|at| at + 2);
+            Sequence::Other([bell, ended].into_iter().flatten().min().unwrap_or(0))
+        }
+        _ => Sequence::Other(0),
+    }
+}
+
+/// Whether the parameters of SGR are colours and styles, and none hides the text (8).
+fn is_colour(parameters: &str) -> bool {
+    if !parameters.bytes().all(|b| b.is_ascii_digit() || b == b';' || b == b':') {
+        return false;
+    }
+    let mut numbers = parameters.split(';').map(|number| number.split(':').next().unwrap_or_default());
+    while let Some(number) = numbers.next() {
+        match number.trim_start_matches('0') {
+            "8" => return false,
+            // A colour by its number or its parts, which may be 8.
+            "38" | "48" | "58" => match numbers.next() {
+                Some("5") => drop(numbers.next()),
+                Some("2") => drop(numbers.by_ref().take(3).count()),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn colours_stay_and_cursor_moves_go() {
+        assert_eq!(tame("a\tb"), "a\tb");
+        assert_eq!(tame("\x1b[31mred\x1b[0m"), "\x1b[31mred\x1b[0m\x1b[0m");
+        assert_eq!(tame("\x1b[38;5;8mgrey"), "\x1b[38;5;8mgrey\x1b[0m");
+        assert_eq!(tame("up\x1b[2Ahome\x1b[H\x07\x1b"), "uphome");
+        assert_eq!(tame("a\x1b]0;title\x07b\x1b]8;;http://x\x1b\\c"), "abc");
+        assert_eq!(tame("a\x1b]0;never ends"), "a]0;never ends");
+        for hidden in ["\x1b[8mx", "\x1b[1;8mx", "\x1b[08mx", "\x1b[>4;1mx", "\x1b[?25mx", "\u{9b}8mx\u{202e}"] {
+            assert!(!tame(hidden).contains(['\x1b', '\u{9b}', '\u{202e}']), "{hidden:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_lines_comes_through_and_colours_of_our_own() {
+        let text = "a\x1b[31m\tb\r\nc\rd\x1b[2J\u{202e}\n";
+        assert_eq!(visible_lines(text), "a␛[31m\tb\r\nc␍d␛[2J\u{fffd}\n");
+        assert_eq!(painted(text), "a\x1b[31m\tb\r\nc␍d␛[2J\u{fffd}\n");
+        assert_eq!(visible("a\nb\x1b"), "a␊b␛");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_no_terminal_obeys_it(text in "[\\x00-\\x1f\\x7f-\\x9fa-m0-9;:\\[\\]\u{202a}-\u{202e}]{0,40}") {
+            for shown in [visible(&text), visible_lines(&text)] {
+                prop_assert!(!shown.contains(|c: char| c.is_control() && !"\t\r\n".contains(c)), "{:?}", shown);
+            }
+            for shown in [tame(&text), painted(&text)] {
+                for after in shown.split('\x1b').skip(1) {
+                    let colour = after.strip_prefix('[').and_then(|rest| rest.split_once('m')).map(|(body, _)| body);
+                    prop_assert!(colour.is_some_and(is_colour), "{:?}", shown);
+                }
+            }
+        }
+    }
+}
