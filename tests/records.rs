@@ -145,6 +145,8 @@ fn a_version_that_was_edited_in_the_store_is_never_served() {
         assert_ne!(ran.code, 0, "{arguments:?}: {}", ran.out);
         assert!(ran.err.contains("not what was registered") && ran.err.contains("was changed"), "{}", ran.err);
     }
+    let shown = project.amlrun(&["model", "show", "-n", "mod"]).ended(0);
+    assert!(shown.err.contains("warning: the bytes of the model asset 'mod:1'"), "{}", shown.err);
 }
 
 #[test]

@@ -65,9 +65,14 @@ pub(super) fn registry(kind: AssetKind, name: &str, home: &Home) -> Result<Regis
     existing(home)?.ok_or_else(|| Failed::not_found(format!("there is no {what} '{name}': none is registered here")))
 }
 
-/// The version that is meant.
-pub(super) fn find(kind: AssetKind, which: &Which, home: &Home) -> Result<Asset, Failed> {
-    Ok(registry(kind, &which.name, home)?.get(kind, &which.name, &which.selector())?)
+/// The version that is meant, to be shown. That its bytes are not what was registered is told.
+pub(super) fn find_to_show(kind: AssetKind, which: &Which, home: &Home, printer: &Printer) -> Result<Asset, Failed> {
+    let registry = registry(kind, &which.name, home)?;
+    let asset = registry.get(kind, &which.name, &which.selector())?;
+    if let Err(changed) = registry.intact(&asset) {
+        printer.err(&format!("warning: {changed}\n"));
+    }
+    Ok(asset)
 }
 
 /// The same, where its bytes are wanted: they must be what was registered.

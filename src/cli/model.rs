@@ -80,7 +80,7 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
         }
         Verb::Show { which, format } => {
             format.check()?;
-            format.print(asset::shown(&asset::find(AssetKind::Model, &which, &home)?), printer)?;
+            format.print(asset::shown(&asset::find_to_show(AssetKind::Model, &which, &home, printer)?), printer)?;
         }
         Verb::Download(download) => download.obey(AssetKind::Model, context, printer)?,
     }
