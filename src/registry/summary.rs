@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RegistryError;
 use super::asset::{self, AssetKind, NewAsset};
-use crate::model_file::{ModelFile, Safety};
+use crate::model_file::{Error, ModelFile, Safety};
 
 /// How many notes and imports are kept.
 const KEPT: usize = 20;
@@ -14,7 +14,7 @@ const KEPT: usize = 20;
 pub struct ModelSummary {
     /// The form: `state_dict`, `torchscript`, `safetensors` …
     pub kind: String,
-    /// `safe`, `unknown` or `dangerous`.
+    /// `safe`, `unknown`, `cannot_be_judged` or `dangerous`.
     pub safety: String,
     /// What loading it in Python would import.
     pub imports: Vec<String>,
@@ -28,22 +28,33 @@ pub struct ModelSummary {
     pub notes: Vec<String>,
 }
 
-/// Looks into what is to be registered. `None` for data, for models of a form that is not known (a custom model may
-/// be anything), and for those that are not here.
+/// Looks into what is to be registered: the one place that decides, for every way into the registry. `None` for data,
+/// for what is no model file at all (a custom model may be anything), and for models that are not here.
 ///
 /// # Errors
-/// [`RegistryError::Dangerous`] for files that would run code when Python loads them, unless that is allowed.
+/// [`RegistryError::Dangerous`] for files that would run code when Python loads them, and [`RegistryError::Unjudged`] for
+/// those of which nobody can say so, unless that is allowed.
 pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError> {
     if new.asset_type.kind() != AssetKind::Model || asset::address(&new.path).is_some() {
         return Ok(None);
     }
-    let Ok(file) = ModelFile::open(&new.path) else { return Ok(None) };
-    if file.safety == Safety::Dangerous && !new.allow_pickle {
-        let powers = file.imports.iter().filter(|i| i.safety == Safety::Dangerous);
-        let mut why: Vec<String> = powers.map(|i| format!("{} {}", i.dotted(), i.power)).collect();
-        why.extend(file.tricks.iter().cloned());
+    let unjudged = |why: String| RegistryError::Unjudged { name: new.name.clone(), why };
+    let file = match ModelFile::open(&new.path) {
+        Ok(file) => file,
+        Err(Error::NoModel { .. }) => return Ok(None),
+        // Bytes that are not here (yet) are believed, as the path is.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(_) if new.allow_pickle => return Ok(Some(ModelSummary::unread())),
+        Err(error) => return Err(unjudged(error.to_string())),
+    };
+    if file.safety >= Safety::Unjudged && !new.allow_pickle {
+        let mut why = file.objections();
         why.truncate(3);
-        return Err(RegistryError::Dangerous { name: new.name.clone(), why: why.join("; ") });
+        let why = why.join("; ");
+        return Err(match file.safety {
+            Safety::Dangerous => RegistryError::Dangerous { name: new.name.clone(), why },
+            _ => unjudged(why),
+        });
     }
     let inspection = file.inspection();
     let word = |value: serde_json::Result<serde_json::Value>| {
@@ -61,4 +72,19 @@ pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError
         dtypes,
         notes: inspection.notes.into_iter().take(KEPT).collect(),
     }))
+}
+
+impl ModelSummary {
+    /// What is known of a file that could not be read.
+    fn unread() -> Self {
+        Self {
+            kind: "unknown".to_owned(),
+            safety: "cannot_be_judged".to_owned(),
+            imports: Vec::new(),
+            parameters: 0,
+            tensors: 0,
+            dtypes: Vec::new(),
+            notes: vec!["it could not be read to its end".to_owned()],
+        }
+    }
 }
