@@ -161,25 +161,33 @@ pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence,
     if name.ends_with(".index.json") {
         return safetensors_header::read_index(file);
     }
-    if name.ends_with(".safetensors") {
-        return Err(file.malformed("not a whole safetensors file (the header is not there)"));
-    }
     if let Some(inner) = packed::unpacked(file, &beginning)? {
         let Some(deep) = deep.checked_sub(1) else { return Err(file.malformed("is packed too often")) };
         evidence.reservation("it is packed");
         return read(&inner, budget, evidence, deep);
     }
     // Any other bytes may still be a pickle: those of protocol 0 and 1 have no mark of their own.
-    let read = torch_file::read_pickle(file, budget, evidence);
+    let mut own = Evidence::default();
+    let read = torch_file::read_pickle(file, budget, &mut own);
+    let what = if name.ends_with(".safetensors") { NO_HEADER } else { NEITHER };
+    // Words of a text may look like an import that nothing is done with.
+    let chance = own.is_empty()
+        || is_text(&name)
+            && own.is_idle()
+            && own.imports().iter().all(|(module, name)| !safety::is_dangerous(module, name));
     match read {
-        Ok(_) if is_text(&name) && evidence.is_empty() => Err(no_model(file, NEITHER)),
-        Err(Error::Malformed { .. }) if !is_pickle(&beginning) && evidence.is_empty() && torch_file::breaks_off(file) => {
-            Err(no_model(file, NEITHER))
+        Ok(_) if is_text(&name) && chance => Err(no_model(file, what)),
+        Err(Error::Malformed { .. }) if !is_pickle(&beginning) && chance && torch_file::breaks_off(file) => {
+            Err(no_model(file, what))
         }
-        other => other,
+        other => {
+            evidence.absorb(own);
+            other
+        }
     }
 }
 
+const NO_HEADER: &str = "not a whole safetensors file (the header is not there)";
 const NEITHER: &str = "is no model file: neither a torch archive, nor safetensors, nor a pickle";
 
 fn no_model(file: &Section, reason: &str) -> Error {
@@ -188,7 +196,7 @@ fn no_model(file: &Section, reason: &str) -> Error {
 
 /// Whether a file begins as pickles do since protocol 2.
 fn is_pickle(beginning: &[u8]) -> bool {
-    matches!(beginning, [0x80, 2..=5, ..])
+    beginning.first() == Some(&0x80)
 }
 
 /// Whether a name says that a file is text, which now and then is a pickle by chance.

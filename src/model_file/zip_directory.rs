@@ -101,10 +101,10 @@ impl ZipDirectory {
             if entry.header < free {
                 return Err(wrong("overlaps the one before it"));
             }
+            let start = data_start(&file, &entry).map_err(|reason| wrong(&reason))?;
             if !may_lie_between(entry.header - free, follows) {
                 return Err(wrong("comes after bytes that belong to no member"));
             }
-            let start = data_start(&file, &entry).map_err(|reason| wrong(&reason))?;
             let end = start.checked_add(entry.packed).filter(|end| *end <= at);
             free = end.ok_or_else(|| wrong(&format!("claims {} bytes that the file does not have", entry.packed)))?;
             follows = entry.flags & LENGTHS_FOLLOW != 0;

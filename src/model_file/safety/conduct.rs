@@ -14,7 +14,10 @@ pub fn observe(pickle: &Pickle, evidence: &mut Evidence) {
                 }
                 strict(pickle, call, evidence);
             }
-            Node::Persistent(key) if !is_storage(pickle, *key) && !is_class(pickle, *key) => {
+            Node::Persistent(key) if is_class(pickle, *key) => {
+                evidence.reservation("it keeps classes with their source, as torch before 1.6 did");
+            }
+            Node::Persistent(key) if !is_storage(pickle, *key) => {
                 evidence.doubt("something is kept under a key that torch does not write");
             }
             _ => {}

@@ -84,6 +84,11 @@ impl Evidence {
         self.strict.as_deref()
     }
 
+    /// Whether nothing would be done: no import is used, and there is neither a trick nor a doubt.
+    pub fn is_idle(&self) -> bool {
+        self.uses.iter().all(|uses| *uses == Uses::NAMED) && self.tricks.is_empty() && self.doubts.is_empty()
+    }
+
     /// Whether nothing was found at all.
     pub fn is_empty(&self) -> bool {
         self.imports.is_empty() && self.tricks.is_empty() && self.doubts.is_empty()
@@ -120,6 +125,20 @@ impl Evidence {
 
     pub(crate) fn refused_by_strict(&mut self, what: impl FnOnce() -> String) {
         self.strict.get_or_insert_with(what);
+    }
+
+    /// Takes over all that another reader found.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for (import, uses) in other.imports.iter().zip(other.uses) {
+            self.import(&import.0, &import.1);
+            self.used(import, uses);
+        }
+        other.tricks.into_iter().for_each(|trick| self.trick(trick));
+        other.doubts.into_iter().for_each(|doubt| self.doubt(doubt));
+        other.reservations.into_iter().for_each(|reservation| self.reservation(reservation));
+        if let Some(strict) = other.strict {
+            self.refused_by_strict(|| strict);
+        }
     }
 
     /// Takes over only what is dangerous: another reader of the same bytes would come upon it.

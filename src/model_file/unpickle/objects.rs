@@ -190,6 +190,11 @@ impl Machine<'_> {
         if self.globals.len() >= IMPORTS {
             return Err(PickleError::TooMuch("imports"));
         }
+        // No file is a module of such a name: every reader ends here.
+        let possible = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
+        if key.0.is_empty() || !key.0.chars().all(possible) {
+            return self.broken("no module has such a name".to_owned());
+        }
         self.evidence.import(&key.0, &key.1);
         let id = self.node(Node::Global(Box::new(key.clone())))?;
         self.globals.insert(key, id);
