@@ -144,7 +144,7 @@ pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence,
         evidence.doubt("it ends as a zip does, which torch.jit.load would read instead");
     }
     if let Some(reason) = packed::mistaken(&beginning) {
-        return Err(no_model(file, reason));
+        return Err(Error::NoModel { path: file.path().to_owned(), reason: reason.to_owned(), mistaken: true });
     }
     if legacy::is_legacy(&beginning) {
         return legacy::read(file, budget, evidence);
@@ -191,7 +191,7 @@ const NO_HEADER: &str = "not a whole safetensors file (the header is not there)"
 const NEITHER: &str = "is no model file: neither a torch archive, nor safetensors, nor a pickle";
 
 fn no_model(file: &Section, reason: &str) -> Error {
-    Error::NoModel { path: file.path().to_owned(), reason: reason.to_owned() }
+    Error::NoModel { path: file.path().to_owned(), reason: reason.to_owned(), mistaken: false }
 }
 
 /// Whether a file begins as pickles do since protocol 2.

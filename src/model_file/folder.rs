@@ -84,8 +84,9 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
         return Err(match found.doubts.first() {
             Some(doubt) => malformed(doubt),
             None => {
+                let mistaken = found.mistaken.is_some();
                 let reason = found.mistaken.unwrap_or_else(|| "has no model file in it".to_owned());
-                Error::NoModel { path: folder.to_owned(), reason }
+                Error::NoModel { path: folder.to_owned(), reason, mistaken }
             }
         });
     }
@@ -115,9 +116,9 @@ impl Found {
                     self.opened.truncate(KEPT / 2);
                 }
             }
-            Err(Error::NoModel { reason, .. }) => {
+            Err(Error::NoModel { reason, mistaken, .. }) => {
                 let meant = has_ending(&shown, &ENDINGS);
-                if meant && (reason.contains("Git LFS") || reason.contains("HTML")) {
+                if meant && mistaken {
                     self.mistaken.get_or_insert_with(|| format!("{shown} {reason}"));
                     self.notes.push(format!("{shown} {reason}"));
                 }

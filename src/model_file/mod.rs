@@ -81,6 +81,8 @@ pub enum Error {
         path: PathBuf,
         /// What it is instead, in words.
         reason: String,
+        /// Whether it was surely meant as one: a pointer of Git LFS, a page of a web server.
+        mistaken: bool,
     },
     /// A tensor does not fit where it is asked for.
     #[error("tensor '{name}': {reason}")]

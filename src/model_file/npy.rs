@@ -30,7 +30,7 @@ pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Res
     let header = String::from_utf8_lossy(&header);
     if !holds_objects(&header) {
         let reason = format!("is an array of numpy ({}) and not a model", words::printable(header.trim(), 120));
-        return Err(Error::NoModel { path: file.path().to_owned(), reason });
+        return Err(Error::NoModel { path: file.path().to_owned(), reason, mistaken: false });
     }
     let body = file.part(at + length, file.length() - at - length).ok_or_else(cut)?;
     let mut contents = torch_file::read_pickle(&body, budget, evidence)?;

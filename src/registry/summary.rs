@@ -16,6 +16,9 @@ pub struct ModelSummary {
     pub kind: String,
     /// `safe`, `unknown`, `cannot_be_judged` or `dangerous`.
     pub safety: String,
+    /// What loading it runs, or why that is not known, in words; empty when it is safe.
+    #[serde(default)]
+    pub runs: String,
     /// What loading it in Python would import.
     pub imports: Vec<String>,
     /// Elements of its parameters.
@@ -41,16 +44,23 @@ pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError
     let unjudged = |why: String| RegistryError::Unjudged { name: new.name.clone(), why };
     let file = match ModelFile::open(&new.path) {
         Ok(file) => file,
+        Err(error @ Error::NoModel { mistaken: true, .. }) => {
+            let told = words_of(&error, &new.path);
+            return Ok(Some(ModelSummary { runs: told, ..ModelSummary::unread("unknown") }));
+        }
         Err(Error::NoModel { .. }) => return Ok(None),
         // Bytes that are not here (yet) are believed, as the path is.
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(_) if new.allow_pickle => return Ok(Some(ModelSummary::unread())),
-        Err(error) => return Err(unjudged(error.to_string())),
+        Err(error) if new.allow_pickle => {
+            let told = words_of(&error, &new.path);
+            return Ok(Some(ModelSummary { runs: told, ..ModelSummary::unread("cannot_be_judged") }));
+        }
+        Err(error) => return Err(unjudged(words_of(&error, &new.path))),
     };
     if file.safety >= Safety::Unjudged && !new.allow_pickle {
         let mut why = file.objections();
         why.truncate(3);
-        let why = why.join("; ");
+        let why = why.join("; ").replace(&format!("{}/", new.path.display()), "");
         return Err(match file.safety {
             Safety::Dangerous => RegistryError::Dangerous { name: new.name.clone(), why },
             _ => unjudged(why),
@@ -66,6 +76,11 @@ pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError
     Ok(Some(ModelSummary {
         kind: word(serde_json::to_value(inspection.kind)),
         safety: word(serde_json::to_value(inspection.safety)),
+        runs: match file.safety {
+            Safety::Safe => String::new(),
+            Safety::Unknown => file.runs(),
+            Safety::Unjudged | Safety::Dangerous => file.objections().into_iter().take(3).collect::<Vec<_>>().join("; "),
+        },
         imports: inspection.imports.into_iter().take(KEPT).collect(),
         parameters: inspection.parameters,
         tensors: inspection.tensors.len() as u64,
@@ -76,15 +91,24 @@ pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError
 
 impl ModelSummary {
     /// What is known of a file that could not be read.
-    fn unread() -> Self {
+    fn unread(safety: &str) -> Self {
         Self {
             kind: "unknown".to_owned(),
-            safety: "cannot_be_judged".to_owned(),
+            safety: safety.to_owned(),
+            runs: String::new(),
             imports: Vec::new(),
             parameters: 0,
             tensors: 0,
             dtypes: Vec::new(),
-            notes: vec!["it could not be read to its end".to_owned()],
+            notes: Vec::new(),
         }
     }
+}
+
+/// An error without the place where the registry keeps the copy, which is nobody's business.
+fn words_of(error: &Error, copy: &std::path::Path) -> String {
+    let text = error.to_string();
+    let parent = copy.parent().unwrap_or(copy).display().to_string();
+    let text = text.replace(&format!("{}: ", copy.display()), "").replace(&format!("{}/", copy.display()), "");
+    text.replace(&format!("{parent}/"), "")
 }

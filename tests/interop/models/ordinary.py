@@ -7,6 +7,7 @@ import argparse
 import datetime
 import enum
 import json
+import logging
 import pickle
 import sys
 import types
@@ -273,6 +274,7 @@ def mlflows(make):
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
 
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     random = np.random.RandomState(0)
     x, y = random.rand(60, 3), random.randint(0, 2, 60)
     with warnings.catch_warnings():
@@ -285,7 +287,10 @@ def mlflows(make):
                 mlflow.sklearn.save_model(model.fit(x, y), make.path("MLflow", f"{name}_{form}"), serialization_format=form, pip_requirements=["scikit-learn"])
         mlflow.xgboost.save_model(xgboost.XGBClassifier(n_estimators=2).fit(x, y), make.path("MLflow", "xgboost"), pip_requirements=["xgboost"])
         mlflow.lightgbm.save_model(lightgbm.LGBMClassifier(n_estimators=2, min_child_samples=5, verbose=-1).fit(x, y), make.path("MLflow", "lightgbm"), serialization_format="pickle", pip_requirements=["lightgbm"])
-        mlflow.pytorch.save_model(torch.nn.Sequential(torch.nn.Linear(3, 1)), make.path("MLflow", "torch"), pip_requirements=["torch"])
+        net = torch.nn.Sequential(torch.nn.Linear(3, 1)).eval()
+        mlflow.pytorch.save_model(net, make.path("MLflow", "torch"), serialization_format="pickle", pip_requirements=["torch"])
+        example = np.zeros((2, 3), dtype=np.float32)
+        mlflow.pytorch.save_model(net, make.path("MLflow", "torch_pt2"), input_example=example, pip_requirements=["torch"])
 
 
 def make(folder):
