@@ -99,7 +99,8 @@ pub fn raw_members(zip: &ZipDirectory) -> HashSet<String> {
         let Ok(bytes) = member.read_all(CONFIG_LIMIT) else { continue };
         let Ok(config) = serde_json::from_slice::<Config>(&bytes) else { continue };
         for weight in config.config.into_values() {
-            let numbers = !weight.use_pickle && ["weight_", "tensor_"].iter().any(|own| weight.path_name.starts_with(own));
+            let numbers =
+                !weight.use_pickle && ["weight_", "tensor_"].iter().any(|own| weight.path_name.starts_with(own));
             if numbers { &mut raw } else { &mut pickled }.insert(format!("{folder}/{}", weight.path_name));
         }
     }
@@ -109,12 +110,68 @@ pub fn raw_members(zip: &ZipDirectory) -> HashSet<String> {
 
 /// What sympy's expressions may name, as torch prints them.
 const SYMBOLS: [&str; 62] = [
-    "Symbol", "Integer", "Rational", "Float", "Mul", "Add", "Pow", "Max", "Min", "Mod", "FloorDiv", "ModularIndexing",
-    "CeilDiv", "PythonMod", "CleanDiv", "IntTrueDiv", "FloatTrueDiv", "Where", "ToFloat", "TruncToInt", "TruncToFloat",
-    "RoundToInt", "RoundDecimal", "FloorToInt", "CeilToInt", "Identity", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Equality",
-    "Unequality", "StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan", "And", "Or", "Not", "ITE", "Piecewise",
-    "ExprCondPair", "oo", "int_oo", "true", "false", "True", "False", "BooleanTrue", "BooleanFalse", "precision",
-    "positive", "negative", "nonnegative", "integer", "real", "zero", "Abs", "PowByNatural", "IsNonOverlappingAndDenseIndicator",
+    "Symbol",
+    "Integer",
+    "Rational",
+    "Float",
+    "Mul",
+    "Add",
+    "Pow",
+    "Max",
+    "Min",
+    "Mod",
+    "FloorDiv",
+    "ModularIndexing",
+    "CeilDiv",
+    "PythonMod",
+    "CleanDiv",
+    "IntTrueDiv",
+    "FloatTrueDiv",
+    "Where",
+    "ToFloat",
+    "TruncToInt",
+    "TruncToFloat",
+    "RoundToInt",
+    "RoundDecimal",
+    "FloorToInt",
+    "CeilToInt",
+    "Identity",
+    "Eq",
+    "Ne",
+    "Lt",
+    "Le",
+    "Gt",
+    "Ge",
+    "Equality",
+    "Unequality",
+    "StrictLessThan",
+    "LessThan",
+    "StrictGreaterThan",
+    "GreaterThan",
+    "And",
+    "Or",
+    "Not",
+    "ITE",
+    "Piecewise",
+    "ExprCondPair",
+    "oo",
+    "int_oo",
+    "true",
+    "false",
+    "True",
+    "False",
+    "BooleanTrue",
+    "BooleanFalse",
+    "precision",
+    "positive",
+    "negative",
+    "nonnegative",
+    "integer",
+    "real",
+    "zero",
+    "Abs",
+    "PowByNatural",
+    "IsNonOverlappingAndDenseIndicator",
 ];
 
 /// Looks through a graph for expressions and operations.
@@ -231,7 +288,9 @@ mod tests {
         ] {
             assert!(is_expression(right), "{right}");
         }
-        for wrong in ["__import__('os').system('x')", "s0.func", "[].append(1)", "eval('1')", "exec(s0)", "().__class__"] {
+        for wrong in
+            ["__import__('os').system('x')", "s0.func", "[].append(1)", "eval('1')", "exec(s0)", "().__class__"]
+        {
             assert!(!is_expression(wrong), "{wrong}");
         }
     }

@@ -15,9 +15,39 @@ const ENDINGS: [&str; 12] =
     ["pt", "pth", "pt2", "ckpt", "bin", "safetensors", "pkl", "pickle", "joblib", "model", "npy", "npz"];
 /// Endings of files that describe a model or go with it, and that no loader of models runs.
 pub(super) const DATA: [&str; 33] = [
-    "json", "jsonl", "txt", "md", "rst", "yaml", "yml", "toml", "ini", "cfg", "csv", "tsv", "html", "xml", "png", "jpg",
-    "jpeg", "gif", "svg", "webp", "pdf", "log", "tex", "bib", "lock", "license", "gitattributes", "gitignore", "amlignore",
-    "vocab", "merges", "parquet", "arrow",
+    "json",
+    "jsonl",
+    "txt",
+    "md",
+    "rst",
+    "yaml",
+    "yml",
+    "toml",
+    "ini",
+    "cfg",
+    "csv",
+    "tsv",
+    "html",
+    "xml",
+    "png",
+    "jpg",
+    "jpeg",
+    "gif",
+    "svg",
+    "webp",
+    "pdf",
+    "log",
+    "tex",
+    "bib",
+    "lock",
+    "license",
+    "gitattributes",
+    "gitignore",
+    "amlignore",
+    "vocab",
+    "merges",
+    "parquet",
+    "arrow",
 ];
 /// Endings of code that Python or a shell runs when it is told to.
 const CODE: [&str; 8] = ["py", "pyc", "pyw", "ipynb", "sh", "bat", "ps1", "jar"];
@@ -206,7 +236,9 @@ fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
             let kind = entry.file_type().map_err(io_error(&path))?;
             if kind.is_dir() {
                 if depth >= DEPTH {
-                    return too_much(format!("has folders in folders more than {DEPTH} deep: name the model file itself"));
+                    return too_much(format!(
+                        "has folders in folders more than {DEPTH} deep: name the model file itself"
+                    ));
                 }
                 folders.push((path, depth + 1));
             } else if !path.is_file() {

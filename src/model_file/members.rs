@@ -81,7 +81,9 @@ fn judge(
             Ok(_) => evidence.reservation(format!("{shown} is in it, which may be loaded as well")),
             Err(Error::NoModel { .. }) if folder::is_data(name) => {}
             Err(Error::NoModel { .. }) => evidence.reservation(format!("{shown} is in it, which is not known")),
-            Err(error) => evidence.doubt(format!("{shown} in it cannot be judged: {}", words::printable(&error.to_string(), 200))),
+            Err(error) => {
+                evidence.doubt(format!("{shown} in it cannot be judged: {}", words::printable(&error.to_string(), 200)))
+            }
         }
     }
 }

@@ -68,7 +68,8 @@ fn doubts(path: &Path, flavors: &serde_yaml::Mapping) -> Vec<String> {
     for (name, flavor) in flavors {
         let text = |key: &str| flavor.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let name = words::printable(name.as_str().unwrap_or_default(), 60);
-        let own = text("loader_module") == Some(OWN_LOADER.0) && text("code").is_some_and(|code| is_own(&folder.join(code)));
+        let own =
+            text("loader_module") == Some(OWN_LOADER.0) && text("code").is_some_and(|code| is_own(&folder.join(code)));
         if let Some(loader) = text("loader_module")
             && !loader.starts_with("mlflow.")
             && !own

@@ -62,7 +62,13 @@ mod tests {
         for numbers in ["{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }", "{'descr': '<M8[ns]', }"] {
             assert!(!holds_objects(numbers), "{numbers}");
         }
-        for objects in ["{'descr': '|O', }", "{'descr': [('a', '|O')], }", "{\"descr\": '<f8'}", "{'descr': '<f8', 'descr': '|O'}", ""] {
+        for objects in [
+            "{'descr': '|O', }",
+            "{'descr': [('a', '|O')], }",
+            "{\"descr\": '<f8'}",
+            "{'descr': '<f8', 'descr': '|O'}",
+            "",
+        ] {
             assert!(holds_objects(objects), "{objects}");
         }
     }

@@ -16,9 +16,7 @@ const BLOCK: u64 = 512;
 pub fn unpacked(file: &Section, beginning: &[u8]) -> Result<Option<Section>, Error> {
     let reader = file.reader();
     match beginning {
-        [0x1f, 0x8b, ..] => {
-            Section::unpacked(file.path(), flate2::read::MultiGzDecoder::new(reader), LIMIT).map(Some)
-        }
+        [0x1f, 0x8b, ..] => Section::unpacked(file.path(), flate2::read::MultiGzDecoder::new(reader), LIMIT).map(Some),
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
             let mut decoder = flate2::read::ZlibDecoder::new(reader);
             let section = Section::unpacked(file.path(), &mut decoder, LIMIT)?;

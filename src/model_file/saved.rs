@@ -26,9 +26,11 @@ pub(super) fn saved(contents: &Contents, imports: &[Import], evidence: &Evidence
             };
             format!("the whole model, by torch.save(model): loading it needs weights_only=False and {need}")
         }
-        Kind::StateDict => "a state_dict, by torch.save(model.state_dict()): loading it needs the model's class, built \
+        Kind::StateDict => {
+            "a state_dict, by torch.save(model.state_dict()): loading it needs the model's class, built \
                             with the same sizes"
-            .to_owned(),
+                .to_owned()
+        }
         Kind::Checkpoint => match strict(imports, evidence) {
             None => "a checkpoint dictionary, by torch.save({…}): torch.load(weights_only=True) opens it".to_owned(),
             Some(what) => {
@@ -36,7 +38,9 @@ pub(super) fn saved(contents: &Contents, imports: &[Import], evidence: &Evidence
             }
         },
         Kind::TorchScript => "TorchScript, by torch.jit.save: torch.jit.load needs nothing else".to_owned(),
-        Kind::Safetensors => "safetensors: weights alone; the model's class is needed, and no pickle is involved".to_owned(),
+        Kind::Safetensors => {
+            "safetensors: weights alone; the model's class is needed, and no pickle is involved".to_owned()
+        }
         Kind::Export => "an exported program, by torch.export.save: torch.export.load needs nothing else".to_owned(),
         Kind::MlflowModel => "an MLflow model: mlflow.pyfunc.load_model opens the folder".to_owned(),
         Kind::Unknown => "not a form that torch saves".to_owned(),
@@ -88,7 +92,8 @@ pub(super) fn notes(contents: &Contents) -> Vec<String> {
     for (prefix, whose) in told {
         let states = contents.tensors.iter().map(|tensor| tensor.name.as_str());
         // In a checkpoint the names stand behind the key of the dictionary that holds them.
-        let begins = |name: &str| name.starts_with(prefix) || after_key(name).is_some_and(|rest| rest.starts_with(prefix));
+        let begins =
+            |name: &str| name.starts_with(prefix) || after_key(name).is_some_and(|rest| rest.starts_with(prefix));
         let (all, with) = states.fold((0, 0), |(all, with), name| (all + 1, with + usize::from(begins(name))));
         if with > 0 && (with == all || contents.kind == Kind::Checkpoint && prefix != "model.") {
             notes.push(format!("names begin with '{prefix}', {whose}: strip it for the bare model"));

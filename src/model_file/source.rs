@@ -40,8 +40,10 @@ impl Section {
     /// When there is more than `limit`, or it cannot be read or written.
     pub fn unpacked(path: &Path, reader: impl std::io::Read, limit: u64) -> Result<Self, Error> {
         let mut file = tempfile::tempfile().map_err(io_error(&std::env::temp_dir()))?;
-        let length = std::io::copy(&mut reader.take(limit + 1), &mut file)
-            .map_err(|error| Error::Malformed { path: path.to_owned(), reason: format!("cannot be unpacked ({error})") })?;
+        let length = std::io::copy(&mut reader.take(limit + 1), &mut file).map_err(|error| Error::Malformed {
+            path: path.to_owned(),
+            reason: format!("cannot be unpacked ({error})"),
+        })?;
         if length > limit {
             let reason = format!("unpacks to more than {}", crate::model_file::words::size(limit));
             return Err(Error::Malformed { path: path.to_owned(), reason });

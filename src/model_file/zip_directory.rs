@@ -87,7 +87,8 @@ impl ZipDirectory {
             return Err(file.malformed("the zip's directory has more members than its end says"));
         }
         // torch takes the first name of the directory for the folder of all.
-        let top = entries.first().and_then(|entry| entry.name.split_once('/')).map_or("", |(folder, _)| folder).to_owned();
+        let top =
+            entries.first().and_then(|entry| entry.name.split_once('/')).map_or("", |(folder, _)| folder).to_owned();
         entries.sort_by_key(|entry| entry.header);
         let mut members = HashMap::with_capacity(entries.len());
         let mut folded = HashSet::with_capacity(entries.len());
@@ -124,7 +125,9 @@ impl ZipDirectory {
             return Err(file.malformed("bytes that belong to no member stand before the zip's directory"));
         }
         if !shared && members.keys().any(|name| is_torch_s(name)) {
-            return Err(file.malformed("the members of the zip are in several folders, and torch would read one of them"));
+            return Err(
+                file.malformed("the members of the zip are in several folders, and torch would read one of them")
+            );
         }
         // Old export archives have no top folder at all; the names then are taken as they are.
         let top = if shared { top } else { String::new() };
@@ -173,7 +176,8 @@ impl ZipDirectory {
                 Ok(Some(section))
             }
             _ => {
-                let reason = format!("zip member '{}' is compressed in a way that torch does not read", printable(name));
+                let reason =
+                    format!("zip member '{}' is compressed in a way that torch does not read", printable(name));
                 Err(self.file.malformed(&reason))
             }
         }

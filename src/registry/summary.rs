@@ -79,7 +79,9 @@ pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError
         runs: match file.safety {
             Safety::Safe => String::new(),
             Safety::Unknown => file.runs(),
-            Safety::Unjudged | Safety::Dangerous => file.objections().into_iter().take(3).collect::<Vec<_>>().join("; "),
+            Safety::Unjudged | Safety::Dangerous => {
+                file.objections().into_iter().take(3).collect::<Vec<_>>().join("; ")
+            }
         },
         imports: inspection.imports.into_iter().take(KEPT).collect(),
         parameters: inspection.parameters,

@@ -220,10 +220,38 @@ def other_roads(binary, work, executed):
     return wrong
 
 
+def promises(amlrun, case):
+    """Runs the line that `model inspect` prints for a file of torch. What it loads with `weights_only=False` must be what
+    `weights_only=True` refuses."""
+    import pickle
+
+    import safetensors.torch  # noqa: F401
+    import torch
+
+    told = json.loads(amlrun("model", "inspect", case.path, "-o", "json").stdout or "{}")
+    lines = [note.removeprefix("load it with ") for note in told.get("notes", []) if note.startswith("load it with ")]
+    before = os.getcwd()
+    for line in lines:
+        os.chdir(case.path if case.path.is_dir() else case.path.parent)
+        try:
+            eval(line, {"torch": torch, "safetensors": __import__("safetensors.torch")})
+            if "weights_only=False" in line:
+                try:
+                    eval(line.replace("weights_only=False", "weights_only=True"), {"torch": torch})
+                    return f"{case.name}: {line} is said, and weights_only=True opens it"
+                except pickle.UnpicklingError:
+                    pass
+        except Exception as error:
+            return f"{case.name}: {line} is said, and ends with {error!r:.300}"
+        finally:
+            os.chdir(before)
+    return None if lines or case.path.is_dir() else ""
+
+
 def ordinary_ones(binary, work, options):
     cases = [case for case in ordinary.make(work / "ordinary") if options.only in f"{case.family}/{case.name}"]
     amlrun = Amlrun(binary, work / "home-ordinary")
-    rows, wrong = defaultdict(Counter), []
+    rows, wrong, kept = defaultdict(Counter), [], 0
     for number, case in enumerate(cases):
         verdict, panicked = amlrun.verdict(case.path)
         registered, again, told = amlrun.register(f"m{number}", case.path)
@@ -232,7 +260,11 @@ def ordinary_ones(binary, work, options):
             print(f"{case.family:32} {verdict:18} {'registered' if registered else ''} {case.name}")
         if verdict == "dangerous" or not registered or panicked or again or (verdict == "unknown") != ("warning" in told):
             wrong.append(f"{case.name} ({case.family}) is {verdict}, {'registered' if registered else 'not registered'}: {told.strip()[-400:]}")
+        broken = promises(amlrun, case)
+        kept += broken is None
+        wrong += [broken] if broken else []
     table(rows, ["files", "safe", "unknown", "cannot_be_judged", "dangerous", "registered", "warned"])
+    print(f"{kept} of them loaded by the line that model inspect prints")
     return cases, wrong
 
 

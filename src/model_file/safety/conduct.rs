@@ -46,7 +46,8 @@ fn fits(pickle: &Pickle, call: &Call, module: &str, name: &str) -> bool {
             [class, base, state] => {
                 pickle.global(*class).is_some()
                     && pickle.global(*base).is_some_and(|(module, name)| {
-                        let plain = matches!(name, "object" | "dict" | "list" | "tuple" | "set" | "int" | "float" | "str");
+                        let plain =
+                            matches!(name, "object" | "dict" | "list" | "tuple" | "set" | "int" | "float" | "str");
                         matches!(module, "builtins" | "__builtin__") && plain
                     })
                     && !matches!(pickle.node(*state), Node::Call(_) | Node::Global(_) | Node::Persistent(_))

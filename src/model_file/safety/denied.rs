@@ -47,11 +47,7 @@ pub(super) fn judge(module: &str, name: &str, uses: Uses) -> (Safety, String) {
         let last = name.rsplit('.').next().unwrap_or(name);
         if !is_class(last) && !last.starts_with("__pyx_unpickle_") {
             let of_torch = module == "torch" || module.starts_with("torch.");
-            return if of_torch {
-                verdict(Safety::Dangerous, CALLED)
-            } else {
-                verdict(Safety::Unjudged, NOT_KNOWN)
-            };
+            return if of_torch { verdict(Safety::Dangerous, CALLED) } else { verdict(Safety::Unjudged, NOT_KNOWN) };
         }
         if uses.has(Uses::TEXT) {
             return verdict(Safety::Unjudged, WITH_TEXT);
@@ -116,7 +112,9 @@ pub(super) fn power(module: &str, name: &str) -> Option<&'static str> {
 /// What a module of Python itself could do, for those that attacks are made of.
 fn standard(top: &str, name: &str) -> &'static str {
     match top.trim_start_matches('_') {
-        "os" | "posix" | "nt" | "subprocess" | "posixsubprocess" | "pty" | "commands" | "popen2" | "platform" => COMMANDS,
+        "os" | "posix" | "nt" | "subprocess" | "posixsubprocess" | "pty" | "commands" | "popen2" | "platform" => {
+            COMMANDS
+        }
         "multiprocessing" | "concurrent" | "asyncio" | "sched" | "aix_support" | "osx_support" | "uuid" => COMMANDS,
         "importlib" | "runpy" | "imp" | "pkgutil" | "zipimport" | "code" | "codeop" | "pyrepl" | "idlelib" => CODE,
         "timeit" | "pdb" | "bdb" | "cProfile" | "profile" | "trace" | "doctest" | "unittest" | "lib2to3" => CODE,

@@ -46,7 +46,9 @@ pub fn read_pickle(file: &Section, budget: &mut Budget, evidence: &mut Evidence)
         }
     }
     if more > 0 {
-        contents.notes.push(format!("{more} more {} the first", if more == 1 { "pickle follows" } else { "pickles follow" }));
+        contents
+            .notes
+            .push(format!("{more} more {} the first", if more == 1 { "pickle follows" } else { "pickles follow" }));
     }
     Ok(contents)
 }

@@ -11,8 +11,18 @@ const CODE: u64 = 16 << 20;
 const FILES: [&str; 4] = ["save", "from_file", "load", "_load_for_executorch"];
 /// Where operations live that come with torch and its usual companions.
 const LIBRARIES: [&str; 12] = [
-    "prim", "aten", "quantized", "quantized_decomposed", "torchvision", "torchaudio", "torchtext", "_caffe2", "prepacked",
-    "sparse", "profiler", "inductor",
+    "prim",
+    "aten",
+    "quantized",
+    "quantized_decomposed",
+    "torchvision",
+    "torchaudio",
+    "torchtext",
+    "_caffe2",
+    "prepacked",
+    "sparse",
+    "profiler",
+    "inductor",
 ];
 
 /// Looks at every member of code and every pickle beside `data.pkl`.
@@ -36,7 +46,10 @@ pub(super) fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evide
                         Node::Text(text) => text.strip_prefix("aten::"),
                         _ => None,
                     });
-                    judge(operations.filter(|name| FILES.contains(&name.split('.').next().unwrap_or(name))).count(), evidence);
+                    judge(
+                        operations.filter(|name| FILES.contains(&name.split('.').next().unwrap_or(name))).count(),
+                        evidence,
+                    );
                 }
                 Err(_) => evidence.doubt(format!("the pickle {name} of the archive cannot be read")),
             }
@@ -87,11 +100,8 @@ fn words(code: &str) -> Vec<&str> {
     let mut rest = code;
     while let Some(first) = rest.chars().next() {
         let is_name = |c: char| c.is_alphanumeric() || c == '_';
-        let length = if is_name(first) {
-            rest.find(|c: char| !is_name(c)).unwrap_or(rest.len())
-        } else {
-            first.len_utf8()
-        };
+        let length =
+            if is_name(first) { rest.find(|c: char| !is_name(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
         let (word, tail) = rest.split_at(length);
         if !first.is_whitespace() && first != '\\' {
             words.push(word);
@@ -114,7 +124,9 @@ mod tests {
 
     #[test]
     fn operations_that_write_files_are_found_however_they_are_spelled() {
-        for code in ["torch.save(x, \"f\")", "y = torch .from_file(\"f\", True)", "ops.aten.save(x, f)", "torch.\\\nsave(x)"] {
+        for code in
+            ["torch.save(x, \"f\")", "y = torch .from_file(\"f\", True)", "ops.aten.save(x, f)", "torch.\\\nsave(x)"]
+        {
             assert!(!seen(code).tricks().is_empty(), "{code}");
         }
         for code in ["torch.relu(x)", "self.save(x)", "ops.prim.data(x)", "x = torch.linear(y, self.torch.weight)"] {

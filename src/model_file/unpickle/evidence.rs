@@ -84,9 +84,9 @@ impl Evidence {
         self.strict.as_deref()
     }
 
-    /// Whether nothing would be done: no import is used, and there is neither a trick nor a doubt.
+    /// Whether nothing would be done: no import is used, and there is no trick.
     pub fn is_idle(&self) -> bool {
-        self.uses.iter().all(|uses| *uses == Uses::NAMED) && self.tricks.is_empty() && self.doubts.is_empty()
+        self.uses.iter().all(|uses| *uses == Uses::NAMED) && self.tricks.is_empty()
     }
 
     /// Whether nothing was found at all.

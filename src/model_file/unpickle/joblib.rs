@@ -4,8 +4,8 @@
 //! reads it both ways.
 
 use super::machine::{Done, Machine, Manner};
-use super::value::{Call, Id, Node};
 use super::read;
+use super::value::{Call, Id, Node};
 
 /// The largest array that is taken for one; more bytes than any file has.
 const MOST: u64 = 1 << 50;

@@ -90,9 +90,24 @@ impl Machine<'_> {
             }
             if !matches!(
                 code,
-                0x80 | b'(' | b'N' | 0x88 | 0x89 | b'J' | b'K' | b'M' | b'G' | 0x8a | b'X' | b'U' | b']' | b')' | b'}'
-                    | 0x8f | b't' | 0x85..=0x87 | b'a' | b'e' | b's' | b'u' | b'q' | b'r' | b'h' | b'j' | b'c' | 0x81
-                    | b'R' | b'b' | b'Q'
+                0x80 | b'('
+                    | b'N'
+                    | 0x88
+                    | 0x89
+                    | b'J'
+                    | b'K'
+                    | b'M'
+                    | b'G'
+                    | 0x8a
+                    | b'X'
+                    | b'U'
+                    | b']'
+                    | b')'
+                    | b'}'
+                    | 0x8f
+                    | b't'
+                    | 0x85
+                    ..=0x87 | b'a' | b'e' | b's' | b'u' | b'q' | b'r' | b'h' | b'j' | b'c' | 0x81 | b'R' | b'b' | b'Q'
             ) {
                 let name = self.name;
                 self.evidence.refused_by_strict(|| format!("the instruction {name}"));

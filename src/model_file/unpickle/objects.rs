@@ -1,6 +1,6 @@
 //! The instructions that in Python import, call and change: here they are written down, and how imports are used is noted.
 
-use super::machine::{HEAP, Done, LINE, Machine, Manner};
+use super::machine::{Done, HEAP, LINE, Machine, Manner};
 use super::value::{Call, Id, Node};
 use super::{PickleError, Uses};
 
@@ -175,7 +175,9 @@ impl Machine<'_> {
             }
             Node::Tuple(items) => any(items),
             Node::List(items) => any(items),
-            Node::Dict(pairs) => pairs.iter().take(64).any(|(_, value)| deep > 0 && self.is_free_text(*value, deep - 1)),
+            Node::Dict(pairs) => {
+                pairs.iter().take(64).any(|(_, value)| deep > 0 && self.is_free_text(*value, deep - 1))
+            }
             _ => false,
         }
     }

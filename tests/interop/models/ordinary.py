@@ -179,6 +179,14 @@ def torches(make):
     save({k: v.half() for k, v in state.items()}, "half.bin")
     save(OrderedDict((f"module.{k}", v) for k, v in state.items()), "module.pth")
     save({f"_orig_mod.{k}": v for k, v in state.items()}, "compiled.pth")
+    # As on a machine with a GPU.
+    own, torch.serialization.location_tag = torch.serialization.location_tag, lambda storage: "cuda:0"
+    save(state, "cuda.pth")
+    save(checkpoint, "cuda_pre16.pth", _use_new_zipfile_serialization=False)
+    torch.serialization.location_tag = own
+    save({"w": torch.ones(2), "names": {"a", "b"}, "raw": b"x", "size": torch.Size([2]), "device": torch.device("cpu"), "type": torch.float16}, "values.pt")
+    save({"w": torch.ones(2), "when": datetime.datetime(2024, 1, 1)}, "when.pt")
+    save({"w": torch.ones(2), "deep": [{"list": [1, (2, None)]}], "fraction": 1.5}, "protocol4.pt", pickle_protocol=4)
     save(nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16), 1), "transformer.pt")
     save(nn.LSTM(3, 4), "lstm.pt")
     save({"w": torch.eye(3).to_sparse()}, "sparse.pt")
