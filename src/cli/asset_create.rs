@@ -199,6 +199,10 @@ impl Draft {
 
     /// Says what loading a model would run, or what the file is instead.
     fn warn(&self, asset: &Asset, printer: &Printer) {
+        if asset.kind() == AssetKind::Model && asset.uri().is_some() {
+            printer
+                .err(&format!("warning: {}: its files are elsewhere, and nobody has looked into them\n", asset.id()));
+        }
         let Some(summary) = &asset.summary else { return };
         let what = match summary.safety.as_str() {
             "safe" => return,

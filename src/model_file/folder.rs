@@ -102,7 +102,7 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
             found.reservations.push("MLflow loads it with code that the folder names".to_owned());
             described = described.or(Some(about));
         } else {
-            found.look(path, shown);
+            found.look(path, shown, is_shard(path, &files));
         }
     }
     found.doubts.extend(links.iter().map(|link| {
@@ -124,7 +124,8 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
 }
 
 impl Found {
-    fn look(&mut self, path: &Path, shown: String) {
+    /// Looks into a file. A shard counts for the verdict only.
+    fn look(&mut self, path: &Path, shown: String, shard: bool) {
         if has_ending(&shown, &CODE) || is_native(&shown) {
             self.reservations.push(format!("{shown} is code"));
         }
@@ -140,7 +141,9 @@ impl Found {
                 self.tricks.extend(file.tricks.iter().map(about));
                 self.doubts.extend(file.doubts.iter().map(about));
                 self.reservations.extend(file.reservations.iter().map(about));
-                self.opened.push((shown, file));
+                if !shard {
+                    self.opened.push((shown, file));
+                }
                 if self.opened.len() > KEPT {
                     self.opened.sort_by_key(|(name, file)| (rank(file), name.clone()));
                     self.opened.truncate(KEPT / 2);
@@ -217,6 +220,17 @@ fn empty(folder: &Path) -> ModelFile {
     }
 }
 
+/// Whether a file is a shard of one of these indexes, which stands for all of its shards.
+fn is_shard(path: &Path, files: &[PathBuf]) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".safetensors")
+        && files.iter().filter(|file| file.parent() == path.parent()).any(|index| {
+            let index = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let stem = index.strip_suffix(".safetensors.index.json");
+            stem.and_then(|stem| name.strip_prefix(stem)).is_some_and(|rest| rest.starts_with('-'))
+        })
+}
+
 /// All files, sorted, and links to folders. Links are followed to files only, so the walk ends.
 fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
     let mut found = Vec::new();
@@ -250,20 +264,6 @@ fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
             }
         }
     }
-    // The shards of an index are one model, which the index stands for.
-    let stem = |index: &PathBuf| {
-        let name = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        (index.parent().map(Path::to_owned), name.trim_end_matches(".safetensors.index.json").to_owned())
-    };
-    let stems: Vec<_> = indexes.iter().map(stem).collect();
-    found.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        !stems.iter().any(|(folder, stem)| {
-            path.parent().map(Path::to_owned) == *folder
-                && name.ends_with(".safetensors")
-                && name.strip_prefix(stem.as_str()).is_some_and(|rest| rest.starts_with('-'))
-        })
-    });
     found.append(&mut indexes);
     found.sort();
     Ok((found, links))

@@ -5,7 +5,7 @@ use crate::model_file::file;
 use crate::model_file::torch_file::zip;
 use crate::model_file::unpickle::{Budget, Evidence};
 use crate::model_file::zip_directory::ZipDirectory;
-use crate::model_file::{Error, export, folder, words};
+use crate::model_file::{Error, export, folder, skops, words};
 
 /// Reads an archive: one of torch, one of `torch.export`, or any other zip.
 ///
@@ -41,6 +41,9 @@ pub(super) fn read(
         return export::read(directory, evidence);
     }
     judge(directory, budget, evidence, deep, &|_| false);
+    if directory.has(skops::TREE) {
+        skops::look(directory, evidence);
+    }
     evidence.reservation("it is a zip that is none of torch's");
     let mut contents = Contents::new(Kind::Unknown);
     contents.notes.push("a zip that is no archive of torch: it has no data.pkl".to_owned());
@@ -82,7 +85,8 @@ fn judge(
             Err(Error::NoModel { .. }) if folder::is_data(name) => {}
             Err(Error::NoModel { .. }) => evidence.reservation(format!("{shown} is in it, which is not known")),
             Err(error) => {
-                evidence.doubt(format!("{shown} in it cannot be judged: {}", words::printable(&error.to_string(), 200)))
+                let why = words::printable(&error.to_string(), 200);
+                evidence.doubt(format!("{shown} in it cannot be judged: {why}"));
             }
         }
     }

@@ -85,6 +85,9 @@ fn doubts(path: &Path, flavors: &serde_yaml::Mapping) -> Vec<String> {
         if let Some(code) = text("model_code_path") {
             doubts.push(format!("the model is the code in {}, which MLflow runs", words::printable(code, 80)));
         }
+        if leads_out(flavor, 0) {
+            doubts.push(format!("the flavor {name} names files outside of the folder"));
+        }
         let data = folder.join(text("model_data").or(text("data")).unwrap_or("data"));
         if let Ok(module) = std::fs::read_to_string(data.join(PICKLE_MODULE))
             && !matches!(module.trim(), "mlflow.pytorch.pickle_module" | "pickle" | "torch")
@@ -93,6 +96,19 @@ fn doubts(path: &Path, flavors: &serde_yaml::Mapping) -> Vec<String> {
         }
     }
     doubts
+}
+
+/// Whether a flavor names a file that is not in the folder. Where an artifact was taken from does not matter.
+fn leads_out(value: &Value, deep: u8) -> bool {
+    match value {
+        Value::String(text) => text.starts_with('/') || text.split(['/', '\\']).any(|part| part == ".."),
+        Value::Mapping(fields) if deep < 8 => {
+            fields.iter().any(|(key, value)| key.as_str() != Some("uri") && leads_out(value, deep + 1))
+        }
+        Value::Sequence(items) if deep < 8 => items.iter().any(|item| leads_out(item, deep + 1)),
+        Value::Mapping(_) | Value::Sequence(_) | Value::Tagged(_) => true,
+        _ => false,
+    }
 }
 
 /// Whether a folder of code is exactly what the native stages write.

@@ -36,6 +36,7 @@ pub mod safety;
 pub mod save;
 mod saved;
 pub mod scalar_type;
+mod skops;
 pub mod source;
 pub mod tensors;
 pub mod torch_file;

@@ -469,6 +469,9 @@ def forms(make):
     add("npy.bin", lambda n: npy(e(n)))
     add("npy_version2.npy", lambda n: npy(e(n)).replace(b"NUMPY\x01\x00", b"NUMPY\x02\x00", 1)[:10] + b"\x00\x00" + npy(e(n))[10:])
     add("npy_structured.npy", lambda n: npy(e(n)).replace(b"'|O'", b"[('a', '|O')]", 1).replace(b" " * 9, b"", 1))
+    header = lambda n, old, new: npy(e(n)).replace(old, new, 1)
+    add("npy_escape.npy", lambda n: header(n, b"'|O'", b"'\\x7cO'").replace(b" " * 3, b"", 1))
+    add("npy_twice.npy", lambda n: header(n, b"'|O', ", b"'<f8', 'd\\x65scr': '|O', ").replace(b" " * 23, b"", 1))
     three = lambda n: [("storages", e(n)), ("tensors", pickle.dumps(0, 2)), ("pickle", EMPTY)]
     add("tar.pth", lambda n: tar(three(n)))
     add("tar_pax.pth", lambda n: tar(three(n), format=tarfile.PAX_FORMAT))
@@ -513,6 +516,15 @@ def joblib_objects(head, inner):
     state = b"}(" + text("subclass") + b"cnumpy\nndarray\n" + text("shape") + b"K\x01\x85"
     state += text("order") + text("C") + text("dtype") + b"cnumpy\ndtype\n(" + text("O8") + b"\x89\x88tR" + text("allow_mmap") + b"\x89u"
     return head + b")\x81" + state + b"b" + inner + b"."
+
+
+def skops(command):
+    """An object that its reader makes by a call, in an archive of skops whose types the model itself trusts."""
+    node = lambda module, name, loader, **more: {"__class__": name, "__module__": module, "__loader__": loader, "__id__": id(more), **more}
+    word = node("builtins", "str", "JsonNode", content=json.dumps(command), is_json=True)
+    arguments = node("builtins", "tuple", "TupleNode", content=[word])
+    tree = node("posix", "system", "ConstructorFromReduceNode", content=arguments)
+    return zipped([("schema.json", json.dumps({**tree, "protocol": 2, "_skops_version": "0.16.0"}).encode())])
 
 
 SAVES = """class M(Module):
@@ -616,9 +628,13 @@ def folders(make):
     make.add_folder(family, "beside_odd", {"a.safetensors": weights, "b.pth": torch_zip(b"\x80\x02I0x10\n0" + make.system("beside_odd") + b".")})
     make.add_folder(family, "beside_tar", {"a.safetensors": weights, "b.pth": tar([("storages", e("beside_tar"))])})
     make.add_folder(family, "beside_upper", {"a.safetensors": weights, "b.pth": zipped([("m/DATA.PKL", e("beside_upper")), ("m/version", b"3")])})
+    name = "as_a_shard"
+    index = json.dumps({"weight_map": {"w": "model-1.safetensors"}}).encode()
+    make.add_folder(family, name, {"model.safetensors.index.json": index, "model-1.safetensors": weights, "model-2.safetensors": e(name)})
     many = {f"w{i}.safetensors": weights for i in range(80)}
     make.add_folder(family, "among_many", {**many, "z.pkl": e("among_many")})
-    flavors = lambda more: ("flavors:\n  python_function:\n" + "".join(f"    {key}: {word}\n" for key, word in more.items()) + "model_uuid: 0123456789abcdef0123456789abcdef\n").encode()
+    sklearn = "  sklearn:\n    pickled_model: m.skops\n    serialization_format: skops\n    sklearn_version: 1.9.1\n    code: null\n    skops_trusted_types: [posix.system, functools.partial, operator.methodcaller, builtins.map, builtins.list]\n"
+    flavors = lambda more: ("flavors:\n" + (sklearn if "m.skops" in more.values() else "") + "  python_function:\n" + "".join(f"    {key}: {word}\n" for key, word in more.items()) + "model_uuid: 0123456789abcdef0123456789abcdef\n").encode()
     code = lambda name: f"import os\nos.system('{make.touch(name)}')\ndef _load_pyfunc(path):\n    return object()\n".encode()
     for name, files in {
         "loader": {"MLmodel": {"loader_module": "evilloader", "code": "code"}, "code/evilloader.py": code},
@@ -629,6 +645,7 @@ def folders(make):
         "sklearn_pickle": {"MLmodel": {"loader_module": "mlflow.sklearn", "model_path": "m.pkl", "data": "m.pkl", "env": "e"}, "m.pkl": e},
         "python_model": {"MLmodel": {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl", "cloudpickle_version": "3"}, "python_model.pkl": e},
         "from_code": {"MLmodel": {"loader_module": "mlflow.pyfunc.model", "model_code_path": "m.py"}, "m.py": code},
+        "trusted": {"MLmodel": {"loader_module": "mlflow.sklearn", "model_path": "m.skops", "data": "m.skops", "env": "e"}, "m.skops": lambda n: skops(make.touch(n))},
         "deep": {"model/MLmodel": {"loader_module": "evilloader3", "code": "code"}, "model/code/evilloader3.py": code, "a.safetensors": weights},
     }.items():
         name = f"mlflow_{name}"
