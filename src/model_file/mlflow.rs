@@ -34,6 +34,9 @@ pub(super) fn describe(path: &Path) -> Result<Described, Error> {
     if text.lines().any(|line| line.split_whitespace().any(|word| word.starts_with('*') || word.starts_with('&'))) {
         return Err(malformed("has YAML anchors, which MLflow does not write".to_owned()));
     }
+    if nesting(&text) > 100 {
+        return Err(malformed("is no YAML that MLflow writes (it is nested too deep)".to_owned()));
+    }
     let value: Value = serde_yaml::from_str(&text).map_err(|error| malformed(format!("is no YAML ({error})")))?;
     let flavors =
         value.get("flavors").and_then(Value::as_mapping).ok_or_else(|| malformed("names no flavors".to_owned()))?;
@@ -59,6 +62,16 @@ pub(super) fn describe(path: &Path) -> Result<Described, Error> {
         "an MLflow model: mlflow.pyfunc.load_model opens the folder".to_owned()
     };
     Ok(Described { notes, saved, doubts: doubts(path, flavors) })
+}
+
+/// How deep brackets are nested, whether in quotes or not: the parser takes long over what it refuses in the end.
+fn nesting(text: &str) -> usize {
+    let step = |(depth, most): (usize, usize), c: char| match c {
+        '[' | '{' => (depth + 1, most.max(depth + 1)),
+        ']' | '}' => (depth.saturating_sub(1), most),
+        _ => (depth, most),
+    };
+    text.chars().fold((0, 0), step).1
 }
 
 /// The code that MLflow would import from the folder, or from wherever it is installed.

@@ -186,11 +186,16 @@ name = os.path.basename(source)
 (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, os.path.join(output, name))
 with mlflow.start_run() as run:
     (mlflow.log_artifacts if os.path.isdir(source) else mlflow.log_artifact)(source, "model")
+    client = mlflow.MlflowClient()
     try:
-        mlflow.register_model(f"runs:/{run.info.run_id}/model", "by_rest")
+        client.create_registered_model("by_rest")
+    except MlflowException:
+        pass
+    try:
+        client.create_model_version("by_rest", f"{run.info.artifact_uri}/model", run.info.run_id)
         print("REGISTERED")
     except MlflowException as refused:
-        print("REFUSED", str(refused)[:200])
+        print("REFUSED" if "is not registered, because" in str(refused) else "FAILED", str(refused)[:300])
 """
 
 
