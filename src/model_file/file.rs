@@ -59,7 +59,7 @@ impl ModelFile {
     pub(crate) fn open_file(path: &Path) -> Result<Self, Error> {
         let section = Section::open(path)?;
         let mut evidence = Evidence::default();
-        let read = read(&section, &mut Budget::default(), &mut evidence, PACKED);
+        let read = read(&section, &mut Budget::of(section.length()), &mut evidence, PACKED);
         let (safety, imports) = safety::verdict(&evidence);
         let contents = match read {
             Ok(contents) => contents,

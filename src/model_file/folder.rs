@@ -67,6 +67,11 @@ pub(super) fn is_native(name: &str) -> bool {
     has_ending(name, &NATIVE)
 }
 
+/// Whether a name is that of code for Python or a shell.
+pub(super) fn is_code(name: &str) -> bool {
+    has_ending(name, &CODE)
+}
+
 fn has_ending(name: &str, endings: &[&str]) -> bool {
     let ending = name.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending);
     ending.is_some_and(|ending| endings.iter().any(|one| ending.eq_ignore_ascii_case(one)))
@@ -97,10 +102,14 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
     for path in &files {
         let shown = words::printable(&path.strip_prefix(folder).unwrap_or(path).display().to_string(), 120);
         if path.file_name().is_some_and(|name| name == "MLmodel") {
-            let about = mlflow::describe(path)?;
-            found.doubts.extend(about.doubts.iter().cloned());
             found.reservations.push("MLflow loads it with code that the folder names".to_owned());
-            described = described.or(Some(about));
+            match mlflow::describe(path)? {
+                Some(about) => {
+                    found.doubts.extend(about.doubts.iter().cloned());
+                    described = described.or(Some(about));
+                }
+                None => found.notes.push(format!("{shown} names no flavors: MLflow does not load it")),
+            }
         } else {
             found.look(path, shown, is_shard(path, &files));
         }
@@ -126,7 +135,7 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
 impl Found {
     /// Looks into a file. A shard counts for the verdict only.
     fn look(&mut self, path: &Path, shown: String, shard: bool) {
-        if has_ending(&shown, &CODE) || is_native(&shown) {
+        if is_code(&shown) || is_native(&shown) {
             self.reservations.push(format!("{shown} is code"));
         }
         match ModelFile::open_file(path) {

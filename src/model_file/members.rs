@@ -41,6 +41,9 @@ pub(super) fn read(
         return export::read(directory, evidence);
     }
     judge(directory, budget, evidence, deep, &|_| false);
+    if directory.has(".data/extern_modules") || directory.has(".data/python_version") {
+        evidence.doubt("it is an archive of torch.package, which carries Python code");
+    }
     if directory.has(skops::TREE) {
         skops::look(directory, evidence);
     }
@@ -71,8 +74,8 @@ fn judge(
             continue;
         }
         let shown = words::printable(name, 80);
-        if folder::is_native(name) {
-            evidence.doubt(format!("{shown} is native code"));
+        if folder::is_native(name) || folder::is_code(name) {
+            evidence.doubt(format!("{shown} in it is code"));
             continue;
         }
         let read = match directory.member(name) {

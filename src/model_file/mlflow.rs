@@ -22,11 +22,11 @@ pub(super) struct Described {
     pub doubts: Vec<String>,
 }
 
-/// Reads an `MLmodel`, and looks at the code that it names.
+/// Reads an `MLmodel`, and looks at the code that it names. `None` when it names no flavor.
 ///
 /// # Errors
 /// When it is none.
-pub(super) fn describe(path: &Path) -> Result<Described, Error> {
+pub(super) fn describe(path: &Path) -> Result<Option<Described>, Error> {
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
     let bytes = Section::open(path)?.read_all(MLMODEL)?;
     // An alias in YAML can make a little text enormous; an MLmodel has none.
@@ -38,8 +38,8 @@ pub(super) fn describe(path: &Path) -> Result<Described, Error> {
         return Err(malformed("is no YAML that MLflow writes (it is nested too deep)".to_owned()));
     }
     let value: Value = serde_yaml::from_str(&text).map_err(|error| malformed(format!("is no YAML ({error})")))?;
-    let flavors =
-        value.get("flavors").and_then(Value::as_mapping).ok_or_else(|| malformed("names no flavors".to_owned()))?;
+    // Without flavors MLflow loads nothing.
+    let Some(flavors) = value.get("flavors").and_then(Value::as_mapping) else { return Ok(None) };
     let names: Vec<String> =
         flavors.keys().filter_map(Value::as_str).map(|name| words::printable(name, 60)).take(12).collect();
     let mut notes = vec![format!("flavors: {}", names.join(", "))];
@@ -61,7 +61,7 @@ pub(super) fn describe(path: &Path) -> Result<Described, Error> {
     } else {
         "an MLflow model: mlflow.pyfunc.load_model opens the folder".to_owned()
     };
-    Ok(Described { notes, saved, doubts: doubts(path, flavors) })
+    Ok(Some(Described { notes, saved, doubts: doubts(path, flavors) }))
 }
 
 /// How deep brackets are nested, whether in quotes or not: the parser takes long over what it refuses in the end.

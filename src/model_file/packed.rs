@@ -8,22 +8,39 @@ const LIMIT: u64 = 4 << 30;
 /// A block of a tar.
 const BLOCK: u64 = 512;
 
-/// The file inside of one that gzip or zlib has packed, as joblib reads it: several such streams, one after the other,
-/// are one. `None` when it is not packed.
+/// The most memory for a dictionary of xz and lzma, which is that of their highest level.
+const DICTIONARY: u32 = 80 << 10;
+
+/// The file inside of one that is packed in a way that joblib reads: several streams, one after the other, are one.
+/// `None` when it is not packed.
 ///
 /// # Errors
 /// When it is packed with something that is not unpacked here, or not whole.
 pub fn unpacked(file: &Section, beginning: &[u8]) -> Result<Option<Section>, Error> {
     let reader = file.reader();
+    let whole = |reader: &mut dyn std::io::Read| Section::unpacked(file.path(), reader, LIMIT).map(Some);
     match beginning {
-        [0x1f, 0x8b, ..] => Section::unpacked(file.path(), flate2::read::MultiGzDecoder::new(reader), LIMIT).map(Some),
+        [0x1f, 0x8b, ..] => whole(&mut flate2::read::MultiGzDecoder::new(reader)),
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
             let mut decoder = flate2::read::ZlibDecoder::new(reader);
-            let section = Section::unpacked(file.path(), &mut decoder, LIMIT)?;
+            let section = whole(&mut decoder)?;
             if decoder.total_in() != file.length() {
                 return Err(file.malformed("is packed with zlib, and more follows"));
             }
-            Ok(Some(section))
+            Ok(section)
+        }
+        [b'B', b'Z', b'h', ..] => whole(&mut bzip2::read::MultiBzDecoder::new(reader)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => whole(&mut lzma_rust2::XzReader::new(reader, true)),
+        [0x5d, 0, 0, ..] => {
+            let mut reader = Single { inner: std::io::BufReader::new(reader), taken: 0 };
+            let section = match lzma_rust2::LzmaReader::new_mem_limit(&mut reader, DICTIONARY, None) {
+                Ok(mut unpacking) => whole(&mut unpacking)?,
+                Err(error) => return Err(file.malformed(&format!("cannot be unpacked ({error})"))),
+            };
+            if reader.taken != file.length() {
+                return Err(file.malformed("is packed with lzma, and more follows"));
+            }
+            Ok(section)
         }
         _ => match other(beginning) {
             Some(kind) => Err(file.malformed(&format!("is packed with {kind}: unpack it first"))),
@@ -32,11 +49,23 @@ pub fn unpacked(file: &Section, beginning: &[u8]) -> Result<Option<Section>, Err
     }
 }
 
+/// Gives one byte at a time: what unpacks it cannot take more than it needs, and it is known where it ends.
+struct Single<R> {
+    inner: R,
+    taken: u64,
+}
+
+impl<R: std::io::Read> std::io::Read for Single<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = buffer.len().min(1);
+        let read = self.inner.read(&mut buffer[..length])?;
+        self.taken += read as u64;
+        Ok(read)
+    }
+}
+
 fn other(beginning: &[u8]) -> Option<&'static str> {
-    let marks: [(&[u8], &str); 8] = [
-        (b"BZh", "bzip2"),
-        (b"\xfd7zXZ\0", "xz"),
-        (b"\x5d\0\0", "lzma"),
+    let marks: [(&[u8], &str); 5] = [
         (b"\x04\x22\x4d\x18", "lz4"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
         (b"7z\xbc\xaf\x27\x1c", "7-Zip"),

@@ -136,13 +136,6 @@ pub struct Reader {
     at: u64,
 }
 
-impl Reader {
-    /// How many bytes have been read.
-    pub fn position(&self) -> u64 {
-        self.at
-    }
-}
-
 impl std::io::Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let length = (self.section.length - self.at).min(buffer.len() as u64) as usize;

@@ -79,6 +79,12 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// For a file of so many bytes: a long one may hold a vocabulary of millions of words.
+    pub fn of(length: u64) -> Self {
+        let (own, more) = (Self::default(), length.saturating_sub(14 << 20).min(80 << 20));
+        Self { memory: own.memory + 24 * more, steps: own.steps + 4 * more }
+    }
+
     pub(crate) fn memory(&mut self, bytes: u64) -> Result<(), PickleError> {
         self.memory = self.memory.checked_sub(bytes).ok_or(PickleError::TooMuch("memory"))?;
         Ok(())

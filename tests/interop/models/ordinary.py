@@ -97,7 +97,7 @@ def scikit(make):
     for name, model in {"columns": frames, "words": words, "labels": LabelEncoder().fit(["a", "b"])}.items():
         make.pickled("scikit-learn, pickle", name, model)
         make.joblib("scikit-learn, joblib", name, model)
-    for name, how in {"compressed": {"compress": 3}, "zlib": {"compress": ("zlib", 6)}, "gzip": {"compress": ("gzip", 3)}, "protocol2": {"protocol": 2}}.items():
+    for name, how in {"compressed": {"compress": 3}, "zlib": {"compress": ("zlib", 6)}, "gzip": {"compress": ("gzip", 3)}, "bz2": {"compress": ("bz2", 3)}, "xz": {"compress": ("xz", 3)}, "lzma": {"compress": ("lzma", 3)}, "protocol2": {"protocol": 2}}.items():
         make.joblib("scikit-learn, joblib", name, models["forest"], **how)
     for protocol in range(6):
         make.pickled("scikit-learn, pickle", f"protocol{protocol}", models["boosting"], protocol)
