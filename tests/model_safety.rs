@@ -150,6 +150,10 @@ fn a_zip_is_read_as_torch_reads_it_or_not_at_all() {
             ("joined.pt", joined),
             ("in_comment.pt", in_comment),
             ("patched.pt", flags(0x20)),
+            ("bombs.pt", {
+                let bomb = |n: u8| Member { unpacked: Some(1 << 30), ..Member::deflated(&format!("m/{n}.pkl"), b"x") };
+                (0..5).fold(zip(empty), |zip, n| zip.and(bomb(n))).bytes()
+            }),
             ("strong.pt", flags(0x40)),
             ("tar.pt", tar(&[("storages", &evil()), ("tensors", b"I0\n."), ("pickle", empty)])),
             ("tar_as_pickle.pt", tar(&[("}.", b""), ("storages", &evil())])),

@@ -93,6 +93,7 @@ impl ZipDirectory {
         let mut members = HashMap::with_capacity(entries.len());
         let mut folded = HashSet::with_capacity(entries.len());
         let mut shared = true;
+        let mut unpacked = 0u64; // of all compressed members together
         let mut free = 0; // where the member before has ended
         let mut follows = false; // whether its sizes may follow it
         for entry in entries {
@@ -112,6 +113,9 @@ impl ZipDirectory {
             if entry.method == STORED && entry.packed != entry.length {
                 return Err(wrong("is stored, yet has two lengths"));
             }
+            if entry.method != STORED {
+                unpacked = unpacked.saturating_add(entry.length);
+            }
             shared &= name.split_once('/').is_some_and(|(folder, _)| folder == top);
             if !folded.insert(name.to_lowercase()) {
                 return Err(wrong("is there twice"));
@@ -120,6 +124,9 @@ impl ZipDirectory {
                 return Err(wrong("has capital letters, for which torch alone does not care"));
             }
             members.insert(name, Member { start, packed: entry.packed, length: entry.length, method: entry.method });
+        }
+        if unpacked > 4 * UNPACKED_LIMIT {
+            return Err(file.malformed("the members of the zip unpack to more than any model's"));
         }
         if !may_lie_between(at - free, follows) {
             return Err(file.malformed("bytes that belong to no member stand before the zip's directory"));
