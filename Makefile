@@ -44,6 +44,7 @@ test-interop: release $(INTEROP)/ready ## Test against the real Python torch and
 	rm -rf $(INTEROP)/amlrun
 	PATH="$(CURDIR)/$(INTEROP)/bin:$$PATH" $(BIN)/amlrun --home $(INTEROP)/amlrun run tests/interop/mlflow_client.yml
 	$(INTEROP)/bin/python tests/interop/torch_files.py
+	$(INTEROP)/bin/python tests/interop/hostile_models.py $(BIN)/amlrun
 	AMLRUN_STAGE=$(BIN)/amlrun-stage $(INTEROP)/bin/python tests/interop/torch_roads.py
 
 # Labels that were made before (a folder with labels.jsonl and cases/) need no SDK; our own corpus is shown to it.

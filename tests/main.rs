@@ -30,6 +30,8 @@ mod model_forge;
 mod model_fuzz;
 mod model_hostile;
 mod model_interop;
+mod model_roads;
+mod model_safety;
 mod names;
 mod no_libtorch;
 mod records;

@@ -1,5 +1,9 @@
 //! Forges model files, byte by byte, right and wrong ones.
 
+#![allow(clippy::unwrap_used)] // only tests call this
+
+use std::io::Write as _;
+
 /// A zip as torch writes it, with every number open to forgery.
 #[derive(Clone, Default)]
 pub struct Zip {
@@ -17,6 +21,8 @@ pub struct Member {
     pub flags: u16,
     /// The length that both headers claim.
     pub claimed: Option<u32>,
+    /// The length that it unpacks to, when that is another one.
+    pub unpacked: Option<u32>,
     /// The name in the local header.
     pub local_name: Option<String>,
     /// Where the directory says that the member begins.
@@ -26,7 +32,15 @@ pub struct Member {
 impl Member {
     pub fn new(name: &str, bytes: &[u8]) -> Self {
         let name = name.to_owned();
-        Self { name, bytes: bytes.to_vec(), method: 0, flags: 0, claimed: None, local_name: None, offset: None }
+        let bytes = bytes.to_vec();
+        Self { name, bytes, method: 0, flags: 0, claimed: None, unpacked: None, local_name: None, offset: None }
+    }
+
+    pub fn deflated(name: &str, bytes: &[u8]) -> Self {
+        let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(bytes).unwrap();
+        let unpacked = Some(bytes.len() as u32);
+        Self { method: 8, unpacked, ..Self::new(name, &packed.finish().unwrap()) }
     }
 }
 
@@ -59,7 +73,8 @@ impl Zip {
             for number in [20, member.flags, member.method, 0, 0] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
-            for number in [0, length, length] {
+            let unpacked = member.unpacked.unwrap_or(length);
+            for number in [0, length, unpacked] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
             out.extend_from_slice(&(local.len() as u16).to_le_bytes());
@@ -71,7 +86,7 @@ impl Zip {
             for number in [20, 20, member.flags, member.method, 0, 0] {
                 directory.extend_from_slice(&number.to_le_bytes());
             }
-            for number in [0, length, length] {
+            for number in [0, length, unpacked] {
                 directory.extend_from_slice(&number.to_le_bytes());
             }
             directory.extend_from_slice(&(member.name.len() as u16).to_le_bytes());
@@ -151,4 +166,33 @@ pub fn legacy_right() -> Vec<u8> {
 
 pub fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
     [(header.len() as u64).to_le_bytes().as_slice(), header.as_bytes(), data].concat()
+}
+
+/// A pickle that calls something with these values, each written as a pickle pushes it.
+pub fn calls(module: &str, name: &str, arguments: &[&[u8]]) -> Vec<u8> {
+    let mut out = [b"\x80\x04".as_slice(), &text(module), &text(name), b"\x93("].concat();
+    arguments.iter().for_each(|argument| out.extend_from_slice(argument));
+    out.extend(b"tR.");
+    out
+}
+
+/// A tar with these files.
+pub fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, bytes) in files {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..107].copy_from_slice(b"0000644");
+        header[124..135].copy_from_slice(format!("{:011o}", bytes.len()).as_bytes());
+        header[156] = b'0';
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        out.extend(header);
+        out.extend_from_slice(bytes);
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    out
 }

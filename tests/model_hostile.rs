@@ -141,9 +141,9 @@ fn games_with_the_stack_are_refused() {
         ("pop below the mark.pt", broken(b"N(a."), Error("the stack is empty")),
         ("memo of nobody.pt", broken(b"h\x07."), Error("nothing is kept under 7")),
         ("half a pair.pt", broken(b"}(Nu."), Error("a key has no value")),
-        ("state for a number.pt", broken(b"K\x01}b."), Error("has none")),
+        ("state for a number.pt", broken(b"K\x01}b."), Verdict("cannot_be_judged", "cannot be changed")),
         ("arguments are a number.pt", broken(b"c__main__\nA\nK\x01R."), Error("no tuple")),
-        ("items for a dict.pt", broken(b"}Na."), Error("no list")),
+        ("items for a dict.pt", broken(b"}Na."), Verdict("cannot_be_judged", "cannot be changed")),
         ("no instruction.pt", broken(b"\xfe."), Error("no instruction")),
         ("protocol 99.pkl", b"\x80\x63N.".to_vec(), Error("protocol 99")),
         ("text without quotes.pt", broken(b"Sx\n."), Error("no quotes")),
@@ -237,7 +237,7 @@ fn bombs_do_not_go_off() {
         ("frame of an exabyte.pt", pickle([b"\x95".as_slice(), &(1u64 << 60).to_le_bytes(), b"N"].concat()), Described),
         (
             "number of a million digits.pt",
-            pickle([b"I".to_vec(), b"9".repeat(1_000_000), b"\n".to_vec()].concat()),
+            pickle([b"I".to_vec(), b"9".repeat(2_000_000), b"\n".to_vec()].concat()),
             Error("more bytes in one line"),
         ),
     ]);
@@ -304,7 +304,7 @@ fn archives_that_lie_are_refused() {
                 pickle.method = 8;
                 Zip::default().and(pickle).bytes()
             },
-            Error("is compressed"),
+            Error("unpacks to another length"),
         ),
         ("member of 4 GB.pt", member(|m| m.claimed = Some(0xffff_fff0)), Error("claims 4294967280 bytes")),
         ("members overlap.pt", member(|m| m.offset = Some(0)), Error("overlaps")),
@@ -318,7 +318,8 @@ fn archives_that_lie_are_refused() {
         ("two names.pt", member(|m| m.local_name = Some("m/less".to_owned())), Error("another name")),
         ("encrypted.pt", member(|m| m.flags = 1), Error("encrypted")),
         ("painted name.pt", member(|m| m.name = "m/\x1b[2J/../x".to_owned()), Error("leads out")),
-        ("many members.pt", end(10, &[0xff, 0xff]), Error("directory is cut off")),
+        ("many members.pt", end(8, &[0xff, 0xff, 0xff, 0xff]), Error("directory is cut off")),
+        ("two numbers of members.pt", end(10, &[0xff, 0xff]), Error("two numbers")),
         ("directory outside.pt", end(16, &[0xff, 0xff, 0xff, 0x7f]), Error("directory is not where")),
         ("directory of 4 GB.pt", end(12, &[0xff, 0xff, 0xff, 0xff]), Error("directory is not where")),
         ("one of several.pt", end(4, &[3, 0]), Error("one part of several")),

@@ -182,6 +182,7 @@ impl Draft {
         let same = registry.list(new.asset_type.kind(), Some(&new.name))?.into_iter().find(|old| is_same(old, new));
         match registry.register(new.clone()) {
             Ok(asset) => {
+                self.warn(&asset, printer);
                 if let Some(same) = same {
                     printer.err(&format!("note: {} has the same content as {}\n", asset.id(), same.id()));
                 }
@@ -194,6 +195,22 @@ impl Draft {
             }
             Err(refused) => Err(refused.into()),
         }
+    }
+
+    /// Says what loading a model would run, or what the file is instead.
+    fn warn(&self, asset: &Asset, printer: &Printer) {
+        if asset.kind() == AssetKind::Model && asset.uri().is_some() {
+            printer
+                .err(&format!("warning: {}: its files are elsewhere, and nobody has looked into them\n", asset.id()));
+        }
+        let Some(summary) = &asset.summary else { return };
+        let what = match summary.safety.as_str() {
+            "safe" => return,
+            "unknown" => "",
+            "dangerous" => "dangerous to load in Python: ",
+            _ => "may do anything when Python loads it: ",
+        };
+        printer.err(&format!("warning: {}: {what}{}\n", asset.id(), summary.runs));
     }
 
     /// Copies a file or folder into the workspace, at an address that never moves, and registers the copy.

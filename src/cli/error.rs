@@ -120,7 +120,7 @@ impl From<RegistryError> for Failed {
             RegistryError::NoSuchName { .. } | RegistryError::NoSuchVersion { .. } => {
                 Self::not_found(error.to_string())
             }
-            RegistryError::Dangerous { .. } => Self::new(error.to_string())
+            RegistryError::Dangerous { .. } | RegistryError::Unjudged { .. } => Self::new(error.to_string())
                 .hint("see 'amlrun model inspect'; --allow-pickle registers it all the same"),
             _ => Self::new(error.to_string()),
         }

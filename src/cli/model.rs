@@ -27,7 +27,7 @@ pub(super) enum Verb {
         /// What it is: custom_model, mlflow_model or triton_model [default: the file's, or custom_model]
         #[arg(short = 't', long = "type", value_name = "TYPE")]
         kind: Option<String>,
-        /// Register it even if Python would run code of the file when it loads it
+        /// Register it even if loading it in Python is dangerous or cannot be judged
         #[arg(long)]
         allow_pickle: bool,
     },

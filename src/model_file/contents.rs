@@ -97,6 +97,8 @@ pub struct Contents {
     pub notes: Vec<String>,
     /// Whether the numbers are big-endian, and so cannot be taken as they are.
     pub big_endian: bool,
+    /// The devices that a torch file's storages were on: `cpu`, `cuda:0`.
+    pub places: Vec<String>,
 }
 
 impl LazyTensor {
@@ -189,7 +191,15 @@ pub fn row_major(shape: &[usize]) -> Vec<usize> {
 impl Contents {
     /// Nothing, of a kind.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, tensors: Vec::new(), storages: Vec::new(), modules: None, notes: Vec::new(), big_endian: false }
+        Self {
+            kind,
+            tensors: Vec::new(),
+            storages: Vec::new(),
+            modules: None,
+            notes: Vec::new(),
+            big_endian: false,
+            places: Vec::new(),
+        }
     }
 
     /// Where the bytes of a tensor lie in one piece; `None` when they must be gathered.

@@ -1,6 +1,9 @@
 //! Archives of `torch.export.save`, described: a graph in JSON, and the weights beside it.
+//!
+//! `torch.export.load` gives the expressions of the graph to sympy, which evaluates them as Python, and looks for its
+//! operations by name; both are checked here. Weights that are pickles are the business of whoever reads all members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,6 +11,7 @@ use serde_json::Value;
 use crate::model_file::contents::{Contents, Kind, LazyTensor, Role};
 use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::torch_file::zip::text;
+use crate::model_file::unpickle::Evidence;
 use crate::model_file::zip_directory::ZipDirectory;
 use crate::model_file::{Error, words};
 
@@ -42,12 +46,20 @@ struct Meta {
     storage_offset: Value,
 }
 
-/// Reads the table of weights of an export archive.
+/// Reads the table of weights of an export archive, and judges its graphs.
 ///
 /// # Errors
 /// When the archive is not whole.
-pub fn read(zip: &ZipDirectory) -> Result<Contents, Error> {
+pub fn read(zip: &ZipDirectory, evidence: &mut Evidence) -> Result<Contents, Error> {
+    evidence.reservation("an exported program is a program: what it does is not judged");
     let mut contents = Contents::new(Kind::Export);
+    for name in zip.names().into_iter().filter(|name| name.ends_with(".json")) {
+        let Some(member) = zip.member(name)? else { continue };
+        match serde_json::from_slice(&member.read_all(CONFIG_LIMIT)?) {
+            Ok(value) => look(&value, evidence, 0),
+            Err(error) => evidence.doubt(format!("{} is no JSON ({error})", words::printable(name, 80))),
+        }
+    }
     contents.big_endian = text(zip, "byteorder")?.is_some_and(|order| order == "big");
     if let Some(version) = text(zip, "archive_version")? {
         contents.notes.push(format!("archive version {}", words::printable(&version, 20)));
@@ -76,6 +88,133 @@ pub fn read(zip: &ZipDirectory) -> Result<Contents, Error> {
         }
     }
     Ok(contents)
+}
+
+/// The members that are numbers and nothing else, as the tables of weights and constants say.
+pub fn raw_members(zip: &ZipDirectory) -> HashSet<String> {
+    let (mut raw, mut pickled) = (HashSet::new(), HashSet::new());
+    for name in zip.names().into_iter().filter(|name| name.ends_with("_config.json")) {
+        let Some((folder, _)) = name.rsplit_once('/') else { continue };
+        let Ok(Some(member)) = zip.member(name) else { continue };
+        let Ok(bytes) = member.read_all(CONFIG_LIMIT) else { continue };
+        let Ok(config) = serde_json::from_slice::<Config>(&bytes) else { continue };
+        for weight in config.config.into_values() {
+            let numbers =
+                !weight.use_pickle && ["weight_", "tensor_"].iter().any(|own| weight.path_name.starts_with(own));
+            if numbers { &mut raw } else { &mut pickled }.insert(format!("{folder}/{}", weight.path_name));
+        }
+    }
+    raw.retain(|name| !pickled.contains(name));
+    raw
+}
+
+/// What sympy's expressions may name, as torch prints them.
+const SYMBOLS: [&str; 62] = [
+    "Symbol",
+    "Integer",
+    "Rational",
+    "Float",
+    "Mul",
+    "Add",
+    "Pow",
+    "Max",
+    "Min",
+    "Mod",
+    "FloorDiv",
+    "ModularIndexing",
+    "CeilDiv",
+    "PythonMod",
+    "CleanDiv",
+    "IntTrueDiv",
+    "FloatTrueDiv",
+    "Where",
+    "ToFloat",
+    "TruncToInt",
+    "TruncToFloat",
+    "RoundToInt",
+    "RoundDecimal",
+    "FloorToInt",
+    "CeilToInt",
+    "Identity",
+    "Eq",
+    "Ne",
+    "Lt",
+    "Le",
+    "Gt",
+    "Ge",
+    "Equality",
+    "Unequality",
+    "StrictLessThan",
+    "LessThan",
+    "StrictGreaterThan",
+    "GreaterThan",
+    "And",
+    "Or",
+    "Not",
+    "ITE",
+    "Piecewise",
+    "ExprCondPair",
+    "oo",
+    "int_oo",
+    "true",
+    "false",
+    "True",
+    "False",
+    "BooleanTrue",
+    "BooleanFalse",
+    "precision",
+    "positive",
+    "negative",
+    "nonnegative",
+    "integer",
+    "real",
+    "zero",
+    "Abs",
+    "PowByNatural",
+    "IsNonOverlappingAndDenseIndicator",
+];
+
+/// Looks through a graph for expressions and operations.
+fn look(value: &Value, evidence: &mut Evidence, deep: u8) {
+    match value {
+        Value::Object(fields) if deep < 120 => {
+            for (key, value) in fields {
+                match (key.as_str(), value) {
+                    ("expr_str", Value::String(text)) if !is_expression(text) => {
+                        evidence.trick("has an expression in its graph that is Python code and no arithmetic");
+                    }
+                    ("guards_code", Value::Array(lines)) if !lines.is_empty() => {
+                        evidence.doubt("the graph has guards, which are Python code");
+                    }
+                    ("target", Value::String(name)) if !is_operation(name) => {
+                        evidence.doubt(format!("the graph calls {}", words::printable(name, 80)));
+                    }
+                    _ => look(value, evidence, deep + 1),
+                }
+            }
+        }
+        Value::Array(items) if deep < 120 => items.iter().for_each(|item| look(item, evidence, deep + 1)),
+        Value::Object(_) | Value::Array(_) => evidence.doubt("the graph is nested deeper than any"),
+        _ => {}
+    }
+}
+
+fn is_expression(text: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let known = |word: &str| {
+        // s0, u12, zuf3: a letter or two, and a number.
+        let digits = word.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        let symbol = word.len() - digits.len() <= 3 && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        symbol || SYMBOLS.contains(&word) || word.starts_with("OpaqueUnaryFn_")
+    };
+    text.chars().all(|c| is_name(c) && c.is_ascii() || "'\"(), =+-*/%<>.".contains(c))
+        && text.split(|c| !is_name(c)).filter(|word| !word.is_empty()).all(known)
+}
+
+fn is_operation(name: &str) -> bool {
+    ["torch.ops.", "_operator.", "math.", "torch.sym_"].iter().any(|root| name.starts_with(root))
+        || !name.contains('.')
+        || name.starts_with('#')
 }
 
 fn add(zip: &ZipDirectory, contents: &mut Contents, name: String, weight: &Weight) -> Result<(), Error> {
@@ -133,4 +272,26 @@ fn scalar_type(number: u32) -> Option<ScalarType> {
         35 => ScalarType::UInt64,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_is_told_from_code() {
+        for right in [
+            "Mul(Integer(2), Symbol('s77', positive=True, integer=True))",
+            "s0*2 + 1",
+            "Max(1, u3)",
+            "FloorDiv(s0, 2) <= 100",
+        ] {
+            assert!(is_expression(right), "{right}");
+        }
+        for wrong in
+            ["__import__('os').system('x')", "s0.func", "[].append(1)", "eval('1')", "exec(s0)", "().__class__"]
+        {
+            assert!(!is_expression(wrong), "{wrong}");
+        }
+    }
 }

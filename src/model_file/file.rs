@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use crate::model_file::contents::{Contents, Kind};
 use crate::model_file::safety::{self, Import, Safety};
 use crate::model_file::source::Section;
-use crate::model_file::torch_file::{self, legacy, zip};
+use crate::model_file::torch_file::{self, legacy};
 use crate::model_file::unpickle::{Budget, Evidence};
-use crate::model_file::zip_directory::ZipDirectory;
-use crate::model_file::{Error, export, folder, io_error, safetensors_header, words};
+use crate::model_file::zip_directory::{self, ZipDirectory};
+use crate::model_file::{Error, folder, io_error, members, npy, packed, safetensors_header, saved, words};
 
 /// How many bytes tell the form of a file.
-const BEGINNING: u64 = 32;
+const BEGINNING: u64 = 64;
+/// How often a file may be packed in another.
+const PACKED: u8 = 3;
 
 /// A model file that has been opened.
 #[derive(Debug)]
@@ -26,8 +28,14 @@ pub struct ModelFile {
     pub imports: Vec<Import>,
     /// What its pickles do that no model's does, in words.
     pub tricks: Vec<String>,
+    /// Why it cannot be judged, in words.
+    pub doubts: Vec<String>,
+    /// Why it is never called safe, in words.
+    pub reservations: Vec<String>,
     /// How it was saved and what is needed to load it, in a sentence.
     pub saved: String,
+    /// The line of Python that loads it; empty when there is none.
+    pub loads: String,
     /// The size of the file, or of all files that belong to it.
     pub file_bytes: u64,
 }
@@ -51,7 +59,7 @@ impl ModelFile {
     pub(crate) fn open_file(path: &Path) -> Result<Self, Error> {
         let section = Section::open(path)?;
         let mut evidence = Evidence::default();
-        let read = read(&section, &mut evidence);
+        let read = read(&section, &mut Budget::of(section.length()), &mut evidence, PACKED);
         let (safety, imports) = safety::verdict(&evidence);
         let contents = match read {
             Ok(contents) => contents,
@@ -64,19 +72,22 @@ impl ModelFile {
             }
             Err(error) => return Err(error),
         };
-        // The names in a TorchScript archive are its own: nothing is imported for them.
+        // The names in a TorchScript archive are its own, or torch's words for lists: nothing is imported for them.
         let own = |import: &Import| {
             contents.kind == Kind::TorchScript
-                && (import.module == "__torch__" || import.module.starts_with("__torch__."))
+                && (import.module == "__torch__"
+                    || import.module.starts_with("__torch__.")
+                    || import.module == "torch.jit._pickle")
         };
         let imports: Vec<Import> = imports.into_iter().filter(|import| !own(import)).collect();
-        let worst = imports.iter().map(|import| import.safety).max().unwrap_or(Safety::Safe);
-        let safety = if evidence.tricks().is_empty() { worst } else { safety };
         Ok(Self {
             path: path.to_owned(),
-            saved: saved(&contents, &imports),
+            saved: saved::saved(&contents, &imports, &evidence),
+            loads: saved::loads(path, &contents, &imports, &evidence),
             tricks: evidence.tricks().iter().map(|trick| format!("the pickle {trick}")).collect(),
-            safety,
+            doubts: evidence.doubts().to_vec(),
+            reservations: evidence.reservations().to_vec(),
+            safety: safety::overall(&evidence, &imports),
             imports,
             file_bytes: contents.storages.iter().fold(section.length(), |all, part| {
                 // Files beside this one belong to it as well: the shards of an index.
@@ -87,105 +98,119 @@ impl ModelFile {
     }
 }
 
-/// Reads a file by its first bytes, not by its name.
-fn read(file: &Section, evidence: &mut Evidence) -> Result<Contents, Error> {
+impl ModelFile {
+    /// Whose code runs when it is loaded, or else why it is not called safe, in words.
+    pub fn runs(&self) -> String {
+        let mut packages: Vec<&str> = Vec::new();
+        for import in self.imports.iter().filter(|import| import.safety == Safety::Unknown) {
+            let package = safety::package(&import.module);
+            if !packages.contains(&package) {
+                packages.push(package);
+            }
+        }
+        packages.truncate(5);
+        match (packages.is_empty(), self.reservations.first()) {
+            (false, _) => format!("runs the code of {} when it is loaded", words::printable(&packages.join(", "), 200)),
+            (true, Some(reservation)) => reservation.clone(),
+            (true, None) => "loading it runs code that is not part of torch".to_owned(),
+        }
+    }
+
+    /// Why it is dangerous or cannot be judged, in words; empty when it is neither.
+    pub fn objections(&self) -> Vec<String> {
+        let bad = self.imports.iter().filter(|import| import.safety == self.safety && self.safety >= Safety::Unjudged);
+        let mut why: Vec<String> = bad.map(|import| format!("{} {}", import.dotted(), import.power)).collect();
+        why.extend(self.tricks.iter().cloned());
+        why.extend(self.doubts.iter().cloned());
+        why
+    }
+}
+
+/// Reads a file by its first bytes, not by its name, in the order in which torch looks at them.
+pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence, deep: u8) -> Result<Contents, Error> {
     let beginning =
         file.part(0, BEGINNING.min(file.length())).map_or(Ok(Vec::new()), |part| part.read_all(BEGINNING))?;
-    let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut budget = Budget::default();
     if beginning.is_empty() {
-        return Err(file.malformed("is empty"));
+        return Err(no_model(file, "is empty"));
     }
-    if ZipDirectory::is_zip(&beginning) || beginning.starts_with(b"PK") {
+    if beginning.starts_with(b"PK") {
         let directory = ZipDirectory::read(file.clone())?;
-        return read_zip(&directory, &mut budget, evidence);
+        return members::read(&directory, budget, evidence, deep);
+    }
+    if packed::is_tar(file)? {
+        return Err(packed::tar(file));
+    }
+    if zip_directory::has_end(file)? {
+        evidence.doubt("it ends as a zip does, which torch.jit.load would read instead");
+    }
+    if let Some(reason) = packed::mistaken(&beginning) {
+        return Err(Error::NoModel { path: file.path().to_owned(), reason: reason.to_owned(), mistaken: true });
     }
     if legacy::is_legacy(&beginning) {
-        return legacy::read(file, &mut budget, evidence);
+        return legacy::read(file, budget, evidence);
     }
     if safetensors_header::is_safetensors(&beginning, file.length()) {
-        return safetensors_header::read(file);
+        let contents = safetensors_header::read(file)?;
+        suspect_pickle(file, evidence);
+        return Ok(contents);
     }
+    if npy::is_npy(&beginning) {
+        return npy::read(file, budget, evidence);
+    }
+    let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     if name.ends_with(".index.json") {
         return safetensors_header::read_index(file);
     }
-    if name.ends_with(".safetensors") {
-        return Err(file.malformed("not a whole safetensors file (the header is not there)"));
-    }
-    if beginning.starts_with(b"\x1f\x8b") {
-        return Err(file.malformed("is compressed with gzip: unpack it first"));
+    if let Some(inner) = packed::unpacked(file, &beginning)? {
+        let Some(deep) = deep.checked_sub(1) else { return Err(file.malformed("is packed too often")) };
+        evidence.reservation("it is packed");
+        return read(&inner, budget, evidence, deep);
     }
     // Any other bytes may still be a pickle: those of protocol 0 and 1 have no mark of their own.
-    torch_file::read_pickle(file, &mut budget, evidence).map_err(|error| match error {
-        Error::Malformed { path, .. } if beginning[0] != 0x80 && evidence.imports().is_empty() => Error::Malformed {
-            path,
-            reason: "is no model file: neither a torch archive, nor safetensors, nor a pickle".to_owned(),
-        },
-        other => other,
-    })
+    let mut own = Evidence::default();
+    let read = torch_file::read_pickle(file, budget, &mut own);
+    let what = if name.ends_with(".safetensors") { NO_HEADER } else { NEITHER };
+    // Words of a text may look like an import that nothing is done with.
+    let chance = own.is_empty()
+        || is_text(&name)
+            && own.is_idle()
+            && own.imports().iter().all(|(module, name)| !safety::is_dangerous(module, name));
+    match read {
+        Ok(_) if is_text(&name) && chance => Err(no_model(file, what)),
+        Err(Error::Malformed { .. }) if !is_pickle(&beginning) && chance && torch_file::breaks_off(file) => {
+            Err(no_model(file, what))
+        }
+        other => {
+            evidence.absorb(own);
+            other
+        }
+    }
 }
 
-fn read_zip(directory: &ZipDirectory, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
-    let mut inner = Vec::new();
-    for name in directory.names() {
-        // Archives keep archives: example inputs of an export, the weights of an old one.
-        if (name.ends_with(".pt") || name.ends_with(".pth"))
-            && let Ok(Some(member)) = directory.member(name)
-            && let Ok(nested) = ZipDirectory::read(member)
-            && zip::is_torch(&nested)
-        {
-            let _ = zip::read(&nested, budget, evidence); // only for the verdict
-            inner.push(words::printable(name, 80));
-        }
-    }
-    if zip::is_torch(directory) {
-        return zip::read(directory, budget, evidence);
-    }
-    if export::is_export(directory) {
-        return export::read(directory);
-    }
-    let mut contents = Contents::new(Kind::Unknown);
-    contents.notes.push("a zip that is no archive of torch: it has no data.pkl".to_owned());
-    for name in directory.names().iter().filter(|name| name.ends_with(".pkl")) {
-        if let Ok(Some(member)) = directory.member(name) {
-            let _ = torch_file::read_pickle(&member, budget, evidence); // only for the verdict
-        }
-    }
-    Ok(contents)
+const NO_HEADER: &str = "not a whole safetensors file (the header is not there)";
+const NEITHER: &str = "is no model file: neither a torch archive, nor safetensors, nor a pickle";
+
+fn no_model(file: &Section, reason: &str) -> Error {
+    Error::NoModel { path: file.path().to_owned(), reason: reason.to_owned(), mistaken: false }
 }
 
-/// How it was saved, and what Python needs to load it.
-fn saved(contents: &Contents, imports: &[Import]) -> String {
-    let strict =
-        imports.iter().all(|import| import.safety == Safety::Safe && !import.module.starts_with("torch.nn.modules"));
-    match contents.kind {
-        Kind::Module | Kind::Checkpoint | Kind::StateDict
-            if imports.iter().any(|import| import.safety == Safety::Dangerous) =>
-        {
-            "by torch.save, with something in it that no model needs: it must not be loaded".to_owned()
-        }
-        Kind::Module => {
-            let mut classes: Vec<String> =
-                imports.iter().filter(|import| import.safety != Safety::Safe).map(Import::dotted).collect();
-            classes.truncate(6);
-            let need = if classes.is_empty() {
-                "torch alone".to_owned()
-            } else {
-                format!("{} importable under exactly that name", classes.join(", "))
-            };
-            format!("the whole model, by torch.save(model): loading it needs weights_only=False and {need}")
-        }
-        Kind::StateDict => {
-            "a state_dict, by torch.save(model.state_dict()): loading it needs the model's class, built with the same sizes".to_owned()
-        }
-        Kind::Checkpoint if strict => {
-            "a checkpoint dictionary, by torch.save({…}): torch.load(weights_only=True) opens it".to_owned()
-        }
-        Kind::Checkpoint => "a checkpoint, by torch.save({…}): torch.load(weights_only=True) refuses what is in it".to_owned(),
-        Kind::TorchScript => "TorchScript, by torch.jit.save: torch.jit.load needs nothing else".to_owned(),
-        Kind::Safetensors => "safetensors: weights alone; the model's class is needed, and no pickle is involved".to_owned(),
-        Kind::Export => "an exported program, by torch.export.save: torch.export.load needs nothing else".to_owned(),
-        Kind::MlflowModel => "an MLflow model: mlflow.pyfunc.load_model opens the folder".to_owned(),
-        Kind::Unknown => "not a form that torch saves".to_owned(),
+/// Whether a file begins as pickles do since protocol 2.
+fn is_pickle(beginning: &[u8]) -> bool {
+    beginning.first() == Some(&0x80)
+}
+
+/// Whether a name says that a file is text, which now and then is a pickle by chance.
+fn is_text(name: &str) -> bool {
+    let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    ending.is_none_or(|ending| folder::DATA.contains(&ending.as_str()))
+}
+
+/// The bytes of a file of another form may be a pickle as well, which `torch.load` would run when it has torch's ending.
+fn suspect_pickle(file: &Section, evidence: &mut Evidence) {
+    let mut other = Evidence::default();
+    let read = torch_file::read_pickle(file, &mut Budget::default(), &mut other);
+    if read.is_ok() || !other.is_empty() {
+        evidence.doubt("it can be read as a pickle as well");
     }
+    evidence.suspect(&other, safety::is_dangerous);
 }

@@ -1,150 +1,286 @@
 //! A folder that holds a model: an MLflow model, or files among which one must be chosen. The choice is explained.
+//!
+//! Every file is looked into, whatever its name: the verdict is the worst of all, and never "safe" when one of them could
+//! not be understood.
 
 use std::path::{Path, PathBuf};
 
-use serde_yaml::Value;
-
-use crate::model_file::contents::Kind;
+use crate::model_file::contents::{Contents, Kind};
 use crate::model_file::file::ModelFile;
 use crate::model_file::safety::Safety;
-use crate::model_file::{Error, io_error, words};
+use crate::model_file::{Error, io_error, mlflow, words};
 
-/// Endings of files that may be models.
-const ENDINGS: [&str; 9] = ["pt", "pth", "pt2", "ckpt", "bin", "safetensors", "pkl", "pickle", "model"];
-/// How deep a model may lie, how many entries are looked at, and how many files are opened.
-const DEPTH: usize = 4;
+/// Endings of files that are meant as models.
+const ENDINGS: [&str; 12] =
+    ["pt", "pth", "pt2", "ckpt", "bin", "safetensors", "pkl", "pickle", "joblib", "model", "npy", "npz"];
+/// Endings of files that describe a model or go with it, and that no loader of models runs.
+pub(super) const DATA: [&str; 33] = [
+    "json",
+    "jsonl",
+    "txt",
+    "md",
+    "rst",
+    "yaml",
+    "yml",
+    "toml",
+    "ini",
+    "cfg",
+    "csv",
+    "tsv",
+    "html",
+    "xml",
+    "png",
+    "jpg",
+    "jpeg",
+    "gif",
+    "svg",
+    "webp",
+    "pdf",
+    "log",
+    "tex",
+    "bib",
+    "lock",
+    "license",
+    "gitattributes",
+    "gitignore",
+    "amlignore",
+    "vocab",
+    "merges",
+    "parquet",
+    "arrow",
+];
+/// Endings of code that Python or a shell runs when it is told to.
+const CODE: [&str; 8] = ["py", "pyc", "pyw", "ipynb", "sh", "bat", "ps1", "jar"];
+const NATIVE: [&str; 7] = ["so", "dll", "dylib", "pyd", "exe", "o", "ptx"];
+/// How deep a model may lie, how many entries are looked at, and how many models are kept for the choice.
+const DEPTH: usize = 32;
 const ENTRIES: usize = 20_000;
-const CANDIDATES: usize = 64;
-/// The longest `MLmodel`.
-const MLMODEL: u64 = 1 << 20;
+const KEPT: usize = 64;
+
+/// Whether a name has one of the endings of files that only describe.
+pub(super) fn is_data(name: &str) -> bool {
+    has_ending(name, &DATA) || !name.rsplit('/').next().unwrap_or(name).contains('.')
+}
+
+/// Whether a name is that of native code.
+pub(super) fn is_native(name: &str) -> bool {
+    has_ending(name, &NATIVE)
+}
+
+/// Whether a name is that of code for Python or a shell.
+pub(super) fn is_code(name: &str) -> bool {
+    has_ending(name, &CODE)
+}
+
+fn has_ending(name: &str, endings: &[&str]) -> bool {
+    let ending = name.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending);
+    ending.is_some_and(|ending| endings.iter().any(|one| ending.eq_ignore_ascii_case(one)))
+}
+
+/// What was found in a folder so far.
+#[derive(Default)]
+struct Found {
+    opened: Vec<(String, ModelFile)>,
+    notes: Vec<String>,
+    safety: Option<Safety>,
+    imports: Vec<crate::model_file::safety::Import>,
+    tricks: Vec<String>,
+    doubts: Vec<String>,
+    reservations: Vec<String>,
+    mistaken: Option<String>,
+}
 
 /// Opens the model in a folder.
 ///
 /// # Errors
-/// When there is none, or the one that was chosen cannot be read.
+/// [`Error::NoModel`] when there is none; [`Error::Malformed`] when none of its files could be read.
 pub fn open(folder: &Path) -> Result<ModelFile, Error> {
     let malformed = |reason: &str| Error::Malformed { path: folder.to_owned(), reason: reason.to_owned() };
-    let mlflow = folder.join("MLmodel");
-    let description = if mlflow.is_file() { Some(describe(&mlflow)?) } else { None };
-    let candidates = candidates(folder)?;
-    let mut opened = Vec::new();
-    let mut notes = Vec::new();
-    let mut worst = (Safety::Safe, Vec::new(), Vec::new());
-    for path in &candidates {
+    let (files, links) = files(folder)?;
+    let mut found = Found::default();
+    let mut described = None;
+    for path in &files {
         let shown = words::printable(&path.strip_prefix(folder).unwrap_or(path).display().to_string(), 120);
-        match ModelFile::open_file(path) {
-            Ok(file) => {
-                worst.0 = worst.0.max(file.safety);
-                for import in &file.imports {
-                    if !worst.1.contains(import) {
-                        worst.1.push(import.clone());
-                    }
+        if path.file_name().is_some_and(|name| name == "MLmodel") {
+            found.reservations.push("MLflow loads it with code that the folder names".to_owned());
+            match mlflow::describe(path)? {
+                Some(about) => {
+                    found.doubts.extend(about.doubts.iter().cloned());
+                    described = described.or(Some(about));
                 }
-                worst.2.extend(file.tricks.iter().map(|trick| format!("{shown}: {trick}")));
-                opened.push((shown, file));
+                None => found.notes.push(format!("{shown} names no flavors: MLflow does not load it")),
             }
-            Err(error) => notes.push(format!("{shown} cannot be read: {}", words::printable(&error.to_string(), 300))),
+        } else {
+            found.look(path, shown, is_shard(path, &files));
         }
     }
-    opened.sort_by_key(|(name, file)| (rank(file), name.clone()));
-    if opened.is_empty() && description.is_none() {
-        let reason = notes.into_iter().next().unwrap_or_else(|| "has no model file in it".to_owned());
-        return Err(malformed(&reason));
+    found.doubts.extend(links.iter().map(|link| {
+        let shown = words::printable(&link.strip_prefix(folder).unwrap_or(link).display().to_string(), 120);
+        format!("{shown} is a link that was not followed")
+    }));
+    found.opened.sort_by_key(|(name, file)| (rank(file), name.clone()));
+    if found.opened.is_empty() && described.is_none() {
+        return Err(match found.doubts.first() {
+            Some(doubt) => malformed(doubt),
+            None => {
+                let mistaken = found.mistaken.is_some();
+                let reason = found.mistaken.unwrap_or_else(|| "has no model file in it".to_owned());
+                Error::NoModel { path: folder.to_owned(), reason, mistaken }
+            }
+        });
     }
-    if opened.len() > 1 {
-        let others: Vec<_> = opened[1..].iter().map(|(name, file)| format!("{name} ({})", kind_word(file))).collect();
-        let (name, file) = &opened[0];
-        notes.insert(0, format!("{name} was chosen: {}; also here: {}", why(file), others.join(", ")));
-    } else if let Some((name, _)) = opened.first() {
-        notes.insert(0, format!("the model is {name}"));
+    Ok(found.model(folder, described))
+}
+
+impl Found {
+    /// Looks into a file. A shard counts for the verdict only.
+    fn look(&mut self, path: &Path, shown: String, shard: bool) {
+        if is_code(&shown) || is_native(&shown) {
+            self.reservations.push(format!("{shown} is code"));
+        }
+        match ModelFile::open_file(path) {
+            Ok(file) => {
+                self.safety = self.safety.max(Some(file.safety));
+                for import in &file.imports {
+                    if !self.imports.contains(import) {
+                        self.imports.push(import.clone());
+                    }
+                }
+                let about = |what: &String| format!("{shown}: {what}");
+                self.tricks.extend(file.tricks.iter().map(about));
+                self.doubts.extend(file.doubts.iter().map(about));
+                self.reservations.extend(file.reservations.iter().map(about));
+                if !shard {
+                    self.opened.push((shown, file));
+                }
+                if self.opened.len() > KEPT {
+                    self.opened.sort_by_key(|(name, file)| (rank(file), name.clone()));
+                    self.opened.truncate(KEPT / 2);
+                }
+            }
+            Err(Error::NoModel { reason, mistaken, .. }) => {
+                let meant = has_ending(&shown, &ENDINGS);
+                if meant && mistaken {
+                    self.mistaken.get_or_insert_with(|| format!("{shown} {reason}"));
+                    self.notes.push(format!("{shown} {reason}"));
+                }
+                if meant || !is_data(&shown) {
+                    self.reservations.push(format!("{shown} is of a kind that is not known"));
+                }
+            }
+            Err(error) => {
+                let why = words::printable(&error.to_string(), 300);
+                self.notes.push(format!("{shown} cannot be read: {why}"));
+                self.doubts.push(format!("{shown} cannot be read: {why}"));
+            }
+        }
     }
-    for (name, file) in opened.iter().skip(1).filter(|(_, file)| file.safety != Safety::Safe) {
-        notes.push(format!("{name} is {}: the verdict is the worst of the folder", file.safety));
+
+    /// The model that was chosen, with the verdict on all.
+    fn model(mut self, folder: &Path, described: Option<mlflow::Described>) -> ModelFile {
+        if self.opened.len() > 1 {
+            let name = |(name, file): &(String, ModelFile)| format!("{name} ({})", kind_word(file));
+            let others: Vec<_> = self.opened[1..].iter().map(name).collect();
+            let (name, file) = &self.opened[0];
+            self.notes.insert(0, format!("{name} was chosen: {}; also here: {}", why(file), others.join(", ")));
+        } else if let Some((name, _)) = self.opened.first() {
+            self.notes.insert(0, format!("the model is {name}"));
+        }
+        for (name, file) in self.opened.iter().skip(1).filter(|(_, file)| file.safety != Safety::Safe) {
+            self.notes.push(format!("{name} is {}: the verdict is the worst of the folder", file.safety));
+        }
+        let mut chosen = match self.opened.into_iter().next() {
+            Some((_, file)) => file,
+            None => empty(folder),
+        };
+        self.notes.append(&mut chosen.contents.notes);
+        chosen.contents.notes = self.notes;
+        let when = |found: bool, safety| if found { safety } else { Safety::Safe };
+        chosen.safety = self
+            .safety
+            .unwrap_or(Safety::Safe)
+            .max(when(!self.reservations.is_empty(), Safety::Unknown))
+            .max(when(!self.doubts.is_empty(), Safety::Unjudged));
+        (chosen.imports, chosen.tricks) = (self.imports, self.tricks);
+        (chosen.doubts, chosen.reservations) = (self.doubts, self.reservations);
+        chosen.reservations.truncate(20);
+        if let Some(described) = described {
+            chosen.contents.notes.splice(0..0, described.notes);
+            chosen.contents.kind = Kind::MlflowModel;
+            chosen.saved = described.saved;
+            chosen.loads = String::new();
+        }
+        chosen
     }
-    let mut chosen = match opened.into_iter().next() {
-        Some((_, file)) => file,
-        None => empty(folder),
-    };
-    notes.append(&mut chosen.contents.notes);
-    chosen.contents.notes = notes;
-    (chosen.safety, chosen.imports, chosen.tricks) = worst;
-    if let Some(described) = description {
-        chosen.contents.notes.splice(0..0, described.notes);
-        chosen.contents.kind = Kind::MlflowModel;
-        chosen.saved = described.saved;
-    }
-    Ok(chosen)
 }
 
 fn empty(folder: &Path) -> ModelFile {
     ModelFile {
         path: folder.to_owned(),
-        contents: crate::model_file::contents::Contents::new(Kind::Unknown),
+        contents: Contents::new(Kind::Unknown),
         safety: Safety::Safe,
         imports: Vec::new(),
         tricks: Vec::new(),
+        doubts: Vec::new(),
+        reservations: Vec::new(),
         saved: String::new(),
+        loads: String::new(),
         file_bytes: 0,
     }
 }
 
-/// Files that may be models, sorted. Links are followed to files only, so the walk ends.
-fn candidates(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+/// Whether a file is a shard of one of these indexes, which stands for all of its shards.
+fn is_shard(path: &Path, files: &[PathBuf]) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".safetensors")
+        && files.iter().filter(|file| file.parent() == path.parent()).any(|index| {
+            let index = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let stem = index.strip_suffix(".safetensors.index.json");
+            stem.and_then(|stem| name.strip_prefix(stem)).is_some_and(|rest| rest.starts_with('-'))
+        })
+}
+
+/// All files, sorted, and links to folders. Links are followed to files only, so the walk ends.
+fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
     let mut found = Vec::new();
     let mut indexes = Vec::new();
+    let mut links = Vec::new();
     let mut folders = vec![(folder.to_owned(), 0)];
     let mut entries = 0;
     while let Some((folder, depth)) = folders.pop() {
+        let too_much = |what: String| Err(Error::Malformed { path: folder.clone(), reason: what });
         for entry in std::fs::read_dir(&folder).map_err(io_error(&folder))? {
             let entry = entry.map_err(io_error(&folder))?;
             entries += 1;
             if entries > ENTRIES {
-                let reason = format!("has more than {ENTRIES} entries: name the model file itself");
-                return Err(Error::Malformed { path: folder, reason });
+                return too_much(format!("has more than {ENTRIES} entries: name the model file itself"));
             }
             let path = entry.path();
             let kind = entry.file_type().map_err(io_error(&path))?;
-            if kind.is_dir() && depth < DEPTH {
+            if kind.is_dir() {
+                if depth >= DEPTH {
+                    return too_much(format!(
+                        "has folders in folders more than {DEPTH} deep: name the model file itself"
+                    ));
+                }
                 folders.push((path, depth + 1));
-                continue;
-            }
-            if !path.is_file() {
-                continue;
-            }
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".safetensors.index.json") {
+            } else if !path.is_file() {
+                links.push(path);
+            } else if entry.file_name().to_string_lossy().ends_with(".safetensors.index.json") {
                 indexes.push(path);
-            } else if path.extension().is_some_and(|end| ENDINGS.iter().any(|one| end == *one)) {
+            } else {
                 found.push(path);
             }
         }
     }
-    // The shards of an index are one model, which the index stands for.
-    let stem = |index: &PathBuf| {
-        let name = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        (index.parent().map(Path::to_owned), name.trim_end_matches(".safetensors.index.json").to_owned())
-    };
-    let stems: Vec<_> = indexes.iter().map(stem).collect();
-    found.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        !stems.iter().any(|(folder, stem)| {
-            path.parent().map(Path::to_owned) == *folder
-                && name.ends_with(".safetensors")
-                && name.strip_prefix(stem.as_str()).is_some_and(|rest| rest.starts_with('-'))
-        })
-    });
     found.append(&mut indexes);
     found.sort();
-    if found.len() > CANDIDATES {
-        let reason = format!("has {} files that may be models: name one of them", found.len());
-        return Err(Error::Malformed { path: folder.to_owned(), reason });
-    }
-    Ok(found)
+    Ok((found, links))
 }
 
 /// The order of choice: what needs least to be loaded, and runs least.
 fn rank(file: &ModelFile) -> u8 {
-    let dangerous = if file.safety == Safety::Dangerous { 10 } else { 0 };
+    let dangerous = if file.safety >= Safety::Unjudged { 10 } else { 0 };
     dangerous
         + match file.contents.kind {
             Kind::TorchScript => 0,
@@ -169,45 +305,4 @@ fn why(file: &ModelFile) -> &'static str {
 
 fn kind_word(file: &ModelFile) -> String {
     serde_json::to_value(file.contents.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-struct Described {
-    notes: Vec<String>,
-    saved: String,
-}
-
-/// What an `MLmodel` file says.
-fn describe(path: &Path) -> Result<Described, Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
-    let bytes = crate::model_file::source::Section::open(path)?.read_all(MLMODEL)?;
-    // An alias in YAML can make a little text enormous; an MLmodel has none.
-    let text = String::from_utf8(bytes).map_err(|_| malformed("is no UTF-8".to_owned()))?;
-    if text.lines().any(|line| line.split_whitespace().any(|word| word.starts_with('*') || word.starts_with('&'))) {
-        return Err(malformed("has YAML anchors, which MLflow does not write".to_owned()));
-    }
-    let value: Value = serde_yaml::from_str(&text).map_err(|error| malformed(format!("is no YAML ({error})")))?;
-    let flavors =
-        value.get("flavors").and_then(Value::as_mapping).ok_or_else(|| malformed("names no flavors".to_owned()))?;
-    let names: Vec<String> =
-        flavors.keys().filter_map(Value::as_str).map(|name| words::printable(name, 60)).take(12).collect();
-    let mut notes = vec![format!("flavors: {}", names.join(", "))];
-    for (key, label) in [("mlflow_version", "written by MLflow"), ("run_id", "of the run")] {
-        if let Some(text) = value.get(key).and_then(Value::as_str) {
-            notes.push(format!("{label} {}", words::printable(text, 80)));
-        }
-    }
-    let torch = flavors.iter().find(|(name, _)| name.as_str() == Some("pytorch")).map(|(_, flavor)| flavor);
-    if let Some(version) = torch.and_then(|flavor| flavor.get("pytorch_version")).and_then(Value::as_str) {
-        notes.push(format!("torch {}", words::printable(version, 40)));
-    }
-    if value.get("signature").is_some() {
-        notes.push("has a signature of its inputs and outputs".to_owned());
-    }
-    let pickled = torch.is_some() || names.iter().any(|name| name == "sklearn");
-    let saved = if pickled {
-        "an MLflow model: mlflow.pyfunc.load_model opens the folder, and runs the pickle in it".to_owned()
-    } else {
-        "an MLflow model: mlflow.pyfunc.load_model opens the folder".to_owned()
-    };
-    Ok(Described { notes, saved })
 }

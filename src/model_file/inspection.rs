@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::model_file::contents::{Kind, LazyTensor, Module, Role};
 use crate::model_file::file::ModelFile;
 use crate::model_file::safety::{Import, Safety};
-use crate::model_file::words;
+use crate::model_file::{saved, words};
 
 /// The description of a model file. Its JSON is a promise: names and forms do not change.
 #[derive(Debug, Clone, Serialize)]
@@ -73,8 +73,14 @@ impl ModelFile {
             bytes: tensor.bytes(),
         };
         let mut notes = vec![self.saved.clone()];
+        if !self.loads.is_empty() {
+            notes.push(format!("load it with {}", self.loads));
+        }
         notes.extend(contents.notes.iter().cloned());
+        notes.extend(saved::notes(contents));
         notes.extend(self.tricks.iter().cloned());
+        notes.extend(self.doubts.iter().cloned());
+        notes.extend(self.reservations.iter().cloned());
         let suspicious = self.imports.iter().filter(|import| import.safety != Safety::Safe);
         notes.extend(suspicious.map(|import| format!("{} {}", import.dotted(), import.power)));
         for tensor in contents.tensors.iter().filter(|tensor| tensor.special.is_some()).take(20) {

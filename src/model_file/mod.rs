@@ -6,8 +6,8 @@
 //!
 //! Reading, from the outside in: [`file`](mod@file) tells forms apart, [`folder`] chooses among files; [`torch_file`],
 //! [`safetensors_header`] and [`export`] are the forms. They read ranges of a file ([`source`]), [`zip_directory`] finds
-//! them, and [`unpickle`] builds the values of a pickle without executing it. All end in [`contents`]: tensors described,
-//! not read. [`safety`] judges, [`inspection`] and [`view`] tell.
+//! them, [`packed`] unpacks, and [`unpickle`] builds the values of a pickle without executing it. All end in
+//! [`contents`]: tensors described, not read. [`safety`] judges, [`inspection`] and [`view`] tell.
 //!
 //! Writing: [`safetensors`] and [`torchscript`] from [`Tensor`]s in memory, [`save`] from any [`Contents`] without
 //! holding them; [`compare`] tells two models apart. [`architecture`] describes a network beside its weights, [`atomic`]
@@ -24,13 +24,19 @@ pub mod export;
 pub mod file;
 pub mod folder;
 pub mod inspection;
+mod members;
+mod mlflow;
+pub mod npy;
 pub mod numbers;
+pub mod packed;
 pub mod pickle;
 pub mod safetensors;
 pub mod safetensors_header;
 pub mod safety;
 pub mod save;
+mod saved;
 pub mod scalar_type;
+mod skops;
 pub mod source;
 pub mod tensors;
 pub mod torch_file;
@@ -61,13 +67,23 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is not what its name promises.
+    /// The file is not what its name promises, or is not understood to its end: whether it is safe cannot be judged.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// What is wrong, in words.
         reason: String,
+    },
+    /// The file is no model at all: no loader of models would run anything in it.
+    #[error("{}: {reason}", path.display())]
+    NoModel {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, in words.
+        reason: String,
+        /// Whether it was surely meant as one: a pointer of Git LFS, a page of a web server.
+        mistaken: bool,
     },
     /// A tensor does not fit where it is asked for.
     #[error("tensor '{name}': {reason}")]

@@ -34,6 +34,33 @@ impl Section {
         Ok(Self { file: Arc::new(file), path: Arc::new(path.to_owned()), start: 0, length: metadata.len() })
     }
 
+    /// What a reader gives, unpacked into a nameless file on disk: bombs cost no memory. Messages name `path`.
+    ///
+    /// # Errors
+    /// When there is more than `limit`, or it cannot be read or written.
+    pub fn unpacked(path: &Path, reader: impl std::io::Read, limit: u64) -> Result<Self, Error> {
+        let mut file = tempfile::tempfile().map_err(io_error(&std::env::temp_dir()))?;
+        let length = std::io::copy(&mut reader.take(limit + 1), &mut file).map_err(|error| Error::Malformed {
+            path: path.to_owned(),
+            reason: format!("cannot be unpacked ({error})"),
+        })?;
+        if length > limit {
+            let reason = format!("unpacks to more than {}", crate::model_file::words::size(limit));
+            return Err(Error::Malformed { path: path.to_owned(), reason });
+        }
+        Ok(Self { file: Arc::new(file), path: Arc::new(path.to_owned()), start: 0, length })
+    }
+
+    /// A reader from the beginning.
+    pub fn reader(&self) -> Reader {
+        Reader { section: self.clone(), at: 0 }
+    }
+
+    /// The same bytes under the name that they have inside of the file.
+    pub fn within(&self, name: &str) -> Self {
+        Self { path: Arc::new(self.path.join(name)), ..self.clone() }
+    }
+
     /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -100,6 +127,21 @@ impl Section {
     /// An error about the file.
     pub fn malformed(&self, reason: &str) -> Error {
         Error::Malformed { path: self.path.to_path_buf(), reason: reason.to_owned() }
+    }
+}
+
+/// Reads a part from its beginning to its end.
+pub struct Reader {
+    section: Section,
+    at: u64,
+}
+
+impl std::io::Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = (self.section.length - self.at).min(buffer.len() as u64) as usize;
+        let read = self.section.file.read_at(&mut buffer[..length], self.section.start + self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 

@@ -265,6 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn the_file_is_read_again_and_is_as_safe_as_torchscript_can_be() {
+        use crate::model_file::{ModelFile, Safety};
+        let architecture = sample(3, &[4], 0.25);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.pt");
+        write(&path, &architecture, &state(&architecture)).unwrap();
+        let file = ModelFile::open(&path).unwrap();
+        assert_eq!((file.safety, file.doubts.len()), (Safety::Unknown, 0), "{:?}", file.doubts);
+    }
+
+    #[test]
     fn a_foreign_state_dict_makes_no_file() {
         let error = to_bytes(&sample(3, &[4], 0.0), &state(&sample(2, &[4], 0.0))).unwrap_err();
         assert_eq!(error.to_string(), "tensor 'fc1.weight': has shape [4, 2], a 3-4-2 network has [4, 3]");

@@ -18,6 +18,9 @@ pub fn text(file: &ModelFile, most: Most) -> String {
     line("file", &words::printable(&file.path.display().to_string(), 400));
     line("kind", kind(told.kind));
     line("saved as", &file.saved);
+    if !file.loads.is_empty() {
+        line("load with", &file.loads);
+    }
     line("safety", &safety(file));
     line("parameters", &words::thousands(told.parameters));
     line("tensors", &format!("{}, {}{}", told.tensors.len(), words::size(told.bytes), dtypes(file)));
@@ -26,7 +29,7 @@ pub fn text(file: &ModelFile, most: Most) -> String {
     if !dangerous.is_empty() || !file.tricks.is_empty() {
         out.push_str("\nloading it in Python would import\n");
         for import in dangerous.iter().take(40) {
-            out.push_str(&format!("  {:<9}  {}  {}\n", import.safety.to_string(), import.dotted(), import.power));
+            out.push_str(&format!("  {:<9}  {}  {}\n", import.safety, import.dotted(), import.power));
         }
         for trick in file.tricks.iter().take(10) {
             out.push_str(&format!("  {trick}\n"));
@@ -49,9 +52,10 @@ pub fn text(file: &ModelFile, most: Most) -> String {
             out.push_str(&format!("  … and {} more; --all lists them\n", told.tensors.len() - shown));
         }
     }
-    // The first note is how it was saved, which stands above; imports and tricks do, too.
+    // How it was saved and is loaded stands above; imports and tricks do, too.
     let above = |note: &&String| {
         **note != file.saved
+            && !note.starts_with("load it with ")
             && !file.tricks.contains(note)
             && !dangerous.iter().any(|import| **note == format!("{} {}", import.dotted(), import.power))
     };
@@ -81,7 +85,8 @@ fn kind(kind: Kind) -> &'static str {
 fn safety(file: &ModelFile) -> String {
     match file.safety {
         Safety::Safe => "safe: nothing in it can run foreign code".to_owned(),
-        Safety::Unknown => "unknown: loading it runs the code of classes that are not part of torch".to_owned(),
+        Safety::Unknown => format!("unknown: {}", file.runs()),
+        Safety::Unjudged => "cannot be judged: load it only if you trust where it comes from".to_owned(),
         Safety::Dangerous => "DANGEROUS: do not load it in Python".to_owned(),
     }
 }

@@ -1,10 +1,11 @@
 //! The members of a zip, read with suspicion: only what its central directory says and its local headers confirm.
 //!
-//! torch keeps its members stored, so nothing here decompresses: there is no bomb to set off, and a member is a plain
-//! range of the file. A file that two readers could understand in two ways is refused: members that overlap, names
-//! given twice, names that lead outside, headers that disagree, sizes that do not fit.
+//! torch keeps its members stored: such a member is a plain range of the file. One that is compressed is unpacked to disk,
+//! up to a limit. A file that two readers could understand in two ways is refused: members that overlap, bytes that belong
+//! to none, names given twice (torch does not tell capitals from small letters), names that lead outside, headers that
+//! disagree, sizes that do not fit, more than one end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model_file::Error;
 use crate::model_file::source::Section;
@@ -22,6 +23,15 @@ const ENTRY: [u8; 4] = *b"PK\x01\x02";
 const ENTRY_LENGTH: usize = 46;
 const LOCAL: [u8; 4] = *b"PK\x03\x04";
 const LOCAL_LENGTH: u64 = 30;
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+/// Bits of a member's flags.
+const ENCRYPTED: u16 = 1;
+const LENGTHS_FOLLOW: u16 = 8;
+const PATCHED: u16 = 0x20;
+const STRONG: u16 = 0x40;
+/// The most that one compressed member may unpack to; torch compresses none.
+const UNPACKED_LIMIT: u64 = 1 << 30;
 
 /// The members of one archive.
 #[derive(Debug)]
@@ -34,14 +44,16 @@ pub struct ZipDirectory {
 #[derive(Debug)]
 struct Member {
     start: u64,
+    packed: u64,
     length: u64,
-    stored: bool,
+    method: u16,
 }
 
 /// One entry of the central directory.
 struct Entry {
     name: String,
-    stored: bool,
+    method: u16,
+    flags: u16,
     packed: u64,
     length: u64,
     header: u64,
@@ -71,10 +83,19 @@ impl ZipDirectory {
         for _ in 0..count {
             entries.push(entry(&mut rest).map_err(|reason| file.malformed(&reason))?);
         }
+        if !rest.is_empty() {
+            return Err(file.malformed("the zip's directory has more members than its end says"));
+        }
+        // torch takes the first name of the directory for the folder of all.
+        let top =
+            entries.first().and_then(|entry| entry.name.split_once('/')).map_or("", |(folder, _)| folder).to_owned();
         entries.sort_by_key(|entry| entry.header);
         let mut members = HashMap::with_capacity(entries.len());
-        let mut top: Option<String> = None;
+        let mut folded = HashSet::with_capacity(entries.len());
+        let mut shared = true;
+        let mut unpacked = 0u64; // of all compressed members together
         let mut free = 0; // where the member before has ended
+        let mut follows = false; // whether its sizes may follow it
         for entry in entries {
             let name = entry.name.clone();
             let wrong = |what: &str| file.malformed(&format!("zip member '{}' {what}", printable(&name)));
@@ -83,22 +104,41 @@ impl ZipDirectory {
                 return Err(wrong("overlaps the one before it"));
             }
             let start = data_start(&file, &entry).map_err(|reason| wrong(&reason))?;
+            if !may_lie_between(entry.header - free, follows) {
+                return Err(wrong("comes after bytes that belong to no member"));
+            }
             let end = start.checked_add(entry.packed).filter(|end| *end <= at);
             free = end.ok_or_else(|| wrong(&format!("claims {} bytes that the file does not have", entry.packed)))?;
-            if entry.stored && entry.packed != entry.length {
+            follows = entry.flags & LENGTHS_FOLLOW != 0;
+            if entry.method == STORED && entry.packed != entry.length {
                 return Err(wrong("is stored, yet has two lengths"));
             }
-            let folder = name.split_once('/').map_or("", |(folder, _)| folder);
-            if *top.get_or_insert_with(|| folder.to_owned()) != folder {
-                // Old export archives have no top folder at all; the names then are taken as they are.
-                top = Some(String::new());
+            if entry.method != STORED {
+                unpacked = unpacked.saturating_add(entry.length);
             }
-            let member = Member { start, length: entry.packed, stored: entry.stored };
-            if members.insert(name.clone(), member).is_some() {
+            shared &= name.split_once('/').is_some_and(|(folder, _)| folder == top);
+            if !folded.insert(name.to_lowercase()) {
                 return Err(wrong("is there twice"));
             }
+            if is_torch_s(&name) && name.rsplit('/').next().is_some_and(|last| last != last.to_ascii_lowercase()) {
+                return Err(wrong("has capital letters, for which torch alone does not care"));
+            }
+            members.insert(name, Member { start, packed: entry.packed, length: entry.length, method: entry.method });
         }
-        Ok(Self { file, members, top: top.unwrap_or_default() })
+        if unpacked > 4 * UNPACKED_LIMIT {
+            return Err(file.malformed("the members of the zip unpack to more than any model's"));
+        }
+        if !may_lie_between(at - free, follows) {
+            return Err(file.malformed("bytes that belong to no member stand before the zip's directory"));
+        }
+        if !shared && members.keys().any(|name| is_torch_s(name)) {
+            return Err(
+                file.malformed("the members of the zip are in several folders, and torch would read one of them")
+            );
+        }
+        // Old export archives have no top folder at all; the names then are taken as they are.
+        let top = if shared { top } else { String::new() };
+        Ok(Self { file, members, top })
     }
 
     /// The file.
@@ -127,20 +167,67 @@ impl ZipDirectory {
     /// The bytes of a member below the top folder, not read yet; `None` when there is no such member.
     ///
     /// # Errors
-    /// When the member is compressed, which torch's tensors and pickles never are.
+    /// When the member is compressed in a way that torch does not read either, or unpacks to too much.
     pub fn member(&self, name: &str) -> Result<Option<Section>, Error> {
         let Some(member) = self.members.get(&self.full(name)) else { return Ok(None) };
-        if !member.stored {
-            let reason =
-                format!("zip member '{}' is compressed; torch stores its pickles and tensors", printable(name));
-            return Err(self.file.malformed(&reason));
+        let packed = self.file.part(member.start, member.packed);
+        match (member.method, packed) {
+            (STORED, packed) => Ok(packed),
+            (DEFLATED, Some(packed)) => {
+                let reader = flate2::read::DeflateDecoder::new(packed.reader());
+                let section = Section::unpacked(self.file.path(), reader, UNPACKED_LIMIT.min(member.length))?;
+                if section.length() != member.length {
+                    let reason = format!("zip member '{}' unpacks to another length than it says", printable(name));
+                    return Err(self.file.malformed(&reason));
+                }
+                Ok(Some(section))
+            }
+            _ => {
+                let reason =
+                    format!("zip member '{}' is compressed in a way that torch does not read", printable(name));
+                Err(self.file.malformed(&reason))
+            }
         }
-        Ok(self.file.part(member.start, member.length))
+    }
+
+    /// Whether every member is kept as it is, as torch keeps them.
+    pub fn is_stored(&self) -> bool {
+        self.members.values().all(|member| member.method == STORED)
     }
 
     fn full(&self, name: &str) -> String {
         if self.top.is_empty() { name.to_owned() } else { format!("{}/{name}", self.top) }
     }
+}
+
+/// Whether so many bytes may stand between two members: none, or the sizes of the one before.
+fn may_lie_between(bytes: u64, sizes_follow: bool) -> bool {
+    bytes == 0 || sizes_follow && matches!(bytes, 12 | 16 | 20 | 24)
+}
+
+/// Whether torch looks for a member of that name in the folder that it takes for the archive's.
+fn is_torch_s(name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    ["data.pkl", "constants.pkl", "archive_format"].iter().any(|own| last.eq_ignore_ascii_case(own))
+}
+
+/// Whether a file that does not begin as a zip ends as one: `torch.jit.load` looks at the end alone.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn has_end(file: &Section) -> Result<bool, Error> {
+    let length = file.length().min(END_LENGTH + 0xffff);
+    let Some(tail) = file.part(file.length() - length, length) else { return Ok(false) };
+    let tail = tail.read_all(length)?;
+    let ends = tail.windows(END_LENGTH as usize).filter(|record| record.starts_with(&END));
+    for record in ends {
+        let mut entry = [0; 4];
+        let start = u32_at(record, 16);
+        if start == u32::MAX || file.read_into(start.into(), &mut entry).is_ok() && (entry == ENTRY || entry == END) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Where the central directory begins, its length, and how many entries it has.
@@ -157,12 +244,19 @@ fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
             record.starts_with(&END) && at + END_LENGTH as usize + usize::from(u16_at(record, 20)) == tail.len()
         })
     };
-    let Some(found) = (0..tail.len()).rev().find(|&at| fits(at)) else {
+    // Readers take the last end that they find; it must be that of the whole file.
+    let Some(found) = tail.windows(END.len()).rposition(|window| window == END) else {
         return Err(file.malformed("the zip has no end: the file is cut off"));
     };
+    if !fits(found) {
+        return Err(file.malformed("the zip does not end where its end says: the file is cut off, or more follows"));
+    }
     let record = &tail[found..];
     let at = tail_start + found as u64;
     let (disk, count, length, start) = (u16_at(record, 4), u16_at(record, 10), u32_at(record, 12), u32_at(record, 16));
+    if u16_at(record, 8) != count {
+        return Err(file.malformed("the zip says two numbers of members"));
+    }
     let mut locator = [0; LOCATOR_LENGTH as usize];
     if let Some(place) = at.checked_sub(LOCATOR_LENGTH) {
         file.read_into(place, &mut locator)?;
@@ -174,7 +268,16 @@ fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
         if !wide.starts_with(&END64) {
             return Err(file.malformed("the zip's wide end record is not where it should be"));
         }
-        (u64_at(&wide, 48), u64_at(&wide, 40), u64_at(&wide, 32), at64)
+        let numbers = (u64_at(&wide, 48), u64_at(&wide, 40), u64_at(&wide, 32), at64);
+        let agree = |narrow: u32, most: u32, wide: u64| narrow == most || u64::from(narrow) == wide;
+        if !agree(start, u32::MAX, numbers.0)
+            || !agree(length, u32::MAX, numbers.1)
+            || !agree(count.into(), u16::MAX.into(), numbers.2)
+            || u64_at(&wide, 24) != numbers.2
+        {
+            return Err(file.malformed("the zip's two end records do not agree"));
+        }
+        numbers
     } else {
         (u64::from(start), u64::from(length), u64::from(count), at)
     };
@@ -198,8 +301,8 @@ fn entry(rest: &mut &[u8]) -> Result<Entry, String> {
     let name = std::str::from_utf8(&whole[ENTRY_LENGTH..ENTRY_LENGTH + sizes[0]])
         .map_err(|_| "a zip member's name is no UTF-8".to_owned())?
         .to_owned();
-    if flags & 1 != 0 {
-        return Err(format!("zip member '{}' is encrypted", printable(&name)));
+    if flags & (ENCRYPTED | PATCHED | STRONG) != 0 {
+        return Err(format!("zip member '{}' is encrypted, or a patch", printable(&name)));
     }
     let extra = &whole[ENTRY_LENGTH + sizes[0]..ENTRY_LENGTH + sizes[0] + sizes[1]];
     let mut wide = wide_field(extra);
@@ -219,7 +322,7 @@ fn entry(rest: &mut &[u8]) -> Result<Entry, String> {
     let packed = number(20)?;
     let header = number(42)?;
     *rest = &rest[all..];
-    Ok(Entry { name, stored: method == 0, packed, length, header })
+    Ok(Entry { name, method, flags, packed, length, header })
 }
 
 /// The zip64 extra field (tag 1), or nothing.
@@ -247,11 +350,11 @@ fn data_start(file: &Section, entry: &Entry) -> Result<u64, String> {
     if usize::from(name) != entry.name.len() || header[LOCAL_LENGTH as usize..] != *entry.name.as_bytes() {
         return Err("has another name in its header".to_owned());
     }
-    if (u16_at(&header, 8) == 0) != entry.stored {
+    if u16_at(&header, 8) != entry.method || u16_at(&header, 6) != entry.flags {
         return Err("has another compression in its header".to_owned());
     }
     // With bit 3 the sizes follow the data; else the header must agree (or say that they are in a wide field).
-    let lengths_follow = u16_at(&header, 6) & 8 != 0;
+    let lengths_follow = entry.flags & LENGTHS_FOLLOW != 0;
     let packed = u32_at(&header, 18);
     if !lengths_follow && packed != u32::MAX && u64::from(packed) != entry.packed {
         return Err("has another size in its header".to_owned());

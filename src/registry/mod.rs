@@ -114,6 +114,14 @@ pub enum RegistryError {
         /// What became of them.
         what: String,
     },
+    /// Nobody can say what Python would do with the files.
+    #[error("'{name}' is not registered, because it cannot be judged whether loading it in Python is safe: {why}")]
+    Unjudged {
+        /// The asset's name.
+        name: String,
+        /// What was not understood.
+        why: String,
+    },
     /// The name, or this version of it, is taken.
     #[error("{kind} asset '{id}' already exists; versions never change, register a new one")]
     Exists {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RegistryError;
 use super::asset::{self, AssetKind, NewAsset};
-use crate::model_file::{ModelFile, Safety};
+use crate::model_file::{Error, ModelFile, Safety};
 
 /// How many notes and imports are kept.
 const KEPT: usize = 20;
@@ -14,8 +14,11 @@ const KEPT: usize = 20;
 pub struct ModelSummary {
     /// The form: `state_dict`, `torchscript`, `safetensors` …
     pub kind: String,
-    /// `safe`, `unknown` or `dangerous`.
+    /// `safe`, `unknown`, `cannot_be_judged` or `dangerous`.
     pub safety: String,
+    /// What loading it runs, or why that is not known, in words; empty when it is safe.
+    #[serde(default)]
+    pub runs: String,
     /// What loading it in Python would import.
     pub imports: Vec<String>,
     /// Elements of its parameters.
@@ -28,22 +31,40 @@ pub struct ModelSummary {
     pub notes: Vec<String>,
 }
 
-/// Looks into what is to be registered. `None` for data, for models of a form that is not known (a custom model may
-/// be anything), and for those that are not here.
+/// Looks into what is to be registered: the one place that decides, for every way into the registry. `None` for data,
+/// for what is no model file at all (a custom model may be anything), and for models that are not here.
 ///
 /// # Errors
-/// [`RegistryError::Dangerous`] for files that would run code when Python loads them, unless that is allowed.
+/// [`RegistryError::Dangerous`] for files that would run code when Python loads them, and [`RegistryError::Unjudged`] for
+/// those of which nobody can say so, unless that is allowed.
 pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError> {
     if new.asset_type.kind() != AssetKind::Model || asset::address(&new.path).is_some() {
         return Ok(None);
     }
-    let Ok(file) = ModelFile::open(&new.path) else { return Ok(None) };
-    if file.safety == Safety::Dangerous && !new.allow_pickle {
-        let powers = file.imports.iter().filter(|i| i.safety == Safety::Dangerous);
-        let mut why: Vec<String> = powers.map(|i| format!("{} {}", i.dotted(), i.power)).collect();
-        why.extend(file.tricks.iter().cloned());
+    let unjudged = |why: String| RegistryError::Unjudged { name: new.name.clone(), why };
+    let file = match ModelFile::open(&new.path) {
+        Ok(file) => file,
+        Err(error @ Error::NoModel { mistaken: true, .. }) => {
+            let told = words_of(&error, &new.path);
+            return Ok(Some(ModelSummary { runs: told, ..ModelSummary::unread("unknown") }));
+        }
+        Err(Error::NoModel { .. }) => return Ok(None),
+        // Bytes that are not here (yet) are believed, as the path is.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if new.allow_pickle => {
+            let told = words_of(&error, &new.path);
+            return Ok(Some(ModelSummary { runs: told, ..ModelSummary::unread("cannot_be_judged") }));
+        }
+        Err(error) => return Err(unjudged(words_of(&error, &new.path))),
+    };
+    if file.safety >= Safety::Unjudged && !new.allow_pickle {
+        let mut why = file.objections();
         why.truncate(3);
-        return Err(RegistryError::Dangerous { name: new.name.clone(), why: why.join("; ") });
+        let why = why.join("; ").replace(&format!("{}/", new.path.display()), "");
+        return Err(match file.safety {
+            Safety::Dangerous => RegistryError::Dangerous { name: new.name.clone(), why },
+            _ => unjudged(why),
+        });
     }
     let inspection = file.inspection();
     let word = |value: serde_json::Result<serde_json::Value>| {
@@ -55,10 +76,41 @@ pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError
     Ok(Some(ModelSummary {
         kind: word(serde_json::to_value(inspection.kind)),
         safety: word(serde_json::to_value(inspection.safety)),
+        runs: match file.safety {
+            Safety::Safe => String::new(),
+            Safety::Unknown => file.runs(),
+            Safety::Unjudged | Safety::Dangerous => {
+                file.objections().into_iter().take(3).collect::<Vec<_>>().join("; ")
+            }
+        },
         imports: inspection.imports.into_iter().take(KEPT).collect(),
         parameters: inspection.parameters,
         tensors: inspection.tensors.len() as u64,
         dtypes,
         notes: inspection.notes.into_iter().take(KEPT).collect(),
     }))
+}
+
+impl ModelSummary {
+    /// What is known of a file that could not be read.
+    fn unread(safety: &str) -> Self {
+        Self {
+            kind: "unknown".to_owned(),
+            safety: safety.to_owned(),
+            runs: String::new(),
+            imports: Vec::new(),
+            parameters: 0,
+            tensors: 0,
+            dtypes: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// An error without the place where the registry keeps the copy, which is nobody's business.
+fn words_of(error: &Error, copy: &std::path::Path) -> String {
+    let text = error.to_string();
+    let parent = copy.parent().unwrap_or(copy).display().to_string();
+    let text = text.replace(&format!("{}: ", copy.display()), "").replace(&format!("{}/", copy.display()), "");
+    text.replace(&format!("{parent}/"), "")
 }

@@ -26,7 +26,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Invalid`] for a bad name or version, [`RegistryError::Exists`] when the version is taken,
-    /// [`RegistryError::Dangerous`] for a model that would run code when Python loads it, unless that is allowed.
+    /// [`RegistryError::Dangerous`] and [`RegistryError::Unjudged`] for a model that would run code when Python loads it,
+    /// or of which that cannot be said, unless that is allowed.
     pub fn register(&self, new: NewAsset) -> Result<Asset> {
         let summary = summary::look(&new)?.and_then(|summary| serde_json::to_string(&summary).ok());
         let NewAsset { name, version, asset_type, path, digest, bytes, description, .. } = new;

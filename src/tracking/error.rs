@@ -87,7 +87,9 @@ impl TrackingError {
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
             Self::Denied(_) => "PERMISSION_DENIED",
             Self::Registry(error) => match error {
-                RegistryError::Invalid(_) | RegistryError::Dangerous { .. } => "INVALID_PARAMETER_VALUE",
+                RegistryError::Invalid(_) | RegistryError::Dangerous { .. } | RegistryError::Unjudged { .. } => {
+                    "INVALID_PARAMETER_VALUE"
+                }
                 RegistryError::NoSuchName { .. } | RegistryError::NoSuchVersion { .. } => "RESOURCE_DOES_NOT_EXIST",
                 RegistryError::Exists { .. } => "RESOURCE_ALREADY_EXISTS",
                 RegistryError::Changed { .. } => "INVALID_STATE",

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use super::rebuild::{self, StorageKey, Storages};
-use super::{about, broken, walk};
+use super::{about, broken, next, walk, zip};
 use crate::model_file::contents::Contents;
 use crate::model_file::source::Section;
-use crate::model_file::unpickle::{self, Budget, Evidence, Node, Pickle, Stream};
+use crate::model_file::unpickle::{Budget, Evidence, Manner, Node, Pickle, Stream};
 use crate::model_file::{Error, words};
 
 /// The number 0x1950a86a20f9469cfc6c as a pickle has it: LONG1 of ten bytes.
@@ -27,14 +27,20 @@ pub fn is_legacy(beginning: &[u8]) -> bool {
 /// When it is not whole, or has a tensor that cannot be.
 pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
     let mut stream = Stream::new(file.clone());
-    let mut next = || unpickle::read(&mut stream, budget, evidence).map_err(|e| broken(file, &e));
-    let (_magic, protocol, system, object, keys) = (next()?, next()?, next()?, next()?, next()?);
+    let mut read = |manner| next(&mut stream, manner, budget, evidence).map_err(|e| broken(file, &e));
+    let (_magic, protocol, system) = (read(Manner::Plain)?, read(Manner::Plain)?, read(Manner::Plain)?);
+    let (object, keys) = (read(Manner::Torch)?, read(Manner::Plain)?);
     if protocol.int(protocol.root()) != Some(1001) {
         return Err(file.malformed("is of a protocol that is not known; torch writes 1001"));
     }
     let storages = storages(file, stream.position(), &object, &keys)?;
     let mut contents = walk::contents(&object, &storages).map_err(|e| about(file, e))?;
+    let end = storages.sections.iter().fold(stream.position(), |at, part| at + 8 + part.length());
+    if end != file.length() {
+        evidence.doubt(format!("{} bytes follow the model", file.length() - end));
+    }
     contents.storages = storages.sections;
+    contents.places = zip::places(&object);
     let entries = system.entries(system.root()).unwrap_or_default();
     contents.big_endian = system.get(&entries, "little_endian").is_some_and(|id| *system.node(id) == Node::Bool(false));
     contents

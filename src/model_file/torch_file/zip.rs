@@ -1,7 +1,7 @@
 //! torch's zip format: `data.pkl` beside `data/0`, `data/1`, …; with `constants.pkl` it is TorchScript.
 
 use super::rebuild::{self, Storages};
-use super::{about, pickle_of, walk};
+use super::{about, pickle_of, script, walk};
 use crate::model_file::contents::{Contents, Kind};
 use crate::model_file::unpickle::{Budget, Evidence, Node, Pickle};
 use crate::model_file::zip_directory::ZipDirectory;
@@ -12,27 +12,25 @@ pub fn is_torch(zip: &ZipDirectory) -> bool {
     zip.has("data.pkl")
 }
 
-/// Reads an archive of `torch.save` or `torch.jit.save`.
+/// Reads an archive of `torch.save` or `torch.jit.save`. Members that neither writes are the caller's to judge.
 ///
 /// # Errors
 /// When it is not whole, or has a tensor that cannot be.
 pub fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
-    let torchscript = zip.has("constants.pkl");
+    let torchscript = is_torchscript(zip);
     let file = zip.file();
     let data = zip.member("data.pkl")?.ok_or_else(|| file.malformed("the archive has no data.pkl"))?;
     let read = pickle_of(data, budget, evidence);
-    // Every other pickle of the archive counts for the verdict, too: nobody knows who will load it.
-    for name in zip.names() {
-        if name.ends_with(".pkl") && name != "data.pkl" {
-            let Ok(Some(member)) = zip.member(name) else { continue };
-            let _ = pickle_of(member, budget, evidence); // a broken one only ends its own evidence
-        }
+    if torchscript {
+        // Also when the pickle breaks off: the code is run by another reader.
+        script::read(zip, budget, evidence);
     }
     let pickle = read?;
     let storages = storages(zip, &pickle)?;
     let mut contents = walk::contents(&pickle, &storages).map_err(|e| about(file, e))?;
     contents.storages = storages.sections;
     contents.big_endian = text(zip, "byteorder")?.is_some_and(|order| order == "big");
+    contents.places = places(&pickle);
     if torchscript {
         contents.kind = Kind::TorchScript;
         if let Some(version) = text(zip, "version")? {
@@ -40,6 +38,37 @@ pub fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evidence) ->
         }
     }
     Ok(contents)
+}
+
+/// Whether torch takes an archive for TorchScript, which `torch.load` hands to `torch.jit.load`.
+pub fn is_torchscript(zip: &ZipDirectory) -> bool {
+    zip.has("constants.pkl")
+}
+
+/// Whether a member is one that `torch.save` writes and that no reader takes for anything else than bytes.
+pub fn is_own(name: &str) -> bool {
+    let storage = name.strip_prefix("data/").is_some_and(|key| !key.is_empty() && !key.contains('/'));
+    storage
+        || matches!(
+            name,
+            "data.pkl" | "byteorder" | "version" | ".format_version" | ".storage_alignment" | ".data/serialization_id"
+        )
+}
+
+/// Where the storages were when they were saved, each place once: `cpu`, `cuda:0`.
+pub(super) fn places(pickle: &Pickle) -> Vec<String> {
+    let mut places: Vec<String> = Vec::new();
+    for node in pickle.nodes() {
+        let Node::Persistent(key) = node else { continue };
+        let place = pickle.items(*key).and_then(|items| items.get(3)).and_then(|&place| pickle.text(place));
+        if let Some(place) = place
+            && !places.iter().any(|known| known == place)
+            && places.len() < 8
+        {
+            places.push(place.to_owned());
+        }
+    }
+    places
 }
 
 /// The storages that the pickle names, each the member of its key.

@@ -3,28 +3,44 @@
 use std::collections::HashMap;
 
 use super::opcode::name;
-use super::value::{Call, Id, Node, Pickle};
-use super::{Budget, Evidence, PickleError, Stream};
+use super::value::{Id, Node, Pickle};
+use super::{Budget, Evidence, PickleError, Stream, Uses};
 
 /// Costs in bytes of the budget: about what each thing takes in memory.
 const NODE: u64 = 32;
 const LINK: u64 = 4;
-const HEAP: u64 = 32;
+pub(super) const HEAP: u64 = 32;
 const CALL: u64 = 128;
 const MEMO: u64 = 8;
 const STRAY_MEMO: u64 = 40;
-/// The longest module, name, number or key in the line-based forms.
-pub(super) const LINE: usize = 1 << 16;
-/// The most classes and functions that one pickle may name.
-const IMPORTS: usize = 20_000;
+/// The longest module, name, number, key or text in the line-based forms.
+pub(super) const LINE: usize = 1 << 20;
+
+/// Who is going to read the pickle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// torch, for which the surrounding file keeps things under persistent keys.
+    Torch,
+    /// joblib, whose arrays stand in the middle of the pickle.
+    Joblib,
+    /// `pickle.load`.
+    Plain,
+}
 
 /// Runs one pickle up to its `STOP` and gives what it has built; the stream then stands behind it.
 ///
 /// # Errors
 /// When it is no whole pickle or too costly. What it would have imported until then is in `evidence`.
-pub fn read(stream: &mut Stream, budget: &mut Budget, evidence: &mut Evidence) -> Result<Pickle, PickleError> {
+pub fn read(
+    stream: &mut Stream,
+    manner: Manner,
+    budget: &mut Budget,
+    evidence: &mut Evidence,
+) -> Result<Pickle, PickleError> {
     let machine = Machine {
         stream,
+        manner,
+        frame_end: None,
         budget,
         evidence,
         nodes: Vec::new(),
@@ -41,19 +57,22 @@ pub fn read(stream: &mut Stream, budget: &mut Budget, evidence: &mut Evidence) -
 
 pub(super) struct Machine<'a> {
     pub(super) stream: &'a mut Stream,
-    budget: &'a mut Budget,
-    evidence: &'a mut Evidence,
-    nodes: Vec<Node>,
+    pub(super) manner: Manner,
+    /// Where the frame ends that was announced last.
+    pub(super) frame_end: Option<u64>,
+    pub(super) budget: &'a mut Budget,
+    pub(super) evidence: &'a mut Evidence,
+    pub(super) nodes: Vec<Node>,
     stack: Vec<Id>,
     /// Heights of the stack at each `MARK`.
     marks: Vec<usize>,
     /// What was kept, by its key: keys count up from 0, those that do not are kept apart.
     memo: Vec<Id>,
     stray_memo: HashMap<u64, Id>,
-    globals: HashMap<(String, String), Id>,
+    pub(super) globals: HashMap<(String, String), Id>,
     /// Where the instruction stands that is being done, and its name, for messages.
-    at: u64,
-    name: &'static str,
+    pub(super) at: u64,
+    pub(super) name: &'static str,
 }
 
 pub(super) type Done = Result<(), PickleError>;
@@ -69,6 +88,30 @@ impl Machine<'_> {
                 let root = self.pop()?;
                 return Ok(Pickle { nodes: self.nodes, root });
             }
+            if !matches!(
+                code,
+                0x80 | b'('
+                    | b'N'
+                    | 0x88
+                    | 0x89
+                    | b'J'
+                    | b'K'
+                    | b'M'
+                    | b'G'
+                    | 0x8a
+                    | b'X'
+                    | b'U'
+                    | b']'
+                    | b')'
+                    | b'}'
+                    | 0x8f
+                    | b't'
+                    | 0x85
+                    ..=0x87 | b'a' | b'e' | b's' | b'u' | b'q' | b'r' | b'h' | b'j' | b'c' | 0x81 | b'R' | b'b' | b'Q'
+            ) {
+                let name = self.name;
+                self.evidence.refused_by_strict(|| format!("the instruction {name}"));
+            }
             self.obey(code)?;
         }
     }
@@ -79,7 +122,12 @@ impl Machine<'_> {
                 0..=5 => Ok(()),
                 other => self.broken(format!("protocol {other} is not known")),
             },
-            0x95 => self.stream.skip(8), // FRAME: a hint for readers that buffer
+            0x95 => {
+                // FRAME: a hint for readers that buffer.
+                let length = u64::from_le_bytes(self.stream.take()?);
+                self.frame_end = self.stream.position().checked_add(length);
+                Ok(())
+            }
             b'(' => {
                 self.budget.memory(8)?;
                 self.marks.push(self.stack.len());
@@ -123,10 +171,7 @@ impl Machine<'_> {
                 self.make(Node::Float(number))
             }
             b'S' => self.string_line(),
-            b'V' => {
-                let line = self.stream.line(LINE)?;
-                self.text(line)
-            }
+            b'V' => self.unicode_line(),
             b'T' | b'U' | b'X' | 0x8c | 0x8d => {
                 let length = match code {
                     b'U' | 0x8c => self.stream.byte()?.into(),
@@ -212,107 +257,17 @@ impl Machine<'_> {
         }
     }
 
-    /// The instructions that in Python import and call.
-    fn obey_object(&mut self, code: u8) -> Done {
-        match code {
-            b'c' => {
-                let (module, name) = self.two_lines()?;
-                let id = self.global(module, name)?;
-                self.push(id)
-            }
-            0x93 => {
-                let pair = self.pop_many(2)?;
-                let word = |id: Id| match &self.nodes[id.0 as usize] {
-                    Node::Text(text) => Some(text.to_string()),
-                    _ => None,
-                };
-                let (Some(module), Some(name)) = (word(pair[0]), word(pair[1])) else {
-                    self.evidence.trick("imports something whose name is computed while it loads");
-                    return self.broken("module and name must be texts".to_owned());
-                };
-                let id = self.global(module, name)?;
-                self.push(id)
-            }
-            0x82..=0x84 => {
-                let number: u64 = match code {
-                    0x82 => self.stream.byte()?.into(),
-                    0x83 => u16::from_le_bytes(self.stream.take()?).into(),
-                    _ => self.length4()?,
-                };
-                self.evidence.trick("uses a code of copyreg's extension registry, which can stand for anything");
-                let id = self.global("copyreg".to_owned(), format!("_extension_{number}"))?;
-                self.push(id)
-            }
-            b'R' => {
-                let arguments = self.pop()?;
-                let callable = self.pop()?;
-                self.call(callable, arguments)
-            }
-            0x81 => {
-                let arguments = self.pop()?;
-                let class = self.pop()?;
-                self.call(class, arguments)
-            }
-            0x92 => {
-                let three = self.pop_many(3)?;
-                self.call(three[0], three[1])
-            }
-            b'i' => {
-                let (module, name) = self.two_lines()?;
-                let class = self.global(module, name)?;
-                let arguments = self.take_mark()?;
-                self.write_down(class, arguments.into())
-            }
-            b'o' => {
-                let mut all = self.take_mark()?;
-                if all.is_empty() {
-                    return self.broken("there is no class".to_owned());
-                }
-                let class = all.remove(0);
-                self.write_down(class, all.into())
-            }
-            b'b' => {
-                let state = self.pop()?;
-                let target = self.top()?;
-                match &mut self.nodes[target.0 as usize] {
-                    Node::Call(call) => {
-                        call.state = Some(state);
-                        Ok(())
-                    }
-                    Node::Global(_) => {
-                        self.evidence.trick("sets attributes of something that it has imported");
-                        Ok(())
-                    }
-                    _ => self.broken("a state is laid into what has none".to_owned()),
-                }
-            }
-            b'P' => {
-                let line = self.stream.line(LINE)?;
-                self.text(line)?;
-                let key = self.pop()?;
-                self.make(Node::Persistent(key))
-            }
-            b'Q' => {
-                let key = self.pop()?;
-                self.make(Node::Persistent(key))
-            }
-            0x97 => self.broken("the buffers of this pickle lie outside of it".to_owned()),
-            0x98 => Ok(()), // READONLY_BUFFER
-            _ => Err(PickleError::Unknown { code, at: self.at }),
-        }
-    }
-
     pub(super) fn broken<T>(&self, reason: String) -> Result<T, PickleError> {
         Err(PickleError::Broken { name: self.name, at: self.at, reason })
     }
 
-    fn push(&mut self, id: Id) -> Done {
+    pub(super) fn push(&mut self, id: Id) -> Done {
         self.budget.memory(LINK)?;
         self.stack.push(id);
         Ok(())
     }
 
-    fn node(&mut self, node: Node) -> Result<Id, PickleError> {
+    pub(super) fn node(&mut self, node: Node) -> Result<Id, PickleError> {
         let held = match &node {
             Node::List(items) | Node::Set(items) if !items.is_empty() => HEAP + LINK * items.len() as u64,
             Node::Tuple(items) if !items.is_empty() => HEAP + LINK * items.len() as u64,
@@ -352,20 +307,20 @@ impl Machine<'_> {
         self.marks.last().copied().unwrap_or(0)
     }
 
-    fn top(&self) -> Result<Id, PickleError> {
+    pub(super) fn top(&self) -> Result<Id, PickleError> {
         match self.stack.last() {
             Some(&id) if self.stack.len() > self.floor() => Ok(id),
             _ => self.broken("the stack is empty".to_owned()),
         }
     }
 
-    fn pop(&mut self) -> Result<Id, PickleError> {
+    pub(super) fn pop(&mut self) -> Result<Id, PickleError> {
         let id = self.top()?;
         self.stack.pop();
         Ok(id)
     }
 
-    fn pop_many(&mut self, count: usize) -> Result<Vec<Id>, PickleError> {
+    pub(super) fn pop_many(&mut self, count: usize) -> Result<Vec<Id>, PickleError> {
         match self.stack.len().checked_sub(count) {
             Some(rest) if rest >= self.floor() => Ok(self.stack.split_off(rest)),
             _ => self.broken("the stack is empty".to_owned()),
@@ -373,7 +328,7 @@ impl Machine<'_> {
     }
 
     /// Everything above the last `MARK`, which is taken away.
-    fn take_mark(&mut self) -> Result<Vec<Id>, PickleError> {
+    pub(super) fn take_mark(&mut self) -> Result<Vec<Id>, PickleError> {
         match self.marks.pop() {
             // Not `split_off`: that hands the whole stack's memory on when the mark is at the bottom.
             Some(height) => Ok(self.stack.drain(height..).collect()),
@@ -391,11 +346,15 @@ impl Machine<'_> {
 
     fn append(&mut self, mut more: Vec<Id>) -> Done {
         let target = self.top()?;
+        if more.is_empty() {
+            return Ok(()); // readers do not even look at the list
+        }
         self.budget.memory(HEAP + 2 * LINK * more.len() as u64)?;
+        self.change(target, Uses::ITEMS);
         match &mut self.nodes[target.0 as usize] {
             Node::List(items) | Node::Set(items) => items.append(&mut more),
             Node::Call(call) => call.items.append(&mut more),
-            _ => return self.broken("items are added to what is no list".to_owned()),
+            _ => {}
         }
         Ok(())
     }
@@ -403,65 +362,20 @@ impl Machine<'_> {
     fn set(&mut self, items: &[Id]) -> Done {
         let mut more = self.pairs(items)?;
         let target = self.top()?;
+        if more.is_empty() {
+            return Ok(());
+        }
         self.budget.memory(HEAP + 4 * LINK * more.len() as u64)?;
+        self.change(target, Uses::ENTRIES);
         match &mut self.nodes[target.0 as usize] {
             Node::Dict(pairs) => pairs.append(&mut more),
             Node::Call(call) => call.entries.append(&mut more),
-            _ => return self.broken("keys are set in what is no dictionary".to_owned()),
+            _ => {}
         }
         Ok(())
     }
 
-    fn call(&mut self, callable: Id, arguments: Id) -> Done {
-        let arguments = match &self.nodes[arguments.0 as usize] {
-            Node::Tuple(items) => items.clone(),
-            Node::List(items) => items.as_slice().into(),
-            _ => return self.broken("the arguments are no tuple".to_owned()),
-        };
-        self.write_down(callable, arguments)
-    }
-
-    fn write_down(&mut self, callable: Id, arguments: Box<[Id]>) -> Done {
-        // Old whole-model pickles keep classes as persistent things of the file: those are named, too.
-        if !matches!(self.nodes[callable.0 as usize], Node::Global(_) | Node::Persistent(_)) {
-            self.evidence.trick("calls something that it has computed");
-        }
-        let call = Call { callable, arguments, state: None, items: Vec::new(), entries: Vec::new() };
-        self.make(Node::Call(Box::new(call)))
-    }
-
-    fn global(&mut self, module: String, name: String) -> Result<Id, PickleError> {
-        let key = (module, name);
-        if let Some(&id) = self.globals.get(&key) {
-            return Ok(id);
-        }
-        // The name is kept in the arena, in this map and twice in the evidence.
-        self.budget.memory(4 * (HEAP + (key.0.len() + key.1.len()) as u64))?;
-        if self.globals.len() >= IMPORTS {
-            return Err(PickleError::TooMuch("imports"));
-        }
-        self.evidence.import(&key.0, &key.1);
-        let id = self.node(Node::Global(Box::new(key.clone())))?;
-        self.globals.insert(key, id);
-        Ok(id)
-    }
-
-    fn two_lines(&mut self) -> Result<(String, String), PickleError> {
-        let word = |bytes: Vec<u8>| String::from_utf8(bytes);
-        let (module, name) = (self.stream.line(LINE)?, self.stream.line(LINE)?);
-        match (word(module), word(name)) {
-            (Ok(module), Ok(name)) => Ok((module, name)),
-            _ => self.broken("a name is no UTF-8".to_owned()),
-        }
-    }
-
-    fn length4(&mut self) -> Result<u64, PickleError> {
+    pub(super) fn length4(&mut self) -> Result<u64, PickleError> {
         Ok(u32::from_le_bytes(self.stream.take()?).into())
-    }
-
-    fn decimal(&mut self) -> Result<u64, PickleError> {
-        let line = self.stream.line(LINE)?;
-        let number = std::str::from_utf8(&line).ok().and_then(|text| text.trim().parse().ok());
-        number.map_or_else(|| self.broken("the key is no number".to_owned()), Ok)
     }
 }

@@ -3,24 +3,27 @@
 //! A pickle is a program: Python's own machine imports what it names and calls what it says. This one writes down
 //! instead. An import becomes a [`Node::Global`], a call a [`Node::Call`] with its arguments and the state that was
 //! laid into it; whoever looks at the result decides what it means. [`Evidence`] keeps what Python would have imported
-//! and done, also when the pickle breaks off in the middle, for Python would have done the first half of it.
+//! and done, also when the pickle breaks off in the middle, for Python would have done the first half of it. Where two
+//! readers could understand an instruction differently, the machine notes a doubt and reads on: what follows counts.
 //!
 //! Whatever the bytes say, memory and time have a [`Budget`], nesting costs no stack (values live in one arena), and
 //! every length is compared with what the file has before anything is allocated. Protocols 0 to 5.
 //!
 //! It knows no torch: what a tensor is stands in `crate::model_file::torch`.
 
+mod evidence;
+mod joblib;
 mod literal;
 mod machine;
+mod objects;
 mod opcode;
 mod stream;
 mod value;
 
-pub use machine::read;
+pub use evidence::{Evidence, Uses};
+pub use machine::{Manner, read};
 pub use stream::Stream;
 pub use value::{Call, Id, Node, Pickle};
-
-use std::collections::HashSet;
 
 /// Why a pickle is no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +57,13 @@ pub enum PickleError {
     Read(String),
 }
 
+impl PickleError {
+    /// Whether every reader of pickles ends here, so that nothing behind this place is ever executed.
+    pub fn ends_every_reader(&self) -> bool {
+        matches!(self, Self::Truncated(_) | Self::Unknown { .. } | Self::Broken { .. })
+    }
+}
+
 /// How much a pickle may cost. One budget serves all pickles of a file.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -69,6 +79,12 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// For a file of so many bytes: a long one may hold a vocabulary of millions of words.
+    pub fn of(length: u64) -> Self {
+        let (own, more) = (Self::default(), length.saturating_sub(14 << 20).min(80 << 20));
+        Self { memory: own.memory + 24 * more, steps: own.steps + 4 * more }
+    }
+
     pub(crate) fn memory(&mut self, bytes: u64) -> Result<(), PickleError> {
         self.memory = self.memory.checked_sub(bytes).ok_or(PickleError::TooMuch("memory"))?;
         Ok(())
@@ -77,39 +93,6 @@ impl Budget {
     pub(crate) fn step(&mut self) -> Result<(), PickleError> {
         self.steps = self.steps.checked_sub(1).ok_or(PickleError::TooMuch("steps"))?;
         Ok(())
-    }
-}
-
-/// What Python would have imported and done, had it loaded the pickles.
-#[derive(Debug, Default)]
-pub struct Evidence {
-    imports: Vec<(String, String)>,
-    known: HashSet<(String, String)>,
-    tricks: Vec<&'static str>,
-}
-
-impl Evidence {
-    /// Module and name of each import, in the order of their first appearance.
-    pub fn imports(&self) -> &[(String, String)] {
-        &self.imports
-    }
-
-    /// What no pickle of a model does, in words.
-    pub fn tricks(&self) -> &[&'static str] {
-        &self.tricks
-    }
-
-    pub(crate) fn import(&mut self, module: &str, name: &str) {
-        let import = (module.to_owned(), name.to_owned());
-        if self.known.insert(import.clone()) {
-            self.imports.push(import);
-        }
-    }
-
-    pub(crate) fn trick(&mut self, what: &'static str) {
-        if !self.tricks.contains(&what) {
-            self.tricks.push(what);
-        }
     }
 }
 
@@ -124,7 +107,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let mut evidence = Evidence::default();
         let mut stream = Stream::new(Section::open(&path).unwrap());
-        (read(&mut stream, &mut Budget::default(), &mut evidence), evidence)
+        (read(&mut stream, Manner::Torch, &mut Budget::default(), &mut evidence), evidence)
     }
 
     #[test]
@@ -177,6 +160,46 @@ mod tests {
         let pickle = run(b"K\x01q\x000K\x02r\xff\xff\xff\xff0K\x03\x940h\x00j\xff\xff\xff\xff\x86.").0.unwrap();
         let items = pickle.items(pickle.root()).unwrap();
         assert_eq!((pickle.int(items[0]), pickle.int(items[1])), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn names_are_decoded_as_python_decodes_them() {
+        for bytes in [
+            b"V\\u006fs\nV\\u0073ystem\n\x93.".as_slice(),
+            b"S'\\x6fs'\nS'\\163ystem'\n\x93.",
+            b"V\\U0000006fs\nS\"sys\\\ntem\"\n\x93.",
+        ] {
+            let names = run(bytes).1;
+            let first = names.imports().first().cloned();
+            if bytes.contains(&b'"') {
+                assert_eq!(first, None, "a line ends before a continued text does");
+            } else {
+                assert_eq!(first, Some(("os".to_owned(), "system".to_owned())), "{bytes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_python_reads_loosely_is_a_doubt_and_not_an_end() {
+        for bytes in [
+            b"I0x10\n0cos\nsystem\n.".as_slice(),
+            b"K\x01p1_0\n0cos\nsystem\n.",
+            b"L1_0L\n0cos\nsystem\n.",
+            b"]Nb0cos\nsystem\n.",
+            b"]K\x01aK\x00K\x02s0cos\nsystem\n.",
+            b"cbuiltins\nset\ncbuiltins\ntuple\n)RR0cos\nsystem\n.",
+        ] {
+            let (pickle, evidence) = run(bytes);
+            assert!(pickle.is_ok() && !evidence.doubts().is_empty(), "{bytes:?}");
+            assert!(evidence.imports().contains(&("os".to_owned(), "system".to_owned())), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn how_an_import_is_used_is_noted() {
+        let (_, evidence) = run(b"cm\nA\n)\x81}bcm\nf\n(S'a b'\ntR\x86.");
+        assert!(evidence.uses(0).within(Uses::MADE.and(Uses::STATE)) && !evidence.uses(0).within(Uses::MADE));
+        assert!(evidence.uses(1).has(Uses::CALLED) && evidence.uses(1).has(Uses::TEXT));
     }
 
     #[test]

@@ -1,0 +1,96 @@
+//! All members of a zip judged, whatever they are: archives keep archives and pickles, and nobody knows who will load them.
+
+use crate::model_file::contents::{Contents, Kind};
+use crate::model_file::file;
+use crate::model_file::torch_file::zip;
+use crate::model_file::unpickle::{Budget, Evidence};
+use crate::model_file::zip_directory::ZipDirectory;
+use crate::model_file::{Error, export, folder, skops, words};
+
+/// Reads an archive: one of torch, one of `torch.export`, or any other zip.
+///
+/// # Errors
+/// When it is one of torch and not whole, or archives are nested too deep.
+pub(super) fn read(
+    directory: &ZipDirectory,
+    budget: &mut Budget,
+    evidence: &mut Evidence,
+    deep: u8,
+) -> Result<Contents, Error> {
+    let Some(deep) = deep.checked_sub(1) else {
+        return Err(directory.file().malformed("is an archive in an archive too often"));
+    };
+    let torch = zip::is_torch(directory);
+    if torch && zip::is_torchscript(directory) {
+        judge(directory, budget, evidence, deep, &|name| {
+            let own = ["code/", "constants/", "tensors/", "extra/"].iter().any(|folder| name.starts_with(folder));
+            own || zip::is_own(name) || !name.contains('/') && name.ends_with(".pkl")
+        });
+        return zip::read(directory, budget, evidence);
+    }
+    if torch {
+        judge(directory, budget, evidence, deep, &zip::is_own);
+        if !directory.is_stored() {
+            evidence.reservation("members are compressed, which torch.save never does");
+        }
+        return zip::read(directory, budget, evidence);
+    }
+    if export::is_export(directory) {
+        let raw = export::raw_members(directory);
+        judge(directory, budget, evidence, deep, &|name| raw.contains(name) || is_about_export(name));
+        return export::read(directory, evidence);
+    }
+    judge(directory, budget, evidence, deep, &|_| false);
+    if directory.has(".data/extern_modules") || directory.has(".data/python_version") {
+        evidence.doubt("it is an archive of torch.package, which carries Python code");
+    }
+    if directory.has(skops::TREE) {
+        skops::look(directory, evidence);
+    }
+    evidence.reservation("it is a zip that is none of torch's");
+    let mut contents = Contents::new(Kind::Unknown);
+    contents.notes.push("a zip that is no archive of torch: it has no data.pkl".to_owned());
+    Ok(contents)
+}
+
+/// Members of an export that are a word or JSON, which its own reader looks at.
+fn is_about_export(name: &str) -> bool {
+    name.ends_with(".json")
+        || matches!(
+            name,
+            "archive_format" | "archive_version" | "byteorder" | "version" | ".data/version" | ".data/serialization_id"
+        )
+}
+
+fn judge(
+    directory: &ZipDirectory,
+    budget: &mut Budget,
+    evidence: &mut Evidence,
+    deep: u8,
+    is_own: &dyn Fn(&str) -> bool,
+) {
+    for name in directory.names() {
+        if is_own(name) || name.ends_with('/') {
+            continue;
+        }
+        let shown = words::printable(name, 80);
+        if folder::is_native(name) || folder::is_code(name) {
+            evidence.doubt(format!("{shown} in it is code"));
+            continue;
+        }
+        let read = match directory.member(name) {
+            Ok(Some(member)) => file::read(&member.within(name), budget, evidence, deep),
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(_) => evidence.reservation(format!("{shown} is in it, which may be loaded as well")),
+            Err(Error::NoModel { .. }) if folder::is_data(name) => {}
+            Err(Error::NoModel { .. }) => evidence.reservation(format!("{shown} is in it, which is not known")),
+            Err(error) => {
+                let why = words::printable(&error.to_string(), 200);
+                evidence.doubt(format!("{shown} in it cannot be judged: {why}"));
+            }
+        }
+    }
+}

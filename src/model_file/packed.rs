@@ -1,0 +1,126 @@
+//! Files around other files: what joblib and people compress, and archives that torch once read.
+
+use crate::model_file::source::Section;
+use crate::model_file::{Error, words};
+
+/// The most that a file may unpack to.
+const LIMIT: u64 = 4 << 30;
+/// A block of a tar.
+const BLOCK: u64 = 512;
+
+/// The most memory for a dictionary of xz and lzma, which is that of their highest level.
+const DICTIONARY: u32 = 80 << 10;
+
+/// The file inside of one that is packed in a way that joblib reads: several streams, one after the other, are one.
+/// `None` when it is not packed.
+///
+/// # Errors
+/// When it is packed with something that is not unpacked here, or not whole.
+pub fn unpacked(file: &Section, beginning: &[u8]) -> Result<Option<Section>, Error> {
+    let reader = file.reader();
+    let whole = |reader: &mut dyn std::io::Read| Section::unpacked(file.path(), reader, LIMIT).map(Some);
+    match beginning {
+        [0x1f, 0x8b, ..] => whole(&mut flate2::read::MultiGzDecoder::new(reader)),
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
+            let mut decoder = flate2::read::ZlibDecoder::new(reader);
+            let section = whole(&mut decoder)?;
+            if decoder.total_in() != file.length() {
+                return Err(file.malformed("is packed with zlib, and more follows"));
+            }
+            Ok(section)
+        }
+        [b'B', b'Z', b'h', ..] => whole(&mut bzip2::read::MultiBzDecoder::new(reader)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => whole(&mut lzma_rust2::XzReader::new(reader, true)),
+        [0x5d, 0, 0, ..] => {
+            let mut reader = Single { inner: std::io::BufReader::new(reader), taken: 0 };
+            let section = match lzma_rust2::LzmaReader::new_mem_limit(&mut reader, DICTIONARY, None) {
+                Ok(mut unpacking) => whole(&mut unpacking)?,
+                Err(error) => return Err(file.malformed(&format!("cannot be unpacked ({error})"))),
+            };
+            if reader.taken != file.length() {
+                return Err(file.malformed("is packed with lzma, and more follows"));
+            }
+            Ok(section)
+        }
+        _ => match other(beginning) {
+            Some(kind) => Err(file.malformed(&format!("is packed with {kind}: unpack it first"))),
+            None => Ok(None),
+        },
+    }
+}
+
+/// Gives one byte at a time: what unpacks it cannot take more than it needs, and it is known where it ends.
+struct Single<R> {
+    inner: R,
+    taken: u64,
+}
+
+impl<R: std::io::Read> std::io::Read for Single<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = buffer.len().min(1);
+        let read = self.inner.read(&mut buffer[..length])?;
+        self.taken += read as u64;
+        Ok(read)
+    }
+}
+
+fn other(beginning: &[u8]) -> Option<&'static str> {
+    let marks: [(&[u8], &str); 5] = [
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+        (b"Rar!", "RAR"),
+        (b"ZF0x", "joblib before 0.10"),
+    ];
+    marks.iter().find(|(mark, _)| beginning.starts_with(mark)).map(|(_, kind)| *kind)
+}
+
+/// Whether a file is a tar, whose first header has the right checksum. torch tries this before anything else but a zip,
+/// and the header's name may be any bytes.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn is_tar(file: &Section) -> Result<bool, Error> {
+    let Some(header) = file.part(0, BLOCK) else { return Ok(false) };
+    let header = header.read_all(BLOCK)?;
+    let Some(sum) = number(&header[148..156]) else { return Ok(false) };
+    let outside = header.iter().enumerate().filter(|(at, _)| !(148..156).contains(at));
+    let unsigned: i64 = 256 + outside.clone().map(|(_, &byte)| i64::from(byte)).sum::<i64>();
+    let signed: i64 = 256 + outside.map(|(_, &byte)| i64::from(byte as i8)).sum::<i64>();
+    Ok(sum == unsigned || sum == signed)
+}
+
+/// A number of a tar's header as Python reads it: octal, or bytes behind a mark.
+fn number(field: &[u8]) -> Option<i64> {
+    match field {
+        [0x80 | 0xff, rest @ ..] => Some(rest.iter().fold(0, |all, &byte| all << 8 | i64::from(byte))),
+        _ => {
+            let text = std::str::from_utf8(field.split(|&byte| byte == 0).next()?).ok()?.trim().replace('_', "");
+            let digits = text.trim_start_matches("0o").trim_start_matches("0O");
+            if digits.is_empty() { Some(0) } else { i64::from_str_radix(digits, 8).ok() }
+        }
+    }
+}
+
+/// What a file is that somebody took for a model: a pointer of Git LFS, a page of a web server. In words.
+pub fn mistaken(beginning: &[u8]) -> Option<&'static str> {
+    let text = beginning.trim_ascii_start();
+    let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
+    if begins("version https://git-lfs") {
+        Some("is a pointer of Git LFS and not the file itself: run 'git lfs pull'")
+    } else if begins("<!doctype html") || begins("<html") {
+        Some("is an HTML page and not a model: the download gave an error or a sign-in page")
+    } else if begins("<?xml") {
+        Some("is an XML document and not a model: the download may have given an error")
+    } else {
+        None
+    }
+}
+
+/// What is said of a tar.
+pub fn tar(file: &Section) -> Error {
+    file.malformed(&format!(
+        "is a tar archive ({}), which torch.load reads in its oldest way: unpack it first",
+        words::size(file.length())
+    ))
+}
