@@ -97,7 +97,10 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
         }
         Verb::Show { which, format } => {
             format.check()?;
-            format.print(asset::shown(&asset::find_to_show(AssetKind::Data, &which, &context.home(), printer)?), printer)?;
+            format.print(
+                asset::shown(&asset::find_to_show(AssetKind::Data, &which, &context.home(), printer)?),
+                printer,
+            )?;
         }
         Verb::Download(download) => download.obey(AssetKind::Data, context, printer)?,
         Verb::Archive { versions } => versions.archive(true, context, printer)?,

@@ -60,19 +60,25 @@ fn filter(text: &str, colours: bool) -> String {
     while let Some(c) = rest.chars().next() {
         let after = &rest[c.len_utf8()..];
         rest = after;
-        match (c, sequence(after)) {
-            ('\x1b', Sequence::Colour(length)) if colours => {
-                out.push('\x1b');
-                out.push_str(&after[..length]);
-                rest = &after[length..];
-            }
-            ('\n' | '\t', _) => out.push(c),
-            ('\r', _) if after.starts_with('\n') => out.push(c),
-            _ => out.push(picture(c)),
+        match c {
+            '\x1b' if colours => match sequence(after) {
+                Sequence::Colour(length) => {
+                    out.push('\x1b');
+                    out.push_str(&after[..length]);
+                    rest = &after[length..];
+                }
+                Sequence::Other(_) => out.push(picture(c)),
+            },
+            '\n' | '\t' => out.push(c),
+            '\r' if after.starts_with('\n') => out.push(c),
+            c => out.push(picture(c)),
         }
     }
     out
 }
+
+/// The longest sequence that counts as one, in bytes.
+const LONGEST: usize = 4096;
 
 /// What follows an escape character, with its length.
 enum Sequence {
@@ -83,6 +89,8 @@ enum Sequence {
 }
 
 fn sequence(after: &str) -> Sequence {
+    // Looked at up to here: a text with many sequences that never end must not be searched to its end for each.
+    let after = &after[..after.floor_char_boundary(LONGEST)];
     let Some(kind) = after.bytes().next() else { return Sequence::Other(0) };
     match kind {
         b'[' => {

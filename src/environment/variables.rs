@@ -102,20 +102,27 @@ pub fn decisive(passed: &[String]) -> BTreeMap<String, Given> {
 pub fn named<'n>(command: &str, variables: &'n [String]) -> Vec<&'n str> {
     // Every shell sets these anew.
     const OF_SHELLS: [&str; 5] = ["PWD", "OLDPWD", "SHLVL", "HOSTNAME", "_"];
-    let is_named = |name: &str| {
-        let is_read = command.match_indices('$').any(|(at, _)| {
-            let rest = &command[at + 1..];
-            let rest = rest.strip_prefix('{').unwrap_or(rest);
-            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-            rest[..end] == *name
-        });
-        let is_set = || ["=", "+="].iter().any(|sign| command.contains(&format!("{name}{sign}")));
-        let is_loop = || [format!("for {name} "), format!("read {name}"), format!("read -r {name}")];
-        is_read && !is_set() && !is_loop().iter().any(|text| command.contains(text))
+    let read = command.match_indices('$').map(|(at, _)| {
+        let rest = &command[at + 1..];
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        &rest[..end]
+    });
+    let is_set = |name: &str| ["=", "+="].iter().any(|sign| command.contains(&format!("{name}{sign}")));
+    let is_loop = |name: &str| {
+        let forms = [format!("for {name} "), format!("read {name}"), format!("read -r {name}")];
+        forms.iter().any(|form| command.contains(form))
     };
     let own = |name: &str| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    let names = variables.iter().map(String::as_str).filter(|name| !OF_SHELLS.contains(name) && !own(name));
-    names.filter(|name| is_named(name)).collect()
+    let mut found: Vec<&str> = Vec::new();
+    for name in read.filter(|name| !name.is_empty()) {
+        let known = variables.iter().find(|variable| *variable == name).map(String::as_str);
+        let Some(name) = known.filter(|name| !OF_SHELLS.contains(name) && !own(name)) else { continue };
+        if !found.contains(&name) && !is_set(name) && !is_loop(name) {
+            found.push(name);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
