@@ -106,7 +106,7 @@ fn line(db: &Connection, kind: &str, name: &str, since: i64) -> Result<Line, rus
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
-    let names: Vec<String> = row.as_ref().column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = row.as_ref().column_names().map(str::to_owned).collect();
     let value = |(index, name): (usize, String)| {
         let value = match row.get_ref(index)? {
             ValueRef::Integer(number) => Json::from(number),
