@@ -25,11 +25,23 @@ pub(super) struct Court<'a> {
     /// The steps that are asked for; all when it is empty.
     wanted: &'a [bool],
     manifests: RefCell<HashMap<Digest, Option<Manifest>>>,
+    machines: RefCell<HashMap<Digest, Option<Machine>>>,
+    pythons: RefCell<HashMap<Digest, Option<Python>>>,
 }
 
 impl<'a> Court<'a> {
     pub fn new(plan: &'a Plan, facts: &'a Facts, reuse: &'a Reuse, force: &'a Force, scope: &'a str) -> Self {
-        Self { plan, facts, reuse, force, scope, wanted: &[], manifests: RefCell::default() }
+        Self {
+            plan,
+            facts,
+            reuse,
+            force,
+            scope,
+            wanted: &[],
+            manifests: RefCell::default(),
+            machines: RefCell::default(),
+            pythons: RefCell::default(),
+        }
     }
 
     /// The same for a run of which only some steps were asked for.
@@ -201,15 +213,15 @@ impl reuse::Known for Court<'_> {
     }
 
     fn machine(&self, digest: &Digest) -> Option<Machine> {
-        let (now, _) = self.facts.host.as_ref()?.described();
-        let now = now.into_iter().find(|machine| machine.digest() == *digest);
-        now.or_else(|| self.reuse.machine(digest).ok().flatten())
+        let now = || self.facts.host.as_ref()?.described().0.into_iter().find(|machine| machine.digest() == *digest);
+        let known = || now().or_else(|| self.reuse.machine(digest).ok().flatten());
+        self.machines.borrow_mut().entry(digest.clone()).or_insert_with(known).clone()
     }
 
     fn python(&self, digest: &Digest) -> Option<Python> {
-        let (_, now) = self.facts.host.as_ref()?.described();
-        let now = now.into_iter().find(|python| python.digest() == *digest);
-        now.or_else(|| self.reuse.python(digest).ok().flatten())
+        let now = || self.facts.host.as_ref()?.described().1.into_iter().find(|python| python.digest() == *digest);
+        let known = || now().or_else(|| self.reuse.python(digest).ok().flatten());
+        self.pythons.borrow_mut().entry(digest.clone()).or_insert_with(known).clone()
     }
 }
 
