@@ -55,6 +55,10 @@ pub(super) fn picture(c: char) -> char {
 }
 
 fn filter(text: &str, colours: bool) -> String {
+    // Nearly every text is plain.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
