@@ -278,6 +278,13 @@ fn a_program_on_the_search_path_is_part_of_what_decides_a_result() {
     assert_eq!(run("two"), "v2\n");
     let why = project.amlrun(&["why", "two", "a"]).ended(0).out;
     assert!(why.contains("the program tool changed"), "{why}");
+    // By way of a script that the command's script names.
+    project.write("src/main.sh", ". ./parts/more.sh\n");
+    project.write("src/parts/more.sh", "tool\n");
+    project.write("pipeline.yml", &step("bash main.sh", "    code: ./src\n"));
+    assert_eq!((run("script"), run("again"), project.was_reused("again")), ("v2\n".into(), "v2\n".into(), true));
+    tool("v3");
+    assert_eq!(run("newer"), "v3\n");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, tree_order};
 use crate::environment::Host;
 use crate::plan::{Code, Form, Part, Plan, Remote, StandIn, Step};
 use crate::reuse::{Listing, Reuse};
@@ -21,6 +21,8 @@ pub struct Facts {
     code: HashMap<Code, Fact>,
     /// What the machine has for every step; `None` where nothing is reused and nobody asks.
     pub host: Option<Host>,
+    /// The texts of shell scripts that commands name, by where they are.
+    scripts: Mutex<HashMap<PathBuf, Option<Arc<str>>>>,
 }
 
 /// Remote data: what was seen of it before the run, and its copy here.
@@ -148,6 +150,27 @@ impl Facts {
     pub(super) fn code(&self, code: &Code) -> Option<&Fact> {
         self.code.get(code)
     }
+
+    /// The text of a shell script in a step's code, by the name that a command or another script has for it.
+    pub(super) fn script(&self, code: &Code, name: &str) -> Option<Arc<str>> {
+        let name = name.strip_prefix("./").unwrap_or(name);
+        let files = &self.code(code)?.listing.as_ref().ok()?.files;
+        let file = &files[files.binary_search_by(|file| tree_order(&file.path, name)).ok()?];
+        let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || if file.size <= LARGEST_SCRIPT { shell_script(&file.source) } else { None };
+        scripts.entry(file.source.clone()).or_insert_with(read).clone()
+    }
+}
+
+/// No larger file is looked at as a script, in bytes.
+const LARGEST_SCRIPT: u64 = 256 << 10;
+
+/// The text of a file, if it is a shell's.
+fn shell_script(path: &Path) -> Option<Arc<str>> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let first = text.lines().next().unwrap_or_default();
+    let is_named_so = path.extension().is_some_and(|ending| ["sh", "bash"].iter().any(|known| ending == *known));
+    (is_named_so || first.starts_with("#!") && first.contains("sh")).then(|| text.into())
 }
 
 fn copy_at(path: PathBuf) -> Arc<LocalCopy> {

@@ -4,8 +4,10 @@
 //! outputs, the distribution, the names of files that are inputs. Not in it: other names, tags, compute, paths, run ids.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::environment::words;
 use crate::plan::{InputMode, Part, StandIn, Step, Value};
 use crate::reuse::{Given, Key, Reuse};
 
@@ -91,7 +93,9 @@ pub(super) fn of(
         format!("{kind}, instances {}{}", d.instances, counts.concat())
     });
     if let Some(host) = &facts.host {
-        known.key.machine = Some(host.machine(texts(step), own_path(step), reuse)?);
+        let scripts = scripts(step, facts);
+        let texts = texts(step).chain(scripts.iter().map(|script| &**script));
+        known.key.machine = Some(host.machine(texts, own_path(step), reuse)?);
     }
     known.steps.sort_unstable();
     known.steps.dedup();
@@ -106,6 +110,21 @@ fn texts(step: &Step) -> impl Iterator<Item = &str> {
         _ => None,
     });
     std::iter::once(step.command.as_str()).chain(literals)
+}
+
+/// The shell scripts of a step's code that its command names, and those that they name.
+fn scripts(step: &Step, facts: &Facts) -> Vec<Arc<str>> {
+    let Some(code) = &step.code else { return Vec::new() };
+    let named = |text: &str| words(text).filter_map(|word| facts.script(code, word)).collect::<Vec<_>>();
+    let mut found = Vec::new();
+    let mut open = named(&step.command);
+    while let Some(script) = open.pop() {
+        if !found.contains(&script) {
+            open.extend(named(&script));
+            found.push(script);
+        }
+    }
+    found
 }
 
 /// The search path that a step sets for itself.

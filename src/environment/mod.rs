@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::programs::{Programs, words};
+pub use self::programs::words;
+
+use self::programs::Programs;
 use self::python::Interpreter;
 use crate::digest::Digest;
 use crate::reuse::{Machine, Python, Reuse};

@@ -127,8 +127,8 @@ fn interpreter(file: &Path) -> Option<PathBuf> {
     (is_python(program).is_some() && is_program(program)).then(|| program.to_owned())
 }
 
-/// The words of a command that may name programs.
-pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
+/// The words of a command or a shell script that may name programs.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
     let between = |c: char| !(c.is_alphanumeric() || "/._-+@".contains(c));
     let words = text.split(between).filter(|word| !word.is_empty());
     words.filter(|word| !word.bytes().all(|byte| byte.is_ascii_digit()) && !word.starts_with('-'))
