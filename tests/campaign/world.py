@@ -162,7 +162,9 @@ class World:
     def outputs(self, run):
         """The digest of each step's output."""
         finished = self.finished(run)
-        return {f"{step}.{output['name']}": digest(output["path"]) for step in finished for output in finished[step]}
+        return {
+            f"{step}.{output['name']}": digest(self.home / output["path"]) for step in finished for output in finished[step]
+        }
 
     def assets(self):
         """Every registered version, each with the digest of what lies at its path."""
