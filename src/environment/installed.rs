@@ -47,9 +47,12 @@ fn installed(folder: &Path, recorded: &HashSet<OsString>) -> u128 {
             return of_entry(entry, false);
         }
         if bytes.ends_with(b".dist-info") || bytes.ends_with(b".egg-info") {
-            let files = ["RECORD", "METADATA", "PKG-INFO", "direct_url.json"].map(|file| path.join(file));
-            let sums = files.iter().map(|file| fs::metadata(file).map_or(0, |metadata| one(file, &metadata)));
-            return sums.fold(named(&path), u128::wrapping_add);
+            // The first that there is: an installation writes all of them anew.
+            let record = ["RECORD", "METADATA", "PKG-INFO"].iter().find_map(|file| {
+                let file = path.join(file);
+                fs::metadata(&file).ok().map(|metadata| one(&file, &metadata))
+            });
+            return named(&path).wrapping_add(record.unwrap_or(0));
         }
         if recorded.contains(&name) { named(&path) } else { below(&path, false) }
     };
