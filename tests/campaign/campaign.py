@@ -31,7 +31,7 @@ class Campaign:
     """The rounds, what they count, and what went wrong."""
 
     def __init__(self, world, seed):
-        self.world, self.dice = world, random.Random(seed)
+        self.world, self.large, self.dice = world, world.large, random.Random(seed)
         self.counts = collections.Counter()
         self.failures = []
         self.expected, self.length, self.reusing = {}, 0.0, 0.0
@@ -149,7 +149,9 @@ class Campaign:
         if status != "Completed":
             self.fail(where, f"the status of {run} is {status}")
         outputs = self.world.outputs(run)
-        differ = [name for name in self.expected if outputs.get(name) != self.expected[name]]
+        # On a small disk less is written.
+        same = [name for name in self.expected if name != "bulk.o" or self.world.large == self.large]
+        differ = [name for name in same if outputs.get(name) != self.expected[name]]
         if differ:
             self.fail(where, f"outputs differ: {', '.join(differ)}")
         content = {asset: self.expected[f"{step}.o"] for step, asset in REGISTERED.items()}

@@ -77,7 +77,7 @@ class World:
     """A project folder with the pipeline, and the amlrun that runs it."""
 
     def __init__(self, binary, folder, home=None, large=64 << 20):
-        self.binary, self.folder = binary, folder
+        self.binary, self.folder, self.large = binary, folder, large
         self.home = home or folder / ".amlrun"
         self.runs = folder / "executions"
         self.mark = f"{os.getpid()}-{folder.name}"
