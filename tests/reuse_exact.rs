@@ -288,6 +288,42 @@ fn a_program_on_the_search_path_is_part_of_what_decides_a_result() {
 }
 
 #[test]
+fn a_program_that_is_replaced_while_a_step_runs_is_not_what_its_result_is_filed_under() {
+    let project = Project::new();
+    let gate = gate(&project);
+    let tool = |text: &str| {
+        project.write("bin/tool", &format!("#!/bin/sh\necho {text}\n"));
+        std::fs::set_permissions(project.path("bin/tool"), PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    project.write("pipeline.yml", &step(&format!("(tool; echo ready >&2; read -r < {})", gate.display()), ""));
+    let path = format!("{}:{}", project.path("bin").display(), std::env::var("PATH").unwrap());
+    for (number, forced) in [&[][..], &["--force-rerun"]].into_iter().enumerate() {
+        tool("v1");
+        let name = format!("first{number}");
+        let mut command = project.command(&["run", "pipeline.yml", "--output", "jsonl", "--name", &name]);
+        let mut child = command.args(forced).env("PATH", &path).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        assert!(lines.by_ref().any(|line| line["text"] == "ready"));
+        tool("v2");
+        open(&gate);
+        lines.for_each(drop);
+        assert!(child.wait().unwrap().success());
+        let opener = std::thread::spawn({
+            let gate = gate.clone();
+            move || open(&gate)
+        });
+        let name = format!("second{number}");
+        let mut command = project.command(&["run", "pipeline.yml", "--quiet", "--name", &name]);
+        command.env("PATH", &path);
+        Project::result_of(command);
+        assert_eq!(project.written(&name), "v2\n", "{forced:?}");
+        opener.join().unwrap();
+        std::fs::remove_dir_all(project.path(".amlrun")).unwrap();
+    }
+}
+
+#[test]
 fn a_step_inherits_a_documented_list_of_variables_and_those_that_decide_count() {
     let project = Project::new();
     project.write("pipeline.yml", &step("echo \"seed=$SEED path=$PYTHONPATH tz=$TZ\"", ""));

@@ -92,14 +92,20 @@ pub(super) fn of(
         let kind = d.kind.as_deref().unwrap_or("one process an instance");
         format!("{kind}, instances {}{}", d.instances, counts.concat())
     });
-    if let Some(host) = &facts.host {
-        let scripts = scripts(step, facts);
-        let texts = texts(step).chain(scripts.iter().map(|script| &**script));
-        known.key.machine = Some(host.machine(texts, own_path(step), reuse)?);
+    if facts.host.is_some() {
+        known.key.machine = Some(machine(step, facts, reuse)?);
     }
     known.steps.sort_unstable();
     known.steps.dedup();
     Some(known)
+}
+
+/// The digest of what the machine has for a step. To be asked before the step starts: the programs that are found when it
+/// is asked first are those that it counts on.
+pub(super) fn machine(step: &Step, facts: &Facts, reuse: &Reuse) -> Option<Digest> {
+    let scripts = scripts(step, facts);
+    let texts = texts(step).chain(scripts.iter().map(|script| &**script));
+    facts.host.as_ref()?.machine(texts, own_path(step), reuse)
 }
 
 /// What may name programs: the command, and literal inputs, which become part of it.

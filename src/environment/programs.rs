@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::Digests;
 use super::python::Interpreter;
@@ -20,6 +21,8 @@ pub(super) struct Programs {
     folders: Vec<PathBuf>,
     near: PathBuf,
     misses: usize,
+    /// When each folder last had a program more or less.
+    stamps: Vec<Option<SystemTime>>,
     /// Every name in the folders, once they were listed.
     names: Option<HashSet<OsString>>,
     /// By word, the number of the program.
@@ -39,7 +42,8 @@ struct Program {
 impl Programs {
     pub fn new(folders: Vec<PathBuf>, near: &Path) -> Self {
         let (by_word, found) = (HashMap::new(), Vec::new());
-        Self { folders, near: near.to_owned(), misses: 0, names: None, by_word, found }
+        let stamps = stamps(&folders);
+        Self { folders, near: near.to_owned(), misses: 0, stamps, names: None, by_word, found }
     }
 
     /// The program of that name that a shell would start.
@@ -97,14 +101,19 @@ impl Programs {
         numbers.iter().map(|&number| (self.found[number].word.clone(), self.found[number].digest.clone())).collect()
     }
 
-    /// Whether each is still what it was.
+    /// Whether each is still what it was, and would still be found.
     pub fn are_same(&self) -> bool {
-        self.found.iter().all(|program| {
-            let now = Listing::of(&program.file).map(|now| now.fingerprint());
-            now.is_ok_and(|now| now == program.listing.fingerprint())
-                && program.python.as_ref().is_none_or(Interpreter::is_same)
-        })
+        stamps(&self.folders) == self.stamps
+            && self.found.iter().all(|program| {
+                let now = Listing::of(&program.file).map(|now| now.fingerprint());
+                now.is_ok_and(|now| now == program.listing.fingerprint())
+                    && program.python.as_ref().is_none_or(Interpreter::is_same)
+            })
     }
+}
+
+fn stamps(folders: &[PathBuf]) -> Vec<Option<SystemTime>> {
+    folders.iter().map(|folder| std::fs::metadata(folder).ok()?.modified().ok()).collect()
 }
 
 fn is_program(file: &Path) -> bool {
@@ -171,5 +180,8 @@ mod tests {
         assert!(programs.are_same());
         std::fs::write(second.join("tool"), "#!/bin/sh\nexit\n").unwrap();
         assert!(!programs.are_same());
+        let programs = Programs::new(vec![second.clone()], root.path());
+        std::fs::write(second.join("new"), "#!/bin/sh\n").unwrap();
+        assert!(!programs.are_same(), "a word that named nothing may name this one");
     }
 }
