@@ -25,22 +25,21 @@ pub(super) fn of_steps(home: &Home, run: &RunName, plan: &Plan) -> Result<Vec<St
     if plan.kind == "command" {
         return Ok(plan.steps.iter().map(|_| run.to_string()).collect());
     }
-    let runs = names(home)?;
+    // Only a run whose name continues with a dash as the other's does can have a step, or a name, like one of these.
+    let continues = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('-'));
+    let near = names(home)?.into_iter();
+    let near = near.filter(|other| continues(other, run.as_str()) || continues(run.as_str(), other));
     let mut taken: HashSet<String> = HashSet::new();
-    let mut known: HashSet<&str> = HashSet::new();
+    for other in near {
+        taken.extend(jobs(home, &other));
+        taken.insert(other);
+    }
     let mut chosen = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
         let wanted = run.step_job(&step.path);
-        for other in runs_that_begin(&wanted, &runs) {
-            // Each other run is read once.
-            if other != run.as_str() && known.insert(other) {
-                taken.extend(jobs(home, other));
-            }
-        }
-        let is_free = |name: &str| !taken.contains(name) && !runs.contains(name);
         let mut name = wanted.clone();
         let mut number = 1;
-        while !is_free(&name) {
+        while taken.contains(&name) {
             number += 1;
             name = format!("{wanted}-{number}");
         }
