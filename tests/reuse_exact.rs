@@ -358,13 +358,14 @@ fn a_step_that_waits_for_a_digest_hears_that_the_run_shall_stop() {
         + "    inputs: {d: \"${{parent.jobs.big.outputs.o}}\"}\n";
     project.write("pipeline.yml", &pipeline(&nodes));
     project.amlrun(&["run", "pipeline.yml", "--name", "seed", "--quiet"]).ended(0);
-    for (name, size, signals, code) in [
-        ("int", "7T", &[Signal::SIGINT, Signal::SIGINT][..], 130),
-        ("term", "6T", &[Signal::SIGTERM, Signal::SIGTERM][..], 143),
-        ("once", "5T", &[Signal::SIGINT][..], 130),
+    // Where a second signal shall end it, the grace time would not.
+    for (name, size, signals, code, grace) in [
+        ("int", "7T", &[Signal::SIGINT, Signal::SIGINT][..], 130, "100000"),
+        ("term", "6T", &[Signal::SIGTERM, Signal::SIGTERM][..], 143, "100000"),
+        ("once", "5T", &[Signal::SIGINT][..], 130, "1"),
     ] {
         let set = format!("jobs.big.inputs.size={size}");
-        let arguments = ["run", "pipeline.yml", "--name", name, "--output", "jsonl", "--set", &set, "--grace", "1"];
+        let arguments = ["run", "pipeline.yml", "--name", name, "--output", "jsonl", "--set", &set, "--grace", grace];
         let mut child = project.command(&arguments).stdout(std::process::Stdio::piped()).spawn().unwrap();
         let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
