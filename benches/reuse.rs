@@ -41,7 +41,8 @@ fn many_small(folder: &Path) {
         fs::write(place.join(format!("sample-{n:05}.bin")), &bytes).unwrap();
     }
     while !Listing::of(&tree).unwrap().rested() {}
-    let files: Vec<PathBuf> = Listing::of(&tree).unwrap().files.into_iter().map(|file| file.source).collect();
+    let listing = Listing::of(&tree).unwrap();
+    let files: Vec<PathBuf> = listing.files.iter().map(|file| listing.place(file).into_owned()).collect();
 
     let has_b3sum = b3sum(&[]);
     let mut times = Times::default();

@@ -54,7 +54,8 @@ pub(super) struct Ready {
     /// The job name of each step.
     pub jobs_of_steps: Vec<String>,
     pub limits: Limits,
-    pub journal: Option<(Journal, u64)>,
+    /// Records what happens.
+    pub bus: Arc<Bus>,
     pub resumed: Option<Resumed>,
     /// What the record holds already.
     pub past: Vec<Event>,
@@ -101,21 +102,14 @@ impl Ready {
         let experiment = outlook.plan.experiment_name.clone().unwrap_or_else(default_experiment);
         let limits = Limits::of(how, &config);
         let jobs_of_steps = job_names::of_steps(&home, &name, &outlook.plan)?;
-        let journal = Some((Journal::of(record, home.root()), 0));
-        Ok(Self { outlook, home, folder, experiment, jobs_of_steps, limits, journal, resumed: None, past: Vec::new() })
+        let bus = Arc::new(Bus::new(Some(Journal::of(record, home.root()))));
+        Ok(Self { outlook, home, folder, experiment, jobs_of_steps, limits, bus, resumed: None, past: Vec::new() })
     }
 
     /// Runs it in this process to its end.
     pub fn run(mut self, view: View, quiet: bool, printer: &Printer) -> Result<(Exit, RunFolder), Failed> {
         let folder = self.folder.clone();
-        let (journal, next) = match self.journal.take() {
-            Some(goes_on) => goes_on,
-            None => {
-                let made = Journal::create(&folder.events(), self.home.root());
-                (made.map_err(at("make", &folder.events()))?, 0)
-            }
-        };
-        let bus = Arc::new(Bus::new(Some(journal)).from(next));
+        let bus = self.bus.clone();
         let (stream, paint) = (printer.stream(), printer.paint());
         match view {
             View::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),

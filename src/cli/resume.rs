@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::config::Config;
 use super::context::Context;
@@ -19,7 +20,7 @@ use crate::because::Because;
 use crate::digest::Digest;
 use crate::engine::{Decision, Resumed, Verdict};
 use crate::event::journal::{self, Journal};
-use crate::event::{OutputInfo, RunView, StepView};
+use crate::event::{Bus, OutputInfo, RunView, StepView};
 use crate::exec::supervise;
 use crate::outcome::JobStatus;
 use crate::plan::{Local, Plan};
@@ -251,7 +252,7 @@ impl<'a> Open<'a> {
             folder: self.folder,
             experiment: self.view.experiment.clone(),
             limits: Limits::of(how, &config),
-            journal: Some((self.journal, next)),
+            bus: Arc::new(Bus::new(Some(self.journal)).from(next)),
             resumed: Some(resumed),
             past: self.events,
         })

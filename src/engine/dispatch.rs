@@ -16,7 +16,7 @@ use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
-use crate::plan::{Phase, StandIn};
+use crate::plan::{Phase, StandIn, StepOutput};
 
 /// Runs a plan to its end and returns how it ended. `asked` tells when somebody wants it to stop.
 pub async fn run<E: Executor, W: Workspace>(
@@ -128,6 +128,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     fn settle(&mut self) {
         let shared = self.shared.clone();
         let done = shared.request.resumed.as_ref().map(|resumed| &resumed.done);
+        // Steps that only stand as they are can be thousands, and are recorded together.
+        let mut reused = Vec::new();
         for index in 0..shared.request.plan.steps.len() {
             if let Some(outputs) = done.and_then(|done| done.get(&index)) {
                 shared.board.sealed(index, outputs.clone());
@@ -139,10 +141,14 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             match &decision.verdict {
                 // What goes to a remote place takes its time, as a step does.
                 Verdict::Reuse(standing) if !elsewhere::places_remotely(&shared.request.plan.steps[index]) => {
-                    self.stands(index, standing, decision.because.clone());
+                    if shared.request.plan.steps[index].outputs.iter().any(StepOutput::goes_on) {
+                        shared.around.bus.say_all(std::mem::take(&mut reused));
+                    }
+                    reused.push(self.stands(index, standing, decision.because.clone()));
                     self.schedule.completed(index);
                 }
                 Verdict::LeftOut if self.schedule.is_waiting(index) => {
+                    shared.around.bus.say_all(std::mem::take(&mut reused));
                     self.say_skipped(index, self.left_out(index).unwrap_or(SkipReason::NotChosen));
                     let skipped = self.schedule.left_out(index);
                     self.skip(skipped);
@@ -150,6 +156,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 _ => {}
             }
         }
+        shared.around.bus.say_all(reused);
     }
 
     async fn drive(&mut self, mut asked: StopWatch) {
@@ -206,7 +213,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     fn ended(&mut self, index: usize, finished: Finished) {
         let completed = finished.outcome == StepOutcome::Completed;
         if let Some(standing) = &finished.standing {
-            self.stands(index, standing, finished.because);
+            let reused = self.stands(index, standing, finished.because);
+            self.shared.around.bus.say(reused);
         } else {
             self.shared.around.bus.say(What::StepFinished {
                 step: self.shared.request.plan.steps[index].path.clone(),
@@ -239,8 +247,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         self.skip(skipped);
     }
 
-    /// An earlier result stands for a step: its outputs are put in their places and registered as if it had run.
-    fn stands(&self, index: usize, standing: &Standing, because: Vec<Because>) {
+    /// An earlier result stands for a step: its outputs are put in their places and registered as if it had run. What is
+    /// to be said of it then.
+    fn stands(&self, index: usize, standing: &Standing, because: Vec<Because>) -> What {
         let Shared { request, around, board, .. } = &*self.shared;
         let step = &request.plan.steps[index];
         let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
@@ -257,14 +266,14 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         board.digested(index, Some(standing.outputs.clone()));
         board.sealed(index, outputs.clone());
-        around.bus.say(What::StepReused {
+        What::StepReused {
             step: step.path.clone(),
             run: standing.run.clone(),
             job: standing.job.clone(),
             outputs,
             metrics: standing.metrics.clone(),
             because,
-        });
+        }
     }
 
     /// A step's task broke, which is a mistake of ours. The run still ends in order: everything else is stopped.

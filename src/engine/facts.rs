@@ -154,11 +154,16 @@ impl Facts {
     /// The text of a shell script in a step's code, by the name that a command or another script has for it.
     pub(super) fn script(&self, code: &Code, name: &str) -> Option<Arc<str>> {
         let name = name.strip_prefix("./").unwrap_or(name);
-        let files = &self.code(code)?.listing.as_ref().ok()?.files;
-        let file = &files[files.binary_search_by(|file| tree_order(&file.path, name)).ok()?];
+        let listing = self.code(code)?.listing.as_ref().ok()?;
+        let file = &listing.files[listing.files.binary_search_by(|file| tree_order(&file.path, name)).ok()?];
+        let place = listing.place(file).into_owned();
         let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = || if file.size <= LARGEST_SCRIPT { shell_script(&file.source) } else { None };
-        scripts.entry(file.source.clone()).or_insert_with(read).clone()
+        if let Some(known) = scripts.get(&place) {
+            return known.clone();
+        }
+        let text = if file.size <= LARGEST_SCRIPT { shell_script(&place) } else { None };
+        scripts.insert(place, text.clone());
+        text
     }
 }
 

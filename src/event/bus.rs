@@ -123,7 +123,7 @@ impl Bus {
 
     /// Tells the views what was recorded before this runner.
     pub fn past(&self, event: Event) {
-        self.lock().send(&Note::Past(event), &self.hurry);
+        self.lock().send(Note::Past(event), &self.hurry);
     }
 
     /// Adds a view: a function that draws until its channel closes.
@@ -137,22 +137,28 @@ impl Bus {
     /// Records an event and tells the views. When the record cannot be written the run goes on without it, and the
     /// views are told so once: recording trouble never breaks a run.
     pub fn say(&self, what: What) {
+        self.say_all(vec![what]);
+    }
+
+    /// The same for events that happened together: they are recorded by one write.
+    pub fn say_all(&self, happened: Vec<What>) {
+        if happened.is_empty() {
+            return;
+        }
         let mut inner = self.lock();
-        let last = matches!(what, What::RunFinished { .. });
-        let event = Event { seq: inner.next, time: Timestamp::now(), what };
-        inner.next += 1;
+        let last = happened.iter().any(|what| matches!(what, What::RunFinished { .. }));
+        let events: Vec<Event> = happened.into_iter().map(|what| inner.event(what)).collect();
         let written = inner.journal.as_mut().map_or(Ok(()), |journal| {
-            journal.append(&event)?;
+            journal.append(&events)?;
             if last { journal.sync() } else { Ok(()) }
         });
-        inner.send(&Note::Event(event), &self.hurry);
+        events.into_iter().for_each(|event| inner.send(Note::Event(event), &self.hurry));
         // The record stays open, and with it the lock that says that this run goes on: there may be room again.
         let trouble = written.err().map(|error| format!("the record of this run cannot be written: {error}"));
         if let Some(message) = trouble.filter(|_| inner.trouble.is_none()) {
             inner.trouble = Some(message.clone());
-            let event = Event { seq: inner.next, time: Timestamp::now(), what: What::Warning { step: None, message } };
-            inner.next += 1;
-            inner.send(&Note::Event(event), &self.hurry);
+            let event = inner.event(What::Warning { step: None, message });
+            inner.send(Note::Event(event), &self.hurry);
         }
     }
 
@@ -201,8 +207,22 @@ impl Bus {
 }
 
 impl Inner {
+    /// What happened, with its number and time.
+    fn event(&mut self, what: What) -> Event {
+        let event = Event { seq: self.next, time: Timestamp::now(), what };
+        self.next += 1;
+        event
+    }
+
     /// Events are few and are not lost while the run goes on: a view that lags that far is waited for.
-    fn send(&mut self, note: &Note, hurry: &AtomicBool) {
+    fn send(&mut self, note: Note, hurry: &AtomicBool) {
+        if let [view] = &mut self.views[..] {
+            // The usual case: nothing is copied.
+            if !patiently(&view.notes, note, hurry) {
+                self.views.clear();
+            }
+            return;
+        }
         self.views.retain(|view| patiently(&view.notes, note.clone(), hurry));
     }
 }

@@ -29,16 +29,6 @@ pub struct Journal {
 const PATIENCE: usize = 16 << 20;
 
 impl Journal {
-    /// Makes the record of a new run in the workspace `base` and locks it.
-    ///
-    /// # Errors
-    /// When the file exists already or cannot be made.
-    pub fn create(path: &Path, base: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
-        file.try_lock()?;
-        Ok(Self { file, base: base.to_owned(), whole: 0, waiting: Vec::new(), lost: false })
-    }
-
     /// The record of a new run in the workspace `base`, which was made and locked with its folder.
     #[must_use]
     pub fn of(file: File, base: &Path) -> Self {
@@ -61,20 +51,22 @@ impl Journal {
         Ok(Self { file, base: base.to_owned(), whole: whole as u64, waiting: Vec::new(), lost: false })
     }
 
-    /// Appends one event as one write, so that a killed runner leaves at most one torn line at the end. What cannot be
+    /// Appends events as one write, so that a killed runner leaves at most one torn line at the end. What cannot be
     /// written waits, and is written with the next event that can be: the record has no torn line in its middle.
     ///
     /// # Errors
     /// When the disk is full or gone.
-    pub fn append(&mut self, event: &Event) -> io::Result<()> {
+    pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let before = self.waiting.len();
-        if event.has_paths() {
-            let kept = event.clone().with_paths(&|path| relative::to(&self.base, path));
-            serde_json::to_writer(&mut self.waiting, &kept)?;
-        } else {
-            serde_json::to_writer(&mut self.waiting, event)?;
+        for event in events {
+            if event.has_paths() {
+                let kept = event.clone().with_paths(&|path| relative::to(&self.base, path));
+                serde_json::to_writer(&mut self.waiting, &kept)?;
+            } else {
+                serde_json::to_writer(&mut self.waiting, event)?;
+            }
+            self.waiting.push(b'\n');
         }
-        self.waiting.push(b'\n');
         match self.file.write_all(&self.waiting) {
             Ok(()) => {
                 self.whole += self.waiting.len() as u64;
@@ -166,9 +158,9 @@ mod tests {
     fn a_torn_last_line_loses_nothing_before_it() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("events.jsonl");
-        let mut journal = Journal::create(&path, root.path()).unwrap();
-        journal.append(&said(0)).unwrap();
-        journal.append(&said(1)).unwrap();
+        let mut journal = Journal::of(File::create(&path).unwrap(), root.path());
+        journal.append(&[said(0)]).unwrap();
+        journal.append(&[said(1)]).unwrap();
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str("{\"seq\":2,\"ti");
         std::fs::write(&path, text).unwrap();
@@ -179,12 +171,12 @@ mod tests {
     fn what_found_no_room_is_written_when_there_is() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("events.jsonl");
-        let mut journal = Journal::create(&path, root.path()).unwrap();
-        journal.append(&said(0)).unwrap();
+        let mut journal = Journal::of(File::create(&path).unwrap(), root.path());
+        journal.append(&[said(0)]).unwrap();
         let works = std::mem::replace(&mut journal.file, File::options().append(true).open("/dev/full").unwrap());
-        assert!(journal.append(&said(1)).is_err());
+        assert!(journal.append(&[said(1)]).is_err());
         journal.file = works;
-        journal.append(&said(2)).unwrap();
+        journal.append(&[said(2)]).unwrap();
         assert_eq!(read(&path, root.path()).unwrap().events.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
@@ -204,17 +196,9 @@ mod tests {
         let (old, new) = (root.path().join("old/.amlrun"), root.path().join("new/.amlrun"));
         let path = root.path().join("events.jsonl");
         let what = What::StepStarted { step: "a".into(), command: "true".into(), log: old.join("runs/r/log") };
-        let mut journal = Journal::create(&path, &old).unwrap();
-        journal.append(&Event { seq: 0, time: Timestamp(0), what }).unwrap();
+        let mut journal = Journal::of(File::create(&path).unwrap(), &old);
+        journal.append(&[Event { seq: 0, time: Timestamp(0), what }]).unwrap();
         let read = read(&path, &new).unwrap().events;
         assert!(matches!(&read[0].what, What::StepStarted { log, .. } if *log == new.join("runs/r/log")));
-    }
-
-    #[test]
-    fn a_journal_is_never_overwritten() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("events.jsonl");
-        let _first = Journal::create(&path, root.path()).unwrap();
-        assert!(Journal::create(&path, root.path()).is_err());
     }
 }

@@ -40,6 +40,40 @@ pub(super) fn takes_binding(shape: &Shape) -> bool {
     !matches!(shape, Shape::Class { .. } | Shape::List(_) | Shape::Map { .. } | Shape::Free | Shape::Node)
 }
 
+/// Whether a shape is out of the question for a value, told by its first characters alone: most branches of a union are,
+/// and nobody reads what would be said of them.
+pub(super) fn rules_out(shape: &Shape, node: &Node) -> bool {
+    let Kind::Scalar(scalar) = &node.kind else {
+        let is_text = matches!(
+            shape,
+            Shape::Str
+                | Shape::Path
+                | Shape::Url
+                | Shape::Git
+                | Shape::Enum { .. }
+                | Shape::Arm(_)
+                | Shape::Asset { .. }
+                | Shape::Registry(_)
+                | Shape::Feed(_)
+                | Shape::Binding
+                | Shape::NodeBinding
+        );
+        return is_text || matches!((shape, &node.kind), (Shape::List(_), Kind::Mapping(_)));
+    };
+    let text = &scalar.text;
+    match shape {
+        _ if node.is_null() || text.contains("${{") => false,
+        Shape::List(_) | Shape::Map { .. } | Shape::Free => true,
+        Shape::Class { .. } => !text.starts_with("file:"),
+        Shape::Arm(_) | Shape::Asset { .. } => !text.starts_with("azureml:"),
+        Shape::Registry(_) => !text.starts_with("azureml://registries/"),
+        Shape::Feed(_) => !text.starts_with("azureml://feeds/"),
+        Shape::Git => !text.starts_with("git+"),
+        Shape::Url => !text.contains("://"),
+        _ => false,
+    }
+}
+
 /// Reads a scalar.
 pub(super) fn read(shape: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
     let is = |data: Data| Ok(Value { span: node.span, data });

@@ -283,13 +283,23 @@ impl Reader<'_> {
         if let Some(read) = self.registered(branches, node, at, scope) {
             return read;
         }
-        let mut attempts = Vec::new();
+        let mut attempts = Vec::with_capacity(branches.len());
         for branch in branches {
+            if leaf::rules_out(branch, node) {
+                attempts.push((branch, None));
+                continue;
+            }
             match self.value(branch, node, at, scope) {
                 Ok(value) => return Ok(value),
-                Err(fault) => attempts.push((branch, fault)),
+                Err(fault) => attempts.push((branch, Some(fault))),
             }
         }
+        // Only now somebody reads what was wrong with those that were out of the question.
+        let explained = attempts.into_iter().filter_map(|(branch, fault)| {
+            let fault = fault.or_else(|| self.value(branch, node, at, scope).err());
+            Some((branch, fault?))
+        });
+        let attempts = explained.collect();
         Err(blame::branch(attempts, node, at))
     }
 }

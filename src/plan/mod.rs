@@ -258,6 +258,14 @@ pub struct StepOutput {
     pub place: Option<DatastorePath>,
 }
 
+impl StepOutput {
+    /// Whether it goes on from the step's folder: into the registry or into a datastore.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.asset.is_some() || self.place.is_some()
+    }
+}
+
 /// A path in a datastore, with `${{name}}` and `${{output_name}}` still in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatastorePath {

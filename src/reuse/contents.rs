@@ -139,7 +139,9 @@ fn bring_up_to_date(earlier: Option<&Earlier>, listing: &Listing) -> io::Result<
     };
     let unknown = listing.files.iter().zip(&known).filter(|(_, known)| known.is_none());
     let unknown: Vec<&FileStat> = unknown.map(|(file, _)| file).collect();
-    let wanted: Vec<_> = unknown.iter().map(|file| (file.path.as_str(), file.source.as_path(), file.size)).collect();
+    let places: Vec<_> = unknown.iter().map(|file| listing.place(file)).collect();
+    let wanted: Vec<_> =
+        unknown.iter().zip(&places).map(|(file, place)| (file.path.as_str(), place.as_ref(), file.size)).collect();
     let is_still = |number: usize, now: &std::fs::Metadata| unknown[number].is_still(now);
     let mut fresh = HashedFile::read_all(&wanted, &is_still)?.into_iter();
     let as_listed = |(file, known): (&FileStat, Option<&HashedFile>)| {

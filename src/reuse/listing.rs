@@ -3,6 +3,7 @@
 //! The files are in the order of the tree's digest. [`super::walk`] finds them, and what a step can see beside files:
 //! empty folders, and where links point.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
@@ -31,8 +32,8 @@ const STEP: u64 = 10_000_000;
 pub struct FileStat {
     /// Its path in the tree, with `/`; for a tree that is one file its name.
     pub path: String,
-    /// Where it lies.
-    pub source: PathBuf,
+    /// Where it lies, when that does not follow from its path: most of the memory of a large listing would be this.
+    pub(super) elsewhere: Option<Box<Path>>,
     /// Its size in bytes.
     pub size: u64,
     /// When its content last changed, in nanoseconds since 1970.
@@ -55,13 +56,13 @@ pub struct Special {
 }
 
 impl FileStat {
-    pub(super) fn new(path: String, source: PathBuf, metadata: &Metadata) -> Self {
+    pub(super) fn new(path: String, elsewhere: Option<PathBuf>, metadata: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| {
             u64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(rest)).unwrap_or_default()
         };
         Self {
             path,
-            source,
+            elsewhere: elsewhere.map(PathBuf::into_boxed_path),
             size: metadata.len(),
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
@@ -72,7 +73,7 @@ impl FileStat {
 
     /// Whether the system still says the same of the file.
     pub(super) fn is_still(&self, metadata: &Metadata) -> bool {
-        let now = Self::new(String::new(), PathBuf::new(), metadata);
+        let now = Self::new(String::new(), None, metadata);
         (self.size, self.modified, self.changed, self.inode) == (now.size, now.modified, now.changed, now.inode)
     }
 
@@ -128,6 +129,8 @@ pub struct Listing {
     pub bytes: u64,
     /// Whether the tree is one file and no folder.
     pub is_file: bool,
+    /// The folder; empty where every file has a place of its own.
+    root: PathBuf,
     /// When looking began, in nanoseconds since 1970.
     pub(super) began: u64,
 }
@@ -143,13 +146,13 @@ impl Listing {
         let metadata = fs::metadata(root).map_err(|e| at(root, &e))?;
         if metadata.is_file() {
             let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            return Ok(Self::new(vec![FileStat::new(name, root.to_owned(), &metadata)], Vec::new(), true, began));
+            return Ok(Self::new(vec![FileStat::new(name, Some(root.to_owned()), &metadata)], Vec::new(), true, began));
         }
         if !metadata.is_dir() {
             return Err(neither(root));
         }
         let (files, specials) = below(root)?;
-        Ok(Self::new(files, specials, false, began))
+        Ok(Self { root: root.to_owned(), ..Self::new(files, specials, false, began) })
     }
 
     /// Lists files that lie anywhere, each given as its path in the tree and where it lies. Links do not count: whoever
@@ -164,7 +167,7 @@ impl Listing {
             if !metadata.is_file() {
                 return Err(io::Error::other(format!("{}: this is not a file", source.display())));
             }
-            Ok(FileStat::new(path, source, &metadata))
+            Ok(FileStat::new(path, Some(source), &metadata))
         };
         let files: io::Result<Vec<_>> = if files.len() <= FEW {
             files.into_iter().map(stat).collect()
@@ -181,7 +184,13 @@ impl Listing {
             files.sort_by(|a, b| tree_order(&a.path, &b.path));
         }
         let bytes = files.iter().map(|file| file.size).sum();
-        Self { files, specials, bytes, is_file, began }
+        Self { files, specials, bytes, is_file, root: PathBuf::new(), began }
+    }
+
+    /// Where a file of the listing lies.
+    #[must_use]
+    pub fn place<'a>(&self, file: &'a FileStat) -> Cow<'a, Path> {
+        file.elsewhere.as_deref().map_or_else(|| Cow::Owned(self.root.join(&file.path)), Cow::Borrowed)
     }
 
     /// The digest of everything that is listed.
@@ -278,7 +287,7 @@ mod tests {
         paths.sort();
         assert_eq!(listing.files.iter().map(|f| PathBuf::from(&f.path)).collect::<Vec<_>>(), paths);
         assert_eq!(listing.bytes, 700 + 12);
-        assert!(!listing.is_file && listing.files.iter().all(|f| f.source == root.path().join(&f.path)));
+        assert!(!listing.is_file && listing.files.iter().all(|f| listing.place(f) == root.path().join(&f.path)));
     }
 
     #[test]
@@ -300,7 +309,7 @@ mod tests {
         let second = 1_000_000_000;
         let file = |modified, changed| FileStat {
             path: String::new(),
-            source: PathBuf::new(),
+            elsewhere: None,
             size: 0,
             modified,
             changed,
@@ -319,15 +328,8 @@ mod tests {
     fn a_file_that_changes_as_it_is_looked_at_is_looked_at_again() {
         let second = 1_000_000_000;
         let listing = |changed| {
-            let file = FileStat {
-                path: String::new(),
-                source: PathBuf::new(),
-                size: 0,
-                modified: 1,
-                changed,
-                inode: 1,
-                execute: 0,
-            };
+            let file =
+                FileStat { path: String::new(), elsewhere: None, size: 0, modified: 1, changed, inode: 1, execute: 0 };
             Listing::new(vec![file], Vec::new(), true, 100 * second + 7)
         };
         assert_eq!(listing(99 * second + 1).unsettled(), None);

@@ -26,8 +26,8 @@ enum Item {
 /// What a folder has, before its folders have numbers.
 struct Found {
     what: Entry,
-    /// Where the link points that leads to it.
-    link: Option<String>,
+    /// Where the link points that leads to it. Most have none, and they are many: a small thing to move about.
+    link: Option<Box<str>>,
 }
 
 enum Entry {
@@ -39,13 +39,15 @@ enum Entry {
 struct Folder {
     path: String,
     source: PathBuf,
+    /// Whether it lies where its path says.
+    plain: bool,
 }
 
 /// Every file below a folder, in order, and what there is beside files.
 pub(super) fn below(root: &Path) -> io::Result<(Vec<FileStat>, Vec<Special>)> {
     let mut specials = Vec::new();
     let mut folders: Vec<Vec<Item>> = Vec::new();
-    let mut level = vec![Folder { path: String::new(), source: root.to_owned() }];
+    let mut level = vec![Folder { path: String::new(), source: root.to_owned(), plain: true }];
     let (mut count, mut seen) = (0, 0);
     while !level.is_empty() {
         let mut listed = Vec::with_capacity(level.len());
@@ -68,7 +70,7 @@ pub(super) fn below(root: &Path) -> io::Result<(Vec<FileStat>, Vec<Special>)> {
             }
             let items = found.into_iter().map(|found| {
                 if let Some(target) = found.link {
-                    specials.push(Special { path: found.what.path().to_owned(), target: Some(target) });
+                    specials.push(Special { path: found.what.path().to_owned(), target: Some(target.into()) });
                 }
                 match found.what {
                     Entry::File(file) => {
@@ -133,16 +135,20 @@ impl Entry {
 
 fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
     let name = entry.file_name();
-    let source = folder.source.join(&name);
-    let linked = entry.file_type().map_err(|e| at(&source, &e))?.is_symlink();
+    let source = || folder.source.join(&name);
+    let wrong = |e: io::Error| at(&source(), &e);
+    let linked = entry.file_type().map_err(wrong)?.is_symlink();
     // Through the open folder, which spares the system the way down to it.
-    let metadata = if linked { fs::metadata(&source) } else { entry.metadata() }.map_err(|e| at(&source, &e))?;
-    let path = below_folder(&folder.path, &name);
-    let target = || fs::read_link(&source).map(|target| tree_path(&target)).map_err(|e| at(&source, &e));
+    let metadata = if linked { fs::metadata(source()) } else { entry.metadata() }.map_err(wrong)?;
+    let (path, as_named) = below_folder(&folder.path, &name);
+    let plain = folder.plain && as_named;
+    let target = || fs::read_link(source()).map(|target| tree_path(&target).into_boxed_str()).map_err(wrong);
     let link = linked.then(target).transpose()?;
     if metadata.is_file() {
-        return Ok(Found { what: Entry::File(FileStat::new(path, source, &metadata)), link });
+        let elsewhere = (!plain).then(source);
+        return Ok(Found { what: Entry::File(FileStat::new(path, elsewhere, &metadata)), link });
     }
+    let source = source();
     if !metadata.is_dir() {
         return Err(neither(&source));
     }
@@ -150,20 +156,21 @@ fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
         let message = format!("{}: this symbolic link leads back to a folder above it", source.display());
         return Err(io::Error::other(message));
     }
-    Ok(Found { what: Entry::Folder(Folder { path, source }), link })
+    Ok(Found { what: Entry::Folder(Folder { path, source, plain }), link })
 }
 
-/// As [`tree_path`] would name it, without a detour over a path.
-fn below_folder(folder: &str, name: &OsStr) -> String {
+/// As [`tree_path`] would name it, without a detour over a path; and whether that is the name that it has.
+fn below_folder(folder: &str, name: &OsStr) -> (String, bool) {
     let text = match name.to_str() {
         Some(name) if !name.contains('\\') => Cow::Borrowed(name),
         _ => Cow::Owned(tree_path(Path::new(name))),
     };
+    let as_named = matches!(text, Cow::Borrowed(_));
     let mut path = String::with_capacity(folder.len() + 1 + text.len());
     path.push_str(folder);
     if !folder.is_empty() {
         path.push('/');
     }
     path.push_str(&text);
-    path
+    (path, as_named)
 }
