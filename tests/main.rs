@@ -33,6 +33,7 @@ mod model_interop;
 mod model_roads;
 mod model_safety;
 mod names;
+mod packages;
 mod no_libtorch;
 mod records;
 mod remote_inputs;
