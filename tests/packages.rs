@@ -80,9 +80,11 @@ fn no_program_of_a_strangers_project_is_started_for_a_look() {
     // It comes with a workspace, as one that ran does.
     project.write(".amlrun/reuse/v1/x", "");
     let absolute = project.path("bin").display().to_string();
-    for (command, path) in
-        [("python3 -c pass", Some("bin")), ("python3 -c pass", Some(absolute.as_str())), ("/proc/self/cwd/bin/python3", None)]
-    {
+    for (command, path) in [
+        ("python3 -c pass", Some("bin")),
+        ("python3 -c pass", Some(absolute.as_str())),
+        ("/proc/self/cwd/bin/python3", None),
+    ] {
         let variables = path.map(|path| format!("    environment_variables: {{PATH: \"{path}\"}}\n"));
         project.write("pipeline.yml", &step(command, &variables.unwrap_or_default()));
         let plan = Ran::of(project.command(&["plan", "pipeline.yml"])).ended(0);

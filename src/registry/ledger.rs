@@ -125,7 +125,9 @@ fn line(db: &Connection, kind: &str, name: &str, touched: Touched) -> Result<Lin
         .query_map([kind, name], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let assets = db
-        .prepare_cached("SELECT * FROM assets WHERE kind = ?1 AND name = ?2 AND (id > ?3 OR updated >= ?4) ORDER BY id")?
+        .prepare_cached(
+            "SELECT * FROM assets WHERE kind = ?1 AND name = ?2 AND (id > ?3 OR updated >= ?4) ORDER BY id",
+        )?
         .query_map(params![kind, name, touched.last, touched.since], columns)?
         .collect::<Result<_, _>>()?;
     Ok(Line { container, labels, assets })
