@@ -350,8 +350,7 @@ fn ordinary_models_are_unknown_and_never_dangerous() {
     // Names that only numpy tells apart, and text that only looks like YAML's aliases.
     let array = b"\x93NUMPY\x01\x00\x44\x00{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }          \n";
     std::fs::write(project.path("w.npz"), Zip::default().with("W.npy", array).with("w.npy", array).bytes()).unwrap();
-    project
-        .write("net/MLmodel", "flavors: {}\nmetadata:\n  owner: R&D & Ops *\n");
+    project.write("net/MLmodel", "flavors: {}\nmetadata:\n  owner: R&D & Ops *\n");
     for path in ["w.npz", "net"] {
         let told = project.amlrun(&["model", "create", "-n", "m", "-p", path]);
         assert_eq!(told.code, 0, "{path}: {}", told.err);

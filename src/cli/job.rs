@@ -266,8 +266,7 @@ fn cancel(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
         return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
     }
     supervise::terminate(view.pid).map_err(Failed::new)?;
-    let grace = Config::near(view.job_file.parent().unwrap_or(&view.job_file)).ok().and_then(|config| config.grace);
-    let limit = ENDS + Duration::from_secs(grace.unwrap_or_default());
+    let limit = ENDS + Duration::from_secs(view.grace);
     let (since, mut woken) = (Instant::now(), false);
     // The runner holds a lock on the record as long as it lives.
     while run.is_live() {

@@ -81,9 +81,10 @@ pub async fn run<E: Executor, W: Workspace>(
 
 fn started(request: &Request) -> What {
     let plan = &request.plan;
+    let amlrun = env!("CARGO_PKG_VERSION").to_owned();
     if let Some(resumed) = &request.resumed {
         let steps = resumed.open.iter().map(|&index| plan.steps[index].path.clone()).collect();
-        return What::RunResumed { pid: std::process::id(), amlrun: env!("CARGO_PKG_VERSION").to_owned(), steps };
+        return What::RunResumed { pid: std::process::id(), amlrun, grace: request.grace.as_secs(), steps };
     }
     let name = |index: &usize| plan.steps[*index].path.clone();
     let steps = plan.steps.iter().enumerate().map(|(index, step)| StepInfo {
@@ -101,7 +102,8 @@ fn started(request: &Request) -> What {
         tags: plan.tags.clone(),
         job_file: request.job_file.clone(),
         pid: std::process::id(),
-        amlrun: env!("CARGO_PKG_VERSION").to_owned(),
+        amlrun,
+        grace: request.grace.as_secs(),
         steps: steps.collect(),
     }
 }

@@ -144,6 +144,14 @@ impl Tracking {
         self.db.end_job_run(run_id, status, time)
     }
 
+    /// Removes runs with all that was logged to them: a later run of that name must not inherit it.
+    ///
+    /// # Errors
+    /// Trouble with the database.
+    pub fn forget(&self, run_ids: &[String]) -> Result<()> {
+        self.db.forget(run_ids)
+    }
+
     /// A run with its latest metrics, its parameters and its tags.
     ///
     /// # Errors
