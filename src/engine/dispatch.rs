@@ -264,10 +264,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 match collect::put_away(index, output, made, request, around, &self.stop) {
                     // A link more shows in the stat of a file: that was us, and whoever reads it must not be blamed.
                     Ok(()) => {
-                        made.fingerprint = Listing::of(&made.path).map_or_else(
-                            |_| std::mem::take(&mut made.fingerprint),
-                            |listing| listing.fingerprint().to_string(),
-                        )
+                        if let Ok(listing) = Listing::of(&made.path) {
+                            made.fingerprint = listing.fingerprint().to_string();
+                        }
                     }
                     Err(failure) => {
                         let message = format!("'{}' is not put in its place: {failure}", output.name);
