@@ -97,7 +97,7 @@ pub(super) fn of_node(
             format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
         };
         let help = other.help.map_or_else(policy, str::to_owned);
-        found.push(Diagnostic::error("not-yet", other.span, other.why.clone()).at(at).help(help));
+        found.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
     }
     step
 }
