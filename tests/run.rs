@@ -312,3 +312,17 @@ fn a_person_s_own_mlflow_server_is_not_the_step_s() {
     Ran::of(command).ended(0);
     assert_eq!(project.log("show"), "[] [] x,127.0.0.1,localhost\nhttp://127.0.0.1:\n");
 }
+
+#[test]
+fn a_script_with_the_line_ends_of_windows_is_told_before_it_runs() {
+    let step = node("a", "bash run.sh && bash fine.sh").replace("    command", "    code: ./src\n    command");
+    let project = Project::new().with("pipeline.yml", &pipeline(&step));
+    project.write("src/run.sh", "echo hi\r\n");
+    project.write("src/fine.sh", "echo hi\n");
+    for arguments in [&["plan", "pipeline.yml"][..], &["run", "pipeline.yml"]] {
+        let ran = project.amlrun(arguments).ended(0);
+        let said = ran.out.clone() + &ran.err;
+        assert!(said.contains("starts run.sh, which has the line ends of Windows"), "{said}");
+        assert!(!said.contains("fine.sh, which"), "{said}");
+    }
+}

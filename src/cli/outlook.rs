@@ -16,7 +16,7 @@ use crate::environment::variables;
 use crate::event::StepView;
 use crate::outcome::JobStatus;
 use crate::plan::choice::named;
-use crate::plan::{Plan, StandIn};
+use crate::plan::{Plan, StandIn, Step};
 use crate::reuse::{Kept, Listing, Reuse, digest_of};
 use crate::store::Home;
 
@@ -86,6 +86,8 @@ impl Outlook {
         let scope = engine::decide::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;
         let decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted, given);
+        let running = plan.steps.iter().zip(&decisions).filter(|(_, decision)| decision.may_run());
+        warnings.extend(running.flat_map(|(step, _)| stumbling_blocks(step, &facts)));
         let job_file = job_file.to_owned();
         let reuse = reuse.map(Arc::new);
         Ok(Self { plan, job_file, reuse, facts, force, decisions, wanted, data, kept_out, warnings })
@@ -125,6 +127,18 @@ fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// What is said of the scripts of a step that a shell cannot read.
+fn stumbling_blocks(step: &Step, facts: &Facts) -> Vec<String> {
+    let told = |script: &str| {
+        format!(
+            "the step '{}' starts {script}, which has the line ends of Windows (CRLF), on which a shell stumbles: convert it \
+             (dos2unix {script}), and keep it so with '*.sh text eol=lf' in .gitattributes",
+            step.path
+        )
+    };
+    engine::windows_scripts(step, facts).into_iter().map(told).collect()
 }
 
 /// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).

@@ -46,6 +46,7 @@ pub use contract::common;
 pub use decide::{Decision, Force, Verdict, decide};
 pub use dispatch::run;
 pub use facts::{Facts, Seen};
+pub use key::windows_scripts;
 
 /// A run to be made: everything the engine needs to know, none of which changes while it runs.
 pub struct Request {
