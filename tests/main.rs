@@ -20,6 +20,7 @@ mod data_assets;
 mod datastores;
 mod explain;
 mod faults;
+mod find_again;
 mod graph;
 mod hostile_http;
 mod hostile_yaml;

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
-use super::places::{Job, Places};
+use super::named;
+use super::places::Job;
 use super::printer::Printer;
 use crate::diagnostic::suggest;
 use crate::store::{StepFolder, tree};
@@ -39,9 +39,7 @@ pub(super) struct Download {
 
 pub(super) fn download(download: &Download, context: &Context, printer: &Printer) -> Result<(), Failed> {
     let home = context.home();
-    home.check()?;
-    let places = Places::new(home, &Config::default());
-    let job = places.job(&download.name).map_err(Failed::not_found)?;
+    let job = named::job(&home, &download.name)?;
     let target = &download.download_path;
     // What every job leaves is an output of its own on Azure ML, called 'default' (reference, section 3.5).
     let left = |name: &&String| !job.outputs().iter().any(|o| o.name == **name) && *name == "default";

@@ -43,6 +43,12 @@ impl Printer {
         Some(usize::from(width.0))
     }
 
+    /// The columns that a table may have: those of the terminal, else what `COLUMNS` says, else 80.
+    pub fn columns(&self) -> usize {
+        let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+        self.width().or_else(said).filter(|width| *width > 0).unwrap_or(80)
+    }
+
     /// Whether there is somebody to ask: a build may have a terminal, and nobody who answers.
     pub fn can_ask(&self) -> bool {
         let is_build = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::format::TextOr;
+use super::named;
 use super::plan::entry;
 use super::printer::Printer;
 use super::record;
@@ -28,7 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn why(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let run = context.home().find_run(&args.run)?;
+    let run = named::run(&context.home(), &args.run)?;
     let view = record::view(&run)?;
     let steps: Vec<&StepView> = match &args.step {
         Some(path) => vec![view.step(path).ok_or_else(|| record::no_step(&view, path))?],

@@ -16,8 +16,8 @@ use super::record::Finding;
 use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere, unchanged};
 use crate::because::Because;
 use crate::clock::Timestamp;
-use crate::event::{OutputInfo, What};
-use crate::exec::{Ended, Ending, Executor, LineSink, Stop, StopWatch};
+use crate::event::{OutputInfo, ProcessLog, What};
+use crate::exec::{Ended, Ending, Executor, LineSink, RankProcess, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{InputMode, PortType, StandIn};
 use crate::store::tree;
@@ -144,8 +144,12 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let Some(place) = place else {
         return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled });
     };
-    let log = launch.processes.first().map(|process| process.log.clone()).unwrap_or_default();
-    shared.around.bus.say(What::StepStarted { step: step.path.clone(), command, log });
+    let recorded = |process: &RankProcess| shared.request.recorded(&process.log);
+    let log = launch.processes.first().map(recorded).unwrap_or_default();
+    let logs = launch.processes.iter();
+    let logs = logs.filter_map(|process| Some(ProcessLog { process: process.label.clone()?, log: recorded(process) }));
+    let logs = logs.collect();
+    shared.around.bus.say(What::StepStarted { step: step.path.clone(), command, log, logs });
     let lines: LineSink = {
         let (shared, index) = (shared.clone(), index);
         Arc::new(move |line| shared.around.bus.line(&shared.request.plan.steps[index].path, &line))

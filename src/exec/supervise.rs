@@ -344,6 +344,20 @@ pub fn terminate(id: u32) -> Result<(), String> {
     nix::sys::signal::kill(pid(id), Signal::SIGTERM).map_err(|error| format!("cannot signal process {id}: {error}"))
 }
 
+/// Tells a process of ours that there is something to look at. One that does not listen for it hears nothing.
+///
+/// # Errors
+/// A sentence, when there is no such process or it is not ours.
+pub fn call(id: u32) -> Result<(), String> {
+    if id <= 1 {
+        return Err("the run has not said yet which process makes it: try again".to_owned());
+    }
+    nix::sys::signal::kill(pid(id), CALL).map_err(|error| format!("cannot signal process {id}: {error}"))
+}
+
+/// The signal of [`call`]: by itself it does nothing to a process.
+pub const CALL: Signal = Signal::SIGURG;
+
 /// Whether a process has been stopped (SIGSTOP, or Ctrl-Z in a shell): it hears of nothing but being woken or killed.
 /// Always no where there is no `/proc`.
 #[must_use]

@@ -28,7 +28,7 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
         paint.status(JobStatus::Failed, sign(JobStatus::Failed)),
         paint.bold(&visible(&headline))
     );
-    if let Some(log) = &step.log {
+    if let Some(log) = step.log_of_failure() {
         let lines = last_lines(log, LAST_LINES);
         if !lines.is_empty() {
             let _ = writeln!(out, "  the last lines that it printed:");
@@ -173,7 +173,14 @@ mod tests {
         let log = root.path().join("std_log.txt");
         let text: String = (1..=30).map(|i| format!("line {i}\n")).collect();
         std::fs::write(&log, text).unwrap();
-        let step = StepInfo { path: "train".into(), display_name: None, job: "r-train".into(), needs: vec![] };
+        let step = StepInfo {
+            path: "train".into(),
+            display_name: None,
+            job: "r-train".into(),
+            kind: "command".into(),
+            stand_in: None,
+            needs: vec![],
+        };
         let all = [
             What::RunStarted {
                 run: "r".into(),
@@ -187,7 +194,7 @@ mod tests {
                 amlrun: "0".into(),
                 steps: vec![step],
             },
-            What::StepStarted { step: "train".into(), command: "false".into(), log: log.clone() },
+            What::StepStarted { step: "train".into(), command: "false".into(), log: log.clone(), logs: vec![] },
             What::StepFinished {
                 step: "train".into(),
                 outcome: StepOutcome::Failed { failure: Failure::ExitCode { code: 3 } },
