@@ -15,6 +15,8 @@ pub enum JobStatus {
     NotStarted,
     /// Its inputs and code are being laid out.
     Preparing,
+    /// It is ready and waits for a place.
+    Queued,
     /// Its process runs.
     Running,
     /// Its process ended; outputs are being sealed and registered.

@@ -175,3 +175,76 @@ fn logs_of_all_ranks_or_of_one() {
     let beyond = project.amlrun(&["logs", "r", "dist", "--rank", "2"]).ended(3);
     assert!(beyond.err.contains("no process 2: it has 0 to 1"), "{}", beyond.err);
 }
+
+/// Every file below a folder, sorted.
+fn files(project: &Project, folder: &str) -> Vec<String> {
+    let root = project.path(folder);
+    let (mut open, mut found) = (vec![root.clone()], Vec::new());
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            found.push(path.strip_prefix(&root).unwrap().display().to_string());
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Its steps write outputs and a file to `./outputs`.
+fn leaves_much() -> Project {
+    let nodes = node("make", "echo made; echo 1 > ${{outputs.o}}/f; echo 2 > outputs/g")
+        + "    outputs: {o: }\n"
+        + &node("use", "cat ${{inputs.i}}/f > ${{outputs.last}}/h")
+        + "    inputs: {i: \"${{parent.jobs.make.outputs.o}}\"}\n    outputs: {last: \"${{parent.outputs.end}}\"}\n";
+    let text = pipeline(&nodes).replace("jobs:", "outputs: {end: {type: uri_folder}}\njobs:");
+    Project::new().with("pipeline.yml", &text)
+}
+
+#[test]
+fn everything_that_a_run_left_is_downloaded() {
+    let project = leaves_much();
+    run(&project, "first");
+    // As the tracking server keeps what a step logs.
+    project.write(".amlrun/runs/first/steps/make/artifacts/plots/loss.txt", "falls");
+    let expected = [
+        "artifacts/make/outputs/g",
+        "artifacts/make/plots/loss.txt",
+        "artifacts/make/user_logs/std_log.txt",
+        "named-outputs/end/h",
+        "named-outputs/make.o/f",
+    ];
+    project.amlrun(&["job", "download", "-n", "first", "--all", "-p", "got"]).ended(0);
+    assert_eq!(files(&project, "got"), expected, "the output of 'use' is the run's own");
+    run(&project, "second");
+    project.amlrun(&["job", "download", "-n", "second", "--all", "-p", "again"]).ended(0);
+    assert_eq!(files(&project, "again"), expected, "of a reused run what was made before");
+    project.amlrun(&["job", "download", "-n", "second-make", "--all", "-p", "one"]).ended(0);
+    assert!(files(&project, "one").contains(&"artifacts/plots/loss.txt".to_owned()));
+    project.amlrun(&["job", "delete", "-n", "first"]).ended(0);
+    project.amlrun(&["job", "download", "-n", "second", "--all", "-p", "later"]).ended(0);
+    assert_eq!(files(&project, "later"), [expected[2], expected[3], expected[4]], "what was kept of a deleted run");
+}
+
+#[test]
+fn that_there_is_nothing_to_download_is_told() {
+    let project = Project::new().with("pipeline.yml", &pipeline(&node("a", "true")));
+    project.run("pipeline.yml").ended(0);
+    let nothing = project.amlrun(&["job", "download", "-n", "r", "--all", "-p", "got"]).ended(0);
+    assert!(nothing.err.contains("left nothing to download"), "{}", nothing.err);
+}
+
+#[test]
+fn outputs_have_an_address_that_other_jobs_can_read() {
+    let project = leaves_much();
+    let ran = project.amlrun(&["run", "pipeline.yml", "--name", "first"]).ended(0);
+    assert!(ran.out.contains("azureml://jobs/first/outputs/end\n"), "{}", ran.out);
+    let uri = ["job", "show", "-n", "first", "--query", "jobs.make.outputs.o.uri", "-o", "tsv"];
+    let uri = project.amlrun(&uri).ended(0).out;
+    assert_eq!(uri, "azureml://jobs/first-make/outputs/o\n");
+    let reads = node("reads", "cat ${{inputs.i}}/f")
+        + &format!("    inputs: {{i: {{type: uri_folder, path: \"{}\"}}}}\n", uri.trim());
+    project.write("other.yml", &pipeline(&reads));
+    project.run("other.yml").ended(0);
+    assert_eq!(project.log("reads"), "1\n");
+}

@@ -148,7 +148,7 @@ fn follow_job(job: &Job, printer: &Printer) -> Result<Exit, Failed> {
                     Some(one) if *one == step => format!("{}\n", tame(&text)),
                     Some(_) => continue,
                 },
-                Note::Past(_) | Note::Moving(_) => continue,
+                Note::Past(_) | Note::Moving(_) | Note::Progress { .. } => continue,
             };
             if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
                 break;

@@ -149,7 +149,8 @@ fn sort(runs: &mut [Compared], metric: &str, goal: Option<Goal>) -> Result<(Stri
             [first, ..] if *first == metric => (*first).to_owned(),
             [] => {
                 let failed = Failed::not_found(format!("none of these runs logged the metric '{metric}'"));
-                return Err(match suggest::nearest(metric, names.iter().copied()) {
+                let bare = names.iter().filter_map(|name| name.rsplit('.').next());
+                return Err(match suggest::nearest(metric, names.iter().copied().chain(bare)) {
                     Some(near) => failed.hint(format!("did you mean '{near}'?")),
                     None if names.is_empty() => failed.hint("they logged no metrics"),
                     None => failed.hint(format!("they logged {}", names.join(", "))),

@@ -61,6 +61,7 @@ mod show;
 mod signals;
 mod step;
 mod step_logs;
+mod table;
 mod ticking;
 mod validate;
 mod watch;

@@ -16,6 +16,7 @@ use crate::because::Because;
 use crate::diagnostic::visible::visible;
 use crate::engine::{Decision, Verdict};
 use crate::outcome::JobStatus;
+use crate::plan::{StandIn, Step};
 use crate::report::style::{Paint, wrapped};
 use crate::yaml::overrides::Override;
 
@@ -73,12 +74,17 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
 fn json(outlook: &Outlook) -> Value {
     let steps = outlook.plan.steps.iter().zip(&outlook.decisions);
     let taken = steps.filter(|(_, decision)| !matches!(decision.verdict, Verdict::LeftOut));
-    taken.map(|(step, decision)| entry(&step.path, decision.may_run(), &decision.because)).collect()
+    let stand_in = |step: &Step| step.stand_in.as_ref().map(StandIn::policy);
+    taken.map(|(step, decision)| entry(&step.path, decision.may_run(), stand_in(step), &decision.because)).collect()
 }
 
 /// One step as `plan` and `why` tell it to scripts.
-pub(super) fn entry(step: &str, runs: bool, because: &[Because]) -> Value {
-    json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because })
+pub(super) fn entry(step: &str, runs: bool, stand_in: Option<&str>, because: &[Because]) -> Value {
+    let mut entry = json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because });
+    if let (Some(policy), Value::Object(map)) = (stand_in, &mut entry) {
+        map.insert("stand_in".to_owned(), json!(policy));
+    }
+    entry
 }
 
 fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
@@ -90,6 +96,11 @@ fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
         let mut reasons =
             decision.because.iter().map(|because| wrapped(&visible(&because.to_string()), width + 14, columns));
         let (sign, word, reason) = match &decision.verdict {
+            Verdict::Run | Verdict::Waits if matches!(step.stand_in, Some(StandIn::Stub { .. })) => {
+                counts[0] += 1;
+                reasons.by_ref().for_each(drop);
+                (paint.status(JobStatus::Running, "▷"), "stub", "samples stand in for it".to_owned())
+            }
             Verdict::Run => {
                 counts[0] += 1;
                 (paint.status(JobStatus::Running, "▶"), "run", reasons.next().unwrap_or_default())

@@ -12,7 +12,7 @@ use crate::event::{RunView, StepView};
 use crate::id::RunName;
 use crate::outcome::StepOutcome;
 use crate::store::kept_log::logs_in;
-use crate::store::{Home, RunFolder};
+use crate::store::{Home, RunFolder, StepFolder};
 
 /// What a step printed.
 pub(super) struct StepLogs {
@@ -30,6 +30,16 @@ pub(super) struct ProcessLog {
     pub path: PathBuf,
 }
 
+/// Where what a step left is.
+pub(super) enum Made {
+    /// In the folder of a step.
+    Here(StepFolder),
+    /// Its run was deleted, and its logs were kept there.
+    Kept(PathBuf),
+    /// Nowhere.
+    Gone,
+}
+
 /// Finds logs, and reads each record that it needs once.
 pub(super) struct Finder {
     home: Home,
@@ -43,7 +53,9 @@ impl Finder {
 
     /// The logs of a step of a run.
     pub fn of(&mut self, view: &RunView, step: &StepView) -> Result<StepLogs, Failed> {
-        let Some(job) = step.reused_from.clone() else { return own(step) };
+        let Some(job) = step.reused_from.clone().filter(|_| step.stand_in.as_deref() != Some("stub")) else {
+            return own(step);
+        };
         let made_by = Some(job.clone());
         let run = step.reused_run.clone().unwrap_or_default();
         if let Some((maker, made)) = self.maker(&run, &job, view.ended.unwrap_or_else(Timestamp::now))
@@ -62,6 +74,20 @@ impl Finder {
         let process = |index: usize| several.then(|| format!("process {index}"));
         let files = kept.into_iter().enumerate().map(|(index, path)| ProcessLog { process: process(index), path });
         Ok(StepLogs { made_by, files: files.collect() })
+    }
+
+    /// The folder of the step that made a step's result: its own, unless it was reused.
+    pub fn folder(&mut self, run: &RunFolder, view: &RunView, step: &StepView) -> Made {
+        let Some(job) = step.reused_from.clone() else { return Made::Here(run.step(&step.path)) };
+        let name = step.reused_run.clone().unwrap_or_default();
+        if let Some((maker, made)) = self.maker(&name, &job, view.ended.unwrap_or_else(Timestamp::now))
+            && let Ok(name) = RunName::parse(&name)
+        {
+            let folder = self.home.run(&name);
+            return self.folder(&folder, &maker, &made);
+        }
+        let kept = self.home.kept_log(&job);
+        if kept.is_dir() { Made::Kept(kept) } else { Made::Gone }
     }
 
     /// The run and the step that made a result before `then`. A run that began later only has the name of a deleted one.

@@ -185,6 +185,7 @@ impl RunView {
                 s.metrics.clone_from(metrics);
                 s.because.clone_from(because);
             }),
+            What::StepQueued { step } => self.with(step, |s| s.status = JobStatus::Queued),
             What::StepRetried { step, .. } => self.with(step, |s| s.status = JobStatus::Preparing),
             What::StepStarted { step, command, log, logs } => self.with(step, |s| {
                 s.status = JobStatus::Running;
@@ -318,14 +319,19 @@ impl StepView {
         self.because.clear();
     }
 
+    /// The number of the process that failed, of a step with several.
+    #[must_use]
+    pub fn process_that_failed(&self) -> Option<usize> {
+        let Some(StepOutcome::Failed { failure: Failure::Process { process, .. } }) = &self.outcome else {
+            return None;
+        };
+        self.logs.iter().position(|log| log.process == *process)
+    }
+
     /// The log of the process that failed, else the step's own.
     #[must_use]
     pub fn log_of_failure(&self) -> Option<&PathBuf> {
-        let process = match &self.outcome {
-            Some(StepOutcome::Failed { failure: Failure::Process { process, .. } }) => process.as_str(),
-            _ => "",
-        };
-        self.logs.iter().find(|log| log.process == process).map(|log| &log.log).or(self.log.as_ref())
+        self.process_that_failed().map(|number| &self.logs[number].log).or(self.log.as_ref())
     }
 
     /// How long its process ran, up to `now` if it still does.

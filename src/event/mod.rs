@@ -160,6 +160,11 @@ pub enum What {
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         because: Vec<Because>,
     },
+    /// A step is ready, and waits until fewer others run.
+    StepQueued {
+        /// The step.
+        step: String,
+    },
     /// An earlier result stands for a step.
     StepReused {
         /// The step.

@@ -23,7 +23,7 @@ use super::log::Log;
 use super::mask::Masked;
 use super::process::LocalProcess;
 use super::strays;
-use super::{Ended, Ending, Launch, LineSink, RankProcess, Stop, StopWatch};
+use super::{Ended, Ending, Launch, LineSink, RankProcess, Shown, Stop, StopWatch};
 
 /// How long what a command started has to print its last when the command itself has ended: in `echo a & echo b` the shell
 /// does not wait for the first. Who prints nowhere any more is not waited for.
@@ -228,7 +228,12 @@ async fn first_failure(
 fn labelled(lines: &LineSink, label: Option<&str>) -> LineSink {
     let Some(label) = label else { return lines.clone() };
     let (lines, label) = (lines.clone(), label.to_owned());
-    Arc::new(move |line| lines(format!("[{label}] {line}")))
+    Arc::new(move |shown| {
+        lines(match shown {
+            Shown::Line(line) => Shown::Line(format!("[{label}] {line}")),
+            Shown::Progress(state) => Shown::Progress(format!("[{label}] {state}")),
+        });
+    })
 }
 
 type Started<'a> = (Child, tokio::net::unix::pipe::Receiver, Option<Watched<'a>>);
