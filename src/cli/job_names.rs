@@ -22,7 +22,7 @@ pub(super) fn check(home: &Home, name: &RunName) -> Result<(), Failed> {
 
 /// The job name of each step of a run that is to begin.
 pub(super) fn of_steps(home: &Home, run: &RunName, plan: &Plan) -> Result<Vec<String>, StoreError> {
-    if plan.kind == "command" {
+    if plan.kind != "pipeline" {
         return Ok(plan.steps.iter().map(|_| run.to_string()).collect());
     }
     // Only a run whose name continues with a dash as the other's does can have a step, or a name, like one of these.

@@ -45,9 +45,9 @@ pub(super) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
         "job_file": view.job_file,
     });
     let Value::Object(map) = &mut answer else { return answer };
-    match (view.steps.as_slice(), view.kind.as_str()) {
-        ([step], "command") => {
-            // The one step of a standalone command job is the job.
+    match view.steps.as_slice() {
+        [step] if view.kind != "pipeline" => {
+            // The one step of a standalone job is the job.
             let mut own = show_step(step, plan);
             for name in ["command", "error", "log", "logs", "inputs", "metrics", "assets", "reused_from", "stand_in"] {
                 map.insert(name.to_owned(), own[name].take());
@@ -56,7 +56,7 @@ pub(super) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
                 map.insert("outputs".to_owned(), own["outputs"].take());
             }
         }
-        (steps, _) => {
+        steps => {
             let steps = steps.iter().map(|step| (step.path.clone(), show_step(step, plan)));
             map.insert("jobs".to_owned(), Value::Object(steps.collect()));
         }

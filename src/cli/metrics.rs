@@ -194,8 +194,8 @@ fn compare(run: &RunFolder, view: &RunView, tracking: Option<&Tracking>, histori
     };
     for step in &view.steps {
         let full = |name: &str| match view.kind.as_str() {
-            "command" => name.to_owned(),
-            _ => format!("{}.{name}", step.path),
+            "pipeline" => format!("{}.{name}", step.path),
+            _ => name.to_owned(),
         };
         let logged = tracking.and_then(|tracking| tracking.run(step.reused_from.as_ref().unwrap_or(&step.job)).ok());
         if let Some(logged) = &logged {
@@ -236,8 +236,8 @@ fn given(plan: &Plan) -> Vec<(String, String)> {
         _ => String::new(),
     };
     let literal = |kind: &PortType| !kind.is_data();
-    match (plan.kind.as_str(), plan.steps.as_slice()) {
-        ("command", [step]) => {
+    match plan.steps.as_slice() {
+        [step] if plan.kind != "pipeline" => {
             let inputs = step.inputs.iter().filter(|input| literal(&input.kind));
             inputs.filter_map(|input| Some((input.name.clone(), text(input.value.as_ref()?)))).collect()
         }

@@ -48,6 +48,7 @@ mod named;
 mod outlook;
 mod places;
 mod plan;
+mod plan_rest;
 mod printer;
 mod ready;
 mod recognise;

@@ -79,7 +79,7 @@ fn warn(run: &RunFolder, damaged: &[usize]) {
 
 /// The first event of a run, from what is kept beside its record.
 fn started(run: &RunFolder, plan: &Plan) -> What {
-    let job = |path: &str| if plan.kind == "command" { run.name.to_string() } else { run.name.step_job(path) };
+    let job = |path: &str| if plan.kind != "pipeline" { run.name.to_string() } else { run.name.step_job(path) };
     let steps = plan.steps.iter().map(|step| engine::step_info(plan, step, job(&step.path)));
     What::RunStarted {
         run: run.name.to_string(),

@@ -224,7 +224,7 @@ impl<'a> Open<'a> {
     fn into_ready(self, resumed: Resumed, choice: &Choice, how: &How) -> Result<Ready, Failed> {
         let home = self.context.home();
         let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
-        let looking = Looking { jobs: how.transfer_jobs, goes_on: true, offline: false };
+        let looking = Looking { jobs: how.transfer_jobs, goes_on: true, ..Looking::default() };
         let mut outlook = Outlook::new(self.plan, &self.view.job_file, &home, choice, &config, looking)?;
         for (index, decision) in outlook.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);

@@ -32,6 +32,8 @@ struct Column {
     cells: Vec<String>,
     /// Whether the end of a cell tells more than its beginning.
     is_path: bool,
+    /// Whether it says the same of all of several rows.
+    is_constant: bool,
     /// Whether a part of a cell would say nothing: times, digests, numbers.
     is_whole: bool,
 }
@@ -44,11 +46,6 @@ impl Column {
     /// The width below which it is not cut.
     fn least(&self) -> usize {
         if self.is_whole { self.width() } else { self.width().min(LEAST) }
-    }
-
-    /// Whether it says the same of all of several rows.
-    fn is_constant(&self) -> bool {
-        self.cells.len() > 1 && self.cells.iter().all(|cell| *cell == self.cells[0])
     }
 }
 
@@ -90,7 +87,7 @@ pub(super) fn table(answer: &Value, width: usize, chose: bool) -> Table {
 /// stays.
 fn dispensable(columns: &[Column]) -> Option<usize> {
     let can_go = |at: &usize| *at > 0 && !["status", "version"].contains(&columns[*at].key.as_str());
-    let constant = (0..columns.len()).filter(can_go).find(|at| columns[*at].is_constant());
+    let constant = (0..columns.len()).filter(can_go).find(|at| columns[*at].is_constant);
     constant.or_else(|| (0..columns.len()).rev().find(can_go))
 }
 
@@ -120,12 +117,10 @@ fn columns(answer: &Value) -> Vec<Column> {
         Value::Object(map) => map.get(key).map(cell).unwrap_or_default(),
         other => cell(other),
     };
-    let column = |key: String| Column {
-        title: title(&visible(&key)),
-        cells: rows.iter().map(|row| value(row, &key)).collect(),
-        is_path: false,
-        is_whole: false,
-        key,
+    let column = |key: String| {
+        let cells: Vec<String> = rows.iter().map(|row| value(row, &key)).collect();
+        let is_constant = cells.len() > 1 && cells.iter().all(|cell| *cell == cells[0]);
+        Column { title: title(&visible(&key)), cells, is_path: false, is_constant, is_whole: false, key }
     };
     keys.into_iter().map(column).collect()
 }
@@ -234,7 +229,7 @@ mod tests {
             json!({
                 "name": name, "path": format!("/a/very/long/path/of/a/folder/that/ends/with/the/name/of.a.{kind}"),
                 "digest": format!("blake3:0123456789abcdef0123456789abcdef0123456789abcdef01234567{:08x}", name.len()),
-                "created_at": "2026-11-25T22:45:21.971Z", "duration_seconds": 1.5, "type": kind, "same": "in all rows",
+                "created_at": format!("2026-11-25T22:45:{}.971Z", name.len() + 20), "duration_seconds": 1.5, "type": kind, "same": "in all rows",
             })
         };
         let answer = json!([row("brave_fox_1a2b3c4d5e", "pipeline"), row("calm_owl_1a2b3c4d5e", "command")]);

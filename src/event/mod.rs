@@ -113,7 +113,7 @@ pub enum What {
     RunStarted {
         /// Its name.
         run: String,
-        /// `pipeline` or `command`.
+        /// `pipeline`, `command`, or a type that something stands in for.
         #[serde(rename = "type")]
         kind: String,
         /// Its name for people.

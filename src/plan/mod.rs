@@ -37,7 +37,7 @@ use crate::secret::Secret;
 /// A job that can be run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
-    /// `pipeline` or `command`.
+    /// `pipeline`, `command`, or a type that something stands in for.
     pub kind: String,
     /// Its name for people.
     pub display_name: Option<String>,

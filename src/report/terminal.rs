@@ -176,7 +176,7 @@ impl Screen {
             return;
         }
         line.disable_steady_tick();
-        line.set_style(style("  {prefix} {msg}"));
+        line.set_style(style("  {prefix} {wide_msg}"));
         let sign = self.paint.status(step.status, sign(step.status));
         line.set_prefix(for_locale(&format!("{sign} {name}  {word}")).into_owned());
         let time = step.duration(step.ended.unwrap_or(crate::clock::Timestamp(0))).map(human_duration);
@@ -197,7 +197,7 @@ impl Screen {
         if let Some(line) = self.lines.get(&moving.step) {
             let width = self.view.width.min(plain::NAME);
             let word = if moving.what == "fetch" { "Fetching" } else { "Uploading" };
-            line.set_style(style("  {prefix} {msg}"));
+            line.set_style(style("  {prefix} {wide_msg}"));
             let name = capped(&visible(&moving.step), width);
             line.set_prefix(format!("{} {name:width$}  {word:10}", self.paint.dim(&for_locale("⇅"))));
             line.set_message(self.paint.dim(&plain::on_its_way(moving)));
