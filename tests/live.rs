@@ -66,8 +66,8 @@ fn the_failure_and_the_counts_come_last() {
         + &(0..42).map(|number| node(&format!("good{number}"), "true")).collect::<String>();
     let project = Project::new().with("pipeline.yml", &pipeline(&nodes));
     let ran = project.amlrun(&["run", "pipeline.yml", "--name", "r", "--quiet"]).ended(1).out;
-    let end: Vec<&str> = ran.lines().rev().take(4).collect();
-    assert_eq!(end[3], "✗ bad failed: exit code 3  (amlrun logs r bad)", "{ran}");
+    let end: Vec<&str> = ran.lines().rev().take(5).collect();
+    assert_eq!([end[4], end[3]], ["✗ bad failed: exit code 3", "  its log: amlrun logs r bad"], "{ran}");
     assert!(end[2].starts_with("Failed in ") && end[2].ends_with(": 42 completed, 1 failed, 1 skipped"), "{ran}");
 }
 

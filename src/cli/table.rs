@@ -83,12 +83,13 @@ pub(super) fn table(answer: &Value, width: usize, chose: bool) -> Table {
     Table { text, left_out }
 }
 
-/// The column that is missed least: one that says the same of all rows, else the last. What names a row and how it stands
-/// stays.
+/// The column that is missed least: one that says the same of all rows, else what a run's name tells anyway, else the
+/// last. What names a row and how it stands stays.
 fn dispensable(columns: &[Column]) -> Option<usize> {
     let can_go = |at: &usize| *at > 0 && !["status", "version"].contains(&columns[*at].key.as_str());
-    let constant = (0..columns.len()).filter(can_go).find(|at| columns[*at].is_constant);
-    constant.or_else(|| (0..columns.len()).rev().find(can_go))
+    let all = || (0..columns.len()).filter(can_go);
+    let least_of = |at: &usize| ["type", "experiment_name"].contains(&columns[*at].key.as_str());
+    all().find(|at| columns[*at].is_constant).or_else(|| all().find(least_of)).or_else(|| all().next_back())
 }
 
 /// Columns are the members that have a plain value in some row.

@@ -7,7 +7,7 @@ use super::style::{Paint, sign};
 use crate::clock::{Timestamp, human_duration};
 use crate::diagnostic::visible::{tame, visible};
 use crate::event::{RunView, StepView};
-use crate::outcome::{JobStatus, StepOutcome};
+use crate::outcome::{JobStatus, SkipReason, StepOutcome};
 
 /// How many last lines of a failed step's log are shown.
 const LAST_LINES: usize = 12;
@@ -94,7 +94,7 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     out
 }
 
-/// A step that failed in one line, and where to read more.
+/// A step that failed in one line, and where to read more in another.
 fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
     let sign = paint.status(JobStatus::Failed, sign(JobStatus::Failed));
     let (mut why, mut rank) = (String::new(), String::new());
@@ -105,7 +105,7 @@ fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
         }
     }
     let log = match &step.log {
-        Some(_) => paint.dim(&format!("  (amlrun logs {} {}{rank})", view.run, visible(&step.path))),
+        Some(_) => paint.dim(&format!("\n  its log: amlrun logs {} {}{rank}", view.run, visible(&step.path))),
         None => String::new(),
     };
     format!("{sign} {}{log}", paint.bold(&visible(&format!("{} failed{why}", step.path))))
@@ -164,6 +164,10 @@ fn metrics(step: &StepView) -> String {
 pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) -> String {
     let name = format!("{:width$}", visible(&step.path));
     let (word, aside) = match &step.outcome {
+        // That it did not complete is seen beside it.
+        Some(StepOutcome::Skipped { reason: SkipReason::DependencyFailed { step } }) => {
+            ("Skipped".to_owned(), format!("needs '{step}'"))
+        }
         Some(StepOutcome::Skipped { reason }) => ("Skipped".to_owned(), reason.to_string()),
         outcome => {
             let time = match &step.reused_from {
