@@ -130,7 +130,10 @@ fn text(outlook: &Outlook, hindered: &BTreeMap<usize, String>, paint: Paint, col
             }
             Verdict::Reuse(standing) => {
                 counts[1] += 1;
-                let from = format!("from {}", standing.job);
+                let mut from = format!("from {}", standing.job);
+                if matches!(step.stand_in, Some(StandIn::Stub { .. })) {
+                    from.push_str(": samples stand in for it");
+                }
                 (paint.status(JobStatus::Completed, "✓"), "reuse", from)
             }
             Verdict::LeftOut => {

@@ -230,16 +230,16 @@ mod tests {
             json!({
                 "name": name, "path": format!("/a/very/long/path/of/a/folder/that/ends/with/the/name/of.a.{kind}"),
                 "digest": format!("blake3:0123456789abcdef0123456789abcdef0123456789abcdef01234567{:08x}", name.len()),
-                "created_at": format!("2026-11-25T22:45:{}.971Z", name.len() + 20), "duration_seconds": 1.5, "type": kind, "same": "in all rows",
+                "created_at": format!("2026-11-25T22:45:{}.971Z", name.len() + 20), "duration_seconds": 1.5 * name.len() as f64, "type": kind, "same": "in all rows",
             })
         };
         let answer = json!([row("brave_fox_1a2b3c4d5e", "pipeline"), row("calm_owl_1a2b3c4d5e", "command")]);
         let Table { text, left_out } = table(&answer, 80, false);
         assert!(text.lines().all(|line| line.width() <= 80), "{text}");
         let first = text.lines().nth(2).unwrap();
-        assert!(first.starts_with("brave_fox_1a2b3c4d5e  0123456789ab  2026-11-25 22:45  1.5 s"), "{text}");
+        assert!(first.starts_with("brave_fox_1a2b3c4d5e  0123456789ab  2026-11-25 22:45  30.0 s"), "{text}");
         assert!(first.ends_with("of.a.pipeline"), "a path is known by its end: {text}");
-        assert_eq!(left_out, ["same"]);
+        assert_eq!(left_out, ["same", "type"]);
         assert_eq!(table(&answer, 200, false).left_out, [""; 0]);
     }
 
