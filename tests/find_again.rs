@@ -41,15 +41,33 @@ fn a_log_is_kept_with_its_result_when_its_run_is_deleted() {
     assert_eq!(project.amlrun(&["logs", "third", "make"]).ended(0).out, "made\n");
     project.amlrun(&["cache", "gc"]).ended(0);
     assert_eq!(project.amlrun(&["logs", "third", "make"]).ended(0).out, "made\n", "it is still used");
-    // A run that only has the name of the deleted one did not make the result.
-    project.write("other.yml", &pipeline(&node("make", "echo other")));
-    project.amlrun(&["run", "other.yml", "--name", "first"]).ended(0);
-    assert_eq!(project.amlrun(&["logs", "third", "make"]).ended(0).out, "made\n");
     for gone in ["second", "third"] {
         project.amlrun(&["job", "delete", "-n", gone]).ended(0);
     }
     project.amlrun(&["cache", "gc"]).ended(0);
     assert!(!project.path(".amlrun/logs/v1/first-make").exists(), "nobody uses it any more");
+}
+
+#[test]
+fn a_run_with_the_name_of_a_deleted_one_changes_nothing_of_what_that_made() {
+    let project = two_steps();
+    run(&project, "first");
+    run(&project, "second");
+    project.amlrun(&["job", "delete", "-n", "first"]).ended(0);
+    // It would write where the result is that the second run uses.
+    project.write("other.yml", &pipeline(&(node("make", "echo 2 > ${{outputs.o}}/f") + "    outputs: {o: }\n")));
+    let refused = project.amlrun(&["run", "other.yml", "--name", "first"]).ended(1);
+    assert!(refused.err.contains("'first' was deleted, and others still use"), "{}", refused.err);
+    assert_eq!(project.read(".amlrun/store/v1/first.make.o/f"), "1\n");
+    // Where only a log is left, the name is free, and the log is still that of the deleted run.
+    project.write("alone.yml", &pipeline(&node("say", "echo said")));
+    for name in ["third", "fourth"] {
+        project.amlrun(&["run", "alone.yml", "--name", name]).ended(0);
+    }
+    project.amlrun(&["job", "delete", "-n", "third"]).ended(0);
+    project.write("alone.yml", &pipeline(&node("say", "echo other")));
+    project.amlrun(&["run", "alone.yml", "--name", "third"]).ended(0);
+    assert_eq!(project.amlrun(&["logs", "fourth", "say"]).ended(0).out, "said\n");
 }
 
 #[test]

@@ -90,7 +90,10 @@ impl Ready {
         let home = context.home_of(file);
         home.create()?;
         let name = run_name(how.name.as_deref(), &document)?;
-        job_names::check(&home, &name)?;
+        // A fresh name is nobody's.
+        if how.name.is_some() || document.job.common().name.is_some() {
+            job_names::check(&home, &name)?;
+        }
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
         user::remember(&home, &config);
         let looking = Looking { jobs: how.transfer_jobs, ..Looking::default() };
