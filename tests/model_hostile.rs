@@ -419,7 +419,7 @@ fn an_mlmodel_with_an_alias_bomb_is_refused() {
         text.push_str(&format!("{next}: &{next} [{}]\n", [format!("*{one}").as_str(); 9].join(",")));
     }
     project.write("model/MLmodel", &text);
-    assert!(inspect(&project, "model").ended(1).err.contains("anchors"));
+    assert!(inspect(&project, "model").ended(1).err.contains("aliases"));
     project.write("model/MLmodel", &format!("flavors: {}", "[".repeat(50_000)));
     assert!(inspect(&project, "model").ended(1).err.contains("no YAML"));
 }

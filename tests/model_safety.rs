@@ -341,9 +341,20 @@ fn ordinary_models_are_unknown_and_never_dangerous() {
             ("frame.pkl", frame),
             ("booster.pkl", booster),
             ("own.pt", Zip::torch(b"\x80\x02c__main__\nNet\n)\x81}b.", &[]).bytes()),
+            ("agent.pt", Zip::torch(b"\x80\x02cagent\nMemory\n)\x81}b.", &[]).bytes()),
+            ("parser.pt", Zip::torch(b"\x80\x02cparser\nTree\n)\x81}b.", &[]).bytes()),
+            ("test.pt", Zip::torch(b"\x80\x02ctest\nNet\n)\x81}b.", &[]).bytes()),
         ],
     );
     let project = Project::new();
+    // Names that only numpy tells apart, and text that only looks like YAML's aliases.
+    let array = b"\x93NUMPY\x01\x00\x44\x00{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }          \n";
+    std::fs::write(project.path("w.npz"), Zip::default().with("W.npy", array).with("w.npy", array).bytes()).unwrap();
+    project.write("net/MLmodel", "flavors: {}\nmetadata:\n  owner: R&D & Ops *\n");
+    for path in ["w.npz", "net"] {
+        let told = project.amlrun(&["model", "create", "-n", "m", "-p", path]);
+        assert_eq!(told.code, 0, "{path}: {}", told.err);
+    }
     std::fs::write(project.path("m.pkl"), scikit()).unwrap();
     let told = project.amlrun(&["model", "inspect", "m.pkl"]).ended(0).out;
     assert!(told.contains("unknown: runs the code of scikit-learn"), "{told}");

@@ -24,7 +24,7 @@ fn open(gate: &Path) {
 }
 
 /// One step that says what it does into its output `r`.
-fn step(command: &str, more: &str) -> String {
+pub fn step(command: &str, more: &str) -> String {
     pipeline(&(node("a", &format!("{command} > ${{{{outputs.r}}}}")) + "    outputs: {r: {type: uri_file}}\n" + more))
 }
 
@@ -35,17 +35,17 @@ impl Project {
         self.written(name)
     }
 
-    fn result_of(command: Command) {
+    pub fn result_of(command: Command) {
         Ran::of(command).ended(0);
     }
 
-    fn written(&self, name: &str) -> String {
+    pub fn written(&self, name: &str) -> String {
         let shown: Value = serde_json::from_str(&self.amlrun(&["job", "show", "-n", name]).ended(0).out).unwrap();
         let path = shown["jobs"]["a"]["outputs"]["r"]["path"].as_str().unwrap();
         std::fs::read_to_string(path).unwrap()
     }
 
-    fn was_reused(&self, name: &str) -> bool {
+    pub fn was_reused(&self, name: &str) -> bool {
         let shown: Value = serde_json::from_str(&self.amlrun(&["job", "show", "-n", name]).ended(0).out).unwrap();
         !shown["jobs"]["a"]["reused_from"].is_null()
     }
@@ -181,7 +181,7 @@ fn what_an_ignore_file_names_is_not_followed() {
 }
 
 /// Makes a virtual environment in the project and gives the folder of its packages.
-fn venv(project: &Project) -> PathBuf {
+pub fn venv(project: &Project) -> PathBuf {
     let mut make = Command::new("python3");
     make.args(["-m", "venv", "--without-pip", "venv"]).current_dir(project.path(""));
     assert!(make.status().unwrap().success());
@@ -189,7 +189,7 @@ fn venv(project: &Project) -> PathBuf {
     lib.join("site-packages")
 }
 
-fn with_venv(project: &Project, arguments: &[&str]) -> Command {
+pub fn with_venv(project: &Project, arguments: &[&str]) -> Command {
     let mut command = project.command(arguments);
     let path = std::env::var("PATH").unwrap();
     command.env("PATH", format!("{}:{path}", project.path("venv/bin").display()));

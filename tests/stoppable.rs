@@ -172,6 +172,24 @@ fn copies_that_were_never_registered_can_be_freed() {
 }
 
 #[test]
+fn copies_of_a_registry_that_was_lost_are_never_freed() {
+    let project = Project::new().with("data/a.csv", "1\n");
+    project.amlrun(&["data", "create", "-n", "kept", "-p", "data"]).ended(0);
+    let path = ["data", "show", "-n", "kept", "-v", "1", "--query", "path", "-o", "tsv"];
+    let path = std::path::PathBuf::from(project.amlrun(&path).ended(0).out.trim());
+    for file in ["registry.db", "registry.db-wal", "registry.db-shm", "registry.jsonl"] {
+        let _ = std::fs::remove_file(project.path(".amlrun").join(file));
+    }
+    project.amlrun(&["cache", "gc"]).ended(0);
+    assert!(path.exists(), "there is no registry at all");
+    // A new one knows nothing of it.
+    project.write("b.csv", "2\n");
+    project.amlrun(&["data", "create", "-n", "other", "-p", "b.csv", "--type", "uri_file"]).ended(0);
+    project.amlrun(&["cache", "gc"]).ended(0);
+    assert!(path.exists(), "it was made before the registry");
+}
+
+#[test]
 fn a_run_that_died_before_its_first_event_gives_its_name_back() {
     let project = Project::new().with("pipeline.yml", &pipeline(&node("say", "echo hello")));
     for record in [None, Some("")] {

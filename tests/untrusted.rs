@@ -87,6 +87,33 @@ fn a_secret_goes_to_no_host_that_only_the_project_names() {
 }
 
 #[test]
+fn an_address_in_disguise_gets_no_secret() {
+    for disguise in ["http://localhost:x@storage.example/acc", "https://storage.example\\\\.core.windows.net"] {
+        let proxy = Between::start("127.0.0.1:1");
+        let project = project(disguise, "{ env = \"AWS_SECRET_ACCESS_KEY\" }");
+        for arguments in [&["run", "job.yml"][..], &["cp", "https://acc.blob.core.windows.net/c/a", "a"]] {
+            let mut command = project.command(arguments);
+            command.env("AWS_SECRET_ACCESS_KEY", SECRET).env("HTTP_PROXY", format!("http://{}", proxy.address));
+            let ran = Ran::of(command).ended(1);
+            assert!(ran.err.contains("is no address that endpoint can have"), "{}", ran.err);
+        }
+        assert!(proxy.seen().is_empty());
+    }
+}
+
+#[test]
+fn the_signature_of_an_address_does_not_follow_a_project_elsewhere() {
+    let proxy = Between::start("127.0.0.1:1");
+    let project = project("http://storage.example/acc", "{ env = \"AWS_SECRET_ACCESS_KEY\" }");
+    let signed = format!("https://acc.blob.core.windows.net/c/a?sv=2024-01-01&sig={SECRET}");
+    let mut command = project.command(&["cp", &signed, "a"]);
+    command.env("HTTP_PROXY", format!("http://{}", proxy.address));
+    let ran = Ran::of(command).ended(1);
+    assert!(ran.err.contains("is not sent to storage.example") && !ran.err.contains(SECRET), "{}", ran.err);
+    assert!(proxy.seen().is_empty());
+}
+
+#[test]
 fn a_project_names_no_file_outside_of_it_as_a_secret() {
     for named in ["../id_rsa", "link"] {
         let server = Hostile::start();

@@ -159,3 +159,33 @@ fn a_component_file_is_checked_on_its_own() {
     let run = project.run("train.yml").ended(1);
     assert!(run.err.contains("a component is no job"), "{}", run.err);
 }
+
+#[test]
+fn a_slip_of_set_is_a_mistake_and_not_a_new_key() {
+    let text = "type: pipeline\nsettings: {default_compute: azureml:cpu}\ninputs: {epochs: 1}\njobs:\n  train:\n    \
+        type: command\n    environment: azureml:any@latest\n    command: echo ${{inputs.n}}\n    \
+        inputs: {n: \"${{parent.inputs.epochs}}\"}\n  use: {component: ./c.yml}\n";
+    let component = "name: c\ntype: command\nenvironment: azureml:any@latest\n\
+        inputs: {size: {type: integer, default: 1}}\ncommand: echo ${{inputs.size}}\n";
+    let project = Project::new().with("pipeline.yml", text).with("c.yml", component);
+    for (set, message, help) in [
+        ("inputs.epcohs=7", "nothing reads the input 'epcohs'", "did you mean 'epochs'?"),
+        ("outputs.model.path=x", "nothing reads the output 'model'", "there is none"),
+        ("settings.force_rerurn=true", "a pipeline has no setting 'force_rerurn'", "did you mean 'force_rerun'?"),
+        ("jobs.trian.inputs.n=7", "there is no job 'trian'", "did you mean 'train'?"),
+        ("jobs.train.inputs.m=7", "'jobs.train' has no input 'm'", "there are: n"),
+        ("jobs.use.inputs.sise=7", "'jobs.use' has no input 'sise'", "did you mean 'size'?"),
+    ] {
+        for how in [&["validate"][..], &["validate", "--target", "azure"], &["run"]] {
+            let ran = project.amlrun(&[how, &["pipeline.yml", "--set", set]].concat()).ended(1);
+            let first = ran.err.lines().next().unwrap_or_default();
+            assert_eq!(first, format!("error[bad-override]: {message}"), "{how:?} {set}");
+            assert!(ran.err.contains(help), "{}", ran.err);
+            assert_eq!(ran.err.matches("[bad-override]").count(), 1, "{}", ran.err);
+        }
+    }
+    let sets = ["inputs.epochs=7", "jobs.use.inputs.size=2", "tags.owner=me", "settings.force_rerun=true"];
+    project.amlrun(&[&["run", "pipeline.yml", "--name", "r", "--set"][..], &sets].concat()).ended(0);
+    assert_eq!(project.amlrun(&["logs", "r", "train"]).ended(0).out, "7\n");
+    assert_eq!(project.amlrun(&["logs", "r", "use"]).ended(0).out, "2\n");
+}

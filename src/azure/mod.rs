@@ -9,6 +9,7 @@
 
 mod blob;
 mod container;
+pub mod host;
 mod identity;
 mod transport;
 

@@ -8,11 +8,11 @@ use crate::plan::Plan;
 use crate::store::Home;
 
 /// What steps find on this machine beside their files. `near` is where version managers begin to look; `passed` are the
-/// variables that the project passes on.
-pub(super) fn look(near: &Path, passed: &[String]) -> Host {
+/// variables that the project passes on. Of a project that may be a stranger's no program is started.
+pub(super) fn look(near: &Path, passed: &[String], is_strange: bool) -> Host {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let search: Vec<PathBuf> = std::env::split_paths(&path).chain(own_folder()).collect();
-    Host::look(&Look { search: &search, near, passed })
+    Host::look(&Look { search: &search, near, passed, is_strange })
 }
 
 /// The Python that steps get: what `python` is, else `python3`.

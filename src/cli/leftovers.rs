@@ -2,7 +2,10 @@
 //! began. Nobody refers to it, and nobody writes to it any more.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::error::Failed;
 use crate::registry::{AssetKind, Registry};
@@ -31,25 +34,36 @@ impl Leftovers {
             return Ok(Self { paths, _alone: None });
         }
         let known = known(home)?;
+        let since = std::fs::metadata(home.registry_db()).and_then(|database| database.created()).ok();
         for folder in copies {
-            let real = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-            paths.extend(entries(&real).filter(|path| !known.iter().any(|asset| asset.starts_with(path))));
+            let unknown = entries(&folder).filter(|path| !known.contains(path.file_name().unwrap_or_default()));
+            paths.extend(unknown.filter(|path| is_partial(path) || since.is_some_and(|since| is_younger(path, since))));
         }
         Ok(Self { paths, _alone: Some(alone) })
     }
 }
 
-/// The places of all assets.
-fn known(home: &Home) -> Result<HashSet<PathBuf>, Failed> {
+/// The names of all folders on the way to an asset: where the workspace was when an asset was registered does not matter.
+fn known(home: &Home) -> Result<HashSet<OsString>, Failed> {
     let mut known = HashSet::new();
-    if home.registry_db().exists() {
+    if Registry::exists(&home.registry_db()) {
         let registry = Registry::open(&home.registry_db())?;
         for kind in [AssetKind::Model, AssetKind::Data] {
-            let assets = registry.list(kind, None)?.into_iter();
-            known.extend(assets.map(|asset| asset.path.canonicalize().unwrap_or(asset.path)));
+            for asset in registry.list(kind, None)? {
+                known.extend(asset.path.iter().map(ToOwned::to_owned));
+            }
         }
     }
     Ok(known)
+}
+
+/// Whether a copy was made after the registry: one that is older may have been registered in a registry that was lost.
+fn is_younger(path: &Path, registry: SystemTime) -> bool {
+    let changed = std::fs::symlink_metadata(path).ok().and_then(|metadata| {
+        let seconds = u64::try_from(metadata.ctime()).ok()?;
+        Some(UNIX_EPOCH + Duration::new(seconds, u32::try_from(metadata.ctime_nsec()).ok()?))
+    });
+    changed.is_some_and(|changed| changed > registry)
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {

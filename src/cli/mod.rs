@@ -5,6 +5,7 @@
 //! and flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`,
 //! `logs`) are for people. Nobody uses this room.
 
+mod arguments;
 mod asset;
 mod asset_create;
 mod asset_download;
@@ -153,7 +154,7 @@ enum Verb {
 #[must_use]
 pub fn main() -> ExitCode {
     let printer = Printer::new();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments::spread(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` end here as well, on stdout and with 0.

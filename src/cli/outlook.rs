@@ -28,7 +28,7 @@ pub(super) struct Looking {
     pub jobs: Option<u16>,
     /// Whether a run goes on: the copy that it read will do.
     pub goes_on: bool,
-    /// Whether nothing is asked of any storage: all that is there counts as new.
+    /// Whether nothing is asked of any storage, and no program of the project: all that is there counts as new.
     pub offline: bool,
     /// Whether it is looked past what cannot be reached: nothing is to run.
     pub past_trouble: bool,
@@ -88,7 +88,7 @@ impl Outlook {
         warnings.extend(strangers(&plan, config));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
-            facts.host = Some(super::host::look(near, &config.pass_variables));
+            facts.host = Some(super::host::look(near, &config.pass_variables, looking.offline));
         }
         let scope = engine::decide::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;

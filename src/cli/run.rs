@@ -46,7 +46,7 @@ pub(super) struct Args {
 /// What `run`, `plan` and `job create` have in common.
 #[derive(clap::Args, Clone, Default)]
 pub(super) struct How {
-    /// Change a value of the file before it is read, as in inputs.epochs=5
+    /// Change a value of the file before it is read, as in inputs.epochs=5; several may follow
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<Override>,
 

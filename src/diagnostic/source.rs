@@ -73,6 +73,18 @@ impl Sources {
         self.files.first().map(|file| (Span::start_of(SourceId(0)), &*file.text))
     }
 
+    /// Whether something came with `--set`.
+    #[must_use]
+    pub fn any_set(&self) -> bool {
+        self.files.iter().any(|file| !file.is_file())
+    }
+
+    /// Whether what stands there came with `--set`.
+    #[must_use]
+    pub fn is_set(&self, span: Span) -> bool {
+        self.get(span.source).is_some_and(|file| !file.is_file())
+    }
+
     /// The files that were read.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().filter(|file| file.is_file()).map(|file| file.path.as_path())

@@ -18,6 +18,7 @@ use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
 use crate::plan::{Phase, Plan, StandIn, Step, StepOutput};
+use crate::reuse::Listing;
 
 /// Runs a plan to its end and returns how it ended. `asked` tells when somebody wants it to stop.
 pub async fn run<E: Executor, W: Workspace>(
@@ -300,13 +301,25 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     fn stands(&self, index: usize, standing: &Standing, because: Vec<Because>) -> What {
         let Shared { request, around, board, .. } = &*self.shared;
         let step = &request.plan.steps[index];
-        let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
+        let mut outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
         for output in &step.outputs {
-            let Some(made) = outputs.iter().find(|o| o.name == output.name) else { continue };
+            let Some(made) = outputs.iter_mut().find(|o| o.name == output.name) else { continue };
             // Remote places were seen to before.
             let here = output.place.as_ref().is_some_and(|place| !place.is_remote());
-            if here && let Err(failure) = collect::put_away(index, output, made, request, around, &self.asked) {
-                step::warn(around, request, index, format!("'{}' is not put in its place: {failure}", output.name));
+            if here {
+                match collect::put_away(index, output, made, request, around, &self.asked) {
+                    // A link more shows in the stat of a file: that was us, and whoever reads it must not be blamed.
+                    Ok(()) => {
+                        made.fingerprint = Listing::of(&made.path).map_or_else(
+                            |_| std::mem::take(&mut made.fingerprint),
+                            |listing| listing.fingerprint().to_string(),
+                        )
+                    }
+                    Err(failure) => {
+                        let message = format!("'{}' is not put in its place: {failure}", output.name);
+                        step::warn(around, request, index, message);
+                    }
+                }
             }
             if let Err(Failure::Surroundings { message }) = collect::register(index, output, made, request, around) {
                 step::warn(around, request, index, message);

@@ -28,7 +28,7 @@ pub(super) enum Place {
 pub(super) fn fingerprint(places: &[Place]) -> String {
     let sums = places.iter().map(|place| match place {
         Place::Installed(folder, recorded) => installed(folder, recorded),
-        Place::Project(folder) => below(folder, true),
+        Place::Project(folder) => below(folder, true, LINKS),
         Place::File(file) => fs::metadata(file).map_or(0, |metadata| one(file, &metadata)),
     });
     format!("{:032x}", sums.fold(0, u128::wrapping_add))
@@ -44,7 +44,7 @@ fn installed(folder: &Path, recorded: &HashSet<OsString>) -> u128 {
         }
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if !is_folder {
-            return of_entry(entry, false);
+            return of_entry(entry, false, LINKS);
         }
         if bytes.ends_with(b".dist-info") || bytes.ends_with(b".egg-info") {
             // The first that there is: an installation writes all of them anew.
@@ -54,18 +54,21 @@ fn installed(folder: &Path, recorded: &HashSet<OsString>) -> u128 {
             });
             return named(&path).wrapping_add(record.unwrap_or(0));
         }
-        if recorded.contains(&name) { named(&path) } else { below(&path, false) }
+        if recorded.contains(&name) { named(&path) } else { below(&path, false, LINKS) }
     };
     entries.flatten().map(|entry| of(&entry)).fold(0, u128::wrapping_add)
 }
 
-fn below(folder: &Path, only_code: bool) -> u128 {
+/// So many links to folders are followed in a row: they may lead in a circle.
+const LINKS: u8 = 3;
+
+fn below(folder: &Path, only_code: bool, links: u8) -> u128 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let entries: Vec<DirEntry> = entries.flatten().collect();
-    entries.par_iter().with_min_len(32).map(|entry| of_entry(entry, only_code)).reduce(|| 0, u128::wrapping_add)
+    entries.par_iter().with_min_len(32).map(|entry| of_entry(entry, only_code, links)).reduce(|| 0, u128::wrapping_add)
 }
 
-fn of_entry(entry: &DirEntry, only_code: bool) -> u128 {
+fn of_entry(entry: &DirEntry, only_code: bool, links: u8) -> u128 {
     let (name, path) = (entry.file_name(), entry.path());
     let name = name.as_encoded_bytes();
     // Byte code follows its source.
@@ -74,16 +77,20 @@ fn of_entry(entry: &DirEntry, only_code: bool) -> u128 {
     }
     let Ok(kind) = entry.file_type() else { return 0 };
     if kind.is_dir() {
-        return if only_code && path.join("pyvenv.cfg").exists() { 0 } else { below(&path, only_code) };
+        return if only_code && path.join("pyvenv.cfg").exists() { 0 } else { below(&path, only_code, links) };
+    }
+    // A link counts as itself and as what it leads to.
+    let led_to = if kind.is_symlink() { fs::metadata(&path).ok() } else { None };
+    if led_to.as_ref().is_some_and(Metadata::is_dir) {
+        let inside = if links > 0 { below(&path, only_code, links - 1) } else { 0 };
+        return entry.metadata().map_or(0, |metadata| one(&path, &metadata)).wrapping_add(inside);
     }
     let is_code = [&b".py"[..], b".so", b".pyd", b".pth"].iter().any(|ending| name.ends_with(ending));
     if only_code && !is_code {
         return 0;
     }
-    // A link counts as itself and as the file that it leads to.
     let own = entry.metadata().map_or(0, |metadata| one(&path, &metadata));
-    let led_to = if kind.is_symlink() { fs::metadata(&path).map_or(0, |metadata| one(&path, &metadata)) } else { 0 };
-    own.wrapping_add(led_to)
+    own.wrapping_add(led_to.map_or(0, |metadata| one(&path, &metadata)))
 }
 
 fn one(path: &Path, metadata: &Metadata) -> u128 {

@@ -25,10 +25,12 @@ use crate::reuse::{Machine, Python, Reuse};
 
 /// What this machine gives to steps beside their files, as it was when it was looked at.
 pub struct Host {
-    /// What all steps have alike.
-    base: Machine,
+    /// What all steps have alike; `None` when it cannot be known.
+    base: Option<Machine>,
     interpreters: Vec<Interpreter>,
     near: PathBuf,
+    /// The project, when it may be a stranger's.
+    strange: Option<PathBuf>,
     found: Mutex<Found>,
 }
 
@@ -49,29 +51,37 @@ pub struct Look<'a> {
     pub near: &'a Path,
     /// The variables that the project passes on beside the usual ones.
     pub passed: &'a [String],
+    /// Whether the project may be a stranger's, of whose programs none is started for a look.
+    pub is_strange: bool,
 }
 
 impl Host {
     /// Looks at the machine.
     #[must_use]
     pub fn look(look: &Look<'_>) -> Self {
-        let programs = Programs::new(look.search.to_vec(), look.near);
+        let strange = look.is_strange.then(|| look.near.canonicalize().unwrap_or_else(|_| look.near.to_owned()));
+        let programs = Programs::new(look.search.to_vec(), look.near, strange.as_deref());
         let mut interpreters: Vec<Interpreter> = Vec::new();
         let mut base = Machine { variables: variables::decisive(look.passed), ..Machine::default() };
+        let mut is_known = true;
         for name in ["python", "python3"] {
             let Some(program) = programs.search(name) else { continue };
-            let interpreter = Interpreter::look(&program, look.near, &interpreters);
+            let Some(interpreter) = Interpreter::look(&program, look.near, &interpreters) else {
+                is_known = false;
+                continue;
+            };
             base.pythons.insert(name.to_owned(), interpreter.python.digest());
             interpreters.push(interpreter);
         }
+        let base = is_known.then_some(base);
         let programs = HashMap::from([(None, programs)]);
         let found = Mutex::new(Found { programs, machines: HashMap::new(), described: Vec::new() });
-        Self { base, interpreters, near: look.near.to_owned(), found }
+        Self { base, interpreters, near: look.near.to_owned(), strange, found }
     }
 
     /// The digest of what a step has: what all have, and the programs that its texts name, which are words that are files
     /// on the search path and the paths of programs. `path` is the step's own `PATH`, where it sets one. `None` when a
-    /// program cannot be read.
+    /// program cannot be read, or what an interpreter has cannot be known.
     #[must_use]
     pub fn machine<'t>(
         &self,
@@ -79,12 +89,17 @@ impl Host {
         path: Option<&str>,
         reuse: &Reuse,
     ) -> Option<Digest> {
+        let base = self.base.as_ref()?;
+        let folders: Vec<PathBuf> = std::env::split_paths(path.unwrap_or_default()).collect();
+        // They would lead into the step's code, where nobody knows which packages an interpreter has.
+        if path.is_some() && folders.iter().any(|folder| folder.is_relative()) {
+            return None;
+        }
         let mut found = self.found();
         let Found { programs, machines, described } = &mut *found;
         let path = path.map(str::to_owned);
-        let programs = programs.entry(path.clone()).or_insert_with(|| {
-            Programs::new(std::env::split_paths(path.as_deref().unwrap_or_default()).collect(), &self.near)
-        });
+        let fresh = || Programs::new(folders, &self.near, self.strange.as_deref());
+        let programs = programs.entry(path.clone()).or_insert_with(fresh);
         // Whatever Python a step with a PATH of its own may find there is another one.
         let pythons = path.iter().flat_map(|_| ["python", "python3"]);
         let mut named: Vec<usize> = Vec::new();
@@ -94,7 +109,7 @@ impl Host {
         named.sort_unstable();
         named.dedup();
         let digest = machines.entry((path, named)).or_insert_with_key(|(_, named)| {
-            let machine = Machine { programs: programs.digests(named), ..self.base.clone() };
+            let machine = Machine { programs: programs.digests(named), ..base.clone() };
             let digest = machine.digest();
             described.push(machine);
             digest

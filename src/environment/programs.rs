@@ -20,6 +20,8 @@ const MISSES: usize = 32;
 pub(super) struct Programs {
     folders: Vec<PathBuf>,
     near: PathBuf,
+    /// A project of which no program is started.
+    strange: Option<PathBuf>,
     misses: usize,
     /// When each folder last had a program more or less.
     stamps: Vec<Option<SystemTime>>,
@@ -40,10 +42,11 @@ struct Program {
 }
 
 impl Programs {
-    pub fn new(folders: Vec<PathBuf>, near: &Path) -> Self {
+    pub fn new(folders: Vec<PathBuf>, near: &Path, strange: Option<&Path>) -> Self {
         let (by_word, found) = (HashMap::new(), Vec::new());
+        let (near, strange) = (near.to_owned(), strange.map(Path::to_owned));
         let stamps = stamps(&folders);
-        Self { folders, near: near.to_owned(), misses: 0, stamps, names: None, by_word, found }
+        Self { folders, near, strange, misses: 0, stamps, names: None, by_word, found }
     }
 
     /// The program of that name that a shell would start.
@@ -87,13 +90,23 @@ impl Programs {
     fn read(&mut self, word: &str, file: PathBuf, reuse: &Reuse) -> Option<usize> {
         let listing = Listing::of(&file).ok()?;
         let content = reuse.contents(&format!("program:{}", file.display()), &listing).ok()?.digest;
-        let python = interpreter(&file).map(|interpreter| Interpreter::look(&interpreter, &self.near, &[]));
+        let python = match interpreter(&file) {
+            Some(interpreter) if self.is_strange(&interpreter) => return None,
+            Some(interpreter) => Some(Interpreter::look(&interpreter, &self.near, &[])?),
+            None => None,
+        };
         let digest = match &python {
             Some(interpreter) => Digest::of(format!("{content} {}", interpreter.python.digest()).as_bytes()),
             None => content,
         };
         self.found.push(Program { word: word.to_owned(), file, listing, digest, python });
         Some(self.found.len() - 1)
+    }
+
+    fn is_strange(&self, program: &Path) -> bool {
+        let Some(strange) = &self.strange else { return false };
+        // A link out of the project leads to a program that is not the project's; but what it is called by may be.
+        program.starts_with(strange) || program.canonicalize().is_ok_and(|program| program.starts_with(strange))
     }
 
     /// The digests of programs by name; of an interpreter, and of a script that one runs, its packages count as well.
@@ -168,7 +181,7 @@ mod tests {
         }
         std::fs::set_permissions(second.join("tool"), std::fs::Permissions::from_mode(0o755)).unwrap();
         let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
-        let mut programs = Programs::new(vec![root.path().join("gone"), first, second.clone()], root.path());
+        let mut programs = Programs::new(vec![root.path().join("gone"), first, second.clone()], root.path(), None);
         assert_eq!(programs.search("tool"), Some(second.join("tool")), "what cannot be executed is passed over");
         for number in 0..MISSES {
             assert_eq!(programs.find(&format!("word{number}"), &reuse), Some(None));
@@ -180,7 +193,7 @@ mod tests {
         assert!(programs.are_same());
         std::fs::write(second.join("tool"), "#!/bin/sh\nexit\n").unwrap();
         assert!(!programs.are_same());
-        let programs = Programs::new(vec![second.clone()], root.path());
+        let programs = Programs::new(vec![second.clone()], root.path(), None);
         std::fs::write(second.join("new"), "#!/bin/sh\n").unwrap();
         assert!(!programs.are_same(), "a word that named nothing may name this one");
     }

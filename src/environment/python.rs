@@ -14,21 +14,24 @@ use serde::{Deserialize, Serialize};
 
 use super::installed::{self, Place};
 use crate::digest::Digest;
-use crate::exec::ask;
+use crate::exec::ask::{self, Reply};
 use crate::reuse::Python;
 
 /// How long an interpreter has for its answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Prints where the interpreter looks for packages, which there are, and the names in these places that a record of an
-/// installation speaks for. Its own library comes with its version.
+/// installation speaks for. Its own library comes with its version. Nothing is imported from the folder where it is
+/// asked, which is a project's. A place that is not there yet is one where packages may be installed.
 const SCRIPT: &str = r#"
-import json, os, sys
+import sys
+sys.path[:] = [place for place in sys.path if place]
+import json, os, site
 own = os.path.dirname(os.path.realpath(os.__file__))
 places = []
-for place in sys.path:
-    place = os.path.abspath(place) if place else ""
-    if place and os.path.exists(place) and os.path.realpath(place) not in (own, os.path.join(own, "lib-dynload")):
+user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+for place in map(os.path.abspath, sys.path + user):
+    if os.path.realpath(place) not in (own, os.path.join(own, "lib-dynload")) and place not in places:
         places.append(place)
 packages, projects, recorded = {}, [], {}
 try:
@@ -88,8 +91,9 @@ pub(super) struct Interpreter {
 
 impl Interpreter {
     /// Looks at an interpreter. `near` is where a version manager begins to look for a choice of version; `others` are
-    /// those that were looked at just before, which may have the same packages.
-    pub fn look(program: &Path, near: &Path, others: &[Self]) -> Self {
+    /// those that were looked at just before, which may have the same packages. `None` when it gives no answer that can be
+    /// read, or none in time: which packages it has is not known.
+    pub fn look(program: &Path, near: &Path, others: &[Self]) -> Option<Self> {
         let stamp = stamp(program, near);
         let kept_at = cache_file(program, &stamp);
         let files_of = |places: &[Place]| {
@@ -100,17 +104,25 @@ impl Interpreter {
         if let Some(kept) = kept {
             let places = places(&kept.answer);
             if files_of(&places) == kept.files {
-                return Self::of(program, near, stamp, places, kept.files, kept.answer);
+                return Some(Self::of(program, near, stamp, places, kept.files, kept.answer));
             }
         }
-        let text = ask::ask(program, &["-c", SCRIPT], near, LIMIT);
-        let answer = text.and_then(|text| serde_json::from_slice::<Answer>(&text).ok()).unwrap_or_default();
+        let answer = match ask::ask(program, &["-c", SCRIPT], near, LIMIT) {
+            // What is loaded at every start may print as well.
+            Reply::Printed(text) => {
+                let last = text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+                serde_json::from_slice::<Answer>(last).ok().filter(|answer| !answer.version.is_empty())?
+            }
+            // A version manager's script without a version to start: steps get nothing from it either.
+            Reply::Failed => Answer::default(),
+            Reply::None => return None,
+        };
         let places = places(&answer);
         let files = installed::fingerprint(&places);
         if let Some(kept_at) = kept_at.filter(|_| !answer.version.is_empty()) {
             keep(&kept_at, &Kept { program: stamp.clone(), files: files.clone(), answer: answer.clone() });
         }
-        Self::of(program, near, stamp, places, files, answer)
+        Some(Self::of(program, near, stamp, places, files, answer))
     }
 
     fn of(program: &Path, near: &Path, stamp: String, places: Vec<Place>, files: String, answer: Answer) -> Self {
@@ -195,7 +207,7 @@ fn cache_file(program: &Path, stamp: &str) -> Option<PathBuf> {
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
     let choice = if is_script(program) { stamp } else { "" };
     let name = Digest::of(format!("{} {choice}", program.display()).as_bytes());
-    Some(cache.join("amlrun/pythons/v1").join(format!("{}.json", name.short())))
+    Some(cache.join("amlrun/pythons/v2").join(format!("{}.json", name.short())))
 }
 
 fn kept_answer(place: &Path) -> Option<Kept> {

@@ -31,8 +31,9 @@ pub(super) fn describe(path: &Path) -> Result<Option<Described>, Error> {
     let bytes = Section::open(path)?.read_all(MLMODEL)?;
     // An alias in YAML can make a little text enormous; an MLmodel has none.
     let text = String::from_utf8(bytes).map_err(|_| malformed("is no UTF-8".to_owned()))?;
-    if text.lines().any(|line| line.split_whitespace().any(|word| word.starts_with('*') || word.starts_with('&'))) {
-        return Err(malformed("has YAML anchors, which MLflow does not write".to_owned()));
+    let mut events = saphyr_parser::Parser::new_from_str(&text).map_while(Result::ok);
+    if events.any(|(event, _)| matches!(event, saphyr_parser::Event::Alias(_))) {
+        return Err(malformed("has YAML aliases, which MLflow does not write".to_owned()));
     }
     if nesting(&text) > 100 {
         return Err(malformed("is no YAML that MLflow writes (it is nested too deep)".to_owned()));

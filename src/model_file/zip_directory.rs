@@ -60,11 +60,6 @@ struct Entry {
 }
 
 impl ZipDirectory {
-    /// Whether a file begins as a zip does.
-    pub fn is_zip(beginning: &[u8]) -> bool {
-        beginning.starts_with(&LOCAL)
-    }
-
     /// Reads the directory and checks every member's header.
     ///
     /// # Errors
@@ -93,6 +88,7 @@ impl ZipDirectory {
         let mut members = HashMap::with_capacity(entries.len());
         let mut folded = HashSet::with_capacity(entries.len());
         let mut shared = true;
+        let mut alike = false; // whether two names differ in capital letters alone
         let mut unpacked = 0u64; // of all compressed members together
         let mut free = 0; // where the member before has ended
         let mut follows = false; // whether its sizes may follow it
@@ -117,9 +113,10 @@ impl ZipDirectory {
                 unpacked = unpacked.saturating_add(entry.length);
             }
             shared &= name.split_once('/').is_some_and(|(folder, _)| folder == top);
-            if !folded.insert(name.to_lowercase()) {
+            if members.contains_key(&name) {
                 return Err(wrong("is there twice"));
             }
+            alike |= !folded.insert(name.to_lowercase());
             if is_torch_s(&name) && name.rsplit('/').next().is_some_and(|last| last != last.to_ascii_lowercase()) {
                 return Err(wrong("has capital letters, for which torch alone does not care"));
             }
@@ -135,6 +132,10 @@ impl ZipDirectory {
             return Err(
                 file.malformed("the members of the zip are in several folders, and torch would read one of them")
             );
+        }
+        if alike && members.keys().any(|name| is_torch_s(name)) {
+            let reason = "two members of the zip differ in capital letters alone, for which torch does not care";
+            return Err(file.malformed(reason));
         }
         // Old export archives have no top folder at all; the names then are taken as they are.
         let top = if shared { top } else { String::new() };

@@ -5,7 +5,7 @@
 //! committed: what the database has, the ledger has.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{AssetKind, Trouble};
+use crate::clock::Timestamp;
 
 type Columns = BTreeMap<String, Json>;
 
@@ -40,9 +41,34 @@ pub(super) fn is_gone(database: &Path) -> bool {
     fs::metadata(database).map_or(true, |metadata| metadata.len() == 0)
 }
 
-/// Adds what a change touched: the rows of a name that were updated since a moment, in milliseconds since 1970.
-pub(super) fn add(path: &Path, db: &Connection, kind: AssetKind, name: &str, since: i64) -> Result<(), Trouble> {
-    let line = line(db, kind.as_str(), name, since)?;
+/// The ledger of a database that is to be restored, locked against others who would restore it. `None` when there is none.
+pub(super) fn lock(ledger: &Path) -> Option<File> {
+    let file = File::open(ledger).ok()?;
+    file.lock().ok().map(|()| file)
+}
+
+/// What tells the rows that a change touches: those that are new, and those that were updated since a moment.
+#[derive(Clone, Copy)]
+pub(super) struct Touched {
+    /// The last row before.
+    last: i64,
+    /// In milliseconds since 1970.
+    since: i64,
+}
+
+impl Touched {
+    const ALL: Self = Self { last: i64::MIN, since: i64::MIN };
+
+    /// Of a change that begins now.
+    pub fn from_now(db: &Connection) -> rusqlite::Result<Self> {
+        let last = db.query_row("SELECT coalesce(max(id), 0) FROM assets", [], |row| row.get(0))?;
+        Ok(Self { last, since: Timestamp::now().0 })
+    }
+}
+
+/// Adds what a change of a name touched.
+pub(super) fn add(path: &Path, db: &Connection, kind: AssetKind, name: &str, touched: Touched) -> Result<(), Trouble> {
+    let line = line(db, kind.as_str(), name, touched)?;
     // A ledger that cannot be written is no reason not to register: the database is what counts.
     let _ = append(path, &[line]);
     Ok(())
@@ -54,7 +80,7 @@ pub(super) fn begin(path: &Path, db: &Connection) -> Result<(), rusqlite::Error>
         .prepare("SELECT kind, name FROM containers")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let lines: Result<Vec<Line>, _> = names.iter().map(|(kind, name)| line(db, kind, name, i64::MIN)).collect();
+    let lines: Result<Vec<Line>, _> = names.iter().map(|(kind, name)| line(db, kind, name, Touched::ALL)).collect();
     let lines = lines?;
     if !lines.is_empty() {
         let _ = append(path, &lines);
@@ -87,7 +113,7 @@ pub(super) fn restore(path: &Path, db: &mut Connection) -> Result<usize, rusqlit
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-fn line(db: &Connection, kind: &str, name: &str, since: i64) -> Result<Line, rusqlite::Error> {
+fn line(db: &Connection, kind: &str, name: &str, touched: Touched) -> Result<Line, rusqlite::Error> {
     let container = db
         .prepare_cached("SELECT * FROM containers WHERE kind = ?1 AND name = ?2")?
         .query_map([kind, name], columns)?
@@ -99,8 +125,10 @@ fn line(db: &Connection, kind: &str, name: &str, since: i64) -> Result<Line, rus
         .query_map([kind, name], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let assets = db
-        .prepare_cached("SELECT * FROM assets WHERE kind = ?1 AND name = ?2 AND updated >= ?3 ORDER BY id")?
-        .query_map(params![kind, name, since], columns)?
+        .prepare_cached(
+            "SELECT * FROM assets WHERE kind = ?1 AND name = ?2 AND (id > ?3 OR updated >= ?4) ORDER BY id",
+        )?
+        .query_map(params![kind, name, touched.last, touched.since], columns)?
         .collect::<Result<_, _>>()?;
     Ok(Line { container, labels, assets })
 }

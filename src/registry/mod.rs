@@ -38,7 +38,6 @@ pub use credentials::Credentials;
 pub use datastore::Datastore;
 pub use datastores::DatastoreStore;
 
-use crate::clock::Timestamp;
 use crate::relative;
 use crate::sqlite::{self, SqliteError};
 
@@ -143,7 +142,9 @@ impl Registry {
     /// [`RegistryError::Open`].
     pub fn open(path: &Path) -> Result<Self> {
         let ledger = ledger::file(path);
-        let restores = ledger::is_gone(path) && ledger.exists();
+        // Two that find it gone restore it one after the other, and the second finds it there.
+        let restoring = if ledger::is_gone(path) { ledger::lock(&ledger) } else { None };
+        let restores = restoring.is_some() && ledger::is_gone(path);
         if restores {
             // What SQLite left of the old file belongs to no database any more.
             for end in ["-wal", "-shm"] {
@@ -199,11 +200,11 @@ impl Registry {
         change: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
     ) -> Result<T> {
         let mut db = self.db();
-        let since = Timestamp::now().0;
         let changed = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Trouble::from);
         let changed = changed.and_then(|transaction| {
+            let touched = ledger::Touched::from_now(&transaction)?;
             let value = change(&transaction)?;
-            ledger::add(&ledger::file(&self.path), &transaction, kind, name, since)?;
+            ledger::add(&ledger::file(&self.path), &transaction, kind, name, touched)?;
             transaction.commit()?;
             Ok(value)
         });

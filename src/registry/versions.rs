@@ -39,11 +39,11 @@ impl Registry {
             let message = format!("{}: the path of an asset must be UTF-8", path.display());
             return Err(RegistryError::Invalid(message));
         };
-        let now = Timestamp::now();
         let fingerprint = Listing::of(Path::new(&path)).ok().map(|listing| listing.fingerprint().to_string());
         let kept = relative::to(&self.base, Path::new(path));
         let kept = kept.to_string_lossy();
         let asset = self.write(kind, &name, |db| {
+            let now = Timestamp::now();
             let version = take_version(db, kind, &name, version.as_deref(), now)?;
             db.prepare_cached(
                 "INSERT INTO assets (kind, name, version, type, path, digest, bytes, description, tags, properties,

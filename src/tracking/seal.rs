@@ -57,6 +57,12 @@ fn settle(models: &Path, building: &Path, inside: &dyn Fn(&Path) -> PathBuf) -> 
         Digest::of_tree(building).map_err(TrackingError::io(building))?
     };
     let home = models.join(whole.as_str());
+    if home.exists() && !Digest::of_tree(&home).is_ok_and(|digest| digest == whole) {
+        // Somebody edited what was sealed. Nobody may get it under this digest, so it makes room for the true bytes.
+        let aside = tree::sibling_for_building(&home);
+        std::fs::rename(&home, &aside).map_err(TrackingError::io(&home))?;
+        let _ = std::fs::remove_dir_all(&aside);
+    }
     if !home.exists() {
         match std::fs::rename(building, &home) {
             // Somebody else sealed the same bytes in between.
@@ -86,6 +92,20 @@ mod tests {
         assert_eq!(first.asset_type, AssetType::MlflowModel);
         assert_eq!(first.digest, Digest::of_tree(&source).unwrap());
         assert!(first.path.join("MLmodel").metadata().unwrap().permissions().readonly());
+        assert_eq!(std::fs::read_dir(&models).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_edited_makes_room_for_the_true_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, models) = (folder.path().join("model.pt"), folder.path().join("models"));
+        std::fs::write(&source, "weights").unwrap();
+        let first = seal(&models, &source, false).unwrap();
+        std::fs::remove_file(&first.path).unwrap();
+        std::fs::write(&first.path, "weihgts").unwrap();
+        let second = seal(&models, &source, false).unwrap();
+        assert_eq!((&second.path, &second.digest), (&first.path, &first.digest));
+        assert_eq!(std::fs::read(&second.path).unwrap(), b"weights");
         assert_eq!(std::fs::read_dir(&models).unwrap().count(), 1);
     }
 

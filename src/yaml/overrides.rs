@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Entry, Kind, Node, Scalar, scalar::Literal};
-use crate::diagnostic::{Diagnostic, Sources, Span, source::Source};
+use crate::diagnostic::{Diagnostic, Sources, Span, source::Source, suggest};
 
 /// One `--set`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +42,35 @@ pub fn apply(root: &mut Node, overrides: &[Override], sources: &mut Sources, fou
         let span = Span { source, line: 1, column: end + 1, end_line: 1, end_column: end + 1 + width };
         let scalar = Scalar { text: one.value.clone(), plain: false };
         let value = Node { span, kind: Kind::Scalar(scalar) };
-        if let Err(key) = put(root, &one.keys, value, key_span) {
+        if let Some(fault) = unknown_job(root, &one.keys, key_span) {
+            found.push(fault);
+        } else if let Err(key) = put(root, &one.keys, value, key_span) {
             let message = format!("cannot set '{text}': '{key}' is not a mapping in the file");
             let help = "a component named by file has to be changed in that file";
             found.push(Diagnostic::error("bad-override", key_span, message).help(help));
         }
     }
+}
+
+/// A node of a pipeline that is not there: what is set in it would be a node with nothing else.
+fn unknown_job(root: &Node, keys: &[String], span: Span) -> Option<Diagnostic> {
+    let mut node = root;
+    for (index, key) in keys.iter().enumerate().take(keys.len().saturating_sub(1)) {
+        let entries = node.as_mapping()?;
+        match entries.iter().find(|entry| entry.key == *key) {
+            Some(entry) => node = &entry.value,
+            None if index > 0 && keys[index - 1] == "jobs" => {
+                let names: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+                let fault = Diagnostic::error("bad-override", span, format!("there is no job '{key}'"));
+                return Some(match suggest::nearest(key, names.iter().copied()) {
+                    Some(near) => fault.help(format!("did you mean '{near}'?")),
+                    None => fault.help(format!("there are: {}", names.join(", "))),
+                });
+            }
+            None => return None,
+        }
+    }
+    None
 }
 
 fn put(node: &mut Node, keys: &[String], value: Node, key_span: Span) -> Result<(), String> {

@@ -166,7 +166,13 @@ impl Builder<'_> {
         merges: &mut Vec<Node>,
     ) -> Built<()> {
         let Kind::Scalar(scalar) = &key.kind else {
-            return Err(self.stop("yaml-key", key.span, "a key must be a scalar", "write the key as plain text"));
+            // `{{parent.inputs.x}}` is a mapping in a mapping to YAML.
+            let meant = key.as_mapping().and_then(|inner| match inner {
+                [one] if one.value.is_null() => Some(format!("did you mean ${{{{{}}}}}?", one.key)),
+                _ => None,
+            });
+            let help = meant.as_deref().unwrap_or("write the key as plain text");
+            return Err(self.stop("yaml-key", key.span, "a key must be a scalar", help));
         };
         if scalar.plain && scalar.text == "<<" {
             merges.push(value);

@@ -24,7 +24,7 @@ REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 def names(corpus=CORPUS):
     """The cases of the corpus, relative to it."""
-    found = (path for verdict in ("accept", "refuse") for path in corpus.glob(f"{verdict}/*/*.yml"))
+    found = (path for verdict in ("accept", "later", "refuse") for path in corpus.glob(f"{verdict}/*/*.yml"))
     return sorted(str(path.relative_to(corpus)) for path in found)
 
 

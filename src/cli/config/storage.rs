@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::secret_ref::{CredentialRef, SecretRef};
+use crate::azure::host::Host;
 use crate::secret::mask_signatures;
 
 /// What is said of a datastore.
@@ -136,7 +137,9 @@ fn address(text: &str, field: &str) -> Result<String, String> {
     if masked != text {
         return Err(format!("leave the signature out of {field}: write sas_token = {{ env = \"NAME\" }} beside it"));
     }
-    if !text.contains("://") || text.contains('?') {
+    let is_of_the_web = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    let is_root = text.contains("://") && !text.contains('?');
+    if !is_root || (is_of_the_web || field == "endpoint") && Host::of(text).is_none() {
         return Err(format!("'{text}' is no address that {field} can have: write https://…"));
     }
     Ok(text.trim_end_matches('/').to_owned())

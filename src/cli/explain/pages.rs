@@ -69,6 +69,7 @@ const PAGES: &[(&str, &str)] = table! {
     "not-sent"
     "not-yet"
     "null-value"
+    "optional-outside"
     "optional-to-required"
     "out-of-range"
     "preview-only"

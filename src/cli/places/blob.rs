@@ -9,6 +9,7 @@
 use super::super::config::secret_ref::CredentialRef;
 use super::super::config::storage::DatastorePlace;
 use super::{Place, Places};
+use crate::azure::host::Host;
 use crate::registry::Datastore;
 use crate::registry::datastore::{CredentialKind, DatastoreKind, is_bare_host};
 use crate::secret::{Credential, Secret};
@@ -60,10 +61,13 @@ impl Places {
     /// A blob that an address names without a datastore.
     pub(super) fn bare_blob(&self, mut uri: BlobUri) -> Result<Place, String> {
         let given = uri.sas.take();
+        let written = uri.endpoint.clone();
         let uri = self.rerouted(uri);
-        // A signature in the address is for whoever is there.
         if let Some(signature) = given {
-            return Ok(Place::Blob { uri, credential: Credential::Sas(signature) });
+            let credential = Credential::Sas(signature);
+            // It is for whoever is at the address, and for others only if they may get any secret.
+            self.may_receive(&uri, Some(&credential), Some(&written))?;
+            return Ok(Place::Blob { uri, credential });
         }
         if !self.is_trusted(&uri)? {
             let account = &uri.account;
@@ -107,14 +111,15 @@ impl Places {
 
     /// Whether what opens a blob may be sent to its host. `kept_for` is the root for which the person kept it.
     fn may_receive(&self, uri: &BlobUri, opens: Option<&Credential>, kept_for: Option<&str>) -> Result<(), String> {
-        let host = host_of(&uri.endpoint);
+        let host = Host::of(&uri.endpoint).ok_or_else(|| format!("'{}' is no address of a host", uri.endpoint))?;
         // Without TLS no token is sent to another machine, so that there is nothing to keep from it.
         let nothing = !self.opens || opens.is_none() && uri.endpoint.starts_with("http://");
         let own = self.connection("BlobEndpoint").is_some_and(|root| root.trim_end_matches('/') == uri.endpoint);
-        if nothing || own || is_azures(host) || is_loopback(host) || kept_for == Some(uri.endpoint.as_str()) {
+        if nothing || own || is_azures(&host) || host.is_loopback || kept_for == Some(uri.endpoint.as_str()) {
             return Ok(());
         }
-        if self.config.user.trusts_host(host) {
+        let host = host.shown;
+        if self.config.user.trusts_host(&host) {
             return Ok(());
         }
         let what = if opens.is_some() { "what opens" } else { "your sign-in for" };
@@ -128,7 +133,7 @@ impl Places {
 
     /// Whether a blob is at one of Azure's hosts, or under a root that somebody named here.
     fn is_trusted(&self, uri: &BlobUri) -> Result<bool, String> {
-        if is_azures(host_of(&uri.endpoint)) {
+        if Host::of(&uri.endpoint).is_some_and(|host| is_azures(&host)) {
             return Ok(true);
         }
         Ok(self.known_blob(&uri.address())?.is_some_and(|known| known.endpoint == uri.endpoint))
@@ -247,22 +252,6 @@ impl Places {
     }
 }
 
-/// The host of a root, with its port if it has one.
-fn host_of(endpoint: &str) -> &str {
-    let rest = endpoint.split_once("://").map_or("", |(_, rest)| rest);
-    rest.split('/').next().unwrap_or_default()
-}
-
-fn is_azures(host: &str) -> bool {
-    let name = host.split(':').next().unwrap_or_default();
-    CLOUDS.iter().any(|cloud| name.ends_with(cloud))
-}
-
-/// Whether a host is this machine by its own word, and not by what a name server says.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+fn is_azures(host: &Host) -> bool {
+    CLOUDS.iter().any(|cloud| host.name.ends_with(cloud))
 }

@@ -2,18 +2,21 @@
 //!
 //! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
 //! place, `component` at component files, `spark` at spark nodes, `data_transfer` at data transfers, `control_flow` at
-//! conditions and loops; `run` looks for what the SDK overlooks, `names` for names that this machine cannot use,
-//! `strangers` for fields that nobody reads.
+//! conditions and loops; `run` looks for what the SDK overlooks, `expressions` for expressions that nothing resolves,
+//! `names` for names that this machine cannot use, `strangers` for fields that nobody reads, `set` for slips on the
+//! command line.
 
 mod bindings;
 mod component;
 pub(super) mod control_flow;
 mod data_transfer;
+mod expressions;
 mod literal;
 mod loop_items;
 mod names;
 mod pipeline;
 mod run;
+mod set;
 mod spark;
 mod strangers;
 
@@ -44,7 +47,10 @@ pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagn
 
 /// What a run would trip over though the SDK takes it.
 pub(super) fn run(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
-    let mut found = run::document(object, sources);
+    // A slip on the command line is told as that, and not as what it looks like in the file.
+    let mut found = set::told(object, sources);
+    found.extend(run::document(object, sources));
+    found.extend(expressions::told(object, sources));
     found.extend(names::told(object));
     found.extend(strangers::told(object));
     found

@@ -11,7 +11,7 @@ use super::pipeline::{named, told_as_missing};
 use super::{ByName, component::place, listed, nodes, under};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
-/// Everything of that kind in a document. All findings are errors; the caller knows what they are worth.
+/// Everything of that kind in a document. Most findings are errors; the caller knows what they are worth.
 pub(super) fn document(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     match object.class {
@@ -208,12 +208,10 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
         let Some(port) = port else {
             let group = format!("{}.", input.key);
             if !declared.iter().any(|p| p.key.starts_with(&group)) && !told_as_missing(node, component, input) {
-                let message = format!("the component has no input '{}'", input.key);
-                found.push(near(
-                    Diagnostic::error("unknown-port", input.key_span, message).at(path),
-                    &input.key,
-                    declared,
-                ));
+                // Azure ML takes it and gives it to nobody.
+                let message = format!("the component has no input '{}': nothing reads what it is given", input.key);
+                let warning = Diagnostic::warning("unknown-port", input.key_span, message).at(path);
+                found.push(near(warning, &input.key, declared));
             }
             continue;
         };

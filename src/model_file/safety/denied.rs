@@ -30,7 +30,7 @@ pub(super) fn judge(module: &str, name: &str, uses: Uses) -> (Safety, String) {
     if table::is_unusual(module, name, uses) {
         return (Safety::Unknown, runs(module));
     }
-    if let Some(power) = power(module, name) {
+    if let Some(power) = power(module, name, uses) {
         return verdict(Safety::Dangerous, power);
     }
     if table::harmless(module, name).is_some() {
@@ -73,9 +73,10 @@ pub fn package(module: &str) -> &str {
 }
 
 /// What a dangerous import could do; `None` when it is not known to be dangerous.
-pub(super) fn power(module: &str, name: &str) -> Option<&'static str> {
+pub(super) fn power(module: &str, name: &str, uses: Uses) -> Option<&'static str> {
     let top = module.split('.').next().unwrap_or(module);
-    if table::is_standard(top) && top != "__main__" {
+    // Python's own `test` is an empty package, and the name of many a script.
+    if table::is_standard(top) && top != "__main__" && module != "test" {
         return Some(match standard(top, name) {
             "" => STANDARD,
             power => power,
@@ -106,7 +107,9 @@ pub(super) fn power(module: &str, name: &str) -> Option<&'static str> {
     if name.contains("__") && !name.starts_with("__pyx_unpickle_") {
         return Some(REACHES);
     }
-    parts.iter().any(|part| table::is_denied_name(part)).then_some(PART)
+    // A class that is made without its constructor starts nothing: `agent.Memory` may be anybody's.
+    let starts = |part: &str| uses.has(Uses::CALLED) || !is_class(part);
+    parts.into_iter().any(|part| starts(part) && table::is_denied_name(part)).then_some(PART)
 }
 
 /// What a module of Python itself could do, for those that attacks are made of.

@@ -95,5 +95,5 @@ pub(crate) fn overall(evidence: &Evidence, imports: &[Import]) -> Safety {
 
 /// Whether no model needs such an import, however it is used.
 pub(crate) fn is_dangerous(module: &str, name: &str) -> bool {
-    table::harmless(module, name).is_none() && denied::power(module, name).is_some()
+    table::harmless(module, name).is_none() && denied::power(module, name, Uses::CALLED).is_some()
 }

@@ -1,0 +1,228 @@
+//! Expressions where nothing resolves them, and text that was meant to be an expression. The SDK takes all of it; the
+//! service refuses some, and hands on the rest as it stands: to a shell, or as the name of a folder.
+//! `docs/azure-refuses-later.md` lists what is told here.
+
+use super::super::leaf;
+use super::super::value::{Data, Entry, Object, Value};
+use super::under;
+use crate::diagnostic::{Diagnostic, Sources, Span};
+
+/// What the path of an output may refer to (reference, section 3.5).
+const OF_OUTPUTS: [&str; 3] = ["default_datastore", "name", "output_name"];
+
+/// Everything of that kind in a document; what a component file has is told once. All findings are errors: the caller
+/// knows what they are worth.
+pub(super) fn told(document: &Object, sources: &Sources) -> Vec<Diagnostic> {
+    let mut look = Look { sources, found: Vec::new() };
+    look.object(document, "");
+    look.found
+}
+
+struct Look<'a> {
+    sources: &'a Sources,
+    found: Vec<Diagnostic>,
+}
+
+impl Look<'_> {
+    fn object(&mut self, object: &Object, path: &str) {
+        if let Some(command) = object.entry("command") {
+            self.command(object, &command.value, &under(path, "command"));
+        }
+        if let Some(environment) = object.entry("environment") {
+            self.environment(&environment.value, &under(path, "environment"));
+        }
+        for input in object.map("inputs") {
+            self.input(input, &under(path, &format!("inputs.{}", input.key)));
+        }
+        for output in object.map("outputs") {
+            self.output(output, &under(path, &format!("outputs.{}", output.key)));
+        }
+        for variable in object.map("environment_variables") {
+            let at = under(path, &format!("environment_variables.{}", variable.key));
+            self.meant(&variable.value, &at, str::to_owned);
+        }
+        for entry in &object.fields {
+            let at = under(path, &entry.key);
+            match &entry.value.data {
+                Data::Object(inner) if entry.key != "environment" => self.object(inner, &at),
+                Data::Map(nodes) if entry.key == "jobs" => {
+                    for node in nodes.iter().filter_map(|node| Some((&node.key, node.value.object()?))) {
+                        self.object(node.1, &under(&at, node.0));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn command(&mut self, owner: &Object, command: &Value, at: &str) {
+        let Some(text) = command.text() else { return };
+        // Commands of components are looked at expression by expression elsewhere.
+        if !owner.class.ends_with("Component") {
+            for expression in leaf::bindings(text).into_iter().filter(|one| one.starts_with("parent.")) {
+                let written = format!("${{{{{expression}}}}}");
+                let name = expression.rsplit('.').next().unwrap_or_default();
+                let message = format!("'{written}' means nothing in a command: it is left to the shell as it stands");
+                let help = format!("give the node an input, {name}: {written}, and write ${{{{inputs.{name}}}}} here");
+                self.fault(command.span, expression, message, help, at);
+            }
+        }
+        self.meant(command, at, |meant| match meant.strip_prefix("parent.") {
+            Some(own) if own.starts_with("inputs.") => own.to_owned(),
+            _ => meant.to_owned(),
+        });
+        for (expression, name) in optional_in_the_open(owner, text) {
+            let written = format!("${{{{{expression}}}}}");
+            let message =
+                format!("'{name}' is optional, and stands outside of $[[ … ]]: Azure ML refuses the component");
+            let span = self.sources.find(command.span, expression);
+            let fault = Diagnostic::error("optional-outside", span, message).at(at);
+            self.tell(fault.help(format!("write $[[--{name} {written}]]: without a value all of it is left out")));
+        }
+    }
+
+    fn environment(&mut self, environment: &Value, at: &str) {
+        let image = environment.object().and_then(|object| object.get("image"));
+        for value in [Some(environment), image].into_iter().flatten() {
+            let Some(expression) = value.text().and_then(|text| leaf::bindings(text).into_iter().next()) else {
+                continue;
+            };
+            let message = format!("nothing resolves '${{{{{expression}}}}}' in an environment");
+            let help =
+                "name the environment itself; for a choice, set it from outside: --set jobs.<node>.environment=…";
+            self.fault(value.span, expression, message, help.to_owned(), at);
+        }
+    }
+
+    fn input(&mut self, input: &Entry, at: &str) {
+        let address = input.value.object().and_then(|data| data.get("path"));
+        if let Some(address) = address {
+            let Some(text) = address.text() else { return };
+            let at = format!("{at}.path");
+            // What begins with one leads into the data that it stands for.
+            let expression = leaf::bindings(text).into_iter().next().filter(|_| !text.trim_start().starts_with("${{"));
+            if let Some(expression) = expression {
+                let message = format!("nothing resolves '${{{{{expression}}}}}' inside of an address");
+                let help =
+                    "write the address whole, or make it an input of the pipeline: path: ${{parent.inputs.<name>}}";
+                self.fault(address.span, expression, message, help.to_owned(), &at);
+            }
+            self.meant(address, &at, str::to_owned);
+        } else {
+            self.meant(&input.value, at, str::to_owned);
+        }
+    }
+
+    fn output(&mut self, output: &Entry, at: &str) {
+        let Some(path) = output.value.object().and_then(|data| data.get("path")) else {
+            self.meant(&output.value, at, str::to_owned);
+            return;
+        };
+        let Some(text) = path.text() else { return };
+        let at = format!("{at}.path");
+        if leaf::only_binding(text).is_some_and(|whole| whole.starts_with("parent.outputs.")) {
+            return;
+        }
+        let help = || "it can hold ${{default_datastore}}, ${{name}} (the job's) and ${{output_name}}".to_owned();
+        for expression in leaf::bindings(text).into_iter().filter(|one| !OF_OUTPUTS.contains(one)) {
+            let message = format!("nothing resolves '${{{{{expression}}}}}' in the path of an output");
+            self.fault(path.span, expression, message, help(), &at);
+        }
+        for (written, _) in braces(text) {
+            let message = format!("'{written}' is no expression: it would be the name of a folder");
+            self.fault(path.span, written, message, help(), &at);
+        }
+    }
+
+    /// Text with `{{inputs.x}}`, `${inputs.x}` or the like in it.
+    fn meant(&mut self, value: &Value, at: &str, here: impl Fn(&str) -> String) {
+        let Some(text) = value.text() else { return };
+        let reads = |meant: &str| ["parent.", "inputs.", "outputs."].iter().any(|start| meant.starts_with(start));
+        for (written, meant) in braces(text).into_iter().filter(|(_, meant)| reads(meant)) {
+            let message = format!("'{written}' is no expression: it stays as it stands");
+            self.fault(value.span, written, message, format!("did you mean ${{{{{}}}}}?", here(meant)), at);
+        }
+    }
+
+    fn fault(&mut self, scalar: Span, written: &str, message: String, help: String, at: &str) {
+        let span = super::component::place(self.sources, scalar, written);
+        self.tell(Diagnostic::error("bad-expression", span, message).at(at).help(help));
+    }
+
+    fn tell(&mut self, fault: Diagnostic) {
+        let told = |one: &Diagnostic| one.span == fault.span && one.message == fault.message;
+        if !self.found.iter().any(told) {
+            self.found.push(fault);
+        }
+    }
+}
+
+/// Expressions of optional inputs of a component that its command uses outside of `$[[ … ]]`, with their names.
+fn optional_in_the_open<'t>(component: &Object, command: &'t str) -> Vec<(&'t str, &'t str)> {
+    let is_optional = |name: &str| {
+        let port = component.map("inputs").iter().find(|port| port.key == name);
+        port.and_then(|port| port.value.object()).is_some_and(|port| {
+            port.get("optional").and_then(Value::bool) == Some(true) && port.get("default").is_none()
+        })
+    };
+    let mut found = Vec::new();
+    let mut rest = command;
+    while !rest.is_empty() {
+        let start = rest.find("$[[").unwrap_or(rest.len());
+        for expression in leaf::bindings(&rest[..start]) {
+            let Some(name) = expression.strip_prefix("inputs.") else { continue };
+            let name = name.strip_suffix(".path").unwrap_or(name);
+            if is_optional(name) {
+                found.push((expression, name));
+            }
+        }
+        rest = rest[start..].find("]]").map_or("", |end| &rest[start + end + 2..]);
+    }
+    found
+}
+
+/// Braces that look like those of an expression and are not: what is written, and what stands in them.
+fn braces(text: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(next) = text[at..].find(['{', '$']).map(|offset| at + offset) {
+        let rest = &text[next..];
+        let (open, close) = match rest {
+            _ if rest.starts_with("${{") => {
+                at = next + rest.find("}}").map_or(rest.len(), |end| end + 2);
+                continue;
+            }
+            _ if rest.starts_with("{{") => ("{{", "}}"),
+            _ if rest.starts_with("${") => ("${", "}"),
+            _ if rest.starts_with("$[[") => ("$[[", "]]"),
+            _ => {
+                at = next + 1;
+                continue;
+            }
+        };
+        let Some(end) = rest.find(close) else {
+            at = next + open.len();
+            continue;
+        };
+        let inner = rest[open.len()..end].trim().trim_start_matches('$');
+        if !inner.is_empty() && inner.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
+            found.push((&rest[..end + close.len()], inner));
+        }
+        at = next + open.len();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_that_are_no_expression_are_found_with_what_they_hold() {
+        let found =
+            braces("a {{ inputs.b }} ${{inputs.c}} ${inputs.d} ${HOME} $[[ parent.inputs.e ]] $[[--f ${{x}}]] {g}");
+        let held: Vec<&str> = found.iter().map(|(_, inner)| *inner).collect();
+        assert_eq!(held, ["inputs.b", "inputs.d", "HOME", "parent.inputs.e"]);
+        assert_eq!(braces("{{$name}}/{{").first(), Some(&("{{$name}}", "name")));
+    }
+}
