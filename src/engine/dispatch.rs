@@ -313,7 +313,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                         made.fingerprint = Listing::of(&made.path).map_or_else(
                             |_| std::mem::take(&mut made.fingerprint),
                             |listing| listing.fingerprint().to_string(),
-                        )
+                        );
                     }
                     Err(failure) => {
                         let message = format!("'{}' is not put in its place: {failure}", output.name);

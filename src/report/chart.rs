@@ -40,10 +40,10 @@ pub fn chart(lines: &[Line], width: usize) -> String {
             // Between two points the line goes on straight.
             let from = before.unwrap_or(point);
             let (first, last) = (at(from).0, at(point).0);
+            let mut put = |column: usize, y: f64| plane[at((point.0, y)).1][column] = sign;
             for column in first..=last {
                 let part = if last > first { ratio(column - first, last - first) } else { 1.0 };
-                let y = from.1 + (point.1 - from.1) * part;
-                plane[at((point.0, y)).1][column] = sign;
+                put(column, from.1 + (point.1 - from.1) * part);
             }
             before = Some(point);
         }
