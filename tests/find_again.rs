@@ -93,6 +93,8 @@ fn without_a_run_the_logs_are_those_of_the_last_one() {
     project.write("other.yml", &pipeline(&node("hello", "echo hello")));
     project.amlrun(&["run", "other.yml", "--name", "ant"]).ended(0);
     assert_eq!(project.amlrun(&["logs"]).ended(0).out, "==> hello <==\nhello\n");
+    let step = project.amlrun(&["logs", "hello"]).ended(3);
+    assert!(step.err.contains("amlrun logs ant hello"), "{}", step.err);
 }
 
 #[test]

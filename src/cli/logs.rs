@@ -16,6 +16,7 @@ use crate::diagnostic::visible::{tame, visible};
 use crate::event::{Note, RunView, StepView, What};
 use crate::outcome::JobStatus;
 use crate::report::plain;
+use crate::store::Home;
 
 /// Print what the steps of a run printed.
 #[derive(clap::Args)]
@@ -46,7 +47,7 @@ pub(super) struct Args {
 pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     let home = context.home();
     let mut job = match &args.run {
-        Some(name) => named::job(&home, name)?,
+        Some(name) => named::job(&home, name).map_err(|missing| hinted(missing, name, &home))?,
         None => {
             let run = named::last(&home)?;
             Job { view: record::view(&run)?, run, step: None }
@@ -82,6 +83,17 @@ pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Who names a step alone means that of the last run.
+fn hinted(missing: Failed, name: &str, home: &Home) -> Failed {
+    let last = named::last(home).and_then(|run| record::view(&run));
+    match last {
+        Ok(view) if view.step(name).is_some() => {
+            missing.hint(format!("to see the step '{name}' of the last run: amlrun logs {} {name}", view.run))
+        }
+        _ => missing,
+    }
 }
 
 fn print_step(
