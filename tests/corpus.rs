@@ -48,6 +48,11 @@ fn refusal(text: &str) -> Option<Refusal> {
     Some(Refusal { code: code.strip_suffix(" at ").map(str::to_owned), line })
 }
 
+/// What the second line says is advised.
+fn help(text: &str) -> Option<&str> {
+    text.lines().nth(1)?.strip_prefix("# help: ")
+}
+
 /// What `amlrun validate` says of each file, all in one call.
 fn verdicts(cases: &[PathBuf], target: &str, preview: bool) -> BTreeMap<PathBuf, Value> {
     let project = Project::new();
@@ -89,15 +94,18 @@ fn the_corpus_is_accepted_and_refused_as_the_sdk_does() {
     }
     for case in refused {
         let verdict = &said[&case];
-        let wanted = refusal(&std::fs::read_to_string(&case).unwrap()).unwrap();
+        let text = std::fs::read_to_string(&case).unwrap();
+        let wanted = refusal(&text).unwrap();
         let errors = verdict["diagnostics"].as_array().unwrap();
         let Some(first) = errors.iter().find(|one| one["severity"] == "error") else {
             wrong.push(format!("{}: accepted", case.display()));
             continue;
         };
+        let help = help(&text);
+        let right_help = help.is_none_or(|help| first["help"].as_str().is_some_and(|said| said.contains(help)));
         let right_code = wanted.code.as_ref().is_none_or(|code| first["code"] == code.as_str());
         let right_place = first["line"] == wanted.line && first["file"] == case.to_string_lossy().as_ref();
-        if verdict["accepted"] != false || !right_code || !right_place {
+        if verdict["accepted"] != false || !right_code || !right_place || !right_help {
             let place = format!("{} at line {} of {}", first["code"], first["line"], first["file"]);
             wrong.push(format!("{}: {place}, wanted line {}: {}", case.display(), wanted.line, first["message"]));
         }
@@ -113,7 +121,7 @@ fn what_azure_refuses_later_is_told_before() {
     for case in all {
         let text = std::fs::read_to_string(&case).unwrap();
         let wanted = refusal(&text).unwrap();
-        let help = text.lines().nth(1).and_then(|line| line.strip_prefix("# help: "));
+        let help = help(&text);
         let is_warning = text.starts_with("# warned: ");
         let is_wanted = |one: &Value| {
             one["code"] == wanted.code.as_deref().unwrap_or_default()

@@ -178,6 +178,22 @@ for key, value in [("loss", "NaN"), ("high", "Infinity"), ("low", "-Infinity"), 
 "#;
 
 #[test]
+fn a_job_inherits_nothing_from_a_deleted_one_of_its_name() {
+    let logs = node("a", "python3 log.py").replace("    command", "    code: ./src\n    command");
+    let project = Project::new().with("src/log.py", LOGS).with("pipeline.yml", &pipeline(&logs));
+    project.write("job.yml", "type: command\nenvironment: azureml:any@latest\ncommand: 'true'\n");
+    let metrics = |name: &str| json(project.amlrun(&["job", "show", "-n", name]))["metrics"].clone();
+    project.amlrun(&["run", "pipeline.yml", "--name", "one", "--quiet"]).ended(0);
+    assert_eq!(json(project.amlrun(&["job", "show", "-n", "one"]))["jobs"]["a"]["metrics"]["fine"], 1.5);
+    project.amlrun(&["job", "delete", "-n", "one"]).ended(0);
+    project.amlrun(&["run", "job.yml", "--name", "one-a", "--quiet"]).ended(0);
+    assert!(metrics("one-a").as_object().is_none_or(serde_json::Map::is_empty), "{}", metrics("one-a"));
+    let database = rusqlite::Connection::open(project.path(".amlrun/tracking.db")).unwrap();
+    let logged = database.query_row("SELECT count(*) FROM metrics", [], |row| row.get::<_, i64>(0));
+    assert_eq!(logged.unwrap(), 0);
+}
+
+#[test]
 fn a_metric_that_is_not_a_number_leaves_the_record_readable() {
     let project = Project::new().with("src/log.py", LOGS);
     let logs = node("a", "python3 log.py").replace("    command", "    code: ./src\n    command");

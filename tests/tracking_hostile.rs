@@ -96,7 +96,7 @@ fn searches_are_bounded() {
             let answer = if search.starts_with("runs") || search.starts_with("experiments") {
                 house.tell(search, body)
             } else {
-                house.ask(&format!("{search}?max_results=10&filter={}", filter.replace(' ', "%20").replace('%', "%25")))
+                house.ask(&format!("{search}?max_results=10&filter={}", filter.replace('%', "%25").replace(' ', "%20")))
             };
             assert!((400..500).contains(&answer.status), "{search}: {}: {}", &filter[..20], answer.status);
         }

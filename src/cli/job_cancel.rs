@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
@@ -86,8 +85,7 @@ fn wait(
     printer: &Printer,
     over: &dyn Fn() -> Result<bool, Failed>,
 ) -> Result<(), Failed> {
-    let grace = Config::near(view.job_file.parent().unwrap_or(&view.job_file)).ok().and_then(|config| config.grace);
-    let limit = ENDS + Duration::from_secs(grace.unwrap_or_default());
+    let limit = ENDS + Duration::from_secs(view.grace);
     let (since, mut woken) = (Instant::now(), false);
     while !over()? {
         if supervise::is_stopped(view.pid) {

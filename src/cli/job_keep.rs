@@ -12,6 +12,7 @@ use crate::event::RunView;
 use crate::registry::AssetKind;
 use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder, at, kept_log};
+use crate::tracking::Tracking;
 
 /// The file in a run's folder that says that lists need not show it.
 const ARCHIVED: &str = "archived";
@@ -59,12 +60,26 @@ pub(super) fn delete(name: &str, context: &Context, printer: &Printer) -> Result
         remove_tree(tree)?;
     }
     reach.keep_logs(&home, &run)?;
+    forget_logged(&home, &run)?;
     remove_run(&run)?;
     for tree in stay {
         let shown = crate::report::summary::shown(&tree);
         printer.err(&format!("{shown} stays: an asset or another run refers to it\n"));
     }
     printer.out(&format!("{name}: deleted\n"));
+    Ok(())
+}
+
+/// Removes what a run and its steps logged.
+fn forget_logged(home: &Home, run: &RunFolder) -> Result<(), Failed> {
+    // A run whose record cannot be read can be deleted as well.
+    let steps = record::view(run).map(|view| view.steps).unwrap_or_default();
+    let jobs = steps.into_iter().map(|step| step.job).chain([run.name.to_string()]).collect::<Vec<_>>();
+    if home.tracking_db().exists() {
+        let registry = Context::registry(home)?;
+        let tracking = Tracking::open(&home.tracking_db(), registry, home.models(), home.artifacts());
+        tracking.and_then(|tracking| tracking.forget(&jobs)).map_err(|e| Failed::new(e.to_string()))?;
+    }
     Ok(())
 }
 

@@ -91,6 +91,7 @@ fn started(run: &RunFolder, plan: &Plan) -> What {
         job_file: run.job_file(),
         pid: 0,
         amlrun: String::new(),
+        grace: 0,
         steps: steps.collect(),
     }
 }

@@ -44,6 +44,9 @@ pub(super) fn collect<E, W: Workspace>(
             warn(around, request, index, message);
             continue;
         }
+        if let Some(message) = misfit(output, &path) {
+            warn(around, request, index, message);
+        }
         let info = close(index, output, &path, request)?;
         if output.asset.is_some() && info.files == 0 && output.kind != PortType::UriFolder {
             return Err(Failure::MissingOutput { output: output.name.clone() });
@@ -62,6 +65,21 @@ pub(super) fn collect<E, W: Workspace>(
         }
     }
     Ok(Collected { outputs: collected.into_iter().map(|(_, info)| info).collect(), unsent: sent.err() })
+}
+
+/// How what a step wrote is not of its output's type: whoever reads it will find out.
+fn misfit(output: &StepOutput, path: &Path) -> Option<String> {
+    let name = &output.name;
+    let marker = match output.kind {
+        PortType::UriFile if path.is_dir() => {
+            return Some(format!("its output '{name}' is a uri_file, but it wrote a folder there"));
+        }
+        PortType::Mltable => "MLTable",
+        PortType::MlflowModel => "MLmodel",
+        _ => return None,
+    };
+    let lacks = path.is_dir() && !path.join(marker).exists();
+    lacks.then(|| format!("its output '{name}' is a {}, but has no file {marker}", output.kind))
 }
 
 /// Seals an output, puts it where the author wants it too when that is a folder here, and tells what it is. In this order:

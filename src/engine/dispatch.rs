@@ -92,9 +92,10 @@ pub fn step_info(plan: &Plan, step: &Step, job: String) -> StepInfo {
 
 fn started(request: &Request) -> What {
     let plan = &request.plan;
+    let amlrun = env!("CARGO_PKG_VERSION").to_owned();
     if let Some(resumed) = &request.resumed {
         let steps = resumed.open.iter().map(|&index| plan.steps[index].path.clone()).collect();
-        return What::RunResumed { pid: std::process::id(), amlrun: env!("CARGO_PKG_VERSION").to_owned(), steps };
+        return What::RunResumed { pid: std::process::id(), amlrun, grace: request.grace.as_secs(), steps };
     }
     let steps = plan.steps.iter().enumerate();
     let steps = steps.map(|(index, step)| step_info(plan, step, request.step_job(index)));
@@ -107,7 +108,8 @@ fn started(request: &Request) -> What {
         tags: plan.tags.clone(),
         job_file: request.job_file.clone(),
         pid: std::process::id(),
-        amlrun: env!("CARGO_PKG_VERSION").to_owned(),
+        amlrun,
+        grace: request.grace.as_secs(),
         steps: steps.collect(),
     }
 }
@@ -310,10 +312,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 match collect::put_away(index, output, made, request, around, &self.asked) {
                     // A link more shows in the stat of a file: that was us, and whoever reads it must not be blamed.
                     Ok(()) => {
-                        made.fingerprint = Listing::of(&made.path).map_or_else(
-                            |_| std::mem::take(&mut made.fingerprint),
-                            |listing| listing.fingerprint().to_string(),
-                        );
+                        if let Ok(listing) = Listing::of(&made.path) {
+                            made.fingerprint = listing.fingerprint().to_string();
+                        }
                     }
                     Err(failure) => {
                         let message = format!("'{}' is not put in its place: {failure}", output.name);

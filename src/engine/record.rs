@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::key;
-use super::step::Shared;
+use super::step::{self, Shared};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::event::{OutputInfo, What};
@@ -140,16 +140,27 @@ impl Found {
 }
 
 fn entry<E, W>(finding: Finding, shared: &Shared<E, W>, trees: &mut Vec<(Digest, Manifest)>) -> Option<Entry> {
-    let Shared { request, board, scope, .. } = shared;
+    let Shared { request, around, board, scope, .. } = shared;
     let kept: Option<Vec<Kept>> = finding.outputs.iter().map(|output| kept(output, trees)).collect();
     board.digested(finding.index, kept.clone());
-    let (outputs, reuse) = (kept?, request.reuse.as_ref()?);
+    let reuse = request.reuse.as_ref()?;
     if !finding.key {
         return None;
     }
+    let lost = |why: &str| {
+        step::warn(around, request, finding.index, format!("{why}: the result is not kept for reuse"));
+        None
+    };
+    let Some(outputs) = kept else { return lost("an output was changed after the step ended") };
     let step = &request.plan.steps[finding.index];
     let known = |step: usize, name: &str| board.kept(step, name).map(|kept| kept.digest.clone());
-    let key = key::of(step, &request.facts, reuse, true, &known).filter(key::Known::is_complete)?.key;
+    let key = match key::of(step, &request.facts, reuse, true, &known) {
+        Some(known) => Some(known).filter(key::Known::is_complete)?.key,
+        None if request.facts.host.is_some() && key::machine(step, &request.facts, reuse).is_none() => {
+            return lost("what its programs have installed cannot be found out");
+        }
+        None => return lost("what it was given was changed, or cannot be read again"),
+    };
     Some(Entry {
         key,
         scope: scope.clone(),

@@ -28,6 +28,8 @@ pub struct RunView {
     pub job_file: PathBuf,
     /// The runner's process.
     pub pid: u32,
+    /// How many seconds steps have to end by themselves when the run is stopped.
+    pub grace: u64,
     /// How it stands.
     pub status: JobStatus,
     /// When it began.
@@ -112,6 +114,7 @@ impl Default for RunView {
             tags: Vec::new(),
             job_file: PathBuf::new(),
             pid: 0,
+            grace: 0,
             status: JobStatus::NotStarted,
             started: None,
             resumed: None,
@@ -141,7 +144,17 @@ impl RunView {
     pub fn apply(&mut self, event: &Event) {
         match &event.what {
             What::RunStarted {
-                run, kind, display_name, description, experiment, tags, job_file, pid, steps, ..
+                run,
+                kind,
+                display_name,
+                description,
+                experiment,
+                tags,
+                job_file,
+                pid,
+                grace,
+                steps,
+                ..
             } => {
                 self.run.clone_from(run);
                 self.kind.clone_from(kind);
@@ -150,7 +163,7 @@ impl RunView {
                 self.experiment.clone_from(experiment);
                 self.tags.clone_from(tags);
                 self.job_file.clone_from(job_file);
-                self.pid = *pid;
+                (self.pid, self.grace) = (*pid, *grace);
                 self.status = JobStatus::Running;
                 self.started = Some(event.time);
                 self.steps = steps.iter().map(StepView::new).collect();
@@ -158,8 +171,8 @@ impl RunView {
                 self.by_path = steps.iter().enumerate().map(|(index, s)| (s.path.clone(), index)).collect();
                 self.tally = HashMap::from([(JobStatus::NotStarted, steps.len())]);
             }
-            What::RunResumed { pid, steps, .. } => {
-                self.pid = *pid;
+            What::RunResumed { pid, grace, steps, .. } => {
+                (self.pid, self.grace) = (*pid, *grace);
                 self.status = JobStatus::Running;
                 (self.resumed, self.ended) = (Some(event.time), None);
                 for path in steps {

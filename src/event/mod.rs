@@ -132,6 +132,9 @@ pub enum What {
         pid: u32,
         /// The runner's version.
         amlrun: String,
+        /// How many seconds steps have to end by themselves when the run is stopped.
+        #[serde(default)]
+        grace: u64,
         /// All steps, each after those it needs.
         steps: Vec<StepInfo>,
     },
@@ -141,6 +144,9 @@ pub enum What {
         pid: u32,
         /// The runner's version.
         amlrun: String,
+        /// How many seconds steps have to end by themselves when the run is stopped.
+        #[serde(default)]
+        grace: u64,
         /// The steps that are to run now; all others stay as they are.
         steps: Vec<String>,
     },

@@ -133,6 +133,7 @@ impl Files {
 pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: At<'_>) -> Diagnostic {
     let fault = Diagnostic::error("missing-path", span, format!("there is no {what} '{text}'")).at(at.to_string());
     match neighbour(path) {
+        _ if text.contains('\\') => fault.help(format!("write it with slashes: {}", text.replace('\\', "/"))),
         Some(near) => fault.help(format!("did you mean '{near}'?")),
         None => fault.help("the path is relative to the folder of the file that it is written in"),
     }

@@ -313,6 +313,9 @@ pub(super) fn not_one_of(node: &Node, at: At<'_>, words: &[String]) -> Diagnosti
     };
     let code = if node.as_str().is_some() { "bad-value" } else { "wrong-type" };
     let fault = Diagnostic::error(code, node.span, message).at(at.to_string());
+    if let Some(advice) = node.as_str().and_then(|text| super::advice::value(text, words)) {
+        return fault.help(advice);
+    }
     let near = node.as_str().and_then(|t| suggest::nearest(t, words.iter().map(String::as_str)));
     match near {
         Some(near) => fault.help(format!("did you mean '{near}'?")),

@@ -7,6 +7,7 @@
 //!
 //! This room refuses to run anything: what a document means for a run is the business of `spec` and `plan`.
 
+mod advice;
 mod blame;
 mod check;
 mod files;

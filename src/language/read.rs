@@ -355,22 +355,38 @@ pub(super) fn last<'a>(at: At<'a>) -> &'a str {
     if at.key.is_empty() { "the document" } else { at.key }
 }
 
+/// What a value is called in messages: `'epochs'`, `an item of 'enum'`.
+fn called(at: At<'_>) -> String {
+    match at.up {
+        Some(list) if !at.key.is_empty() && at.place.is_none() && at.key.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("an item of '{}'", last(*list))
+        }
+        _ => format!("'{}'", last(at)),
+    }
+}
+
 /// The mistake of a value of another type.
 pub(super) fn wrong_type(node: &Node, at: At<'_>, wanted: &str) -> Vec<Diagnostic> {
-    let message = format!("'{}' must be {wanted}, but is {}", last(at), node.describe());
-    let mut fault = Diagnostic::error("wrong-type", node.span, message).at(at.to_string());
-    if let Some(literal) = node.literal().filter(|_| wanted == "a string") {
-        fault = fault.help(format!("put it in quotes: \"{}\"", literal.python_str()));
-    }
-    vec![fault]
+    let message = format!("{} must be {wanted}, but is {}", called(at), node.describe());
+    let fault = Diagnostic::error("wrong-type", node.span, message).at(at.to_string());
+    let written = match &node.kind {
+        Kind::Scalar(scalar) if scalar.plain && !node.is_null() => Some(&scalar.text),
+        _ => None,
+    };
+    vec![match written.filter(|_| wanted.split([',', ' ']).any(|word| word == "string")) {
+        Some(text) => fault.help(format!("put it in quotes: \"{text}\"")),
+        None => fault,
+    }]
 }
 
 fn unknown_field(class: &Class, span: Span, key: &str, at: At<'_>, preview: bool) -> Diagnostic {
     let what = super::words::class(&class.name);
     let message = format!("unknown field '{key}' in {what}");
     let fault = Diagnostic::error("unknown-field", span, message).at(at.to_string());
-    let known: Vec<&str> =
-        class.fields.iter().filter(|f| !f.read_only && (!f.preview || preview)).map(|f| f.name.as_str()).collect();
+    if let Some(advice) = super::advice::field(key, class) {
+        return fault.help(advice);
+    }
+    let known = known_fields(class, preview);
     match crate::diagnostic::suggest::nearest(key, known.iter().copied()) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
         None => fault.help(format!("the fields of {what} are: {}", known.join(", "))),

@@ -230,13 +230,13 @@ impl Scope<'_> {
                 Ok(asset) => asset.located,
                 Err(why) => {
                     let noun = if kind.is_model() { "model" } else { "data" };
-                    return refuse("unknown-asset", why, format!("see 'amlrun {noun} list'"));
+                    return refuse("unknown-asset", why, format!("see 'amlrun {noun} list'; or {}", substitute(site)));
                 }
             },
             (None, Some(Err(why))) => return refuse("bad-reference", why, "write azureml:name:version".to_owned()),
             (None, Some(Ok(_))) => {
                 let message = format!("'{text}' is in a workspace in the cloud, which is not read from here");
-                return refuse("not-yet", message, substitute());
+                return refuse("not-yet", message, substitute(site));
             }
             (None, None) => Located::Here(PathBuf::new()),
         };
@@ -252,7 +252,7 @@ impl Scope<'_> {
             }
             Located::Here(place) if !place.as_os_str().is_empty() => {
                 return there(place).or_else(|| {
-                    refuse("missing-path", format!("there is nothing at '{text}' in this workspace"), substitute())
+                    refuse("missing-path", format!("there is nothing at '{text}' in this workspace"), substitute(site))
                 });
             }
             Located::Here(_) => {}
@@ -295,8 +295,9 @@ pub(super) fn is_datastore(uri: &DataUri) -> bool {
     matches!(uri, DataUri::Datastore { .. })
 }
 
-fn substitute() -> String {
-    "download it and run with --set <input>.path=<local path>".to_owned()
+/// How to run with a file of this machine in place of what is not here.
+fn substitute(site: Site<'_>) -> String {
+    format!("use a copy on this machine: --set {}=<path>", site.path)
 }
 
 fn near_name(folder: &Path, wanted: &Path) -> Option<String> {

@@ -250,6 +250,7 @@ mod tests {
                 job_file: "p.yml".into(),
                 pid: 1,
                 amlrun: "0".into(),
+                grace: 0,
                 steps: vec![step],
             },
             What::StepStarted { step: "train".into(), command: "false".into(), log: log.clone(), logs: vec![] },

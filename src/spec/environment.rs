@@ -55,16 +55,6 @@ impl Environment {
         let object = value.object()?;
         let text = |name: &str| object.text(name).map(str::to_owned);
         let build = object.get("build").and_then(Value::object);
-        match (text("image"), build) {
-            (None, None) => found.push(
-                Diagnostic::error("bad-environment", value.span, "an environment needs 'image' or 'build'").at(path),
-            ),
-            (Some(_), Some(_)) => {
-                let message = "an environment has either 'image' or 'build', not both";
-                found.push(Diagnostic::error("bad-environment", value.span, message).at(path));
-            }
-            _ => {}
-        }
         if let Some(build) = build {
             dockerfile(build, object, value.span, path, found);
         }

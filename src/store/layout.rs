@@ -381,7 +381,10 @@ impl RunFolder {
     /// Whether its runner died before it recorded anything.
     #[must_use]
     pub fn never_began(&self) -> bool {
-        self.path.is_dir() && fs::metadata(self.events()).map_or(true, |record| record.len() == 0) && !self.is_live()
+        let has_steps = || fs::read_dir(self.path.join("steps")).is_ok_and(|mut steps| steps.next().is_some());
+        let has_record = fs::metadata(self.events()).is_ok_and(|record| record.len() > 0);
+        // A record that a power failure emptied leaves logs, which are somebody's.
+        self.path.is_dir() && !has_record && !has_steps() && !self.is_live()
     }
 
     /// Whether the runner of this run is alive: it holds a lock on the record as long as it lives.

@@ -152,6 +152,14 @@ impl Tracking {
         Ok(self.db.history(run_id, metric, None)?.items)
     }
 
+    /// Removes runs with all that was logged to them: a later run of that name must not inherit it.
+    ///
+    /// # Errors
+    /// Trouble with the database.
+    pub fn forget(&self, run_ids: &[String]) -> Result<()> {
+        self.db.forget(run_ids)
+    }
+
     /// A run with its latest metrics, its parameters and its tags.
     ///
     /// # Errors

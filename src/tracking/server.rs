@@ -167,7 +167,13 @@ async fn server_info() -> Json<Value> {
 }
 
 async fn no_endpoint(request: Request) -> TrackingError {
-    TrackingError::NoEndpoint(format!("No such endpoint: {} {}", request.method(), request.uri().path()))
+    let path = request.uri().path();
+    let mut message = format!("No such endpoint: {} {path}", request.method());
+    if path.contains("/logged-models") {
+        message += ". This server, like Azure ML's, keeps no logged models of MLflow 3: log with mlflow<3, or save the \
+                    model with mlflow.<flavor>.save_model into an output of the step";
+    }
+    TrackingError::NoEndpoint(message)
 }
 
 async fn wrong_method(request: Request) -> TrackingError {

@@ -85,6 +85,9 @@ impl Builder<'_> {
                     Diagnostic::error("yaml-syntax", span, format!("this is not valid YAML: {}", error.info()));
                 if error.info().contains("tab") {
                     diagnostic = diagnostic.help("indent with spaces: YAML does not allow tabs there");
+                } else if error.info().contains("mapping values are not allowed") {
+                    let help = "a text with ': ' in it needs quotes, or a block: 'command: >-' and the text below it";
+                    diagnostic = diagnostic.help(help);
                 }
                 Err(Box::new(diagnostic))
             }

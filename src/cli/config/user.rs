@@ -74,7 +74,9 @@ impl UserConfig {
         });
         // The secrets of all datastores together are for amlrun alone.
         let is_ours = real.file_name().is_some_and(|name| name == "credentials.json");
-        let own = self.place.parent().filter(|folder| !is_ours && !folder.as_os_str().is_empty()).map(Path::to_owned);
+        // Beside a file of another name may lie anything: `AMLRUN_CONFIG=~/amlrun.toml`.
+        let own = self.place.ends_with("amlrun/config.toml").then(|| self.place.parent()).flatten();
+        let own = own.filter(|_| !is_ours).map(Path::to_owned);
         let allowed = trusted.chain(own).chain([project.to_owned()]).filter_map(|path| path.canonicalize().ok());
         if !allowed.into_iter().any(|path| real.starts_with(path)) {
             return Err(format!(

@@ -2,7 +2,7 @@
 //!
 //! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
 //! place, `component` at component files, `spark` at spark nodes, `data_transfer` at data transfers, `control_flow` at
-//! conditions and loops; `run` looks for what the SDK overlooks, `expressions` for expressions that nothing resolves,
+//! conditions and loops; `run` looks for what the SDK overlooks, `later` for what the service refuses or misreads,
 //! `names` for names that this machine cannot use, `strangers` for fields that nobody reads, `set` for slips on the
 //! command line.
 
@@ -10,7 +10,7 @@ mod bindings;
 mod component;
 pub(super) mod control_flow;
 mod data_transfer;
-mod expressions;
+mod later;
 mod literal;
 mod loop_items;
 mod names;
@@ -50,7 +50,7 @@ pub(super) fn run(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
     // A slip on the command line is told as that, and not as what it looks like in the file.
     let mut found = set::told(object, sources);
     found.extend(run::document(object, sources));
-    found.extend(expressions::told(object, sources));
+    found.extend(later::told(object, sources));
     found.extend(names::told(object));
     found.extend(strangers::told(object));
     found

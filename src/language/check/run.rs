@@ -48,7 +48,25 @@ fn paths(inputs: &[Entry], base: &std::path::Path, path: &str, found: &mut Vec<D
             let mut fault = files::missing(&local, text, what, value.span, super::super::read::At::ROOT);
             fault.path = at;
             found.push(fault);
+        } else if let Some((kind, file)) = input.value.object().and_then(|o| marker(o.text("type")?))
+            && local.is_dir()
+            && !local.join(file).exists()
+        {
+            let message = format!("the folder '{text}' has no file {file}, which makes a folder a {kind}");
+            let help =
+                format!("write the {file} file, or give the input the type of what is there, such as uri_folder");
+            let at = under(path, &format!("{}.path", input.key));
+            found.push(Diagnostic::warning("incomplete-data", value.span, message).at(at).help(help));
         }
+    }
+}
+
+/// The file that makes a folder one of a type.
+fn marker(kind: &str) -> Option<(&'static str, &'static str)> {
+    match kind {
+        "mltable" => Some(("mltable", "MLTable")),
+        "mlflow_model" => Some(("mlflow_model", "MLmodel")),
+        _ => None,
     }
 }
 
@@ -264,6 +282,7 @@ fn outputs(
             continue;
         };
         let Some(known) = listed(pipeline, "outputs") else { continue };
+        found.extend(other_type(node, output, known.iter().find(|o| o.key == name), &path));
         if !known.iter().any(|o| o.key == name) {
             let message = format!("the pipeline has no output '{name}'");
             found.push(near(Diagnostic::error("unknown-port", output.value.span, message).at(path), name, known));
@@ -279,6 +298,20 @@ fn outputs(
             writers.insert(name.to_owned(), output.value.span);
         }
     }
+}
+
+/// An output of the pipeline whose type is not that of the node's output that it is: which one counts, nobody says.
+fn other_type(node: &Object, output: &Entry, above: Option<&Entry>, path: &str) -> Option<Diagnostic> {
+    let kind = |entry: &Entry| entry.value.object().and_then(|object| object.text("type")).map(str::to_owned);
+    let above = above?;
+    let port = named(node).and_then(|component| component.map("outputs").iter().find(|p| p.key == output.key));
+    let (wanted, written) = (kind(above)?, kind(port.unwrap_or(output))?);
+    if wanted == written {
+        return None;
+    }
+    let message = format!("the pipeline's output '{}' is a {wanted}, but the node writes a {written}", above.key);
+    let warning = Diagnostic::warning("output-type", output.value.span, message).at(path);
+    Some(warning.label(above.key_span, "the pipeline's output").help("write the same type in both places"))
 }
 
 /// Nodes that wait for one another, and nodes that wait for those.

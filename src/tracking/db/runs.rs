@@ -93,6 +93,20 @@ impl Db {
         self.write(|db| end_job_run(db, run_id, status, time))
     }
 
+    /// Removes runs with all that was logged to them.
+    pub(in crate::tracking) fn forget(&self, run_ids: &[String]) -> Result<()> {
+        const TABLES: [&str; 6] = ["metrics", "latest_metrics", "params", "tags", "job_runs", "runs"];
+        self.write(|db| {
+            for table in TABLES {
+                let mut delete = db.prepare(&format!("DELETE FROM {table} WHERE run_uuid = ?1"))?;
+                for id in run_ids {
+                    delete.execute([id])?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     pub(in crate::tracking) fn run(&self, run_id: &str) -> Result<Run> {
         self.read(|db| read(db, run_id))
     }

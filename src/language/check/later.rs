@@ -1,6 +1,6 @@
-//! Expressions where nothing resolves them, and text that was meant to be an expression. The SDK takes all of it; the
-//! service refuses some, and hands on the rest as it stands: to a shell, or as the name of a folder.
-//! `docs/azure-refuses-later.md` lists what is told here.
+//! What Azure refuses or misreads later: expressions where nothing resolves them, text that was meant to be an expression,
+//! environments that cannot be sent. The SDK reads all of it without a word; the service refuses some, and hands on the
+//! rest as it stands: to a shell, or as the name of a folder. `docs/azure-refuses-later.md` lists it.
 
 use super::super::leaf;
 use super::super::value::{Data, Entry, Object, Value};
@@ -82,6 +82,17 @@ impl Look<'_> {
     }
 
     fn environment(&mut self, environment: &Value, at: &str) {
+        if let Some(object) = environment.object().filter(|object| object.class == "AnonymousEnvironment") {
+            let wrong = match (object.get("image").is_some(), object.get("build").is_some()) {
+                (false, false) => Some("needs 'image' or 'build'"),
+                (true, true) => Some("has either 'image' or 'build', not both"),
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                let message = format!("an environment {wrong}: az refuses it when it is sent");
+                self.tell(Diagnostic::error("bad-environment", environment.span, message).at(at));
+            }
+        }
         let image = environment.object().and_then(|object| object.get("image"));
         for value in [Some(environment), image].into_iter().flatten() {
             let Some(expression) = value.text().and_then(|text| leaf::bindings(text).into_iter().next()) else {
