@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
+use super::named;
 use super::outlook::{Looking, Outlook};
 use super::printer::Printer;
 use super::ready::{Limits, Ready, kept_plan};
@@ -186,7 +187,8 @@ pub(super) struct Open<'a> {
 impl<'a> Open<'a> {
     /// Takes a run over: no other runner may have it, and what a dead one left is ended first.
     pub fn new(name: &str, context: &'a Context) -> Result<Self, Failed> {
-        let folder = context.home().find_run(name)?;
+        let folder = named::run(&context.home(), name)?;
+        let name = folder.name.as_str();
         let path = folder.events();
         let journal = Journal::resume(&path, folder.workspace()).map_err(|error| match error.kind() {
             // Its folder is made first: the runner died, or the disk was full, before it had a record.
@@ -195,6 +197,7 @@ impl<'a> Open<'a> {
                 .hint(format!("stop it first: amlrun job cancel -n {name}")),
             _ => at("open", &path)(error).into(),
         })?;
+        folder.forget_cancels()?;
         let (mark, place) = folder.mark();
         let _ = supervise::end_orphans(&format!("{mark}={place}"));
         let record = journal::read(&path, folder.workspace()).map_err(at("read", &path))?;
@@ -221,7 +224,7 @@ impl<'a> Open<'a> {
     fn into_ready(self, resumed: Resumed, choice: &Choice, how: &How) -> Result<Ready, Failed> {
         let home = self.context.home();
         let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
-        let looking = Looking { jobs: how.transfer_jobs, goes_on: true, offline: false };
+        let looking = Looking { jobs: how.transfer_jobs, goes_on: true, ..Looking::default() };
         let mut outlook = Outlook::new(self.plan, &self.view.job_file, &home, choice, &config, looking)?;
         for (index, decision) in outlook.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);
@@ -255,6 +258,7 @@ impl<'a> Open<'a> {
             bus: Arc::new(Bus::new(Some(self.journal)).from(next)),
             resumed: Some(resumed),
             past: self.events,
+            cancels: Arc::default(),
         })
     }
 }

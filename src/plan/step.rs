@@ -137,6 +137,7 @@ pub(super) fn of(
     let slots = rules.slots.unwrap_or(processes).max(1);
     let mut step = Step {
         path: runs.path,
+        kind: runs.kind.to_owned(),
         display_name: runs.display_name,
         component: runs.component,
         command: body.map(|b| b.command.value.clone()).unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! nothing else, so all agree. They write to the stream they are given: only the command line knows stdout.
 //! [`summary`] is the end of a run in words, the same for terminal and plain lines; [`style`] has colours and signs.
 
+pub mod chart;
 pub mod jsonl;
 pub mod moving;
 pub mod plain;
