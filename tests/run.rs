@@ -326,3 +326,25 @@ fn a_script_with_the_line_ends_of_windows_is_told_before_it_runs() {
         assert!(!said.contains("fine.sh, which"), "{said}");
     }
 }
+
+#[test]
+fn commands_that_are_told_name_the_workspace_that_was_given() {
+    let project = Project::new().with("pipeline.yml", &pipeline(&node("a", "false")));
+    let ran = project.amlrun(&["--home", "my ws", "run", "pipeline.yml", "--name", "r"]).ended(1);
+    for told in ["details: amlrun --home 'my ws' job show -n r", "amlrun --home 'my ws' run --resume r"] {
+        assert!(ran.out.contains(told), "{}", ran.out);
+    }
+    let mut command = project.command(&["run", "pipeline.yml", "--name", "s"]);
+    command.env("AMLRUN_HOME", project.path("other"));
+    let ran = Ran::of(command).ended(1);
+    assert!(ran.out.contains("details: amlrun job show -n s"), "the environment still says it: {}", ran.out);
+}
+
+#[test]
+fn a_module_that_is_missing_is_told_with_what_to_do() {
+    let command = "echo \"ModuleNotFoundError: No module named 'lightgbm'\"; exit 1";
+    let project =
+        Project::new().with("pipeline.yml", &pipeline(&node("a", command).replace("command: ", "command: >-\n      ")));
+    let ran = project.run("pipeline.yml").ended(1);
+    assert!(ran.out.contains("has no module 'lightgbm': install it there"), "{}", ran.out);
+}

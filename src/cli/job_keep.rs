@@ -10,6 +10,7 @@ use super::printer::Printer;
 use super::record;
 use crate::event::RunView;
 use crate::registry::AssetKind;
+use crate::report::again::amlrun;
 use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder, at, kept_log};
 use crate::tracking::Tracking;
@@ -44,7 +45,7 @@ pub(super) fn delete(name: &str, context: &Context, printer: &Printer) -> Result
     })?;
     if run.is_live() {
         return Err(Failed::new(format!("the run '{name}' goes on"))
-            .hint(format!("stop it first: amlrun job cancel -n {name}")));
+            .hint(format!("stop it first: {}", amlrun(&format!("job cancel -n {name}")))));
     }
     let gone = HashSet::from([run.name.to_string()]);
     let reach = Reach::of(&home, &gone)?;

@@ -15,6 +15,7 @@ use super::step_logs::{Finder, ProcessLog};
 use crate::diagnostic::visible::{tame, visible};
 use crate::event::{Note, RunView, StepView, What};
 use crate::outcome::JobStatus;
+use crate::report::again::amlrun;
 use crate::report::plain;
 use crate::store::Home;
 
@@ -89,9 +90,10 @@ pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<
 fn hinted(missing: Failed, name: &str, home: &Home) -> Failed {
     let last = named::last(home).and_then(|run| record::view(&run));
     match last {
-        Ok(view) if view.step(name).is_some() => {
-            missing.hint(format!("to see the step '{name}' of the last run: amlrun logs {} {name}", view.run))
-        }
+        Ok(view) if view.step(name).is_some() => missing.hint(format!(
+            "to see the step '{name}' of the last run: {}",
+            amlrun(&format!("logs {} {name}", view.run))
+        )),
         _ => missing,
     }
 }

@@ -162,6 +162,11 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
+    // Whoever has it in the environment need not type it again.
+    if let Some(home) = cli.home.as_ref().filter(|home| std::env::var_os("AMLRUN_HOME").is_none_or(|set| set != **home))
+    {
+        crate::report::again::with_home(home);
+    }
     let done = std::panic::catch_unwind(|| {
         let context = Context::new(cli.home);
         obey(cli.verb, &context, &printer)

@@ -25,6 +25,7 @@ use crate::event::{Bus, OutputInfo, RunView, StepView};
 use crate::exec::supervise;
 use crate::outcome::JobStatus;
 use crate::plan::{Local, Plan};
+use crate::report::again::amlrun;
 use crate::reuse::{Listing, Reuse, digest_of};
 use crate::store::{Home, RunFolder, at};
 
@@ -81,13 +82,13 @@ pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Res
     if let Some(missing) = step.needs.iter().find(|need| !resumed.done.contains_key(need)) {
         let other = &open.plan.steps[*missing].path;
         return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run"))
-            .hint(format!("go on with the run: amlrun run --resume {name}")));
+            .hint(format!("go on with the run: {}", amlrun(&format!("run --resume {name}")))));
     }
     for &need in &step.needs {
         let other = &open.plan.steps[need].path;
         if open.view.step(other).is_some_and(|view| view.outputs.iter().any(|output| !open.seals.hold(output))) {
             return Err(Failed::new(format!("'{path}' needs what '{other}' wrote, which is gone or was changed"))
-                .hint(format!("make it again: amlrun step rerun {name} {other}")));
+                .hint(format!("make it again: {}", amlrun(&format!("step rerun {name} {other}")))));
         }
     }
     let choice = Choice { force_rerun: Some(vec![path.to_owned()]), ..Choice::default() };
@@ -194,7 +195,7 @@ impl<'a> Open<'a> {
             // Its folder is made first: the runner died, or the disk was full, before it had a record.
             std::io::ErrorKind::NotFound => never_began(name),
             std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
-                .hint(format!("stop it first: amlrun job cancel -n {name}")),
+                .hint(format!("stop it first: {}", amlrun(&format!("job cancel -n {name}")))),
             _ => at("open", &path)(error).into(),
         })?;
         folder.forget_cancels()?;

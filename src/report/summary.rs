@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::again::amlrun;
 use super::style::{Paint, sign};
 use crate::clock::{Timestamp, human_duration};
 use crate::diagnostic::visible::{tame, visible};
@@ -34,13 +35,26 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
         let lines = last_lines(log, LAST_LINES);
         if !lines.is_empty() {
             let _ = writeln!(out, "  the last lines that it printed:");
-            for line in lines {
-                let _ = writeln!(out, "  {} {}", paint.dim("|"), tame(&line));
+            for line in &lines {
+                let _ = writeln!(out, "  {} {}", paint.dim("|"), tame(line));
             }
+        }
+        if let Some(module) = lines.iter().rev().find_map(|line| missing_module(line)) {
+            let _ = writeln!(
+                out,
+                "  the Python that steps find on PATH has no module '{module}': install it there, or start amlrun where an \
+                 environment with it is active; a module of your own must lie in the step's 'code'"
+            );
         }
         let _ = writeln!(out, "  the whole log: {}", shown(log));
     }
     out
+}
+
+/// The module that Python did not find.
+fn missing_module(line: &str) -> Option<&str> {
+    let module = line.split_once("ModuleNotFoundError: No module named '")?.1.split('\'').next()?;
+    module.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.').then_some(module)
 }
 
 /// Every step in one line, what was registered, the run's outputs, and how it all ended.
@@ -87,9 +101,9 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     let took = view.resumed.or(view.started).map(|start| human_duration(now.since(start))).unwrap_or_default();
     let status = view.status.to_string();
     let _ = writeln!(out, "{} in {took}{}", paint.status(view.status, &paint.bold(&status)), counts(view));
-    let _ = writeln!(out, "{}", paint.dim(&format!("details: amlrun job show -n {}", view.run)));
+    let _ = writeln!(out, "{}", paint.dim(&format!("details: {}", amlrun(&format!("job show -n {}", view.run)))));
     if matches!(view.status, JobStatus::Failed | JobStatus::Canceled) {
-        let _ = writeln!(out, "{}", paint.dim(&format!("go on:   amlrun run --resume {}", view.run)));
+        let _ = writeln!(out, "{}", paint.dim(&format!("go on:   {}", amlrun(&format!("run --resume {}", view.run)))));
     }
     out
 }
@@ -105,7 +119,10 @@ fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
         }
     }
     let log = match &step.log {
-        Some(_) => paint.dim(&format!("\n  its log: amlrun logs {} {}{rank}", view.run, visible(&step.path))),
+        Some(_) => {
+            let command = amlrun(&format!("logs {} {}{rank}", view.run, visible(&step.path)));
+            paint.dim(&format!("\n  its log: {command}"))
+        }
         None => String::new(),
     };
     format!("{sign} {}{log}", paint.bold(&visible(&format!("{} failed{why}", step.path))))
