@@ -37,6 +37,7 @@ mod model_roads;
 mod model_safety;
 mod names;
 mod no_libtorch;
+mod one_tree;
 mod packages;
 mod plan_rest;
 mod records;

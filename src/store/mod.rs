@@ -10,6 +10,7 @@
 mod cancel;
 pub mod kept_log;
 pub mod layout;
+pub mod left;
 pub mod remote;
 pub mod seal;
 pub mod shell_word;

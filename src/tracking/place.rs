@@ -1,7 +1,7 @@
 //! Where artifacts lie: from the path behind `mlflow-artifacts:/` to one on disk, and never outside its folder.
 //!
 //! `<experiment>/<run>/artifacts/…` is the run's own folder, `models/<name>/<version>/…` the sealed bytes of a
-//! registered model, which nobody can write. Every path is checked twice: as text (no `..`, no root, nothing encoded),
+//! registered model, which nobody can write. What a job left beside what it logged is part of its tree. Every path is checked twice: as text (no `..`, no root, nothing encoded),
 //! and, after following symbolic links, against the folder that it must lie in.
 
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::model::FileInfo;
 use super::{Result, Tracking, TrackingError};
 use crate::registry::{Asset, AssetKind, Selector};
+use crate::store::left::left_beside;
 use crate::store::tree::PARTIAL;
 
 /// What artifact URIs begin with.
@@ -129,6 +130,25 @@ impl Place {
     /// # Errors
     /// Nothing is there, or a symbolic link leads out.
     pub fn existing(&self) -> Result<PathBuf> {
+        match (self.logged(), self.beside()) {
+            (Err(TrackingError::Missing(_)), Some(beside)) => beside.logged(),
+            (found, _) => found,
+        }
+    }
+
+    /// The same path in a folder that the job left beside what it logged, and that is part of the same tree on Azure ML.
+    fn beside(&self) -> Option<Self> {
+        let first = self.inside.iter().next().filter(|_| self.keeper == Keeper::Step)?;
+        let (_, root) = left_beside(&self.root).into_iter().find(|(name, _)| first == *name)?;
+        Some(Self { root, inside: self.inside.iter().skip(1).collect(), keeper: Keeper::Step })
+    }
+
+    fn is_whole_job(&self) -> bool {
+        self.keeper == Keeper::Step && self.inside.as_os_str().is_empty()
+    }
+
+    /// The path on disk, if something was logged there.
+    fn logged(&self) -> Result<PathBuf> {
         let missing = || TrackingError::Missing(format!("No such artifact: '{}'", self.inside.display()));
         let root = self.root.canonicalize().map_err(|_| missing())?;
         let path = root.join(&self.inside).canonicalize().map_err(|_| missing())?;
@@ -168,7 +188,22 @@ impl Place {
     /// # Errors
     /// A symbolic link that leads out, or a folder that cannot be read.
     pub fn list(&self) -> Result<Vec<FileInfo>> {
-        let folder = match self.existing() {
+        let mut files = self.list_logged()?;
+        let mut more = self.beside().map_or_else(|| Ok(Vec::new()), |beside| beside.list_logged())?;
+        if self.is_whole_job() {
+            let folder = |(name, _): (&str, _)| FileInfo { path: name.to_owned(), is_dir: true, file_size: None };
+            let has_files = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
+            more.extend(left_beside(&self.root).into_iter().filter(|(_, left)| has_files(left)).map(folder));
+        }
+        // What was logged goes before what lies beside it under the same name.
+        more.retain(|file| files.iter().all(|logged| logged.path != file.path));
+        files.append(&mut more);
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    fn list_logged(&self) -> Result<Vec<FileInfo>> {
+        let folder = match self.logged() {
             Ok(path) if path.is_dir() => path,
             Ok(_) | Err(TrackingError::Missing(_)) => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -184,7 +219,6 @@ impl Place {
                 files.push(FileInfo { path: name, is_dir, file_size: (!is_dir).then_some(metadata.len()) });
             }
         }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
     }
 

@@ -60,15 +60,18 @@ impl Job {
         }
     }
 
-    /// Where what the job leaves of itself lies: `outputs/` and `logs/` of its working directory and `user_logs/`
-    /// beside it are one folder on Azure ML, and are looked for where each lies here. All of it is the working
-    /// directory; of a pipeline, what its own MLflow run logged.
+    /// Where what the job leaves of itself lies: `outputs/` and `logs/` of its working directory, `user_logs/` beside it
+    /// and what it logged through MLflow are one folder on Azure ML, and are looked for where each lies here. All of it is
+    /// the working directory; of a pipeline, what its own MLflow run logged.
     fn artifact(&self, path: &str) -> PathBuf {
         match self.step() {
             Some(step) => {
                 let folder = self.run.step(&step.path);
                 let in_step = path == "user_logs" || path.starts_with("user_logs/");
-                below(if in_step { folder.path.clone() } else { folder.wd() }, path)
+                let left = below(if in_step { folder.path.clone() } else { folder.wd() }, path);
+                let artifacts = if self.view.kind == "pipeline" { folder.artifacts() } else { self.run.artifacts() };
+                let logged = below(artifacts, path);
+                if !path.is_empty() && !left.exists() && logged.exists() { logged } else { left }
             }
             None => below(self.run.artifacts(), path),
         }
