@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::grammar::{Shape, grammar};
 use super::super::value::{Data, Object, Value};
-use super::super::{files, words};
+use super::super::{files, leaf, words};
 use super::{Fields, environment, plain, python_str};
 
 /// Dumps all fields of an object that its class knows, and the unknown ones as they are.
@@ -108,7 +108,7 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         }
         Shape::Arm(_) | Shape::Asset { .. } => {
             let text = value.text()?;
-            Some(Json::from(if text.starts_with("azureml:") || text.contains("${{") {
+            Some(Json::from(if text.starts_with("azureml:") || leaf::only_binding(text).is_some() {
                 text.to_owned()
             } else {
                 format!("azureml:{text}")
