@@ -217,11 +217,14 @@ impl Reader<'_> {
             let here = at.entry(entry);
             let rule = class.field(&entry.key).filter(|r| !r.preview || self.preview);
             match rule {
-                Some(rule) if rule.read_only && !entry.value.is_null() => passed_over.push(Entry {
-                    key: entry.key.clone(),
-                    key_span: entry.key_span,
-                    value: Value::plain(&entry.value),
-                }),
+                // The SDK takes the name out of an environment in place before it looks for fields without a value.
+                Some(rule) if rule.read_only && (!entry.value.is_null() || class.name == "AnonymousEnvironment") => {
+                    passed_over.push(Entry {
+                        key: entry.key.clone(),
+                        key_span: entry.key_span,
+                        value: Value::plain(&entry.value),
+                    })
+                }
                 Some(rule) if !rule.read_only => {
                     let inner = bindings_below(class, rule, scope);
                     let value = match self.value(&rule.shape, &entry.value, here, &inner) {

@@ -139,10 +139,14 @@ fn task(object: &Object) -> Fields {
         fields.insert(name.to_owned(), Json::Object(parameters_body(parameters)));
     }
     if let Some(spaces) = object.get("search_space").and_then(Value::list) {
-        let all = spaces
-            .iter()
-            .filter_map(Value::object)
-            .map(|s| Json::Object(s.fields.iter().map(|e| (camel_case(&e.key), json!(space(&e.value)))).collect()));
+        let all = spaces.iter().filter_map(Value::object).map(|s| {
+            let mut given: Fields = s.fields.iter().map(|e| (camel_case(&e.key), json!(space(&e.value)))).collect();
+            // Of a text task the SDK sends all parameters, and null for those that are not searched.
+            for rule in grammar().class(s.class).fields.iter().filter(|rule| text && !rule.read_only) {
+                given.entry(camel_case(&rule.name)).or_insert(Json::Null);
+            }
+            Json::Object(given)
+        });
         fields.insert("searchSpace".to_owned(), all.collect());
     }
     fields

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::super::grammar::grammar;
 use super::super::make::bytes_of;
 use super::super::value::{Entry, Object, Origin, Value};
 use super::{Fields, dump, get, pipeline, plain, put, python, python_str, without_empty};
@@ -150,10 +151,15 @@ pub(super) fn spec(object: &Object, paths: Paths) -> Fields {
             task.insert("code".to_owned(), code);
         }
     }
-    match without_empty(Json::Object(fields)) {
-        Json::Object(fields) => fields,
-        _ => Fields::new(),
+    let Json::Object(mut fields) = without_empty(Json::Object(fields)) else { return Fields::new() };
+    if object.class.ends_with("PipelineComponent") {
+        // What the grammar does not know is kept as it stands, empty or not.
+        let class = grammar().class(object.class);
+        for entry in object.fields.iter().filter(|entry| class.field(&entry.key).is_none()) {
+            fields.insert(entry.key.clone(), plain(&entry.value));
+        }
     }
+    fields
 }
 
 /// Validation marks an input of a pipeline as optional when all that it feeds is optional.
