@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use crate::diagnostic::{Sources, suggest};
+use crate::language::schema::modeline;
 use crate::yaml;
 
 /// Words of `type:` that only Azure ML gives to jobs and components; each needs one of [`JOB_KEYS`] beside it.
@@ -133,15 +134,6 @@ pub(super) fn could_be_azure_ml(text: &str) -> bool {
 fn is_azure_schema(url: &str) -> bool {
     let url = url.to_lowercase();
     url.contains("azureml") || url.contains("componentsdk.azureedge.net")
-}
-
-/// The schema that an editor's comment names: `# yaml-language-server: $schema=…`.
-fn modeline(text: &str) -> Option<&str> {
-    text.lines()
-        .map_while(|line| {
-            line.trim_start_matches('\u{feff}').strip_prefix('#').or(line.trim().is_empty().then_some(""))
-        })
-        .find_map(|comment| comment.trim_start().strip_prefix("yaml-language-server:")?.trim().strip_prefix("$schema="))
 }
 
 /// The keys of the outermost mapping, each with what stands beside it on its line.
