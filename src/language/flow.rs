@@ -25,6 +25,11 @@ pub(super) fn class(root: &Node) -> Option<&'static str> {
     }
 }
 
+/// Whether a component is a flow: it takes inputs that it does not declare.
+pub(super) fn is_flow(component: &Object) -> bool {
+    grammar().class(component.class).is("Flow")
+}
+
 /// A flow as a component: the fields that are read, and the ports that every flow has.
 pub(super) fn as_component(root: &Node, class: &str) -> Node {
     let span = root.span;

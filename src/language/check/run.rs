@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::super::flow::is_flow;
 use super::super::grammar::grammar;
 use super::super::value::{Entry, Object, Value};
 use super::super::{files, leaf};
@@ -225,7 +226,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
         let port = declared.iter().find(|p| p.key == input.key);
         let Some(port) = port else {
             let group = format!("{}.", input.key);
-            if !grammar().class(component.class).is("Flow")
+            if !is_flow(component)
                 && !declared.iter().any(|p| p.key.starts_with(&group))
                 && !told_as_missing(node, component, input)
             {
