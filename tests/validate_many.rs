@@ -55,7 +55,7 @@ fn deployment() -> Project {
             "deploy/blue.yml",
             &format!("{}name: blue\nendpoint_name: taxi\nmodel: azureml:m@latest\n", schema("managedOnlineDeployment")),
         )
-        .with("deploy/green.yml", &format!("{}name: green\nendpoint_name: taxi\n", schema("batchDeployment")))
+        .with("deploy/green.yml", &format!("{}name: {{{{name}}}}\nendpoint_name: taxi\n", schema("batchDeployment")))
         .with("deploy/cpu.yml", "# yaml-language-server: $schema=https://azuremlschemas.azureedge.net/latest/amlCompute.schema.json\nname: cpu\ntype: amlcompute\n")
         .with("deploy/nightly.yml", "trigger: {type: cron, expression: '0 3 * * *'}\ncreate_job: ../train/job.yml\n")
         .with("features/set.yml", "$schema: http://azureml/sdk-2-0/FeatureSet.json\nname: f\nversion: '1'\n")

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::config::Config;
 use super::context::Context;
 use super::outlook::replayable;
-use super::recognise::could_be_azure_ml;
+use super::recognise::{could_be_azure_ml, other_kind};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::language::{self, Kind};
 use crate::spec;
@@ -59,7 +59,12 @@ pub(super) struct Checked {
 /// Checks a file of any kind, with the command line's `--set` put in. Nothing is run, nothing is written.
 pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, context: &Context) -> Checked {
     let document = context.check(file, set, target.unwrap_or(Target::Local).into(), None);
-    if let Some(Kind::Other(word)) = document.kind {
+    let other = match document.kind {
+        Some(Kind::Other(word)) => Some(word),
+        Some(_) => None,
+        None => document.sources.first().and_then(|(_, text)| other_kind(text)),
+    };
+    if let Some(word) = other {
         return passed_over(document.sources, word);
     }
     let (mut says, mut found) = (document.describe(), Vec::new());

@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use crate::diagnostic::{Sources, suggest};
-use crate::language::schema::modeline;
+use crate::language::Kind;
+use crate::language::schema::{self, modeline};
 use crate::yaml;
 
 /// Words of `type:` that only Azure ML gives to jobs and components; each needs one of [`JOB_KEYS`] beside it.
@@ -97,6 +98,16 @@ pub(super) fn is_azure_ml(text: &str) -> bool {
         || any(&["image", "build"]) && has("name") && top.iter().all(|(k, _)| ENVIRONMENT_KEYS.contains(&k.as_str()));
     let schedule = has("trigger") && has("create_job");
     job || command || pipeline || trial || data || model || datastore || environment || schedule
+}
+
+/// What a text is whose schema says that amlrun does not read it. It may hold templates, and so be no YAML.
+pub(super) fn other_kind(text: &str) -> Option<&'static str> {
+    let top = top_level(text);
+    let written = top.iter().find(|(key, _)| key == "$schema").map(|(_, address)| address.as_str());
+    match schema::kind(written.or_else(|| modeline(text))?)? {
+        Kind::Other(word) => Some(word),
+        _ => None,
+    }
 }
 
 /// Keys of which every job, component and asset has at least one.

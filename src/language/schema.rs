@@ -69,7 +69,8 @@ pub fn modeline(text: &str) -> Option<&str> {
 
 /// The kind that the schema at an address describes: `…/commandJob.schema.json`, `http://azureml/sdk-2-0/Schedule.json`.
 /// `None` for a schema that nobody knows.
-pub(super) fn kind(address: &str) -> Option<Kind> {
+#[must_use]
+pub fn kind(address: &str) -> Option<Kind> {
     let address = address.trim().to_lowercase();
     let address = address.strip_suffix(".json")?;
     let address = address.strip_suffix(".schema").unwrap_or(address);
