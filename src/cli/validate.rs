@@ -26,11 +26,12 @@ use crate::yaml::overrides::Override;
     amlrun validate '**/*.yml' -o github             annotations in a GitHub workflow\n  \
     amlrun validate pipelines/ -o sarif > amlrun.sarif\n\n\
     Every mistake is shown at its line and column; 'amlrun explain CODE' says more about one.\n\
-    Jobs, components, environments, data assets, models and datastores are checked. Other documents of Azure ML, such\n\
-    as endpoints, deployments, compute and schedules, are passed over and counted.\n\
-    In folders and patterns, files that are not Azure ML documents are passed over, as are hidden and ignored ones.\n\
-    Without --target, what only this machine lacks (a registered asset, a datastore, a kind of step that amlrun cannot\n\
-    run) is a warning. With --target local it is an error, as in 'amlrun run'.\n\
+    Jobs, components, environments, data assets, models and datastores are checked. Other documents\n\
+    of Azure ML, such as endpoints, deployments, compute and schedules, are passed over and counted.\n\
+    In folders and patterns, so are files that are not Azure ML documents. Hidden and ignored files\n\
+    are left out.\n\
+    Without --target, what only this machine lacks (a registered asset, a datastore, a kind of step\n\
+    that amlrun cannot run) is a warning. With --target local it is an error, as in 'amlrun run'.\n\
     Exit code 0 when all files are accepted, 1 when one is refused, 3 when one is not there.")]
 pub(super) struct Args {
     /// Files, folders, and patterns such as '**/*.yml'

@@ -10,7 +10,10 @@ use std::collections::HashMap;
 use saphyr_parser::{Marker, ScanError};
 
 /// So many bytes may be read again for one document: hostile text must not take minutes.
-const AGAIN: usize = 64 << 20;
+const AGAIN: usize = 16 << 20;
+
+/// No more lines of one quoted scalar are indented.
+const MOST_LINES: usize = 100_000;
 
 /// A text with spaces before some of its lines.
 pub(super) struct Indented<'a> {
@@ -47,10 +50,12 @@ impl<'a> Indented<'a> {
             _ => false,
         };
         if deeper {
-            let lines = self.written.split_inclusive('\n').enumerate();
-            self.text = Cow::Owned(lines.fold(String::with_capacity(self.text.len()), |text, (index, line)| {
-                text + &" ".repeat(self.spaces.get(&(index + 1)).copied().unwrap_or(0)) + line
-            }));
+            let mut text = String::with_capacity(self.text.len());
+            for (index, line) in self.written.split_inclusive('\n').enumerate() {
+                text.extend(std::iter::repeat_n(' ', self.spaces.get(&(index + 1)).copied().unwrap_or(0)));
+                text.push_str(line);
+            }
+            self.text = Cow::Owned(text);
         }
         deeper
     }
@@ -66,6 +71,9 @@ impl<'a> Indented<'a> {
         for (index, line) in lines.enumerate() {
             if ends {
                 break;
+            }
+            if index > MOST_LINES || index * start.col() > AGAIN {
+                return false;
             }
             // PyYAML ends a document there.
             let after = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
