@@ -35,6 +35,7 @@ mod model_safety;
 mod names;
 mod no_libtorch;
 mod packages;
+mod readme;
 mod records;
 mod remote_inputs;
 mod remote_outputs;
