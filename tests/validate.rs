@@ -155,6 +155,20 @@ fn what_only_this_machine_lacks_is_a_warning() {
 }
 
 #[test]
+fn an_optional_part_without_an_expression_is_a_warning() {
+    // A component of azureml-examples is written so, and runs.
+    let component = "name: c\ntype: command\nenvironment: azureml:e@latest\n\
+        inputs: {model: {type: string, optional: true}}\ncommand: echo --model $[[inputs.model]]\n";
+    let node = "  a:\n    type: command\n    component: c.yml\n    inputs: {model: m}\n";
+    let project = Project::new().with("c.yml", component).with("job.yml", &pipeline(node));
+    let ran = project.amlrun(&["validate", "job.yml", "--target", "local"]).ended(0);
+    assert!(ran.err.contains("warning[bad-expression]: '$[[inputs.model]]' holds no expression"), "{}", ran.err);
+    assert!(ran.err.contains("did you mean $[[${{inputs.model}}]]?"), "{}", ran.err);
+    project.run("job.yml").ended(0);
+    assert_eq!(project.log("a"), "--model inputs.model\n");
+}
+
+#[test]
 fn quoted_text_may_start_its_lines_anywhere() {
     let head = "command: echo \"${{inputs.a}}\"\nenvironment: azureml:e@latest\ninputs:\n";
     for (written, read) in [
