@@ -15,6 +15,8 @@ pub enum JobStatus {
     NotStarted,
     /// Its inputs and code are being laid out.
     Preparing,
+    /// It is ready and waits for a place.
+    Queued,
     /// Its process runs.
     Running,
     /// Its process ended; outputs are being sealed and registered.
@@ -207,6 +209,8 @@ pub enum SkipReason {
     },
     /// The run was canceled before its turn came.
     RunCanceled,
+    /// It alone was canceled before its turn came.
+    StepCanceled,
     /// The project's `amlrun.toml` leaves it out (`policy = "skip"`).
     LeftOut,
     /// `--only`, `--from` or `--until` did not take it.
@@ -221,6 +225,7 @@ impl fmt::Display for SkipReason {
                 write!(f, "'{step}' failed and settings.continue_on_step_failure is false")
             }
             Self::RunCanceled => f.write_str("the run was canceled before its turn came"),
+            Self::StepCanceled => f.write_str("it was canceled before its turn came"),
             Self::LeftOut => f.write_str("amlrun.toml leaves it out (policy \"skip\")"),
             Self::NotChosen => f.write_str("it was not asked for"),
         }

@@ -324,3 +324,39 @@ fn a_count_of_instances_has_an_effect_and_is_not_said_to_have_none() {
     let ran = project.amlrun(&["run", "sized.yml"]).ended(0);
     assert!(ran.out.contains("resources.instance_type, resources.shm_size have no effect here"), "{}", ran.out);
 }
+
+#[test]
+fn a_script_with_the_line_ends_of_windows_is_told_before_it_runs() {
+    let step = node("a", "bash run.sh && bash fine.sh").replace("    command", "    code: ./src\n    command");
+    let project = Project::new().with("pipeline.yml", &pipeline(&step));
+    project.write("src/run.sh", "echo hi\r\n");
+    project.write("src/fine.sh", "echo hi\n");
+    for arguments in [&["plan", "pipeline.yml"][..], &["run", "pipeline.yml"]] {
+        let ran = project.amlrun(arguments).ended(0);
+        let said = ran.out.clone() + &ran.err;
+        assert!(said.contains("starts run.sh, which has the line ends of Windows"), "{said}");
+        assert!(!said.contains("fine.sh, which"), "{said}");
+    }
+}
+
+#[test]
+fn commands_that_are_told_name_the_workspace_that_was_given() {
+    let project = Project::new().with("pipeline.yml", &pipeline(&node("a", "false")));
+    let ran = project.amlrun(&["--home", "my ws", "run", "pipeline.yml", "--name", "r"]).ended(1);
+    for told in ["details: amlrun --home 'my ws' job show -n r", "amlrun --home 'my ws' run --resume r"] {
+        assert!(ran.out.contains(told), "{}", ran.out);
+    }
+    let mut command = project.command(&["run", "pipeline.yml", "--name", "s"]);
+    command.env("AMLRUN_HOME", project.path("other"));
+    let ran = Ran::of(command).ended(1);
+    assert!(ran.out.contains("details: amlrun job show -n s"), "the environment still says it: {}", ran.out);
+}
+
+#[test]
+fn a_module_that_is_missing_is_told_with_what_to_do() {
+    let command = "echo \"ModuleNotFoundError: No module named 'lightgbm'\"; exit 1";
+    let project =
+        Project::new().with("pipeline.yml", &pipeline(&node("a", command).replace("command: ", "command: >-\n      ")));
+    let ran = project.run("pipeline.yml").ended(1);
+    assert!(ran.out.contains("has no module 'lightgbm': install it there"), "{}", ran.out);
+}

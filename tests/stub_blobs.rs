@@ -18,6 +18,8 @@ pub struct Stub {
 #[derive(Default)]
 struct State {
     blobs: usize,
+    /// The size that lists tell of each.
+    size: u64,
     token: Option<String>,
     /// First lines of requests, each with its `Authorization`.
     seen: Vec<(String, Option<String>)>,
@@ -31,7 +33,7 @@ impl Stub {
     pub fn start(blobs: usize, token: Option<&str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State { blobs, token: token.map(str::to_owned), ..State::default() };
+        let state = State { blobs, size: 5, token: token.map(str::to_owned), ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
@@ -45,6 +47,11 @@ impl Stub {
             }
         });
         Self { address, state }
+    }
+
+    /// From now on lists say that each blob has so many bytes.
+    pub fn claims(&self, size: u64) {
+        self.state.lock().unwrap().size = size;
     }
 
     /// From now on each page of a list names another one, the n-th `next(n)`.
@@ -85,14 +92,14 @@ fn converse(client: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             }
             line.clear();
         }
-        let (blobs, wanted, next) = {
+        let (blobs, size, wanted, next) = {
             let mut state = state.lock().unwrap();
             state.seen.push((first.clone(), token.clone()));
-            (state.blobs, state.token.clone(), state.next.map(|next| next(state.seen.len())))
+            (state.blobs, state.size, state.token.clone(), state.next.map(|next| next(state.seen.len())))
         };
         let is_welcome = wanted.is_none_or(|wanted| token == Some(format!("Bearer {wanted}")));
         let target = first.split(' ').nth(1).unwrap_or_default();
-        let (status, headers, mut body) = if is_welcome { answer(target, blobs) } else { nothing() };
+        let (status, headers, mut body) = if is_welcome { answer(target, blobs, size) } else { nothing() };
         if let Some(next) = next {
             body = body.replace("<NextMarker/>", &format!("<NextMarker>{next}</NextMarker>"));
         }
@@ -112,12 +119,12 @@ fn nothing() -> (u16, String, String) {
     (404, format!("x-ms-error-code: {code}\r\n"), format!("<Error><Code>{code}</Code></Error>"))
 }
 
-fn answer(target: &str, blobs: usize) -> (u16, String, String) {
+fn answer(target: &str, blobs: usize, size: u64) -> (u16, String, String) {
     let query = |name: &str| target.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     if query("comp") == Some("list") {
         let is_theirs = matches!(query("prefix"), None | Some("" | "d" | "d%2F"));
         let blobs = if is_theirs { blobs } else { 0 };
-        return (200, String::new(), page(query("marker").and_then(|at| at.parse().ok()).unwrap_or(0), blobs));
+        return (200, String::new(), page(query("marker").and_then(|at| at.parse().ok()).unwrap_or(0), blobs, size));
     }
     let name = target.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     match name.trim_end_matches(".txt").parse::<usize>().ok().filter(|number| *number < blobs && name.len() == 9) {
@@ -130,12 +137,12 @@ fn answer(target: &str, blobs: usize) -> (u16, String, String) {
     }
 }
 
-fn page(from: usize, blobs: usize) -> String {
+fn page(from: usize, blobs: usize, size: u64) -> String {
     let to = (from + PAGE).min(blobs);
     let rows = (from..to).map(|number| {
         format!(
             "<Blob><Name>d/{number:05}.txt</Name><Properties><Creation-Time>{DATE}</Creation-Time><Last-Modified>{DATE}\
-             </Last-Modified><Etag>0x{number:X}</Etag><Content-Length>5</Content-Length>\
+             </Last-Modified><Etag>0x{number:X}</Etag><Content-Length>{size}</Content-Length>\
              <Content-Type>text/plain</Content-Type><BlobType>BlockBlob</BlobType><AccessTier>Hot</AccessTier>\
              <AccessTierInferred>true</AccessTierInferred><LeaseStatus>unlocked</LeaseStatus>\
              <LeaseState>available</LeaseState><ServerEncrypted>true</ServerEncrypted></Properties><Metadata/></Blob>"

@@ -71,7 +71,7 @@ impl Project {
         for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
             command.env_remove(name);
         }
-        command.env("NO_COLOR", "1").env("AMLRUN_CREDENTIALS", self.credentials());
+        command.env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8").env("AMLRUN_CREDENTIALS", self.credentials());
         // What is remembered of interpreters: for all tests, and not in the user's own cache.
         command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
         // Tests that are asked something have an answer.

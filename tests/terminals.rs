@@ -67,6 +67,8 @@ fn no_terminal_obeys_what_strangers_wrote() {
         &["logs", "r"][..],
         &["logs", "r", "main"],
         &["job", "stream", "-n", "r"],
+        &["metrics", "r", "--plot"],
+        &["logs", "-f", "r"],
         &["job", "show", "-n", "r"],
         &["job", "show", "-n", "r", "-o", "jsonc"],
         &["job", "show", "-n", "r", "-o", "table"],

@@ -125,6 +125,11 @@ fn the_verdict_for_this_machine_is_that_of_a_run() {
     for (text, local, said) in [
         (parallel.to_owned(), "", "error[not-yet]"),
         (reads("azureml:rows@latest"), "", "error[unknown-asset]"),
+        (
+            pipeline("  a: {type: command, compute: azureml:c, component: azureml:train:1}\n"),
+            "",
+            "error[unknown-component]",
+        ),
         (reads("azureml://datastores/lake/paths/x"), "", "error[unknown-datastore]"),
         (reads("azureml://datastores/workspaceblobstore/paths/x"), "", "error[missing-path]"),
         (reads("azureml://registries/public/data/rows/versions/1"), "", "error[not-yet]"),

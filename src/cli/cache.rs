@@ -56,6 +56,7 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
     let places = [
         ("runs", home.root().join("runs"), "records, logs and working directories of runs"),
         ("outputs", home.outputs(), "what steps wrote"),
+        ("logs", home.kept_logs(), "logs of deleted runs whose results others use"),
         ("models", home.models(), "registered models"),
         ("data", home.data(), "registered data"),
         ("datastores", home.datastores(), "folders that stand for datastores"),
@@ -91,23 +92,34 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         freed += bytes;
         printer.out(&format!("{verb} {:>9}  {what}\n", human(bytes)));
     };
-    let mut gone: HashSet<String> = HashSet::new();
+    let mut old: Vec<RunFolder> = Vec::new();
     if let Some(days) = older_than {
         let limit = self::days(days);
         for run in home.runs()? {
             let Ok(view) = record::view(&run) else { continue };
-            let old = view.ended.or(view.started).is_some_and(|then| Timestamp::now().since(then) > limit);
-            if old && !run.is_live() {
-                let (_, bytes) = size(&run.path);
-                if !dry_run {
-                    remove_run(&run)?;
-                }
-                gone.insert(run.name.to_string());
-                say(bytes, &format!("run {}", run.name));
+            let is_old = view.ended.or(view.started).is_some_and(|then| Timestamp::now().since(then) > limit);
+            if is_old && !run.is_live() {
+                old.push(run);
             }
         }
     }
+    let gone: HashSet<String> = old.iter().map(|run| run.name.to_string()).collect();
     let reach = Reach::of(home, &gone)?;
+    for run in old {
+        let (_, bytes) = size(&run.path);
+        if !dry_run {
+            reach.keep_logs(home, &run)?;
+            remove_run(&run)?;
+        }
+        say(bytes, &format!("run {}", run.name));
+    }
+    for log in reach.stale_logs(home) {
+        let (_, bytes) = size(&log);
+        if !dry_run {
+            remove_tree(&log)?;
+        }
+        say(bytes, &format!("log of {}", name(&log)));
+    }
     let entries = std::fs::read_dir(home.outputs()).into_iter().flatten().flatten();
     let mut removed: Vec<PathBuf> = Vec::new();
     for entry in entries {

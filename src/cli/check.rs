@@ -35,7 +35,8 @@ impl From<Target> for language::Target {
 
 /// What planning finds to be missing here, and no mistake of the document: another machine may have it, or whoever runs
 /// the file will name it.
-const LACKING: [&str; 5] = ["not-yet", "unknown-asset", "unknown-datastore", "missing-path", "missing-field"];
+const LACKING: [&str; 6] =
+    ["not-yet", "unknown-asset", "unknown-component", "unknown-datastore", "missing-path", "missing-field"];
 
 /// What is known of a file once it was checked.
 #[derive(Debug)]

@@ -84,10 +84,26 @@ impl Context {
         // A file that cannot be read is told of where it is asked for other things.
         let config = Config::near(document.path.parent().unwrap_or(&document.path)).unwrap_or_default();
         let places = Places::new(self.home_of(&document.path), &config).unopened();
-        let catalog = Registered { places, signed: RefCell::default() };
+        let catalog = Registered { places, signed: RefCell::default(), unknown: None };
         let mut plan = plan::resolve(document, &catalog, local, sources, found)?;
         plan.signed = catalog.signed.into_inner();
         Some(plan)
+    }
+
+    /// Resolves a document as far as it can be: what its inputs name need not be known. Gives what is not, and why.
+    pub fn plan_past_unknown(
+        &self,
+        document: &Document,
+        local: &Local,
+        sources: &Sources,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<(Plan, Vec<(String, String)>)> {
+        let config = Config::near(document.path.parent().unwrap_or(&document.path)).unwrap_or_default();
+        let places = Places::new(self.home_of(&document.path), &config).unopened();
+        let catalog = Registered { places, signed: RefCell::default(), unknown: Some(RefCell::default()) };
+        let mut plan = plan::resolve(document, &catalog, local, sources, found)?;
+        plan.signed = catalog.signed.into_inner();
+        Some((plan, catalog.unknown.map(RefCell::into_inner).unwrap_or_default()))
     }
 
     /// How a document is read for a run here.
@@ -128,9 +144,24 @@ struct Registered {
     places: Places,
     /// Signatures that were written with addresses, for the run and nothing else.
     signed: RefCell<Vec<Signed>>,
+    /// What is not known, and why, for whoever plans past that.
+    unknown: Option<RefCell<Vec<(String, String)>>>,
 }
 
 impl Registered {
+    /// Something in place of what is not known.
+    fn or_unknown<T>(&self, found: Result<T, String>, uri: &str, other: impl Fn(Located) -> T) -> Result<T, String> {
+        match (found, &self.unknown) {
+            (Err(why), Some(unknown)) => {
+                unknown.borrow_mut().push((uri.to_owned(), why));
+                let (uri, address) = (uri.to_owned(), uri.to_owned());
+                let remote = Remote { uri, address, form: Form::Any, after: None, is_blob: true, signed: false };
+                Ok(other(Located::Remote(remote)))
+            }
+            (found, _) => found,
+        }
+    }
+
     /// Where data lies, for a plan: `uri` is how it was written.
     fn located(&self, place: Place, uri: &str) -> Located {
         let (address, is_blob) = match place {
@@ -174,14 +205,19 @@ impl Registered {
 
 impl Catalog for Registered {
     fn find(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String> {
-        let found = self.places.asset(reference, kind)?;
-        let uri = found.address.unwrap_or_default();
-        Ok(Found { id: found.id, kind: found.kind, located: self.located(found.place, &uri) })
+        let found = self.places.asset(reference, kind).map(|found| {
+            let uri = found.address.unwrap_or_default();
+            Found { id: found.id, kind: found.kind, located: self.located(found.place, &uri) }
+        });
+        let uri = format!("azureml:{reference}");
+        self.or_unknown(found, &uri, |located| Found { id: uri.clone(), kind, located })
     }
 
     fn locate(&self, uri: &DataUri) -> Result<Located, String> {
-        let place = self.places.resolve(uri)?;
-        let text = self.sign(uri, &place);
-        Ok(self.located(place, &text))
+        let located = self.places.resolve(uri).map(|place| {
+            let text = self.sign(uri, &place);
+            self.located(place, &text)
+        });
+        self.or_unknown(located, &uri.to_string(), |located| located)
     }
 }

@@ -19,28 +19,32 @@ pub(super) fn follow(run: &RunFolder, notes: &Sender<Note>) -> std::io::Result<b
     // A record that cannot be read is trouble; a log that is not there yet is not.
     File::open(run.events())?;
     let mut record = Tail::new(&run.events());
-    let mut logs: HashMap<String, Tail> = HashMap::new();
+    let mut logs: HashMap<String, Vec<Tail>> = HashMap::new();
     loop {
         // Asked before reading, so that what a runner wrote last is read after it let go.
         let live = run.is_live();
         for line in record.lines() {
             let Ok(event) = journal::event(line.as_bytes(), run.workspace()) else { continue };
-            if let What::StepStarted { step, log, .. } = &event.what {
-                logs.insert(step.clone(), Tail::new(log));
+            if let What::StepStarted { step, log, logs: several, .. } = &event.what {
+                let mut tails: Vec<Tail> = several.iter().map(|p| Tail::of_process(&p.process, &p.log)).collect();
+                if tails.is_empty() {
+                    tails.push(Tail::new(log));
+                }
+                logs.insert(step.clone(), tails);
             }
             // All that a step printed comes before its end.
             if let What::StepFinished { step, .. } = &event.what
-                && let Some(mut tail) = logs.remove(step)
+                && let Some(mut tails) = logs.remove(step)
             {
-                pass_on(step, &mut tail, notes, true);
+                tails.iter_mut().for_each(|tail| pass_on(step, tail, notes, true));
             }
             let over = matches!(event.what, What::RunFinished { .. });
             if notes.send(Note::Event(event)).is_err() || over {
                 return Ok(over);
             }
         }
-        for (step, tail) in &mut logs {
-            pass_on(step, tail, notes, false);
+        for (step, tails) in &mut logs {
+            tails.iter_mut().for_each(|tail| pass_on(step, tail, notes, false));
         }
         if !live {
             return Ok(false);
@@ -54,7 +58,10 @@ fn pass_on(step: &str, tail: &mut Tail, notes: &Sender<Note>, all: bool) {
     if all && !tail.torn.is_empty() {
         lines.push(std::mem::take(&mut tail.torn));
     }
-    for text in lines {
+    for mut text in lines {
+        if let Some(process) = &tail.process {
+            text = format!("[{process}] {text}");
+        }
         let _ = notes.send(Note::Line { step: step.to_owned(), text });
     }
 }
@@ -62,13 +69,19 @@ fn pass_on(step: &str, tail: &mut Tail, notes: &Sender<Note>, all: bool) {
 /// A file that grows, or is still to be made.
 struct Tail {
     path: PathBuf,
+    /// Which of several processes prints into it.
+    process: Option<String>,
     file: Option<BufReader<File>>,
     torn: String,
 }
 
 impl Tail {
     fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: None, torn: String::new() }
+        Self { path: path.to_owned(), process: None, file: None, torn: String::new() }
+    }
+
+    fn of_process(process: &str, path: &Path) -> Self {
+        Self { process: Some(process.to_owned()), ..Self::new(path) }
     }
 
     /// The whole lines that were added since the last call. A step's start is recorded a moment before its process has

@@ -1,10 +1,10 @@
 //! `-o` and `--query`, as `az` has them.
 
 use serde_json::Value;
-use unicode_width::UnicodeWidthStr as _;
 
 use super::error::Failed;
 use super::printer::Printer;
+use super::table::{self, Table};
 use crate::diagnostic::visible::visible;
 
 /// How an answer is printed.
@@ -15,7 +15,7 @@ pub(super) enum Output {
     Json,
     /// JSON in colours
     Jsonc,
-    /// A table for people
+    /// A table for people, as wide as the terminal; in 80 columns, or COLUMNS, elsewhere
     Table,
     /// Values between tabs, for scripts
     Tsv,
@@ -86,11 +86,21 @@ impl Format {
             Output::Jsonc => json(&answer),
             Output::Yaml => serde_yaml::to_string(&answer).unwrap_or_default(),
             Output::Tsv => tsv(&answer),
-            Output::Table => table(&answer),
+            Output::Table => self.table(&answer, printer),
             Output::None => String::new(),
         };
         printer.data(&text);
         Ok(())
+    }
+
+    fn table(&self, answer: &Value, printer: &Printer) -> String {
+        let width = printer.columns();
+        let Table { text, left_out } = table::table(answer, width, self.query.is_some());
+        if !left_out.is_empty() {
+            let names = left_out.join(", ");
+            printer.err(&format!("note: not shown in {width} columns: {names}; -o json has everything\n"));
+        }
+        text
     }
 }
 
@@ -165,7 +175,7 @@ fn tsv(answer: &Value) -> String {
     }
 }
 
-fn cell(value: &Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::String(text) => visible(&text.replace(['\t', '\n'], " ")),
         Value::Bool(true) => "True".to_owned(),
@@ -175,49 +185,6 @@ fn cell(value: &Value) -> String {
         Value::Object(_) => String::new(),
         number => number.to_string(),
     }
-}
-
-/// Columns are the members that have a plain value in some row.
-fn table(answer: &Value) -> String {
-    let rows: Vec<&Value> = match answer {
-        Value::Array(rows) => rows.iter().collect(),
-        Value::Null => return String::new(),
-        one => vec![one],
-    };
-    let mut columns: Vec<String> = Vec::new();
-    for row in &rows {
-        match row {
-            Value::Object(map) => {
-                let plain = map.iter().filter(|(_, v)| !v.is_object() && !v.is_array() && !v.is_null());
-                for (key, _) in plain {
-                    if !columns.contains(key) {
-                        columns.push(key.clone());
-                    }
-                }
-            }
-            _ if columns.is_empty() => columns.push("result".to_owned()),
-            _ => {}
-        }
-    }
-    let value = |row: &Value, column: &str| match row {
-        Value::Object(map) => map.get(column).map(cell).unwrap_or_default(),
-        other => cell(other),
-    };
-    let title = |column: &str| {
-        let mut chars = column.chars();
-        chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
-    };
-    let mut lines = vec![columns.iter().map(|c| title(&visible(c))).collect::<Vec<_>>()];
-    lines.extend(rows.iter().map(|row| columns.iter().map(|c| value(row, c)).collect()));
-    let widths: Vec<usize> =
-        (0..columns.len()).map(|i| lines.iter().map(|l| l[i].width()).max().unwrap_or(0)).collect();
-    lines.insert(1, widths.iter().map(|w| "-".repeat(*w)).collect());
-    let pad = |cells: &Vec<String>| {
-        let padded =
-            cells.iter().zip(&widths).map(|(cell, w)| format!("{cell}{}", " ".repeat(w.saturating_sub(cell.width()))));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    lines.iter().map(pad).collect()
 }
 
 #[cfg(test)]
@@ -244,11 +211,5 @@ mod tests {
         assert_eq!(tsv(&json!("Completed")), "Completed\n");
         assert_eq!(tsv(&json!([{"a": 1, "b": true}, {"a": null, "b": false}])), "1\tTrue\n\tFalse\n");
         assert_eq!(tsv(&Value::Null), "");
-    }
-
-    #[test]
-    fn tables_line_up() {
-        let text = table(&json!([{"name": "a", "n": 10, "deep": {}}, {"name": "日本", "n": 2}]));
-        assert_eq!(text, "Name  N\n----  --\na     10\n日本  2\n");
     }
 }

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 
@@ -14,11 +13,13 @@ use super::exit::Exit;
 use super::follow::follow;
 use super::format::Format;
 use super::job_download::{self, Download};
-use super::job_keep;
+use super::job_show::{self, show_job};
+use super::places::Job;
 use super::printer::Printer;
 use super::ready::{Ready, View};
 use super::record;
 use super::run::How;
+use super::{job_cancel, job_keep, named};
 use crate::event::{Note, RunView};
 use crate::exec::supervise;
 use crate::id::RunName;
@@ -79,7 +80,10 @@ pub(super) enum Verb {
         #[command(flatten)]
         run: Named,
     },
-    /// Stop a run: its steps get TERM, then KILL
+    /// Stop a run, or one step of it by its job name: processes get TERM, then KILL
+    #[command(
+        after_help = "Examples:\n  amlrun job cancel -n RUN\n  amlrun job cancel -n RUN-train      that step alone"
+    )]
     Cancel {
         #[command(flatten)]
         run: Named,
@@ -90,7 +94,7 @@ pub(super) enum Verb {
 /// Which run.
 #[derive(clap::Args)]
 pub(super) struct Named {
-    /// The run's name
+    /// The run's name, or the beginning of it; with 'show' and 'cancel' also a step's job name, RUN-STEP
     #[arg(short, long)]
     name: String,
 }
@@ -129,15 +133,14 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
         }
         Verb::Show { run, format } => {
             format.check()?;
-            let run = context.home().find_run(&run.name)?;
-            format.print(record::show(&record::view(&run)?), printer)?;
+            format.print(show_job(&named::job(&context.home(), &run.name)?), printer)?;
             Ok(Exit::Ok)
         }
         Verb::Stream { run } => {
-            let run = context.home().find_run(&run.name)?;
+            let run = named::run(&context.home(), &run.name)?;
             stream(&run, printer)
         }
-        Verb::Cancel { run } => cancel(&context.home().find_run(&run.name)?, printer),
+        Verb::Cancel { run } => job_cancel::cancel(&run.name, context, printer),
         Verb::Download(download) => job_download::download(&download, context, printer).map(|()| Exit::Ok),
     }
 }
@@ -152,7 +155,8 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
     if create.stream {
         let ready = Ready::new(&create.file, &create.how, context, printer)?;
         let (exit, run) = ready.run(View::Aside, create.how.quiet, printer)?;
-        create.format.print(record::show(&record::view(&run)?), printer)?;
+        let job = Job { view: record::view(&run)?, run, step: None };
+        create.format.print(show_job(&job), printer)?;
         return Ok(exit);
     }
     // Refuse what must be refused here, where somebody reads it; then hand over to a runner of its own.
@@ -164,7 +168,7 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
     let first = supervise::detach(&in_background(create, context)).map_err(Failed::new)?;
     let event: crate::event::Event =
         serde_json::from_str(&first).map_err(|_| Failed::new(format!("the run did not start: {}", first.trim())))?;
-    create.format.print(record::show(&RunView::of([&event])), printer)?;
+    create.format.print(job_show::show(&RunView::of([&event]), None), printer)?;
     Ok(Exit::Ok)
 }
 
@@ -192,9 +196,9 @@ fn in_background(create: &Create, context: &Context) -> Vec<OsString> {
 }
 
 fn archive(name: &str, yes: bool, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let run = context.home().find_run(name)?;
+    let run = named::run(&context.home(), name)?;
     job_keep::archive(&run, yes)?;
-    printer.out(&format!("{name}: {}\n", if yes { "archived" } else { "restored" }));
+    printer.out(&format!("{}: {}\n", run.name, if yes { "archived" } else { "restored" }));
     Ok(Exit::Ok)
 }
 
@@ -216,7 +220,7 @@ fn list(
         .filter(|v| v.started.is_some())
         .collect();
     views.sort_by_key(|view| std::cmp::Reverse(view.started));
-    let rows = views.iter().take(max.unwrap_or(usize::MAX)).map(record::brief).collect();
+    let rows = views.iter().take(max.unwrap_or(usize::MAX)).map(job_show::brief).collect();
     format.print(serde_json::Value::Array(rows), printer)?;
     Ok(Exit::Ok)
 }
@@ -234,57 +238,4 @@ fn stream(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
         printer.err(&format!("the runner of '{}' ended without saying how the run ended\n", run.name));
     }
     Ok(if view.status == JobStatus::Completed { Exit::Ok } else { Exit::Failed })
-}
-
-/// How long a runner may take to say which process it is.
-const SAYS: Duration = Duration::from_secs(10);
-/// How long it may take to end beyond the time that its steps have.
-const ENDS: Duration = Duration::from_secs(60);
-/// How often to look.
-const LOOK: Duration = Duration::from_millis(20);
-
-fn cancel(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
-    let mut view = record::view(run)?;
-    // A runner that has only just made its record says in a moment which process it is.
-    let since = Instant::now();
-    while view.pid == 0 && run.is_live() {
-        if since.elapsed() > SAYS {
-            let message = format!("the runner of '{}' lives, and has not recorded which process it is", run.name);
-            return Err(Failed::new(message).hint("is it stopped? Wake or end that process, then try again"));
-        }
-        std::thread::sleep(LOOK);
-        view = record::view(run)?;
-    }
-    if view.status == JobStatus::NotResponding {
-        let (name, folder) = run.mark();
-        let left = supervise::end_orphans(&format!("{name}={folder}"));
-        let what = if left == 1 { "process" } else { "processes" };
-        printer.out(&format!("{}: its runner is gone; ended {left} {what} that it left\n", run.name));
-        return Ok(Exit::Ok);
-    }
-    if view.status.is_final() {
-        return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
-    }
-    supervise::terminate(view.pid).map_err(Failed::new)?;
-    let limit = ENDS + Duration::from_secs(view.grace);
-    let (since, mut woken) = (Instant::now(), false);
-    // The runner holds a lock on the record as long as it lives.
-    while run.is_live() {
-        if supervise::is_stopped(view.pid) {
-            if !woken {
-                printer.err(&format!("{}: its runner is stopped (SIGSTOP): it is woken to end its steps\n", run.name));
-            }
-            woken = true;
-            supervise::wake(view.pid);
-        }
-        if since.elapsed() > limit {
-            let message =
-                format!("the runner of '{}' was asked to end and has not after {} s", run.name, limit.as_secs());
-            return Err(Failed::new(message).hint("the same command again ends its steps at once"));
-        }
-        std::thread::sleep(LOOK);
-    }
-    let status = record::view(run)?.status;
-    printer.out(&format!("{}: {status}\n", run.name));
-    Ok(if status == JobStatus::Canceled { Exit::Ok } else { Exit::Failed })
 }

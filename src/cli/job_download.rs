@@ -3,13 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
-use super::places::{Job, Places};
+use super::named;
+use super::places::Job;
 use super::printer::Printer;
+use super::step_logs::{Finder, Made};
 use crate::diagnostic::suggest;
-use crate::store::{StepFolder, tree};
+use crate::event::StepView;
+use crate::store::tree;
 
 /// Copy outputs and logs of a run, or of one step, to a folder
 #[derive(clap::Args)]
@@ -18,9 +20,11 @@ use crate::store::{StepFolder, tree};
     amlrun job download -n RUN --output-name train.checkpoint\n  \
     amlrun job download -n RUN-train --all             one step, by its job name\n  \
     amlrun job download -n RUN --all\n\n\
-    Outputs come to named-outputs/NAME/, logs and what steps wrote to ./outputs to artifacts/.")]
+    Outputs come to named-outputs/NAME/, those of steps to named-outputs/STEP.NAME/ unless they are the run's own. Logs, \
+    what steps wrote to ./outputs and what they logged with MLflow come to artifacts/. Of a reused step you get what the \
+    step left that made the result.")]
 pub(super) struct Download {
-    /// The name of the run, or the job name of a step
+    /// The name of the run, or its beginning, or the job name of a step
     #[arg(short, long)]
     name: String,
 
@@ -32,16 +36,14 @@ pub(super) struct Download {
     #[arg(short = 'p', long, default_value = ".", value_name = "DIR")]
     download_path: PathBuf,
 
-    /// All outputs, and every step's logs and outputs/ folder
+    /// All outputs of the run and its steps, and every step's logs, outputs/ folder and MLflow artifacts
     #[arg(long)]
     all: bool,
 }
 
 pub(super) fn download(download: &Download, context: &Context, printer: &Printer) -> Result<(), Failed> {
     let home = context.home();
-    home.check()?;
-    let places = Places::new(home, &Config::default());
-    let job = places.job(&download.name).map_err(Failed::not_found)?;
+    let job = named::job(&home, &download.name)?;
     let target = &download.download_path;
     // What every job leaves is an output of its own on Azure ML, called 'default' (reference, section 3.5).
     let left = |name: &&String| !job.outputs().iter().any(|o| o.name == **name) && *name == "default";
@@ -57,56 +59,115 @@ pub(super) fn download(download: &Download, context: &Context, printer: &Printer
                 None => failed.hint(format!("its outputs are: {}", names().collect::<Vec<_>>().join(", "))),
             });
         };
-        return copy(path, &target.join("named-outputs").join(name), printer);
+        return copy(path, &file_in(&target.join("named-outputs").join(name), path), printer);
     }
+    let mut brought = Brought { printer, any: false };
     if download.all {
-        for output in job.outputs() {
-            copy(&output.path, &target.join("named-outputs").join(&output.name), printer)?;
+        for (name, path) in all_outputs(&job) {
+            let place = target.join("named-outputs").join(name);
+            brought.copy(&path, &file_in(&place, &path))?;
         }
     }
     let artifacts = target.join("artifacts");
+    let mut finder = Finder::new(home);
     match job.step() {
-        Some(step) => left_by(&job.run.step(&step.path), &artifacts, printer),
-        None => job
-            .view
-            .steps
-            .iter()
-            .try_for_each(|step| left_by(&job.run.step(&step.path), &artifacts.join(&step.path), printer)),
+        Some(step) => brought.left_by(&job, step, &artifacts, &mut finder)?,
+        None => {
+            for step in &job.view.steps {
+                brought.left_by(&job, step, &artifacts.join(&step.path), &mut finder)?;
+            }
+        }
+    }
+    if job.step.is_none() {
+        // What the job's own MLflow run logged: of a standalone command job, what it logged at all.
+        brought.merge(&job.run.artifacts(), &artifacts)?;
+    }
+    if !brought.any {
+        let all = if download.all { "" } else { "; --all brings outputs as well" };
+        printer.err(&format!("note: '{}' left nothing to download{all}\n", download.name));
+    }
+    Ok(())
+}
+
+/// What is copied, and whether anything was.
+struct Brought<'a> {
+    printer: &'a Printer,
+    any: bool,
+}
+
+impl Brought<'_> {
+    /// What a step left beside its outputs; of a reused one, what the step left that made its result.
+    fn left_by(&mut self, job: &Job, step: &StepView, place: &Path, finder: &mut Finder) -> Result<(), Failed> {
+        let folder = match finder.folder(&job.run, &job.view, step) {
+            Made::Here(folder) => folder,
+            Made::Kept(logs) => return self.filled(&logs, &place.join("user_logs")),
+            Made::Gone => return Ok(()),
+        };
+        self.filled(&folder.user_logs(), &place.join("user_logs"))?;
+        self.filled(&folder.wd().join("outputs"), &place.join("outputs"))?;
+        self.filled(&folder.wd().join("logs"), &place.join("logs"))?;
+        self.merge(&folder.artifacts(), place)
+    }
+
+    /// Copies a folder that has something in it.
+    fn filled(&mut self, from: &Path, to: &Path) -> Result<(), Failed> {
+        let is_filled = std::fs::read_dir(from).is_ok_and(|mut entries| entries.next().is_some());
+        if is_filled { self.copy(from, to) } else { Ok(()) }
+    }
+
+    /// Copies what is in a folder, beside what is there.
+    fn merge(&mut self, from: &Path, to: &Path) -> Result<(), Failed> {
+        let mut entries: Vec<PathBuf> =
+            std::fs::read_dir(from).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        entries.sort();
+        for entry in entries {
+            let place = to.join(entry.file_name().unwrap_or_default());
+            if entry.is_dir() && place.is_dir() {
+                self.merge(&entry, &place)?;
+            } else {
+                self.copy(&entry, &place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, from: &Path, to: &Path) -> Result<(), Failed> {
+        self.any = true;
+        copy(from, to, self.printer)
     }
 }
 
-/// What a step left beside its outputs.
-fn left_by(folder: &StepFolder, place: &Path, printer: &Printer) -> Result<(), Failed> {
-    let parts = [
-        (folder.user_logs(), "user_logs"),
-        (folder.wd().join("outputs"), "outputs"),
-        (folder.wd().join("logs"), "logs"),
-    ];
-    for (from, name) in parts {
-        let empty = std::fs::read_dir(&from).map_or(true, |mut entries| entries.next().is_none());
-        if !empty {
-            copy(&from, &place.join(name), printer)?;
+/// The job's own outputs, and of a pipeline those of its steps that are not among them, as `step.output`.
+fn all_outputs(job: &Job) -> Vec<(String, PathBuf)> {
+    let mut all: Vec<(String, PathBuf)> = Vec::new();
+    for (name, path) in named_outputs(job) {
+        if !all.iter().any(|(_, known)| *known == path) {
+            all.push((name, path));
         }
     }
-    Ok(())
+    all
 }
 
 /// The job's own outputs by name, and of a run every step's as `step.output`.
 fn named_outputs(job: &Job) -> Vec<(String, PathBuf)> {
     let own = job.outputs().iter().map(|o| (o.name.clone(), o.path.clone()));
-    let steps = job.view.steps.iter().filter(|_| job.step.is_none());
+    let steps = job.view.steps.iter().filter(|_| job.step().is_none());
     let steps =
         steps.flat_map(|step| step.outputs.iter().map(|o| (format!("{}.{}", step.path, o.name), o.path.clone())));
     own.chain(steps).collect()
 }
 
 fn copy(from: &Path, to: &Path, printer: &Printer) -> Result<(), Failed> {
-    let to = if from.is_file() { to.join(from.file_name().unwrap_or_default()) } else { to.to_owned() };
     if to.exists() {
         return Err(Failed::new(format!("{} is there already", to.display()))
             .hint("name another folder with --download-path, or remove it"));
     }
-    tree::copy_tree(from, &to)?;
+    tree::copy_tree(from, to)?;
     printer.data(&format!("{}\n", to.display()));
     Ok(())
+}
+
+/// Where an output comes to: a file goes into the output's folder.
+fn file_in(place: &Path, output: &Path) -> PathBuf {
+    if output.is_file() { place.join(output.file_name().unwrap_or_default()) } else { place.to_owned() }
 }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::error::Failed;
+use super::named;
 use super::printer::Printer;
 use super::record;
 use crate::event::RunView;
 use crate::registry::AssetKind;
+use crate::report::again::amlrun;
 use crate::reuse::Reuse;
-use crate::store::{Home, RunFolder, at};
+use crate::store::{Home, RunFolder, at, kept_log};
 use crate::tracking::Tracking;
 
 /// The file in a run's folder that says that lists need not show it.
@@ -35,10 +37,15 @@ pub(super) fn archive(run: &RunFolder, yes: bool) -> Result<(), Failed> {
 /// Removes a run with what it wrote, but for outputs that assets or other runs refer to.
 pub(super) fn delete(name: &str, context: &Context, printer: &Printer) -> Result<(), Failed> {
     let home = context.home();
-    let run = home.find_run(name)?;
+    // In full: the run that was meant may be gone already, and another's name may begin so.
+    let run = home.find_run(name).map_err(|missing| match named::run(&home, name) {
+        Ok(near) => Failed::not_found(format!("there is no run named '{name}'"))
+            .hint(format!("to delete a run write its whole name: {}", near.name)),
+        Err(_) => missing.into(),
+    })?;
     if run.is_live() {
         return Err(Failed::new(format!("the run '{name}' goes on"))
-            .hint(format!("stop it first: amlrun job cancel -n {name}")));
+            .hint(format!("stop it first: {}", amlrun(&format!("job cancel -n {name}")))));
     }
     let gone = HashSet::from([run.name.to_string()]);
     let reach = Reach::of(&home, &gone)?;
@@ -53,6 +60,7 @@ pub(super) fn delete(name: &str, context: &Context, printer: &Printer) -> Result
     for tree in &go {
         remove_tree(tree)?;
     }
+    reach.keep_logs(&home, &run)?;
     forget_logged(&home, &run)?;
     remove_run(&run)?;
     for tree in stay {
@@ -100,6 +108,8 @@ pub(super) struct Reach {
     reusable: HashSet<PathBuf>,
     /// The runs that go on: what they are writing is nobody's business.
     live: HashSet<String>,
+    /// The job names of steps whose results are used or may be: others ask for their logs.
+    jobs: HashSet<String>,
     outputs: PathBuf,
 }
 
@@ -107,7 +117,8 @@ impl Reach {
     /// Asks the registry, the index of results, and every run but those that are as good as gone.
     pub fn of(home: &Home, gone: &HashSet<String>) -> Result<Self, Failed> {
         let outputs = home.outputs();
-        let mut reach = Self { needed: HashSet::new(), reusable: HashSet::new(), live: HashSet::new(), outputs };
+        let (needed, reusable) = (HashSet::new(), HashSet::new());
+        let mut reach = Self { needed, reusable, live: HashSet::new(), jobs: HashSet::new(), outputs };
         let mut runs = HashSet::new();
         for run in home.runs()?.into_iter().filter(|run| !gone.contains(run.name.as_str())) {
             runs.insert(run.name.to_string());
@@ -135,9 +146,13 @@ impl Reach {
         }
         if let Some(reuse) = Reuse::open_existing(&home.reuse(), home.root())? {
             // What a deleted run made was left to those who refer to it, and goes with them.
-            for entry in reuse.entries()?.into_iter().filter(|e| e.offered && runs.contains(&e.run)) {
+            for entry in reuse.entries()?.into_iter().filter(|entry| entry.offered) {
                 let trees: Vec<_> = entry.outputs.iter().filter_map(|kept| reach.tree_of(&kept.path)).collect();
-                reach.reusable.extend(trees);
+                if runs.contains(&entry.run) {
+                    reach.reusable.extend(trees);
+                } else if trees.iter().all(|tree| reach.needs(tree)) {
+                    reach.jobs.insert(entry.job);
+                }
             }
         }
         Ok(reach)
@@ -147,6 +162,7 @@ impl Reach {
         for output in view.steps.iter().flat_map(|step| &step.outputs) {
             self.needed.extend(self.tree_of(&output.path));
         }
+        self.jobs.extend(view.steps.iter().filter_map(|step| step.reused_from.clone()));
     }
 
     /// Every tree whose name is somewhere in a record that cannot be read as a whole.
@@ -173,6 +189,22 @@ impl Reach {
     pub fn needs(&self, tree: &Path) -> bool {
         let run = tree.file_name().and_then(|name| name.to_str()?.split('.').next()).unwrap_or_default();
         self.needed.contains(tree) || self.live.contains(run)
+    }
+
+    /// Keeps the logs of those steps of a run that is to be removed whose results are used or may be.
+    pub fn keep_logs(&self, home: &Home, run: &RunFolder) -> Result<(), Failed> {
+        let Ok(view) = record::view(run) else { return Ok(()) };
+        for step in view.steps.iter().filter(|step| self.jobs.contains(&step.job)) {
+            kept_log::keep_logs(&run.step(&step.path).user_logs(), &home.kept_log(&step.job))?;
+        }
+        Ok(())
+    }
+
+    /// Kept logs that nobody will ask for any more.
+    pub fn stale_logs(&self, home: &Home) -> Vec<PathBuf> {
+        let kept = std::fs::read_dir(home.kept_logs()).into_iter().flatten().flatten();
+        let stale = kept.filter(|entry| !self.jobs.contains(&*entry.file_name().to_string_lossy()));
+        stale.map(|entry| entry.path()).collect()
     }
 
     /// Whether anybody refers to a tree.

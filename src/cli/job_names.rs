@@ -10,8 +10,13 @@ use crate::id::RunName;
 use crate::plan::Plan;
 use crate::store::{Home, StoreError};
 
-/// Refuses a run whose name a step of another run has.
+/// Refuses a run whose name a step of another run has, or that a deleted run had of which outputs are left: a new run of
+/// that name would write over them.
 pub(super) fn check(home: &Home, name: &RunName) -> Result<(), Failed> {
+    if left_of(home, name) {
+        let message = format!("the run '{name}' was deleted, and others still use what it wrote");
+        return Err(Failed::new(message).hint("choose another name with --name, or leave it out to get a fresh one"));
+    }
     let runs = names(home)?;
     match runs_that_begin(name.as_str(), &runs).find(|run| jobs(home, run).contains(name.as_str())) {
         None => Ok(()),
@@ -22,7 +27,7 @@ pub(super) fn check(home: &Home, name: &RunName) -> Result<(), Failed> {
 
 /// The job name of each step of a run that is to begin.
 pub(super) fn of_steps(home: &Home, run: &RunName, plan: &Plan) -> Result<Vec<String>, StoreError> {
-    if plan.kind == "command" {
+    if plan.kind != "pipeline" {
         return Ok(plan.steps.iter().map(|_| run.to_string()).collect());
     }
     // Only a run whose name continues with a dash as the other's does can have a step, or a name, like one of these.
@@ -47,6 +52,14 @@ pub(super) fn of_steps(home: &Home, run: &RunName, plan: &Plan) -> Result<Vec<St
         chosen.push(name);
     }
     Ok(chosen)
+}
+
+/// Whether outputs are left of a run that is not there any more.
+fn left_of(home: &Home, name: &RunName) -> bool {
+    let own = format!("{name}.");
+    let is_own = |tree: std::fs::DirEntry| tree.file_name().to_string_lossy().starts_with(&own);
+    let mut trees = std::fs::read_dir(home.outputs()).into_iter().flatten().flatten();
+    !home.run(name).path.is_dir() && trees.any(is_own)
 }
 
 fn names(home: &Home) -> Result<HashSet<String>, StoreError> {

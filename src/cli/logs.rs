@@ -1,46 +1,182 @@
 //! `amlrun logs`: what the steps of a run printed.
 
+use std::io::Write as _;
+use std::sync::mpsc::channel;
+
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
+use super::follow::follow;
+use super::named;
+use super::places::Job;
 use super::printer::Printer;
 use super::record;
+use super::step_logs::{Finder, ProcessLog};
+use crate::diagnostic::visible::{tame, visible};
+use crate::event::{Note, RunView, StepView, What};
+use crate::outcome::JobStatus;
+use crate::report::again::amlrun;
+use crate::report::plain;
+use crate::store::Home;
 
 /// Print what the steps of a run printed.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  amlrun logs brave_fox_1a2b3c4d5e train\n  amlrun logs brave_fox_1a2b3c4d5e")]
+#[command(after_help = "Examples:\n  \
+    amlrun logs                          all steps of the last run\n  \
+    amlrun logs brave_fox_1a2b3c4d5e train\n  \
+    amlrun logs brave                    the beginning of a run's name will do\n  \
+    amlrun logs brave_fox_1a2b3c4d5e-train\n  \
+    amlrun logs -f                       what the run that goes on prints, to its end\n  \
+    amlrun logs RUN train --rank 1       one process of a distributed step\n\n\
+    Of a reused step you get what the step printed that made the result, also when its run was deleted since.")]
 pub(super) struct Args {
-    /// The run
-    run: String,
+    /// The run, the beginning of its name, or a step's job name [default: the last run]
+    run: Option<String>,
 
     /// The step; all of them, one after the other, when left out
     step: Option<String>,
+
+    /// Only this process of a distributed step, counted from 0 [default: all]
+    #[arg(long, value_name = "N")]
+    rank: Option<usize>,
+
+    /// Go on with what is printed until the run or step is over
+    #[arg(short, long, conflicts_with = "rank")]
+    follow: bool,
 }
 
 pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let run = context.home().find_run(&args.run)?;
-    let view = record::view(&run)?;
-    if let Some(step) = &args.step {
-        let found = view.step(step).ok_or_else(|| record::no_step(&view, step))?;
-        if let Some(job) = &found.reused_from {
-            return Err(Failed::not_found(format!("the step '{step}' did not run: it was reused from {job}")));
+    let home = context.home();
+    let mut job = match &args.run {
+        Some(name) => named::job(&home, name).map_err(|missing| hinted(missing, name, &home))?,
+        None => {
+            let run = named::last(&home)?;
+            Job { view: record::view(&run)?, run, step: None }
         }
-        if found.log.is_none() {
-            return Err(Failed::not_found(format!("the step '{step}' never started: it has no log")));
-        }
+    };
+    if let (Some(step), None) = (&args.step, &job.step) {
+        job.step = Some(job.view.step(step).ok_or_else(|| record::no_step(&job.view, step))?.path.clone());
+    } else if let (Some(step), Some(path)) = (&args.step, &job.step) {
+        return Err(Failed::usage(format!("the job names the step '{path}' already: leave out '{step}'")));
     }
-    let wanted = view.steps.iter().filter(|s| args.step.as_ref().is_none_or(|step| s.path == *step));
-    for step in wanted {
-        let Some(log) = &step.log else { continue };
-        if args.step.is_none() {
-            printer.out(&format!("==> {} <==\n", step.path));
-        }
-        match std::fs::read(log) {
-            Ok(bytes) => printer.printed(&bytes),
-            // A step that printed nothing has no log.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Failed::not_found(format!("cannot read {}: {error}", log.display()))),
+    let mut finder = Finder::new(home);
+    if args.follow && !job.view.status.is_final() {
+        return follow_job(&job, printer);
+    }
+    if let Some(step) = job.step() {
+        return print_step(&job.view, step, args, &mut finder, printer).map(|()| Exit::Ok);
+    }
+    if let Some(rank) = args.rank {
+        return Err(Failed::usage(format!(
+            "--rank {rank} needs a step: amlrun logs {} STEP --rank {rank}",
+            job.view.run
+        )));
+    }
+    for step in &job.view.steps {
+        // What never ran has nothing to show among the others.
+        if let Ok(logs) = finder.of(&job.view, step) {
+            let from = logs.made_by.map(|job| format!(" (reused from {job})")).unwrap_or_default();
+            for log in &logs.files {
+                let process = log.process.as_ref().map(|process| format!(", {process}")).unwrap_or_default();
+                printer.out(&format!("==> {}{process}{from} <==\n", step.path));
+                print(log, printer)?;
+            }
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Who names a step alone means that of the last run.
+fn hinted(missing: Failed, name: &str, home: &Home) -> Failed {
+    let last = named::last(home).and_then(|run| record::view(&run));
+    match last {
+        Ok(view) if view.step(name).is_some() => missing.hint(format!(
+            "to see the step '{name}' of the last run: {}",
+            amlrun(&format!("logs {} {name}", view.run))
+        )),
+        _ => missing,
+    }
+}
+
+fn print_step(
+    view: &RunView,
+    step: &StepView,
+    args: &Args,
+    finder: &mut Finder,
+    printer: &Printer,
+) -> Result<(), Failed> {
+    let logs = finder.of(view, step)?;
+    if let Some(job) = &logs.made_by {
+        printer.err(&format!("note: '{}' was reused: this is the log of {job}\n", step.path));
+    }
+    if let Some(rank) = args.rank {
+        let Some(log) = logs.files.get(rank) else {
+            let message = match logs.files.len() {
+                1 => format!("the step '{}' has one log for all that it ran", step.path),
+                count => format!("the step '{}' has no process {rank}: it has 0 to {}", step.path, count - 1),
+            };
+            return Err(Failed::not_found(message));
+        };
+        return print(log, printer);
+    }
+    let several = logs.files.len() > 1;
+    for log in &logs.files {
+        if let (true, Some(process)) = (several, &log.process) {
+            printer.out(&format!("==> {}, {process} <==\n", step.path));
+        }
+        print(log, printer)?;
+    }
+    Ok(())
+}
+
+fn print(log: &ProcessLog, printer: &Printer) -> Result<(), Failed> {
+    match std::fs::read(&log.path) {
+        Ok(bytes) => printer.printed(&bytes),
+        // A step that printed nothing has no log.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Failed::not_found(format!("cannot read {}: {error}", log.path.display()))),
+    }
+    Ok(())
+}
+
+/// Prints what a run, or one step of it, printed and prints, until it is over.
+fn follow_job(job: &Job, printer: &Printer) -> Result<Exit, Failed> {
+    let (sender, receiver) = channel::<Note>();
+    let wanted = job.step.clone();
+    let (mut out, paint) = (printer.stream(), printer.paint());
+    let drawing = std::thread::spawn(move || {
+        let mut view = RunView::default();
+        for note in receiver {
+            let text = match note {
+                Note::Event(event) => {
+                    view.apply(&event);
+                    match (&event.what, &wanted) {
+                        (What::StepFinished { step, .. } | What::StepReused { step, .. }, Some(one)) if step == one => {
+                            break;
+                        }
+                        _ => continue,
+                    }
+                }
+                Note::Line { step, text } => match &wanted {
+                    None => plain::line(&view, &step, &text, paint),
+                    Some(one) if *one == step => format!("{}\n", tame(&text)),
+                    Some(_) => continue,
+                },
+                Note::Past(_) | Note::Moving(_) | Note::Progress { .. } => continue,
+            };
+            if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+                break;
+            }
+        }
+    });
+    let followed = follow(&job.run, &sender);
+    drop(sender);
+    let _ = drawing.join();
+    followed.map_err(|error| Failed::new(format!("cannot follow run '{}': {error}", job.run.name)))?;
+    let view = record::view(&job.run)?;
+    let status = job.step.as_ref().and_then(|path| view.step(path)).map_or(view.status, |step| step.status);
+    if let Some(step) = &job.step {
+        printer.err(&format!("{}: {status}\n", visible(step)));
+    }
+    Ok(if status == JobStatus::Completed { Exit::Ok } else { Exit::Failed })
 }

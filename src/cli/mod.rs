@@ -30,20 +30,26 @@ mod graph;
 mod guard;
 mod host;
 mod job;
+mod job_cancel;
 mod job_download;
 mod job_keep;
 mod job_names;
+mod job_show;
 mod leftovers;
 mod logs;
+mod metrics;
+mod metrics_text;
 mod model;
 mod model_convert;
 mod model_diff;
 mod model_extract;
 mod model_inspect;
 mod model_place;
+mod named;
 mod outlook;
 mod places;
 mod plan;
+mod plan_rest;
 mod printer;
 mod ready;
 mod recognise;
@@ -56,6 +62,8 @@ mod shell;
 mod show;
 mod signals;
 mod step;
+mod step_logs;
+mod table;
 mod ticking;
 mod validate;
 mod watch;
@@ -84,6 +92,7 @@ const EXAMPLES: &str = "Examples:\n  \
         amlrun run pipeline.yml --set inputs.epochs=5\n  \
         amlrun job list -o table              runs so far\n  \
         amlrun logs RUN train                 what a step printed\n  \
+        amlrun metrics RUN OTHER              what they logged, side by side\n  \
         amlrun model list -o table            registered models\n  \
         amlrun data create -n iris -p iris.csv --type uri_file\n  \
         amlrun datastore list -o table        where the datastores of pipelines lead";
@@ -119,6 +128,7 @@ enum Verb {
     Graph(graph::Args),
     Show(show::Args),
     Logs(logs::Args),
+    Metrics(metrics::Args),
     Shell(shell::Args),
     #[command(subcommand)]
     Step(step::Verb),
@@ -152,6 +162,11 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
+    // Whoever has it in the environment need not type it again.
+    if let Some(home) = cli.home.as_ref().filter(|home| std::env::var_os("AMLRUN_HOME").is_none_or(|set| set != **home))
+    {
+        crate::report::again::with_home(home);
+    }
     let done = std::panic::catch_unwind(|| {
         let context = Context::new(cli.home);
         obey(cli.verb, &context, &printer)
@@ -179,6 +194,7 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Graph(args) => graph::graph(&args, context, printer),
         Verb::Show(args) => show::show(&args, context, printer),
         Verb::Logs(args) => logs::logs(&args, context, printer),
+        Verb::Metrics(args) => metrics::metrics(&args, context, printer),
         Verb::Job(verb) => job::obey(verb, context, printer),
         Verb::Component(verb) => component::obey(verb, context, printer),
         Verb::Model(verb) => model::obey(verb, context, printer),

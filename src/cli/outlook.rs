@@ -9,6 +9,7 @@ use super::error::Failed;
 use super::record;
 use super::remote_data::RemoteData;
 use super::run::Choice;
+use crate::diagnostic::suggest;
 use crate::digest::Digest;
 use crate::engine::decide::Standing;
 use crate::engine::{self, Decision, Facts, Force, Verdict};
@@ -16,7 +17,7 @@ use crate::environment::variables;
 use crate::event::StepView;
 use crate::outcome::JobStatus;
 use crate::plan::choice::named;
-use crate::plan::{Plan, StandIn};
+use crate::plan::{Plan, StandIn, Step};
 use crate::reuse::{Kept, Listing, Reuse, digest_of};
 use crate::store::Home;
 
@@ -29,6 +30,8 @@ pub(super) struct Looking {
     pub goes_on: bool,
     /// Whether nothing is asked of any storage, and no program of the project: all that is there counts as new.
     pub offline: bool,
+    /// Whether it is looked past what cannot be reached: nothing is to run.
+    pub past_trouble: bool,
 }
 
 /// A plan with a verdict for each of its steps.
@@ -47,6 +50,8 @@ pub(super) struct Outlook {
     /// Variables of the shell that steps do not inherit.
     pub kept_out: Vec<String>,
     pub warnings: Vec<String>,
+    /// Steps whose data cannot be reached, and why.
+    pub unreachable: Vec<(String, String)>,
 }
 
 impl Outlook {
@@ -74,11 +79,13 @@ impl Outlook {
             None
         });
         let data = Arc::new(RemoteData::new(home, config, looking.jobs, &plan));
-        let looked = if looking.offline { data.unseen(&plan) } else { data.look(&plan, &wanted, looking.goes_on)? };
+        let looked = if looking.offline { data.unseen(&plan) } else { data.look(&plan, &wanted, looking)? };
         warnings.extend(looked.warnings);
+        let unreachable = looked.unreachable;
         let mut facts = Facts::gather(&plan, home.root()).with(looked.seen);
         let kept_out = variables::kept_out(&config.pass_variables);
         warnings.extend(missed(&plan, &kept_out));
+        warnings.extend(strangers(&plan, config));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
             facts.host = Some(super::host::look(near, &config.pass_variables, looking.offline));
@@ -86,9 +93,11 @@ impl Outlook {
         let scope = engine::decide::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;
         let decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted, given);
+        let running = plan.steps.iter().zip(&decisions).filter(|(_, decision)| decision.may_run());
+        warnings.extend(running.flat_map(|(step, _)| stumbling_blocks(step, &facts)));
         let job_file = job_file.to_owned();
         let reuse = reuse.map(Arc::new);
-        Ok(Self { plan, job_file, reuse, facts, force, decisions, wanted, data, kept_out, warnings })
+        Ok(Self { plan, job_file, reuse, facts, force, decisions, wanted, data, kept_out, warnings, unreachable })
     }
 
     /// Whether what was asked for can be run: a step that is left out must not be needed by one that runs.
@@ -109,6 +118,18 @@ impl Outlook {
         }
         Ok(())
     }
+}
+
+/// What is said of tables of `amlrun.toml` about steps that this file does not have.
+fn strangers(plan: &Plan, config: &Config) -> Vec<String> {
+    let names = || plan.steps.iter().map(|step| step.path.as_str());
+    let local = config.local();
+    let unknown = local.steps.keys().filter(|name| *name != "*" && !names().any(|known| known == name.as_str()));
+    let sentence = |name: &String| {
+        let near = suggest::nearest(name, names()).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+        format!("amlrun.toml has a table [steps.{name}], and this job has no step '{name}'{near}")
+    };
+    unknown.map(sentence).collect()
 }
 
 /// What is said of steps that name a variable of the shell which they do not inherit.
@@ -134,6 +155,18 @@ pub(super) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
     }
     let reuse = if home.root().is_dir() { Reuse::open(&home.reuse(), home.root()).ok() } else { None };
     replay(plan, home, reuse.as_ref()).map(drop)
+}
+
+/// What is said of the scripts of a step that a shell cannot read.
+fn stumbling_blocks(step: &Step, facts: &Facts) -> Vec<String> {
+    let told = |script: &str| {
+        format!(
+            "the step '{}' starts {script}, which has the line ends of Windows (CRLF), on which a shell stumbles: convert it \
+             (dos2unix {script}), and keep it so with '*.sh text eol=lf' in .gitattributes",
+            step.path
+        )
+    };
+    engine::windows_scripts(step, facts).into_iter().map(told).collect()
 }
 
 /// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).

@@ -1,5 +1,6 @@
 //! `amlrun plan`: before a run, what will run and what need not, and why.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -10,12 +11,14 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::format::TextOr;
 use super::outlook::{Looking, Outlook};
+use super::plan_rest::Rest;
 use super::printer::Printer;
 use super::run::Choice;
 use crate::because::Because;
 use crate::diagnostic::visible::visible;
 use crate::engine::{Decision, Verdict};
 use crate::outcome::JobStatus;
+use crate::plan::StandIn;
 use crate::report::style::{Paint, wrapped};
 use crate::yaml::overrides::Override;
 
@@ -46,8 +49,9 @@ pub(super) struct Args {
 
 pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
-    let (plan, document) = context.accepted(&args.file, &args.set, &config.local(), printer)?;
-    let job_file = std::path::absolute(&document.path).unwrap_or(document.path);
+    let mut rest = Rest::of(&args.file, &args.set, &config.local(), context, printer)?;
+    let plan = std::mem::take(&mut rest.plan);
+    let job_file = std::path::absolute(&rest.document.path).unwrap_or_else(|_| rest.document.path.clone());
     let home = context.home_of(&args.file);
     // Whoever looks at a project of somebody else's wants nothing to be sent because of it.
     let offline = !user::ran_here(&home, &config);
@@ -57,39 +61,65 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
              what it reads there counts as new\n",
         );
     }
-    let looking = Looking { offline, ..Looking::default() };
+    let looking = Looking { offline, past_trouble: true, ..Looking::default() };
     let outlook = Outlook::new(plan, &job_file, &home, &args.choice, &config, looking)?;
+    let hindered = rest.hindered(&outlook);
     for warning in &outlook.warnings {
         printer.err(&format!("warning: {warning}\n"));
     }
     match args.format.asked() {
-        Some(format) => format.print(json(&outlook), printer)?,
-        None => printer.painted(&text(&outlook, printer.paint(), printer.width())),
+        Some(format) => format.print(json(&outlook, &hindered), printer)?,
+        None => printer.painted(&text(&outlook, &hindered, printer.paint(), printer.width())),
     }
     let runs = outlook.decisions.iter().any(Decision::may_run);
-    Ok(if args.check && runs { Exit::Failed } else { Exit::Ok })
+    Ok(if !hindered.is_empty() || args.check && runs { Exit::Failed } else { Exit::Ok })
 }
 
-fn json(outlook: &Outlook) -> Value {
-    let steps = outlook.plan.steps.iter().zip(&outlook.decisions);
-    let taken = steps.filter(|(_, decision)| !matches!(decision.verdict, Verdict::LeftOut));
-    taken.map(|(step, decision)| entry(&step.path, decision.may_run(), &decision.because)).collect()
+fn json(outlook: &Outlook, hindered: &BTreeMap<usize, String>) -> Value {
+    let steps = outlook.plan.steps.iter().zip(&outlook.decisions).enumerate();
+    let entries = steps.filter_map(|(index, (step, decision))| match (hindered.get(&index), &decision.verdict) {
+        (Some(why), _) => {
+            let because = [Because::reason(why)];
+            Some(json!({ "step": step.path, "decision": "cannot-run", "because": because }))
+        }
+        (None, Verdict::LeftOut) => None,
+        (None, _) => {
+            let policy = step.stand_in.as_ref().map(StandIn::policy);
+            Some(entry(&step.path, decision.may_run(), policy, &decision.because))
+        }
+    });
+    entries.collect()
 }
 
 /// One step as `plan` and `why` tell it to scripts.
-pub(super) fn entry(step: &str, runs: bool, because: &[Because]) -> Value {
-    json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because })
+pub(super) fn entry(step: &str, runs: bool, stand_in: Option<&str>, because: &[Because]) -> Value {
+    let mut entry = json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because });
+    if let (Some(policy), Value::Object(map)) = (stand_in, &mut entry) {
+        map.insert("stand_in".to_owned(), json!(policy));
+    }
+    entry
 }
 
-fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
+fn text(outlook: &Outlook, hindered: &BTreeMap<usize, String>, paint: Paint, columns: Option<usize>) -> String {
     let width = outlook.plan.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
     let mut out = String::new();
-    let mut counts = [0; 3];
-    for (step, decision) in outlook.plan.steps.iter().zip(&outlook.decisions) {
+    let mut counts = [0; 4];
+    for (index, (step, decision)) in outlook.plan.steps.iter().zip(&outlook.decisions).enumerate() {
         let name = format!("{:width$}", visible(&step.path));
         let mut reasons =
             decision.because.iter().map(|because| wrapped(&visible(&because.to_string()), width + 14, columns));
         let (sign, word, reason) = match &decision.verdict {
+            _ if hindered.contains_key(&index) => {
+                counts[3] += 1;
+                reasons.by_ref().for_each(drop);
+                let why = wrapped(&visible(&hindered[&index]), width + 14, columns);
+                (paint.status(JobStatus::Failed, "✗"), "cannot", why)
+            }
+            Verdict::Run | Verdict::Waits if matches!(step.stand_in, Some(StandIn::Stub { .. })) => {
+                counts[0] += 1;
+                reasons.by_ref().for_each(drop);
+                (paint.status(JobStatus::Running, "▷"), "stub", "samples stand in for it".to_owned())
+            }
             Verdict::Run => {
                 counts[0] += 1;
                 (paint.status(JobStatus::Running, "▶"), "run", reasons.next().unwrap_or_default())
@@ -100,7 +130,10 @@ fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
             }
             Verdict::Reuse(standing) => {
                 counts[1] += 1;
-                let from = format!("from {}", standing.job);
+                let mut from = format!("from {}", standing.job);
+                if matches!(step.stand_in, Some(StandIn::Stub { .. })) {
+                    from.push_str(": samples stand in for it");
+                }
                 (paint.status(JobStatus::Completed, "✓"), "reuse", from)
             }
             Verdict::LeftOut => {
@@ -115,8 +148,9 @@ fn text(outlook: &Outlook, paint: Paint, columns: Option<usize>) -> String {
             out.push_str(&format!("  {:width$}  {:9} {}\n", "", "", paint.dim(&reason)));
         }
     }
-    let [run, reuse, aside] = counts;
+    let [run, reuse, aside, cannot] = counts;
     let left = if aside > 0 { format!(", {aside} left out") } else { String::new() };
-    out.push_str(&format!("{run} to run, {reuse} reused{left}\n"));
+    let cannot = if cannot > 0 { format!(", {cannot} cannot run") } else { String::new() };
+    out.push_str(&format!("{run} to run, {reuse} reused{left}{cannot}\n"));
     out
 }

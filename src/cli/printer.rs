@@ -10,7 +10,7 @@ use super::exit::Exit;
 use crate::diagnostic::visible::{painted, tame, visible, visible_lines};
 use crate::diagnostic::{Diagnostics, Finding, Severity, Sources, render};
 use crate::report::moving::{Moving, Way};
-use crate::report::style::Paint;
+use crate::report::style::{Paint, for_locale};
 use crate::transfer::progress::Progress;
 
 /// Writes for a person or a script. What cannot be written, because the reader is gone, is dropped.
@@ -41,6 +41,12 @@ impl Printer {
     pub fn width(&self) -> Option<usize> {
         let (width, _) = self.terminal.then(terminal_size::terminal_size)??;
         Some(usize::from(width.0))
+    }
+
+    /// The columns that a table may have: those of the terminal, else what `COLUMNS` says, else 80.
+    pub fn columns(&self) -> usize {
+        let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+        self.width().or_else(said).filter(|width| *width > 0).unwrap_or(80)
     }
 
     /// Whether there is somebody to ask: a build may have a terminal, and nobody who answers.
@@ -74,12 +80,12 @@ impl Printer {
 
     /// Writes text for people to stdout. What strangers wrote may be in it: no terminal obeys any of that.
     pub fn out(&self, text: &str) {
-        self.write(&visible_lines(text));
+        self.write(&for_locale(&visible_lines(text)));
     }
 
     /// Writes text with colours of our own to stdout.
     pub fn painted(&self, text: &str) {
-        self.write(&if self.stdout_colour { painted(text) } else { visible_lines(text) });
+        self.write(&for_locale(&if self.stdout_colour { painted(text) } else { visible_lines(text) }));
     }
 
     /// Writes what a program reads to stdout: as it is, unless a person sees it.
@@ -115,7 +121,7 @@ impl Printer {
     }
 
     fn complain(&self, text: &str) {
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        let _ = std::io::stderr().lock().write_all(for_locale(text).as_bytes());
     }
 
     /// Shows on stderr how far bytes are, until what it gives is dropped.

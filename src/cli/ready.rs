@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::config::{Config, user};
 use super::context::Context;
@@ -59,6 +59,8 @@ pub(super) struct Ready {
     pub resumed: Option<Resumed>,
     /// What the record holds already.
     pub past: Vec<Event>,
+    /// Notified when single steps are to be canceled.
+    pub cancels: Arc<Notify>,
 }
 
 /// What bounds a run.
@@ -88,7 +90,10 @@ impl Ready {
         let home = context.home_of(file);
         home.create()?;
         let name = run_name(how.name.as_deref(), &document)?;
-        job_names::check(&home, &name)?;
+        // A fresh name is nobody's.
+        if how.name.is_some() || document.job.common().name.is_some() {
+            job_names::check(&home, &name)?;
+        }
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
         user::remember(&home, &config);
         let looking = Looking { jobs: how.transfer_jobs, ..Looking::default() };
@@ -103,7 +108,18 @@ impl Ready {
         let limits = Limits::of(how, &config);
         let jobs_of_steps = job_names::of_steps(&home, &name, &outlook.plan)?;
         let bus = Arc::new(Bus::new(Some(Journal::of(record, home.root()))));
-        Ok(Self { outlook, home, folder, experiment, jobs_of_steps, limits, bus, resumed: None, past: Vec::new() })
+        Ok(Self {
+            outlook,
+            home,
+            folder,
+            experiment,
+            jobs_of_steps,
+            limits,
+            bus,
+            resumed: None,
+            past: Vec::new(),
+            cancels: Arc::default(),
+        })
     }
 
     /// Runs it in this process to its end.
@@ -135,7 +151,7 @@ impl Ready {
             .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
         let (ask, asked) = watch::channel(Stop::No);
         let stopped_by = StoppedBy::default();
-        let _hearing = signals::hear(ask, bus.clone(), stopped_by.clone())
+        let _hearing = signals::hear(ask, bus.clone(), stopped_by.clone(), self.cancels.clone())
             .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
         let exit = runtime.block_on(self.drive(bus.clone(), asked, &stopped_by));
         // Views may have scrolled by, or show JSON to a program: whoever looks at the end sees it here.
@@ -166,7 +182,7 @@ impl Ready {
         bus: Arc<Bus>,
         executor: Arc<E>,
     ) -> Result<(Request, Surroundings<E, LocalWorkspace>), Failed> {
-        let Self { outlook, home, folder, experiment, jobs_of_steps, limits, resumed, .. } = self;
+        let Self { outlook, home, folder, experiment, jobs_of_steps, limits, resumed, cancels, .. } = self;
         let shells = home.for_shells()?;
         let runtime = tokio::runtime::Handle::current();
         let workspace =
@@ -197,6 +213,7 @@ impl Ready {
             decisions: outlook.decisions,
             force: outlook.force,
             resumed,
+            cancels,
         };
         Ok((request, Surroundings { executor, workspace, bus }))
     }

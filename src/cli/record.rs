@@ -1,19 +1,16 @@
-//! Runs as recorded, and as `az ml job show` would print them.
+//! Runs as recorded.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
-
-use serde_json::{Map, Value, json};
 
 use super::error::Failed;
 use super::printer::Printer;
 use super::ready::kept_plan;
 use crate::clock::Timestamp;
 use crate::diagnostic::suggest;
+use crate::engine;
 use crate::event::journal::{self, Record};
-use crate::event::{Event, OutputInfo, RunView, StepInfo, StepView, What};
-use crate::number;
-use crate::outcome::StepOutcome;
+use crate::event::{Event, RunView, What};
 use crate::plan::Plan;
 use crate::store::RunFolder;
 
@@ -82,13 +79,8 @@ fn warn(run: &RunFolder, damaged: &[usize]) {
 
 /// The first event of a run, from what is kept beside its record.
 fn started(run: &RunFolder, plan: &Plan) -> What {
-    let job = |path: &str| if plan.kind == "command" { run.name.to_string() } else { run.name.step_job(path) };
-    let steps = plan.steps.iter().map(|step| StepInfo {
-        path: step.path.clone(),
-        display_name: step.display_name.clone(),
-        job: job(&step.path),
-        needs: step.needs.iter().map(|need| plan.steps[*need].path.clone()).collect(),
-    });
+    let job = |path: &str| if plan.kind != "pipeline" { run.name.to_string() } else { run.name.step_job(path) };
+    let steps = plan.steps.iter().map(|step| engine::step_info(plan, step, job(&step.path)));
     What::RunStarted {
         run: run.name.to_string(),
         kind: plan.kind.clone(),
@@ -112,89 +104,4 @@ pub(super) fn no_step(view: &RunView, step: &str) -> Failed {
         Some(near) => failed.hint(format!("did you mean '{near}'?")),
         None => failed.hint(format!("its steps are {}", names().take(20).collect::<Vec<_>>().join(", "))),
     }
-}
-
-/// The run in the words of `az ml job show`.
-pub(super) fn show(view: &RunView) -> Value {
-    let mut jobs = Map::new();
-    if view.kind == "pipeline" {
-        jobs.extend(view.steps.iter().map(|step| (step.path.clone(), show_step(step))));
-    }
-    let mut answer = json!({
-        "name": view.run,
-        "display_name": view.display_name.as_deref().unwrap_or(&view.run),
-        "type": view.kind,
-        "status": view.status,
-        "experiment_name": view.experiment,
-        "description": view.description,
-        "tags": view.tags.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        "creation_context": { "created_at": view.started.map(|t| t.to_string()) },
-        "start_time": view.started.map(|t| t.to_string()),
-        "end_time": view.ended.map(|t| t.to_string()),
-        "duration_seconds": seconds(view.started, view.ended),
-        "outputs": outputs(&view.outputs),
-        "job_file": view.job_file,
-    });
-    if let (Value::Object(map), [step], "command") = (&mut answer, view.steps.as_slice(), view.kind.as_str()) {
-        map.insert("command".to_owned(), json!(step.command));
-        map.insert("error".to_owned(), json!(why(step)));
-        map.insert("log".to_owned(), json!(step.log));
-    } else if let Value::Object(map) = &mut answer {
-        map.insert("jobs".to_owned(), Value::Object(jobs));
-    }
-    answer
-}
-
-/// One line of a list.
-pub(super) fn brief(view: &RunView) -> Value {
-    json!({
-        "name": view.run,
-        "display_name": view.display_name.as_deref().unwrap_or(&view.run),
-        "type": view.kind,
-        "status": view.status,
-        "experiment_name": view.experiment,
-        "created_at": view.started.map(|t| t.to_string()),
-        "duration_seconds": seconds(view.started, view.ended),
-    })
-}
-
-fn show_step(step: &StepView) -> Value {
-    json!({
-        "name": step.job,
-        "display_name": step.display_name.as_deref().unwrap_or(&step.path),
-        "type": "command",
-        "status": step.status,
-        "start_time": step.started.map(|t| t.to_string()),
-        "end_time": step.ended.map(|t| t.to_string()),
-        "duration_seconds": seconds(step.started, step.ended),
-        "error": why(step),
-        "reused_from": step.reused_from,
-        "attempt": step.attempt,
-        "command": step.command,
-        "log": step.log,
-        "outputs": outputs(&step.outputs),
-        "assets": step.assets,
-        "metrics": step.metrics.iter().map(|(name, value)| (name.clone(), number::json(*value))).collect::<Map<_, _>>(),
-    })
-}
-
-fn outputs(outputs: &[OutputInfo]) -> Value {
-    let each = outputs.iter().map(|o| {
-        let facts = json!({ "type": o.kind, "path": o.path, "files": o.files, "bytes": o.bytes });
-        (o.name.clone(), facts)
-    });
-    Value::Object(each.collect())
-}
-
-fn why(step: &StepView) -> Option<String> {
-    match &step.outcome {
-        Some(StepOutcome::Failed { failure }) => Some(failure.to_string()),
-        Some(StepOutcome::Skipped { reason }) => Some(reason.to_string()),
-        _ => None,
-    }
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn seconds(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<f64> {
-    Some(to?.since(from?).as_millis() as f64 / 1000.0)
 }

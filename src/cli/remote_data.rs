@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::copy;
 use super::error::Failed;
+use super::outlook::Looking;
 use super::places::{Place, Places};
 use super::printer::Printer;
 use super::road::Road;
@@ -18,6 +19,7 @@ use crate::engine::Seen;
 use crate::event::Moved;
 use crate::exec::{Stop, StopWatch};
 use crate::plan::{Form, Located, Plan, Remote, Signed, Step, Value};
+use crate::report::moving::human_bytes;
 use crate::secret::{Credential, Secret, signatures};
 use crate::spec::data_uri::DataUri;
 use crate::store::Home;
@@ -27,7 +29,7 @@ use crate::transfer::look::{Found, Shape, look};
 use crate::transfer::progress::Progress;
 use crate::transfer::{Limits, Transfer};
 
-/// So long an unreachable place is asked when an earlier copy can stand for what it has.
+/// So long an unreachable place is asked when an earlier copy can stand for what it has, or when nothing is to run.
 const OFFLINE: Duration = Duration::from_secs(5);
 
 /// The remote data of one plan.
@@ -48,6 +50,8 @@ pub(super) struct Looked {
     pub seen: Vec<(Remote, Seen)>,
     /// What stands for what there should be.
     pub warnings: Vec<String>,
+    /// What cannot be reached, with the step that reads it; only for whoever looks past that.
+    pub unreachable: Vec<(String, String)>,
 }
 
 impl Looked {
@@ -56,6 +60,25 @@ impl Looked {
         self.warnings.push(format!("the copy of {} that was fetched before is used: {why}", remote.uri));
         self.seen.push((remote.clone(), Seen { state: GONE.to_owned(), copy: Some(kept.path) }));
     }
+}
+
+impl Looked {
+    fn is_out_of_reach(&mut self, step: &str, remote: &Remote, failed: &Failed) {
+        self.unreachable.push((step.to_owned(), failed.to_string()));
+        self.seen.push((remote.clone(), unknown()));
+    }
+}
+
+/// What has more bytes is told before it is fetched.
+const LARGE: u64 = 4_000_000_000;
+
+/// What is said of very much data that is to be fetched: a whole container is named as easily as one file.
+fn large(step: &str, remote: &Remote, found: &Found) -> Option<String> {
+    let bytes: u64 = found.files.iter().filter_map(|file| file.size).sum();
+    let files = if found.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", found.files.len()) };
+    let (uri, size) = (&remote.uri, human_bytes(bytes));
+    let say = || format!("the step '{step}' reads {uri}: {files} with {size} are fetched before it starts");
+    (bytes > LARGE).then(say)
 }
 
 /// The state of what cannot be looked at.
@@ -102,8 +125,9 @@ impl RemoteData {
     }
 
     /// Looks what there is of all that the plan reads, and what of it was fetched before. What is not there is told before
-    /// anything runs; of a run that `goes_on` the copy that it read will do.
-    pub fn look(&self, plan: &Plan, wanted: &[bool], goes_on: bool) -> Result<Looked, Failed> {
+    /// anything runs; of a run that goes on the copy that it read will do.
+    pub fn look(&self, plan: &Plan, wanted: &[bool], looking: Looking) -> Result<Looked, Failed> {
+        let Looking { goes_on, past_trouble, .. } = looking;
         let mut asked: Vec<Asked<'_>> = Vec::new();
         // Those that nobody asked for come last: an earlier result may stand for them, and what they read may be gone.
         for is_wanted in [true, false] {
@@ -141,7 +165,7 @@ impl RemoteData {
             }
             let last = self.cache.last(&remote.address, shape(remote.form));
             let mut transfer = road.transfer.clone();
-            if last.is_some() {
+            if last.is_some() || past_trouble {
                 transfer.limits.patience = transfer.limits.patience.min(OFFLINE);
             }
             match self.way(remote) {
@@ -151,6 +175,7 @@ impl RemoteData {
                 }
                 Err(failed) => match last {
                     Some(kept) => looked.stands(remote, kept, &failed.to_string()),
+                    None if past_trouble => looked.is_out_of_reach(question.step, remote, &failed),
                     None => return Err(failed),
                 },
             }
@@ -164,6 +189,9 @@ impl RemoteData {
                 (Ok(found), _) => {
                     let state = state_of(&found);
                     let copy = self.cache.known(&remote.address, shape(remote.form), &found).map(|kept| kept.path);
+                    if copy.is_none() && must {
+                        looked.warnings.extend(large(step, remote, &found));
+                    }
                     self.seen().insert((remote.address.clone(), remote.form), found);
                     looked.seen.push((remote.clone(), Seen { state, copy }));
                 }
@@ -180,7 +208,13 @@ impl RemoteData {
                     looked.seen.push((remote.clone(), Seen { state: GONE.to_owned(), copy: Some(kept.path) }));
                 }
                 (Err(_), None) if !must => looked.seen.push((remote.clone(), unknown())),
-                (Err(why), last) => return Err(about(remote, step, &why, last.is_some())),
+                (Err(why), last) => {
+                    let failed = about(remote, step, &why, last.is_some());
+                    if !past_trouble {
+                        return Err(failed);
+                    }
+                    looked.is_out_of_reach(step, remote, &failed);
+                }
             }
         }
         Ok(looked)

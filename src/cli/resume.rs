@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
+use super::named;
 use super::outlook::{Looking, Outlook};
 use super::printer::Printer;
 use super::ready::{Limits, Ready, kept_plan};
@@ -24,6 +25,7 @@ use crate::event::{Bus, OutputInfo, RunView, StepView};
 use crate::exec::supervise;
 use crate::outcome::JobStatus;
 use crate::plan::{Local, Plan};
+use crate::report::again::amlrun;
 use crate::reuse::{Listing, Reuse, digest_of};
 use crate::store::{Home, RunFolder, at};
 
@@ -80,13 +82,13 @@ pub(super) fn rerun(name: &str, path: &str, how: &How, context: &Context) -> Res
     if let Some(missing) = step.needs.iter().find(|need| !resumed.done.contains_key(need)) {
         let other = &open.plan.steps[*missing].path;
         return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run"))
-            .hint(format!("go on with the run: amlrun run --resume {name}")));
+            .hint(format!("go on with the run: {}", amlrun(&format!("run --resume {name}")))));
     }
     for &need in &step.needs {
         let other = &open.plan.steps[need].path;
         if open.view.step(other).is_some_and(|view| view.outputs.iter().any(|output| !open.seals.hold(output))) {
             return Err(Failed::new(format!("'{path}' needs what '{other}' wrote, which is gone or was changed"))
-                .hint(format!("make it again: amlrun step rerun {name} {other}")));
+                .hint(format!("make it again: {}", amlrun(&format!("step rerun {name} {other}")))));
         }
     }
     let choice = Choice { force_rerun: Some(vec![path.to_owned()]), ..Choice::default() };
@@ -186,15 +188,17 @@ pub(super) struct Open<'a> {
 impl<'a> Open<'a> {
     /// Takes a run over: no other runner may have it, and what a dead one left is ended first.
     pub fn new(name: &str, context: &'a Context) -> Result<Self, Failed> {
-        let folder = context.home().find_run(name)?;
+        let folder = named::run(&context.home(), name)?;
+        let name = folder.name.as_str();
         let path = folder.events();
         let journal = Journal::resume(&path, folder.workspace()).map_err(|error| match error.kind() {
             // Its folder is made first: the runner died, or the disk was full, before it had a record.
             std::io::ErrorKind::NotFound => never_began(name),
             std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
-                .hint(format!("stop it first: amlrun job cancel -n {name}")),
+                .hint(format!("stop it first: {}", amlrun(&format!("job cancel -n {name}")))),
             _ => at("open", &path)(error).into(),
         })?;
+        folder.forget_cancels()?;
         let (mark, place) = folder.mark();
         let _ = supervise::end_orphans(&format!("{mark}={place}"));
         let record = journal::read(&path, folder.workspace()).map_err(at("read", &path))?;
@@ -221,7 +225,7 @@ impl<'a> Open<'a> {
     fn into_ready(self, resumed: Resumed, choice: &Choice, how: &How) -> Result<Ready, Failed> {
         let home = self.context.home();
         let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
-        let looking = Looking { jobs: how.transfer_jobs, goes_on: true, offline: false };
+        let looking = Looking { jobs: how.transfer_jobs, goes_on: true, ..Looking::default() };
         let mut outlook = Outlook::new(self.plan, &self.view.job_file, &home, choice, &config, looking)?;
         for (index, decision) in outlook.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);
@@ -255,6 +259,7 @@ impl<'a> Open<'a> {
             bus: Arc::new(Bus::new(Some(self.journal)).from(next)),
             resumed: Some(resumed),
             past: self.events,
+            cancels: Arc::default(),
         })
     }
 }

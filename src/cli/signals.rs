@@ -6,12 +6,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::exit::Exit;
 use super::printer::Printer;
 use crate::event::{Bus, What};
-use crate::exec::Stop;
+use crate::exec::{Stop, supervise};
 
 /// Where it is kept which signal stopped the run first.
 pub(super) type StoppedBy = Arc<OnceLock<Exit>>;
@@ -31,6 +31,7 @@ struct Run {
     ask: watch::Sender<Stop>,
     bus: Arc<Bus>,
     stopped_by: StoppedBy,
+    cancels: Arc<Notify>,
 }
 
 static NOW: Mutex<Now> = Mutex::new(Now::Idle);
@@ -50,13 +51,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Hears the signals that end a run, on a thread of its own, so that nothing that waits can keep them from being heard:
-/// the first asks the steps to end and decides the exit code, the next ends them. Who started us with a signal ignored
+/// the first asks the steps to end and decides the exit code, the next ends them. A call (see [`supervise::call`]) notifies
+/// `cancels`. Who started us with a signal ignored
 /// (`nohup`, a shell's background job) wants it ignored.
 ///
 /// # Errors
 /// When the system gives no thread or no signals.
-pub(super) fn hear(ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: StoppedBy) -> std::io::Result<Hearing> {
-    *lock(&NOW) = Now::Run(Run { ask, bus, stopped_by });
+pub(super) fn hear(
+    ask: watch::Sender<Stop>,
+    bus: Arc<Bus>,
+    stopped_by: StoppedBy,
+    cancels: Arc<Notify>,
+) -> std::io::Result<Hearing> {
+    *lock(&NOW) = Now::Run(Run { ask, bus, stopped_by, cancels });
     let hearing = Hearing(());
     let mut listens = lock(&LISTENS);
     if !*listens {
@@ -64,7 +71,9 @@ pub(super) fn hear(ask: watch::Sender<Stop>, bus: Arc<Bus>, stopped_by: StoppedB
         let (ready, is_ready) = std::sync::mpsc::channel();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
-                let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(heard);
+                let call = SignalKind::from_raw(supervise::CALL as i32);
+                let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), call];
+                let streams = streams.map(heard);
                 let _ = ready.send(());
                 listen(streams).await;
             });
@@ -82,13 +91,19 @@ pub(super) fn leave_to_shell() -> Hearing {
     Hearing(())
 }
 
-async fn listen(streams: [Option<Signal>; 3]) {
-    let [mut interrupt, mut terminate, mut hangup] = streams;
+async fn listen(streams: [Option<Signal>; 4]) {
+    let [mut interrupt, mut terminate, mut hangup, mut call] = streams;
     loop {
         let (by, exit, code) = tokio::select! {
             () = next(&mut interrupt) => ("Ctrl-C", Exit::Interrupted, 130),
             () = next(&mut terminate) => ("SIGTERM", Exit::Terminated, 143),
             () = next(&mut hangup) => ("SIGHUP", Exit::HungUp, 129),
+            () = next(&mut call) => {
+                if let Now::Run(run) = &*lock(&NOW) {
+                    run.cancels.notify_one();
+                }
+                continue;
+            }
         };
         let run = match &*lock(&NOW) {
             Now::Run(run) => run.clone(),

@@ -6,11 +6,12 @@ use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::format::TextOr;
+use super::named;
 use super::plan::entry;
 use super::printer::Printer;
 use super::record;
 use crate::event::StepView;
-use crate::outcome::StepOutcome;
+use crate::outcome::{JobStatus, StepOutcome};
 use crate::report::style::wrapped;
 
 /// Tell why a step of a run ran, or why an earlier result stands for it.
@@ -28,7 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn why(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let run = context.home().find_run(&args.run)?;
+    let run = named::run(&context.home(), &args.run)?;
     let view = record::view(&run)?;
     let steps: Vec<&StepView> = match &args.step {
         Some(path) => vec![view.step(path).ok_or_else(|| record::no_step(&view, path))?],
@@ -36,7 +37,9 @@ pub(super) fn why(args: &Args, context: &Context, printer: &Printer) -> Result<E
     };
     match args.format.asked() {
         Some(format) => {
-            let one = |step: &&StepView| entry(&step.path, step.reused_from.is_none(), &step.because);
+            let one = |step: &&StepView| {
+                entry(&step.path, step.reused_from.is_none(), step.stand_in.as_deref(), &step.because)
+            };
             let answers: Vec<Value> = steps.iter().filter(|s| s.begun || s.reused_from.is_some()).map(one).collect();
             let single = args.step.is_some().then(|| answers.first().cloned()).flatten();
             format.print(single.unwrap_or(Value::Array(answers)), printer)?;
@@ -52,6 +55,13 @@ fn lines(text: &str, width: Option<usize>) -> String {
 
 fn sentences(step: &StepView) -> String {
     let name = &step.path;
+    if let (Some("replay"), Some(job)) = (step.stand_in.as_deref(), &step.reused_from) {
+        return format!("{name} did not run: its outputs are those of {job} (policy \"replay\" in amlrun.toml)\n");
+    }
+    if step.stand_in.as_deref() == Some("stub") && step.status == JobStatus::Completed {
+        let earlier = step.reused_from.as_ref().map(|job| format!(", the same as for {job}")).unwrap_or_default();
+        return format!("{name} did not run: samples stood in for it (policy \"stub\" in amlrun.toml){earlier}\n");
+    }
     if let Some(job) = &step.reused_from {
         let mut text = format!("{name} was reused: command, code, inputs and environment are those of {job}\n");
         step.because.iter().for_each(|because| text.push_str(&format!("  {because}, but holds the same bytes\n")));

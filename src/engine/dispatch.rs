@@ -1,5 +1,6 @@
 //! The loop that owns the truth of a run: it starts what may start, hears how steps end, and says everything once.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
-use crate::plan::{Phase, StandIn, StepOutput};
+use crate::plan::{Phase, Plan, StandIn, Step, StepOutput};
 use crate::reuse::Listing;
 
 /// Runs a plan to its end and returns how it ended. `asked` tells when somebody wants it to stop.
@@ -42,17 +43,14 @@ pub async fn run<E: Executor, W: Workspace>(
     let board = Board::new(request.plan.steps.len());
     let places = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
     let shared = Arc::new(Shared { request, around, board, scope, places, early: Mutex::default() });
-    let (halt, stop) = watch::channel(Stop::No);
-    let (halt_last, stop_last) = watch::channel(Stop::No);
     let mut run = Dispatch {
         schedule,
         recorder: Recorder::start(shared.clone()),
         shared,
         running: JoinSet::new(),
-        halt,
-        stop,
-        halt_last,
-        stop_last,
+        stops: HashMap::new(),
+        asked: asked.clone(),
+        halted: Stop::No,
         status: JobStatus::Completed,
     };
     if run.shared.request.resumed.as_ref().is_some_and(|resumed| resumed.incomplete) {
@@ -79,6 +77,19 @@ pub async fn run<E: Executor, W: Workspace>(
     status
 }
 
+/// A step of a plan, as the record lists it.
+#[must_use]
+pub fn step_info(plan: &Plan, step: &Step, job: String) -> StepInfo {
+    StepInfo {
+        path: step.path.clone(),
+        display_name: step.display_name.clone(),
+        job,
+        kind: step.kind.clone(),
+        stand_in: step.stand_in.as_ref().map(|stand_in| stand_in.policy().to_owned()),
+        needs: step.needs.iter().map(|need| plan.steps[*need].path.clone()).collect(),
+    }
+}
+
 fn started(request: &Request) -> What {
     let plan = &request.plan;
     let amlrun = env!("CARGO_PKG_VERSION").to_owned();
@@ -86,13 +97,8 @@ fn started(request: &Request) -> What {
         let steps = resumed.open.iter().map(|&index| plan.steps[index].path.clone()).collect();
         return What::RunResumed { pid: std::process::id(), amlrun, grace: request.grace.as_secs(), steps };
     }
-    let name = |index: &usize| plan.steps[*index].path.clone();
-    let steps = plan.steps.iter().enumerate().map(|(index, step)| StepInfo {
-        path: step.path.clone(),
-        display_name: step.display_name.clone(),
-        job: request.step_job(index),
-        needs: step.needs.iter().map(name).collect(),
-    });
+    let steps = plan.steps.iter().enumerate();
+    let steps = steps.map(|(index, step)| step_info(plan, step, request.step_job(index)));
     What::RunStarted {
         run: request.run.name.to_string(),
         kind: plan.kind.clone(),
@@ -116,12 +122,12 @@ struct Dispatch<E, W> {
     schedule: Schedule,
     recorder: Recorder,
     running: JoinSet<(usize, Finished)>,
-    /// Tells the running steps to stop.
-    halt: watch::Sender<Stop>,
-    stop: StopWatch,
-    /// The same for steps of `on_finalize`, which a failure before them does not stop.
-    halt_last: watch::Sender<Stop>,
-    stop_last: StopWatch,
+    /// Tells each running step to stop.
+    stops: HashMap<usize, watch::Sender<Stop>>,
+    /// Whether somebody wants the run to stop.
+    asked: StopWatch,
+    /// Whether steps that begin now are to stop at once: those of `on_finalize` are not stopped by a failure before them.
+    halted: Stop,
     status: JobStatus,
 }
 
@@ -163,6 +169,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     }
 
     async fn drive(&mut self, mut asked: StopWatch) {
+        let cancels = self.shared.request.cancels.clone();
         let mut listening = true;
         // Somebody may have asked before there was anything to stop.
         self.cancel(*asked.borrow_and_update());
@@ -178,6 +185,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                     Ok(()) => self.cancel(*asked.borrow_and_update()),
                     Err(_) => listening = false,
                 },
+                () = cancels.notified() => self.cancel_steps(),
                 Some(ended) = self.running.join_next() => match ended {
                     Ok((index, finished)) => self.ended(index, finished),
                     Err(broken) => self.broken(&broken.to_string()),
@@ -195,8 +203,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         while self.running.len() < places + ahead
             && let Some(index) = self.schedule.next()
         {
-            let is_last = self.shared.request.plan.steps[index].phase == Phase::Finalize;
-            let stop = if is_last { self.stop_last.clone() } else { self.stop.clone() };
+            let (halt, stop) = watch::channel(if self.is_last(index) { *self.asked.borrow() } else { self.halted });
+            self.stops.insert(index, halt);
             let shared = self.shared.clone();
             self.running.spawn(async move { (index, step::run(index, shared, stop).await) });
         }
@@ -207,21 +215,67 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             return;
         }
         self.status = JobStatus::Canceled;
-        self.halt.send_replace(how);
-        self.halt_last.send_replace(how);
+        self.halt(how, true);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }
 
+    /// Tells the running steps to stop, with `all` those of `on_finalize` as well.
+    fn halt(&mut self, how: Stop, all: bool) {
+        self.halted = self.halted.max(how);
+        for (&index, stop) in &self.stops {
+            if all || !self.is_last(index) {
+                stop.send_if_modified(|now| std::mem::replace(now, how.max(*now)) < how);
+            }
+        }
+    }
+
+    fn is_last(&self, index: usize) -> bool {
+        self.shared.request.plan.steps[index].phase == Phase::Finalize
+    }
+
+    /// Cancels single steps, as their run's folder says: one that runs is told to stop, and to stop at once when it is
+    /// told again; one that waits is left out.
+    fn cancel_steps(&mut self) {
+        let shared = self.shared.clone();
+        let request = &shared.request;
+        for index in 0..request.plan.steps.len() {
+            if !request.run.take_cancel(&request.step_job(index)) {
+                continue;
+            }
+            if let Some(stop) = self.stops.get(&index) {
+                stop.send_modify(|now| *now = if *now == Stop::No { Stop::Gently } else { Stop::Now });
+            } else if self.schedule.is_waiting(index) {
+                self.say_skipped(index, SkipReason::StepCanceled);
+                let skipped = self.schedule.left_out(index);
+                self.fail();
+                self.skip(skipped);
+            }
+        }
+    }
+
+    fn fail(&mut self) {
+        if self.status == JobStatus::Completed {
+            self.status = JobStatus::Failed;
+        }
+    }
+
     fn ended(&mut self, index: usize, finished: Finished) {
+        self.stops.remove(&index);
         let completed = finished.outcome == StepOutcome::Completed;
+        let mut outcome = finished.outcome;
+        if self.status != JobStatus::Canceled
+            && matches!(outcome, StepOutcome::Skipped { reason: SkipReason::RunCanceled })
+        {
+            outcome = StepOutcome::Skipped { reason: SkipReason::StepCanceled };
+        }
         if let Some(standing) = &finished.standing {
             let reused = self.stands(index, standing, finished.because);
             self.shared.around.bus.say(reused);
         } else {
             self.shared.around.bus.say(What::StepFinished {
                 step: self.shared.request.plan.steps[index].path.clone(),
-                outcome: finished.outcome,
+                outcome,
                 outputs: finished.outputs.clone(),
             });
         }
@@ -237,15 +291,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             self.recorder.find_out(finding);
         }
         let skipped = self.schedule.failed(index);
-        if self.status == JobStatus::Completed {
-            self.status = JobStatus::Failed;
-        }
+        self.fail();
         if !self.shared.request.plan.continue_on_step_failure {
-            self.halt.send_if_modified(|stop| {
-                let gently = *stop == Stop::No;
-                *stop = (*stop).max(Stop::Gently);
-                gently
-            });
+            self.halt(Stop::Gently, false);
         }
         self.skip(skipped);
     }
@@ -261,7 +309,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             // Remote places were seen to before.
             let here = output.place.as_ref().is_some_and(|place| !place.is_remote());
             if here {
-                match collect::put_away(index, output, made, request, around, &self.stop) {
+                match collect::put_away(index, output, made, request, around, &self.asked) {
                     // A link more shows in the stat of a file: that was us, and whoever reads it must not be blamed.
                     Ok(()) => {
                         if let Ok(listing) = Listing::of(&made.path) {
@@ -295,8 +343,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         let message = format!("amlrun made a mistake while running a step; please report it: {why}");
         self.shared.around.bus.say(What::Warning { step: None, message });
         self.status = JobStatus::Failed;
-        self.halt.send_replace(Stop::Gently);
-        self.halt_last.send_replace(Stop::Gently);
+        self.halt(Stop::Gently, true);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }

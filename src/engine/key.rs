@@ -133,6 +133,16 @@ fn scripts(step: &Step, facts: &Facts) -> Vec<Arc<str>> {
     found
 }
 
+/// The shell scripts that a step's command names and that have the line ends of Windows, by the words that name them.
+#[must_use]
+pub fn windows_scripts<'s>(step: &'s Step, facts: &Facts) -> Vec<&'s str> {
+    let Some(code) = &step.code else { return Vec::new() };
+    let is_windows = |word: &&str| facts.script(code, word).is_some_and(|text| text.contains("\r\n"));
+    let mut found: Vec<&str> = words(&step.command).filter(is_windows).collect();
+    found.dedup();
+    found
+}
+
 /// The search path that a step sets for itself.
 fn own_path(step: &Step) -> Option<&str> {
     let (_, value) = step.environment_variables.iter().find(|(name, _)| name == "PATH")?;

@@ -34,6 +34,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::event::{Bus, Moved, OutputInfo};
 use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
@@ -44,8 +46,9 @@ use crate::store::{Home, RunFolder};
 
 pub use contract::common;
 pub use decide::{Decision, Force, Verdict, decide};
-pub use dispatch::run;
+pub use dispatch::{run, step_info};
 pub use facts::{Facts, Seen};
+pub use key::windows_scripts;
 
 /// A run to be made: everything the engine needs to know, none of which changes while it runs.
 pub struct Request {
@@ -85,6 +88,8 @@ pub struct Request {
     pub force: Force,
     /// When the run goes on from an earlier one: what that left.
     pub resumed: Option<Resumed>,
+    /// Notified when single steps are to be canceled: which, is in the run's folder.
+    pub cancels: Arc<Notify>,
 }
 
 /// What a run left that goes on now.

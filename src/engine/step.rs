@@ -16,8 +16,8 @@ use super::record::Finding;
 use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere, unchanged};
 use crate::because::Because;
 use crate::clock::Timestamp;
-use crate::event::{OutputInfo, What};
-use crate::exec::{Ended, Ending, Executor, LineSink, Stop, StopWatch};
+use crate::event::{OutputInfo, ProcessLog, What};
+use crate::exec::{Ended, Ending, Executor, LineSink, RankProcess, Shown, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{InputMode, PortType, StandIn};
 use crate::store::tree;
@@ -136,19 +136,36 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let wanted = u32::try_from(step.slots.clamp(1, jobs)).unwrap_or(1);
     // Places are given in the order in which they are asked for: a step that takes several waits for them, and others
     // behind it with it. It would wait for ever where small ones always came first.
-    let place = tokio::select! {
-        biased;
-        _ = stop.wait_for(|stop| *stop != Stop::No) => None,
-        place = shared.places.acquire_many(wanted) => place.ok(),
+    let place = match shared.places.try_acquire_many(wanted) {
+        Ok(place) if *stop.borrow() == Stop::No => Some(place),
+        Ok(_) => None,
+        Err(_) => {
+            shared.around.bus.say(What::StepQueued { step: step.path.clone() });
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop != Stop::No) => None,
+                place = shared.places.acquire_many(wanted) => place.ok(),
+            }
+        }
     };
     let Some(place) = place else {
         return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled });
     };
-    let log = launch.processes.first().map(|process| process.log.clone()).unwrap_or_default();
-    shared.around.bus.say(What::StepStarted { step: step.path.clone(), command, log });
+    let recorded = |process: &RankProcess| shared.request.recorded(&process.log);
+    let log = launch.processes.first().map(recorded).unwrap_or_default();
+    let logs = launch.processes.iter();
+    let logs = logs.filter_map(|process| Some(ProcessLog { process: process.label.clone()?, log: recorded(process) }));
+    let logs = logs.collect();
+    shared.around.bus.say(What::StepStarted { step: step.path.clone(), command, log, logs });
     let lines: LineSink = {
         let (shared, index) = (shared.clone(), index);
-        Arc::new(move |line| shared.around.bus.line(&shared.request.plan.steps[index].path, &line))
+        Arc::new(move |shown| {
+            let (bus, step) = (&shared.around.bus, &shared.request.plan.steps[index].path);
+            match shown {
+                Shown::Line(line) => bus.line(step, &line),
+                Shown::Progress(state) => bus.progress(step, &state),
+            }
+        })
     };
     let started = Timestamp::now();
     let Ended { ending, process, warnings } = shared.around.executor.run(launch, lines, stop.clone()).await;

@@ -29,6 +29,13 @@ pub enum Note {
         /// The text.
         text: String,
     },
+    /// How a progress bar of a step stands: said now and then, and not recorded.
+    Progress {
+        /// The step.
+        step: String,
+        /// The line as it is drawn.
+        text: String,
+    },
     /// How far data is that is being moved for a step: said now and then, and not recorded.
     Moving(Moving),
 }
@@ -174,8 +181,17 @@ impl Bus {
 
     /// Passes on how far data is, to views that have room for it.
     pub fn moving(&self, moving: &Moving) {
+        self.in_passing(&|| Note::Moving(moving.clone()));
+    }
+
+    /// Passes on how a progress bar of a step stands, to views that have room for it.
+    pub fn progress(&self, step: &str, text: &str) {
+        self.in_passing(&|| Note::Progress { step: step.to_owned(), text: text.to_owned() });
+    }
+
+    fn in_passing(&self, note: &dyn Fn() -> Note) {
         for view in &self.lock().views {
-            let _ = view.notes.try_send(Note::Moving(moving.clone()));
+            let _ = view.notes.try_send(note());
         }
     }
 
@@ -308,6 +324,7 @@ mod tests {
                     Note::Event(event) | Note::Past(event) => event.seq.to_string(),
                     Note::Line { text, .. } => text,
                     Note::Moving(moving) => moving.step,
+                    Note::Progress { text, .. } => text,
                 });
             }
         });

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Event, OutputInfo, StepInfo, What};
+use super::{Event, OutputInfo, ProcessLog, StepInfo, What};
 use crate::because::Because;
 use crate::clock::Timestamp;
-use crate::outcome::{JobStatus, StepOutcome};
+use crate::outcome::{Failure, JobStatus, StepOutcome};
 
 /// A run as its events tell it.
 #[derive(Clone, Debug)]
@@ -65,6 +65,10 @@ pub struct StepView {
     pub display_name: Option<String>,
     /// Its job name.
     pub job: String,
+    /// What it is on Azure ML: `command`, `spark`, `sweep` …
+    pub kind: String,
+    /// The policy by which something stands in for it: `stub`, `replay` or `skip`.
+    pub stand_in: Option<String>,
     /// The steps that it needs.
     pub needs: Vec<String>,
     /// How it stands.
@@ -75,8 +79,10 @@ pub struct StepView {
     pub ended: Option<Timestamp>,
     /// The command as the shell got it.
     pub command: Option<String>,
-    /// Its log.
+    /// Its log; of a step with several processes, the first one's.
     pub log: Option<PathBuf>,
+    /// The log of each process, when there are several.
+    pub logs: Vec<ProcessLog>,
     /// How it ended.
     pub outcome: Option<StepOutcome>,
     /// What it wrote.
@@ -87,6 +93,8 @@ pub struct StepView {
     pub metrics: Vec<(String, f64)>,
     /// The job name of the step whose result stands for it.
     pub reused_from: Option<String>,
+    /// The run that made that result.
+    pub reused_run: Option<String>,
     /// Why it ran, or what is to be said of the result that stands for it.
     pub because: Vec<Because>,
     /// Which try it is, from 1.
@@ -181,20 +189,23 @@ impl RunView {
                     s.because.clone_from(because);
                 }
             }),
-            What::StepReused { step, job, outputs, metrics, because, .. } => self.with(step, |s| {
+            What::StepReused { step, run, job, outputs, metrics, because } => self.with(step, |s| {
                 s.status = JobStatus::Completed;
                 s.outcome = Some(StepOutcome::Completed);
                 s.reused_from = Some(job.clone());
+                s.reused_run = Some(run.clone());
                 s.outputs.clone_from(outputs);
                 s.metrics.clone_from(metrics);
                 s.because.clone_from(because);
             }),
+            What::StepQueued { step } => self.with(step, |s| s.status = JobStatus::Queued),
             What::StepRetried { step, .. } => self.with(step, |s| s.status = JobStatus::Preparing),
-            What::StepStarted { step, command, log } => self.with(step, |s| {
+            What::StepStarted { step, command, log, logs } => self.with(step, |s| {
                 s.status = JobStatus::Running;
                 s.started = Some(event.time);
                 s.command = Some(command.clone());
                 s.log = Some(log.clone());
+                s.logs.clone_from(logs);
             }),
             What::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
             What::DataFetched { step, .. } => self.with(step, |s| s.begun = true),
@@ -289,17 +300,21 @@ impl StepView {
             path: info.path.clone(),
             display_name: info.display_name.clone(),
             job: info.job.clone(),
+            kind: info.kind.clone(),
+            stand_in: info.stand_in.clone(),
             needs: info.needs.clone(),
             status: JobStatus::NotStarted,
             started: None,
             ended: None,
             command: None,
             log: None,
+            logs: Vec::new(),
             outcome: None,
             outputs: Vec::new(),
             assets: Vec::new(),
             metrics: Vec::new(),
             reused_from: None,
+            reused_run: None,
             because: Vec::new(),
             attempt: 1,
             begun: false,
@@ -309,11 +324,27 @@ impl StepView {
     /// The step is to run again: how it ended before counts no more.
     fn again(&mut self) {
         self.status = JobStatus::NotStarted;
-        (self.started, self.ended, self.outcome, self.reused_from) = (None, None, None, None);
+        (self.started, self.ended, self.outcome) = (None, None, None);
+        (self.reused_from, self.reused_run) = (None, None);
         self.outputs.clear();
         self.assets.clear();
         self.metrics.clear();
         self.because.clear();
+    }
+
+    /// The number of the process that failed, of a step with several.
+    #[must_use]
+    pub fn process_that_failed(&self) -> Option<usize> {
+        let Some(StepOutcome::Failed { failure: Failure::Process { process, .. } }) = &self.outcome else {
+            return None;
+        };
+        self.logs.iter().position(|log| log.process == *process)
+    }
+
+    /// The log of the process that failed, else the step's own.
+    #[must_use]
+    pub fn log_of_failure(&self) -> Option<&PathBuf> {
+        self.process_that_failed().map(|number| &self.logs[number].log).or(self.log.as_ref())
     }
 
     /// How long its process ran, up to `now` if it still does.

@@ -195,7 +195,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (old, new) = (root.path().join("old/.amlrun"), root.path().join("new/.amlrun"));
         let path = root.path().join("events.jsonl");
-        let what = What::StepStarted { step: "a".into(), command: "true".into(), log: old.join("runs/r/log") };
+        let what =
+            What::StepStarted { step: "a".into(), command: "true".into(), log: old.join("runs/r/log"), logs: vec![] };
         let mut journal = Journal::of(File::create(&path).unwrap(), &old);
         journal.append(&[Event { seq: 0, time: Timestamp(0), what }]).unwrap();
         let read = read(&path, &new).unwrap().events;

@@ -44,6 +44,12 @@ pub struct StepInfo {
     pub display_name: Option<String>,
     /// Its job name.
     pub job: String,
+    /// What it is on Azure ML: `command`, `spark`, `sweep` …
+    #[serde(rename = "type", skip_serializing_if = "is_command", default = "command")]
+    pub kind: String,
+    /// The policy of `amlrun.toml` by which something stands in for it: `stub`, `replay` or `skip`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stand_in: Option<String>,
     /// The steps that it needs, by name.
     pub needs: Vec<String>,
 }
@@ -65,6 +71,23 @@ pub struct OutputInfo {
     /// The stat of its files when it was sealed, by which it is seen that somebody touched it.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub fingerprint: String,
+}
+
+impl OutputInfo {
+    /// The address by which another job names it as an input: that of an output of the job `job`.
+    #[must_use]
+    pub fn uri(&self, job: &str) -> String {
+        format!("azureml://jobs/{job}/outputs/{}", self.name)
+    }
+}
+
+/// The log of one of the several processes of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessLog {
+    /// Which process it is, such as `rank 1`.
+    pub process: String,
+    /// What it prints.
+    pub log: PathBuf,
 }
 
 /// Data that was moved, or that was where it should be.
@@ -90,7 +113,7 @@ pub enum What {
     RunStarted {
         /// Its name.
         run: String,
-        /// `pipeline` or `command`.
+        /// `pipeline`, `command`, or a type that something stands in for.
         #[serde(rename = "type")]
         kind: String,
         /// Its name for people.
@@ -143,6 +166,11 @@ pub enum What {
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         because: Vec<Because>,
     },
+    /// A step is ready, and waits until fewer others run.
+    StepQueued {
+        /// The step.
+        step: String,
+    },
     /// An earlier result stands for a step.
     StepReused {
         /// The step.
@@ -177,8 +205,11 @@ pub enum What {
         step: String,
         /// The command as the shell got it.
         command: String,
-        /// Its log.
+        /// Its log; of a step with several processes, the first one's.
         log: PathBuf,
+        /// The log of each process, when there are several.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        logs: Vec<ProcessLog>,
     },
     /// Remote data that a step reads was fetched, or was here already.
     DataFetched {
@@ -263,7 +294,10 @@ impl Event {
         };
         match &mut self.what {
             What::RunStarted { job_file, .. } => *job_file = change(job_file),
-            What::StepStarted { log, .. } => *log = change(log),
+            What::StepStarted { log, logs, .. } => {
+                *log = change(log);
+                logs.iter_mut().for_each(|process| process.log = change(&process.log));
+            }
             What::StepReused { outputs: all, .. }
             | What::StepFinished { outputs: all, .. }
             | What::RunFinished { outputs: all, .. } => outputs(all),
@@ -282,6 +316,14 @@ impl Event {
             _ => false,
         }
     }
+}
+
+fn command() -> String {
+    "command".to_owned()
+}
+
+fn is_command(kind: &str) -> bool {
+    kind == "command"
 }
 
 const fn one() -> u32 {

@@ -1,18 +1,22 @@
 //! What a process prints: the bytes into its log, every line to whoever watches. Memory stays bounded whatever comes.
 
 use std::io::BufRead as _;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::LineSink;
 use super::log::Log;
 use super::mask::Masked;
+use super::{LineSink, Shown};
 
 /// A line longer than this is shown in pieces, so that output without line breaks cannot fill the memory.
 const LONGEST_LINE: usize = 4 * 1024;
 /// Most steps print little or nothing; who fills the small buffer gets the large one.
 const SMALL: usize = 2 * 1024;
 const LARGE: usize = 64 * 1024;
+
+/// How often is told at most how a progress bar stands.
+const FRAME: Duration = Duration::from_millis(100);
 
 /// What was noticed while reading.
 #[derive(Debug, Default)]
@@ -24,7 +28,9 @@ pub(super) struct Printed {
 }
 
 /// Reads until the writing end is closed. A full disk stops the log, not the command: lines still reach the watcher.
-pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, mut mask: Masked, lines: LineSink) -> Printed {
+pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, mut mask: Masked, shown: LineSink) -> Printed {
+    let lines = |text: String| shown(Shown::Line(text));
+    let mut told: Option<Instant> = None;
     let mut buffer = vec![0; SMALL];
     let mut split = Splitter::default();
     let mut warnings = Vec::new();
@@ -35,7 +41,13 @@ pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, mut mas
         };
         let seen = mask.feed(&buffer[..read]);
         let trouble = log.write(&seen);
-        split.feed(&seen, &*lines);
+        split.feed(&seen, &lines);
+        if told.is_none_or(|then| then.elapsed() >= FRAME)
+            && let Some(state) = split.redrawn()
+        {
+            told = Some(Instant::now());
+            shown(Shown::Progress(state));
+        }
         if let Some(trouble) = trouble {
             lines(format!("[amlrun: {trouble}]"));
             warnings.push(trouble);
@@ -48,8 +60,8 @@ pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, mut mas
     }
     let rest = mask.finish();
     warnings.extend(log.write(&rest));
-    split.feed(&rest, &*lines);
-    split.finish(&*lines);
+    split.feed(&rest, &lines);
+    split.finish(&lines);
     log.finish();
     Printed { not_found: split.not_found, warnings }
 }
@@ -76,11 +88,30 @@ impl Splitter {
                 let (piece, after) = line.split_at(room.min(line.len()));
                 self.pending.extend_from_slice(piece);
                 line = after;
+                if !self.pending.ends_with(b"\n") && self.pending.len() > LONGEST_LINE {
+                    self.forget_earlier_states();
+                }
                 if self.pending.ends_with(b"\n") || self.pending.len() > LONGEST_LINE {
                     self.emit(lines);
                 }
             }
         }
+    }
+
+    /// Of a line that is redrawn again and again the last state is enough.
+    fn forget_earlier_states(&mut self) {
+        let drawn = self.pending.strip_suffix(b"\r").unwrap_or(&self.pending);
+        if let Some(at) = drawn.iter().rposition(|byte| *byte == b'\r') {
+            self.pending.drain(..=at);
+        }
+    }
+
+    /// How the line stands that is being redrawn, if one is.
+    fn redrawn(&self) -> Option<String> {
+        let drawn = self.pending.strip_suffix(b"\r").unwrap_or(&self.pending);
+        let state = drawn.rsplit(|byte| *byte == b'\r').next().filter(|state| state.len() < self.pending.len())?;
+        let text = String::from_utf8_lossy(state).replace('\0', "\u{fffd}");
+        (!text.trim().is_empty()).then_some(text)
     }
 
     fn finish(&mut self, lines: &(dyn Fn(String) + Send + Sync)) {
@@ -157,6 +188,20 @@ mod tests {
     #[test]
     fn of_a_redrawn_line_the_last_state_counts() {
         assert_eq!(split(&[b"10%\r50%\r100%\n"]), ["100%"]);
+    }
+
+    #[test]
+    fn a_line_that_is_redrawn_is_told_before_it_ends() {
+        let mut splitter = Splitter::default();
+        let lines: &(dyn Fn(String) + Send + Sync) = &|line| panic!("no line ended: {line}");
+        splitter.feed(b"10%", lines);
+        assert_eq!(splitter.redrawn(), None, "it may be the beginning of a line");
+        splitter.feed(b"\r20%", lines);
+        assert_eq!(splitter.redrawn().as_deref(), Some("20%"));
+        splitter.feed(b"\r30%\r", lines);
+        assert_eq!(splitter.redrawn().as_deref(), Some("30%"));
+        splitter.feed("40% of many\r".repeat(1000).as_bytes(), lines);
+        assert_eq!(splitter.redrawn().as_deref(), Some("40% of many"));
     }
 
     #[test]

@@ -125,8 +125,17 @@ pub enum Stop {
 /// Where a launch learns that it shall stop.
 pub type StopWatch = watch::Receiver<Stop>;
 
-/// Gets each line that a command prints, without its line break, as it comes.
-pub type LineSink = Arc<dyn Fn(String) + Send + Sync>;
+/// What a command prints, as it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// A line, without its line break.
+    Line(String),
+    /// How a line stands that is redrawn and has not ended yet: a progress bar. Not every state of it is told.
+    Progress(String),
+}
+
+/// Gets what a command prints.
+pub type LineSink = Arc<dyn Fn(Shown) + Send + Sync>;
 
 /// Something that runs commands.
 pub trait Executor: Send + Sync + 'static {

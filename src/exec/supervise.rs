@@ -23,7 +23,7 @@ use super::log::Log;
 use super::mask::Masked;
 use super::process::LocalProcess;
 use super::strays;
-use super::{Ended, Ending, Launch, LineSink, RankProcess, Stop, StopWatch};
+use super::{Ended, Ending, Launch, LineSink, RankProcess, Shown, Stop, StopWatch};
 
 /// How long what a command started has to print its last when the command itself has ended: in `echo a & echo b` the shell
 /// does not wait for the first. Who prints nowhere any more is not waited for.
@@ -228,7 +228,12 @@ async fn first_failure(
 fn labelled(lines: &LineSink, label: Option<&str>) -> LineSink {
     let Some(label) = label else { return lines.clone() };
     let (lines, label) = (lines.clone(), label.to_owned());
-    Arc::new(move |line| lines(format!("[{label}] {line}")))
+    Arc::new(move |shown| {
+        lines(match shown {
+            Shown::Line(line) => Shown::Line(format!("[{label}] {line}")),
+            Shown::Progress(state) => Shown::Progress(format!("[{label}] {state}")),
+        });
+    })
 }
 
 type Started<'a> = (Child, tokio::net::unix::pipe::Receiver, Option<Watched<'a>>);
@@ -343,6 +348,20 @@ pub fn terminate(id: u32) -> Result<(), String> {
     }
     nix::sys::signal::kill(pid(id), Signal::SIGTERM).map_err(|error| format!("cannot signal process {id}: {error}"))
 }
+
+/// Tells a process of ours that there is something to look at. One that does not listen for it hears nothing.
+///
+/// # Errors
+/// A sentence, when there is no such process or it is not ours.
+pub fn call(id: u32) -> Result<(), String> {
+    if id <= 1 {
+        return Err("the run has not said yet which process makes it: try again".to_owned());
+    }
+    nix::sys::signal::kill(pid(id), CALL).map_err(|error| format!("cannot signal process {id}: {error}"))
+}
+
+/// The signal of [`call`]: by itself it does nothing to a process.
+pub const CALL: Signal = Signal::SIGURG;
 
 /// Whether a process has been stopped (SIGSTOP, or Ctrl-Z in a shell): it hears of nothing but being woken or killed.
 /// Always no where there is no `/proc`.

@@ -38,7 +38,8 @@ async fn ran(command: &str, timeout: Option<Duration>, stop_at: Option<(&'static
     let (asking, stop) = watch::channel(Stop::No);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mine = seen.clone();
-    let sink: LineSink = Arc::new(move |line: String| {
+    let sink: LineSink = Arc::new(move |shown| {
+        let Shown::Line(line) = shown else { return };
         if let Some((_, how)) = stop_at.filter(|(at, _)| *at == line) {
             asking.send_replace(how);
         }
@@ -149,7 +150,11 @@ async fn spread(distribution: &Distribution, nodes: u32, command: &str) -> (Ende
     let (_asking, stop) = watch::channel(Stop::No);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mine = seen.clone();
-    let sink: LineSink = Arc::new(move |line| mine.lock().unwrap().push(line));
+    let sink: LineSink = Arc::new(move |shown| {
+        if let Shown::Line(line) = shown {
+            mine.lock().unwrap().push(line);
+        }
+    });
     let ended = LocalProcess::new().run(launch, sink, stop).await;
     let mut lines = std::mem::take(&mut *seen.lock().unwrap());
     lines.sort();

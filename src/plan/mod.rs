@@ -37,7 +37,7 @@ use crate::secret::Secret;
 /// A job that can be run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
-    /// `pipeline` or `command`.
+    /// `pipeline`, `command`, or a type that something stands in for.
     pub kind: String,
     /// Its name for people.
     pub display_name: Option<String>,
@@ -124,6 +124,9 @@ pub struct JobOutput {
 pub struct Step {
     /// Its name in the pipeline; inside of nested pipelines with theirs before it: `prepare.clean`.
     pub path: String,
+    /// What it is on Azure ML: `command`, `spark`, `sweep` …
+    #[serde(default = "command")]
+    pub kind: String,
     /// Its name for people.
     pub display_name: Option<String>,
     /// The component that it runs, as `name` or `name:version`; `None` for an inline command.
@@ -211,6 +214,22 @@ pub enum StandIn {
     },
     /// It is left out, and with it what needs it.
     Skip,
+}
+
+impl StandIn {
+    /// The policy of `amlrun.toml` that asks for it.
+    #[must_use]
+    pub fn policy(&self) -> &'static str {
+        match self {
+            Self::Stub { .. } => "stub",
+            Self::Replay { .. } => "replay",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+fn command() -> String {
+    "command".to_owned()
 }
 
 /// An input of a step.
@@ -391,6 +410,7 @@ pub(crate) mod tests {
     pub(crate) fn chain(length: usize) -> Plan {
         let step = |index: usize| Step {
             path: format!("s{index}"),
+            kind: command(),
             display_name: None,
             component: None,
             command: String::new(),

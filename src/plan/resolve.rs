@@ -7,14 +7,15 @@ use super::inputs::{component_inputs, inner, step_input};
 use super::level::{Level, Place, unbound};
 use super::outputs::{self, Said};
 use super::step::{self, Runs, check_inline_command};
-use super::{JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepInput, Value};
+use super::{JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
 use crate::order;
 use crate::spec::Document;
 use crate::spec::catalog::Catalog;
-use crate::spec::io::{Data, OutputValue, PortType};
+use crate::spec::component::RunSettings;
+use crate::spec::io::{Data, Output, OutputValue, PortType};
 use crate::spec::job::node::NodeBody;
-use crate::spec::job::{CommandJob, Job, Node, PipelineJob};
+use crate::spec::job::{CommandJob, Job, Node, PipelineJob, ServiceJob};
 
 /// Resolves a document. Every mistake goes into `found`; the plan is `None` when one of them is an error.
 pub fn resolve(
@@ -28,6 +29,7 @@ pub fn resolve(
     let plan = match &document.job {
         Job::Pipeline(job) => pipeline(job, catalog, local, sources, &mut mine),
         Job::Command(job) => command(job, catalog, local, sources, &mut mine),
+        Job::Service(job) => service(job, catalog, local, sources, &mut mine),
     };
     let refused = mine.iter().any(|d| d.severity == Severity::Error);
     found.extend(mine);
@@ -66,24 +68,11 @@ fn command(
             inputs.push(step_input(&input.name.value, bound, None, None));
         }
     }
-    let mut said = Said::new();
-    for output in &job.outputs {
-        match &output.value.value {
-            OutputValue::Data(data) => drop(said.insert(output.name.value.clone(), data.clone())),
-            OutputValue::Binding(text) => {
-                let message = format!("'{text}' means nothing in a job of its own");
-                let path = format!("outputs.{}", output.name.value);
-                found.push(Diagnostic::error("bad-expression", output.value.span, message).at(path));
-            }
-        }
-    }
-    let names: Vec<&str> = job.outputs.iter().map(|o| o.name.value.as_str()).collect();
-    let step_outputs = outputs::of_step(&names, &said, "outputs", &world, found);
+    let step_outputs = own_outputs(&job.outputs, &world, found);
     check_inline_command(&job.body, &job.inputs, &job.outputs, "command", &scope, found);
     let mut plan = frame("command", &job.common);
     plan.inputs = inputs.iter().filter_map(job_input).collect();
-    plan.outputs =
-        names.iter().map(|n| JobOutput { name: (*n).to_owned(), step: 0, output: (*n).to_owned() }).collect();
+    plan.outputs = step_outputs.iter().map(job_output).collect();
     let runs = Runs {
         path: "main".to_owned(),
         kind: "command",
@@ -96,6 +85,59 @@ fn command(
     plan.notes = notes(&BTreeMap::from_iter(job.body.settings.without_effect.iter().map(|f| (f.value, 1))), 1);
     plan.steps.push(step::of(runs, inputs, step_outputs, &[], &scope, local, "", found));
     Some(plan)
+}
+
+/// The plan of a job that something stands in for; without that, why it cannot run.
+fn service(
+    job: &ServiceJob,
+    catalog: &dyn Catalog,
+    local: &Local,
+    sources: &Sources,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Plan> {
+    let world = World { catalog, sources, default_datastore: DEFAULT_DATASTORE };
+    let scope = Scope { inputs: HashMap::new(), level: None, base: &job.common.base, world: &world };
+    let mut plan = frame(&job.kind, &job.common);
+    let step_outputs = own_outputs(&job.outputs, &world, found);
+    plan.outputs = step_outputs.iter().map(job_output).collect();
+    let runs = Runs {
+        path: "main".to_owned(),
+        kind: &job.kind,
+        display_name: job.common.display_name.clone(),
+        component: None,
+        body: None,
+        settings: RunSettings::default(),
+        is_deterministic: true,
+    };
+    let step = step::of(runs, Vec::new(), step_outputs, &[], &scope, local, "", found);
+    if step.stand_in.is_none() {
+        let message = format!("a job of type '{}' is not run by amlrun yet", job.kind);
+        let help = format!("say in amlrun.toml what stands in for it: [types.{}] policy = \"stub\"", job.kind);
+        found.push(Diagnostic::error("not-yet", job.span, message).at("type").help(help));
+    }
+    plan.steps.push(step);
+    Some(plan)
+}
+
+/// The outputs of a job of its own.
+fn own_outputs(outputs: &[Output], world: &World<'_>, found: &mut Vec<Diagnostic>) -> Vec<StepOutput> {
+    let mut said = Said::new();
+    for output in outputs {
+        match &output.value.value {
+            OutputValue::Data(data) => drop(said.insert(output.name.value.clone(), data.clone())),
+            OutputValue::Binding(text) => {
+                let message = format!("'{text}' means nothing in a job of its own");
+                let path = format!("outputs.{}", output.name.value);
+                found.push(Diagnostic::error("bad-expression", output.value.span, message).at(path));
+            }
+        }
+    }
+    let names: Vec<&str> = outputs.iter().map(|o| o.name.value.as_str()).collect();
+    outputs::of_step(&names, &said, "outputs", world, found)
+}
+
+fn job_output(output: &StepOutput) -> JobOutput {
+    JobOutput { name: output.name.clone(), step: 0, output: output.name.clone() }
 }
 
 fn job_input(input: &StepInput) -> Option<JobInput> {

@@ -97,7 +97,7 @@ pub(super) fn of_node(
             format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
         };
         let help = other.help.map_or_else(policy, str::to_owned);
-        found.push(Diagnostic::error("not-yet", other.span, other.why.clone()).at(at).help(help));
+        found.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
     }
     step
 }
@@ -137,6 +137,7 @@ pub(super) fn of(
     let slots = rules.slots.unwrap_or(processes).max(1);
     let mut step = Step {
         path: runs.path,
+        kind: runs.kind.to_owned(),
         display_name: runs.display_name,
         component: runs.component,
         command: body.map(|b| b.command.value.clone()).unwrap_or_default(),

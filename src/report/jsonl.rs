@@ -13,7 +13,7 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, quiet: bool) {
     for note in notes {
         let line = match note {
             Note::Event(event) => serde_json::to_string(&event).unwrap_or_default(),
-            Note::Past(_) => continue,
+            Note::Past(_) | Note::Progress { .. } => continue,
             Note::Line { .. } if quiet => continue,
             Note::Moving(moving) => {
                 let mut line = json!({"event": "moving"});

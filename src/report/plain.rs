@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::moving::human_bytes;
-use super::style::{Paint, sign};
+use super::style::{Paint, capped, for_locale, sign};
 use super::summary;
 use crate::clock::human_duration;
 use crate::diagnostic::visible::{tame, visible};
@@ -14,6 +14,9 @@ use crate::outcome::{Failure, JobStatus, StepOutcome};
 
 /// How often is told how far data is.
 const TOLD: Duration = Duration::from_secs(10);
+
+/// As wide as the name of a step is before what it prints.
+pub const NAME: usize = 24;
 
 /// Draws until the notes end. With `quiet` only the end of the run is shown, and failures.
 pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: bool) {
@@ -25,7 +28,7 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: boo
                 told = Instant::now();
                 format!("{}\n", paint.dim(&on_its_way(&moving)))
             }
-            Note::Moving(_) => continue,
+            Note::Moving(_) | Note::Progress { .. } => continue,
             Note::Line { step, text } if !quiet => line(&view, &step, &text, paint),
             Note::Line { .. } => continue,
             Note::Past(event) => {
@@ -34,7 +37,7 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: boo
             }
             Note::Event(event) => {
                 view.apply(&event);
-                happened(&event, &view, paint, quiet)
+                for_locale(&happened(&event, &view, paint, quiet)).into_owned()
             }
         };
         // Whoever read us may be gone (`| head`): the run goes on.
@@ -45,8 +48,8 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: boo
 /// What a step printed, behind its name.
 #[must_use]
 pub fn line(view: &RunView, step: &str, text: &str, paint: Paint) -> String {
-    let (width, index) = (view.width, view.position(step).unwrap_or(0));
-    let name = paint.step(index, &format!("{:width$}", visible(step)));
+    let (width, index) = (view.width.min(NAME), view.position(step).unwrap_or(0));
+    let name = paint.step(index, &format!("{:width$}", capped(&visible(step), NAME)));
     format!("{name} {} {}\n", paint.dim("|"), tame(text))
 }
 
@@ -61,7 +64,9 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         What::RunResumed { steps, .. } => resumed(view, steps.len(), paint),
         What::Note { message } => format!("{}\n", paint.dim(&format!("note: {}", visible(message)))),
         What::StepReused { step, job, .. } => {
-            format!("{} {} {}\n", paint.status(JobStatus::Completed, "✓"), visible(step), reused(job))
+            let words =
+                view.step(step).and_then(summary::stood_in).map(|words| format!(": {words}")).unwrap_or_default();
+            format!("{} {} {}{words}\n", paint.status(JobStatus::Completed, "✓"), visible(step), reused(job))
         }
         What::StepRetried { step, failure, attempt, of } => {
             let sign = paint.status(JobStatus::Canceled, "↻");
@@ -72,8 +77,9 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
             let status = outcome.status();
             let time = view.step(step).and_then(|s| s.duration(event.time)).map(human_duration);
             let time = time.map(|t| format!(" in {t}")).unwrap_or_default();
-            let why = match outcome {
-                StepOutcome::Skipped { reason } => format!(": {reason}"),
+            let why = match (outcome, view.step(step).and_then(summary::stood_in)) {
+                (StepOutcome::Skipped { reason }, _) => format!(": {reason}"),
+                (StepOutcome::Completed, Some(words)) => format!(": {words}"),
                 _ => String::new(),
             };
             let word =
@@ -88,7 +94,10 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         What::DataFetched { .. } | What::OutputUploaded { .. } => {
             moved(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
         }
-        What::StepPreparing { .. } | What::AssetRegistered { .. } | What::StepTracked { .. } => String::new(),
+        What::StepPreparing { .. }
+        | What::StepQueued { .. }
+        | What::AssetRegistered { .. }
+        | What::StepTracked { .. } => String::new(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Colours and signs: one for each status, everywhere the same.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
 use anstyle::{AnsiColor, Style};
 
 use crate::outcome::JobStatus;
@@ -36,7 +39,7 @@ impl Paint {
             JobStatus::Failed | JobStatus::NotResponding => AnsiColor::Red,
             JobStatus::Canceled | JobStatus::CancelRequested => AnsiColor::Yellow,
             JobStatus::Running | JobStatus::Preparing | JobStatus::Finalizing => AnsiColor::Cyan,
-            JobStatus::NotStarted => return self.dim(text),
+            JobStatus::NotStarted | JobStatus::Queued => return self.dim(text),
         };
         self.with(Style::new().fg_color(Some(colour.into())), text)
     }
@@ -50,6 +53,63 @@ impl Paint {
     }
 }
 
+/// Whether the reader's locale has more than ASCII. Where none is set, as in most containers, it has.
+#[must_use]
+pub fn is_utf8() -> bool {
+    static IS_UTF8: OnceLock<bool> = OnceLock::new();
+    // As the C library reads them: the first that says something counts.
+    let said =
+        || ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    *IS_UTF8.get_or_init(|| said().is_none_or(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8")))
+}
+
+/// A text for the reader's locale: where that has only ASCII, our own signs become signs of it. What others wrote stays.
+#[must_use]
+pub fn for_locale(text: &str) -> Cow<'_, str> {
+    if is_utf8() || text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|character| in_ascii(character).map_or(character.to_string(), str::to_owned)).collect())
+}
+
+/// A sign of ours in ASCII.
+fn in_ascii(sign: char) -> Option<&'static str> {
+    Some(match sign {
+        '✓' | '◌' => "+",
+        '✗' => "x",
+        '⊘' => "-",
+        '▶' | '▷' => ">",
+        '·' => ".",
+        '…' => "..",
+        '→' => "->",
+        '↻' => "~",
+        '⇅' => "=",
+        '├' | '└' | '┌' | '┐' | '┘' => "+",
+        '│' => "|",
+        '─' | '━' | '╌' => "-",
+        _ => return None,
+    })
+}
+
+/// A name in at most so many columns: cut in its middle, since names differ at both ends.
+#[must_use]
+pub fn capped(name: &str, width: usize) -> String {
+    let count = name.chars().count();
+    if count <= width {
+        return name.to_owned();
+    }
+    let room = width.saturating_sub(ellipsis().chars().count());
+    let begin = name.chars().take(room / 2);
+    let end = name.chars().skip(count - room.div_ceil(2));
+    begin.chain(ellipsis().chars()).chain(end).collect()
+}
+
+/// What stands for the rest of a text that was cut.
+#[must_use]
+pub fn ellipsis() -> &'static str {
+    if is_utf8() { "…" } else { ".." }
+}
+
 /// The sign of a status.
 #[must_use]
 pub fn sign(status: JobStatus) -> &'static str {
@@ -58,7 +118,7 @@ pub fn sign(status: JobStatus) -> &'static str {
         JobStatus::Failed | JobStatus::NotResponding => "✗",
         JobStatus::Canceled | JobStatus::CancelRequested => "⊘",
         JobStatus::Running | JobStatus::Preparing | JobStatus::Finalizing => "▶",
-        JobStatus::NotStarted => "·",
+        JobStatus::NotStarted | JobStatus::Queued => "·",
     }
 }
 
@@ -90,7 +150,20 @@ pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::wrapped;
+    use super::{capped, in_ascii, sign, wrapped};
+    use crate::outcome::JobStatus;
+
+    #[test]
+    fn names_are_cut_in_their_middle() {
+        assert_eq!(capped("prepare.clean.rows", 10), "prep….rows");
+        assert_eq!(capped("train", 10), "train");
+    }
+
+    #[test]
+    fn every_sign_has_one_in_ascii() {
+        let all = [JobStatus::Completed, JobStatus::Failed, JobStatus::Canceled, JobStatus::Running, JobStatus::Queued];
+        assert!(all.iter().flat_map(|status| sign(*status).chars()).all(|sign| in_ascii(sign).is_some()));
+    }
 
     #[test]
     fn lines_break_between_words() {

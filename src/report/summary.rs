@@ -3,16 +3,19 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::again::amlrun;
 use super::style::{Paint, sign};
 use crate::clock::{Timestamp, human_duration};
 use crate::diagnostic::visible::{tame, visible};
 use crate::event::{RunView, StepView};
-use crate::outcome::{JobStatus, StepOutcome};
+use crate::outcome::{JobStatus, SkipReason, StepOutcome};
 
 /// How many last lines of a failed step's log are shown.
 const LAST_LINES: usize = 12;
 /// Of a run with more steps those that completed are counted, not listed.
 const MANY_STEPS: usize = 40;
+/// As many failures are told at the end.
+const FAILURES: usize = 5;
 /// Outputs with more files are shown as folders only.
 const MANY_FILES: u64 = 8;
 
@@ -28,17 +31,30 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
         paint.status(JobStatus::Failed, sign(JobStatus::Failed)),
         paint.bold(&visible(&headline))
     );
-    if let Some(log) = &step.log {
+    if let Some(log) = step.log_of_failure() {
         let lines = last_lines(log, LAST_LINES);
         if !lines.is_empty() {
             let _ = writeln!(out, "  the last lines that it printed:");
-            for line in lines {
-                let _ = writeln!(out, "  {} {}", paint.dim("|"), tame(&line));
+            for line in &lines {
+                let _ = writeln!(out, "  {} {}", paint.dim("|"), tame(line));
             }
+        }
+        if let Some(module) = lines.iter().rev().find_map(|line| missing_module(line)) {
+            let _ = writeln!(
+                out,
+                "  the Python that steps find on PATH has no module '{module}': install it there, or start amlrun where an \
+                 environment with it is active; a module of your own must lie in the step's 'code'"
+            );
         }
         let _ = writeln!(out, "  the whole log: {}", shown(log));
     }
     out
+}
+
+/// The module that Python did not find.
+fn missing_module(line: &str) -> Option<&str> {
+    let module = line.split_once("ModuleNotFoundError: No module named '")?.1.split('\'').next()?;
+    module.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.').then_some(module)
 }
 
 /// Every step in one line, what was registered, the run's outputs, and how it all ended.
@@ -69,6 +85,7 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     }
     for output in &view.outputs {
         let _ = writeln!(out, "  {} {}: {}", paint.dim("output"), visible(&output.name), shown(&output.path));
+        let _ = writeln!(out, "         {}", paint.dim(&visible(&output.uri(&view.run))));
         if output.path.is_dir() && output.files <= MANY_FILES {
             for file in files(&output.path) {
                 let _ = writeln!(out, "         {}", shown(&output.path.join(file)));
@@ -78,14 +95,67 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     for warning in &view.warnings {
         let _ = writeln!(out, "  {} {}", paint.status(JobStatus::Canceled, "warning:"), visible(warning));
     }
+    for step in view.steps.iter().filter(|step| step.status == JobStatus::Failed).take(FAILURES) {
+        let _ = writeln!(out, "{}", failed_line(view, step, paint));
+    }
     let took = view.resumed.or(view.started).map(|start| human_duration(now.since(start))).unwrap_or_default();
     let status = view.status.to_string();
-    let _ = writeln!(out, "{} in {took}", paint.status(view.status, &paint.bold(&status)));
-    let _ = writeln!(out, "{}", paint.dim(&format!("details: amlrun job show -n {}", view.run)));
+    let _ = writeln!(out, "{} in {took}{}", paint.status(view.status, &paint.bold(&status)), counts(view));
+    let _ = writeln!(out, "{}", paint.dim(&format!("details: {}", amlrun(&format!("job show -n {}", view.run)))));
     if matches!(view.status, JobStatus::Failed | JobStatus::Canceled) {
-        let _ = writeln!(out, "{}", paint.dim(&format!("go on:   amlrun run --resume {}", view.run)));
+        let _ = writeln!(out, "{}", paint.dim(&format!("go on:   {}", amlrun(&format!("run --resume {}", view.run)))));
     }
     out
+}
+
+/// A step that failed in one line, and where to read more in another.
+fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
+    let sign = paint.status(JobStatus::Failed, sign(JobStatus::Failed));
+    let (mut why, mut rank) = (String::new(), String::new());
+    if let Some(StepOutcome::Failed { failure }) = &step.outcome {
+        why = format!(": {failure}");
+        if let Some(number) = step.process_that_failed() {
+            rank = format!(" --rank {number}");
+        }
+    }
+    let log = match &step.log {
+        Some(_) => {
+            let command = amlrun(&format!("logs {} {}{rank}", view.run, visible(&step.path)));
+            paint.dim(&format!("\n  its log: {command}"))
+        }
+        None => String::new(),
+    };
+    format!("{sign} {}{log}", paint.bold(&visible(&format!("{} failed{why}", step.path))))
+}
+
+/// How many steps ended how; nothing when all of them completed by themselves.
+fn counts(view: &RunView) -> String {
+    let count = |wanted: &dyn Fn(&StepView) -> bool| view.steps.iter().filter(|step| wanted(step)).count();
+    let is_skipped = |step: &StepView| matches!(step.outcome, Some(StepOutcome::Skipped { .. }));
+    let by_samples = |step: &StepView| step.status == JobStatus::Completed && step.stand_in.as_deref() == Some("stub");
+    let counted = [
+        (count(&|step| step.status == JobStatus::Completed && !by_samples(step)), "completed"),
+        (count(&by_samples), "by samples"),
+        (count(&|step| step.status == JobStatus::Failed), "failed"),
+        (count(&|step| step.status == JobStatus::Canceled && !is_skipped(step)), "canceled"),
+        (count(&is_skipped), "skipped"),
+    ];
+    if counted[0].0 == view.steps.len() {
+        return String::new();
+    }
+    let words = counted.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    let words = words.collect::<Vec<_>>().join(", ");
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
+/// What stood in for a step that did not run by itself.
+#[must_use]
+pub fn stood_in(step: &StepView) -> Option<&'static str> {
+    match step.stand_in.as_deref()? {
+        "stub" => Some("samples stood in for it (policy \"stub\")"),
+        "replay" => Some("policy \"replay\""),
+        _ => None,
+    }
 }
 
 /// As many metrics as one line of a narrow terminal holds.
@@ -111,6 +181,10 @@ fn metrics(step: &StepView) -> String {
 pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) -> String {
     let name = format!("{:width$}", visible(&step.path));
     let (word, aside) = match &step.outcome {
+        // That it did not complete is seen beside it.
+        Some(StepOutcome::Skipped { reason: SkipReason::DependencyFailed { step } }) => {
+            ("Skipped".to_owned(), format!("needs '{step}'"))
+        }
         Some(StepOutcome::Skipped { reason }) => ("Skipped".to_owned(), reason.to_string()),
         outcome => {
             let time = match &step.reused_from {
@@ -119,6 +193,7 @@ pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) ->
             };
             let why = match outcome {
                 Some(StepOutcome::Failed { failure }) => failure.to_string(),
+                Some(StepOutcome::Completed) => stood_in(step).unwrap_or_default().to_owned(),
                 _ => String::new(),
             };
             (step.status.to_string(), format!("{time:>8}  {why}"))
@@ -173,7 +248,14 @@ mod tests {
         let log = root.path().join("std_log.txt");
         let text: String = (1..=30).map(|i| format!("line {i}\n")).collect();
         std::fs::write(&log, text).unwrap();
-        let step = StepInfo { path: "train".into(), display_name: None, job: "r-train".into(), needs: vec![] };
+        let step = StepInfo {
+            path: "train".into(),
+            display_name: None,
+            job: "r-train".into(),
+            kind: "command".into(),
+            stand_in: None,
+            needs: vec![],
+        };
         let all = [
             What::RunStarted {
                 run: "r".into(),
@@ -188,7 +270,7 @@ mod tests {
                 grace: 0,
                 steps: vec![step],
             },
-            What::StepStarted { step: "train".into(), command: "false".into(), log: log.clone() },
+            What::StepStarted { step: "train".into(), command: "false".into(), log: log.clone(), logs: vec![] },
             What::StepFinished {
                 step: "train".into(),
                 outcome: StepOutcome::Failed { failure: Failure::ExitCode { code: 3 } },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::plain;
-use super::style::{Paint, sign};
+use super::style::{Paint, capped, for_locale, is_utf8, sign};
 use super::summary;
 use crate::clock::human_duration;
 use crate::diagnostic::visible::{painted, tame, visible};
@@ -29,6 +29,7 @@ pub fn draw(notes: Receiver<Note>, paint: Paint, quiet: bool) {
     for note in notes {
         match note {
             Note::Line { step, text } => screen.printed(&step, &text, quiet),
+            Note::Progress { step, text } => screen.redrawn(&step, &text),
             Note::Moving(moving) => screen.moving(&moving),
             Note::Past(event) => screen.view.apply(&event),
             Note::Event(event) => {
@@ -61,8 +62,12 @@ impl Screen {
                 self.begin();
             }
             What::Note { message } => self.print(&self.paint.dim(&format!("note: {}", visible(message)))),
-            What::StepPreparing { step, .. } | What::StepStarted { step, .. } | What::StepReused { step, .. } => {
+            What::StepPreparing { step, .. } | What::StepQueued { step } | What::StepStarted { step, .. } => {
                 self.update(step);
+            }
+            What::StepReused { step, .. } => {
+                self.update(step);
+                self.update_waiting(step);
             }
             What::StepRetried { step, failure, attempt, of } => {
                 let text = format!("{step}: {}", plain::retried(failure, *attempt, *of));
@@ -71,6 +76,7 @@ impl Screen {
             }
             What::StepFinished { step, outcome, .. } => {
                 self.update(step);
+                self.update_waiting(step);
                 if let (StepOutcome::Failed { .. }, Some(view)) = (outcome, self.view.step(step)) {
                     self.print(&summary::failure(view, self.paint));
                 }
@@ -133,15 +139,30 @@ impl Screen {
             }
         }
         let Some(line) = self.lines.get(path) else { return };
-        let width = self.view.width.min(32);
-        self.show(line, &step, width);
+        self.show(line, &step, self.view.width.min(plain::NAME));
+    }
+
+    /// Those that waited for a step wait for less now.
+    fn update_waiting(&mut self, over: &str) {
+        let waits =
+            |step: &&StepView| step.needs.iter().any(|need| need == over) && self.lines.contains_key(&step.path);
+        let waiting: Vec<String> = self.view.steps.iter().filter(waits).map(|step| step.path.clone()).collect();
+        waiting.iter().for_each(|path| self.update(path));
+    }
+
+    /// The steps that a step still waits for.
+    fn open_needs<'s>(&self, step: &'s StepView) -> Vec<&'s str> {
+        let is_open = |need: &&String| self.view.step(need).is_some_and(|need| !need.status.is_final());
+        step.needs.iter().filter(is_open).map(String::as_str).collect()
     }
 
     /// A running step turns and counts its time by itself; any other line stands still.
     fn show(&self, line: &ProgressBar, step: &StepView, width: usize) {
-        let name = format!("{:width$}", visible(&step.path));
+        let name = format!("{:width$}", capped(&visible(&step.path), width));
+        let needs = self.open_needs(step);
         let word = match (&step.outcome, step.status) {
             (Some(StepOutcome::Skipped { .. }), _) => "Skipped".to_owned(),
+            (_, JobStatus::NotStarted) if needs.is_empty() => "Queued".to_owned(),
             (_, JobStatus::NotStarted) => "Waiting".to_owned(),
             (_, status) => status.to_string(),
         };
@@ -149,21 +170,23 @@ impl Screen {
         if step.status == JobStatus::Running {
             line.set_style(style("  {spinner:.cyan} {prefix} {elapsed:>8.dim}  {wide_msg:.dim}"));
             line.reset_elapsed();
-            line.set_prefix(format!("{name}  {word}"));
+            line.set_prefix(for_locale(&format!("{name}  {word}")).into_owned());
             line.set_message("");
             line.enable_steady_tick(Duration::from_millis(120));
             return;
         }
         line.disable_steady_tick();
-        line.set_style(style("  {prefix} {msg}"));
-        line.set_prefix(format!("{} {name}  {word}", self.paint.status(step.status, sign(step.status))));
+        line.set_style(style("  {prefix} {wide_msg}"));
+        let sign = self.paint.status(step.status, sign(step.status));
+        line.set_prefix(for_locale(&format!("{sign} {name}  {word}")).into_owned());
         let time = step.duration(step.ended.unwrap_or(crate::clock::Timestamp(0))).map(human_duration);
         let text = match &step.outcome {
             Some(StepOutcome::Skipped { .. }) => String::new(),
             Some(_) if step.reused_from.is_some() => "reused".to_owned(),
+            Some(_) if step.stand_in.as_deref() == Some("stub") => "by samples".to_owned(),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
-            None if step.needs.is_empty() || step.status != JobStatus::NotStarted => String::new(),
-            None => visible(&format!("for {}", step.needs.join(", "))),
+            None if needs.is_empty() || step.status != JobStatus::NotStarted => String::new(),
+            None => visible(&format!("for {}", needs.join(", "))),
         };
         line.set_message(self.paint.dim(&text));
         line.tick();
@@ -172,10 +195,11 @@ impl Screen {
     /// Beside the step's name, as what it prints is later.
     fn moving(&self, moving: &Moving) {
         if let Some(line) = self.lines.get(&moving.step) {
-            let width = self.view.width.min(32);
+            let width = self.view.width.min(plain::NAME);
             let word = if moving.what == "fetch" { "Fetching" } else { "Uploading" };
-            line.set_style(style("  {prefix} {msg}"));
-            line.set_prefix(format!("{} {:width$}  {word:10}", self.paint.dim("⇅"), moving.step));
+            line.set_style(style("  {prefix} {wide_msg}"));
+            let name = capped(&visible(&moving.step), width);
+            line.set_prefix(format!("{} {name:width$}  {word:10}", self.paint.dim(&for_locale("⇅"))));
             line.set_message(self.paint.dim(&plain::on_its_way(moving)));
             line.tick();
         }
@@ -192,8 +216,15 @@ impl Screen {
         }
     }
 
+    /// A progress bar of a tool stands in the step's own line.
+    fn redrawn(&self, step: &str, text: &str) {
+        if let Some(line) = self.lines.get(step) {
+            line.set_message(tame(&text.replace('\t', "    ")));
+        }
+    }
+
     fn print(&self, text: &str) {
-        let _ = self.bars.println(painted(text.trim_end_matches('\n')));
+        let _ = self.bars.println(painted(for_locale(text).trim_end_matches('\n')));
     }
 
     fn clear(&mut self) {
@@ -209,5 +240,8 @@ impl Screen {
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-    style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ").progress_chars("━━╌")
+    match is_utf8() {
+        true => style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ").progress_chars("━━╌"),
+        false => style.tick_chars("|/-\\ ").progress_chars("=> "),
+    }
 }

@@ -7,6 +7,7 @@
 //!     steps/<step>/              wd/ (outputs/, logs/), user_logs/std_log.txt once it printed something
 //!     artifacts/                 what the job's own MLflow run logs
 //!   store/v1/<run>.<step>.<output>/   output trees at their final address; the record of the run tells of each
+//!   logs/v1/<job>/               logs of deleted runs whose results others use
 //!   reuse/v1/                    keys of earlier results, and the stat cache of inputs and code
 //!   datastores/<name>/           folders that stand for datastores
 //!   datastores/<name>.json       definitions of datastores; what opens them lies outside of the workspace
@@ -168,6 +169,18 @@ impl Home {
     #[must_use]
     pub fn outputs(&self) -> PathBuf {
         self.root.join("store/v1")
+    }
+
+    /// Where the logs of a step are kept whose run was deleted while others use its result.
+    #[must_use]
+    pub fn kept_log(&self, job: &str) -> PathBuf {
+        self.kept_logs().join(job)
+    }
+
+    /// Where all of these are.
+    #[must_use]
+    pub fn kept_logs(&self) -> PathBuf {
+        self.root.join("logs/v1")
     }
 
     /// What is known of earlier results.

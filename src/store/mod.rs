@@ -7,6 +7,8 @@
 //! This room knows folders and bytes. It refuses to know plans, processes and databases. The engine calls it for every
 //! step; the registry's owner and the command line ask it for addresses.
 
+mod cancel;
+pub mod kept_log;
 pub mod layout;
 pub mod remote;
 pub mod seal;

@@ -144,6 +144,14 @@ impl Tracking {
         self.db.end_job_run(run_id, status, time)
     }
 
+    /// The values of a metric of a run, in the order of time.
+    ///
+    /// # Errors
+    /// Trouble with the database.
+    pub fn history(&self, run_id: &str, metric: &str) -> Result<Vec<model::Metric>> {
+        Ok(self.db.history(run_id, metric, None)?.items)
+    }
+
     /// Removes runs with all that was logged to them: a later run of that name must not inherit it.
     ///
     /// # Errors

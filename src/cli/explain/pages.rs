@@ -81,6 +81,7 @@ const PAGES: &[(&str, &str)] = table! {
     "two-writers"
     "unbound-output"
     "unknown-asset"
+    "unknown-component"
     "unknown-datastore"
     "unknown-field"
     "unknown-job"

@@ -46,7 +46,7 @@ impl Job {
     pub fn step(&self) -> Option<&StepView> {
         match &self.step {
             Some(path) => self.view.step(path),
-            None if self.view.kind == "command" => self.view.steps.first(),
+            None if self.view.kind != "pipeline" => self.view.steps.first(),
             None => None,
         }
     }

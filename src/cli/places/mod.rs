@@ -10,7 +10,7 @@ mod made;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 pub(super) use made::Job;
 
@@ -102,7 +102,7 @@ impl Places {
     fn datastore(&self, name: &str, path: &str) -> Result<Place, String> {
         match self.config.datastores.get(name).and_then(|rules| rules.place.as_ref()) {
             Some(DatastorePlace::Folder(folder)) => {
-                return Ok(Place::Local(below(self.config.folder().join(folder), path)));
+                return Ok(Place::Local(below(without_dots(&self.config.folder().join(folder)), path)));
             }
             Some(DatastorePlace::Container(address)) => {
                 let mut uri = self.container(name, address)?;
@@ -151,6 +151,19 @@ impl Places {
     fn store(&self) -> DatastoreStore {
         DatastoreStore::at(self.home.datastores())
     }
+}
+
+/// A folder without `..` in its path: no input leads out of a datastore, and its own place is none of that.
+fn without_dots(folder: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in folder.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    // Where a link is on the way, only the file system knows what `..` leads to.
+    if plain.components().eq(folder.components()) { plain } else { folder.canonicalize().unwrap_or(plain) }
 }
 
 /// A path in a folder; the folder itself for all of it.

@@ -3,6 +3,7 @@
 pub mod command;
 pub mod node;
 pub mod pipeline;
+pub mod service;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use crate::language::value::{Entry, Object};
 pub use command::CommandJob;
 pub use node::Node;
 pub use pipeline::PipelineJob;
+pub use service::ServiceJob;
 
 /// A job file.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub enum Job {
     Command(Box<CommandJob>),
     /// A graph of nodes.
     Pipeline(Box<PipelineJob>),
+    /// What only a service runs.
+    Service(Box<ServiceJob>),
 }
 
 impl Job {
@@ -31,15 +35,17 @@ impl Job {
         match self {
             Self::Command(job) => &job.common,
             Self::Pipeline(job) => &job.common,
+            Self::Service(job) => &job.common,
         }
     }
 
     /// The word that `type:` has for it.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &str {
         match self {
             Self::Command(_) => "command",
             Self::Pipeline(_) => "pipeline",
+            Self::Service(job) => &job.kind,
         }
     }
 }
@@ -88,7 +94,7 @@ impl Common {
     }
 }
 
-/// Takes a job over. `None` when it is of a kind that is not run yet, which is then told.
+/// Takes a job over. `None` when it cannot be, which is then told.
 pub(super) fn of(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Job> {
     match object.class {
         "CommandJob" => command::of(object, found).map(|job| Job::Command(Box::new(job))),
@@ -97,12 +103,7 @@ pub(super) fn of(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>
             let tag = object.get("type");
             let kind = tag.and_then(|t| t.text()).unwrap_or("other");
             let span = tag.map(|t| t.span).or(sources.first().map(|(start, _)| start))?;
-            found.push(
-                Diagnostic::error("not-yet", span, format!("a job of type '{kind}' is not run by amlrun yet"))
-                    .at("type")
-                    .help("this version runs command and pipeline jobs; the CHANGELOG tells what comes"),
-            );
-            None
+            Some(Job::Service(Box::new(service::of(object, kind, span, found))))
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum NodeBody {
 pub struct Elsewhere {
     /// Its `type`.
     pub kind: String,
+    /// The code of what keeps it from running here.
+    pub code: &'static str,
     /// Why it cannot run here, as a sentence without an end.
     pub why: String,
     /// What to do about it, when there is something.
@@ -148,7 +150,7 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
         "SparkNode" | "InlineSparkNode" => "spark",
         _ => "other",
     });
-    let mut help = None;
+    let (mut help, mut code) = (None, "not-yet");
     let component = object.get("component").or_else(|| object.get("trial"));
     let reference =
         component.filter(|_| matches!(kind, "command" | "pipeline")).and_then(|c| Some((c.text()?, c.span)));
@@ -159,6 +161,7 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
         Some((name, span)) => {
             help =
                 Some("register it with 'amlrun component create -f FILE'; 'amlrun component list' tells what there is");
+            code = "unknown-component";
             (format!("the component '{name}' is not registered in this workspace"), span)
         }
         None => {
@@ -172,5 +175,5 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
             outputs.push(Port::of_output(&output));
         }
     }
-    Elsewhere { kind: kind.to_owned(), why, help, span, outputs }
+    Elsewhere { kind: kind.to_owned(), code, why, help, span, outputs }
 }

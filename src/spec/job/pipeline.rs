@@ -69,7 +69,7 @@ pub(super) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> PipelineJob {
             let reference = entry.value.text().unwrap_or_default();
             let message = format!("the component '{reference}' is not registered in this workspace");
             let help = "register it with 'amlrun component create -f FILE', or name its file";
-            found.push(Diagnostic::error("unknown-asset", entry.value.span, message).at("component").help(help));
+            found.push(Diagnostic::error("unknown-component", entry.value.span, message).at("component").help(help));
             return None;
         };
         Some(components.pipeline(named, found))

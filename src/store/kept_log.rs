@@ -1,0 +1,73 @@
+//! Logs of steps whose run was deleted while others still use their results: copies with a bound.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{StoreError, at};
+
+/// How much of a log is kept from its beginning, and from its end.
+const HEAD: u64 = 256 << 10;
+const TAIL: u64 = 768 << 10;
+
+/// The logs in a folder of what a step's processes printed, the first process's first. Those of earlier tries are not
+/// among them.
+#[must_use]
+pub fn logs_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut logs: Vec<PathBuf> = entries.filter(|path| file_name(path).starts_with("std_log")).collect();
+    // The tenth process comes after the second.
+    logs.sort_by_key(|path| (file_name(path).len(), file_name(path)));
+    logs
+}
+
+/// Copies the logs of a step into a folder; of a long one its beginning and its end.
+///
+/// # Errors
+/// When one cannot be read or written.
+pub fn keep_logs(user_logs: &Path, to: &Path) -> Result<(), StoreError> {
+    // A step that printed nothing is remembered as such.
+    fs::create_dir_all(to).map_err(at("make the folder", to))?;
+    for log in logs_in(user_logs) {
+        let kept = to.join(file_name(&log));
+        copy(&log, &kept).map_err(at("keep the log", &log))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let size = from.metadata()?.len();
+    let left_out = size.saturating_sub(HEAD + TAIL);
+    if left_out == 0 {
+        return io::copy(&mut from, &mut to).map(drop);
+    }
+    io::copy(&mut (&from).take(HEAD), &mut to)?;
+    writeln!(to, "\n[amlrun: {left_out} bytes are left out here: its run was deleted, and this much of its log kept]")?;
+    from.seek(SeekFrom::Start(HEAD + left_out))?;
+    io::copy(&mut from, &mut to).map(drop)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_log_the_beginning_and_the_end_are_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let logs = root.path().join("user_logs");
+        fs::create_dir(&logs).unwrap();
+        fs::write(logs.join("std_log.txt"), format!("first\n{}last\n", "x\n".repeat(2 << 20))).unwrap();
+        fs::write(logs.join("attempt_1_std_log.txt"), "earlier").unwrap();
+        let to = root.path().join("kept");
+        keep_logs(&logs, &to).unwrap();
+        let text = fs::read_to_string(to.join("std_log.txt")).unwrap();
+        assert!(text.starts_with("first\n") && text.ends_with("last\n") && text.contains("bytes are left out here"));
+        assert!((text.len() as u64) < HEAD + TAIL + 200);
+        assert_eq!(logs_in(&to).len(), 1);
+    }
+}

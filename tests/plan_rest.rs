@@ -1,0 +1,142 @@
+//! Plans of jobs that cannot run as a whole, stand-ins for jobs of their own, and what `amlrun.toml` says of nobody.
+
+use serde_json::Value;
+
+use crate::stub_blobs::Stub;
+use crate::support::{Project, node, pipeline};
+
+const CONF: &str = "resources: {instance_type: standard_e4s_v3, runtime_version: '3.4'}\n\
+                    conf: {spark.driver.cores: 1, spark.driver.memory: 1g, spark.executor.cores: 1, \
+                    spark.executor.memory: 1g, spark.executor.instances: 1}\n";
+
+/// A Spark job with an output, each line of it behind `indent`.
+fn spark(indent: &str) -> String {
+    let job = format!(
+        "type: spark\ncode: src\nentry: {{file: score.py}}\nargs: ${{{{outputs.o}}}}\n{CONF}\
+         outputs: {{o: {{type: uri_folder, mode: direct}}}}\n"
+    );
+    job.lines().map(|line| format!("{indent}{line}\n")).collect()
+}
+
+fn project(jobs: &str) -> Project {
+    Project::new().with("pipeline.yml", &pipeline(jobs)).with("src/score.py", "")
+}
+
+fn decisions(project: &Project) -> Vec<(String, String)> {
+    let planned = project.amlrun(&["plan", "pipeline.yml", "-o", "json"]);
+    let all: Value = serde_json::from_str(&planned.out).unwrap_or_else(|_| panic!("{}", planned.err));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    all.as_array().unwrap().iter().map(|one| (text(&one["step"]), text(&one["decision"]))).collect()
+}
+
+#[test]
+fn a_node_that_cannot_run_does_not_hide_the_plan_of_the_rest() {
+    let jobs = format!("  score:\n{}", spark("    "))
+        + &node("use", "ls ${{inputs.i}}")
+        + "    inputs: {i: \"${{parent.jobs.score.outputs.o}}\"}\n"
+        + &node("apart", "echo");
+    let project = project(&jobs);
+    let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1);
+    for line in [
+        "✗ score  cannot    a node of type 'spark' is not run by amlrun yet\n",
+        "✗ use    cannot    it needs 'score', which cannot run\n",
+        "▶ apart  run ",
+        "1 to run, 0 reused, 2 cannot run\n",
+    ] {
+        assert!(planned.out.contains(line), "{line}\n{}", planned.out);
+    }
+    let expected = [("score", "cannot-run"), ("use", "cannot-run"), ("apart", "run")];
+    assert_eq!(decisions(&project), expected.map(|(step, word)| (step.to_owned(), word.to_owned())));
+    project.amlrun(&["run", "pipeline.yml"]).ended(1);
+}
+
+#[test]
+fn an_input_that_nobody_knows_does_not_hide_the_plan_of_the_rest() {
+    let jobs =
+        node("reads", "ls ${{inputs.i}}") + "    inputs: {i: \"${{parent.inputs.data}}\"}\n" + &node("apart", "echo");
+    let text = pipeline(&jobs).replace("jobs:", "inputs: {data: {type: uri_folder, path: 'azureml:credit:1'}}\njobs:");
+    let project = Project::new().with("pipeline.yml", &text);
+    let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1).out;
+    assert!(planned.contains("✗ reads  cannot    no asset 'credit:1' is registered"), "{planned}");
+    assert!(planned.contains("▶ apart  run"), "{planned}");
+}
+
+#[test]
+fn an_input_that_cannot_be_reached_does_not_hide_the_plan_of_the_rest() {
+    let jobs = node("reads", "ls ${{inputs.i}}")
+        + "    inputs: {i: {type: uri_file, path: 'https://mine.blob.core.windows.net/box/none.csv'}}\n"
+        + &node("apart", "echo");
+    let project = Project::new().with("pipeline.yml", &pipeline(&jobs));
+    let stub = Stub::start(3, None);
+    let mine = format!("[accounts.mine]\nendpoint = \"http://{}/mine\"\n", stub.address);
+    project.write("amlrun.toml", &mine);
+    // Its storage is asked once somebody has run it here.
+    project.amlrun(&["run", "pipeline.yml", "--only", "apart"]).ended(0);
+    let planned = project.amlrun(&["plan", "pipeline.yml", "--force-rerun"]).ended(1).out;
+    assert!(planned.contains("✗ reads  cannot    the step 'reads' reads") && planned.contains("none.csv"), "{planned}");
+    assert!(planned.contains("▶ apart  run"), "{planned}");
+}
+
+#[test]
+fn other_mistakes_are_told_as_before() {
+    let jobs = format!("  score:\n{}", spark("    ")) + &node("bad", "ls ${{inputs.none}}");
+    let refused = project(&jobs).amlrun(&["plan", "pipeline.yml"]).ended(1);
+    assert!(refused.out.is_empty() && refused.err.contains("none"), "{}{}", refused.out, refused.err);
+}
+
+#[test]
+fn samples_stand_in_for_a_job_of_its_own_as_for_a_node() {
+    let project = Project::new().with("job.yml", &spark("")).with("src/score.py", "").with("samples/a", "1");
+    let refused = project.run("job.yml").ended(1);
+    assert!(refused.err.contains("not-yet") && refused.err.contains("[types.spark]"), "{}", refused.err);
+    project.write("amlrun.toml", "[types.spark]\npolicy = \"stub\"\noutputs = { o = \"samples\" }\n");
+    let ran = project.run("job.yml").ended(0);
+    assert!(ran.out.contains("samples stood in for it"), "{}", ran.out);
+    let shown = project.shown();
+    assert_eq!((shown["type"].as_str(), shown["stand_in"].as_str()), (Some("spark"), Some("stub")));
+    let made = shown["outputs"]["o"]["path"].as_str().unwrap();
+    assert_eq!(std::fs::read_to_string(format!("{made}/a")).unwrap(), "1");
+}
+
+#[test]
+fn a_datastore_beside_the_project_is_read_as_it_is_written() {
+    let jobs = node("a", "cp ${{inputs.i}}/x ${{outputs.o}}/y")
+        + "    inputs: {i: {type: uri_folder, path: azureml://datastores/mine/paths/in}}\n"
+        + "    outputs: {o: {type: uri_folder, path: azureml://datastores/mine/paths/out}}\n";
+    let project = Project::new().with("pipeline.yml", &pipeline(&jobs)).with("../beside/in/x", "1");
+    project.write("amlrun.toml", "[datastores.mine]\nfolder = \"../beside\"\n");
+    project.run("pipeline.yml").ended(0);
+    assert_eq!(project.read("../beside/out/y"), "1");
+    // What is read still does not lead out of the datastore.
+    project.write("../secret/x", "2");
+    project.write("pipeline.yml", &pipeline(&jobs).replace("paths/in", "paths/../secret"));
+    project.amlrun(&["run", "pipeline.yml"]).ended(1);
+}
+
+#[test]
+fn a_table_of_amlrun_toml_for_a_step_that_is_not_there_is_told() {
+    let project = project(&node("train", "echo"));
+    project.write("amlrun.toml", "[steps.trian]\nretries = 2\n[steps.\"*\"]\ntimeout = 60\n");
+    let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(0);
+    let sentence = "amlrun.toml has a table [steps.trian], and this job has no step 'trian'; did you mean 'train'?";
+    assert!(planned.err.contains(sentence) && !planned.err.contains("'*'"), "{}", planned.err);
+    let ran = project.run("pipeline.yml").ended(0);
+    assert!(ran.out.contains(sentence), "{}", ran.out);
+}
+
+#[test]
+fn much_data_is_told_before_it_is_fetched() {
+    let stub = Stub::start(3, None);
+    let jobs = node("reads", "ls ${{inputs.i}}")
+        + "    inputs: {i: {type: uri_folder, path: 'https://mine.blob.core.windows.net/box'}}\n";
+    let project = Project::new().with("pipeline.yml", &pipeline(&jobs));
+    let mine =
+        format!("[accounts.mine]\nendpoint = \"http://{}/mine\"\n[transfer]\nstall = 2\npatience = 2\n", stub.address);
+    project.write("amlrun.toml", &mine);
+    let small = project.run("pipeline.yml").ended(0);
+    assert!(!small.out.contains("fetched before it starts"), "{}", small.out);
+    stub.claims(3_000_000_000);
+    // What lists say is not true, and the run ends badly; what was said comes before.
+    let large = project.amlrun(&["run", "pipeline.yml", "--name", "large"]);
+    assert!(large.out.contains("3 files with 9.0 GB are fetched before it starts"), "{}{}", large.out, large.err);
+}
