@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^```console\n\$ (.*)\n(?:.*\n)*?```$", re.MULTILINE)
 SHELL = re.compile(r"^```sh\n((?:.*\n)*?)```$", re.MULTILINE)
 # What differs from run to run, or from processor to processor, and what is then compared.
 MASKS = [
-    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "<moment>"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+Z?"), "<moment>"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:<port>"),
     (re.compile(r"\b\d+\.\d+s\b"), "<seconds>"),
     (re.compile(r"\b\d+\.\d+\b"), "<number>"),
