@@ -9,7 +9,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-reuse campaign-transfers tour libtorch azurite release clean help
+.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-reuse campaign-transfers tour tour-check libtorch azurite release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -125,6 +125,9 @@ bench-transfer: release target/sink azurite $(PEERS)/small ## Measure transfers 
 
 tour: release ## Run the commands of README.md and put their real output there
 	$(PYTHON) scripts/tour.py
+
+tour-check: release ## Replay README.md in a fresh clone and compare what is printed
+	$(PYTHON) scripts/tour.py --check
 
 clean: ## Remove build results; libtorch stays
 	$(CARGO) clean

@@ -49,6 +49,17 @@ fn deep_nesting_is_refused_in_both_styles() {
 }
 
 #[test]
+fn text_that_would_be_indented_without_end_is_refused() {
+    let wide = format!("{JOB}tags: {{{}: \"\n{}", "k".repeat(100_000), "x\n".repeat(300_000));
+    let long = format!("{JOB}tags:\n  a: \"\n{}", "x\n".repeat(300_000));
+    let many = format!("{JOB}tags:\n{}", "  - \"x\ny\"\n".repeat(100_000));
+    for text in [wide, long, many] {
+        let (message, line) = refused(text);
+        assert!(line.is_some() && message.contains("not valid YAML"), "{message}");
+    }
+}
+
+#[test]
 fn bytes_that_are_no_text_are_told_with_their_line() {
     let (message, line) = refused(format!("{JOB}tags: {{a: \0\0}}\n"));
     assert_eq!(line, Some(4), "{message}");

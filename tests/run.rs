@@ -314,6 +314,18 @@ fn a_person_s_own_mlflow_server_is_not_the_step_s() {
 }
 
 #[test]
+fn a_count_of_instances_has_an_effect_and_is_not_said_to_have_none() {
+    let project = Project::new();
+    let counted = |more: &str| node("a", "true") + &format!("    resources: {{instance_count: 2{more}}}\n");
+    project.write("counted.yml", &pipeline(&counted("")));
+    let ran = project.run("counted.yml").ended(0);
+    assert!(!ran.out.contains("no effect"), "{}", ran.out);
+    project.write("sized.yml", &pipeline(&counted(", instance_type: big, shm_size: 16g")));
+    let ran = project.amlrun(&["run", "sized.yml"]).ended(0);
+    assert!(ran.out.contains("resources.instance_type, resources.shm_size have no effect here"), "{}", ran.out);
+}
+
+#[test]
 fn a_script_with_the_line_ends_of_windows_is_told_before_it_runs() {
     let step = node("a", "bash run.sh && bash fine.sh").replace("    command", "    code: ./src\n    command");
     let project = Project::new().with("pipeline.yml", &pipeline(&step));

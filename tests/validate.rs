@@ -112,6 +112,123 @@ fn what_is_not_run_yet_is_refused_and_not_ignored() {
 }
 
 #[test]
+fn the_verdict_for_this_machine_is_that_of_a_run() {
+    let parallel = "type: pipeline\nsettings: {default_compute: azureml:c}\njobs:\n  s:\n    type: parallel\n    mini_batch_size: '1'\n    \
+        input_data: ${{inputs.d}}\n    inputs: {d: {type: uri_folder, path: .}}\n    \
+        task: {type: run_function, code: ., entry_script: a.py, environment: 'azureml:e@latest'}\n";
+    let reads = |path: &str| {
+        format!(
+            "command: ls ${{{{inputs.d}}}}\nenvironment: azureml:e@latest\ninputs: {{d: {{type: uri_folder, path: '{path}'}}}}\n"
+        )
+    };
+    let replayed = pipeline(&(node("a", "true") + "    compute: azureml:c\n"));
+    for (text, local, said) in [
+        (parallel.to_owned(), "", "error[not-yet]"),
+        (reads("azureml:rows@latest"), "", "error[unknown-asset]"),
+        (
+            pipeline("  a: {type: command, compute: azureml:c, component: azureml:train:1}\n"),
+            "",
+            "error[unknown-component]",
+        ),
+        (reads("azureml://datastores/lake/paths/x"), "", "error[unknown-datastore]"),
+        (reads("azureml://datastores/workspaceblobstore/paths/x"), "", "error[missing-path]"),
+        (reads("azureml://registries/public/data/rows/versions/1"), "", "error[not-yet]"),
+        (replayed.clone(), "[steps.a]\npolicy = 'replay'\n", "no run has a completed step of that name"),
+        (replayed, "[steps.a]\npolcy = 'skip'\n", "amlrun.toml:2:1: unknown field `polcy`"),
+        (parallel.to_owned(), "[steps.s]\npolicy = 'skip'\n", ""),
+    ] {
+        let project = Project::new().with("job.yml", &text).with("a.py", "").with("amlrun.toml", local);
+        let checked = project.amlrun(&["validate", "job.yml", "--target", "local"]);
+        let ran = project.run("job.yml");
+        assert_eq!(checked.code, ran.code, "{text}{local}\n{}\n{}", checked.err, ran.err);
+        assert!(checked.err.contains(said) && ran.err.contains(said.trim_start_matches("error")), "{}", checked.err);
+        for target in [&["validate", "job.yml"][..], &["validate", "job.yml", "--target", "azure"]] {
+            let right = project.amlrun(target).ended(0);
+            assert!(!right.err.contains("error"), "the file itself is right: {}", right.err);
+        }
+    }
+}
+
+#[test]
+fn what_only_this_machine_lacks_is_a_warning() {
+    let text = "command: ls ${{inputs.d}}\nenvironment: azureml:e@latest\n\
+        inputs: {d: {type: uri_folder, path: 'azureml:rows@latest'}}\n";
+    let project = Project::new().with("job.yml", text);
+    let ran = project.amlrun(&["validate", "job.yml"]).ended(0);
+    assert!(ran.err.contains("warning[unknown-asset]: no asset 'rows@latest' is registered"), "{}", ran.err);
+    assert_eq!(ran.out, "job.yml: command job, accepted, 1 warning\n");
+}
+
+#[test]
+fn an_optional_part_without_an_expression_is_a_warning() {
+    // A component of azureml-examples is written so, and runs.
+    let component = "name: c\ntype: command\nenvironment: azureml:e@latest\n\
+        inputs: {model: {type: string, optional: true}}\ncommand: echo --model $[[inputs.model]]\n";
+    let node = "  a:\n    type: command\n    component: c.yml\n    inputs: {model: m}\n";
+    let project = Project::new().with("c.yml", component).with("job.yml", &pipeline(node));
+    let ran = project.amlrun(&["validate", "job.yml", "--target", "local"]).ended(0);
+    assert!(ran.err.contains("warning[bad-expression]: '$[[inputs.model]]' holds no expression"), "{}", ran.err);
+    assert!(ran.err.contains("did you mean $[[${{inputs.model}}]]?"), "{}", ran.err);
+    project.run("job.yml").ended(0);
+    assert_eq!(project.log("a"), "--model inputs.model\n");
+}
+
+#[test]
+fn quoted_text_may_start_its_lines_anywhere() {
+    let head = "command: echo \"${{inputs.a}}\"\nenvironment: azureml:e@latest\ninputs:\n";
+    for (written, read) in [
+        ("\"first\nsecond\"", "first second"),
+        ("'first\nsecond'", "first second"),
+        ("\"first\\\n  \\  second\n\"", "first  second "),
+        ("\"first\n\t- second\"", "first - second"),
+    ] {
+        let project = Project::new().with("job.yml", &format!("{head}  a: {written}\n  b: ok\n"));
+        project.run("job.yml").ended(0);
+        assert_eq!(project.log("main").trim_end_matches('\n'), read, "{written}");
+    }
+    // Places below are those of the author's text.
+    let project = Project::new().with("job.yml", &format!("{head}  a: \"x\ny\"\n  b: [\n1]\n"));
+    let ran = project.amlrun(&["validate", "job.yml"]).ended(1);
+    assert!(ran.err.contains("job.yml:6:6\n") && ran.err.contains("6 |   b: [\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_prompt_flow_is_no_parallel_component() {
+    let schema =
+        |kind: &str| format!("$schema: https://azuremlschemas.azureedge.net/promptflow/latest/{kind}.schema.json\n");
+    let node = |component: &str| {
+        pipeline(&format!(
+            "  score:\n    type: parallel\n    compute: azureml:c\n    component: {component}\n    inputs: {{data: {{type: uri_folder, path: flow}}, text: '${{data.text}}'}}\n"
+        ))
+    };
+    let flow =
+        "inputs: {text: {type: string}}\noutputs: {answer: {type: string, reference: '${llm.output}'}}\nnodes: []\n";
+    let project = Project::new()
+        .with("flow/flow.dag.yaml", &format!("{}{flow}", schema("Flow")))
+        .with("run.yml", &format!("{}flow: ./flow\n", schema("Run")))
+        .with("by_flow.yml", &node("./flow/flow.dag.yaml"))
+        .with("by_run.yml", &node("./run.yml"));
+    let ran = project.amlrun(&["validate", ".", "--target", "azure"]).ended(0);
+    assert!(
+        ran.err.is_empty()
+            && ran.out.contains("2 files: 2 accepted; 2 of other kinds passed over (1 prompt flow, 1 prompt flow run)"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+
+    project.write("empty/readme.txt", "");
+    for (run, said, place) in [
+        ("flow: ./empty\n", "the folder './empty' is not a flow: it has no flow.dag.yaml", "run.yml:2:7"),
+        ("flow: ./flow\nname: My-Flow\n", "'name' must be a name of lower case letters", "run.yml:3:7"),
+    ] {
+        project.write("run.yml", &(schema("Run") + run));
+        let ran = project.amlrun(&["validate", "by_run.yml", "--target", "azure"]).ended(1);
+        assert!(ran.err.contains(said) && ran.err.contains(place), "{}", ran.err);
+    }
+}
+
+#[test]
 fn json_has_the_place_of_everything() {
     let project = Project::new().with("job.yml", "comand: x\nenvironment: azureml:a:1\n");
     let ran = project.amlrun(&["validate", "job.yml", "-o", "json"]).ended(1);

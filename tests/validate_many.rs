@@ -45,6 +45,56 @@ fn a_folder_means_its_azure_documents_in_order() {
     assert_eq!(ran.err.matches("amlrun explain unknown-port").count(), 1, "{}", ran.err);
 }
 
+/// Documents of Azure ML that are neither jobs nor components nor assets, as MLOps repositories have them.
+fn deployment() -> Project {
+    let schema = |name: &str| format!("$schema: https://azuremlschemas.azureedge.net/latest/{name}.schema.json\n");
+    Project::new()
+        .with("train/job.yml", &format!("{}command: echo\nenvironment: azureml:e@latest\n", schema("commandJob")))
+        .with("deploy/endpoint.yml", &format!("{}name: taxi\nauth_mode: key\n", schema("managedOnlineEndpoint")))
+        .with(
+            "deploy/blue.yml",
+            &format!("{}name: blue\nendpoint_name: taxi\nmodel: azureml:m@latest\n", schema("managedOnlineDeployment")),
+        )
+        .with("deploy/green.yml", &format!("{}name: {{{{name}}}}\nendpoint_name: taxi\n", schema("batchDeployment")))
+        .with("deploy/cpu.yml", "# yaml-language-server: $schema=https://azuremlschemas.azureedge.net/latest/amlCompute.schema.json\nname: cpu\ntype: amlcompute\n")
+        .with("deploy/nightly.yml", "trigger: {type: cron, expression: '0 3 * * *'}\ncreate_job: ../train/job.yml\n")
+        .with("features/set.yml", "$schema: http://azureml/sdk-2-0/FeatureSet.json\nname: f\nversion: '1'\n")
+        .with("conda.yml", "name: e\ndependencies: [python]\n")
+}
+
+#[test]
+fn documents_of_other_kinds_are_passed_over_and_counted() {
+    let project = deployment();
+    let ran = project.amlrun(&["validate", "."]).ended(0);
+    let summary = "1 file: 1 accepted; 6 of other kinds passed over \
+        (1 compute, 2 deployment, 1 endpoint, 1 feature set, 1 schedule); 1 file passed over";
+    assert_eq!(ran.out, format!("train/job.yml: command with 1 step, accepted\n{summary}\n"));
+    assert!(ran.err.is_empty(), "{}", ran.err);
+    for target in ["local", "azure"] {
+        project.amlrun(&["validate", ".", "--target", target]).ended(0);
+    }
+    let ran = project.amlrun(&["validate", "deploy"]).ended(0);
+    assert!(ran.out.starts_with("nothing to check; 5 of other kinds passed over"), "{}", ran.out);
+    let annotated = project.amlrun(&["validate", ".", "-o", "github"]).ended(0);
+    assert_eq!((annotated.out.as_str(), annotated.err.trim_end()), ("", summary));
+
+    let answer: Value = serde_json::from_str(&project.amlrun(&["validate", ".", "-o", "json"]).ended(0).out).unwrap();
+    assert_eq!(answer["files"].as_array().unwrap().len(), 1);
+    assert_eq!(answer["passed_over"][0], serde_json::json!({ "path": "deploy/blue.yml", "kind": "deployment" }));
+}
+
+#[test]
+fn a_document_of_another_kind_is_passed_over_by_name_and_never_run() {
+    let project = deployment();
+    let ran = project.amlrun(&["validate", "deploy/endpoint.yml"]).ended(0);
+    assert_eq!(ran.out, "deploy/endpoint.yml: endpoint, passed over: amlrun does not check it\n");
+    for verb in ["run", "plan", "graph", "show"] {
+        let ran = project.amlrun(&[verb, "deploy/endpoint.yml"]).ended(1);
+        assert!(ran.err.contains("a kind that amlrun does not read: endpoint"), "{verb}: {}", ran.err);
+        assert_eq!(ran.err.matches("error[").count(), 1, "{verb}: {}", ran.err);
+    }
+}
+
 #[test]
 fn patterns_names_and_folders_go_together_and_a_file_is_checked_once() {
     let project = project();
@@ -54,6 +104,7 @@ fn patterns_names_and_folders_go_together_and_a_file_is_checked_once() {
     assert_eq!(paths, ["pipelines/b.yml", "pipelines/a b.yaml", "pipelines/z/c.yml"]);
     let keys: Vec<&String> = answer["files"][0].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["path", "kind", "accepted", "diagnostics"]);
+    assert_eq!(answer["passed_over"], serde_json::json!([]));
     assert_eq!(answer["files"][1]["kind"], "pipeline");
     let named = project.amlrun(&["validate", "conda.yml"]).ended(1);
     assert!(named.err.contains("error["), "a named file is never passed over");

@@ -8,19 +8,19 @@ use std::path::Path;
 
 use super::config::Config;
 use super::context::Context;
-use super::recognise::could_be_azure_ml;
+use super::outlook::replayable;
+use super::recognise::{could_be_azure_ml, other_kind};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::language::{self, Kind};
 use crate::spec;
 use crate::yaml::overrides::Override;
 
-/// Who is to take the document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+/// Where the document must run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Target {
-    /// This machine, by 'amlrun run'
-    #[default]
+    /// On this machine, as it is: the verdict of 'amlrun run'
     Local,
-    /// The service, by 'az ml'
+    /// On Azure ML: the verdict of 'az ml'
     Azure,
 }
 
@@ -32,6 +32,11 @@ impl From<Target> for language::Target {
         }
     }
 }
+
+/// What planning finds to be missing here, and no mistake of the document: another machine may have it, or whoever runs
+/// the file will name it.
+const LACKING: [&str; 6] =
+    ["not-yet", "unknown-asset", "unknown-component", "unknown-datastore", "missing-path", "missing-field"];
 
 /// What is known of a file once it was checked.
 #[derive(Debug)]
@@ -48,14 +53,28 @@ pub(super) struct Checked {
     pub accepted: bool,
     /// Whether the file is not there.
     pub not_found: bool,
+    /// Whether it is meant for Azure ML, and of a kind that amlrun does not read.
+    pub is_passed_over: bool,
 }
 
 /// Checks a file of any kind, with the command line's `--set` put in. Nothing is run, nothing is written.
-pub(super) fn check(file: &Path, set: &[Override], target: Target, context: &Context) -> Checked {
-    let document = context.check(file, set, target.into(), None);
+pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, context: &Context) -> Checked {
+    let document = context.check(file, set, target.unwrap_or(Target::Local).into(), None);
+    let other = match document.kind {
+        Some(Kind::Other(word)) => Some(word),
+        Some(_) => None,
+        None => document.sources.first().and_then(|(_, text)| other_kind(text)),
+    };
+    if let Some(word) = other {
+        return passed_over(document.sources, word);
+    }
     let (mut says, mut found) = (document.describe(), Vec::new());
-    if target == Target::Local && document.accepted() && document.kind == Some(Kind::Job) {
-        says = plan(&document, file, context, &mut found).unwrap_or(says);
+    if target != Some(Target::Azure) && document.accepted() && document.kind == Some(Kind::Job) {
+        says = plan(&document, file, target, context, &mut found).unwrap_or(says);
+    }
+    if target.is_none() {
+        let lacking = |finding: &&mut Diagnostic| LACKING.contains(&finding.code);
+        found.iter_mut().filter(lacking).for_each(|finding| finding.severity = Severity::Warning);
     }
     let kind = document.kind.map(|kind| match (kind, document.job_type()) {
         (Kind::Job, Some(job)) => job.to_owned(),
@@ -65,24 +84,45 @@ pub(super) fn check(file: &Path, set: &[Override], target: Target, context: &Con
     let mut diagnostics = document.diagnostics;
     diagnostics.extend(found);
     let not_found = document.not_found;
-    let mut checked = Checked { sources: document.sources, diagnostics, kind, says, accepted, not_found };
+    let sources = document.sources;
+    let mut checked = Checked { sources, diagnostics, kind, says, accepted, not_found, is_passed_over: false };
     if !checked.accepted && checked.kind.is_some() {
         not_a_document(&mut checked);
     }
     checked
 }
 
-/// What planning a job for a run finds, and what the job is for people. What amlrun cannot run yet is no mistake of the
-/// document.
-fn plan(read: &language::Document, file: &Path, context: &Context, found: &mut Vec<Diagnostic>) -> Option<String> {
+/// The verdict on a file that only `az ml` can judge: none.
+fn passed_over(sources: Sources, word: &str) -> Checked {
+    Checked {
+        sources,
+        diagnostics: Diagnostics::default(),
+        kind: Some(word.to_owned()),
+        says: word.to_owned(),
+        accepted: true,
+        not_found: false,
+        is_passed_over: true,
+    }
+}
+
+/// What planning a job for a run finds, and what the job is for people.
+fn plan(
+    read: &language::Document,
+    file: &Path,
+    target: Option<Target>,
+    context: &Context,
+    found: &mut Vec<Diagnostic>,
+) -> Option<String> {
     let document = spec::document::of(read, file, found);
-    // A broken amlrun.toml is told when something runs; the document is not to blame.
+    // A broken amlrun.toml is reported when something runs; the document is not to blame.
     let local = Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default();
     let plan = document.and_then(|document| context.plan_of(&document, &local, &read.sources, found));
-    for finding in found.iter_mut().filter(|f| f.code == "not-yet") {
-        finding.severity = Severity::Warning;
-    }
     let plan = plan?;
+    if target == Some(Target::Local)
+        && let Err(why) = replayable(&plan, &context.home_of(file))
+    {
+        found.push(Diagnostic::without_place("bad-policy", why.to_string()).at("jobs"));
+    }
     let steps = plan.steps.len();
     Some(format!("{} with {steps} step{}", plan.kind, if steps == 1 { "" } else { "s" }))
 }

@@ -148,6 +148,15 @@ fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
     warnings
 }
 
+/// Whether the steps that get the outputs of an earlier run find one.
+pub(super) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
+    if !plan.steps.iter().any(|step| matches!(step.stand_in, Some(StandIn::Replay { .. }))) {
+        return Ok(());
+    }
+    let reuse = if home.root().is_dir() { Reuse::open(&home.reuse(), home.root()).ok() } else { None };
+    replay(plan, home, reuse.as_ref()).map(drop)
+}
+
 /// What is said of the scripts of a step that a shell cannot read.
 fn stumbling_blocks(step: &Step, facts: &Facts) -> Vec<String> {
     let told = |script: &str| {

@@ -7,6 +7,8 @@
 use std::path::Path;
 
 use crate::diagnostic::{Sources, suggest};
+use crate::language::Kind;
+use crate::language::schema::{self, modeline};
 use crate::yaml;
 
 /// Words of `type:` that only Azure ML gives to jobs and components; each needs one of [`JOB_KEYS`] beside it.
@@ -98,6 +100,16 @@ pub(super) fn is_azure_ml(text: &str) -> bool {
     job || command || pipeline || trial || data || model || datastore || environment || schedule
 }
 
+/// What a text is whose schema says that amlrun does not read it. It may hold templates, and so be no YAML.
+pub(super) fn other_kind(text: &str) -> Option<&'static str> {
+    let top = top_level(text);
+    let written = top.iter().find(|(key, _)| key == "$schema").map(|(_, address)| address.as_str());
+    match schema::kind(written.or_else(|| modeline(text))?)? {
+        Kind::Other(word) => Some(word),
+        _ => None,
+    }
+}
+
 /// Keys of which every job, component and asset has at least one.
 const SIGNS: [&str; 14] = [
     "command",
@@ -133,15 +145,6 @@ pub(super) fn could_be_azure_ml(text: &str) -> bool {
 fn is_azure_schema(url: &str) -> bool {
     let url = url.to_lowercase();
     url.contains("azureml") || url.contains("componentsdk.azureedge.net")
-}
-
-/// The schema that an editor's comment names: `# yaml-language-server: $schema=…`.
-fn modeline(text: &str) -> Option<&str> {
-    text.lines()
-        .map_while(|line| {
-            line.trim_start_matches('\u{feff}').strip_prefix('#').or(line.trim().is_empty().then_some(""))
-        })
-        .find_map(|comment| comment.trim_start().strip_prefix("yaml-language-server:")?.trim().strip_prefix("$schema="))
 }
 
 /// The keys of the outermost mapping, each with what stands beside it on its line.

@@ -1,6 +1,6 @@
 //! `amlrun validate`: everything that is wrong with files, before anything runs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::check::{Checked, Target, check};
 use super::chosen::{Chosen, choose, passed_over};
+use super::config::Config;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
@@ -25,7 +26,12 @@ use crate::yaml::overrides::Override;
     amlrun validate '**/*.yml' -o github             annotations in a GitHub workflow\n  \
     amlrun validate pipelines/ -o sarif > amlrun.sarif\n\n\
     Every mistake is shown at its line and column; 'amlrun explain CODE' says more about one.\n\
-    In folders and patterns, files that are no Azure ML documents are passed over, as are hidden and ignored ones.\n\
+    Jobs, components, environments, data assets, models and datastores are checked. Other documents\n\
+    of Azure ML, such as endpoints, deployments, compute and schedules, are passed over and counted.\n\
+    In folders and patterns, so are files that are not Azure ML documents. Hidden and ignored files\n\
+    are left out.\n\
+    Without --target, what only this machine lacks (a registered asset, a datastore, a kind of step\n\
+    that amlrun cannot run) is a warning. With --target local it is an error, as in 'amlrun run'.\n\
     Exit code 0 when all files are accepted, 1 when one is refused, 3 when one is not there.")]
 pub(super) struct Args {
     /// Files, folders, and patterns such as '**/*.yml'
@@ -36,9 +42,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Override>,
 
-    /// Who is to take the files
-    #[arg(long, value_enum, default_value_t)]
-    target: Target,
+    /// Where the files must run [default: on a machine that has all that they name]
+    #[arg(long, value_enum)]
+    target: Option<Target>,
 
     /// How to print what was found
     #[arg(short, long, value_enum, default_value = "text")]
@@ -59,18 +65,25 @@ enum Output {
 
 pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
     let chosen = choose(&args.paths)?;
-    let verdicts: Vec<(&Path, Checked)> =
-        chosen.files.iter().map(PathBuf::as_path).zip(check_all(&chosen.files, args, context)).collect();
+    if args.target == Some(Target::Local) {
+        // A run starts with the project's file, and ends there when it has a mistake.
+        chosen.files.iter().try_for_each(|file| Config::near(file.parent().unwrap_or(file)).map(drop))?;
+    }
+    let verdicts = chosen.files.iter().map(PathBuf::as_path).zip(check_all(&chosen.files, args, context));
+    let (others, verdicts): (Vec<_>, Vec<_>) = verdicts.partition(|(_, checked)| checked.is_passed_over);
     match args.output {
-        Output::Text => text(&chosen, &verdicts, printer),
+        Output::Text => text(&chosen, &verdicts, &others, printer),
         Output::Json => {
             let files: Vec<serde_json::Value> = verdicts.iter().map(|(file, checked)| as_json(file, checked)).collect();
-            let text = serde_json::to_string_pretty(&json!({ "files": files })).unwrap_or_default();
+            let unchecked =
+                others.iter().map(|(file, other)| json!({ "path": file.display().to_string(), "kind": other.kind }));
+            let answer = json!({ "files": files, "passed_over": unchecked.collect::<Vec<_>>() });
+            let text = serde_json::to_string_pretty(&answer).unwrap_or_default();
             printer.data(&format!("{text}\n"));
         }
         Output::Github => {
             printer.out(&github::commands(&distinct(&verdicts).concat()));
-            printer.err(&format!("{}\n", summary(&chosen, &verdicts)));
+            printer.err(&format!("{}\n", summary(&chosen, &verdicts, &others)));
         }
         Output::Sarif => {
             let log = sarif::log(&distinct(&verdicts).concat(), &|code| pages::page(code).map(|page| page.rule()));
@@ -126,8 +139,10 @@ fn distinct<'a>(verdicts: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
         .collect()
 }
 
+type Verdict<'a> = (&'a Path, Checked);
+
 /// Findings on stderr, a line for each verdict on stdout. A blank line keeps findings from the verdict before them.
-fn text(chosen: &Chosen, verdicts: &[(&Path, Checked)], printer: &Printer) {
+fn text(chosen: &Chosen, verdicts: &[Verdict<'_>], others: &[Verdict<'_>], printer: &Printer) {
     for (index, ((file, checked), findings)) in verdicts.iter().zip(distinct(verdicts)).enumerate() {
         if index > 0 && !findings.is_empty() {
             printer.err("\n");
@@ -150,7 +165,9 @@ fn text(chosen: &Chosen, verdicts: &[(&Path, Checked)], printer: &Printer) {
         }
     }
     if chosen.many {
-        printer.out(&format!("{}\n", summary(chosen, verdicts)));
+        printer.out(&format!("{}\n", summary(chosen, verdicts, others)));
+    } else if let [(file, other)] = others {
+        printer.out(&format!("{}: {}, passed over: amlrun does not check it\n", file.display(), other.says));
     }
     let first = verdicts.iter().flat_map(|(_, c)| c.diagnostics.sorted()).find(|d| d.severity == Severity::Error);
     if let Some(error) = first {
@@ -158,25 +175,40 @@ fn text(chosen: &Chosen, verdicts: &[(&Path, Checked)], printer: &Printer) {
     }
 }
 
-/// `12 files: 10 accepted, 2 refused; 5 errors, 3 warnings; 3 files passed over`.
-fn summary(chosen: &Chosen, verdicts: &[(&Path, Checked)]) -> String {
+/// `12 files: 10 accepted, 2 refused; 5 errors, 3 warnings; 1 of other kinds passed over (1 endpoint)`.
+fn summary(chosen: &Chosen, verdicts: &[Verdict<'_>], others: &[Verdict<'_>]) -> String {
     let all = verdicts.len();
     let accepted = verdicts.iter().filter(|(_, checked)| checked.accepted).count();
     let mut verdict = Vec::new();
-    if accepted > 0 || all == 0 {
+    if accepted > 0 {
         verdict.push(format!("{accepted} accepted"));
     }
     if accepted < all {
         verdict.push(format!("{} refused", all - accepted));
     }
     let [errors, warnings, notes] = count(distinct(verdicts).iter().flatten());
-    let files = if all == 1 { "1 file".to_owned() } else { format!("{all} files") };
-    let parts = [
-        format!("{files}: {}", verdict.join(", ")),
-        render::counts(errors, warnings, notes),
-        passed_over(chosen.passed_over),
-    ];
+    let files = match all {
+        0 => "nothing to check".to_owned(),
+        1 => format!("1 file: {}", verdict.join(", ")),
+        _ => format!("{all} files: {}", verdict.join(", ")),
+    };
+    let parts =
+        [files, render::counts(errors, warnings, notes), of_other_kinds(others), passed_over(chosen.passed_over)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// `3 of other kinds passed over (1 compute, 2 endpoint)`; empty for none.
+fn of_other_kinds(others: &[Verdict<'_>]) -> String {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, other) in others {
+        *kinds.entry(&other.says).or_default() += 1;
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if kinds.is_empty() {
+        String::new()
+    } else {
+        format!("{} of other kinds passed over ({})", others.len(), kinds.join(", "))
+    }
 }
 
 fn count<'a>(findings: impl IntoIterator<Item = &'a Finding<'a>>) -> [usize; 3] {

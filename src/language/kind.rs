@@ -1,7 +1,8 @@
 //! Which kind of document a file is, and the class of the grammar that it must fit (reference, section 1.1).
 
-use super::leaf;
 use super::read::At;
+use super::schema;
+use super::{flow, leaf};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::yaml::Node;
 
@@ -20,6 +21,8 @@ pub enum Kind {
     Environment,
     /// What `az ml datastore create` takes.
     Datastore,
+    /// What another verb of `az ml` takes, by its word. amlrun does not read it.
+    Other(&'static str),
 }
 
 impl Kind {
@@ -33,30 +36,23 @@ impl Kind {
             Self::Model => "model",
             Self::Environment => "environment",
             Self::Datastore => "datastore",
+            Self::Other(word) => word,
         }
     }
 
-    /// The kind of a document, by its `$schema`, else by its fields. Azure's command line is told by its verb; a file
+    /// The kind of a document, by its `$schema`, else by its fields. Azure's command line knows it from its verb; a file
     /// that says nothing is read as a job, which is what most are.
     #[must_use]
-    pub fn of(root: &Node) -> Self {
-        let entries = root.as_mapping().unwrap_or_default();
-        // A misspelt '$schema' still tells.
-        let address = entries.iter().filter_map(|e| e.value.as_str()).find(|t| t.contains(".schema.json"));
-        if let Some(address) = address.filter(|a| !a.contains('\n')) {
-            let name = address.rsplit('/').next().unwrap_or("").to_lowercase();
-            return match name.strip_suffix(".schema.json").unwrap_or(&name) {
-                name if name.ends_with("component") => Self::Component,
-                "data" | "dataset" => Self::Data,
-                "model" => Self::Model,
-                "environment" => Self::Environment,
-                "azureblob" | "azurefile" | "azuredatalakegen1" | "azuredatalakegen2" | "onelake" => Self::Datastore,
-                _ => Self::Job,
-            };
-        }
+    pub fn of(root: &Node, text: &str) -> Self {
+        schema::address(root, text).and_then(schema::kind).unwrap_or_else(|| Self::by_fields(root))
+    }
+
+    fn by_fields(root: &Node) -> Self {
         let has = |key: &str| root.get(key).is_some();
         let kind = root.get("type").and_then(Node::as_str).unwrap_or("");
         match kind {
+            "amlcompute" | "computeinstance" | "virtualmachine" | "synapsespark" => Self::Other("compute"),
+            _ if has("trigger") && has("create_job") => Self::Other("schedule"),
             "azure_blob" | "azure_file" | "azure_data_lake_gen1" | "azure_data_lake_gen2" | "one_lake" => {
                 Self::Datastore
             }
@@ -114,6 +110,11 @@ pub(super) fn class(kind: Kind, root: &Node) -> Result<&'static str, Box<Diagnos
         },
         Kind::Job => job(root),
         Kind::Component => component(root),
+        Kind::Other(word) => {
+            let message = format!("this file describes a kind that amlrun does not read: {word}");
+            let fault = Diagnostic::error("wrong-kind", root.span, message).at("$schema");
+            Err(Box::new(fault.help("name the file of a job, component, environment, data asset, model or datastore")))
+        }
     }
 }
 
@@ -175,12 +176,8 @@ fn untyped(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
 }
 
 fn component(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
-    let flow = root.get("$schema").and_then(Node::as_str).is_some_and(|s| {
-        s == "https://azuremlschemas.azureedge.net/promptflow/latest/Flow.schema.json"
-            || s == "https://azuremlschemas.azureedge.net/promptflow/latest/Run.schema.json"
-    });
     let Some(tag) = root.get("type").filter(|n| !n.is_null()) else {
-        return Ok(if flow { "FlowComponent" } else { "CommandComponent" });
+        return Ok(flow::class(root).unwrap_or("CommandComponent"));
     };
     match tag.as_str() {
         Some("command") => Ok("CommandComponent"),

@@ -20,6 +20,7 @@ pub(super) fn object(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnost
         "ParallelNode" | "InlineParallelNode" | "ParallelComponent" | "AnonymousParallelComponent" => {
             mini_batch_size(object, at)
         }
+        "FlowRun" => super::flow::definition(object, at, scope),
         "PipelineJob" => jobs_or_component(object, at),
         "DistillationJob" => distillation(object, at),
         class if class.starts_with("Spark") || class == "InlineSparkNode" || class == "AnonymousSparkComponent" => {

@@ -11,6 +11,7 @@ mod advice;
 mod blame;
 mod check;
 mod files;
+mod flow;
 pub mod grammar;
 pub mod graph;
 pub mod kind;
@@ -20,6 +21,7 @@ mod node;
 mod read;
 pub mod resolved;
 pub mod rest;
+pub mod schema;
 pub mod value;
 mod words;
 
@@ -160,7 +162,7 @@ fn document(
             return (None, None);
         }
     };
-    let kind = options.kind.unwrap_or_else(|| Kind::of(&file.root));
+    let kind = options.kind.unwrap_or_else(|| Kind::of(&file.root, files.sources.first().map_or("", |(_, text)| text)));
     let mut root = file.root;
     overrides::apply(&mut root, &options.set, &mut files.sources, found);
     if !found.is_empty() {
@@ -178,6 +180,9 @@ fn document(
             return (Some(kind), None);
         }
     };
+    if flow::class(&root) == Some(class) {
+        root = flow::as_component(&root, class);
+    }
     let mut reader =
         Reader { files, preview: options.preview, components: options.components.clone(), warnings: Vec::new() };
     let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };

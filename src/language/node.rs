@@ -1,9 +1,9 @@
 //! A node of a pipeline: which class it is, and the component that it names (reference, sections 1.5, 2.2, 2.5).
 
 use super::grammar::{Shape, grammar};
-use super::leaf;
 use super::read::{At, Bindings, Fault, Read, Reader, Scope, from_file, wrong_type};
 use super::value::Origin;
+use super::{flow, leaf};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::yaml::{Kind, Node};
 
@@ -117,11 +117,13 @@ impl Reader<'_> {
     fn component_at(&mut self, kind: &str, path: &str, node: &Node, at: At<'_>, scope: &Scope) -> Read {
         let file = self.files.open(path, "component file", node, at, scope)?;
         let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
-        let class = match kind {
-            "Flow" => "FlowComponent".to_owned(),
-            kind => format!("Anonymous{kind}Component"),
+        let read = match (kind, flow::class(&file.root)) {
+            ("Parallel" | "Flow", Some(class)) => {
+                self.class(class, false, &flow::as_component(&file.root, class), at, &scope)
+            }
+            ("Flow", None) => self.class("FlowComponent", true, &file.root, at, &scope),
+            (kind, _) => self.class(&format!("Anonymous{kind}Component"), true, &file.root, at, &scope),
         };
-        let read = self.class(&class, true, &file.root, at, &scope);
         self.files.close();
         from_file(read, node.span, Origin::File(file.path.clone()))
     }

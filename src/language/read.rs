@@ -223,7 +223,7 @@ impl Reader<'_> {
                         key: entry.key.clone(),
                         key_span: entry.key_span,
                         value: Value::plain(&entry.value),
-                    })
+                    });
                 }
                 Some(rule) if !rule.read_only => {
                     let inner = bindings_below(class, rule, scope);

@@ -31,6 +31,8 @@ pub(super) fn class(name: &str) -> String {
         "SweepObjective" => "the objective of a sweep",
         "AnonymousEnvironment" | "Environment" => "an environment",
         "BuildContext" => "the build of an environment",
+        "FlowDag" => "a prompt flow",
+        "FlowRun" => "a run of a prompt flow",
         "Data" => "a data asset",
         "Model" => "a model",
         "AzureBlob" | "AzureFile" | "AzureDataLakeGen1" | "AzureDataLakeGen2" | "OneLake" => "a datastore",

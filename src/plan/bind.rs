@@ -225,6 +225,9 @@ impl Scope<'_> {
                 Err(why) if is_datastore(&uri) => return refuse("unknown-datastore", why, String::new()),
                 Err(why) => return refuse("unknown-asset", why, String::new()),
             },
+            (Some(Err(why)), _) if text.starts_with("azureml://registries/") => {
+                return refuse("not-yet", why, substitute(site));
+            }
             (Some(Err(why)), _) => return refuse("bad-reference", why, String::new()),
             (None, Some(Ok(Reference::Workspace(asset)))) => match self.world.catalog.find(&asset, kind) {
                 Ok(asset) => asset.located,

@@ -144,6 +144,15 @@ fn includes(object: &Object) -> Vec<PathBuf> {
 
 /// What only a service needs.
 const WITHOUT_EFFECT: [&str; 5] = ["compute", "identity", "services", "queue_settings", "resources"];
+/// The same of `resources` beside an `instance_count`, which counts here as well.
+const RESOURCES: [&str; 6] = [
+    "resources.instance_type",
+    "resources.locations",
+    "resources.max_instance_count",
+    "resources.properties",
+    "resources.docker_args",
+    "resources.shm_size",
+];
 
 /// Where and how the service runs a step: how long, and as how many processes. Scheduling means nothing here.
 pub(super) fn run_settings(object: &Object) -> RunSettings {
@@ -156,13 +165,24 @@ pub(super) fn run_settings(object: &Object) -> RunSettings {
         let counts = counts.filter_map(|e| Some((e.key.clone(), number(&e.value)?))).collect();
         Some(Distribution { kind, counts })
     });
-    let written = WITHOUT_EFFECT.iter().filter_map(|name| Some(Spanned::new(*name, object.entry(name)?.key_span)));
     RunSettings {
         timeout: inner("limits", "timeout"),
         instances: inner("resources", "instance_count"),
         distribution,
-        without_effect: written.collect(),
+        without_effect: without_effect(object),
     }
+}
+
+fn without_effect(object: &Object) -> Vec<Spanned<&'static str>> {
+    let resources = object.get("resources").and_then(Value::object);
+    let counted = resources.filter(|resources| resources.get("instance_count").is_some());
+    let fields = WITHOUT_EFFECT.iter().filter(|name| counted.is_none() || **name != "resources");
+    let fields = fields.filter_map(|name| Some(Spanned::new(*name, object.entry(name)?.key_span)));
+    let below = RESOURCES.iter().filter_map(|path| {
+        let (_, name) = path.split_once('.')?;
+        Some(Spanned::new(*path, counted?.entry(name)?.key_span))
+    });
+    fields.chain(below).collect()
 }
 
 impl RunSettings {

@@ -38,7 +38,9 @@ pub fn load(path: &Path, options: &Options) -> Loaded {
     let accepted = read.accepted();
     let mut found = Vec::new();
     let mut document = None;
-    if let Some(kind) = read.kind.filter(|kind| *kind != Kind::Job) {
+    if matches!(read.kind, Some(Kind::Other(_))) {
+        // That it is no job was said when it was read.
+    } else if let Some(kind) = read.kind.filter(|kind| *kind != Kind::Job) {
         let span = read.value.as_ref().map(|v| v.span).or(read.sources.first().map(|(start, _)| start));
         if let Some(span) = span {
             let word = kind.word();

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as EventSpan, Tag};
 
+use super::indent::Indented;
 use super::{Entry, Kind, Node, Scalar};
 use crate::diagnostic::{Diagnostic, SourceId, Span};
 
@@ -19,13 +20,22 @@ const MAX_NODES: usize = 500_000;
 /// Returns `None` after an error, and for an empty document.
 pub fn parse(text: &str, source: SourceId, found: &mut Vec<Diagnostic>) -> Option<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder { text, source, found, anchors: HashMap::new(), nodes: 0 };
-    match builder.document(&mut Parser::new_from_str(text)) {
-        Ok(root) => root,
-        Err(stop) => {
-            builder.found.push(*stop);
-            None
+    let mut indented = Indented::of(text);
+    loop {
+        let mut own = Vec::new();
+        let (anchors, nodes, unread) = (HashMap::new(), 0, None);
+        let mut builder = Builder { text, indented: &indented, source, found: &mut own, anchors, nodes, unread };
+        let read = builder.document(&mut Parser::new_from_str(&indented.text));
+        if let Some(error) = builder.unread.take()
+            && indented.deepen(&error)
+        {
+            continue;
         }
+        found.append(&mut own);
+        return read.unwrap_or_else(|stop| {
+            found.push(*stop);
+            None
+        });
     }
 }
 
@@ -36,11 +46,15 @@ type Built<T> = Result<T, Box<Diagnostic>>;
 
 struct Builder<'a> {
     text: &'a str,
+    /// The text as the scanner reads it.
+    indented: &'a Indented<'a>,
     source: SourceId,
     found: &'a mut Vec<Diagnostic>,
     /// The nodes that have an anchor, and how many nodes each holds.
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
+    /// Where the scanner stopped.
+    unread: Option<ScanError>,
 }
 
 impl Builder<'_> {
@@ -70,13 +84,15 @@ impl Builder<'_> {
             None => Ok((Event::StreamEnd, EventSpan::default())),
             Some(Err(error)) => {
                 let mark = error.marker();
-                let (line, mut column) = (mark.line().max(1), mark.col() + 1);
+                let line = mark.line().max(1);
+                let mut column = self.indented.column(line, mark.col()) + 1;
                 if error.info().contains("tab") {
                     // The reader stops behind the tab: the mistake is the tab itself.
                     let written = self.text.lines().nth(line - 1).unwrap_or("");
                     column = written.chars().take(column).position(|c| c == '\t').map_or(column, |at| at + 1);
                 }
                 let span = Span { source: self.source, line, column, end_line: line, end_column: column + 1 };
+                self.unread = Some(error.clone());
                 if error.info().contains("recursion limit") {
                     // The scanner counts brackets before any node is made of them, and has a limit of its own.
                     return Err(self.too_deep(span));
@@ -248,12 +264,13 @@ impl Builder<'_> {
     }
 
     fn span(&self, span: EventSpan) -> Span {
+        let (start, end) = (span.start, span.end);
         Span {
             source: self.source,
-            line: span.start.line().max(1),
-            column: span.start.col() + 1,
-            end_line: span.end.line().max(1),
-            end_column: span.end.col() + 1,
+            line: start.line().max(1),
+            column: self.indented.column(start.line(), start.col()) + 1,
+            end_line: end.line().max(1),
+            end_column: self.indented.column(end.line(), end.col()) + 1,
         }
     }
 

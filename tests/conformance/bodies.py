@@ -10,7 +10,7 @@ RANDOM = {"client_component_hash"}
 # A name that the SDK draws where the file gives none.
 DRAWN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Offline the SDK prints the object itself where the id would be that the service gives it.
-UNKNOWN_TO_THE_SDK = "Environment({"
+UNKNOWN_TO_THE_SDK = ("Environment({", "FlowComponent({")
 
 
 def normal(value, root, key=None):

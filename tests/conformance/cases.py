@@ -20,6 +20,11 @@ MUTANT = re.compile(r"\.mutant-\d+-\d+(\.ya?ml)$")
 PREVIEW_FOLDER = "preview"
 PREVIEW_VARIABLE = "AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED"
 ASSETS = {"data", "model", "environment"}
+# Written as a key, or in a comment for editors; of this generation, or of the one before.
+SCHEMA = re.compile(
+    r"""^(?:\ufeff?["']?\$schema["']?\s*:\s*["']?|# yaml-language-server: \$schema=)\S*?([A-Za-z0-9]+)(?:\.schema)?\.json""",
+    re.MULTILINE,
+)
 DATASTORE = re.compile(r"azure(Blob|File|DataLakeGen1|DataLakeGen2)|oneLake|hdfs|datastore", re.IGNORECASE)
 
 
@@ -71,7 +76,7 @@ def is_preview(name):
 def entity_of(path):
     """What `az ml ENTITY create` the file is for: the last word of its `$schema`; a job without one."""
     text = Path(path).read_bytes().decode("utf-8", "replace")
-    found = re.search(r"""^\ufeff?["']?\$schema["']?\s*:\s*["']?\S*?([A-Za-z0-9]+)\.schema\.json""", text, re.MULTILINE)
+    found = SCHEMA.search(text)
     word = found.group(1) if found else ""
     if word.lower().endswith("component") or "Component.schema.json" in text:
         return "component"

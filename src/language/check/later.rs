@@ -151,7 +151,16 @@ impl Look<'_> {
         let reads = |meant: &str| ["parent.", "inputs.", "outputs."].iter().any(|start| meant.starts_with(start));
         for (written, meant) in braces(text).into_iter().filter(|(_, meant)| reads(meant)) {
             let message = format!("'{written}' is no expression: it stays as it stands");
-            self.fault(value.span, written, message, format!("did you mean ${{{{{}}}}}?", here(meant)), at);
+            let help = format!("did you mean ${{{{{}}}}}?", here(meant));
+            if written.starts_with("$[[") && !meant.starts_with("parent.") {
+                // One of Microsoft's own examples names an optional input so, and runs.
+                let message = format!("'{written}' holds no expression: what is in the brackets stays as it stands");
+                let span = super::component::place(self.sources, value.span, written);
+                let help = help.replace("${{", "$[[${{").replace("}}", "}}]]");
+                self.tell(Diagnostic::warning("bad-expression", span, message).at(at).help(help));
+            } else {
+                self.fault(value.span, written, message, help, at);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::super::flow::is_flow;
 use super::super::grammar::grammar;
 use super::super::value::{Entry, Object, Value};
 use super::super::{files, leaf};
@@ -225,7 +226,10 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
         let port = declared.iter().find(|p| p.key == input.key);
         let Some(port) = port else {
             let group = format!("{}.", input.key);
-            if !declared.iter().any(|p| p.key.starts_with(&group)) && !told_as_missing(node, component, input) {
+            if !is_flow(component)
+                && !declared.iter().any(|p| p.key.starts_with(&group))
+                && !told_as_missing(node, component, input)
+            {
                 // Azure ML takes it and gives it to nobody.
                 let message = format!("the component has no input '{}': nothing reads what it is given", input.key);
                 let warning = Diagnostic::warning("unknown-port", input.key_span, message).at(path);

@@ -194,7 +194,7 @@ fn kind(class: &str) -> &'static str {
         "SparkComponent" => "spark",
         "ImportComponent" => "import",
         "AutoMLComponent" => "automl",
-        "FlowComponent" => "promptflow_parallel",
+        "FlowComponent" | "FlowDag" | "FlowRun" => "promptflow_parallel",
         class if class.starts_with("DataTransfer") => "data_transfer",
         _ => "command",
     }

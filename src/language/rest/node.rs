@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::super::check_nodes;
+use super::super::flow::is_flow;
 use super::super::grammar::grammar;
 use super::super::make::bytes_of;
 use super::super::value::{Object, Value};
@@ -26,7 +27,7 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
     let named = node.get("component").or_else(|| node.get("trial"));
     let component = named.and_then(Value::object);
     let in_place = node.class.starts_with("Inline");
-    let declared = |side: &str| component.map(|c| c.map(side));
+    let declared = |side: &str| component.filter(|c| side != "inputs" || !is_flow(c)).map(|c| c.map(side));
     fields.insert("name".to_owned(), json!(name));
     fields.insert("type".to_owned(), json!(kind));
     put(&mut fields, "display_name", get(node, "display_name"));
@@ -146,7 +147,7 @@ fn parallel_fields(node: &Object, component: Option<&Object>, fields: &mut Field
         None if node.get("component").is_none() || component.is_some() => json!(0),
         None => Json::Null,
     };
-    put(fields, "mini_batch_size", Some(size));
+    put(fields, "mini_batch_size", Some(size).filter(|_| !component.is_some_and(is_flow)));
     if let Some(resources) = inherited(node, component, "resources").and_then(Value::object) {
         fields.insert("resources".to_owned(), Json::Object(command::resources(resources, true)));
     }
@@ -178,7 +179,8 @@ fn dumped_node(pipeline: &Object, node: &Object) -> Fields {
     let mut fields = Fields::new();
     fields.insert("type".to_owned(), json!(kind(node)));
     let named = node.get("component").or_else(|| node.get("trial"));
-    let declared = |side: &str| named.and_then(Value::object).map(|c| c.map(side));
+    let component = named.and_then(Value::object);
+    let declared = |side: &str| component.filter(|c| side != "inputs" || !is_flow(c)).map(|c| c.map(side));
     let known = |side: &str, key: &str| declared(side).is_none_or(|ports| ports.iter().any(|p| p.key == key));
     let inputs: Fields = node
         .map("inputs")
