@@ -121,6 +121,11 @@ impl Context {
         printer: &Printer,
     ) -> Result<(Plan, Document), Failed> {
         let (loaded, plan) = self.plan(file, set, local);
+        Self::accept(loaded, plan, printer)
+    }
+
+    /// The plan that came of a file, which must be accepted.
+    pub fn accept(loaded: Loaded, plan: Option<Plan>, printer: &Printer) -> Result<(Plan, Document), Failed> {
         match (plan, loaded.document) {
             (Some(plan), Some(document)) => {
                 printer.diagnostics(&loaded.diagnostics, &loaded.sources);

@@ -38,7 +38,7 @@ impl Rest {
         {
             return Ok(Self { plan, document: document.clone(), nodes, unknown });
         }
-        let (plan, document) = context.accepted(file, set, local, printer)?;
+        let (plan, document) = Context::accept(loaded, plan, printer)?;
         Ok(Self { plan, document, nodes: BTreeMap::new(), unknown: Vec::new() })
     }
 
@@ -79,7 +79,7 @@ fn planned(document: &Document, loaded: &crate::spec::Loaded, local: &Local, con
     for mistake in loaded.diagnostics.sorted().into_iter().filter(|found| found.severity == Severity::Error) {
         match mistake.code {
             "unknown-asset" | "unknown-datastore" => {}
-            "not-yet" => drop(nodes.insert(node(mistake)?.to_owned(), mistake.message.clone())),
+            "not-yet" | "unknown-component" => drop(nodes.insert(node(mistake)?.to_owned(), mistake.message.clone())),
             _ => return None,
         }
     }
