@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::outlook::Outlook;
-use crate::environment::{Host, Look};
+use crate::environment::{Host, Look, is_program};
 use crate::plan::Plan;
 use crate::store::Home;
 
@@ -57,9 +57,4 @@ fn uses_python(plan: &Plan) -> bool {
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))
-}
-
-fn is_program(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }

@@ -129,7 +129,9 @@ fn stamps(folders: &[PathBuf]) -> Vec<Option<SystemTime>> {
     folders.iter().map(|folder| std::fs::metadata(folder).ok()?.modified().ok()).collect()
 }
 
-fn is_program(file: &Path) -> bool {
+/// Whether a shell could start the file.
+#[must_use]
+pub fn is_program(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
