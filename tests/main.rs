@@ -40,6 +40,7 @@ mod no_libtorch;
 mod one_tree;
 mod packages;
 mod plan_rest;
+mod protected_inputs;
 mod readme;
 mod records;
 mod remote_inputs;

@@ -51,6 +51,7 @@ mod places;
 mod plan;
 mod plan_rest;
 mod printer;
+mod read_only;
 mod ready;
 mod recognise;
 mod record;
@@ -148,6 +149,8 @@ enum Verb {
     Completion(completion::Args),
     #[command(name = crate::exec::guard::VERB, hide = true)]
     Guard(guard::Args),
+    #[command(name = crate::exec::read_only::VERB, hide = true)]
+    ReadOnly(read_only::Args),
 }
 
 /// Parses the command line, does what it says, and gives the exit code of the documented table.
@@ -189,6 +192,7 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Cache(verb) => cache::obey(&verb, context, printer),
         Verb::Cp(args) => cp::cp(&args, context, printer),
         Verb::Guard(args) => Ok(guard::guard(&args)),
+        Verb::ReadOnly(args) => read_only::read_only(&args),
         Verb::Validate(args) => validate::validate(&args, context, printer),
         Verb::Explain(args) => explain::explain(&args, printer),
         Verb::Graph(args) => graph::graph(&args, context, printer),

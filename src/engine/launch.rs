@@ -1,8 +1,9 @@
 //! What the executor gets of a step: its command, variables and processes.
 
 use super::board::Board;
+use super::protect::OwnCopy;
 use super::step::{Shared, warn};
-use super::{Request, Surroundings, Workspace, contract, prepare};
+use super::{Request, Surroundings, Workspace, contract, prepare, protect};
 use crate::exec::{LOG_LIMIT, Launch, RankProcess, Starter, ranks};
 
 /// A step that is laid out.
@@ -13,6 +14,8 @@ pub(super) struct LaidOut {
     pub command: String,
     /// Whether it was given what was seen before the run.
     pub unchanged: bool,
+    /// The copies that protect what it reads, as long as it runs.
+    pub copies: Vec<OwnCopy>,
 }
 
 /// Lays a step out, ready to be launched.
@@ -24,17 +27,18 @@ pub(super) fn lay_out<E, W: Workspace>(index: usize, attempt: u32, shared: &Shar
         warn(around, request, index, message.clone());
     }
     let command = prepared.shown.clone();
-    Ok(LaidOut { launch: launch(index, request, around, board, prepared)?, command, unchanged })
+    let (launch, copies) = launch(index, request, around, board, prepared)?;
+    Ok(LaidOut { launch, command, unchanged, copies })
 }
 
-/// What the executor gets of a step that is laid out.
+/// What the executor gets of a step that is laid out, and the copies that it needs as long as it runs.
 pub(super) fn launch<E, W: Workspace>(
     index: usize,
     request: &Request,
     around: &Surroundings<E, W>,
     board: &Board,
     prepared: prepare::Prepared,
-) -> Result<Launch, String> {
+) -> Result<(Launch, Vec<OwnCopy>), String> {
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
     let artifacts = request.run.step(&step.path).artifacts();
@@ -49,11 +53,13 @@ pub(super) fn launch<E, W: Workspace>(
         Some(_) => ranks::lay_out(distribution.as_ref(), instances, &prepared.user_logs)?,
         None => (Starter::Bash, vec![RankProcess::only(prepared.user_logs.join("std_log.txt"))]),
     };
-    Ok(Launch {
+    let read_only = protect::read_in_place(step, &prepared.copies, request);
+    let launch = Launch {
         command: prepared.command,
         cwd: prepared.wd,
         variables,
         hidden: request.hidden.clone(),
+        read_only,
         mark: ("AZUREML_RUN_ID".to_owned(), job),
         processes,
         starter,
@@ -61,7 +67,8 @@ pub(super) fn launch<E, W: Workspace>(
         secrets: request.secrets.clone(),
         timeout: step.timeout,
         grace: request.grace,
-    })
+    };
+    Ok((launch, prepared.copies))
 }
 
 /// The processes of a step, as the executor takes them.

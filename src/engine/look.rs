@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::board::Board;
+use super::protect::OwnCopy;
 use super::{Request, Surroundings, Workspace, launch, prepare};
 
 /// Where a step runs and what it sees there.
@@ -15,6 +16,8 @@ pub struct Scene {
     pub variables: Vec<(String, String)>,
     /// Variables of the runner's own that it does not see.
     pub hidden: Vec<String>,
+    /// The copies that protect what it reads, as long as somebody looks at it.
+    _copies: Vec<OwnCopy>,
 }
 
 /// The scene of a step of a run that exists: its last try as it was left. The request must be that of a resumed run.
@@ -29,10 +32,10 @@ pub fn scene<E, W: Workspace>(index: usize, request: &Request, around: &Surround
     }
     let attempt = resumed.and_then(|resumed| resumed.attempts.get(&index)).copied().unwrap_or(1);
     let prepared = prepare::again(index, attempt, request, &board)?;
-    let launch = launch::launch(index, request, around, &board, prepared)?;
+    let (launch, _copies) = launch::launch(index, request, around, &board, prepared)?;
     let mut variables = launch.variables;
     if let Some(first) = launch.processes.first() {
         variables.extend(first.variables.iter().cloned());
     }
-    Ok(Scene { wd: launch.cwd, command: launch.command, variables, hidden: launch.hidden.to_vec() })
+    Ok(Scene { wd: launch.cwd, command: launch.command, variables, hidden: launch.hidden.to_vec(), _copies })
 }

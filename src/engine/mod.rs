@@ -23,6 +23,7 @@ mod key;
 mod launch;
 pub mod look;
 mod prepare;
+mod protect;
 mod record;
 pub mod schedule;
 mod step;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Request;
 use super::board::Board;
+use super::protect::{self, OwnCopy};
 use super::table;
 use super::unchanged::{self, is_copied};
 use crate::plan::PortType;
@@ -30,6 +31,8 @@ pub(super) struct Prepared {
     pub inputs: HashMap<String, String>,
     /// The path of every output.
     pub outputs: HashMap<String, String>,
+    /// The copies that protect what it reads.
+    pub copies: Vec<OwnCopy>,
     /// Why its result cannot be filed under what was seen before the run: it was given something else.
     pub changed: Option<String>,
 }
@@ -46,9 +49,10 @@ pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Boa
     }
     lay_code(index, request, &folder)?;
     let outputs = outputs(index, request, &|output| request.tree(index, output, attempt))?;
-    let inputs = inputs(index, request, board, &folder)?;
+    let (inputs, copies) = inputs(index, request, board, &folder)?;
     // Looked at after they were copied: what is still the same now was the same all the time.
-    let mut copied = step.inputs.iter().filter(|input| is_copied(input.mode));
+    let is_own = |input: &StepInput| copies.iter().any(|copy| copy.input == input.name);
+    let mut copied = step.inputs.iter().filter(|input| is_copied(input.mode) || is_own(input));
     let input = copied.find_map(|input| unchanged::copied(input, request, board));
     let changed = match input {
         Some(changed) => Some(changed.in_words("before it was copied")),
@@ -57,7 +61,7 @@ pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Boa
         }
         None => None,
     };
-    Ok(Prepared { changed, ..prepared(index, request, &folder, inputs, outputs) })
+    Ok(Prepared { changed, copies, ..prepared(index, request, &folder, inputs, outputs) })
 }
 
 /// The working directory with the step's code in it.
@@ -91,14 +95,14 @@ fn inputs(
     request: &Request,
     board: &Board,
     folder: &StepFolder,
-) -> Result<HashMap<String, String>, String> {
-    let mut inputs = HashMap::new();
+) -> Result<(HashMap<String, String>, Vec<OwnCopy>), String> {
+    let (mut inputs, mut copies) = (HashMap::new(), Vec::new());
     for input in &request.plan.steps[index].inputs {
-        if let Some(text) = give(input, request, board, folder)? {
+        if let Some(text) = give(input, request, board, folder, &mut copies)? {
             inputs.insert(input.name.clone(), text);
         }
     }
-    Ok(inputs)
+    Ok((inputs, copies))
 }
 
 /// The step as it was laid out before, for somebody who wants to look at it; what is gone of it is made again. The outputs
@@ -113,8 +117,8 @@ pub(super) fn again(index: usize, attempt: u32, request: &Request, board: &Board
         true => folder.path.join("shell").join(output),
         false => request.tree(index, output, attempt.max(1)),
     })?;
-    let inputs = inputs(index, request, board, &folder)?;
-    Ok(prepared(index, request, &folder, inputs, outputs))
+    let (inputs, copies) = inputs(index, request, board, &folder)?;
+    Ok(Prepared { copies, ..prepared(index, request, &folder, inputs, outputs) })
 }
 
 fn prepared(
@@ -142,7 +146,8 @@ fn prepared(
             inputs.iter().map(|(name, text)| (name.clone(), masked.get(name).unwrap_or(text).clone())).collect();
         expand(&step.command, &Bound { inputs: &inputs, ..names })
     };
-    Prepared { wd: folder.wd(), user_logs: folder.user_logs(), command, shown, inputs, outputs, changed: None }
+    let (wd, user_logs) = (folder.wd(), folder.user_logs());
+    Prepared { wd, user_logs, command, shown, inputs, outputs, copies: Vec::new(), changed: None }
 }
 
 /// Makes room for another try. What the one before printed is kept; its working directory and staged inputs are not.
@@ -187,7 +192,13 @@ impl Names for Bound<'_> {
 }
 
 /// The text that an input is in the command: a literal, or the path where the step finds its data.
-fn give(input: &StepInput, request: &Request, board: &Board, folder: &StepFolder) -> Result<Option<String>, String> {
+fn give(
+    input: &StepInput,
+    request: &Request,
+    board: &Board,
+    folder: &StepFolder,
+    copies: &mut Vec<OwnCopy>,
+) -> Result<Option<String>, String> {
     let Some(value) = &input.value else { return Ok(None) };
     // An optional input is absent when the step that should make it did not complete.
     if input.optional && value.steps().any(|step| board.outputs(step).is_none()) {
@@ -212,6 +223,13 @@ fn give(input: &StepInput, request: &Request, board: &Board, folder: &StepFolder
     }
     // Whoever named the file does not write the command: what the shell gets is one plain word.
     let staged = || folder.inputs().join(&input.name).join(source.file_name().map_or_else(String::new, shell_name));
+    if let Some(copy) =
+        protect::source(input, request).and_then(|listing| protect::make(&input.name, listing, staged()))
+    {
+        let place = copy.place.display().to_string();
+        copies.push(copy);
+        return Ok(Some(place));
+    }
     let place = match input.mode {
         InputMode::Download => {
             let place = staged();

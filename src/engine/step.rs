@@ -12,8 +12,9 @@ use super::court::{Asked, Court, info};
 use super::decide::{Decision, Standing, Verdict};
 use super::facts::local_paths;
 use super::launch::{LaidOut, lay_out};
+use super::protect::OwnCopy;
 use super::record::Finding;
-use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere, unchanged};
+use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere, protect, unchanged};
 use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, ProcessLog, What};
@@ -120,14 +121,14 @@ async fn attempt_once<E: Executor, W: Workspace>(
             None => Finished::new(StepOutcome::Canceled),
         };
     }
-    let laid_out = if is_quick(step) {
+    let laid_out = if is_quick(step, &shared.request) {
         Some(lay_out(index, attempt, shared))
     } else {
         // Copying may take long; what is copied of it so far is thrown away with the step's folder.
         let shared = shared.clone();
         unless_stopped(blocking(move || lay_out(index, attempt, &shared)), stop).await
     };
-    let LaidOut { launch, command, unchanged } = match laid_out {
+    let LaidOut { launch, command, unchanged, copies } = match laid_out {
         Some(Ok(laid_out)) => laid_out,
         Some(Err(message)) => return Finished::broken(message),
         None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
@@ -175,11 +176,11 @@ async fn attempt_once<E: Executor, W: Workspace>(
     drop(place);
     let ran = Ran { index, attempt, started, unchanged };
     let outcome = outcome(ending, process);
-    if is_quick(step) {
-        return finish(ran, outcome, shared, stop);
+    if is_quick(step, &shared.request) {
+        return finish(ran, &copies, outcome, shared, stop);
     }
     let (shared, watch) = (shared.clone(), stop.clone());
-    let finish = blocking(move || Ok(finish(ran, outcome, &shared, &watch)));
+    let finish = blocking(move || Ok(finish(ran, &copies, outcome, &shared, &watch)));
     tokio::select! {
         finished = finish => finished.unwrap_or_else(Finished::broken),
         // It completed, and what it made is kept; but somebody who cannot wait does not wait for it to be registered.
@@ -206,14 +207,19 @@ async fn unless_stopped<T>(work: impl Future<Output = T>, stop: &mut StopWatch) 
     }
 }
 
+/// As many bytes are copied in the time that a way to another thread and back takes.
+const FEW_BYTES: u64 = 64 << 10;
+
 /// Whether laying a step out and collecting its outputs are a matter of a few files: then it is done at once, for a way
 /// to another thread and back would take longer.
-fn is_quick(step: &crate::plan::Step) -> bool {
+fn is_quick(step: &crate::plan::Step, request: &Request) -> bool {
     let file = |output: &crate::plan::StepOutput| {
         output.kind == PortType::UriFile && output.asset.is_none() && output.place.is_none()
     };
     let plain = |input: &crate::plan::StepInput| {
-        input.mode != InputMode::Download && (!input.kind.is_data() || input.kind == PortType::UriFile)
+        input.mode != InputMode::Download
+            && (!input.kind.is_data() || input.kind == PortType::UriFile)
+            && protect::source(input, request).is_none_or(|file| file.bytes <= FEW_BYTES)
     };
     step.code.is_none() && step.distribution.is_none() && step.outputs.iter().all(file) && step.inputs.iter().all(plain)
 }
@@ -314,11 +320,17 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
 }
 
 /// Collects the outputs of a step that completed and closes its MLflow run.
-fn finish<E, W: Workspace>(mut ran: Ran, outcome: StepOutcome, shared: &Shared<E, W>, stop: &StopWatch) -> Finished {
+fn finish<E, W: Workspace>(
+    mut ran: Ran,
+    copies: &[OwnCopy],
+    outcome: StepOutcome,
+    shared: &Shared<E, W>,
+    stop: &StopWatch,
+) -> Finished {
     let Shared { request, around, .. } = shared;
     let (index, mut made) = (ran.index, false);
     let mut finished = match outcome {
-        StepOutcome::Completed => match complete(&mut ran, shared, stop) {
+        StepOutcome::Completed => match complete(&mut ran, copies, shared, stop) {
             Ok(Collected { outputs, unsent }) => {
                 made = true;
                 let outcome = match unsent {
@@ -370,15 +382,28 @@ fn finding<E, W>(ran: Ran, outputs: &[OutputInfo], metrics: Vec<(String, f64)>, 
 }
 
 /// The outputs of a step whose process ended with 0, unless it harmed what it read.
-fn complete<E, W: Workspace>(ran: &mut Ran, shared: &Shared<E, W>, stop: &StopWatch) -> Result<Collected, Failure> {
+fn complete<E, W: Workspace>(
+    ran: &mut Ran,
+    copies: &[OwnCopy],
+    shared: &Shared<E, W>,
+    stop: &StopWatch,
+) -> Result<Collected, Failure> {
     let Shared { request, around, board, .. } = shared;
-    if let Some(changed) = unchanged::in_place(ran.index, request, board) {
+    if let Some(changed) = unchanged::in_place(ran.index, request, board, copies) {
         if changed.sealed {
             return Err(Failure::InputModified { input: changed.input, file: changed.file });
         }
         ran.unchanged = false;
         let words = changed.in_words("while it ran");
         warn(around, request, ran.index, format!("{words}; on Azure ML a step that writes to an input fails"));
+    }
+    if let Some((copy, file)) = copies.iter().find_map(|copy| Some((copy, copy.written()?))) {
+        ran.unchanged = false;
+        let file = if file.is_empty() { String::new() } else { format!(" ({file})") };
+        let what = format!("it wrote to its input '{}'{file}", copy.input);
+        let rest = "your data is what it was, for a step gets a copy; the result is not kept for reuse, and on Azure ML, \
+                    where the input is read-only, the step fails";
+        warn(around, request, ran.index, format!("{what}: {rest}"));
     }
     let ran = *ran;
     let made = |outputs: &[OutputInfo]| {

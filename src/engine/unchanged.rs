@@ -6,6 +6,7 @@ use std::path::Path;
 use super::Request;
 use super::board::Board;
 use super::facts::code_listing;
+use super::protect::OwnCopy;
 use crate::plan::{InputMode, Part, Step, StepInput, Value};
 use crate::reuse::Listing;
 
@@ -34,9 +35,10 @@ pub(super) fn is_copied(mode: InputMode) -> bool {
 }
 
 /// The first of the inputs and variables which a step reads in place that is not what it was.
-pub(super) fn in_place(index: usize, request: &Request, board: &Board) -> Option<Changed> {
+pub(super) fn in_place(index: usize, request: &Request, board: &Board, copies: &[OwnCopy]) -> Option<Changed> {
     let step = &request.plan.steps[index];
-    let inputs = step.inputs.iter().filter(|input| !is_copied(input.mode));
+    let has_copy = |input: &StepInput| is_copied(input.mode) || copies.iter().any(|copy| copy.input == input.name);
+    let inputs = step.inputs.iter().filter(|input| !has_copy(input));
     let inputs = inputs.filter_map(|input| Some((&input.name, input.value.as_ref()?)));
     let variables = step.environment_variables.iter().map(|(name, value)| (name, value));
     inputs.chain(variables).find_map(|(name, value)| value_changed(name, value, request, board))
@@ -102,7 +104,7 @@ fn differs(before: &Listing, place: &Path) -> Option<String> {
 }
 
 /// The first file in which two listings differ.
-fn difference(before: &Listing, now: &Listing) -> Option<String> {
+pub(super) fn difference(before: &Listing, now: &Listing) -> Option<String> {
     let changed = now.files.iter().find(|file| {
         let old = before.files.iter().find(|old| old.path == file.path);
         old.is_none_or(|old| (old.size, old.modified, old.changed) != (file.size, file.modified, file.changed))

@@ -13,6 +13,7 @@ mod mask;
 mod memory;
 pub mod process;
 pub mod ranks;
+pub mod read_only;
 mod strays;
 pub mod supervise;
 #[cfg(test)]
@@ -43,6 +44,8 @@ pub struct Launch {
     pub variables: Vec<(String, String)>,
     /// Variables of the runner's own that it shall not see.
     pub hidden: Arc<[String]>,
+    /// Paths that it must not be able to write to, where the kernel gives a process a view of the file system of its own.
+    pub read_only: Vec<PathBuf>,
     /// One of them that no other launch has with this value: by it processes that ran away are known.
     pub mark: (String, String),
     /// The processes that run it, each with variables of its own: one, unless it is distributed.

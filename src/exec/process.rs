@@ -1,11 +1,14 @@
 //! The executor of this machine: bash, as on Azure ML (reference, section 7.1).
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use tokio::sync::OnceCell;
+
 use super::guard::{Guard, Watched};
 use super::memory::OutOfMemory;
-use super::{Ended, Ending, Executor, Launch, LineSink, Starter, StopWatch, ranks, strays, supervise};
+use super::{Ended, Ending, Executor, Launch, LineSink, Starter, StopWatch, ranks, read_only, strays, supervise};
 
 /// Runs commands as processes of this machine.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub struct LocalProcess {
     /// Started before the first command; nothing when it could not be.
     guard: OnceLock<Option<Guard>>,
     bash: OnceLock<PathBuf>,
+    /// Whether the kernel lets this program mount; asked when it first matters.
+    mounts: OnceCell<bool>,
     pub(super) memory: OutOfMemory,
 }
 
@@ -68,6 +73,16 @@ impl LocalProcess {
         self.guard.get_or_init(|| Guard::start(&format!("{name}={value}")).ok()).as_ref()
     }
 
+    /// Whether there are paths to protect, and they can be. Processes of one step that each had a view of their own could not
+    /// share memory, so several get none.
+    async fn can_mount(&self, paths: &[PathBuf]) -> bool {
+        // Only a program with the verb can be started in place of a command.
+        if paths.is_empty() || self.runner.is_none() {
+            return false;
+        }
+        *self.mounts.get_or_init(|| supervise::succeeds(Path::new(supervise::OWN), read_only::trial(paths))).await
+    }
+
     /// Bash under its full path: to start a program by its path is cheaper than to have it looked for each time.
     fn bash(&self) -> &Path {
         self.bash.get_or_init(|| on_path("bash", std::env::var_os("PATH")).unwrap_or_else(|| PathBuf::from("bash")))
@@ -88,40 +103,44 @@ impl Executor for LocalProcess {
         };
         let mut command = launch.command.clone();
         if let Starter::Mpirun { per_node, .. } = launch.starter {
-            arguments.push(self.bash().display().to_string());
+            arguments.push(self.bash().into());
             command.insert_str(0, &ranks::mpi_preamble(per_node));
         }
         if command.len() < LONGEST_ARGUMENT {
-            arguments.extend(["-c".to_owned(), command]);
+            arguments.extend(["-c".into(), command.into()]);
         } else {
             let log = launch.processes.first().map_or(launch.cwd.as_path(), |process| &process.log);
             let script = log.with_file_name("command.sh");
             if let Err(error) = crate::secret::write_file(&script, &command) {
                 return Ending::NotStarted(format!("cannot write {}: {error}", script.display())).into();
             }
-            arguments.push(script.display().to_string());
+            arguments.push(script.into());
+        }
+        if launch.starter == Starter::Bash && launch.processes.len() == 1 && self.can_mount(&launch.read_only).await {
+            let arguments = read_only::arguments(&launch.read_only, &program, arguments);
+            return supervise::run(Path::new(supervise::OWN), &arguments, launch, lines, stop, self).await;
         }
         supervise::run(&program, &arguments, launch, lines, stop, self).await
     }
 }
 
 /// `mpirun` with the arguments that start so many ranks on one machine, whoever runs it.
-async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<String>), String> {
+async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<OsString>), String> {
     let own = launch.variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.into());
     let path = own.or_else(|| std::env::var_os("PATH"));
     let program = on_path("mpirun", path).ok_or(
         "its distribution is mpi, and mpirun is not installed: apt install openmpi-bin, or mpich (mpirun must be on PATH)",
     )?;
-    let mut arguments = vec!["-n".to_owned(), ranks.to_string()];
+    let mut arguments = vec!["-n".into(), ranks.to_string().into()];
     // Hydra, which MPICH and Intel MPI have, asks for neither leave.
     let version = supervise::version(&program).await;
     if ["Open MPI", "OpenRTE", "PRRTE"].iter().any(|name| version.contains(name)) {
-        arguments.extend(["--allow-run-as-root".to_owned(), "--oversubscribe".to_owned()]);
+        arguments.extend(["--allow-run-as-root".into(), "--oversubscribe".into()]);
     }
     Ok((program, arguments))
 }
 
-fn on_path(program: &str, path: Option<std::ffi::OsString>) -> Option<PathBuf> {
+fn on_path(program: &str, path: Option<OsString>) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let is_program =
         |file: &PathBuf| file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);

@@ -4,6 +4,7 @@
 //! over, on its own or by force, what is left of the group is killed: a step leaves nothing behind, as a container
 //! would. A terminal's Ctrl-C reaches the runner only, which then ends its groups in order.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
@@ -35,7 +36,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Runs a program as the launch says, once for each of its processes, and supervises all to the end.
 pub(super) async fn run(
     program: &Path,
-    arguments: &[String],
+    arguments: &[OsString],
     launch: Launch,
     lines: LineSink,
     mut stop: StopWatch,
@@ -125,7 +126,7 @@ impl<'a> Running<'a> {
     fn start(
         &mut self,
         program: &Path,
-        arguments: &[String],
+        arguments: &[OsString],
         launch: &Launch,
         lines: &LineSink,
         local: &'a LocalProcess,
@@ -240,7 +241,7 @@ type Started<'a> = (Child, tokio::net::unix::pipe::Receiver, Option<Watched<'a>>
 
 fn start<'a>(
     program: &Path,
-    arguments: &[String],
+    arguments: &[OsString],
     launch: &Launch,
     process: &RankProcess,
     local: &'a LocalProcess,
@@ -316,6 +317,16 @@ pub(super) async fn version(program: &Path) -> String {
     said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default()
 }
 
+/// Whether a program can be started and succeeds, whatever it says.
+pub(super) async fn succeeds(program: &Path, arguments: Vec<OsString>) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.status().await.is_ok_and(|status| status.success())
+}
+
+/// This very program. The file that runs may have been replaced since: Linux still knows it.
+pub(super) const OWN: &str = "/proc/self/exe";
+
 /// Starts this very program once more as a guard, away from the terminal's signals, the person's streams and the
 /// marks of whoever runs us.
 pub(super) fn guard(
@@ -323,8 +334,7 @@ pub(super) fn guard(
     list: std::fs::File,
     pipe: std::io::PipeReader,
 ) -> std::io::Result<std::process::Child> {
-    // The file that runs may have been replaced since: the kernel still knows it.
-    let own = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
+    let own = if cfg!(target_os = "linux") { OWN.into() } else { std::env::current_exe()? };
     std::process::Command::new(own)
         .arg0("amlrun")
         .args([super::guard::VERB, mark])
@@ -390,7 +400,7 @@ pub fn end_orphans(mark: &str) -> usize {
 ///
 /// # Errors
 /// A sentence, when it cannot be started.
-pub fn detach(arguments: &[std::ffi::OsString]) -> Result<String, String> {
+pub fn detach(arguments: &[OsString]) -> Result<String, String> {
     use std::io::{BufRead as _, BufReader, Read as _};
     let broken = |error: std::io::Error| format!("cannot start a runner in the background: {error}");
     let own = std::env::current_exe().map_err(broken)?;

@@ -20,6 +20,7 @@ fn launch(command: &str, folder: &std::path::Path) -> Launch {
         cwd: folder.to_owned(),
         variables: vec![("GREETING".into(), "hello".into())],
         hidden: Arc::new([]),
+        read_only: Vec::new(),
         mark: ("TEST_MARK".into(), folder.display().to_string()),
         processes: vec![RankProcess::only(folder.join("std_log.txt"))],
         starter: Starter::Bash,
