@@ -21,6 +21,7 @@ mod data_assets;
 mod datastores;
 mod explain;
 mod faults;
+mod file_graph;
 mod find_again;
 mod graph;
 mod hostile_http;
