@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use amlrun::clock::Timestamp;
 use amlrun::digest::Digest;
-use amlrun::reuse::{Entry, Given, Kept, Key, Listing, Reuse, Verdict, read_tree, verify_many};
+use amlrun::reuse::{Entry, Given, Kept, Key, Listing, OutputState, Reuse, read_tree, verify_many};
 use rayon::prelude::*;
 
 const FILES: usize = 50_000;
@@ -123,7 +123,7 @@ fn thousand_steps(folder: &Path) {
         times.of("find", || assert!(hashes.iter().all(|hash| reuse.find(hash).unwrap().is_some())));
         times.of("find_many", || assert_eq!(reuse.find_many(&hashes).unwrap().len(), 1000));
         let kept: Vec<&Kept> = entries.iter().flat_map(|entry| &entry.outputs).collect();
-        times.of("verify_many", || assert!(verify_many(&kept).iter().all(|verdict| *verdict == Verdict::Same)));
+        times.of("verify_many", || assert!(verify_many(&kept).iter().all(|verdict| *verdict == OutputState::Same)));
     }
     println!("\n1000 steps with an output of one file each");
     times.print();

@@ -24,8 +24,7 @@
 //!   one client (`transfer/http.rs`) goes to the network.
 //! - `report` sees `event` and words; faces never use each other.
 //! - nobody uses `cli`; `cli/context.rs` is the only place that wires the rooms together.
-//! - printing only in `cli/printer.rs`, process spawning only in `exec/supervise.rs`, `exec/ask.rs` and `exec/read_only.rs`, indicatif only in
-//!   `report/terminal.rs` and `report/moving.rs`, SQLite only in `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db`.
+//! - printing only in `cli/printer.rs`, process spawning only in `exec/`, indicatif only in `report/terminal.rs` and `report/moving.rs`, SQLite only in `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db`.
 //! - `tch` only under `src/bin/amlrun-stage`: the runner never links libtorch.
 
 pub mod because;

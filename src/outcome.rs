@@ -132,7 +132,8 @@ pub enum Failure {
         failure: Box<Failure>,
     },
     /// The step could not be laid out or started, or its outputs could not be kept.
-    Surroundings {
+    #[serde(alias = "surroundings")]
+    Other {
         /// The whole story, with the path it happened at.
         message: String,
     },
@@ -183,7 +184,7 @@ impl fmt::Display for Failure {
                 write!(f, "ended with exit code 0, but its outputs cannot be kept: the disk is full ({path})")
             }
             Self::Process { process, failure } => write!(f, "{process}: {failure}"),
-            Self::Surroundings { message } => f.write_str(message),
+            Self::Other { message } => f.write_str(message),
         }
     }
 }

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 #[cfg(target_os = "linux")]
-use crate::support::kill_guard_of;
+use crate::support::kill_watchdog_of;
 use crate::support::{Project, lives, node, pipeline};
 
 /// Stops a running pipeline with a signal and gives its exit code and the last events.
@@ -104,7 +104,7 @@ fn a_run_whose_runner_and_guard_were_killed_does_not_respond() {
     project.write("pipeline.yml", &pipeline(&node("long", "echo $$ > pid; echo ready; exec sleep 1000")));
     let (mut child, _events) = project.start_until(&["pipeline.yml"], "ready");
     assert_eq!(project.shown()["status"], "Running");
-    kill_guard_of(&child);
+    kill_watchdog_of(&child);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(project.shown()["status"], "NotResponding");
@@ -124,7 +124,7 @@ fn what_a_dead_runner_left_is_told_from_a_run_of_the_same_name_elsewhere() {
         runners.push(project.start_until(&["pipeline.yml"], "ready"));
     }
     for (runner, _) in &mut runners {
-        kill_guard_of(runner);
+        kill_watchdog_of(runner);
         runner.kill().unwrap();
         runner.wait().unwrap();
     }

@@ -86,7 +86,7 @@ impl Crate {
     fn add(&mut self, module: Module, path: PathBuf, text: &str) {
         let syntax = syn::parse_file(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut file = File { path, ..File::default() };
-        Reader { module: &module, file: &mut file }.visit_file(&syntax);
+        Reader(&mut file).visit_file(&syntax);
         self.files.insert(module, file);
     }
 
@@ -115,7 +115,7 @@ impl Crate {
 
     /// The same from a module on, by the names of its children and what it passes on.
     fn descend(&self, from: &Module, path: &[String], depth: usize) -> Option<&PathBuf> {
-        let Some((first, rest)) = path.split_first() else { return None };
+        let (first, rest) = path.split_first()?;
         let child: Module = from.iter().cloned().chain([first.clone()]).collect();
         if self.files.contains_key(&child) {
             return self.descend(&child, rest, depth);
@@ -162,10 +162,7 @@ impl Crate {
 }
 
 /// Collects the paths of a file, without its tests.
-struct Reader<'a> {
-    module: &'a Module,
-    file: &'a mut File,
-}
+struct Reader<'a>(&'a mut File);
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
@@ -181,18 +178,20 @@ impl Reader<'_> {
             syn::UseTree::Group(group) => {
                 return group.items.iter().for_each(|item| self.import(item, before, passes_on));
             }
-            syn::UseTree::Glob(_) => return self.file.globs.push(before.clone()),
-            syn::UseTree::Name(name) if name.ident == "self" => (before.last().cloned().unwrap_or_default(), before.clone()),
+            syn::UseTree::Glob(_) => return self.0.globs.push(before.clone()),
+            syn::UseTree::Name(name) if name.ident == "self" => {
+                (before.last().cloned().unwrap_or_default(), before.clone())
+            }
             syn::UseTree::Name(name) => (name.ident.to_string(), with(&name.ident)),
             syn::UseTree::Rename(rename) => (rename.rename.to_string(), with(&rename.ident)),
         };
         // What is only passed on is not used here.
         if !passes_on {
-            self.file.used.insert(target.clone());
+            self.0.used.insert(target.clone());
         } else {
-            self.file.passed_on.insert(name.clone());
+            self.0.passed_on.insert(name.clone());
         }
-        self.file.names.insert(name, target);
+        self.0.names.insert(name, target);
     }
 }
 
@@ -203,7 +202,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         }
         if item.content.is_none() {
             let path = vec!["self".to_owned(), item.ident.to_string()];
-            self.file.names.insert(item.ident.to_string(), path);
+            self.0.names.insert(item.ident.to_string(), path);
         }
         syn::visit::visit_item_mod(self, item);
     }
@@ -222,15 +221,16 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        self.file.used.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        self.0.used.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         syn::visit::visit_path(self, path);
     }
 
     /// What is in a macro's brackets is no syntax yet: its paths are looked for as text.
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
         let text = item.tokens.to_string().replace(" :: ", "::");
-        for word in text.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c))).filter(|word| word.contains("::")) {
-            self.file.used.insert(word.trim_matches(':').split("::").map(str::to_owned).collect());
+        for word in text.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c))).filter(|word| word.contains("::"))
+        {
+            self.0.used.insert(word.trim_matches(':').split("::").map(str::to_owned).collect());
         }
     }
 }

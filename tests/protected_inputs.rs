@@ -62,7 +62,10 @@ fn what_a_step_writes_to_its_input_does_not_reach_the_users_data() {
         assert_eq!(project.read("outside/z.csv"), "4\n", "{command}");
         assert!(ran.out.contains(WARNED) && ran.out.contains("on Azure ML"), "{command}: {}", ran.out);
         // The same happens again, and is said again.
-        assert!(project.amlrun(&["run", "pipeline.yml"]).ended(0).out.contains(WARNED), "{command}: its result was reused");
+        assert!(
+            project.amlrun(&["run", "pipeline.yml"]).ended(0).out.contains(WARNED),
+            "{command}: its result was reused"
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use nix::unistd::{Pid, mkfifo};
 
 use crate::cloud::until;
 use crate::stub_blobs::Stub;
-use crate::support::{Project, Ran, guard_of, lives, node, pipeline};
+use crate::support::{Project, Ran, lives, node, pipeline, watchdog_of};
 
 /// A command that would hang for ever where it is wrong: then it is killed, and its code is 137.
 fn bounded(project: &Project, arguments: &[&str]) -> Ran {
@@ -83,10 +83,10 @@ fn a_guard_that_dies_is_replaced_and_one_that_is_stopped_is_woken() {
     let project = Project::new();
     project.write("pipeline.yml", &pipeline(&node("long", "echo $$ > pid; echo ready; exec sleep 1000")));
     let (mut child, _events) = project.start_until(&["pipeline.yml"], "ready");
-    let first = guard_of(&child).unwrap();
+    let first = watchdog_of(&child).unwrap();
     kill(first, Signal::SIGKILL).unwrap();
-    until("another guard takes over", || guard_of(&child).is_some_and(|guard| guard != first));
-    let second = guard_of(&child).unwrap();
+    until("another guard takes over", || watchdog_of(&child).is_some_and(|guard| guard != first));
+    let second = watchdog_of(&child).unwrap();
     kill(second, Signal::SIGSTOP).unwrap();
     until("it is woken", || has_been_stopped_and_sleeps(second));
     child.kill().unwrap();

@@ -147,22 +147,22 @@ pub fn lives(id: &str) -> bool {
 
 /// The guard of a runner.
 #[cfg(target_os = "linux")]
-pub fn guard_of(runner: &Child) -> Option<nix::unistd::Pid> {
+pub fn watchdog_of(runner: &Child) -> Option<nix::unistd::Pid> {
     let mark = format!("AMLRUN_RUNNER={}-", runner.id());
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let guard = ids.find(|id| {
         let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains("__guard") && line.contains(&mark)
+        line.contains("__watchdog") && line.contains(&mark)
     });
     guard.map(nix::unistd::Pid::from_raw)
 }
 
 /// Stops a runner and kills its guard, so that what the runner leaves stays when it is killed next.
 #[cfg(target_os = "linux")]
-pub fn kill_guard_of(runner: &Child) {
+pub fn kill_watchdog_of(runner: &Child) {
     use nix::sys::signal::{Signal, kill};
     kill(nix::unistd::Pid::from_raw(runner.id().cast_signed()), Signal::SIGSTOP).unwrap();
-    kill(guard_of(runner).expect("the runner has a guard"), Signal::SIGKILL).unwrap();
+    kill(watchdog_of(runner).expect("the runner has a guard"), Signal::SIGKILL).unwrap();
 }

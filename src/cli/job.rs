@@ -21,7 +21,7 @@ use super::record;
 use super::run::How;
 use super::{job_cancel, job_keep, named};
 use crate::event::{Note, RunView};
-use crate::exec::supervise;
+use crate::exec::spawn;
 use crate::id::RunName;
 use crate::language::Kind;
 use crate::outcome::JobStatus;
@@ -165,7 +165,7 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
     if let Some(name) = &create.how.name {
         RunName::parse(name).map_err(|e| Failed::usage(e.to_string()))?;
     }
-    let first = supervise::detach(&in_background(create, context)).map_err(Failed::new)?;
+    let first = spawn::detach(&in_background(create, context)).map_err(Failed::new)?;
     let event: crate::event::Event =
         serde_json::from_str(&first).map_err(|_| Failed::new(format!("the run did not start: {}", first.trim())))?;
     create.format.print(job_show::show(&RunView::of([&event]), None), printer)?;

@@ -9,7 +9,7 @@ use super::named;
 use super::printer::Printer;
 use super::record;
 use crate::event::RunView;
-use crate::exec::supervise;
+use crate::exec::signal;
 use crate::outcome::JobStatus;
 use crate::store::RunFolder;
 
@@ -31,8 +31,8 @@ pub(super) fn cancel(name: &str, context: &Context, printer: &Printer) -> Result
 fn run(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
     let view = begun(run)?;
     if view.status == JobStatus::NotResponding {
-        let (name, folder) = run.mark();
-        let left = supervise::end_orphans(&format!("{name}={folder}"));
+        let (name, folder) = run.marker();
+        let left = signal::end_orphans(&format!("{name}={folder}"));
         let what = if left == 1 { "process" } else { "processes" };
         printer.out(&format!("{}: its runner is gone; ended {left} {what} that it left\n", run.name));
         return Ok(Exit::Ok);
@@ -40,7 +40,7 @@ fn run(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
     if view.status.is_final() {
         return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
     }
-    supervise::terminate(view.pid).map_err(Failed::new)?;
+    signal::terminate(view.pid).map_err(Failed::new)?;
     // The runner holds a lock on the record as long as it lives.
     wait(run, &view, printer, &|| Ok(!run.is_live()))?;
     let status = record::view(run)?.status;
@@ -56,7 +56,7 @@ fn step(run: &RunFolder, path: &str, printer: &Printer) -> Result<Exit, Failed> 
         return Err(Failed::new(format!("the step '{path}' of '{}' is over: it is {}", run.name, of(&view))));
     }
     run.request_cancel(&job)?;
-    supervise::call(view.pid).map_err(Failed::new)?;
+    signal::call(view.pid).map_err(Failed::new)?;
     wait(run, &view, printer, &|| Ok(of(&record::view(run)?).is_final()))?;
     let status = of(&record::view(run)?);
     printer.out(&format!("{job}: {status}\n"));
@@ -88,12 +88,12 @@ fn wait(
     let limit = ENDS + Duration::from_secs(view.grace);
     let (since, mut woken) = (Instant::now(), false);
     while !over()? {
-        if supervise::is_stopped(view.pid) {
+        if signal::is_stopped(view.pid) {
             if !woken {
                 printer.err(&format!("{}: its runner is stopped (SIGSTOP): it is woken to end its steps\n", run.name));
             }
             woken = true;
-            supervise::wake(view.pid);
+            signal::wake(view.pid);
         }
         if since.elapsed() > limit {
             let message =

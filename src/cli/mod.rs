@@ -27,7 +27,6 @@ mod explain;
 mod follow;
 mod format;
 mod graph;
-mod guard;
 mod host;
 mod job;
 mod job_cancel;
@@ -68,6 +67,7 @@ mod table;
 mod ticking;
 mod validate;
 mod watch;
+mod watchdog;
 mod why;
 mod workspace;
 
@@ -147,8 +147,8 @@ enum Verb {
     Cache(cache::Verb),
     Cp(cp::Args),
     Completion(completion::Args),
-    #[command(name = crate::exec::guard::VERB, hide = true)]
-    Guard(guard::Args),
+    #[command(name = crate::exec::watchdog::VERB, hide = true)]
+    Watchdog(watchdog::Args),
     #[command(name = crate::exec::read_only::VERB, hide = true)]
     ReadOnly(read_only::Args),
 }
@@ -191,7 +191,7 @@ fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed
         Verb::Step(verb) => step::obey(&verb, context, printer),
         Verb::Cache(verb) => cache::obey(&verb, context, printer),
         Verb::Cp(args) => cp::cp(&args, context, printer),
-        Verb::Guard(args) => Ok(guard::guard(&args)),
+        Verb::Watchdog(args) => Ok(watchdog::watch_over(&args)),
         Verb::ReadOnly(args) => read_only::read_only(&args),
         Verb::Validate(args) => validate::validate(&args, context, printer),
         Verb::Explain(args) => explain::explain(&args, printer),

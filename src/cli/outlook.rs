@@ -11,8 +11,7 @@ use super::remote_data::RemoteData;
 use super::run::Choice;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
-use crate::engine::decide::Standing;
-use crate::engine::{self, Decision, Facts, Force, Verdict};
+use crate::engine::{self, CacheDecision, CachedResult, Decision, Force, InputSnapshot};
 use crate::environment::variables;
 use crate::event::StepView;
 use crate::outcome::JobStatus;
@@ -40,7 +39,7 @@ pub(super) struct Outlook {
     /// The job file, absolute: by it steps are known from run to run.
     pub job_file: PathBuf,
     pub reuse: Option<Arc<Reuse>>,
-    pub facts: Facts,
+    pub snapshot: InputSnapshot,
     pub force: Force,
     pub decisions: Vec<Decision>,
     /// Which steps were asked for.
@@ -82,22 +81,22 @@ impl Outlook {
         let looked = if looking.offline { data.unseen(&plan) } else { data.look(&plan, &wanted, looking)? };
         warnings.extend(looked.warnings);
         let unreachable = looked.unreachable;
-        let mut facts = Facts::gather(&plan, home.root()).with(looked.seen);
+        let mut snapshot = InputSnapshot::gather(&plan, home.root()).with(looked.seen);
         let kept_out = variables::kept_out(&config.pass_variables);
         warnings.extend(missed(&plan, &kept_out));
         warnings.extend(strangers(&plan, config));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
-            facts.host = Some(super::host::look(near, &config.pass_variables, looking.offline));
+            snapshot.host = Some(super::host::look(near, &config.pass_variables, looking.offline));
         }
-        let scope = engine::decide::scope(job_file, home.root());
+        let scope = engine::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;
-        let decisions = engine::decide(&plan, &facts, reuse.as_ref(), &force, &scope, &wanted, given);
+        let decisions = engine::decide(&plan, &snapshot, reuse.as_ref(), &force, &scope, &wanted, given);
         let running = plan.steps.iter().zip(&decisions).filter(|(_, decision)| decision.may_run());
-        warnings.extend(running.flat_map(|(step, _)| stumbling_blocks(step, &facts)));
+        warnings.extend(running.flat_map(|(step, _)| stumbling_blocks(step, &snapshot)));
         let job_file = job_file.to_owned();
         let reuse = reuse.map(Arc::new);
-        Ok(Self { plan, job_file, reuse, facts, force, decisions, wanted, data, kept_out, warnings, unreachable })
+        Ok(Self { plan, job_file, reuse, snapshot, force, decisions, wanted, data, kept_out, warnings, unreachable })
     }
 
     /// Whether what was asked for can be run: a step that is left out must not be needed by one that runs.
@@ -106,7 +105,7 @@ impl Outlook {
             if !self.decisions[index].may_run() || !self.wanted[index] {
                 continue;
             }
-            let left_out = |need: &&usize| matches!(self.decisions[**need].verdict, Verdict::LeftOut);
+            let left_out = |need: &&usize| matches!(self.decisions[**need].cache, CacheDecision::Skipped);
             let asked = |need: &&usize| self.plan.steps[**need].stand_in.is_none();
             if let Some(&missing) = step.needs.iter().filter(asked).find(left_out) {
                 let other = &self.plan.steps[missing].path;
@@ -158,7 +157,7 @@ pub(super) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
 }
 
 /// What is said of the scripts of a step that a shell cannot read.
-fn stumbling_blocks(step: &Step, facts: &Facts) -> Vec<String> {
+fn stumbling_blocks(step: &Step, snapshot: &InputSnapshot) -> Vec<String> {
     let told = |script: &str| {
         format!(
             "the step '{}' starts {script}, which has the line ends of Windows (CRLF), on which a shell stumbles: convert it \
@@ -166,11 +165,11 @@ fn stumbling_blocks(step: &Step, facts: &Facts) -> Vec<String> {
             step.path
         )
     };
-    engine::windows_scripts(step, facts).into_iter().map(told).collect()
+    engine::windows_scripts(step, snapshot).into_iter().map(told).collect()
 }
 
 /// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).
-fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usize, Standing>, Failed> {
+fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usize, CachedResult>, Failed> {
     let mut given = HashMap::new();
     for (index, step) in plan.steps.iter().enumerate() {
         let Some(StandIn::Replay { run }) = &step.stand_in else { continue };
@@ -220,7 +219,7 @@ fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usi
                 bytes: output.bytes,
             });
         }
-        let standing = Standing { run, job: found.job.clone(), outputs, metrics: found.metrics.clone() };
+        let standing = CachedResult { run, job: found.job.clone(), outputs, metrics: found.metrics.clone() };
         given.insert(index, standing);
     }
     Ok(given)

@@ -16,7 +16,7 @@ use super::printer::Printer;
 use super::run::Choice;
 use crate::because::Because;
 use crate::diagnostic::visible::visible;
-use crate::engine::{Decision, Verdict};
+use crate::engine::{CacheDecision, Decision};
 use crate::outcome::JobStatus;
 use crate::plan::StandIn;
 use crate::report::style::{Paint, wrapped};
@@ -77,12 +77,12 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
 
 fn json(outlook: &Outlook, hindered: &BTreeMap<usize, String>) -> Value {
     let steps = outlook.plan.steps.iter().zip(&outlook.decisions).enumerate();
-    let entries = steps.filter_map(|(index, (step, decision))| match (hindered.get(&index), &decision.verdict) {
+    let entries = steps.filter_map(|(index, (step, decision))| match (hindered.get(&index), &decision.cache) {
         (Some(why), _) => {
             let because = [Because::reason(why)];
             Some(json!({ "step": step.path, "decision": "cannot-run", "because": because }))
         }
-        (None, Verdict::LeftOut) => None,
+        (None, CacheDecision::Skipped) => None,
         (None, _) => {
             let policy = step.stand_in.as_ref().map(StandIn::policy);
             Some(entry(&step.path, decision.may_run(), policy, &decision.because))
@@ -108,27 +108,27 @@ fn text(outlook: &Outlook, hindered: &BTreeMap<usize, String>, paint: Paint, col
         let name = format!("{:width$}", visible(&step.path));
         let mut reasons =
             decision.because.iter().map(|because| wrapped(&visible(&because.to_string()), width + 14, columns));
-        let (sign, word, reason) = match &decision.verdict {
+        let (sign, word, reason) = match &decision.cache {
             _ if hindered.contains_key(&index) => {
                 counts[3] += 1;
                 reasons.by_ref().for_each(drop);
                 let why = wrapped(&visible(&hindered[&index]), width + 14, columns);
                 (paint.status(JobStatus::Failed, "✗"), "cannot", why)
             }
-            Verdict::Run | Verdict::Waits if matches!(step.stand_in, Some(StandIn::Stub { .. })) => {
+            CacheDecision::Miss | CacheDecision::Pending if matches!(step.stand_in, Some(StandIn::Stub { .. })) => {
                 counts[0] += 1;
                 reasons.by_ref().for_each(drop);
                 (paint.status(JobStatus::Running, "▷"), "stub", "samples stand in for it".to_owned())
             }
-            Verdict::Run => {
+            CacheDecision::Miss => {
                 counts[0] += 1;
                 (paint.status(JobStatus::Running, "▶"), "run", reasons.next().unwrap_or_default())
             }
-            Verdict::Waits => {
+            CacheDecision::Pending => {
                 counts[0] += 1;
                 (paint.status(JobStatus::Running, "▷"), "run", reasons.next().unwrap_or_default())
             }
-            Verdict::Reuse(standing) => {
+            CacheDecision::Hit(standing) => {
                 counts[1] += 1;
                 let mut from = format!("from {}", standing.job);
                 if matches!(step.stand_in, Some(StandIn::Stub { .. })) {
@@ -136,7 +136,7 @@ fn text(outlook: &Outlook, hindered: &BTreeMap<usize, String>, paint: Paint, col
                 }
                 (paint.status(JobStatus::Completed, "✓"), "reuse", from)
             }
-            Verdict::LeftOut => {
+            CacheDecision::Skipped => {
                 counts[2] += 1;
                 (paint.dim("·"), "leave out", String::new())
             }

@@ -16,7 +16,7 @@ use super::run::How;
 use super::signals::{self, StoppedBy};
 use super::workspace::LocalWorkspace;
 use super::{host, job_names};
-use crate::engine::{self, Request, Resumed, Surroundings};
+use crate::engine::{self, Request, Resumed, Services};
 use crate::event::journal::Journal;
 use crate::event::{Bus, Event, Slow};
 use crate::exec::process::LocalProcess;
@@ -149,7 +149,7 @@ impl Ready {
             .enable_all()
             .build()
             .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
-        let (ask, asked) = watch::channel(Stop::No);
+        let (ask, asked) = watch::channel(Stop::None);
         let stopped_by = StoppedBy::default();
         let _hearing = signals::hear(ask, bus.clone(), stopped_by.clone(), self.cancels.clone())
             .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
@@ -163,11 +163,11 @@ impl Ready {
     }
 
     async fn drive(self, bus: Arc<Bus>, asked: StopWatch, stopped_by: &StoppedBy) -> Result<Exit, Failed> {
-        let executor = Arc::new(LocalProcess::guarded());
+        let executor = Arc::new(LocalProcess::watched());
         let (request, around) = self.request(bus, executor.clone())?;
         let workspace = around.workspace.clone();
         let status = engine::run(request, around, asked).await;
-        executor.end_strays();
+        executor.end_orphans();
         workspace.close(status).await;
         Ok(match status {
             JobStatus::Completed => Exit::Ok,
@@ -177,11 +177,7 @@ impl Ready {
     }
 
     /// What the engine gets. To be called where a runtime is.
-    pub fn request<E>(
-        self,
-        bus: Arc<Bus>,
-        executor: Arc<E>,
-    ) -> Result<(Request, Surroundings<E, LocalWorkspace>), Failed> {
+    pub fn request<E>(self, bus: Arc<Bus>, executor: Arc<E>) -> Result<(Request, Services<E, LocalWorkspace>), Failed> {
         let Self { outlook, home, folder, experiment, jobs_of_steps, limits, resumed, cancels, .. } = self;
         let shells = home.for_shells()?;
         let runtime = tokio::runtime::Handle::current();
@@ -209,13 +205,13 @@ impl Ready {
             warnings: outlook.warnings,
             reuse: outlook.reuse,
             jobs_of_steps,
-            facts: outlook.facts,
+            snapshot: outlook.snapshot,
             decisions: outlook.decisions,
             force: outlook.force,
             resumed,
             cancels,
         };
-        Ok((request, Surroundings { executor, workspace, bus }))
+        Ok((request, Services { executor, workspace, bus }))
     }
 }
 

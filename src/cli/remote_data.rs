@@ -339,7 +339,7 @@ async fn ask(questions: Vec<(Way, Shape, Transfer)>) -> Vec<Result<Found, Troubl
 async fn until<T>(mut stop: StopWatch, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
     tokio::select! {
         biased;
-        Ok(_) = stop.wait_for(|stop| *stop != Stop::No) => Err(Trouble::Stopped),
+        Ok(_) = stop.wait_for(|stop| *stop != Stop::None) => Err(Trouble::Stopped),
         done = work => done,
     }
 }

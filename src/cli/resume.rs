@@ -19,10 +19,10 @@ use super::record;
 use super::run::{Choice, How};
 use crate::because::Because;
 use crate::digest::Digest;
-use crate::engine::{Decision, Resumed, Verdict};
+use crate::engine::{CacheDecision, Decision, Resumed};
 use crate::event::journal::{self, Journal};
 use crate::event::{Bus, OutputInfo, RunView, StepView};
-use crate::exec::supervise;
+use crate::exec::signal;
 use crate::outcome::JobStatus;
 use crate::plan::{Local, Plan};
 use crate::report::again::amlrun;
@@ -199,8 +199,8 @@ impl<'a> Open<'a> {
             _ => at("open", &path)(error).into(),
         })?;
         folder.forget_cancels()?;
-        let (mark, place) = folder.mark();
-        let _ = supervise::end_orphans(&format!("{mark}={place}"));
+        let (mark, place) = folder.marker();
+        let _ = signal::end_orphans(&format!("{mark}={place}"));
         let record = journal::read(&path, folder.workspace()).map_err(at("read", &path))?;
         let events = record::mended(&folder, record);
         let view = RunView::of(&events);
@@ -231,16 +231,17 @@ impl<'a> Open<'a> {
             let open = resumed.open.contains(&index);
             let done = |need: &usize| resumed.done.contains_key(need);
             if !open {
-                *decision = Decision { verdict: Verdict::LeftOut, because: Vec::new() };
-            } else if outlook.plan.steps[index].needs.iter().any(done) && !matches!(decision.verdict, Verdict::Reuse(_))
+                *decision = Decision { cache: CacheDecision::Skipped, because: Vec::new() };
+            } else if outlook.plan.steps[index].needs.iter().any(done)
+                && !matches!(decision.cache, CacheDecision::Hit(_))
             {
                 // What it reads is there, but was not looked at: its turn will show.
-                decision.verdict = Verdict::Waits;
+                decision.cache = CacheDecision::Pending;
             }
         }
         for &index in &resumed.open {
             if outlook.force.all || outlook.force.steps.contains(&index) {
-                outlook.decisions[index].verdict = Verdict::Run;
+                outlook.decisions[index].cache = CacheDecision::Miss;
             }
         }
         let next = self.events.last().map_or(0, |event| event.seq + 1);

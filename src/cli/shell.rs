@@ -11,9 +11,9 @@ use super::record;
 use super::resume;
 use super::run::How;
 use super::signals;
-use crate::engine::{Workspace as _, look};
+use crate::engine::{Workspace as _, inspect};
 use crate::event::Bus;
-use crate::exec::supervise;
+use crate::exec::spawn;
 use crate::outcome::{JobStatus, StepOutcome};
 use crate::store::{RunFolder, at};
 
@@ -74,7 +74,7 @@ fn open(run: &str, path: &str, once: Option<&str>, context: &Context, printer: &
         let _inside = runtime.enter();
         ready.request(bus, Arc::new(()))?
     };
-    let scene = look::scene(index, &request, &around).map_err(Failed::new)?;
+    let scene = inspect::scene(index, &request, &around).map_err(Failed::new)?;
     let mut arguments: Vec<String> = Vec::new();
     match once {
         Some(command) => arguments.extend(["-c".to_owned(), command.to_owned()]),
@@ -88,7 +88,7 @@ fn open(run: &str, path: &str, once: Option<&str>, context: &Context, printer: &
     let mut variables = scene.variables;
     variables.push(("AMLRUN_COMMAND".to_owned(), scene.command));
     let hearing = signals::leave_to_shell();
-    let code = supervise::in_foreground("bash", &arguments, &scene.wd, &variables, &scene.hidden);
+    let code = spawn::in_foreground("bash", &arguments, &scene.wd, &variables, &scene.hidden);
     let code = code.map_err(Failed::new)?;
     drop(hearing);
     // For MLflow the job and its step were running again as long as the shell was open: they stand as they stood.

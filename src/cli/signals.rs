@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::exit::Exit;
 use super::printer::Printer;
 use crate::event::{Bus, What};
-use crate::exec::{Stop, supervise};
+use crate::exec::{Stop, signal};
 
 /// Where it is kept which signal stopped the run first.
 pub(super) type StoppedBy = Arc<OnceLock<Exit>>;
@@ -51,7 +51,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Hears the signals that end a run, on a thread of its own, so that nothing that waits can keep them from being heard:
-/// the first asks the steps to end and decides the exit code, the next ends them. A call (see [`supervise::call`]) notifies
+/// the first asks the steps to end and decides the exit code, the next ends them. A call (see [`signal::call`]) notifies
 /// `cancels`. Who started us with a signal ignored
 /// (`nohup`, a shell's background job) wants it ignored.
 ///
@@ -71,7 +71,7 @@ pub(super) fn hear(
         let (ready, is_ready) = std::sync::mpsc::channel();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
-                let call = SignalKind::from_raw(supervise::CALL as i32);
+                let call = SignalKind::from_raw(signal::CALL as i32);
                 let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), call];
                 let streams = streams.map(heard);
                 let _ = ready.send(());
@@ -121,9 +121,9 @@ async fn listen(streams: [Option<Signal>; 4]) {
         run.bus.hurry();
         if run.stopped_by.set(exit).is_ok() {
             run.bus.say(What::CancelRequested { by: by.to_owned() });
-            run.ask.send_replace(Stop::Gently);
+            run.ask.send_replace(Stop::Graceful);
         } else {
-            run.ask.send_replace(Stop::Now);
+            run.ask.send_replace(Stop::Forced);
         }
     }
 }

@@ -16,7 +16,7 @@ use super::remote_data::RemoteData;
 use super::ticking::Ticking;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::engine::{Made, Tracked, Workspace};
+use crate::engine::{OutputAsset, Tracked, Workspace};
 use crate::event::{Bus, Moved, Moving, What};
 use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
@@ -252,7 +252,7 @@ impl Workspace for LocalWorkspace {
         self.data.upload(from, to, &progress, stop).map_err(|trouble| trouble.to_string())
     }
 
-    fn registered(&self, made: &Made<'_>) -> Option<String> {
+    fn registered(&self, made: &OutputAsset<'_>) -> Option<String> {
         let kind = if made.kind.is_model() { AssetKind::Model } else { AssetKind::Data };
         let versions = self.registry().ok()?.list(kind, Some(&made.asset.name)).ok()?;
         let same = |version: &String| made.asset.version.as_ref().is_none_or(|wanted| wanted == version);
@@ -260,7 +260,7 @@ impl Workspace for LocalWorkspace {
         Some(format!("{}:{}", there.name, there.version))
     }
 
-    fn register(&self, made: &Made<'_>) -> Result<String, String> {
+    fn register(&self, made: &OutputAsset<'_>) -> Result<String, String> {
         let kind: AssetType =
             made.kind.to_string().parse().map_err(|e: crate::registry::RegistryError| e.to_string())?;
         let digest = Digest::of_tree(&made.path).map_err(|e| e.to_string())?;

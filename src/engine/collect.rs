@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::step::warn;
-use super::{Made, Request, Surroundings, Workspace};
+use super::state::warn;
+use super::{OutputAsset, Request, Services, Workspace};
 use crate::event::{OutputInfo, What};
 use crate::exec::StopWatch;
 use crate::outcome::Failure;
@@ -19,13 +19,13 @@ pub(super) struct Collected {
     pub unsent: Option<Failure>,
 }
 
-/// Seals every output of a step, sends those that belong elsewhere, and registers those that are to become assets. `made`
+/// Seals every output of a step, uploads those that belong into remote storage, and registers those that are to become assets. `made`
 /// is told before anything is sent.
 pub(super) fn collect<E, W: Workspace>(
     index: usize,
     attempt: u32,
     request: &Request,
-    around: &Surroundings<E, W>,
+    services: &Services<E, W>,
     stop: &StopWatch,
     made: &dyn Fn(&[OutputInfo]),
 ) -> Result<Collected, Failure> {
@@ -41,11 +41,11 @@ pub(super) fn collect<E, W: Workspace>(
                 return Err(Failure::MissingOutput { output: output.name.clone() });
             }
             let message = format!("it did not write its output '{}', which nobody reads", output.name);
-            warn(around, request, index, message);
+            warn(services, request, index, message);
             continue;
         }
         if let Some(message) = misfit(output, &path) {
-            warn(around, request, index, message);
+            warn(services, request, index, message);
         }
         let info = close(index, output, &path, request)?;
         if output.asset.is_some() && info.files == 0 && output.kind != PortType::UriFolder {
@@ -57,11 +57,11 @@ pub(super) fn collect<E, W: Workspace>(
     if collected.iter().any(|(output, _)| remote(output)) {
         made(&collected.iter().map(|(_, info)| info.clone()).collect::<Vec<_>>());
     }
-    let mut elsewhere = collected.iter().filter(|(output, _)| remote(output));
-    let sent = elsewhere.try_for_each(|(output, info)| put_away(index, output, info, request, around, stop));
+    let mut staging = collected.iter().filter(|(output, _)| remote(output));
+    let sent = staging.try_for_each(|(output, info)| upload(index, output, info, request, services, stop));
     if sent.is_ok() {
         for (output, info) in &collected {
-            register(index, output, info, request, around)?;
+            register(index, output, info, request, services)?;
         }
     }
     Ok(Collected { outputs: collected.into_iter().map(|(_, info)| info).collect(), unsent: sent.err() })
@@ -110,7 +110,7 @@ fn not_kept(error: &(dyn std::error::Error + 'static), path: &Path) -> Failure {
         }
         cause = this.source();
     }
-    Failure::Surroundings { message: error.to_string() }
+    Failure::Other { message: error.to_string() }
 }
 
 /// Registers an output that is to become an asset, unless that very output is one already.
@@ -119,30 +119,30 @@ pub(super) fn register<E, W: Workspace>(
     output: &StepOutput,
     info: &OutputInfo,
     request: &Request,
-    around: &Surroundings<E, W>,
+    services: &Services<E, W>,
 ) -> Result<(), Failure> {
     let Some(asset) = &output.asset else { return Ok(()) };
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
-    let made = Made { asset, kind: output.kind, path: info.path.clone(), step: &step.path, job: &job };
-    if around.workspace.registered(&made).is_some() {
+    let made = OutputAsset { asset, kind: output.kind, path: info.path.clone(), step: &step.path, job: &job };
+    if services.workspace.registered(&made).is_some() {
         return Ok(());
     }
-    let id = around.workspace.register(&made).map_err(|why| {
+    let id = services.workspace.register(&made).map_err(|why| {
         let message = format!("its output '{}' cannot be registered as '{}': {why}", output.name, asset.name);
-        Failure::Surroundings { message }
+        Failure::Other { message }
     })?;
-    around.bus.say(What::AssetRegistered { step: step.path.clone(), output: output.name.clone(), id });
+    services.bus.say(What::AssetRegistered { step: step.path.clone(), output: output.name.clone(), id });
     Ok(())
 }
 
 /// Puts a sealed output where the author wants it too: into a datastore's folder, or into a container.
-pub(super) fn put_away<E, W: Workspace>(
+pub(super) fn upload<E, W: Workspace>(
     index: usize,
     output: &StepOutput,
     info: &OutputInfo,
     request: &Request,
-    around: &Surroundings<E, W>,
+    services: &Services<E, W>,
     stop: &StopWatch,
 ) -> Result<(), Failure> {
     let Some(place) = &output.place else { return Ok(()) };
@@ -152,13 +152,13 @@ pub(super) fn put_away<E, W: Workspace>(
         Located::Remote(remote) => remote,
     };
     let step = &request.plan.steps[index].path;
-    let moved = around.workspace.upload(&path, &remote, step, stop).map_err(|why| {
+    let moved = services.workspace.upload(&path, &remote, step, stop).map_err(|why| {
         let message =
             format!("its output '{}' cannot be uploaded: {why}; it is kept at {}", output.name, info.path.display());
-        Failure::Surroundings { message }
+        Failure::Other { message }
     })?;
     let output = output.name.clone();
-    around.bus.say(What::OutputUploaded { step: step.clone(), output, uri: remote.uri, moved });
+    services.bus.say(What::OutputUploaded { step: step.clone(), output, uri: remote.uri, moved });
     Ok(())
 }
 
@@ -205,6 +205,6 @@ mod tests {
         let full = not_kept(&trouble(ErrorKind::StorageFull), Path::new("/x"));
         assert_eq!(full, Failure::DiskFull { path: "/x".into() });
         let other = not_kept(&trouble(ErrorKind::PermissionDenied), Path::new("/x"));
-        assert!(matches!(other, Failure::Surroundings { message } if message.contains("/x/y")));
+        assert!(matches!(other, Failure::Other { message } if message.contains("/x/y")));
     }
 }

@@ -6,13 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::board::Board;
-use super::court::info;
-use super::decide::{Standing, Verdict};
-use super::record::{Finding, Recorder};
+use super::cache::{self, CacheDecision, CachedResult, Recorder, info};
+use super::outputs::OutputTable;
 use super::schedule::{Node, Schedule, Skip};
-use super::step::{self, Finished, Shared};
-use super::{Request, Surroundings, Workspace, collect, decide, elsewhere};
+use super::state::{CompletedStep, Finished, RunState, warn};
+use super::{Request, Services, Workspace, collect, staging, step};
 use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
@@ -21,17 +19,13 @@ use crate::plan::{Phase, Plan, StandIn, Step, StepOutput};
 use crate::reuse::Listing;
 
 /// Runs a plan to its end and returns how it ended. `asked` tells when somebody wants it to stop.
-pub async fn run<E: Executor, W: Workspace>(
-    request: Request,
-    around: Surroundings<E, W>,
-    asked: StopWatch,
-) -> JobStatus {
-    around.bus.say(started(&request));
+pub async fn run<E: Executor, W: Workspace>(request: Request, services: Services<E, W>, asked: StopWatch) -> JobStatus {
+    services.bus.say(started(&request));
     for message in &request.plan.notes {
-        around.bus.say(What::Note { message: message.clone() });
+        services.bus.say(What::Note { message: message.clone() });
     }
     for message in &request.warnings {
-        around.bus.say(What::Warning { step: None, message: message.clone() });
+        services.bus.say(What::Warning { step: None, message: message.clone() });
     }
     let nodes = request.plan.steps.iter().map(|step| Node {
         needs: step.needs.clone(),
@@ -39,10 +33,11 @@ pub async fn run<E: Executor, W: Workspace>(
         last: step.phase == Phase::Finalize,
     });
     let schedule = Schedule::new(nodes.collect(), request.plan.continue_on_step_failure);
-    let scope = decide::scope(&request.job_file, request.run.workspace());
-    let board = Board::new(request.plan.steps.len());
-    let places = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
-    let shared = Arc::new(Shared { request, around, board, scope, places, early: Mutex::default() });
+    let scope = cache::scope(&request.job_file, request.run.workspace());
+    let output_table = OutputTable::new(request.plan.steps.len());
+    let slots = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
+    let shared =
+        Arc::new(RunState { request, services, output_table, scope, slots, pending_uploads: Mutex::default() });
     let mut run = Dispatch {
         schedule,
         recorder: Recorder::start(shared.clone()),
@@ -50,7 +45,7 @@ pub async fn run<E: Executor, W: Workspace>(
         running: JoinSet::new(),
         stops: HashMap::new(),
         asked: asked.clone(),
-        halted: Stop::No,
+        halted: Stop::None,
         status: JobStatus::Completed,
     };
     if run.shared.request.resumed.as_ref().is_some_and(|resumed| resumed.incomplete) {
@@ -60,18 +55,18 @@ pub async fn run<E: Executor, W: Workspace>(
     let (mut asked_to_stop, mut hurry) = (asked.clone(), asked.clone());
     run.drive(asked).await;
     let outputs = run.job_outputs();
-    run.shared.around.bus.say(What::RunFinished { status: run.status, outputs });
-    *run.shared.early.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    run.shared.services.bus.say(What::RunFinished { status: run.status, outputs });
+    *run.shared.pending_uploads.lock().unwrap_or_else(PoisonError::into_inner) = None;
     let (status, recorder, grace) = (run.status, run.recorder, run.shared.request.grace);
     // Somebody who cannot wait for the digests gives up that these results can be reused, and nothing else.
     let grace_is_over = async {
         // What is awaited holds the channel's lock, so it must be gone before anything else is awaited.
-        let asked = asked_to_stop.wait_for(|stop| *stop != Stop::No).await.is_ok();
+        let asked = asked_to_stop.wait_for(|stop| *stop != Stop::None).await.is_ok();
         if asked { tokio::time::sleep(grace).await } else { std::future::pending().await }
     };
     tokio::select! {
         _ = tokio::task::spawn_blocking(move || recorder.finish()) => {}
-        Ok(_) = hurry.wait_for(|stop| *stop == Stop::Now) => {}
+        Ok(_) = hurry.wait_for(|stop| *stop == Stop::Forced) => {}
         () = grace_is_over => {}
     }
     status
@@ -118,7 +113,7 @@ fn started(request: &Request) -> What {
 const AHEAD: usize = 4;
 
 struct Dispatch<E, W> {
-    shared: Arc<Shared<E, W>>,
+    shared: Arc<RunState<E, W>>,
     schedule: Schedule,
     recorder: Recorder,
     running: JoinSet<(usize, Finished)>,
@@ -141,23 +136,23 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         let mut reused = Vec::new();
         for index in 0..shared.request.plan.steps.len() {
             if let Some(outputs) = done.and_then(|done| done.get(&index)) {
-                shared.board.sealed(index, outputs.clone());
-                self.recorder.find_out(Finding::outputs_only(index, outputs.clone()));
+                shared.output_table.sealed(index, outputs.clone());
+                self.recorder.record(CompletedStep::outputs_only(index, outputs.clone()));
                 self.schedule.completed(index);
                 continue;
             }
             let decision = &shared.request.decisions[index];
-            match &decision.verdict {
+            match &decision.cache {
                 // What goes to a remote place takes its time, as a step does.
-                Verdict::Reuse(standing) if !elsewhere::places_remotely(&shared.request.plan.steps[index]) => {
+                CacheDecision::Hit(standing) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
                     if shared.request.plan.steps[index].outputs.iter().any(StepOutput::goes_on) {
-                        shared.around.bus.say_all(std::mem::take(&mut reused));
+                        shared.services.bus.say_all(std::mem::take(&mut reused));
                     }
                     reused.push(self.stands(index, standing, decision.because.clone()));
                     self.schedule.completed(index);
                 }
-                Verdict::LeftOut if self.schedule.is_waiting(index) => {
-                    shared.around.bus.say_all(std::mem::take(&mut reused));
+                CacheDecision::Skipped if self.schedule.is_waiting(index) => {
+                    shared.services.bus.say_all(std::mem::take(&mut reused));
                     self.say_skipped(index, self.left_out(index).unwrap_or(SkipReason::NotChosen));
                     let skipped = self.schedule.left_out(index);
                     self.skip(skipped);
@@ -165,7 +160,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 _ => {}
             }
         }
-        shared.around.bus.say_all(reused);
+        shared.services.bus.say_all(reused);
     }
 
     async fn drive(&mut self, mut asked: StopWatch) {
@@ -198,9 +193,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     /// Hands steps to tasks of their own. Each waits for its place only when it is laid out: as many as can run are made
     /// ready ahead, so that no place stays empty. Where a failure shall end everything, nothing is begun ahead of its time.
     fn start_what_may_start(&mut self) {
-        let places = self.shared.request.jobs.max(1);
-        let ahead = if self.shared.request.plan.continue_on_step_failure { places.min(AHEAD) } else { 0 };
-        while self.running.len() < places + ahead
+        let slots = self.shared.request.jobs.max(1);
+        let ahead = if self.shared.request.plan.continue_on_step_failure { slots.min(AHEAD) } else { 0 };
+        while self.running.len() < slots + ahead
             && let Some(index) = self.schedule.next()
         {
             let (halt, stop) = watch::channel(if self.is_last(index) { *self.asked.borrow() } else { self.halted });
@@ -211,7 +206,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     }
 
     fn cancel(&mut self, how: Stop) {
-        if how == Stop::No {
+        if how == Stop::None {
             return;
         }
         self.status = JobStatus::Canceled;
@@ -244,7 +239,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 continue;
             }
             if let Some(stop) = self.stops.get(&index) {
-                stop.send_modify(|now| *now = if *now == Stop::No { Stop::Gently } else { Stop::Now });
+                stop.send_modify(|now| *now = if *now == Stop::None { Stop::Graceful } else { Stop::Forced });
             } else if self.schedule.is_waiting(index) {
                 self.say_skipped(index, SkipReason::StepCanceled);
                 let skipped = self.schedule.left_out(index);
@@ -271,45 +266,45 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         if let Some(standing) = &finished.standing {
             let reused = self.stands(index, standing, finished.because);
-            self.shared.around.bus.say(reused);
+            self.shared.services.bus.say(reused);
         } else {
-            self.shared.around.bus.say(What::StepFinished {
+            self.shared.services.bus.say(What::StepFinished {
                 step: self.shared.request.plan.steps[index].path.clone(),
                 outcome,
                 outputs: finished.outputs.clone(),
             });
         }
         if completed {
-            self.shared.board.sealed(index, finished.outputs);
-            if let Some(finding) = finished.finding {
-                self.recorder.find_out(finding);
+            self.shared.output_table.sealed(index, finished.outputs);
+            if let Some(completed) = finished.completed {
+                self.recorder.record(completed);
             }
             self.schedule.completed(index);
             return;
         }
-        if let Some(finding) = finished.finding {
-            self.recorder.find_out(finding);
+        if let Some(completed) = finished.completed {
+            self.recorder.record(completed);
         }
         let skipped = self.schedule.failed(index);
         self.fail();
         if !self.shared.request.plan.continue_on_step_failure {
-            self.halt(Stop::Gently, false);
+            self.halt(Stop::Graceful, false);
         }
         self.skip(skipped);
     }
 
-    /// An earlier result stands for a step: its outputs are put in their places and registered as if it had run. What is
+    /// An earlier result stands for a step: its outputs are put in their slots and registered as if it had run. What is
     /// to be said of it then.
-    fn stands(&self, index: usize, standing: &Standing, because: Vec<Because>) -> What {
-        let Shared { request, around, board, .. } = &*self.shared;
+    fn stands(&self, index: usize, standing: &CachedResult, because: Vec<Because>) -> What {
+        let RunState { request, services, output_table, .. } = &*self.shared;
         let step = &request.plan.steps[index];
         let mut outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
         for output in &step.outputs {
             let Some(made) = outputs.iter_mut().find(|o| o.name == output.name) else { continue };
-            // Remote places were seen to before.
+            // Remote slots were seen to before.
             let here = output.place.as_ref().is_some_and(|place| !place.is_remote());
             if here {
-                match collect::put_away(index, output, made, request, around, &self.asked) {
+                match collect::upload(index, output, made, request, services, &self.asked) {
                     // A link more shows in the stat of a file: that was us, and whoever reads it must not be blamed.
                     Ok(()) => {
                         if let Ok(listing) = Listing::of(&made.path) {
@@ -318,16 +313,16 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                     }
                     Err(failure) => {
                         let message = format!("'{}' is not put in its place: {failure}", output.name);
-                        step::warn(around, request, index, message);
+                        warn(services, request, index, message);
                     }
                 }
             }
-            if let Err(Failure::Surroundings { message }) = collect::register(index, output, made, request, around) {
-                step::warn(around, request, index, message);
+            if let Err(Failure::Other { message }) = collect::register(index, output, made, request, services) {
+                warn(services, request, index, message);
             }
         }
-        board.digested(index, Some(standing.outputs.clone()));
-        board.sealed(index, outputs.clone());
+        output_table.digested(index, Some(standing.outputs.clone()));
+        output_table.sealed(index, outputs.clone());
         What::StepReused {
             step: step.path.clone(),
             run: standing.run.clone(),
@@ -341,9 +336,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     /// A step's task broke, which is a mistake of ours. The run still ends in order: everything else is stopped.
     fn broken(&mut self, why: &str) {
         let message = format!("amlrun made a mistake while running a step; please report it: {why}");
-        self.shared.around.bus.say(What::Warning { step: None, message });
+        self.shared.services.bus.say(What::Warning { step: None, message });
         self.status = JobStatus::Failed;
-        self.halt(Stop::Gently, true);
+        self.halt(Stop::Graceful, true);
         let skipped = self.schedule.stop();
         self.skip(skipped);
     }
@@ -363,9 +358,11 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     /// Why a step is left out whatever becomes of those that it needs.
     fn left_out(&self, index: usize) -> Option<SkipReason> {
         let request = &self.shared.request;
-        matches!(request.decisions[index].verdict, Verdict::LeftOut).then(|| match request.plan.steps[index].stand_in {
-            Some(StandIn::Skip) => SkipReason::LeftOut,
-            _ => SkipReason::NotChosen,
+        matches!(request.decisions[index].cache, CacheDecision::Skipped).then(|| {
+            match request.plan.steps[index].stand_in {
+                Some(StandIn::Skip) => SkipReason::LeftOut,
+                _ => SkipReason::NotChosen,
+            }
         })
     }
 
@@ -375,14 +372,14 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         let step = self.shared.request.plan.steps[index].path.clone();
         let outcome = StepOutcome::Skipped { reason };
-        self.shared.around.bus.say(What::StepFinished { step, outcome, outputs: Vec::new() });
+        self.shared.services.bus.say(What::StepFinished { step, outcome, outputs: Vec::new() });
     }
 
     fn job_outputs(&self) -> Vec<OutputInfo> {
-        let board = &self.shared.board;
+        let output_table = &self.shared.output_table;
         let outputs = self.shared.request.plan.outputs.iter();
         let named = outputs.filter_map(|output| {
-            let found = board.output(output.step, &output.output)?;
+            let found = output_table.output(output.step, &output.output)?;
             Some(OutputInfo { name: output.name.clone(), ..found.clone() })
         });
         named.collect()

@@ -1,13 +1,13 @@
 //! What the executor gets of a step: its command, variables and processes.
 
-use super::board::Board;
+use super::outputs::OutputTable;
 use super::protect::OwnCopy;
-use super::step::{Shared, warn};
-use super::{Request, Surroundings, Workspace, contract, prepare, protect};
-use crate::exec::{LOG_LIMIT, Launch, RankProcess, Starter, ranks};
+use super::state::{RunState, warn};
+use super::{Request, Services, Workspace, environment, prepare, protect};
+use crate::exec::{LOG_LIMIT, Launch, Launcher, RankProcess, ranks};
 
 /// A step that is laid out.
-pub(super) struct LaidOut {
+pub(super) struct Materialized {
     /// What the executor gets.
     pub launch: Launch,
     /// The command as the record tells it.
@@ -19,39 +19,43 @@ pub(super) struct LaidOut {
 }
 
 /// Lays a step out, ready to be launched.
-pub(super) fn lay_out<E, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>) -> Result<LaidOut, String> {
-    let Shared { request, around, board, .. } = shared;
-    let prepared = prepare::prepare(index, attempt, request, board)?;
+pub(super) fn materialize<E, W: Workspace>(
+    index: usize,
+    attempt: u32,
+    shared: &RunState<E, W>,
+) -> Result<Materialized, String> {
+    let RunState { request, services, output_table, .. } = shared;
+    let prepared = prepare::prepare(index, attempt, request, output_table)?;
     let unchanged = prepared.changed.is_none();
     if let Some(message) = &prepared.changed {
-        warn(around, request, index, message.clone());
+        warn(services, request, index, message.clone());
     }
     let command = prepared.shown.clone();
-    let (launch, copies) = launch(index, request, around, board, prepared)?;
-    Ok(LaidOut { launch, command, unchanged, copies })
+    let (launch, copies) = launch(index, request, services, output_table, prepared)?;
+    Ok(Materialized { launch, command, unchanged, copies })
 }
 
 /// What the executor gets of a step that is laid out, and the copies that it needs as long as it runs.
 pub(super) fn launch<E, W: Workspace>(
     index: usize,
     request: &Request,
-    around: &Surroundings<E, W>,
-    board: &Board,
+    services: &Services<E, W>,
+    output_table: &OutputTable,
     prepared: prepare::Prepared,
 ) -> Result<(Launch, Vec<OwnCopy>), String> {
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
     let artifacts = request.run.step(&step.path).artifacts();
-    let tracking = around.workspace.begin_step(&step.path, &job, artifacts).unwrap_or_else(|message| {
-        warn(around, request, index, format!("this step runs without tracking: {message}"));
+    let tracking = services.workspace.begin_step(&step.path, &job, artifacts).unwrap_or_else(|message| {
+        warn(services, request, index, format!("this step runs without tracking: {message}"));
         Vec::new()
     });
-    let variables = contract::variables(index, request, board, &prepared, tracking)?;
+    let variables = environment::variables(index, request, output_table, &prepared, tracking)?;
     let instances = step.distribution.as_ref().map_or(1, |d| d.instances);
     let distribution = step.distribution.as_ref().and_then(distribution);
-    let (starter, processes) = match &step.distribution {
+    let (launcher, processes) = match &step.distribution {
         Some(_) => ranks::lay_out(distribution.as_ref(), instances, &prepared.user_logs)?,
-        None => (Starter::Bash, vec![RankProcess::only(prepared.user_logs.join("std_log.txt"))]),
+        None => (Launcher::Bash, vec![RankProcess::only(prepared.user_logs.join("std_log.txt"))]),
     };
     let read_only = protect::read_in_place(step, &prepared.copies, request);
     let launch = Launch {
@@ -60,9 +64,9 @@ pub(super) fn launch<E, W: Workspace>(
         variables,
         hidden: request.hidden.clone(),
         read_only,
-        mark: ("AZUREML_RUN_ID".to_owned(), job),
+        marker: ("AZUREML_RUN_ID".to_owned(), job),
         processes,
-        starter,
+        launcher,
         log_limit: request.log_limit.unwrap_or(LOG_LIMIT),
         secrets: request.secrets.clone(),
         timeout: step.timeout,

@@ -1,33 +1,28 @@
-//! Running a plan: which step next, how a step is laid out, what becomes of what it wrote.
+//! Runs a plan: which step is next, how it is prepared, and what becomes of its outputs.
 //!
-//! Before anything runs, [`decide()`] finds out (step by step in `court`) which steps an earlier result stands for;
-//! `amlrun plan` shows just that.
-//! [`dispatch`] is the one loop that owns the truth; [`schedule`] is its pure state machine. A step goes through
-//! `elsewhere` (remote data is fetched), `prepare` (folders, code, inputs, command), the executor, and `collect` (outputs
-//! sealed, put in their places and registered); its environment is put together in `contract`, the promise that Azure ML makes to every step. `board`
-//! holds what is known of outputs while the run goes on, and `record` finds out their digests off the road, so that the
-//! next run can reuse them.
+//! Before anything runs, [`decide()`] finds the steps whose earlier results can be reused (see [`cache`]); `amlrun plan`
+//! shows the same decisions. [`dispatch`] is the one loop that owns the state of a run; [`schedule`] is its pure state
+//! machine. A step passes `staging` (remote data is fetched), `prepare` (folders, code, inputs, command), `launch`, the
+//! executor, and `collect` (outputs are sealed, put in their places and registered). `environment` builds the variables
+//! that Azure ML promises to every step, and `outputs` holds what is known of outputs during the run.
 //!
-//! The engine sees plans, events, executors, the store and what may be reused. Of the registry and the tracking server it
-//! knows only the [`Workspace`] trait, which the command line implements; of terminals and signals it knows nothing.
+//! The engine sees plans, events, executors, the store and the results of earlier runs. Of the registry and the tracking
+//! server it knows only the [`Workspace`] trait, which the command line implements; it knows no terminals and no signals.
 
-mod board;
+mod cache;
 mod collect;
-mod contract;
-mod court;
-pub mod decide;
 pub mod dispatch;
-mod elsewhere;
-pub mod facts;
-mod key;
+mod environment;
+pub mod inspect;
 mod launch;
-pub mod look;
+mod mltable;
+mod outputs;
 mod prepare;
 mod protect;
-mod record;
 pub mod schedule;
+mod staging;
+mod state;
 mod step;
-mod table;
 mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,11 +40,9 @@ use crate::reuse::Reuse;
 use crate::secret::Secret;
 use crate::store::{Home, RunFolder};
 
-pub use contract::common;
-pub use decide::{Decision, Force, Verdict, decide};
+pub use cache::{CacheDecision, CachedResult, Decision, Force, InputSnapshot, Seen, decide, scope, windows_scripts};
 pub use dispatch::{run, step_info};
-pub use facts::{Facts, Seen};
-pub use key::windows_scripts;
+pub use environment::common;
 
 /// A run to be made: everything the engine needs to know, none of which changes while it runs.
 pub struct Request {
@@ -82,7 +75,7 @@ pub struct Request {
     /// The job name of each step.
     pub jobs_of_steps: Vec<String>,
     /// What is known of the plan's inputs and code.
-    pub facts: Facts,
+    pub snapshot: InputSnapshot,
     /// What was decided of each step before the run.
     pub decisions: Vec<Decision>,
     /// What is to run whatever was made before.
@@ -149,7 +142,7 @@ impl Request {
 }
 
 /// An output that is to become an asset.
-pub struct Made<'a> {
+pub struct OutputAsset<'a> {
     /// The name it gets.
     pub asset: &'a AssetName,
     /// Its type.
@@ -202,14 +195,14 @@ pub trait Workspace: Send + Sync + 'static {
     ///
     /// # Errors
     /// A sentence; the step then fails, because somebody will look for that asset.
-    fn register(&self, made: &Made<'_>) -> Result<String, String>;
+    fn register(&self, made: &OutputAsset<'_>) -> Result<String, String>;
 
     /// The id of an asset of that name that lies at that place already.
-    fn registered(&self, made: &Made<'_>) -> Option<String>;
+    fn registered(&self, made: &OutputAsset<'_>) -> Option<String>;
 }
 
 /// The engine's surroundings.
-pub struct Surroundings<E, W> {
+pub struct Services<E, W> {
     /// What runs commands.
     pub executor: Arc<E>,
     /// Registry and tracking.

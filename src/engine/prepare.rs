@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Request;
-use super::board::Board;
+use super::mltable;
+use super::outputs::OutputTable;
 use super::protect::{self, OwnCopy};
-use super::table;
 use super::unchanged::{self, is_copied};
 use crate::plan::PortType;
 use crate::plan::command::{Names, address_word, expand};
@@ -39,7 +39,12 @@ pub(super) struct Prepared {
 
 /// Lays out a step. On Azure ML `outputs/` and `logs/` exist in the working directory before the command starts; folders
 /// of `uri_folder` outputs exist, files of `uri_file` outputs do not (reference, sections 3.4 and 7.1).
-pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Board) -> Result<Prepared, String> {
+pub(super) fn prepare(
+    index: usize,
+    attempt: u32,
+    request: &Request,
+    output_table: &OutputTable,
+) -> Result<Prepared, String> {
     let step = &request.plan.steps[index];
     // Under the path without spaces, since the step sees it.
     let run = request.home.run(&request.run.name);
@@ -47,13 +52,13 @@ pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Boa
     if attempt > 1 {
         set_aside(&folder, attempt)?;
     }
-    lay_code(index, request, &folder)?;
+    materialize_code(index, request, &folder)?;
     let outputs = outputs(index, request, &|output| request.tree(index, output, attempt))?;
-    let (inputs, copies) = inputs(index, request, board, &folder)?;
+    let (inputs, copies) = inputs(index, request, output_table, &folder)?;
     // Looked at after they were copied: what is still the same now was the same all the time.
     let is_own = |input: &StepInput| copies.iter().any(|copy| copy.input == input.name);
     let mut copied = step.inputs.iter().filter(|input| is_copied(input.mode) || is_own(input));
-    let input = copied.find_map(|input| unchanged::copied(input, request, board));
+    let input = copied.find_map(|input| unchanged::copied(input, request, output_table));
     let changed = match input {
         Some(changed) => Some(changed.in_words("before it was copied")),
         None if unchanged::code(step, request) => {
@@ -65,7 +70,7 @@ pub(super) fn prepare(index: usize, attempt: u32, request: &Request, board: &Boa
 }
 
 /// The working directory with the step's code in it.
-fn lay_code(index: usize, request: &Request, folder: &StepFolder) -> Result<(), String> {
+fn materialize_code(index: usize, request: &Request, folder: &StepFolder) -> Result<(), String> {
     let (step, wd) = (&request.plan.steps[index], folder.wd());
     for part in [&folder.path, &wd, &wd.join("outputs")] {
         make_one(part)?;
@@ -93,12 +98,12 @@ fn outputs(index: usize, request: &Request, tree: &dyn Fn(&str) -> PathBuf) -> R
 fn inputs(
     index: usize,
     request: &Request,
-    board: &Board,
+    output_table: &OutputTable,
     folder: &StepFolder,
 ) -> Result<(HashMap<String, String>, Vec<OwnCopy>), String> {
     let (mut inputs, mut copies) = (HashMap::new(), Vec::new());
     for input in &request.plan.steps[index].inputs {
-        if let Some(text) = give(input, request, board, folder, &mut copies)? {
+        if let Some(text) = resolve_input(input, request, output_table, folder, &mut copies)? {
             inputs.insert(input.name.clone(), text);
         }
     }
@@ -107,17 +112,22 @@ fn inputs(
 
 /// The step as it was laid out before, for somebody who wants to look at it; what is gone of it is made again. The outputs
 /// of one that completed are others': what is tried out goes to a folder beside its working directory.
-pub(super) fn again(index: usize, attempt: u32, request: &Request, board: &Board) -> Result<Prepared, String> {
+pub(super) fn again(
+    index: usize,
+    attempt: u32,
+    request: &Request,
+    output_table: &OutputTable,
+) -> Result<Prepared, String> {
     let folder = request.home.run(&request.run.name).step(&request.plan.steps[index].path);
     if !folder.wd().is_dir() {
-        lay_code(index, request, &folder)?;
+        materialize_code(index, request, &folder)?;
     }
     let completed = request.resumed.as_ref().is_some_and(|resumed| resumed.done.contains_key(&index));
     let outputs = outputs(index, request, &|output| match completed {
         true => folder.path.join("shell").join(output),
         false => request.tree(index, output, attempt.max(1)),
     })?;
-    let (inputs, copies) = inputs(index, request, board, &folder)?;
+    let (inputs, copies) = inputs(index, request, output_table, &folder)?;
     Ok(Prepared { copies, ..prepared(index, request, &folder, inputs, outputs) })
 }
 
@@ -192,30 +202,30 @@ impl Names for Bound<'_> {
 }
 
 /// The text that an input is in the command: a literal, or the path where the step finds its data.
-fn give(
+fn resolve_input(
     input: &StepInput,
     request: &Request,
-    board: &Board,
+    output_table: &OutputTable,
     folder: &StepFolder,
     copies: &mut Vec<OwnCopy>,
 ) -> Result<Option<String>, String> {
     let Some(value) = &input.value else { return Ok(None) };
     // An optional input is absent when the step that should make it did not complete.
-    if input.optional && value.steps().any(|step| board.outputs(step).is_none()) {
+    if input.optional && value.steps().any(|step| output_table.outputs(step).is_none()) {
         return Ok(None);
     }
     let data = match value.parts.as_slice() {
         [Part::Remote(_)] if input.mode == InputMode::Direct => None,
         [part @ (Part::Path(_) | Part::Remote(_) | Part::Output { .. })] if input.kind.is_data() => {
-            Some(address(part, request, board)?)
+            Some(address(part, request, output_table)?)
         }
         // A table with what it selects.
-        [part, ..] if input.kind.is_data() && evaluates(input.mode) => Some(address(part, request, board)?),
+        [part, ..] if input.kind.is_data() && evaluates(input.mode) => Some(address(part, request, output_table)?),
         _ => None,
     };
     let Some(source) = data else {
         let links = folder.inputs().join(&input.name);
-        return text_of(value, request, board, input.mode == InputMode::Direct, &links).map(Some);
+        return text_of(value, request, output_table, input.mode == InputMode::Direct, &links).map(Some);
     };
     if !source.exists() {
         let what = if input.kind == PortType::UriFile { "file" } else { "folder" };
@@ -243,9 +253,9 @@ fn give(
             let place = staged();
             if !place.exists() {
                 make(place.parent().unwrap_or(&place))?;
-                let selected = value.parts.iter().skip(1).map(|part| address(part, request, board));
+                let selected = value.parts.iter().skip(1).map(|part| address(part, request, output_table));
                 let selected = selected.collect::<Result<Vec<_>, _>>()?;
-                table::lay(&source, &selected, &place)?;
+                mltable::lay(&source, &selected, &place)?;
             }
             place
         }
@@ -259,17 +269,17 @@ fn give(
     Ok(Some(place.display().to_string()))
 }
 
-fn address(part: &Part, request: &Request, board: &Board) -> Result<PathBuf, String> {
+fn address(part: &Part, request: &Request, output_table: &OutputTable) -> Result<PathBuf, String> {
     Ok(match part {
         Part::Text(text) | Part::Secret(text) => PathBuf::from(text),
         Part::Path(path) => path.clone(),
         Part::Remote(remote) => {
-            let copy = request.facts.copy(remote).ok_or_else(|| format!("'{}' was not fetched", remote.uri))?;
+            let copy = request.snapshot.copy(remote).ok_or_else(|| format!("'{}' was not fetched", remote.uri))?;
             request.seen(&copy.path)
         }
         Part::Output { step, output } => {
             let missing = || format!("the step '{}' did not write '{output}'", request.plan.steps[*step].path);
-            request.seen(&board.output(*step, output).ok_or_else(missing)?.path)
+            request.seen(&output_table.output(*step, output).ok_or_else(missing)?.path)
         }
     })
 }
@@ -284,7 +294,7 @@ fn evaluates(mode: InputMode) -> bool {
 pub(super) fn text_of(
     value: &Value,
     request: &Request,
-    board: &Board,
+    output_table: &OutputTable,
     is_direct: bool,
     links: &Path,
 ) -> Result<String, String> {
@@ -292,7 +302,7 @@ pub(super) fn text_of(
         Part::Text(text) | Part::Secret(text) => Ok(text.clone()),
         Part::Remote(remote) if is_direct => Ok(address_word(request.plan.whole(remote).reveal())),
         part => {
-            let mut place = address(part, request, board)?;
+            let mut place = address(part, request, output_table)?;
             if !shell_safe(&place) {
                 let name = place.file_name().map_or_else(String::new, shell_name);
                 let plain = links.join(number.to_string()).join(name);

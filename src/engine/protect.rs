@@ -7,7 +7,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Request;
-use super::unchanged::difference;
 use crate::plan::{InputMode, Part, Step, StepInput};
 use crate::reuse::Listing;
 
@@ -33,7 +32,7 @@ pub(super) struct OwnCopy {
 /// is read where it lies, because it is no local data, too large, or nothing that a copy would be like.
 pub(super) fn source<'a>(input: &StepInput, request: &'a Request) -> Option<&'a Listing> {
     let path = local(input)?;
-    let listing = request.facts.data(path)?.listing.as_ref().ok()?;
+    let listing = request.snapshot.data(path)?.listing.as_ref().ok()?;
     let fits = listing.bytes <= MOST_BYTES && listing.files.len() <= MOST_FILES;
     // A name that is not Unicode is not known to the letter.
     let is_known = |path: &str| !path.contains(char::REPLACEMENT_CHARACTER);
@@ -106,7 +105,7 @@ impl OwnCopy {
         if now.as_ref().is_some_and(|now| now.fingerprint() == self.before.fingerprint()) {
             return None;
         }
-        Some(now.and_then(|now| difference(&self.before, &now)).unwrap_or_default())
+        Some(now.and_then(|now| self.before.first_difference(&now)).unwrap_or_default())
     }
 }
 

@@ -1,20 +1,14 @@
 //! One step from its folders to its outputs.
 
 use std::future::Future;
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use tokio::sync::Semaphore;
-
-use super::board::Board;
+use super::cache::{CacheDecision, CacheLookup, Decision, KeyState, info, local_paths};
 use super::collect::Collected;
-use super::court::{Asked, Court, info};
-use super::decide::{Decision, Standing, Verdict};
-use super::facts::local_paths;
-use super::launch::{LaidOut, lay_out};
+use super::launch::{Materialized, materialize};
 use super::protect::OwnCopy;
-use super::record::Finding;
-use super::{Request, Surroundings, Tracked, Workspace, collect, elsewhere, protect, unchanged};
+use super::state::{CompletedStep, Finished, RunState, blocking, warn};
+use super::{Request, Tracked, Workspace, collect, protect, staging, unchanged};
 use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, ProcessLog, What};
@@ -23,63 +17,28 @@ use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{InputMode, PortType, StandIn};
 use crate::store::tree;
 
-/// How a step ended and what it wrote.
-pub(super) struct Finished {
-    pub outcome: StepOutcome,
-    pub outputs: Vec<OutputInfo>,
-    /// The earlier result that stands for it, when it did not run.
-    pub standing: Option<Box<Standing>>,
-    /// Why it ran, or what is to be said of what stands for it.
-    pub because: Vec<Because>,
-    /// What is to be found out of it for later runs.
-    pub finding: Option<Finding>,
-}
-
-impl Finished {
-    pub fn new(outcome: StepOutcome) -> Self {
-        Self { outcome, outputs: Vec::new(), standing: None, because: Vec::new(), finding: None }
-    }
-
-    pub fn broken(message: String) -> Self {
-        Self::new(StepOutcome::Failed { failure: Failure::Surroundings { message } })
-    }
-}
-
-/// What every part of a run shares.
-pub(super) struct Shared<E, W> {
-    pub request: Request,
-    pub around: Surroundings<E, W>,
-    pub board: Board,
-    /// The job file, by which steps are known from run to run.
-    pub scope: String,
-    /// The places in which processes run.
-    pub places: Arc<Semaphore>,
-    /// Where it is told what a step made before that is sent elsewhere: a runner may be killed while it sends.
-    pub early: Mutex<Option<Sender<Finding>>>,
-}
-
 /// Runs one step, or finds out that it need not run. Whatever goes wrong is its outcome, not an error.
 pub(super) async fn run<E: Executor, W: Workspace>(
     index: usize,
-    shared: Arc<Shared<E, W>>,
+    shared: Arc<RunState<E, W>>,
     mut stop: StopWatch,
 ) -> Finished {
     let step = &shared.request.plan.steps[index];
-    if let Some(finished) = elsewhere::fetch(index, &shared, &stop).await {
+    if let Some(finished) = staging::fetch(index, &shared, &stop).await {
         return finished;
     }
-    let decision = match shared.request.decisions[index].verdict {
-        Verdict::Waits => match unless_stopped(decide_late(index, &shared), &mut stop).await {
+    let decision = match shared.request.decisions[index].cache {
+        CacheDecision::Pending => match unless_stopped(decide_late(index, &shared), &mut stop).await {
             Some(Ok(decision)) => decision,
             Some(Err(message)) => return Finished::broken(message),
             None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
         },
         _ => shared.request.decisions[index].clone(),
     };
-    if let Verdict::Reuse(standing) = decision.verdict {
+    if let CacheDecision::Hit(standing) = decision.cache {
         let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
-        if elsewhere::places_remotely(step)
-            && let Err(failed) = elsewhere::put_away(index, outputs.clone(), &shared, &stop).await
+        if staging::places_remotely(step)
+            && let Err(failed) = staging::upload(index, outputs.clone(), &shared, &stop).await
         {
             return failed;
         }
@@ -91,17 +50,17 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     let mut attempt = first;
     loop {
         let because = if attempt == first { decision.because.clone() } else { Vec::new() };
-        shared.around.bus.say(What::StepPreparing { step: step.path.clone(), attempt, because });
+        shared.services.bus.say(What::StepPreparing { step: step.path.clone(), attempt, because });
         let finished = attempt_once(index, attempt, &shared, &mut stop).await;
         let StepOutcome::Failed { failure } = &finished.outcome else { return finished };
         // Data that it spoilt would spoil another try, and what it made need not be made again because it was not sent.
         let spoilt = matches!(failure, Failure::InputModified { .. });
-        if attempt == last || spoilt || finished.finding.is_some() || *stop.borrow() != Stop::No {
+        if attempt == last || spoilt || finished.completed.is_some() || *stop.borrow() != Stop::None {
             return finished;
         }
         let of = last + 1 - first;
         let what = What::StepRetried { step: step.path.clone(), failure: failure.clone(), attempt, of };
-        shared.around.bus.say(what);
+        shared.services.bus.say(what);
         attempt += 1;
     }
 }
@@ -109,7 +68,7 @@ pub(super) async fn run<E: Executor, W: Workspace>(
 async fn attempt_once<E: Executor, W: Workspace>(
     index: usize,
     attempt: u32,
-    shared: &Arc<Shared<E, W>>,
+    shared: &Arc<RunState<E, W>>,
     stop: &mut StopWatch,
 ) -> Finished {
     let step = &shared.request.plan.steps[index];
@@ -121,15 +80,15 @@ async fn attempt_once<E: Executor, W: Workspace>(
             None => Finished::new(StepOutcome::Canceled),
         };
     }
-    let laid_out = if is_quick(step, &shared.request) {
-        Some(lay_out(index, attempt, shared))
+    let materialized = if is_quick(step, &shared.request) {
+        Some(materialize(index, attempt, shared))
     } else {
         // Copying may take long; what is copied of it so far is thrown away with the step's folder.
         let shared = shared.clone();
-        unless_stopped(blocking(move || lay_out(index, attempt, &shared)), stop).await
+        unless_stopped(blocking(move || materialize(index, attempt, &shared)), stop).await
     };
-    let LaidOut { launch, command, unchanged, copies } = match laid_out {
-        Some(Ok(laid_out)) => laid_out,
+    let Materialized { launch, command, unchanged, copies } = match materialized {
+        Some(Ok(materialized)) => materialized,
         Some(Err(message)) => return Finished::broken(message),
         None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
     };
@@ -137,15 +96,15 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let wanted = u32::try_from(step.slots.clamp(1, jobs)).unwrap_or(1);
     // Places are given in the order in which they are asked for: a step that takes several waits for them, and others
     // behind it with it. It would wait for ever where small ones always came first.
-    let place = match shared.places.try_acquire_many(wanted) {
-        Ok(place) if *stop.borrow() == Stop::No => Some(place),
+    let place = match shared.slots.try_acquire_many(wanted) {
+        Ok(place) if *stop.borrow() == Stop::None => Some(place),
         Ok(_) => None,
         Err(_) => {
-            shared.around.bus.say(What::StepQueued { step: step.path.clone() });
+            shared.services.bus.say(What::StepQueued { step: step.path.clone() });
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop != Stop::No) => None,
-                place = shared.places.acquire_many(wanted) => place.ok(),
+                _ = stop.wait_for(|stop| *stop != Stop::None) => None,
+                place = shared.slots.acquire_many(wanted) => place.ok(),
             }
         }
     };
@@ -157,11 +116,11 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let logs = launch.processes.iter();
     let logs = logs.filter_map(|process| Some(ProcessLog { process: process.label.clone()?, log: recorded(process) }));
     let logs = logs.collect();
-    shared.around.bus.say(What::StepStarted { step: step.path.clone(), command, log, logs });
+    shared.services.bus.say(What::StepStarted { step: step.path.clone(), command, log, logs });
     let lines: LineSink = {
         let (shared, index) = (shared.clone(), index);
         Arc::new(move |shown| {
-            let (bus, step) = (&shared.around.bus, &shared.request.plan.steps[index].path);
+            let (bus, step) = (&shared.services.bus, &shared.request.plan.steps[index].path);
             match shown {
                 Shown::Line(line) => bus.line(step, &line),
                 Shown::Progress(state) => bus.progress(step, &state),
@@ -169,9 +128,9 @@ async fn attempt_once<E: Executor, W: Workspace>(
         })
     };
     let started = Timestamp::now();
-    let Ended { ending, process, warnings } = shared.around.executor.run(launch, lines, stop.clone()).await;
+    let Ended { ending, process, warnings } = shared.services.executor.run(launch, lines, stop.clone()).await;
     for message in warnings {
-        warn(&shared.around, &shared.request, index, message);
+        warn(&shared.services, &shared.request, index, message);
     }
     drop(place);
     let ran = Ran { index, attempt, started, unchanged };
@@ -184,7 +143,7 @@ async fn attempt_once<E: Executor, W: Workspace>(
     tokio::select! {
         finished = finish => finished.unwrap_or_else(Finished::broken),
         // It completed, and what it made is kept; but somebody who cannot wait does not wait for it to be registered.
-        Ok(_) = stop.wait_for(|stop| *stop == Stop::Now) => Finished::new(StepOutcome::Canceled),
+        Ok(_) = stop.wait_for(|stop| *stop == Stop::Forced) => Finished::new(StepOutcome::Canceled),
     }
 }
 
@@ -202,7 +161,7 @@ struct Ran {
 async fn unless_stopped<T>(work: impl Future<Output = T>, stop: &mut StopWatch) -> Option<T> {
     tokio::select! {
         biased;
-        _ = stop.wait_for(|stop| *stop != Stop::No) => None,
+        _ = stop.wait_for(|stop| *stop != Stop::None) => None,
         done = work => Some(done),
     }
 }
@@ -227,7 +186,7 @@ fn is_quick(step: &crate::plan::Step, request: &Request) -> bool {
 /// Decides a step whose inputs other steps of this run wrote.
 async fn decide_late<E: Send + Sync + 'static, W: Send + Sync + 'static>(
     index: usize,
-    shared: &Arc<Shared<E, W>>,
+    shared: &Arc<RunState<E, W>>,
 ) -> Result<Decision, String> {
     let look = || {
         let shared = shared.clone();
@@ -235,17 +194,17 @@ async fn decide_late<E: Send + Sync + 'static, W: Send + Sync + 'static>(
     };
     let steps = match look().await? {
         Late::Decided(decision) => return Ok(decision),
-        Late::Waits(steps) => steps,
+        Late::Pending(steps) => steps,
     };
     // An earlier result may be reused: then it pays to wait for the digests of what the steps before it wrote.
     for step in steps {
-        if shared.board.outputs(step).is_some() && !shared.board.wait(step).await {
+        if shared.output_table.outputs(step).is_some() && !shared.output_table.wait(step).await {
             return Ok(Decision::run("what it reads could not be read for comparison"));
         }
     }
     Ok(match look().await? {
         Late::Decided(decision) => decision,
-        Late::Waits(_) => Decision::run("an optional input of it is not there"),
+        Late::Pending(_) => Decision::run("an optional input of it is not there"),
     })
 }
 
@@ -253,31 +212,31 @@ async fn decide_late<E: Send + Sync + 'static, W: Send + Sync + 'static>(
 enum Late {
     Decided(Decision),
     /// The digests of these steps' outputs are missing.
-    Waits(Vec<usize>),
+    Pending(Vec<usize>),
 }
 
-fn look_up<E, W>(index: usize, shared: &Shared<E, W>) -> Late {
-    let Shared { request, board, scope, .. } = shared;
-    let run = |because| Late::Decided(Decision { verdict: Verdict::Run, because });
+fn look_up<E, W>(index: usize, shared: &RunState<E, W>) -> Late {
+    let RunState { request, output_table, scope, .. } = shared;
+    let run = |because| Late::Decided(Decision { cache: CacheDecision::Miss, because });
     let Some(reuse) = &request.reuse else { return run(Vec::new()) };
-    let court = Court::new(&request.plan, &request.facts, reuse, &request.force, scope);
-    let known = |step: usize, name: &str| board.kept(step, name).map(|kept| kept.digest.clone());
-    match court.key(index, &known) {
+    let lookup = CacheLookup::new(&request.plan, &request.snapshot, reuse, &request.force, scope);
+    let known = |step: usize, name: &str| output_table.kept(step, name).map(|kept| kept.digest.clone());
+    match lookup.key(index, &known) {
         // A result for what the step would not read any more is no result for it.
-        Asked::Complete(_) if has_changed(index, shared) => {
+        KeyState::Complete(_) if has_changed(index, shared) => {
             run(vec![Because::reason("its code, an input or a program of it changed since the run began")])
         }
-        Asked::Complete(key) => Late::Decided(court.ask(index, &key)),
-        Asked::Run(because) => run(because),
-        Asked::Waits(steps) => Late::Waits(steps),
+        KeyState::Complete(key) => Late::Decided(lookup.ask(index, &key)),
+        KeyState::Miss(because) => run(because),
+        KeyState::Pending(steps) => Late::Pending(steps),
     }
 }
 
 /// Whether local data, code or programs of a step are not what was seen before the run.
-fn has_changed<E, W>(index: usize, shared: &Shared<E, W>) -> bool {
-    let Shared { request, .. } = shared;
+fn has_changed<E, W>(index: usize, shared: &RunState<E, W>) -> bool {
+    let RunState { request, .. } = shared;
     let step = &request.plan.steps[index];
-    let host = request.facts.host.as_ref();
+    let host = request.snapshot.host.as_ref();
     let machine = host.is_some_and(|host| !host.is_same());
     machine
         || unchanged::code(step, request)
@@ -285,8 +244,8 @@ fn has_changed<E, W>(index: usize, shared: &Shared<E, W>) -> bool {
 }
 
 /// Makes the outputs of a step from the samples that the project names for it.
-fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E, W>, stop: &StopWatch) -> Finished {
-    let Shared { request, around, .. } = shared;
+fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &RunState<E, W>, stop: &StopWatch) -> Finished {
+    let RunState { request, services, .. } = shared;
     let step = &request.plan.steps[index];
     let Some(StandIn::Stub { outputs }) = &step.stand_in else { return Finished::broken(String::new()) };
     for output in &step.outputs {
@@ -297,13 +256,13 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
         }
     }
     let unchanged = !outputs.values().any(|sample| unchanged::local(sample, request));
-    match collect::collect(index, attempt, request, around, stop, &|_| {}) {
+    match collect::collect(index, attempt, request, services, stop, &|_| {}) {
         Ok(Collected { unsent: Some(failure), outputs }) => {
             Finished { outputs, ..Finished::new(StepOutcome::Failed { failure }) }
         }
         Ok(Collected { outputs, .. }) => {
             let now = Timestamp::now();
-            let finding = Finding {
+            let completed = CompletedStep {
                 index,
                 outputs: outputs.clone(),
                 job: request.step_job(index),
@@ -313,7 +272,7 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &Shared<E
                 offered: unchanged,
                 key: unchanged,
             };
-            Finished { finding: Some(finding), outputs, ..Finished::new(StepOutcome::Completed) }
+            Finished { completed: Some(completed), outputs, ..Finished::new(StepOutcome::Completed) }
         }
         Err(failure) => Finished::new(StepOutcome::Failed { failure }),
     }
@@ -324,10 +283,10 @@ fn finish<E, W: Workspace>(
     mut ran: Ran,
     copies: &[OwnCopy],
     outcome: StepOutcome,
-    shared: &Shared<E, W>,
+    shared: &RunState<E, W>,
     stop: &StopWatch,
 ) -> Finished {
-    let Shared { request, around, .. } = shared;
+    let RunState { request, services, .. } = shared;
     let (index, mut made) = (ran.index, false);
     let mut finished = match outcome {
         StepOutcome::Completed => match complete(&mut ran, copies, shared, stop) {
@@ -335,7 +294,7 @@ fn finish<E, W: Workspace>(
                 made = true;
                 let outcome = match unsent {
                     None => StepOutcome::Completed,
-                    Some(_) if *stop.borrow() != Stop::No => StepOutcome::Canceled,
+                    Some(_) if *stop.borrow() != Stop::None => StepOutcome::Canceled,
                     Some(failure) => StepOutcome::Failed { failure },
                 };
                 Finished { outputs, ..Finished::new(outcome) }
@@ -345,31 +304,36 @@ fn finish<E, W: Workspace>(
         outcome => Finished::new(outcome),
     };
     let step = request.plan.steps[index].path.as_str();
-    let tracked = around.workspace.end_step(step, &request.step_job(index), finished.outcome.status());
+    let tracked = services.workspace.end_step(step, &request.step_job(index), finished.outcome.status());
     let Tracked { metrics, models } = tracked.unwrap_or_else(|message| {
-        warn(around, request, index, message);
+        warn(services, request, index, message);
         Tracked::default()
     });
     if !metrics.is_empty() || !models.is_empty() {
-        around.bus.say(What::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
+        services.bus.say(What::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
     }
     // Also when it could not be sent: then it need not be made again for another try.
     if made {
-        finished.finding = Some(finding(ran, &finished.outputs, metrics, shared));
+        finished.completed = Some(completed(ran, &finished.outputs, metrics, shared));
     }
     finished
 }
 
 /// What is to be found out of what a step made.
-fn finding<E, W>(ran: Ran, outputs: &[OutputInfo], metrics: Vec<(String, f64)>, shared: &Shared<E, W>) -> Finding {
-    let Shared { request, board, .. } = shared;
+fn completed<E, W>(
+    ran: Ran,
+    outputs: &[OutputInfo],
+    metrics: Vec<(String, f64)>,
+    shared: &RunState<E, W>,
+) -> CompletedStep {
+    let RunState { request, output_table, .. } = shared;
     let Ran { index, started, unchanged, .. } = ran;
     let step = &request.plan.steps[index];
     let offered = unchanged
         && step.is_deterministic
         && !request.plan.force_rerun
-        && step.needs.iter().all(|&need| board.outputs(need).is_some());
-    Finding {
+        && step.needs.iter().all(|&need| output_table.outputs(need).is_some());
+    CompletedStep {
         index,
         outputs: outputs.to_vec(),
         job: request.step_job(index),
@@ -385,17 +349,17 @@ fn finding<E, W>(ran: Ran, outputs: &[OutputInfo], metrics: Vec<(String, f64)>, 
 fn complete<E, W: Workspace>(
     ran: &mut Ran,
     copies: &[OwnCopy],
-    shared: &Shared<E, W>,
+    shared: &RunState<E, W>,
     stop: &StopWatch,
 ) -> Result<Collected, Failure> {
-    let Shared { request, around, board, .. } = shared;
-    if let Some(changed) = unchanged::in_place(ran.index, request, board, copies) {
+    let RunState { request, services, output_table, .. } = shared;
+    if let Some(changed) = unchanged::in_place(ran.index, request, output_table, copies) {
         if changed.sealed {
             return Err(Failure::InputModified { input: changed.input, file: changed.file });
         }
         ran.unchanged = false;
         let words = changed.in_words("while it ran");
-        warn(around, request, ran.index, format!("{words}; on Azure ML a step that writes to an input fails"));
+        warn(services, request, ran.index, format!("{words}; on Azure ML a step that writes to an input fails"));
     }
     if let Some((copy, file)) = copies.iter().find_map(|copy| Some((copy, copy.written()?))) {
         ran.unchanged = false;
@@ -403,21 +367,16 @@ fn complete<E, W: Workspace>(
         let what = format!("it wrote to its input '{}'{file}", copy.input);
         let rest = "your data is what it was, for a step gets a copy; the result is not kept for reuse, and on Azure ML, \
                     where the input is read-only, the step fails";
-        warn(around, request, ran.index, format!("{what}: {rest}"));
+        warn(services, request, ran.index, format!("{what}: {rest}"));
     }
     let ran = *ran;
     let made = |outputs: &[OutputInfo]| {
-        let early = shared.early.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(early) = &*early {
-            let _ = early.send(finding(ran, outputs, Vec::new(), shared));
+        let pending_uploads = shared.pending_uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pending_uploads) = &*pending_uploads {
+            let _ = pending_uploads.send(completed(ran, outputs, Vec::new(), shared));
         }
     };
-    collect::collect(ran.index, ran.attempt, request, around, stop, &made)
-}
-
-pub(super) fn warn<E, W>(around: &Surroundings<E, W>, request: &Request, index: usize, message: String) {
-    let step = Some(request.plan.steps[index].path.clone());
-    around.bus.say(What::Warning { step, message });
+    collect::collect(ran.index, ran.attempt, request, services, stop, &made)
 }
 
 fn outcome(ending: Ending, process: Option<String>) -> StepOutcome {
@@ -429,21 +388,11 @@ fn outcome(ending: Ending, process: Option<String>) -> StepOutcome {
         Ending::OutOfMemory => Failure::OutOfMemory,
         Ending::Signaled(signal) => Failure::Signal { signal },
         Ending::TimedOut(limit) => Failure::TimedOut { limit },
-        Ending::NotStarted(message) => Failure::Surroundings { message },
+        Ending::NotStarted(message) => Failure::Other { message },
     };
     let failure = match process {
         Some(process) => Failure::Process { process, failure: Box::new(failure) },
         None => failure,
     };
     StepOutcome::Failed { failure }
-}
-
-/// Disk and database work, off the threads that serve pipes and timers.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(broken) => Err(format!("amlrun made a mistake; please report it: {broken}")),
-    }
 }

@@ -4,14 +4,14 @@
 use std::path::Path;
 
 use super::Request;
-use super::board::Board;
-use super::facts::code_listing;
+use super::cache::code_listing;
+use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use crate::plan::{InputMode, Part, Step, StepInput, Value};
 use crate::reuse::Listing;
 
 /// An input that changed.
-pub(super) struct Changed {
+pub(super) struct ModifiedInput {
     /// The input or the variable.
     pub input: String,
     /// The file that shows it; empty when it cannot be named.
@@ -21,7 +21,7 @@ pub(super) struct Changed {
     pub sealed: bool,
 }
 
-impl Changed {
+impl ModifiedInput {
     /// What is said of an input that belongs to the user.
     pub fn in_words(&self, when: &str) -> String {
         let what = if self.file.is_empty() { String::new() } else { format!(" ({})", self.file) };
@@ -35,54 +35,59 @@ pub(super) fn is_copied(mode: InputMode) -> bool {
 }
 
 /// The first of the inputs and variables which a step reads in place that is not what it was.
-pub(super) fn in_place(index: usize, request: &Request, board: &Board, copies: &[OwnCopy]) -> Option<Changed> {
+pub(super) fn in_place(
+    index: usize,
+    request: &Request,
+    output_table: &OutputTable,
+    copies: &[OwnCopy],
+) -> Option<ModifiedInput> {
     let step = &request.plan.steps[index];
     let has_copy = |input: &StepInput| is_copied(input.mode) || copies.iter().any(|copy| copy.input == input.name);
     let inputs = step.inputs.iter().filter(|input| !has_copy(input));
     let inputs = inputs.filter_map(|input| Some((&input.name, input.value.as_ref()?)));
     let variables = step.environment_variables.iter().map(|(name, value)| (name, value));
-    inputs.chain(variables).find_map(|(name, value)| value_changed(name, value, request, board))
+    inputs.chain(variables).find_map(|(name, value)| value_changed(name, value, request, output_table))
 }
 
 /// Whether an input that has just been copied was still what was seen of it.
-pub(super) fn copied(input: &StepInput, request: &Request, board: &Board) -> Option<Changed> {
-    value_changed(&input.name, input.value.as_ref()?, request, board)
+pub(super) fn copied(input: &StepInput, request: &Request, output_table: &OutputTable) -> Option<ModifiedInput> {
+    value_changed(&input.name, input.value.as_ref()?, request, output_table)
 }
 
 /// Whether the code of a step is not what was seen before the run.
 pub(super) fn code(step: &Step, request: &Request) -> bool {
     let Some(code) = step.code.as_ref().filter(|_| step.stand_in.is_none()) else { return false };
-    let before = request.facts.code(code).and_then(|fact| fact.listing.as_ref().ok());
+    let before = request.snapshot.code(code).and_then(|tree| tree.listing.as_ref().ok());
     let now = code_listing(code, request.plan.kind == "pipeline", request.root());
     !before.is_some_and(|before| now.is_ok_and(|now| now.fingerprint() == before.fingerprint()))
 }
 
 /// Whether a local file or folder is not what was seen before the run.
 pub(super) fn local(path: &Path, request: &Request) -> bool {
-    let before = request.facts.data(path).and_then(|fact| fact.listing.as_ref().ok());
+    let before = request.snapshot.data(path).and_then(|tree| tree.listing.as_ref().ok());
     !before.is_some_and(|before| Listing::of(path).is_ok_and(|now| now.fingerprint() == before.fingerprint()))
 }
 
-fn value_changed(name: &str, value: &Value, request: &Request, board: &Board) -> Option<Changed> {
-    let changed = |file, sealed| Some(Changed { input: name.to_owned(), file, sealed });
+fn value_changed(name: &str, value: &Value, request: &Request, output_table: &OutputTable) -> Option<ModifiedInput> {
+    let changed = |file, sealed| Some(ModifiedInput { input: name.to_owned(), file, sealed });
     for part in &value.parts {
         match part {
             Part::Text(_) | Part::Secret(_) => {}
             Part::Path(path) => {
-                let Some(Ok(before)) = request.facts.data(path).map(|fact| fact.listing.as_ref()) else { continue };
+                let Some(Ok(before)) = request.snapshot.data(path).map(|tree| tree.listing.as_ref()) else { continue };
                 if let Some(file) = differs(before, path) {
                     return changed(file, false);
                 }
             }
             Part::Remote(remote) => {
-                let Some(copy) = request.facts.copy(remote) else { continue };
-                let Ok(before) = &copy.fact.listing else { continue };
+                let Some(copy) = request.snapshot.copy(remote) else { continue };
+                let Ok(before) = &copy.tree.listing else { continue };
                 if let Some(file) = differs(before, &copy.path) {
                     return changed(file, true);
                 }
             }
             Part::Output { step, output } => {
-                let Some(info) = board.output(*step, output) else { continue };
+                let Some(info) = output_table.output(*step, output) else { continue };
                 let now = Listing::of(&info.path);
                 if !now.as_ref().is_ok_and(|now| now.fingerprint().to_string() == info.fingerprint) {
                     let newest = now.ok().and_then(|now| now.files.into_iter().max_by_key(|file| file.changed));
@@ -100,15 +105,5 @@ fn differs(before: &Listing, place: &Path) -> Option<String> {
         Ok(now) if now.fingerprint() == before.fingerprint() => return None,
         now => now.ok(),
     };
-    Some(now.and_then(|now| difference(before, &now)).unwrap_or_default())
-}
-
-/// The first file in which two listings differ.
-pub(super) fn difference(before: &Listing, now: &Listing) -> Option<String> {
-    let changed = now.files.iter().find(|file| {
-        let old = before.files.iter().find(|old| old.path == file.path);
-        old.is_none_or(|old| (old.size, old.modified, old.changed) != (file.size, file.modified, file.changed))
-    });
-    let gone = || before.files.iter().find(|old| now.files.iter().all(|file| file.path != old.path));
-    changed.or_else(gone).map(|file| file.path.clone())
+    Some(now.and_then(|now| before.first_difference(&now)).unwrap_or_default())
 }

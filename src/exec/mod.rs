@@ -1,81 +1,35 @@
-//! Running one step's command: an executor gets a [`Launch`] and answers with how it [`Ended`].
+//! Runs one step's command: an executor gets a [`Launch`] and answers how it [`Ended`].
 //!
-//! [`process`] runs it on this machine; containers will be a second executor behind the same trait. Supervision (own
-//! process group, TERM, grace, KILL, reaping, timeout, capture of what is printed) exists once, in [`supervise`],
-//! whoever asks. A step of several processes is laid out by [`ranks`]. [`guard`] is a second process that ends what a
-//! runner leaves that is killed itself. This room knows words only: no plan, no store, no journal. The engine calls it.
+//! [`process`] runs it on this machine; containers will be a second executor behind the same trait. Supervision (its own
+//! process group, TERM, grace period, KILL, reaping, timeout, capture of the output) exists once, in [`supervise`].
+//! A step of several processes is laid out by [`ranks`]. The [`watchdog`] is a second process that ends the steps of a
+//! runner that was killed. This module knows no plan, no store and no journal. The engine calls it.
 
 pub mod ask;
 mod capture;
-pub mod guard;
+mod launch;
 mod log;
 mod mask;
 mod memory;
+mod orphans;
 pub mod process;
 pub mod ranks;
 pub mod read_only;
-mod strays;
-pub mod supervise;
+pub mod signal;
+pub mod spawn;
+mod supervise;
 #[cfg(test)]
 mod tests;
+pub mod watchdog;
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use ranks::{Distribution, RankProcess};
-
-use crate::secret::Secret;
-
-/// A log is cut at this size unless a launch says otherwise.
-pub const LOG_LIMIT: u64 = 256 << 20;
-
-/// A command to run.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    /// The text that the shell gets.
-    pub command: String,
-    /// The working directory.
-    pub cwd: PathBuf,
-    /// Variables on top of the runner's own.
-    pub variables: Vec<(String, String)>,
-    /// Variables of the runner's own that it shall not see.
-    pub hidden: Arc<[String]>,
-    /// Paths that it must not be able to write to, where the kernel gives a process a view of the file system of its own.
-    pub read_only: Vec<PathBuf>,
-    /// One of them that no other launch has with this value: by it processes that ran away are known.
-    pub mark: (String, String),
-    /// The processes that run it, each with variables of its own: one, unless it is distributed.
-    pub processes: Vec<RankProcess>,
-    /// What starts them.
-    pub starter: Starter,
-    /// How many bytes of what a process prints its log keeps from the beginning.
-    pub log_limit: u64,
-    /// What must not be seen of what it prints.
-    pub secrets: Arc<[Secret]>,
-    /// How long it may run.
-    pub timeout: Option<Duration>,
-    /// How long it has between TERM and KILL.
-    pub grace: Duration,
-}
-
-/// What starts the processes of a launch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Starter {
-    /// The runner itself, each in bash.
-    #[default]
-    Bash,
-    /// `mpirun`, which is the launch's only process to the runner and starts the ranks.
-    Mpirun {
-        /// How many ranks.
-        ranks: u32,
-        /// How many of them count as one node.
-        per_node: u32,
-    },
-}
+pub use launch::{LOG_LIMIT, Launch, Launcher, RankProcess};
+pub use ranks::Distribution;
 
 /// How a launch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,11 +72,11 @@ impl From<Ending> for Ended {
 pub enum Stop {
     /// It shall.
     #[default]
-    No,
+    None,
     /// Stop: TERM first, KILL after the grace time.
-    Gently,
+    Graceful,
     /// Stop at once: KILL.
-    Now,
+    Forced,
 }
 
 /// Where a launch learns that it shall stop.

@@ -6,81 +6,50 @@ use std::sync::OnceLock;
 
 use tokio::sync::OnceCell;
 
-use super::guard::{Guard, Watched};
-use super::memory::OutOfMemory;
-use super::{Ended, Ending, Executor, Launch, LineSink, Starter, StopWatch, ranks, read_only, strays, supervise};
+use super::supervise::Supervisor;
+use super::{Ended, Ending, Executor, Launch, Launcher, LineSink, StopWatch, orphans, ranks, read_only, spawn};
 
 /// Runs commands as processes of this machine.
 #[derive(Debug, Default)]
 pub struct LocalProcess {
     /// Children that were there before: `server & exec amlrun run …` is the shape of many an image's entry point.
     spared: Vec<i32>,
-    /// The variable that all processes of this runner have and no others, when they are to be guarded.
-    runner: Option<(String, String)>,
-    /// Started before the first command; nothing when it could not be.
-    guard: OnceLock<Option<Guard>>,
+    supervisor: Supervisor,
     bash: OnceLock<PathBuf>,
     /// Whether the kernel lets this program mount; asked when it first matters.
     mounts: OnceCell<bool>,
-    pub(super) memory: OutOfMemory,
 }
 
 impl LocalProcess {
-    /// An executor without a guard; one is enough for a runner.
+    /// An executor without a watchdog; one is enough for a runner.
     #[must_use]
     pub fn new() -> Self {
-        let spared = strays::children();
-        strays::adopt();
+        let spared = orphans::children();
+        orphans::adopt();
         Self { spared, ..Self::default() }
     }
 
-    /// An executor whose processes end with this one, even when it is killed. For programs that become a guard when
-    /// their first argument is [`super::guard::VERB`].
+    /// An executor whose processes end with this one, even when it is killed. For programs that become a watchdog when
+    /// their first argument is [`super::watchdog::VERB`].
     #[must_use]
-    pub fn guarded() -> Self {
-        // No two runners have one number at one time.
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let value = format!("{}-{}", std::process::id(), since.as_nanos());
-        Self { runner: Some(("AMLRUN_RUNNER".to_owned(), value)), ..Self::new() }
+    pub fn watched() -> Self {
+        Self { supervisor: Supervisor::watched(), ..Self::new() }
     }
 
-    /// Ends whatever the commands left behind that could not be found by their marks: every child of this process that
-    /// there still is; the guard last. To be called when no command runs any more.
-    pub fn end_strays(&self) {
-        let guard = self.guard.get().and_then(Option::as_ref);
-        let mut spared = self.spared.clone();
-        spared.extend(guard.map(Guard::settle));
-        strays::end_all(&spared);
-        if let Some(guard) = guard {
-            guard.dismiss();
-        }
-    }
-
-    /// The variable that all processes get.
-    pub(super) fn runner(&self) -> Option<&(String, String)> {
-        self.runner.as_ref()
-    }
-
-    /// Has the guard look after a process that prints into that pipe, as long as the answer lives.
-    pub(super) fn watch(&self, pipe: &impl std::os::fd::AsFd) -> Option<Watched<'_>> {
-        let guard = self.guard()?;
-        Some(guard.watch(nix::sys::stat::fstat(pipe).map_or(0, |about| about.st_ino)))
-    }
-
-    /// The guard, started when it is asked for first. That there is none is no reason not to run anything.
-    pub(super) fn guard(&self) -> Option<&Guard> {
-        let (name, value) = self.runner.as_ref()?;
-        self.guard.get_or_init(|| Guard::start(&format!("{name}={value}")).ok()).as_ref()
+    /// Ends what commands left behind and no marker found: every remaining child of this process; the watchdog last. Must
+    /// be called when no command runs any more.
+    pub fn end_orphans(&self) {
+        self.supervisor.end_orphans(&self.spared);
     }
 
     /// Whether there are paths to protect, and they can be. Processes of one step that each had a view of their own could not
     /// share memory, so several get none.
     async fn can_mount(&self, paths: &[PathBuf]) -> bool {
         // Only a program with the verb can be started in place of a command.
-        if paths.is_empty() || self.runner.is_none() {
+        if paths.is_empty() || !self.supervisor.is_watched() {
             return false;
         }
-        *self.mounts.get_or_init(|| supervise::succeeds(Path::new(supervise::OWN), read_only::trial(paths))).await
+        *self.mounts.get_or_init(|| spawn::succeeds(Path::new(spawn::OWN), read_only::trial(paths))).await
     }
 
     /// Bash under its full path: to start a program by its path is cheaper than to have it looked for each time.
@@ -94,15 +63,15 @@ const LONGEST_ARGUMENT: usize = 120 * 1024;
 
 impl Executor for LocalProcess {
     async fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> Ended {
-        let (program, mut arguments) = match launch.starter {
-            Starter::Bash => (self.bash().to_owned(), Vec::new()),
-            Starter::Mpirun { ranks, .. } => match mpirun(&launch, ranks).await {
+        let (program, mut arguments) = match launch.launcher {
+            Launcher::Bash => (self.bash().to_owned(), Vec::new()),
+            Launcher::Mpirun { ranks, .. } => match mpirun(&launch, ranks).await {
                 Ok(mpirun) => mpirun,
                 Err(message) => return Ending::NotStarted(message).into(),
             },
         };
         let mut command = launch.command.clone();
-        if let Starter::Mpirun { per_node, .. } = launch.starter {
+        if let Launcher::Mpirun { per_node, .. } = launch.launcher {
             arguments.push(self.bash().into());
             command.insert_str(0, &ranks::mpi_preamble(per_node));
         }
@@ -116,11 +85,11 @@ impl Executor for LocalProcess {
             }
             arguments.push(script.into());
         }
-        if launch.starter == Starter::Bash && launch.processes.len() == 1 && self.can_mount(&launch.read_only).await {
+        if launch.launcher == Launcher::Bash && launch.processes.len() == 1 && self.can_mount(&launch.read_only).await {
             let arguments = read_only::arguments(&launch.read_only, &program, arguments);
-            return supervise::run(Path::new(supervise::OWN), &arguments, launch, lines, stop, self).await;
+            return self.supervisor.run(Path::new(spawn::OWN), &arguments, launch, lines, stop).await;
         }
-        supervise::run(&program, &arguments, launch, lines, stop, self).await
+        self.supervisor.run(&program, &arguments, launch, lines, stop).await
     }
 }
 
@@ -133,7 +102,7 @@ async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<OsString>),
     )?;
     let mut arguments = vec!["-n".into(), ranks.to_string().into()];
     // Hydra, which MPICH and Intel MPI have, asks for neither leave.
-    let version = supervise::version(&program).await;
+    let version = spawn::version(&program).await;
     if ["Open MPI", "OpenRTE", "PRRTE"].iter().any(|name| version.contains(name)) {
         arguments.extend(["--allow-run-as-root".into(), "--oversubscribe".into()]);
     }

@@ -5,9 +5,9 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::Starter;
+use super::launch::{Launcher, RankProcess};
 
 /// How a step is spread, as its `distribution` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,27 +31,6 @@ pub enum Distribution {
     },
 }
 
-/// One of the processes that run a step's command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RankProcess {
-    /// What tells it from the others, such as `rank 1`; nothing when it is the only one.
-    pub label: Option<String>,
-    /// Variables for it alone, on top of the launch's.
-    pub variables: Vec<(String, String)>,
-    /// The file that gets what it prints.
-    pub log: PathBuf,
-    /// Whether it only serves the others: it is ended when they have ended well.
-    pub serves: bool,
-}
-
-impl RankProcess {
-    /// The only process of a step.
-    #[must_use]
-    pub fn only(log: PathBuf) -> Self {
-        Self { label: None, variables: Vec::new(), log, serves: false }
-    }
-}
-
 /// The processes of a step on that many nodes (`resources.instance_count`), with their logs in `user_logs`.
 ///
 /// # Errors
@@ -60,7 +39,7 @@ pub fn lay_out(
     distribution: Option<&Distribution>,
     nodes: u32,
     user_logs: &Path,
-) -> Result<(Starter, Vec<RankProcess>), String> {
+) -> Result<(Launcher, Vec<RankProcess>), String> {
     let mut ports = Ports::default();
     lay_out_with(distribution, nodes.max(1), user_logs, &mut || ports.free())
         .map_err(|error| format!("no free port on this machine's loopback address: {error}"))
@@ -71,18 +50,18 @@ fn lay_out_with(
     nodes: u32,
     user_logs: &Path,
     port: &mut dyn FnMut() -> io::Result<u16>,
-) -> io::Result<(Starter, Vec<RankProcess>)> {
+) -> io::Result<(Launcher, Vec<RankProcess>)> {
     let made = match distribution {
-        None => (Starter::Bash, per_node(nodes)),
-        Some(Distribution::PyTorch { per_node }) => (Starter::Bash, pytorch(nodes, (*per_node).max(1), port()?)),
+        None => (Launcher::Bash, per_node(nodes)),
+        Some(Distribution::PyTorch { per_node }) => (Launcher::Bash, pytorch(nodes, (*per_node).max(1), port()?)),
         Some(Distribution::TensorFlow { workers, parameter_servers }) => {
             let workers = workers.unwrap_or(nodes).max(1);
-            (Starter::Bash, tensorflow(workers, *parameter_servers, port)?)
+            (Launcher::Bash, tensorflow(workers, *parameter_servers, port)?)
         }
         Some(Distribution::Mpi { per_node }) => {
             let (per_node, master) = ((*per_node).max(1), port()?);
             let only = Rank { label: String::new(), variables: mpi(nodes, master), serves: false };
-            (Starter::Mpirun { ranks: nodes * per_node, per_node }, vec![only])
+            (Launcher::Mpirun { ranks: nodes * per_node, per_node }, vec![only])
         }
     };
     Ok((made.0, with_logs(made.1, nodes, user_logs)))
@@ -217,7 +196,7 @@ impl Ports {
 mod tests {
     use super::*;
 
-    fn laid_out(distribution: Option<&Distribution>, nodes: u32) -> (Starter, Vec<RankProcess>) {
+    fn laid_out(distribution: Option<&Distribution>, nodes: u32) -> (Launcher, Vec<RankProcess>) {
         let mut next = 6000;
         let mut port = || {
             next += 1;
@@ -268,8 +247,8 @@ mod tests {
 
     #[test]
     fn mpi_is_one_process_that_starts_the_ranks() {
-        let (starter, processes) = laid_out(Some(&Distribution::Mpi { per_node: 2 }), 2);
-        assert_eq!(starter, Starter::Mpirun { ranks: 4, per_node: 2 });
+        let (launcher, processes) = laid_out(Some(&Distribution::Mpi { per_node: 2 }), 2);
+        assert_eq!(launcher, Launcher::Mpirun { ranks: 4, per_node: 2 });
         assert_eq!(processes.len(), 1);
         assert_eq!(value(&processes[0], "AZ_BATCH_HOST_LIST"), "127.0.0.1,127.0.0.1");
         assert_eq!(value(&processes[0], "AZ_BATCH_MASTER_NODE"), "127.0.0.1:6001");

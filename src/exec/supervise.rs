@@ -6,10 +6,10 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -19,11 +19,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::capture::{self, Printed};
-use super::guard::Watched;
 use super::log::Log;
 use super::mask::Masked;
-use super::process::LocalProcess;
-use super::strays;
+use super::memory::OutOfMemory;
+use super::orphans;
+use super::signal::pid;
+use super::watchdog::{Watchdog, Watched};
 use super::{Ended, Ending, Launch, LineSink, RankProcess, Shown, Stop, StopWatch};
 
 /// How long what a command started has to print its last when the command itself has ended: in `echo a & echo b` the shell
@@ -33,46 +34,92 @@ const CHILDREN: Duration = Duration::from_millis(250);
 /// How long to go on reading after the group is gone: only a process that left the group can still hold the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Runs a program as the launch says, once for each of its processes, and supervises all to the end.
-pub(super) async fn run(
-    program: &Path,
-    arguments: &[OsString],
-    launch: Launch,
-    lines: LineSink,
-    mut stop: StopWatch,
-    local: &LocalProcess,
-) -> Ended {
-    if *stop.borrow() != Stop::No {
-        return Ending::Stopped.into();
+/// Starts and ends the processes of all launches of one runner.
+#[derive(Debug, Default)]
+pub(super) struct Supervisor {
+    /// The variable that all processes of this runner have and no others, when a watchdog is to look after them.
+    runner: Option<(String, String)>,
+    /// Started before the first command; `None` when that failed.
+    watchdog: OnceLock<Option<Watchdog>>,
+    memory: OutOfMemory,
+}
+
+impl Supervisor {
+    /// A supervisor with a watchdog, which ends all processes when this one is killed.
+    pub fn watched() -> Self {
+        // No two runners have one number at one time.
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let value = format!("{}-{}", std::process::id(), since.as_nanos());
+        Self { runner: Some(("AMLRUN_RUNNER".to_owned(), value)), ..Self::default() }
     }
-    // Before anything is started that it is to guard.
-    local.guard();
-    let memory = local.memory.at_start();
-    let mut running = Running { groups: Vec::new(), waiting: JoinSet::new(), reading: Vec::new() };
-    let mut ended = match running.start(program, arguments, &launch, &lines, local) {
-        Ok(()) => running.wait(&launch, &mut stop).await,
-        Err(message) => {
-            running.end(Duration::ZERO, &mut stop).await;
-            Ending::NotStarted(message).into()
+
+    /// Whether processes end with this one, even when it is killed.
+    pub fn is_watched(&self) -> bool {
+        self.runner.is_some()
+    }
+
+    /// Ends every child of this process but those, and the watchdog last.
+    pub fn end_orphans(&self, spared: &[i32]) {
+        let watchdog = self.watchdog.get().and_then(Option::as_ref);
+        let spared: Vec<i32> = spared.iter().copied().chain(watchdog.map(Watchdog::stop_replacing)).collect();
+        orphans::end_all(&spared);
+        if let Some(watchdog) = watchdog {
+            watchdog.stop();
         }
-    };
-    if matches!(ended.ending, Ending::Exited(_)) {
-        read_until(&mut running.reading, Instant::now() + CHILDREN).await;
     }
-    for (group, _) in running.groups.iter().flatten() {
-        strays::end_group(*group).await;
+
+    /// Lists a process that prints into that pipe with the watchdog, as long as the answer lives.
+    fn watch(&self, pipe: &impl std::os::fd::AsFd) -> Option<Watched<'_>> {
+        Some(self.watchdog()?.watch(nix::sys::stat::fstat(pipe).map_or(0, |about| about.st_ino)))
     }
-    let (name, value) = &launch.mark;
-    strays::end_of(&format!("{name}={value}"));
-    drop(running.groups);
-    let not_found = last_words(running.reading, &mut ended).await;
-    ended.ending = match ended.ending {
-        Ending::Exited(127) => not_found.map_or(Ending::Exited(127), Ending::CommandNotFound),
-        // A shell that waited for the killed process says it with a code.
-        Ending::Signaled(9) | Ending::Exited(137) if local.memory.killed_since(memory) => Ending::OutOfMemory,
-        ending => ending,
-    };
-    ended
+
+    /// The watchdog, started on the first call. Without one everything runs all the same.
+    fn watchdog(&self) -> Option<&Watchdog> {
+        let (name, value) = self.runner.as_ref()?;
+        self.watchdog.get_or_init(|| Watchdog::start(&format!("{name}={value}")).ok()).as_ref()
+    }
+
+    /// Runs a program as the launch says, once for each of its processes, and supervises all to the end.
+    pub async fn run(
+        &self,
+        program: &Path,
+        arguments: &[OsString],
+        launch: Launch,
+        lines: LineSink,
+        mut stop: StopWatch,
+    ) -> Ended {
+        if *stop.borrow() != Stop::None {
+            return Ending::Stopped.into();
+        }
+        // Before anything is started that it is to watch.
+        self.watchdog();
+        let memory = self.memory.at_start();
+        let mut running = Running { groups: Vec::new(), waiting: JoinSet::new(), reading: Vec::new() };
+        let mut ended = match running.start(program, arguments, &launch, &lines, self) {
+            Ok(()) => running.wait(&launch, &mut stop).await,
+            Err(message) => {
+                running.end(Duration::ZERO, &mut stop).await;
+                Ending::NotStarted(message).into()
+            }
+        };
+        if matches!(ended.ending, Ending::Exited(_)) {
+            read_until(&mut running.reading, Instant::now() + CHILDREN).await;
+        }
+        for (group, _) in running.groups.iter().flatten() {
+            orphans::end_group(*group).await;
+        }
+        let (name, value) = &launch.marker;
+        orphans::end_of(&format!("{name}={value}"));
+        drop(running.groups);
+        let not_found = last_words(running.reading, &mut ended).await;
+        ended.ending = match ended.ending {
+            Ending::Exited(127) => not_found.map_or(Ending::Exited(127), Ending::CommandNotFound),
+            // A shell that waited for the killed process says it with a code.
+            Ending::Signaled(9) | Ending::Exited(137) if self.memory.killed_since(memory) => Ending::OutOfMemory,
+            ending => ending,
+        };
+        ended
+    }
 }
 
 /// What a process prints, being read.
@@ -110,7 +157,7 @@ async fn last_words(mut reading: Vec<Reading>, ended: &mut Ended) -> Option<Stri
     not_found
 }
 
-/// A process group, and its place on the guard's list.
+/// A process group, and its entry in the watchdog's list.
 type Group<'a> = (Pid, Option<Watched<'a>>);
 
 /// The processes of a launch.
@@ -129,10 +176,10 @@ impl<'a> Running<'a> {
         arguments: &[OsString],
         launch: &Launch,
         lines: &LineSink,
-        local: &'a LocalProcess,
+        supervisor: &'a Supervisor,
     ) -> Result<(), String> {
         for (number, process) in launch.processes.iter().enumerate() {
-            let (mut child, reader, watched) = start(program, arguments, launch, process, local)?;
+            let (mut child, reader, watched) = start(program, arguments, launch, process, supervisor)?;
             let group = child.id().map_or(Pid::from_raw(i32::MAX), pid);
             if let Some(watched) = &watched {
                 watched.leads(group);
@@ -161,7 +208,7 @@ impl<'a> Running<'a> {
         let ended = tokio::select! {
             ended = first_failure(&mut self.waiting, &mut self.groups, &launch.processes) => ended,
             () = timeout => Ending::TimedOut(launch.timeout.unwrap_or_default()).into(),
-            () = asked(stop, Stop::Gently) => Ending::Stopped.into(),
+            () = asked(stop, Stop::Graceful) => Ending::Stopped.into(),
         };
         if !self.waiting.is_empty() {
             self.end(launch.grace, stop).await;
@@ -172,20 +219,20 @@ impl<'a> Running<'a> {
     /// TERM to the groups, then KILL when the grace time is over or somebody asks for an end now. The grace is for all
     /// of a group: in a script of several commands the shell ends at once, and what it started is what needs the time.
     async fn end(&mut self, grace: Duration, stop: &mut StopWatch) {
-        if *stop.borrow() != Stop::Now && !grace.is_zero() {
+        if *stop.borrow() != Stop::Forced && !grace.is_zero() {
             self.signal(Signal::SIGTERM);
             // Who has stopped itself hears nothing else.
             self.signal(Signal::SIGCONT);
             let gone = async {
                 while self.waiting.join_next().await.is_some() {}
-                while self.groups.iter().flatten().any(|(group, _)| strays::is_alive(*group)) {
-                    tokio::time::sleep(LOOK).await;
+                while self.groups.iter().flatten().any(|(group, _)| orphans::is_alive(*group)) {
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
             };
             tokio::select! {
                 () = gone => return,
                 () = tokio::time::sleep(grace) => {}
-                () = asked(stop, Stop::Now) => {}
+                () = asked(stop, Stop::Forced) => {}
             }
         }
         self.signal(Signal::SIGKILL);
@@ -200,7 +247,7 @@ impl<'a> Running<'a> {
 }
 
 /// How often to look whether a group has ended whose leader is gone: nobody is told of that.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How the first process ended that failed; with 0 when all have that others wait for.
 async fn first_failure(
@@ -214,7 +261,7 @@ async fn first_failure(
             Some(Ok((number, Ending::Exited(0)))) => {
                 left -= usize::from(!processes[number].serves);
                 // Others may run for hours: by then the number could be somebody else's.
-                groups[number].take_if(|(group, _)| left > 0 && !strays::is_alive(*group));
+                groups[number].take_if(|(group, _)| left > 0 && !orphans::is_alive(*group));
             }
             Some(Ok((number, ending))) => {
                 return Ended { ending, process: processes[number].label.clone(), warnings: Vec::new() };
@@ -244,7 +291,7 @@ fn start<'a>(
     arguments: &[OsString],
     launch: &Launch,
     process: &RankProcess,
-    local: &'a LocalProcess,
+    supervisor: &'a Supervisor,
 ) -> Result<Started<'a>, String> {
     let pipe = || -> std::io::Result<_> {
         let (reader, writer) = std::io::pipe()?;
@@ -252,17 +299,17 @@ fn start<'a>(
         Ok((reader, writer.try_clone()?, writer))
     };
     let (reader, stdout, stderr) = pipe().map_err(|e| format!("cannot make a pipe for its output: {e}"))?;
-    let watched = local.watch(&stdout);
+    let watched = supervisor.watch(&stdout);
     let mut command = Command::new(program);
     for name in launch.hidden.iter() {
         command.env_remove(name);
     }
-    let variables = launch.variables.iter().chain(&process.variables).chain(local.runner());
+    let variables = launch.variables.iter().chain(&process.variables).chain(&supervisor.runner);
     let child = command
         .args(arguments)
         .current_dir(&launch.cwd)
         .envs(variables.map(|(k, v)| (k, v)))
-        .env(&launch.mark.0, &launch.mark.1)
+        .env(&launch.marker.0, &launch.marker.1)
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(stderr)
@@ -296,10 +343,6 @@ async fn asked(stop: &mut StopWatch, least: Stop) {
     }
 }
 
-fn pid(id: u32) -> Pid {
-    Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
-}
-
 fn ending(status: std::io::Result<ExitStatus>) -> Ending {
     match status {
         Ok(status) => match (status.code(), status.signal()) {
@@ -309,143 +352,4 @@ fn ending(status: std::io::Result<ExitStatus>) -> Ending {
         },
         Err(error) => Ending::NotStarted(format!("cannot wait for it: {error}")),
     }
-}
-
-/// What a program says to `--version`; nothing when it does not run.
-pub(super) async fn version(program: &Path) -> String {
-    let said = Command::new(program).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output().await;
-    said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default()
-}
-
-/// Whether a program can be started and succeeds, whatever it says.
-pub(super) async fn succeeds(program: &Path, arguments: Vec<OsString>) -> bool {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    command.status().await.is_ok_and(|status| status.success())
-}
-
-/// This very program. The file that runs may have been replaced since: Linux still knows it.
-pub(super) const OWN: &str = "/proc/self/exe";
-
-/// Starts this very program once more as a guard, away from the terminal's signals, the person's streams and the
-/// marks of whoever runs us.
-pub(super) fn guard(
-    mark: &str,
-    list: std::fs::File,
-    pipe: std::io::PipeReader,
-) -> std::io::Result<std::process::Child> {
-    let own = if cfg!(target_os = "linux") { OWN.into() } else { std::env::current_exe()? };
-    std::process::Command::new(own)
-        .arg0("amlrun")
-        .args([super::guard::VERB, mark])
-        .env_clear()
-        .current_dir("/")
-        .stdin(list)
-        .stdout(Stdio::null())
-        .stderr(pipe)
-        .process_group(0)
-        .spawn()
-}
-
-/// Asks a process of ours, such as another run's runner, to end.
-///
-/// # Errors
-/// A sentence, when there is no such process or it is not ours.
-pub fn terminate(id: u32) -> Result<(), String> {
-    // 0 is "my own group" to the system, and 1 is not ours.
-    if id <= 1 {
-        return Err("the run has not said yet which process makes it: try again".to_owned());
-    }
-    nix::sys::signal::kill(pid(id), Signal::SIGTERM).map_err(|error| format!("cannot signal process {id}: {error}"))
-}
-
-/// Tells a process of ours that there is something to look at. One that does not listen for it hears nothing.
-///
-/// # Errors
-/// A sentence, when there is no such process or it is not ours.
-pub fn call(id: u32) -> Result<(), String> {
-    if id <= 1 {
-        return Err("the run has not said yet which process makes it: try again".to_owned());
-    }
-    nix::sys::signal::kill(pid(id), CALL).map_err(|error| format!("cannot signal process {id}: {error}"))
-}
-
-/// The signal of [`call`]: by itself it does nothing to a process.
-pub const CALL: Signal = Signal::SIGURG;
-
-/// Whether a process has been stopped (SIGSTOP, or Ctrl-Z in a shell): it hears of nothing but being woken or killed.
-/// Always no where there is no `/proc`.
-#[must_use]
-pub fn is_stopped(id: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
-}
-
-/// Wakes a process that has been stopped.
-pub fn wake(id: u32) {
-    if id > 1 {
-        let _ = nix::sys::signal::kill(pid(id), Signal::SIGCONT);
-    }
-}
-
-/// Ends every process of this machine that has `mark` (`NAME=value`) in its environment: what a runner left that was
-/// killed itself. Gives how many there were; always 0 where there is no `/proc`.
-#[must_use]
-pub fn end_orphans(mark: &str) -> usize {
-    strays::end_everywhere(mark, &[])
-}
-
-/// Starts this very program once more in the background, in a process group of its own, and gives the first line that
-/// it prints; or what it had to say when it ends without printing one. It lives on when this process ends.
-///
-/// # Errors
-/// A sentence, when it cannot be started.
-pub fn detach(arguments: &[OsString]) -> Result<String, String> {
-    use std::io::{BufRead as _, BufReader, Read as _};
-    let broken = |error: std::io::Error| format!("cannot start a runner in the background: {error}");
-    let own = std::env::current_exe().map_err(broken)?;
-    let mut child = std::process::Command::new(own)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(broken)?;
-    let mut line = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        BufReader::new(stdout).read_line(&mut line).map_err(broken)?;
-    }
-    if line.is_empty()
-        && let Some(mut stderr) = child.stderr.take()
-    {
-        stderr.read_to_string(&mut line).map_err(broken)?;
-    }
-    Ok(line)
-}
-
-/// Runs a program in the foreground, with the person's terminal, and gives its exit code; 128 + the signal's number when
-/// one ended it. Ctrl-C is meant for the program: this process goes on.
-///
-/// # Errors
-/// A sentence, when it cannot be started.
-pub fn in_foreground(
-    program: &str,
-    arguments: &[String],
-    cwd: &Path,
-    variables: &[(String, String)],
-    hidden: &[String],
-) -> Result<i32, String> {
-    let broken = |error: std::io::Error| format!("cannot start '{program}': {error}");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
-    runtime.block_on(async {
-        let _heard = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map_err(broken)?;
-        let mut command = Command::new(program);
-        for name in hidden {
-            command.env_remove(name);
-        }
-        command.args(arguments).current_dir(cwd).envs(variables.iter().map(|(name, value)| (name, value)));
-        let status = command.status().await.map_err(broken)?;
-        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
-    })
 }

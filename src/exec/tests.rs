@@ -21,9 +21,9 @@ fn launch(command: &str, folder: &std::path::Path) -> Launch {
         variables: vec![("GREETING".into(), "hello".into())],
         hidden: Arc::new([]),
         read_only: Vec::new(),
-        mark: ("TEST_MARK".into(), folder.display().to_string()),
+        marker: ("TEST_MARK".into(), folder.display().to_string()),
         processes: vec![RankProcess::only(folder.join("std_log.txt"))],
-        starter: Starter::Bash,
+        launcher: Launcher::Bash,
         log_limit: LOG_LIMIT,
         secrets: Arc::new([]),
         timeout: None,
@@ -36,7 +36,7 @@ async fn ran(command: &str, timeout: Option<Duration>, stop_at: Option<(&'static
     let root = tempfile::tempdir().unwrap();
     let log = root.path().join("std_log.txt");
     let launch = Launch { timeout, ..launch(command, root.path()) };
-    let (asking, stop) = watch::channel(Stop::No);
+    let (asking, stop) = watch::channel(Stop::None);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mine = seen.clone();
     let sink: LineSink = Arc::new(move |shown| {
@@ -73,7 +73,7 @@ async fn time_runs_out() {
 #[tokio::test]
 async fn a_gentle_stop_lets_the_command_clean_up() {
     let script = "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
-    let ran = ran(script, None, Some(("ready", Stop::Gently))).await;
+    let ran = ran(script, None, Some(("ready", Stop::Graceful))).await;
     assert_eq!(ran.ending, Ending::Stopped);
     // Bash may add a word of its own about the sleep that was ended with it.
     assert_eq!(ran.lines.last().map(String::as_str), Some("cleaned"));
@@ -83,14 +83,14 @@ async fn a_gentle_stop_lets_the_command_clean_up() {
 async fn the_grace_is_for_what_a_script_started_as_well() {
     let inner = "trap 'sleep 0.1; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
     let script = format!("true\nbash -c {inner:?}\ntrue");
-    let ran = ran(&script, None, Some(("ready", Stop::Gently))).await;
+    let ran = ran(&script, None, Some(("ready", Stop::Graceful))).await;
     assert_eq!(ran.ending, Ending::Stopped);
     assert!(ran.lines.contains(&"saved".to_owned()), "{:?}", ran.lines);
 }
 
 #[tokio::test]
 async fn a_stop_now_ends_even_what_ignores_term() {
-    let ran = ran("trap '' TERM; echo ready; sleep 600 & wait", None, Some(("ready", Stop::Now))).await;
+    let ran = ran("trap '' TERM; echo ready; sleep 600 & wait", None, Some(("ready", Stop::Forced))).await;
     assert_eq!(ran.ending, Ending::Stopped);
 }
 
@@ -132,7 +132,7 @@ async fn a_command_that_is_not_there_is_named() {
 #[tokio::test]
 async fn who_stopped_itself_can_be_ended() {
     let script = "trap 'echo bye; exit 0' TERM; echo ready; kill -STOP $$; sleep 600";
-    let ran = ran(script, None, Some(("ready", Stop::Gently))).await;
+    let ran = ran(script, None, Some(("ready", Stop::Graceful))).await;
     assert_eq!(ran.ending, Ending::Stopped);
     assert_eq!(ran.lines.last().map(String::as_str), Some("bye"));
 }
@@ -146,9 +146,9 @@ async fn who_closes_its_output_early_is_waited_for() {
 /// Runs a command in several processes; gives how it ended and what they printed, in order of the text.
 async fn spread(distribution: &Distribution, nodes: u32, command: &str) -> (Ended, Vec<String>) {
     let root = tempfile::tempdir().unwrap();
-    let (starter, processes) = ranks::lay_out(Some(distribution), nodes, root.path()).unwrap();
-    let launch = Launch { starter, processes, ..launch(command, root.path()) };
-    let (_asking, stop) = watch::channel(Stop::No);
+    let (launcher, processes) = ranks::lay_out(Some(distribution), nodes, root.path()).unwrap();
+    let launch = Launch { launcher, processes, ..launch(command, root.path()) };
+    let (_asking, stop) = watch::channel(Stop::None);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mine = seen.clone();
     let sink: LineSink = Arc::new(move |shown| {
@@ -190,10 +190,10 @@ async fn parameter_servers_end_with_their_workers() {
 #[tokio::test]
 async fn without_mpirun_it_is_said_what_to_install() {
     let root = tempfile::tempdir().unwrap();
-    let (starter, processes) = ranks::lay_out(Some(&Distribution::Mpi { per_node: 2 }), 1, root.path()).unwrap();
-    let mut launch = Launch { starter, processes, ..launch("true", root.path()) };
+    let (launcher, processes) = ranks::lay_out(Some(&Distribution::Mpi { per_node: 2 }), 1, root.path()).unwrap();
+    let mut launch = Launch { launcher, processes, ..launch("true", root.path()) };
     launch.variables.push(("PATH".into(), root.path().display().to_string()));
-    let (_asking, stop) = watch::channel(Stop::No);
+    let (_asking, stop) = watch::channel(Stop::None);
     let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
     assert!(matches!(&ended.ending, Ending::NotStarted(why) if why.contains("openmpi-bin")), "{ended:?}");
 }
@@ -202,7 +202,7 @@ async fn without_mpirun_it_is_said_what_to_install() {
 async fn a_log_that_reaches_its_limit_does_not_hold_up_the_step() {
     let root = tempfile::tempdir().unwrap();
     let launch = Launch { log_limit: 1000, ..launch("yes | head -c 2000000; echo the end", root.path()) };
-    let (_asking, stop) = watch::channel(Stop::No);
+    let (_asking, stop) = watch::channel(Stop::None);
     let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
     assert_eq!(ended.ending, Ending::Exited(0));
     assert!(ended.warnings[0].contains("reached 1000 bytes"), "{ended:?}");
@@ -221,11 +221,11 @@ async fn mpirun_starts_the_ranks_and_each_knows_which_it_is() {
     let mpirun = root.path().join("mpirun");
     std::fs::write(&mpirun, stand_in).unwrap();
     std::fs::set_permissions(&mpirun, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (starter, processes) = ranks::lay_out(Some(&Distribution::Mpi { per_node: 2 }), 2, root.path()).unwrap();
+    let (launcher, processes) = ranks::lay_out(Some(&Distribution::Mpi { per_node: 2 }), 2, root.path()).unwrap();
     let command = "echo $AZUREML_PROCESS_NAME on $NODE_RANK";
-    let mut launch = Launch { starter, processes, ..launch(command, root.path()) };
+    let mut launch = Launch { launcher, processes, ..launch(command, root.path()) };
     launch.variables.push(("PATH".into(), format!("{}:/usr/bin:/bin", root.path().display())));
-    let (_asking, stop) = watch::channel(Stop::No);
+    let (_asking, stop) = watch::channel(Stop::None);
     let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
     assert_eq!(ended, Ending::Exited(0).into());
     let log = std::fs::read_to_string(root.path().join("std_log.txt")).unwrap();

@@ -187,6 +187,17 @@ impl Listing {
         Self { files, specials, bytes, is_file, root: PathBuf::new(), began }
     }
 
+    /// The first file in which another listing of the same tree differs: changed, new or removed.
+    #[must_use]
+    pub fn first_difference(&self, now: &Self) -> Option<String> {
+        let changed = now.files.iter().find(|file| {
+            let old = self.files.iter().find(|old| old.path == file.path);
+            old.is_none_or(|old| (old.size, old.modified, old.changed) != (file.size, file.modified, file.changed))
+        });
+        let removed = || self.files.iter().find(|old| now.files.iter().all(|file| file.path != old.path));
+        changed.or_else(removed).map(|file| file.path.clone())
+    }
+
     /// Where a file of the listing lies.
     #[must_use]
     pub fn place<'a>(&self, file: &'a FileStat) -> Cow<'a, Path> {

@@ -32,7 +32,7 @@ pub use key::{Given, Key};
 pub use listing::{FileStat, Fingerprint, Listing, Special};
 pub use machine::{Machine, Python};
 pub use manifest::Manifest;
-pub use verify::{Verdict, verify, verify_many};
+pub use verify::{OutputState, verify, verify_many};
 
 use crate::sqlite::SqliteError;
 

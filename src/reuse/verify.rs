@@ -13,7 +13,7 @@ const FEW: usize = 32;
 
 /// What became of an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum OutputState {
     /// Nobody touched it.
     Same,
     /// It was touched (copied back, say) but its bytes are the same; its fingerprint now, for
@@ -27,29 +27,29 @@ pub enum Verdict {
 
 /// Looks at an output; reads it only when its stat has changed.
 #[must_use]
-pub fn verify(kept: &Kept) -> Verdict {
+pub fn verify(kept: &Kept) -> OutputState {
     let listing = match Listing::of(&kept.path) {
         Ok(listing) => listing,
         Err(error) if error.kind() == io::ErrorKind::NotFound && kept.path.symlink_metadata().is_err() => {
-            return Verdict::Missing;
+            return OutputState::Missing;
         }
-        Err(_) => return Verdict::Edited,
+        Err(_) => return OutputState::Edited,
     };
     let fingerprint = listing.fingerprint();
     if fingerprint == kept.fingerprint {
-        return Verdict::Same;
+        return OutputState::Same;
     }
     let as_large = listing.bytes == kept.bytes && listing.files.len() as u64 == kept.files;
     if as_large && digest_of(&listing).is_ok_and(|digest| digest == kept.digest) {
-        Verdict::SameBytes(fingerprint)
+        OutputState::SameBytes(fingerprint)
     } else {
-        Verdict::Edited
+        OutputState::Edited
     }
 }
 
-/// Looks at many outputs, on all cores; the verdicts have their order.
+/// Looks at many outputs, on all cores; the states have their order.
 #[must_use]
-pub fn verify_many(kept: &[&Kept]) -> Vec<Verdict> {
+pub fn verify_many(kept: &[&Kept]) -> Vec<OutputState> {
     if kept.len() <= FEW {
         return kept.iter().map(|kept| verify(kept)).collect();
     }

@@ -373,7 +373,7 @@ impl RunFolder {
     /// The variable (name and value) that every process of this run has in its environment, and no process of another
     /// run: two workspaces may each have a run of one name.
     #[must_use]
-    pub fn mark(&self) -> (String, String) {
+    pub fn marker(&self) -> (String, String) {
         let folder = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         ("AMLRUN_RUN_FOLDER".to_owned(), folder.display().to_string())
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::tick;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::reuse::{Entry, Given, Kept, Key, Listing, Reuse, ReuseError, Verdict, digest_of, verify, verify_many};
+use crate::reuse::{Entry, Given, Kept, Key, Listing, OutputState, Reuse, ReuseError, digest_of, verify, verify_many};
 
 fn output(path: &Path) -> Kept {
     let listing = Listing::of(path).unwrap();
@@ -98,20 +98,20 @@ fn touched_edited_and_missing_outputs_are_told_apart() {
     fs::remove_dir_all(root.path().join("gone")).unwrap();
     fs::remove_dir_all(root.path().join("file now")).unwrap();
     fs::write(root.path().join("file now"), "file now").unwrap();
-    let verdicts: Vec<Verdict> = kept.iter().map(verify).collect();
+    let states: Vec<OutputState> = kept.iter().map(verify).collect();
     let fingerprint = Listing::of(&root.path().join("touched")).unwrap().fingerprint();
-    let edited = || Verdict::Edited;
-    let touched = Verdict::SameBytes(fingerprint.clone());
-    assert_eq!(verdicts, [Verdict::Same, touched, edited(), edited(), edited(), Verdict::Missing, edited()]);
+    let edited = || OutputState::Edited;
+    let touched = OutputState::SameBytes(fingerprint.clone());
+    assert_eq!(states, [OutputState::Same, touched, edited(), edited(), edited(), OutputState::Missing, edited()]);
     let many: Vec<&Kept> = kept.iter().cycle().take(200).collect();
-    assert_eq!(verify_many(&many), verdicts.iter().cloned().cycle().take(200).collect::<Vec<_>>());
+    assert_eq!(verify_many(&many), states.iter().cloned().cycle().take(200).collect::<Vec<_>>());
 
     let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     let entry = entry("a", "run1", kept);
     reuse.keep(std::slice::from_ref(&entry)).unwrap();
     reuse.refreshed(&[(root.path().join("touched"), fingerprint)]).unwrap();
     let found = reuse.find(&entry.key.hash()).unwrap().unwrap();
-    assert_eq!(verify(&found.outputs[1]), Verdict::Same);
+    assert_eq!(verify(&found.outputs[1]), OutputState::Same);
     assert_eq!(found.outputs[0], entry.outputs[0]);
 }
 

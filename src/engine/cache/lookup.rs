@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::decide::{Decision, Force, Standing, Verdict};
-use super::facts::Facts;
+use super::decision::{CacheDecision, CachedResult, Decision, Force};
+use super::inputs::InputSnapshot;
 use super::key::{self, Known};
 use crate::because::Because;
 use crate::digest::Digest;
@@ -15,9 +15,9 @@ use crate::plan::Plan;
 use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Python, Reuse, because};
 
 /// Everything that a verdict rests on.
-pub(super) struct Court<'a> {
+pub(in crate::engine) struct CacheLookup<'a> {
     pub plan: &'a Plan,
-    pub facts: &'a Facts,
+    pub snapshot: &'a InputSnapshot,
     pub reuse: &'a Reuse,
     pub force: &'a Force,
     /// The job file, by which steps are known from run to run.
@@ -29,11 +29,17 @@ pub(super) struct Court<'a> {
     pythons: RefCell<HashMap<Digest, Option<Python>>>,
 }
 
-impl<'a> Court<'a> {
-    pub fn new(plan: &'a Plan, facts: &'a Facts, reuse: &'a Reuse, force: &'a Force, scope: &'a str) -> Self {
+impl<'a> CacheLookup<'a> {
+    pub fn new(
+        plan: &'a Plan,
+        snapshot: &'a InputSnapshot,
+        reuse: &'a Reuse,
+        force: &'a Force,
+        scope: &'a str,
+    ) -> Self {
         Self {
             plan,
-            facts,
+            snapshot,
             reuse,
             force,
             scope,
@@ -71,9 +77,9 @@ impl<'a> Court<'a> {
     }
 
     /// The verdicts on steps that depend on nothing undecided, looked up together.
-    pub fn wave(&self, steps: &[usize], decided: &[Option<Decision>]) -> Vec<(usize, Decision)> {
-        let output = |step: usize, name: &str| match decided[step].as_ref().map(|d| &d.verdict) {
-            Some(Verdict::Reuse(standing)) => {
+    pub fn level(&self, steps: &[usize], decided: &[Option<Decision>]) -> Vec<(usize, Decision)> {
+        let output = |step: usize, name: &str| match decided[step].as_ref().map(|d| &d.cache) {
+            Some(CacheDecision::Hit(standing)) => {
                 standing.outputs.iter().find(|k| k.name == name).map(|k| k.digest.clone())
             }
             _ => None,
@@ -83,16 +89,16 @@ impl<'a> Court<'a> {
         for &index in steps {
             if let Some(because) = self.forced(index) {
                 // Its result is filed under what it finds now.
-                let _ = key::machine(&self.plan.steps[index], self.facts, self.reuse);
-                answers.push((index, Decision::new(Verdict::Run, vec![because])));
+                let _ = key::machine(&self.plan.steps[index], self.snapshot, self.reuse);
+                answers.push((index, Decision::new(CacheDecision::Miss, vec![because])));
                 continue;
             }
             match self.key(index, &output) {
-                Asked::Complete(key) => {
+                KeyState::Complete(key) => {
                     let hash = key.hash();
                     asked.push((index, key, hash));
                 }
-                Asked::Waits(steps) => {
+                KeyState::Pending(steps) => {
                     let name = |step: &usize| format!("'{}'", self.plan.steps[*step].path);
                     let names = steps.iter().map(name).collect::<Vec<_>>().join(", ");
                     let verb = if steps.len() == 1 { "runs" } else { "run" };
@@ -100,9 +106,9 @@ impl<'a> Court<'a> {
                         0 => "its data is fetched first, and may be the same".to_owned(),
                         _ => format!("{names} {verb} before it and may write something else"),
                     };
-                    answers.push((index, Decision::new(Verdict::Waits, vec![Because::reason(sentence)])));
+                    answers.push((index, Decision::new(CacheDecision::Pending, vec![Because::reason(sentence)])));
                 }
-                Asked::Run(because) => answers.push((index, Decision::new(Verdict::Run, because))),
+                KeyState::Miss(because) => answers.push((index, Decision::new(CacheDecision::Miss, because))),
             }
         }
         let hashes: Vec<Digest> = asked.iter().map(|(_, _, hash)| hash.clone()).collect();
@@ -118,7 +124,7 @@ impl<'a> Court<'a> {
                     standing(entry, &verdicts, &mut refreshed)
                 }
                 None if !self.is_wanted(*index) => self.last_of(*index, key, &mut refreshed),
-                None => Decision::new(Verdict::Run, self.explain(*index, key, &[])),
+                None => Decision::new(CacheDecision::Miss, self.explain(*index, key, &[])),
             };
             answers.push((*index, decision));
         }
@@ -130,23 +136,25 @@ impl<'a> Court<'a> {
     }
 
     /// The key of a step, as far as that is needed.
-    pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> Asked {
+    pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> KeyState {
         let unreadable = || {
-            Asked::Run(vec![Because::reason("its inputs or its code cannot be read, or change while they are read")])
+            KeyState::Miss(vec![Because::reason(
+                "its inputs or its code cannot be read, or change while they are read",
+            )])
         };
         let step = &self.plan.steps[index];
-        let Some(known) = key::of(step, self.facts, self.reuse, false, output) else { return unreadable() };
+        let Some(known) = key::of(step, self.snapshot, self.reuse, false, output) else { return unreadable() };
         if known.is_complete() {
-            return Asked::Complete(known.key);
+            return KeyState::Complete(known.key);
         }
         // Reading and waiting pay only when there is something that they may save.
         if !self.reuse.has_shape(&known.key.shape()).unwrap_or(false) {
-            return Asked::Run(self.explain(index, &known.key, &known.unknown));
+            return KeyState::Miss(self.explain(index, &known.key, &known.unknown));
         }
-        let read = key::of(step, self.facts, self.reuse, true, output);
+        let read = key::of(step, self.snapshot, self.reuse, true, output);
         match read {
-            Some(Known { key, steps, unfetched: false, .. }) if steps.is_empty() => Asked::Complete(key),
-            Some(Known { steps, .. }) => Asked::Waits(steps),
+            Some(Known { key, steps, unfetched: false, .. }) if steps.is_empty() => KeyState::Complete(key),
+            Some(Known { steps, .. }) => KeyState::Pending(steps),
             None => unreadable(),
         }
     }
@@ -174,7 +182,7 @@ impl<'a> Court<'a> {
                 }
                 decision
             }
-            _ => Decision::new(Verdict::Run, self.explain(index, key, &[])),
+            _ => Decision::new(CacheDecision::Miss, self.explain(index, key, &[])),
         }
     }
 
@@ -208,67 +216,67 @@ impl<'a> Court<'a> {
     }
 }
 
-impl reuse::Known for Court<'_> {
+impl reuse::Known for CacheLookup<'_> {
     fn manifest(&self, digest: &Digest) -> Option<Manifest> {
         let mut known = self.manifests.borrow_mut();
         known.entry(digest.clone()).or_insert_with(|| self.reuse.manifest(digest).ok().flatten()).clone()
     }
 
     fn machine(&self, digest: &Digest) -> Option<Machine> {
-        let now = || self.facts.host.as_ref()?.described().0.into_iter().find(|machine| machine.digest() == *digest);
+        let now = || self.snapshot.host.as_ref()?.described().0.into_iter().find(|machine| machine.digest() == *digest);
         let known = || now().or_else(|| self.reuse.machine(digest).ok().flatten());
         self.machines.borrow_mut().entry(digest.clone()).or_insert_with(known).clone()
     }
 
     fn python(&self, digest: &Digest) -> Option<Python> {
-        let now = || self.facts.host.as_ref()?.described().1.into_iter().find(|python| python.digest() == *digest);
+        let now = || self.snapshot.host.as_ref()?.described().1.into_iter().find(|python| python.digest() == *digest);
         let known = || now().or_else(|| self.reuse.python(digest).ok().flatten());
         self.pythons.borrow_mut().entry(digest.clone()).or_insert_with(known).clone()
     }
 }
 
 /// A key, or why none is needed.
-pub(super) enum Asked {
+pub(in crate::engine) enum KeyState {
     /// All of it is known.
     Complete(Key),
     /// The digests of these steps' outputs are missing, and an earlier result may stand for the step.
-    Waits(Vec<usize>),
+    Pending(Vec<usize>),
     /// Nothing can stand for it.
-    Run(Vec<Because>),
+    Miss(Vec<Because>),
 }
 
 /// Whether the outputs of an earlier result are still what they were.
-fn standing(entry: &Entry, verdicts: &[reuse::Verdict], refreshed: &mut Vec<(PathBuf, Fingerprint)>) -> Decision {
+fn standing(entry: &Entry, verdicts: &[reuse::OutputState], refreshed: &mut Vec<(PathBuf, Fingerprint)>) -> Decision {
     let mut outputs = entry.outputs.clone();
     let mut because = Vec::new();
     let mut usable = true;
     for (kept, verdict) in outputs.iter_mut().zip(verdicts) {
         let mut say = |what: &str| because.push(Because::reason(format!("its output {} {what}", kept.name)));
         match verdict {
-            reuse::Verdict::Same => {}
-            reuse::Verdict::SameBytes(fingerprint) => {
+            reuse::OutputState::Same => {}
+            reuse::OutputState::SameBytes(fingerprint) => {
                 refreshed.push((kept.path.clone(), fingerprint.clone()));
                 kept.fingerprint = fingerprint.clone();
             }
-            reuse::Verdict::Edited => {
+            reuse::OutputState::Edited => {
                 say("was changed after it was written");
                 usable = false;
             }
-            reuse::Verdict::Missing => {
+            reuse::OutputState::Missing => {
                 say("is gone");
                 usable = false;
             }
         }
     }
     if !usable {
-        return Decision::new(Verdict::Run, because);
+        return Decision::new(CacheDecision::Miss, because);
     }
     let (run, job, metrics) = (entry.run.clone(), entry.job.clone(), entry.metrics.clone());
-    Decision::new(Verdict::Reuse(Box::new(Standing { run, job, outputs, metrics })), because)
+    Decision::new(CacheDecision::Hit(Box::new(CachedResult { run, job, outputs, metrics })), because)
 }
 
 /// An output of an earlier result as the record tells it.
-pub(super) fn info(kept: &Kept) -> OutputInfo {
+pub(in crate::engine) fn info(kept: &Kept) -> OutputInfo {
     OutputInfo {
         name: kept.name.clone(),
         kind: kept.kind.clone(),

@@ -1,9 +1,9 @@
-//! What a step reads from elsewhere, before it begins, and what stands for a step put elsewhere. How bytes travel is the
-//! workspace's business; here it is known when, and what is said of it.
+//! Stage-in and stage-out: remote data is fetched before a step begins, and reused outputs are uploaded to their remote
+//! places. The [`Workspace`] moves the bytes; here it is decided when, and reported.
 
 use std::sync::Arc;
 
-use super::step::{Finished, Shared, blocking};
+use super::state::{Finished, RunState, blocking};
 use super::{Workspace, collect};
 use crate::event::{OutputInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
@@ -13,20 +13,20 @@ use crate::plan::{DatastorePath, Remote};
 /// Fetches the remote data of a step that may run. An answer means that the step is over.
 pub(super) async fn fetch<E: Executor, W: Workspace>(
     index: usize,
-    shared: &Arc<Shared<E, W>>,
+    shared: &Arc<RunState<E, W>>,
     stop: &StopWatch,
 ) -> Option<Finished> {
-    let Shared { request, .. } = &**shared;
+    let RunState { request, .. } = &**shared;
     if !request.decisions[index].may_run() || request.plan.steps[index].remotes().next().is_none() {
         return None;
     }
     let (shared, watch) = (shared.clone(), stop.clone());
     let fetched = blocking(move || {
-        let Shared { request, around, .. } = &*shared;
+        let RunState { request, services, .. } = &*shared;
         let step = &request.plan.steps[index];
         // A step before this one may have spoilt a copy that both read.
         let mut wanted: Vec<&Remote> = Vec::new();
-        for remote in step.remotes().filter(|remote| !request.facts.has_intact(remote)) {
+        for remote in step.remotes().filter(|remote| !request.snapshot.has_intact(remote)) {
             if wanted.iter().all(|other| other.is_other(remote)) {
                 wanted.push(remote);
             }
@@ -34,9 +34,9 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
         if wanted.is_empty() {
             return Ok(());
         }
-        for (remote, (path, moved)) in wanted.iter().zip(around.workspace.fetch(&wanted, &step.path, &watch)?) {
-            request.facts.fetched(remote, path);
-            around.bus.say(What::DataFetched { step: step.path.clone(), uri: remote.uri.clone(), moved });
+        for (remote, (path, moved)) in wanted.iter().zip(services.workspace.fetch(&wanted, &step.path, &watch)?) {
+            request.snapshot.fetched(remote, path);
+            services.bus.say(What::DataFetched { step: step.path.clone(), uri: remote.uri.clone(), moved });
         }
         Ok(())
     });
@@ -44,19 +44,19 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
 }
 
 /// Puts what stands for a step into its remote places.
-pub(super) async fn put_away<E: Executor, W: Workspace>(
+pub(super) async fn upload<E: Executor, W: Workspace>(
     index: usize,
     outputs: Vec<OutputInfo>,
-    shared: &Arc<Shared<E, W>>,
+    shared: &Arc<RunState<E, W>>,
     stop: &StopWatch,
 ) -> Result<(), Finished> {
     let (shared, watch) = (shared.clone(), stop.clone());
     let put = blocking(move || {
-        let Shared { request, around, .. } = &*shared;
+        let RunState { request, services, .. } = &*shared;
         let step = &request.plan.steps[index];
         for output in step.outputs.iter().filter(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote)) {
             if let Some(made) = outputs.iter().find(|made| made.name == output.name) {
-                let put = collect::put_away(index, output, made, request, around, &watch);
+                let put = collect::upload(index, output, made, request, services, &watch);
                 put.map_err(|failure| failure.to_string())?;
             }
         }
@@ -68,7 +68,7 @@ pub(super) async fn put_away<E: Executor, W: Workspace>(
 /// A step that never began: because of trouble, or because somebody wanted the run to stop.
 fn ended_early(message: String, stop: &StopWatch) -> Finished {
     match *stop.borrow() {
-        Stop::No => Finished::broken(message),
+        Stop::None => Finished::broken(message),
         _ => Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
     }
 }

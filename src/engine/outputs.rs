@@ -11,7 +11,7 @@ use crate::event::OutputInfo;
 use crate::reuse::Kept;
 
 /// The outputs of all steps of a run.
-pub(super) struct Board {
+pub(super) struct OutputTable {
     steps: Vec<Slot>,
     /// How many steps' digests are known.
     known: watch::Sender<usize>,
@@ -23,8 +23,8 @@ struct Slot {
     kept: OnceLock<Option<Vec<Kept>>>,
 }
 
-impl Board {
-    /// A board for so many steps, with nothing on it.
+impl OutputTable {
+    /// An empty table for so many steps.
     pub fn new(steps: usize) -> Self {
         let steps = std::iter::repeat_with(Slot::default).take(steps).collect();
         Self { steps, known: watch::Sender::new(0) }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::board::Board;
+use super::outputs::OutputTable;
 use super::protect::OwnCopy;
-use super::{Request, Surroundings, Workspace, launch, prepare};
+use super::{Request, Services, Workspace, launch, prepare};
 
 /// Where a step runs and what it sees there.
 pub struct Scene {
@@ -24,15 +24,15 @@ pub struct Scene {
 ///
 /// # Errors
 /// A sentence, when an input is gone or a folder cannot be made.
-pub fn scene<E, W: Workspace>(index: usize, request: &Request, around: &Surroundings<E, W>) -> Result<Scene, String> {
-    let board = Board::new(request.plan.steps.len());
+pub fn scene<E, W: Workspace>(index: usize, request: &Request, services: &Services<E, W>) -> Result<Scene, String> {
+    let output_table = OutputTable::new(request.plan.steps.len());
     let resumed = request.resumed.as_ref();
     for (step, outputs) in resumed.iter().flat_map(|resumed| &resumed.done) {
-        board.sealed(*step, outputs.clone());
+        output_table.sealed(*step, outputs.clone());
     }
     let attempt = resumed.and_then(|resumed| resumed.attempts.get(&index)).copied().unwrap_or(1);
-    let prepared = prepare::again(index, attempt, request, &board)?;
-    let (launch, _copies) = launch::launch(index, request, around, &board, prepared)?;
+    let prepared = prepare::again(index, attempt, request, &output_table)?;
+    let (launch, _copies) = launch::launch(index, request, services, &output_table, prepared)?;
     let mut variables = launch.variables;
     if let Some(first) = launch.processes.first() {
         variables.extend(first.variables.iter().cloned());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Request;
-use super::board::Board;
+use super::outputs::OutputTable;
 use super::prepare::{Prepared, text_of};
 use crate::plan::Step;
 use crate::store::RunFolder;
@@ -12,7 +12,7 @@ use crate::store::RunFolder;
 pub(super) fn variables(
     index: usize,
     request: &Request,
-    board: &Board,
+    output_table: &OutputTable,
     prepared: &Prepared,
     tracking: Vec<(String, String)>,
 ) -> Result<Vec<(String, String)>, String> {
@@ -31,7 +31,7 @@ pub(super) fn variables(
     // No input has a name that begins with a dot.
     let links = request.home.run(&request.run.name).step(&step.path).inputs().join(".variables");
     for (number, (name, value)) in step.environment_variables.iter().enumerate() {
-        all.push((name.clone(), text_of(value, request, board, false, &links.join(number.to_string()))?));
+        all.push((name.clone(), text_of(value, request, output_table, false, &links.join(number.to_string()))?));
     }
     Ok(all)
 }
@@ -39,7 +39,7 @@ pub(super) fn variables(
 /// The variables that all steps of a run have alike; `folders` are added at the end of their `PATH`.
 #[must_use]
 pub fn common(run: &RunFolder, experiment: &str, folders: &[PathBuf]) -> Vec<(String, String)> {
-    let mut all = vec![run.mark()];
+    let mut all = vec![run.marker()];
     let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
     set("AZUREML_ROOT_RUN_ID", run.name.as_str());
     set("AZUREML_EXPERIMENT_SCOPE", experiment);

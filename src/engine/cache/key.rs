@@ -11,10 +11,10 @@ use crate::environment::words;
 use crate::plan::{InputMode, Part, StandIn, Step, Value};
 use crate::reuse::{Given, Key, Reuse};
 
-use super::facts::{Fact, Facts};
+use super::inputs::{InputSnapshot, InputTree};
 
 /// A key as far as it is known.
-pub(super) struct Known {
+pub(in crate::engine) struct Known {
     /// The key; digests that are not known yet are those of nothing.
     pub key: Key,
     /// The steps whose outputs have no digest yet.
@@ -36,9 +36,9 @@ impl Known {
 
 /// The key of a step. `output` gives the digest of another step's output when it is known; with `read`, local data that
 /// the stat cache does not know is read. `None` when something cannot be read: then nothing is ever reused.
-pub(super) fn of(
+pub(in crate::engine) fn of(
     step: &Step,
-    facts: &Facts,
+    snapshot: &InputSnapshot,
     reuse: &Reuse,
     read: bool,
     output: &dyn Fn(usize, &str) -> Option<Digest>,
@@ -51,23 +51,23 @@ pub(super) fn of(
         known.key.settings.insert("policy".to_owned(), "stub".to_owned());
         for (name, sample) in outputs {
             let sample = Value { parts: vec![Part::Path(sample.clone())] };
-            let given = given(&sample, name, false, facts, reuse, read, output, &mut known)?;
+            let given = given(&sample, name, false, snapshot, reuse, read, output, &mut known)?;
             known.key.inputs.insert(name.clone(), given);
         }
         return Some(known);
     }
     known.key.command.clone_from(&step.command);
     if let Some(code) = &step.code {
-        let fact = facts.code(code)?;
-        fact.listing.as_ref().ok()?;
+        let tree = snapshot.code(code)?;
+        tree.listing.as_ref().ok()?;
         // Read in any case: it is little, only what changed is read, and without it nobody could say whether there is
         // anything that waiting for data may save.
-        known.key.code = Some(fact.digest(reuse)?);
+        known.key.code = Some(tree.digest(reuse)?);
     }
     for input in &step.inputs {
         let given = match &input.value {
             Some(value) => {
-                given(value, &input.name, input.mode == InputMode::Direct, facts, reuse, read, output, &mut known)?
+                given(value, &input.name, input.mode == InputMode::Direct, snapshot, reuse, read, output, &mut known)?
             }
             None => Given::Absent,
         };
@@ -83,7 +83,7 @@ pub(super) fn of(
         }
     }
     for (name, value) in &step.environment_variables {
-        let given = given(value, name, false, facts, reuse, read, output, &mut known)?;
+        let given = given(value, name, false, snapshot, reuse, read, output, &mut known)?;
         known.key.variables.insert(name.clone(), given);
     }
     known.key.environment.clone_from(&step.environment_definition);
@@ -92,8 +92,8 @@ pub(super) fn of(
         let kind = d.kind.as_deref().unwrap_or("one process an instance");
         format!("{kind}, instances {}{}", d.instances, counts.concat())
     });
-    if facts.host.is_some() {
-        known.key.machine = Some(machine(step, facts, reuse)?);
+    if snapshot.host.is_some() {
+        known.key.machine = Some(machine(step, snapshot, reuse)?);
     }
     known.steps.sort_unstable();
     known.steps.dedup();
@@ -102,10 +102,10 @@ pub(super) fn of(
 
 /// The digest of what the machine has for a step. To be asked before the step starts: the programs that are found when it
 /// is asked first are those that it counts on.
-pub(super) fn machine(step: &Step, facts: &Facts, reuse: &Reuse) -> Option<Digest> {
-    let scripts = scripts(step, facts);
+pub(in crate::engine) fn machine(step: &Step, snapshot: &InputSnapshot, reuse: &Reuse) -> Option<Digest> {
+    let scripts = scripts(step, snapshot);
     let texts = texts(step).chain(scripts.iter().map(|script| &**script));
-    facts.host.as_ref()?.machine(texts, own_path(step), reuse)
+    snapshot.host.as_ref()?.machine(texts, own_path(step), reuse)
 }
 
 /// What may name programs: the command, and literal inputs, which become part of it.
@@ -119,9 +119,9 @@ fn texts(step: &Step) -> impl Iterator<Item = &str> {
 }
 
 /// The shell scripts of a step's code that its command names, and those that they name.
-fn scripts(step: &Step, facts: &Facts) -> Vec<Arc<str>> {
+fn scripts(step: &Step, snapshot: &InputSnapshot) -> Vec<Arc<str>> {
     let Some(code) = &step.code else { return Vec::new() };
-    let named = |text: &str| words(text).filter_map(|word| facts.script(code, word)).collect::<Vec<_>>();
+    let named = |text: &str| words(text).filter_map(|word| snapshot.script(code, word)).collect::<Vec<_>>();
     let mut found = Vec::new();
     let mut open = named(&step.command);
     while let Some(script) = open.pop() {
@@ -135,9 +135,9 @@ fn scripts(step: &Step, facts: &Facts) -> Vec<Arc<str>> {
 
 /// The shell scripts that a step's command names and that have the line ends of Windows, by the words that name them.
 #[must_use]
-pub fn windows_scripts<'s>(step: &'s Step, facts: &Facts) -> Vec<&'s str> {
+pub fn windows_scripts<'s>(step: &'s Step, snapshot: &InputSnapshot) -> Vec<&'s str> {
     let Some(code) = &step.code else { return Vec::new() };
-    let is_windows = |word: &&str| facts.script(code, word).is_some_and(|text| text.contains("\r\n"));
+    let is_windows = |word: &&str| snapshot.script(code, word).is_some_and(|text| text.contains("\r\n"));
     let mut found: Vec<&str> = words(&step.command).filter(is_windows).collect();
     found.dedup();
     found
@@ -153,8 +153,8 @@ fn own_path(step: &Step) -> Option<&str> {
 }
 
 /// The path that a step gets ends with the file's own name; that of a folder is nobody's business.
-fn name_of_file(path: &Path, fact: &Fact, input: &str, key: &mut Key) -> Option<()> {
-    if fact.listing.as_ref().ok()?.is_file {
+fn name_of_file(path: &Path, tree: &InputTree, input: &str, key: &mut Key) -> Option<()> {
+    if tree.listing.as_ref().ok()?.is_file {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         key.settings.insert(format!("file name of {input}"), file);
     }
@@ -166,7 +166,7 @@ fn given(
     value: &Value,
     name: &str,
     is_direct: bool,
-    facts: &Facts,
+    snapshot: &InputSnapshot,
     reuse: &Reuse,
     read: bool,
     output: &dyn Fn(usize, &str) -> Option<Digest>,
@@ -184,20 +184,20 @@ fn given(
                 continue;
             }
             Part::Path(path) => {
-                let fact = facts.data(path)?;
-                name_of_file(path, fact, name, &mut known.key)?;
-                let digest = if read { Some(fact.digest(reuse)?) } else { fact.known(reuse) };
+                let tree = snapshot.data(path)?;
+                name_of_file(path, tree, name, &mut known.key)?;
+                let digest = if read { Some(tree.digest(reuse)?) } else { tree.known(reuse) };
                 known.unread |= digest.is_none();
                 digest
             }
             // What a step reads by itself is known by its state only.
             Part::Remote(remote) if is_direct => {
-                Some(Digest::of(format!("{} {}", remote.uri, facts.state(remote)?).as_bytes()))
+                Some(Digest::of(format!("{} {}", remote.uri, snapshot.state(remote)?).as_bytes()))
             }
-            Part::Remote(remote) => match facts.copy(remote) {
+            Part::Remote(remote) => match snapshot.copy(remote) {
                 Some(copy) => {
-                    name_of_file(&copy.path, &copy.fact, name, &mut known.key)?;
-                    let digest = if read { Some(copy.fact.digest(reuse)?) } else { copy.fact.known(reuse) };
+                    name_of_file(&copy.path, &copy.tree, name, &mut known.key)?;
+                    let digest = if read { Some(copy.tree.digest(reuse)?) } else { copy.tree.known(reuse) };
                     known.unread |= digest.is_none();
                     digest
                 }

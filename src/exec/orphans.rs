@@ -32,8 +32,8 @@ mod linux {
         let _ = nix::sys::prctl::set_child_subreaper(true);
     }
 
-    pub(crate) fn end_of(mark: &str) {
-        end(adopted, |id| environment(id).has(mark));
+    pub(crate) fn end_of(marker: &str) {
+        end(adopted, |id| environment(id).has(marker));
     }
 
     pub(crate) fn end_all(spared: &[i32]) {
@@ -42,7 +42,7 @@ mod linux {
 
     /// Kills until none is found: who is found may just be starting another. A killed process is gone when the kernel
     /// gets to it, and whoever asks next must find none.
-    pub(crate) fn end_everywhere(mark: &str, pipes: &[u64]) -> usize {
+    pub(crate) fn end_everywhere(marker: &str, pipes: &[u64]) -> usize {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let pipes: Vec<String> = pipes.iter().filter(|p| **p != 0).map(|pipe| format!("pipe:[{pipe}]")).collect();
         let mut ended = std::collections::BTreeSet::new();
@@ -51,7 +51,7 @@ mod linux {
             let mut quiet = true;
             for id in everyone().filter(|id| *id != own) {
                 match environment(id) {
-                    found if found.has(mark) || prints_into(id, &pipes) => {
+                    found if found.has(marker) || prints_into(id, &pipes) => {
                         quiet = false;
                         let process = Pid::from_raw(id);
                         // A group that it leads is a step's: in it may be one that hides its environment.
@@ -98,8 +98,8 @@ mod linux {
     }
 
     impl Environment {
-        fn has(&self, mark: &str) -> bool {
-            matches!(self, Self::Of(bytes) if has(bytes, mark))
+        fn has(&self, marker: &str) -> bool {
+            matches!(self, Self::Of(bytes) if has(bytes, marker))
         }
     }
 
@@ -110,8 +110,8 @@ mod linux {
         }
     }
 
-    fn has(environment: &[u8], mark: &str) -> bool {
-        environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes())
+    fn has(environment: &[u8], marker: &str) -> bool {
+        environment.split(|b| *b == 0).any(|variable| variable == marker.as_bytes())
     }
 
     fn end(list: impl Fn() -> Vec<i32>, ours: impl Fn(i32) -> bool) {
@@ -154,13 +154,13 @@ pub(super) fn adopt() {
     linux::adopt();
 }
 
-/// Ends what is left of a step: the processes that have `mark` (`NAME=value`) in their environment. To be called when
+/// Ends what is left of a step: the processes that have `marker` (`NAME=value`) in their environment. To be called when
 /// the step's own processes have been waited for and their groups are gone.
-pub(super) fn end_of(mark: &str) {
+pub(super) fn end_of(marker: &str) {
     #[cfg(target_os = "linux")]
-    linux::end_of(mark);
+    linux::end_of(marker);
     #[cfg(not(target_os = "linux"))]
-    let _ = mark;
+    let _ = marker;
 }
 
 /// Whether a process group whose leader has been waited for has a living member. A member whose parent ended first came
@@ -208,14 +208,14 @@ pub(super) fn end_all(spared: &[i32]) {
     let _ = spared;
 }
 
-/// Ends every process of this machine that has `mark` in its environment or prints into one of these pipes, and counts
+/// Ends every process of this machine that has `marker` in its environment or prints into one of these pipes, and counts
 /// them.
-pub(super) fn end_everywhere(mark: &str, pipes: &[u64]) -> usize {
+pub(super) fn end_everywhere(marker: &str, pipes: &[u64]) -> usize {
     #[cfg(target_os = "linux")]
-    return linux::end_everywhere(mark, pipes);
+    return linux::end_everywhere(marker, pipes);
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = (mark, pipes);
+        let _ = (marker, pipes);
         0
     }
 }

@@ -1,4 +1,4 @@
-//! The hidden verb that makes this program the guard of a run (see `exec::guard`); nobody types it.
+//! The hidden verb that makes this program the watchdog of a run (see `exec::watchdog`); nobody types it.
 
 use super::exit::Exit;
 use crate::exec;
@@ -10,7 +10,7 @@ pub(super) struct Args {
     mark: String,
 }
 
-pub(super) fn guard(args: &Args) -> Exit {
-    exec::guard::guard(&args.mark);
+pub(super) fn watch_over(args: &Args) -> Exit {
+    exec::watchdog::watch_over(&args.mark);
     Exit::Ok
 }

@@ -15,10 +15,10 @@ use crate::store::snapshot::Snapshot;
 
 /// The local files of a plan.
 #[derive(Default)]
-pub struct Facts {
-    data: HashMap<PathBuf, Fact>,
-    remotes: HashMap<(String, Form, Option<String>), RemoteFact>,
-    code: HashMap<Code, Fact>,
+pub struct InputSnapshot {
+    data: HashMap<PathBuf, InputTree>,
+    remotes: HashMap<(String, Form, Option<String>), RemoteInput>,
+    code: HashMap<Code, InputTree>,
     /// What the machine has for every step; `None` where nothing is reused and nobody asks.
     pub host: Option<Host>,
     /// The texts of shell scripts that commands name, by where they are.
@@ -26,16 +26,16 @@ pub struct Facts {
 }
 
 /// Remote data: what was seen of it before the run, and its copy here.
-struct RemoteFact {
+struct RemoteInput {
     /// The state in which it was seen.
     state: String,
     copy: Mutex<Option<Arc<LocalCopy>>>,
 }
 
 /// A copy of remote data.
-pub(super) struct LocalCopy {
+pub(in crate::engine) struct LocalCopy {
     pub path: PathBuf,
-    pub fact: Fact,
+    pub tree: InputTree,
 }
 
 /// What was seen of remote data before a run.
@@ -48,7 +48,7 @@ pub struct Seen {
 }
 
 /// One tree of files.
-pub(super) struct Fact {
+pub(in crate::engine) struct InputTree {
     /// Its name in the stat cache.
     place: String,
     /// Its files when the run began; a sentence when they could not be listed.
@@ -56,7 +56,7 @@ pub(super) struct Fact {
     digest: OnceLock<Option<Digest>>,
 }
 
-impl Fact {
+impl InputTree {
     fn new(place: String, listing: Result<Listing, String>) -> Self {
         Self { place, listing, digest: OnceLock::new() }
     }
@@ -83,76 +83,76 @@ impl Fact {
     }
 }
 
-impl Facts {
+impl InputSnapshot {
     /// Takes what was seen of the plan's remote data.
     #[must_use]
     pub fn with(mut self, seen: Vec<(Remote, Seen)>) -> Self {
         for (remote, seen) in seen {
             let copy = Mutex::new(seen.copy.map(copy_at));
-            let fact = RemoteFact { state: seen.state, copy };
-            self.remotes.insert((remote.address, remote.form, remote.after), fact);
+            let tree = RemoteInput { state: seen.state, copy };
+            self.remotes.insert((remote.address, remote.form, remote.after), tree);
         }
         self
     }
 
-    fn remote(&self, remote: &Remote) -> Option<&RemoteFact> {
+    fn remote(&self, remote: &Remote) -> Option<&RemoteInput> {
         self.remotes.get(&(remote.address.clone(), remote.form, remote.after.clone()))
     }
 
     /// The state in which remote data was seen before the run.
-    pub(super) fn state(&self, remote: &Remote) -> Option<&str> {
-        self.remote(remote).map(|fact| fact.state.as_str())
+    pub(in crate::engine) fn state(&self, remote: &Remote) -> Option<&str> {
+        self.remote(remote).map(|tree| tree.state.as_str())
     }
 
     /// The copy of remote data, when it has been fetched.
-    pub(super) fn copy(&self, remote: &Remote) -> Option<Arc<LocalCopy>> {
+    pub(in crate::engine) fn copy(&self, remote: &Remote) -> Option<Arc<LocalCopy>> {
         self.remote(remote)?.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether there is a copy that nobody has touched.
-    pub(super) fn has_intact(&self, remote: &Remote) -> bool {
+    pub(in crate::engine) fn has_intact(&self, remote: &Remote) -> bool {
         self.copy(remote).is_some_and(|copy| {
             let now = Listing::of(&copy.path).map(|now| now.fingerprint());
-            copy.fact.listing.as_ref().is_ok_and(|before| now.is_ok_and(|now| now == before.fingerprint()))
+            copy.tree.listing.as_ref().is_ok_and(|before| now.is_ok_and(|now| now == before.fingerprint()))
         })
     }
 
     /// Remote data has been fetched.
-    pub(super) fn fetched(&self, remote: &Remote, path: PathBuf) {
-        if let Some(fact) = self.remote(remote) {
-            *fact.copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy_at(path));
+    pub(in crate::engine) fn fetched(&self, remote: &Remote, path: PathBuf) {
+        if let Some(tree) = self.remote(remote) {
+            *tree.copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy_at(path));
         }
     }
 
     /// Looks at the local inputs and the code of those steps that may be reused.
     #[must_use]
     pub fn gather(plan: &Plan, workspace: &Path) -> Self {
-        let mut facts = Self::default();
+        let mut snapshot = Self::default();
         for step in &plan.steps {
             for path in local_paths(step) {
-                if !facts.data.contains_key(path) {
-                    facts.data.insert(path.to_owned(), fact_of(path));
+                if !snapshot.data.contains_key(path) {
+                    snapshot.data.insert(path.to_owned(), tree_at(path));
                 }
             }
             let code = step.code.as_ref().filter(|_| step.stand_in.is_none());
-            if let Some(code) = code.filter(|code| !facts.code.contains_key(*code)) {
+            if let Some(code) = code.filter(|code| !snapshot.code.contains_key(*code)) {
                 let listing = settled(|| code_listing(code, plan.kind == "pipeline", workspace));
-                facts.code.insert(code.clone(), Fact::new(format!("code:{code:?}"), listing));
+                snapshot.code.insert(code.clone(), InputTree::new(format!("code:{code:?}"), listing));
             }
         }
-        facts
+        snapshot
     }
 
-    pub(super) fn data(&self, path: &Path) -> Option<&Fact> {
+    pub(in crate::engine) fn data(&self, path: &Path) -> Option<&InputTree> {
         self.data.get(path)
     }
 
-    pub(super) fn code(&self, code: &Code) -> Option<&Fact> {
+    pub(in crate::engine) fn code(&self, code: &Code) -> Option<&InputTree> {
         self.code.get(code)
     }
 
     /// The text of a shell script in a step's code, by the name that a command or another script has for it.
-    pub(super) fn script(&self, code: &Code, name: &str) -> Option<Arc<str>> {
+    pub(in crate::engine) fn script(&self, code: &Code, name: &str) -> Option<Arc<str>> {
         let name = name.strip_prefix("./").unwrap_or(name);
         let listing = self.code(code)?.listing.as_ref().ok()?;
         let file = &listing.files[listing.files.binary_search_by(|file| tree_order(&file.path, name)).ok()?];
@@ -179,14 +179,14 @@ fn shell_script(path: &Path) -> Option<Arc<str>> {
 }
 
 fn copy_at(path: PathBuf) -> Arc<LocalCopy> {
-    let fact = fact_of(&path);
-    Arc::new(LocalCopy { path, fact })
+    let tree = tree_at(&path);
+    Arc::new(LocalCopy { path, tree })
 }
 
-fn fact_of(path: &Path) -> Fact {
+fn tree_at(path: &Path) -> InputTree {
     let listing = settled(|| Listing::of(path).map_err(|e| e.to_string()));
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string();
-    Fact::new(place, listing)
+    InputTree::new(place, listing)
 }
 
 /// A listing that tells every change that comes after it.
@@ -198,13 +198,13 @@ fn settled(list: impl Fn() -> Result<Listing, String>) -> Result<Listing, String
 }
 
 /// The files of a step's code as they are now.
-pub(super) fn code_listing(code: &Code, in_pipeline: bool, workspace: &Path) -> Result<Listing, String> {
+pub(in crate::engine) fn code_listing(code: &Code, in_pipeline: bool, workspace: &Path) -> Result<Listing, String> {
     let snapshot = Snapshot::of(code.root.as_deref(), &code.includes, in_pipeline, workspace);
     Listing::of_files(snapshot.map_err(|e| e.to_string())?.files()).map_err(|e| e.to_string())
 }
 
 /// The local files and folders that a step reads, or the samples that stand for it.
-pub(super) fn local_paths(step: &Step) -> Vec<&Path> {
+pub(in crate::engine) fn local_paths(step: &Step) -> Vec<&Path> {
     match &step.stand_in {
         Some(StandIn::Stub { outputs }) => outputs.values().map(PathBuf::as_path).collect(),
         Some(_) => Vec::new(),

@@ -1,11 +1,11 @@
-//! The guard: a second process that ends what a runner leaves when it is killed with SIGKILL.
+//! The watchdog: a second process that ends what a runner leaves when it is killed with SIGKILL.
 //!
 //! It is this very program, started once more before the first step. It holds the read end of a pipe that only the
 //! runner has the write end of, and sleeps until that end is closed: the kernel does it whatever happens to the runner.
 //! A step between fork and exec has the end as well (it is closed on exec), so that nothing can start unseen after
-//! that. Then the guard kills the process groups that are listed in a file without a name, whoever else writes into the
-//! pipe of a step or has the runner's mark in its environment, and ends. A runner that ends in order kills its guard: nothing is left to do.
-//! A guard that is ended itself is replaced at once, and one that is stopped is woken.
+//! that. Then the watchdog kills the process groups that are listed in a file without a name, whoever else writes into the
+//! pipe of a step or has the runner's marker in its environment, and ends. A runner that ends in order kills its watchdog: nothing is left to do.
+//! A watchdog that is ended itself is replaced at once, and one that is stopped is woken.
 //!
 //! The list costs the runner two small writes a step and wakes nobody.
 
@@ -23,53 +23,53 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::{strays, supervise};
+use super::{orphans, spawn};
 
-/// The hidden verb that makes this program a guard; the mark (`NAME=value`) follows it.
-pub const VERB: &str = "__guard";
+/// The hidden verb that makes this program a watchdog; the marker (`NAME=value`) follows it.
+pub const VERB: &str = "__watchdog";
 
-/// The runner's end of its guard.
+/// The runner's end of its watchdog.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct Watchdog {
     list: File,
-    /// Which places of the list are free, and how many there are.
-    places: Mutex<(Vec<u64>, u64)>,
-    post: Arc<Post>,
-    /// Sees to it that somebody is at the post.
-    relief: Mutex<Option<JoinHandle<()>>>,
+    /// Which entries of the list are free, and how many there are.
+    entries: Mutex<(Vec<u64>, u64)>,
+    keeper: Arc<Keeper>,
+    /// The thread that replaces a watchdog that ended.
+    restarter: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The place of the guard: a process that dies there is replaced by another, with the same list.
+/// The entry_number of the watchdog: a process that dies there is replaced by another, with the same list.
 #[derive(Debug)]
-struct Post {
-    mark: String,
+struct Keeper {
+    marker: String,
     list: File,
-    now: Mutex<OnDuty>,
+    now: Mutex<Current>,
 }
 
 #[derive(Debug)]
-struct OnDuty {
+struct Current {
     id: i32,
     /// Whether nobody is to follow.
     last: bool,
-    // Closed last: what is dropped without a goodbye leaves the guard to do its work.
+    // Closed last: what is dropped without a goodbye leaves the watchdog to do its work.
     _alive: PipeWriter,
 }
 
-/// Whoever ends one guard after the other wants none.
-const RELIEFS: u32 = 100;
+/// Whoever ends one watchdog after the other wants none.
+const MOST_RESTARTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
-impl Post {
-    fn start(mark: &str, list: &File) -> io::Result<OnDuty> {
+impl Keeper {
+    fn start(marker: &str, list: &File) -> io::Result<Current> {
         let (ends, alive) = io::pipe()?;
-        let process = supervise::guard(mark, list.try_clone()?, ends)?;
-        Ok(OnDuty { id: i32::try_from(process.id()).unwrap_or(0), last: false, _alive: alive })
+        let process = spawn::beside([VERB, marker], list.try_clone()?, ends)?;
+        Ok(Current { id: i32::try_from(process.id()).unwrap_or(0), last: false, _alive: alive })
     }
 
-    /// Wakes a guard that is stopped, and replaces one that is gone, until it is the last.
+    /// Wakes a watchdog that is stopped, and replaces one that is gone, until it is the last.
     fn keep(&self) {
-        let mut reliefs = 0;
+        let mut restarts = 0;
         loop {
             let id = Pid::from_raw(self.lock().id);
             match waitpid(id, Some(WaitPidFlag::WUNTRACED)) {
@@ -77,21 +77,21 @@ impl Post {
                 Err(Errno::EINTR) => {}
                 Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => {
                     let mut now = self.lock();
-                    if now.last || reliefs == RELIEFS {
+                    if now.last || restarts == MOST_RESTARTS {
                         return;
                     }
                     // One that dies as it starts is not started over and over without a break.
                     std::thread::sleep(PAUSE);
-                    let Ok(next) = Self::start(&self.mark, &self.list) else { return };
+                    let Ok(next) = Self::start(&self.marker, &self.list) else { return };
                     *now = next;
-                    reliefs += 1;
+                    restarts += 1;
                 }
                 Ok(_) => {}
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, OnDuty> {
+    fn lock(&self) -> MutexGuard<'_, Current> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,53 +100,53 @@ impl Post {
 /// It may have started others and ended before the runner gets to write its group down.
 const ENTRY: usize = 2 * size_of::<u64>();
 
-impl Guard {
-    /// Starts a guard for the processes with that mark.
-    pub(super) fn start(mark: &str) -> io::Result<Self> {
+impl Watchdog {
+    /// Starts a watchdog for the processes with that marker.
+    pub(super) fn start(marker: &str) -> io::Result<Self> {
         let list = nameless()?;
-        let now = Mutex::new(Post::start(mark, &list)?);
-        let post = Arc::new(Post { mark: mark.to_owned(), list: list.try_clone()?, now });
-        let kept = post.clone();
-        let relief = std::thread::Builder::new().name("guard".to_owned()).spawn(move || kept.keep())?;
-        Ok(Self { list, places: Mutex::default(), post, relief: Mutex::new(Some(relief)) })
+        let now = Mutex::new(Keeper::start(marker, &list)?);
+        let keeper = Arc::new(Keeper { marker: marker.to_owned(), list: list.try_clone()?, now });
+        let kept = keeper.clone();
+        let restarter = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || kept.keep())?;
+        Ok(Self { list, entries: Mutex::default(), keeper, restarter: Mutex::new(Some(restarter)) })
     }
 
-    /// From now on nobody follows the guard that there is. Gives its process, which is no stray.
-    pub(super) fn settle(&self) -> i32 {
-        let mut now = self.post.lock();
+    /// From now on nobody follows the watchdog that there is. Gives its process, which is no stray.
+    pub(super) fn stop_replacing(&self) -> i32 {
+        let mut now = self.keeper.lock();
         now.last = true;
         now.id
     }
 
     /// Lists a process that is about to be started, as long as the answer lives.
     pub(super) fn watch(&self, pipe: u64) -> Watched<'_> {
-        let mut places = self.lock();
-        let place = places.0.pop().unwrap_or_else(|| {
-            places.1 += 1;
-            places.1 - 1
+        let mut entries = self.lock();
+        let entry_number = entries.0.pop().unwrap_or_else(|| {
+            entries.1 += 1;
+            entries.1 - 1
         });
-        let watched = Watched { guard: self, place, pipe };
+        let watched = Watched { watchdog: self, entry_number, pipe };
         watched.note(pipe, 0);
         watched
     }
 
     /// Everything has ended in order.
-    pub(super) fn dismiss(&self) {
-        let _ = kill(Pid::from_raw(self.settle()), Signal::SIGKILL);
-        let relief = self.relief.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = relief.map(JoinHandle::join);
+    pub(super) fn stop(&self) {
+        let _ = kill(Pid::from_raw(self.stop_replacing()), Signal::SIGKILL);
+        let restarter = self.restarter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = restarter.map(JoinHandle::join);
     }
 
     fn lock(&self) -> MutexGuard<'_, (Vec<u64>, u64)> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A process on the guard's list.
+/// A process on the watchdog's list.
 #[derive(Debug)]
 pub(super) struct Watched<'a> {
-    guard: &'a Guard,
-    place: u64,
+    watchdog: &'a Watchdog,
+    entry_number: u64,
     pipe: u64,
 }
 
@@ -160,21 +160,21 @@ impl Watched<'_> {
         let mut entry = [0; ENTRY];
         entry[..8].copy_from_slice(&pipe.to_ne_bytes());
         entry[8..12].copy_from_slice(&group.to_ne_bytes());
-        // What could not be listed is found by its mark.
-        let _ = self.guard.list.write_at(&entry, self.place * ENTRY as u64);
+        // What could not be listed is found by its marker.
+        let _ = self.watchdog.list.write_at(&entry, self.entry_number * ENTRY as u64);
     }
 }
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
         self.note(0, 0);
-        self.guard.lock().0.push(self.place);
+        self.watchdog.lock().0.push(self.entry_number);
     }
 }
 
-/// What the guard does: its list is on stdin, the pipe on stderr. Nothing that a terminal or a person sends ends it
+/// What the watchdog does: its list is on stdin, the pipe on stderr. Nothing that a terminal or a person sends ends it
 /// before its runner.
-pub fn guard(mark: &str) {
+pub fn watch_over(marker: &str) {
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGPIPE];
     let _ = signals.into_iter().collect::<SigSet>().thread_block();
     let pipe = io::stderr();
@@ -194,7 +194,7 @@ pub fn guard(mark: &str) {
         }
         pipes.push(u64::from_ne_bytes([*p0, *p1, *p2, *p3, *p4, *p5, *p6, *p7]));
     }
-    strays::end_everywhere(mark, &pipes);
+    orphans::end_everywhere(marker, &pipes);
 }
 
 /// A file in memory that has no name.

@@ -11,7 +11,7 @@ use crate::store::tree;
 /// `fetched` are the copies of the addresses that the table names, in its order.
 pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<(), String> {
     let mut fetched = fetched.iter();
-    let give = |from: &Path, inner: &Path| {
+    let put = |from: &Path, inner: &Path| {
         let to = place.join(inner);
         // Two paths of a table may select the same file.
         if to.exists() { Ok(()) } else { tree::copy_tree(from, &to).map_err(|e| e.to_string()) }
@@ -22,17 +22,17 @@ pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<()
             let from = fetched.next();
             let from = from.ok_or_else(|| {
                 format!(
-                    "its MLTable is elsewhere itself, and may not select what is elsewhere again: '{}'",
+                    "its MLTable is in remote storage, and may not select files of another remote address: '{}'",
                     selection.path
                 )
             })?;
             // Each address has a folder of its own: two may end with the same name.
             let inner = PathBuf::from(number.to_string());
-            give(from, &if from.is_file() { inner.join(name(from)) } else { inner })?;
+            put(from, &if from.is_file() { inner.join(name(from)) } else { inner })?;
             continue;
         }
         for (from, inner) in local(folder, &selection)? {
-            give(&from, &inner)?;
+            put(&from, &inner)?;
         }
     }
     Ok(())
