@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::fs::at;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -283,10 +284,6 @@ pub fn walk(root: &Path, links: Links, skip: &Skip<'_>) -> io::Result<Vec<PathBu
         }
     }
     Ok(files)
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
 //!
 //! ```layers
-//! words     outcome because digest id clock number order relative secret diagnostic
+//! words     outcome because fs digest id clock number order relative secret diagnostic
 //! reading   yaml language spec
 //! keeping   sqlite store reuse model_file registry
 //! planning  plan
@@ -31,6 +31,7 @@ pub mod because;
 pub mod clock;
 pub mod diagnostic;
 pub mod digest;
+pub mod fs;
 pub mod id;
 pub mod number;
 pub mod order;

@@ -13,6 +13,9 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
+/// SQLite's error, for the errors of the databases' modules to carry.
+pub type SqlError = rusqlite::Error;
+
 /// Why a database could not be opened. Each message begins with the file.
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {

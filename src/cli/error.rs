@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostics, Sources};
 use crate::registry::RegistryError;
 use crate::registry::component::ComponentError;
 use crate::registry::credentials::CredentialsError;
-use crate::registry::datastores::DatastoreError;
+use crate::registry::datastore::DatastoreError;
 use crate::reuse::ReuseError;
 use crate::store::StoreError;
 

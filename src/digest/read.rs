@@ -14,7 +14,7 @@ use blake3::hazmat::{
     ChainingValue, HasherExt as _, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
 };
 
-use super::at;
+use crate::fs::at;
 
 /// What one thread reads at once: small enough that the bytes are still in its cache when they are hashed.
 const PART: usize = 256 << 10;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::plan::Form;
-use crate::plan::table::{Selected, selected};
+use crate::plan::mltable::{Selected, selected};
 use crate::store::tree;
 
 /// Lays copies of the files that the table in `folder` selects into `place`; they share their bytes where the file system

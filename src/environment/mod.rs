@@ -12,7 +12,7 @@ mod programs;
 mod python;
 pub mod variables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -134,6 +134,3 @@ impl Host {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Programs by name.
-type Digests = BTreeMap<String, Digest>;

@@ -7,10 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::Digests;
 use super::python::Interpreter;
 use crate::digest::Digest;
 use crate::reuse::{Listing, Reuse};
+use std::collections::BTreeMap;
+
+/// Programs by name.
+pub(super) type Digests = BTreeMap<String, Digest>;
 
 /// After so many words that are no programs the folders are listed: most words of many commands are none, and asking each
 /// folder for each word is slow.

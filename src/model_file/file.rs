@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::model_file::contents::{Contents, Kind};
+use crate::model_file::names;
 use crate::model_file::safety::{self, Import, Safety};
 use crate::model_file::source::Section;
 use crate::model_file::torch_file::{self, legacy};
 use crate::model_file::unpickle::{Budget, Evidence};
 use crate::model_file::zip_directory::{self, ZipDirectory};
-use crate::model_file::{Error, folder, io_error, members, npy, packed, safetensors_header, saved, words};
+use crate::model_file::{Error, members, npy, packed, safetensors_header, saved, words};
 
 /// How many bytes tell the form of a file.
 const BEGINNING: u64 = 64;
@@ -41,17 +42,6 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Opens a file, an index of safetensors files, or a folder that holds a model. No tensor is read and no pickle is
-    /// executed.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is no model that is known. A pickle that breaks off but would have done dangerous
-    /// things before that is no error: it is described, and the verdict says what it is.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let metadata = std::fs::metadata(path).map_err(io_error(path))?;
-        if metadata.is_dir() { folder::open(path) } else { Self::open_file(path) }
-    }
-
     /// Opens a single file.
     ///
     /// # Errors
@@ -135,7 +125,7 @@ pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence,
     }
     if beginning.starts_with(b"PK") {
         let directory = ZipDirectory::read(file.clone())?;
-        return members::read(&directory, budget, evidence, deep);
+        return members::read(&directory, budget, evidence, deep, read);
     }
     if packed::is_tar(file)? {
         return Err(packed::tar(file));
@@ -202,7 +192,7 @@ fn is_pickle(beginning: &[u8]) -> bool {
 /// Whether a name says that a file is text, which now and then is a pickle by chance.
 fn is_text(name: &str) -> bool {
     let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    ending.is_none_or(|ending| folder::DATA.contains(&ending.as_str()))
+    ending.is_none_or(|ending| names::DATA.contains(&ending.as_str()))
 }
 
 /// The bytes of a file of another form may be a pickle as well, which `torch.load` would run when it has torch's ending.

@@ -7,75 +7,14 @@ use std::path::{Path, PathBuf};
 
 use crate::model_file::contents::{Contents, Kind};
 use crate::model_file::file::ModelFile;
+use crate::model_file::names::{ENDINGS, has_ending, is_code, is_data, is_native};
 use crate::model_file::safety::Safety;
 use crate::model_file::{Error, io_error, mlflow, words};
 
-/// Endings of files that are meant as models.
-const ENDINGS: [&str; 12] =
-    ["pt", "pth", "pt2", "ckpt", "bin", "safetensors", "pkl", "pickle", "joblib", "model", "npy", "npz"];
-/// Endings of files that describe a model or go with it, and that no loader of models runs.
-pub(super) const DATA: [&str; 33] = [
-    "json",
-    "jsonl",
-    "txt",
-    "md",
-    "rst",
-    "yaml",
-    "yml",
-    "toml",
-    "ini",
-    "cfg",
-    "csv",
-    "tsv",
-    "html",
-    "xml",
-    "png",
-    "jpg",
-    "jpeg",
-    "gif",
-    "svg",
-    "webp",
-    "pdf",
-    "log",
-    "tex",
-    "bib",
-    "lock",
-    "license",
-    "gitattributes",
-    "gitignore",
-    "amlignore",
-    "vocab",
-    "merges",
-    "parquet",
-    "arrow",
-];
-/// Endings of code that Python or a shell runs when it is told to.
-const CODE: [&str; 8] = ["py", "pyc", "pyw", "ipynb", "sh", "bat", "ps1", "jar"];
-const NATIVE: [&str; 7] = ["so", "dll", "dylib", "pyd", "exe", "o", "ptx"];
 /// How deep a model may lie, how many entries are looked at, and how many models are kept for the choice.
 const DEPTH: usize = 32;
 const ENTRIES: usize = 20_000;
 const KEPT: usize = 64;
-
-/// Whether a name has one of the endings of files that only describe.
-pub(super) fn is_data(name: &str) -> bool {
-    has_ending(name, &DATA) || !name.rsplit('/').next().unwrap_or(name).contains('.')
-}
-
-/// Whether a name is that of native code.
-pub(super) fn is_native(name: &str) -> bool {
-    has_ending(name, &NATIVE)
-}
-
-/// Whether a name is that of code for Python or a shell.
-pub(super) fn is_code(name: &str) -> bool {
-    has_ending(name, &CODE)
-}
-
-fn has_ending(name: &str, endings: &[&str]) -> bool {
-    let ending = name.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending);
-    ending.is_some_and(|ending| endings.iter().any(|one| ending.eq_ignore_ascii_case(one)))
-}
 
 /// What was found in a folder so far.
 #[derive(Default)]
@@ -88,6 +27,19 @@ struct Found {
     doubts: Vec<String>,
     reservations: Vec<String>,
     mistaken: Option<String>,
+}
+
+impl ModelFile {
+    /// Opens a file, an index of safetensors files, or a folder that holds a model. No tensor is read and no pickle is
+    /// executed.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no model that is known. A pickle that breaks off but would have done dangerous
+    /// things before that is no error: it is described, and the verdict says what it is.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let metadata = std::fs::metadata(path).map_err(io_error(path))?;
+        if metadata.is_dir() { open(path) } else { Self::open_file(path) }
+    }
 }
 
 /// Opens the model in a folder.

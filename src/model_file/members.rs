@@ -1,11 +1,15 @@
 //! All members of a zip judged, whatever they are: archives keep archives and pickles, and nobody knows who will load them.
 
 use crate::model_file::contents::{Contents, Kind};
-use crate::model_file::file;
+use crate::model_file::names;
+use crate::model_file::source::Section;
 use crate::model_file::torch_file::zip;
 use crate::model_file::unpickle::{Budget, Evidence};
 use crate::model_file::zip_directory::ZipDirectory;
-use crate::model_file::{Error, export, folder, skops, words};
+use crate::model_file::{Error, export, skops, words};
+
+/// Reads a file of any kind: an archive may hold others.
+pub(super) type Read = fn(&Section, &mut Budget, &mut Evidence, u8) -> Result<Contents, Error>;
 
 /// Reads an archive: one of torch, one of `torch.export`, or any other zip.
 ///
@@ -16,20 +20,21 @@ pub(super) fn read(
     budget: &mut Budget,
     evidence: &mut Evidence,
     deep: u8,
+    read: Read,
 ) -> Result<Contents, Error> {
     let Some(deep) = deep.checked_sub(1) else {
         return Err(directory.file().malformed("is an archive in an archive too often"));
     };
     let torch = zip::is_torch(directory);
     if torch && zip::is_torchscript(directory) {
-        judge(directory, budget, evidence, deep, &|name| {
+        judge(directory, budget, evidence, (deep, read), &|name| {
             let own = ["code/", "constants/", "tensors/", "extra/"].iter().any(|folder| name.starts_with(folder));
             own || zip::is_own(name) || !name.contains('/') && name.ends_with(".pkl")
         });
         return zip::read(directory, budget, evidence);
     }
     if torch {
-        judge(directory, budget, evidence, deep, &zip::is_own);
+        judge(directory, budget, evidence, (deep, read), &zip::is_own);
         if !directory.is_stored() {
             evidence.reservation("members are compressed, which torch.save never does");
         }
@@ -37,10 +42,10 @@ pub(super) fn read(
     }
     if export::is_export(directory) {
         let raw = export::raw_members(directory);
-        judge(directory, budget, evidence, deep, &|name| raw.contains(name) || is_about_export(name));
+        judge(directory, budget, evidence, (deep, read), &|name| raw.contains(name) || is_about_export(name));
         return export::read(directory, evidence);
     }
-    judge(directory, budget, evidence, deep, &|_| false);
+    judge(directory, budget, evidence, (deep, read), &|_| false);
     if directory.has(".data/extern_modules") || directory.has(".data/python_version") {
         evidence.doubt("it is an archive of torch.package, which carries Python code");
     }
@@ -66,7 +71,7 @@ fn judge(
     directory: &ZipDirectory,
     budget: &mut Budget,
     evidence: &mut Evidence,
-    deep: u8,
+    (deep, read): (u8, Read),
     is_own: &dyn Fn(&str) -> bool,
 ) {
     for name in directory.names() {
@@ -74,18 +79,18 @@ fn judge(
             continue;
         }
         let shown = words::printable(name, 80);
-        if folder::is_native(name) || folder::is_code(name) {
+        if names::is_native(name) || names::is_code(name) {
             evidence.doubt(format!("{shown} in it is code"));
             continue;
         }
         let read = match directory.member(name) {
-            Ok(Some(member)) => file::read(&member.within(name), budget, evidence, deep),
+            Ok(Some(member)) => read(&member.within(name), budget, evidence, deep),
             Ok(None) => continue,
             Err(error) => Err(error),
         };
         match read {
             Ok(_) => evidence.reservation(format!("{shown} is in it, which may be loaded as well")),
-            Err(Error::NoModel { .. }) if folder::is_data(name) => {}
+            Err(Error::NoModel { .. }) if names::is_data(name) => {}
             Err(Error::NoModel { .. }) => evidence.reservation(format!("{shown} is in it, which is not known")),
             Err(error) => {
                 let why = words::printable(&error.to_string(), 200);

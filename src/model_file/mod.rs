@@ -26,6 +26,7 @@ pub mod folder;
 pub mod inspection;
 mod members;
 mod mlflow;
+mod names;
 pub mod npy;
 pub mod numbers;
 pub mod packed;

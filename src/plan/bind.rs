@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::level::Level;
-use super::table;
+use super::mltable;
+use super::site::{Site, is_datastore};
 use super::{Form, InputMode, Located, Part, Remote, Value};
-use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
+use crate::diagnostic::{Diagnostic, Sources, suggest};
 use crate::spec::Literal;
 use crate::spec::asset_ref::Reference;
 use crate::spec::catalog::Catalog;
@@ -48,13 +49,6 @@ pub(super) struct Scope<'a> {
     pub base: &'a Path,
     /// Everything else.
     pub world: &'a World<'a>,
-}
-
-/// Where a binding is written, for messages.
-#[derive(Clone, Copy)]
-pub(super) struct Site<'a> {
-    pub span: Span,
-    pub path: &'a str,
 }
 
 impl Scope<'_> {
@@ -200,7 +194,7 @@ impl Scope<'_> {
         if let (Some(InputMode::EvalMount | InputMode::EvalDownload), [Part::Path(folder)]) =
             (mode, value.parts.as_slice())
         {
-            value.parts.extend(table::remotes(folder, self.world.catalog, site, found)?);
+            value.parts.extend(mltable::remotes(folder, self.world.catalog, site, found)?);
         }
         Some(Bound { kind, mode, value: Some(value) })
     }
@@ -291,11 +285,6 @@ impl Scope<'_> {
         }
         Some(Value { parts: vec![Part::Path(place)] })
     }
-}
-
-/// Whether an address names a datastore.
-pub(super) fn is_datastore(uri: &DataUri) -> bool {
-    matches!(uri, DataUri::Datastore { .. })
 }
 
 /// How to run with a file of this machine in place of what is not here.

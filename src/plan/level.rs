@@ -12,7 +12,7 @@ use crate::spec::expr::{Expr, Template};
 use crate::spec::io::{Output, OutputValue, PortType};
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
-use crate::spec::job::pipeline::PipelineComponent;
+use crate::spec::job::node::PipelineComponent;
 
 /// One pipeline.
 pub(super) struct Level<'a> {

@@ -14,10 +14,11 @@ pub mod command;
 mod inputs;
 mod level;
 pub mod local;
+pub mod mltable;
 mod outputs;
 pub mod resolve;
+mod site;
 mod step;
-pub mod table;
 mod value;
 
 use std::collections::BTreeMap;

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::bind::{World, is_datastore};
+use super::bind::World;
 use super::level::{bound_to, output_names, output_type};
+use super::site::is_datastore;
 use super::{AssetName, DatastorePath, Located, Part, Step, StepOutput};
 use crate::diagnostic::Diagnostic;
 use crate::secret::mask_signatures;

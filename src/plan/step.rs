@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::bind::{Scope, Site};
+use super::bind::Scope;
 use super::inputs::{component_inputs, given, step_input};
 use super::level::output_names;
 use super::outputs::{self, Said};
+use super::site::Site;
 use super::{Code, Distribution, Local, Phase, Step, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::spec::component::{CommandBody, RunSettings};

@@ -8,37 +8,12 @@ use std::str::FromStr;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::RegistryError;
-use super::summary::ModelSummary;
+use super::error::RegistryError;
+use super::kind::AssetKind;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::secret::mask_signatures;
-
-/// What sort of asset: each sort has its own names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AssetKind {
-    /// A model.
-    Model,
-    /// A data asset.
-    Data,
-}
-
-impl AssetKind {
-    /// `model` or `data`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Data => "data",
-        }
-    }
-}
-
-impl fmt::Display for AssetKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use serde::Deserialize;
 
 /// The `type:` of an asset in Azure ML; it also tells model from data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -353,6 +328,28 @@ pub fn check_label(label: &str) -> Result<(), RegistryError> {
         return Err(RegistryError::Invalid(format!("'{label}' is a reserved alias name; choose another")));
     }
     Ok(())
+}
+
+/// The summary of a model's files, as `amlrun model inspect` would tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// The form: `state_dict`, `torchscript`, `safetensors` …
+    pub kind: String,
+    /// `safe`, `unknown`, `cannot_be_judged` or `dangerous`.
+    pub safety: String,
+    /// What loading it runs, or why that is not known, in words; empty when it is safe.
+    #[serde(default)]
+    pub runs: String,
+    /// What loading it in Python would import.
+    pub imports: Vec<String>,
+    /// Elements of its parameters.
+    pub parameters: u64,
+    /// How many tensors it has.
+    pub tensors: u64,
+    /// Their element types, each once.
+    pub dtypes: Vec<String>,
+    /// Which file was described, how it was saved, and what else is worth knowing.
+    pub notes: Vec<String>,
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Selector;
 use super::asset::{check_name, check_version};
+use super::error::RegistryError;
 use super::footprint::Footprint;
-use super::{RegistryError, Selector};
 use crate::clock::Timestamp;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;

@@ -3,30 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Transaction, params};
 
-use super::asset::{AssetKind, Selector, check_label, check_name};
-use super::versions::{find, json, object};
-use super::{Registry, RegistryError, Result, Trouble};
+use super::Registry;
+use super::asset::{Selector, check_label, check_name};
+use super::error::{RegistryError, Result, Trouble};
+use super::kind::AssetKind;
+use super::rows::{AssetContainer, container, find, json, require_container, with_labels};
 use crate::clock::Timestamp;
-use crate::diagnostic::suggest;
-
-/// A name and what is said about all its versions together.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AssetContainer {
-    /// The name.
-    pub name: String,
-    /// For people; may be empty.
-    pub description: String,
-    /// Labels and values.
-    pub tags: BTreeMap<String, String>,
-    /// Label to version.
-    pub labels: BTreeMap<String, String>,
-    /// When the name was first used.
-    pub created: Timestamp,
-    /// When it, or the list of its versions, last changed.
-    pub updated: Timestamp,
-}
 
 impl Registry {
     /// Makes a name without versions.
@@ -150,40 +134,4 @@ fn touch(db: &Transaction<'_>, kind: AssetKind, name: &str) -> Result<(), Troubl
         params![kind.as_str(), name, Timestamp::now().0],
     )?;
     Ok(())
-}
-
-/// The name, or an error that lists names like it.
-pub(super) fn require_container(db: &Connection, kind: AssetKind, name: &str) -> Result<AssetContainer, Trouble> {
-    let mut query = db.prepare_cached("SELECT * FROM containers WHERE kind = ?1 AND name = ?2")?;
-    match query.query_row([kind.as_str(), name], container).optional()? {
-        Some(container) => with_labels(db, kind, container),
-        None => {
-            let mut query = db.prepare_cached("SELECT name FROM containers WHERE kind = ?1")?;
-            let names: Vec<String> = query.query_map([kind.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            Err(RegistryError::NoSuchName { kind, name: name.to_owned(), near: near(name, &names) }.into())
-        }
-    }
-}
-
-fn container(row: &Row<'_>) -> rusqlite::Result<AssetContainer> {
-    Ok(AssetContainer {
-        name: row.get("name")?,
-        description: row.get("description")?,
-        tags: object(&row.get::<_, String>("tags")?)?,
-        labels: BTreeMap::new(),
-        created: Timestamp(row.get("created")?),
-        updated: Timestamp(row.get("updated")?),
-    })
-}
-
-fn with_labels(db: &Connection, kind: AssetKind, mut container: AssetContainer) -> Result<AssetContainer, Trouble> {
-    let mut query = db.prepare_cached("SELECT label, version FROM labels WHERE kind = ?1 AND name = ?2")?;
-    let labels = query.query_map([kind.as_str(), &container.name], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    container.labels = labels.collect::<Result<_, _>>()?;
-    Ok(container)
-}
-
-/// The name that a person may have meant.
-fn near(wanted: &str, names: &[String]) -> Option<String> {
-    suggest::nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }

@@ -5,10 +5,32 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 
-use super::datastores::DatastoreError;
+/// Why a definition was not kept or found.
+#[derive(Debug, thiserror::Error)]
+pub enum DatastoreError {
+    /// A name or a field that the rules do not allow.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such definition.
+    #[error("there is no datastore '{name}' in this workspace{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// A name that exists and looks like it.
+        near: Option<String>,
+    },
+    /// The file does not hold what this amlrun wrote.
+    #[error("{}: this is no definition of a datastore: remove the file and create it again", .0.display())]
+    Damaged(PathBuf),
+    /// The disk said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// What sort of storage a datastore is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,32 +13,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::datastore::{Datastore, check_name};
+use super::datastore::{Datastore, DatastoreError, check_name};
 use crate::diagnostic::suggest;
+use crate::store::at;
 use crate::store::tree::sibling_for_building;
-use crate::store::{StoreError, at};
-
-/// Why a definition was not kept or found.
-#[derive(Debug, thiserror::Error)]
-pub enum DatastoreError {
-    /// A name or a field that the rules do not allow.
-    #[error("{0}")]
-    Invalid(String),
-    /// There is no such definition.
-    #[error("there is no datastore '{name}' in this workspace{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
-    Unknown {
-        /// The name asked for.
-        name: String,
-        /// A name that exists and looks like it.
-        near: Option<String>,
-    },
-    /// The file does not hold what this amlrun wrote.
-    #[error("{}: this is no definition of a datastore: remove the file and create it again", .0.display())]
-    Damaged(PathBuf),
-    /// The disk said no.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 type Result<T, E = DatastoreError> = std::result::Result<T, E>;
 

@@ -15,7 +15,8 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{AssetKind, Trouble};
+use super::error::Trouble;
+use super::kind::AssetKind;
 use crate::clock::Timestamp;
 
 type Columns = BTreeMap<String, Json>;

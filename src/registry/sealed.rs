@@ -3,7 +3,8 @@
 
 use rusqlite::params;
 
-use super::{Asset, Registry, RegistryError, Result};
+use super::error::{RegistryError, Result};
+use super::{Asset, Registry};
 use crate::digest::Digest;
 use crate::reuse::Listing;
 

@@ -1,35 +1,13 @@
 //! What registering found in a model's files: kept with the version, so that nobody has to open them to know.
 
-use serde::{Deserialize, Serialize};
-
-use super::RegistryError;
-use super::asset::{self, AssetKind, NewAsset};
+use super::asset::ModelSummary;
+use super::asset::{self, NewAsset};
+use super::error::RegistryError;
+use super::kind::AssetKind;
 use crate::model_file::{Error, ModelFile, Safety};
 
 /// How many notes and imports are kept.
 const KEPT: usize = 20;
-
-/// The summary of a model's files, as `amlrun model inspect` would tell it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelSummary {
-    /// The form: `state_dict`, `torchscript`, `safetensors` …
-    pub kind: String,
-    /// `safe`, `unknown`, `cannot_be_judged` or `dangerous`.
-    pub safety: String,
-    /// What loading it runs, or why that is not known, in words; empty when it is safe.
-    #[serde(default)]
-    pub runs: String,
-    /// What loading it in Python would import.
-    pub imports: Vec<String>,
-    /// Elements of its parameters.
-    pub parameters: u64,
-    /// How many tensors it has.
-    pub tensors: u64,
-    /// Their element types, each once.
-    pub dtypes: Vec<String>,
-    /// Which file was described, how it was saved, and what else is worth knowing.
-    pub notes: Vec<String>,
-}
 
 /// Looks into what is to be registered: the one place that decides, for every way into the registry. `None` for data,
 /// for what is no model file at all (a custom model may be anything), and for models that are not here.

@@ -1,24 +1,17 @@
 //! Registering, finding, listing and relabelling versions of assets.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
+use rusqlite::{Transaction, named_params, params};
 
-use super::asset::{Asset, AssetKind, NewAsset, Selector, check_name, check_version};
-use super::containers::require_container;
-use super::{Registry, RegistryError, Result, Trouble, summary};
+use super::asset::{Asset, NewAsset, Selector, check_name, check_version};
+use super::error::{RegistryError, Result, Trouble};
+use super::kind::AssetKind;
+use super::rows::{COLUMNS, asset, find, json};
+use super::{Registry, summary};
 use crate::clock::Timestamp;
-use crate::digest::Digest;
 use crate::relative;
 use crate::reuse::Listing;
-
-const COLUMNS: &str = "kind, name, version, type, path, digest, bytes, description, tags, properties, framework,
-    framework_version, run, step, source, stage, archived, created, updated, summary,
-    (SELECT group_concat(label) FROM (SELECT label FROM labels WHERE labels.kind = assets.kind
-        AND labels.name = assets.name AND labels.version = assets.version ORDER BY label)) AS labels";
 
 impl Registry {
     /// Registers sealed bytes under a name: takes the next number unless a version is given, and makes the name when it
@@ -217,72 +210,4 @@ fn take_version(
     db.prepare_cached("UPDATE containers SET last_version = max(last_version, ?3) WHERE kind = ?1 AND name = ?2")?
         .execute(params![kind.as_str(), name, number])?;
     Ok(version)
-}
-
-pub(super) fn find(db: &Connection, kind: AssetKind, name: &str, selector: &Selector) -> Result<Asset, Trouble> {
-    let (condition, value) = match selector {
-        Selector::Version(version) => ("version = ?3", version.as_str()),
-        Selector::Latest => ("?3 = '' AND archived = 0", ""),
-        Selector::Label(label) => {
-            ("version = (SELECT version FROM labels WHERE kind = ?1 AND name = ?2 AND label = ?3)", label.as_str())
-        }
-    };
-    let sql =
-        format!("SELECT {COLUMNS} FROM assets WHERE kind = ?1 AND name = ?2 AND {condition} ORDER BY id DESC LIMIT 1");
-    let found = db.prepare_cached(&sql)?.query_row([kind.as_str(), name, value], asset).optional()?;
-    if let Some(asset) = found {
-        return Ok(asset);
-    }
-    require_container(db, kind, name)?;
-    let known = match selector {
-        Selector::Label(_) => "SELECT label FROM labels WHERE kind = ?1 AND name = ?2 ORDER BY label LIMIT 10",
-        _ => "SELECT version FROM assets WHERE kind = ?1 AND name = ?2 AND archived = 0 ORDER BY id DESC LIMIT 10",
-    };
-    let mut query = db.prepare_cached(known)?;
-    let known = query.query_map([kind.as_str(), name], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Err(RegistryError::NoSuchVersion { kind, name: name.to_owned(), wanted: selector.to_string(), known }.into())
-}
-
-fn asset(row: &Row<'_>) -> rusqlite::Result<Asset> {
-    let text = |column: &str| row.get::<_, String>(column);
-    let labels: Option<String> = row.get("labels")?;
-    Ok(Asset {
-        name: text("name")?,
-        version: text("version")?,
-        asset_type: text("type")?.parse().map_err(unreadable)?,
-        path: PathBuf::from(text("path")?),
-        digest: digest(&text("digest")?).map_err(unreadable)?,
-        bytes: u64::try_from(row.get::<_, i64>("bytes")?).unwrap_or(0),
-        description: text("description")?,
-        tags: object(&text("tags")?)?,
-        properties: object(&text("properties")?)?,
-        framework: row.get("framework")?,
-        framework_version: row.get("framework_version")?,
-        run: row.get("run")?,
-        step: row.get("step")?,
-        source: row.get("source")?,
-        summary: row.get::<_, Option<String>>("summary")?.and_then(|text| serde_json::from_str(&text).ok()),
-        stage: text("stage")?,
-        labels: labels.iter().flat_map(|labels| labels.split(',')).map(str::to_owned).collect(),
-        archived: row.get("archived")?,
-        created: Timestamp(row.get("created")?),
-        updated: Timestamp(row.get("updated")?),
-    })
-}
-
-fn digest(text: &str) -> Result<Digest, serde::de::value::Error> {
-    Digest::deserialize(text.into_deserializer())
-}
-
-/// A value in the database that this amlrun cannot read.
-fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
-}
-
-pub(super) fn json(map: &BTreeMap<String, String>) -> String {
-    serde_json::Value::from_iter(map.iter().map(|(key, value)| (key.clone(), value.clone()))).to_string()
-}
-
-pub(super) fn object(text: &str) -> rusqlite::Result<BTreeMap<String, String>> {
-    serde_json::from_str(text).map_err(unreadable)
 }

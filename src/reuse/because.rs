@@ -3,9 +3,9 @@
 //! Trees whose files are known are compared file by file. What is secret is never shown.
 
 use super::key::{Given, Key};
-use super::listing::Special;
-use super::machine::{Machine, Python, differences};
+use super::machine::{Known, Machine, differences};
 use super::manifest::Manifest;
+use super::stat::Special;
 use crate::because::{Because, tree_in_words};
 use crate::digest::{Digest, HashedFile, tree_order};
 use std::cmp::Ordering;
@@ -13,16 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// As many files of one tree are named.
 const NAMED: usize = 20;
-
-/// What is known behind a digest, so that a difference can be told in detail.
-pub trait Known {
-    /// The files of a tree.
-    fn manifest(&self, digest: &Digest) -> Option<Manifest>;
-    /// What a machine had.
-    fn machine(&self, digest: &Digest) -> Option<Machine>;
-    /// What a Python was.
-    fn python(&self, digest: &Digest) -> Option<Python>;
-}
 
 /// Everything in which two keys differ; nothing exactly when they are equal.
 pub fn because(before: &Key, after: &Key, known: &dyn Known) -> Vec<Because> {

@@ -8,9 +8,10 @@
 
 use std::io;
 
-use super::listing::{FileStat, Fingerprint, Listing};
+use super::listing::{Fingerprint, Listing};
 use super::machine::{Machine, Python};
 use super::manifest::{Earlier, Manifest, Stat};
+use super::stat::FileStat;
 use super::{Reuse, ReuseError};
 use crate::digest::{Digest, HashedFile};
 

@@ -12,15 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 use serde::de::DeserializeOwned;
 
-use super::ReuseError;
+use super::error::ReuseError;
 use super::listing::Fingerprint;
 use super::machine::{Machine, Python};
 use super::manifest::{Earlier, Manifest, Stat};
 use crate::digest::Digest;
-use crate::sqlite::{self, SqliteError};
-
-/// SQLite's error, for [`ReuseError`] to carry.
-pub type SqlError = rusqlite::Error;
+use crate::sqlite::{self, SqlError, SqliteError};
 
 const MIGRATIONS: &[&str] = &[
     "

@@ -5,10 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::because::Known;
 use super::key::Given;
+use super::manifest::Manifest;
 use crate::because::Because;
 use crate::digest::Digest;
+
+/// What is known behind a digest, so that a difference can be told in detail.
+pub trait Known {
+    /// The files of a tree.
+    fn manifest(&self, digest: &Digest) -> Option<Manifest>;
+    /// What a machine had.
+    fn machine(&self, digest: &Digest) -> Option<Machine>;
+    /// What a Python was.
+    fn python(&self, digest: &Digest) -> Option<Python>;
+}
 
 /// The interpreters, programs and inherited variables that a step has.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]

@@ -3,7 +3,8 @@
 //! Paths come in order, so each is written as how many bytes it shares with the one before and what follows them. Bytes
 //! that make no sense give `None`: what cannot be read is as good as never kept.
 
-use super::listing::{FileStat, Listing, Special};
+use super::listing::Listing;
+use super::stat::{FileStat, Special};
 use crate::digest::{Digest, HashedFile};
 
 /// The files of a tree, each with its digest, and what it has beside files.

@@ -12,74 +12,35 @@ mod because;
 mod contents;
 mod db;
 mod entry;
+mod error;
 mod key;
 mod listing;
 mod machine;
 mod manifest;
+mod stat;
 mod verify;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub use because::{Known, because};
+pub use because::because;
 pub use contents::{Contents, digest_of, read_tree};
 pub use entry::{Entry, Kept};
+pub use error::ReuseError;
 pub use key::{Given, Key};
-pub use listing::{FileStat, Fingerprint, Listing, Special};
-pub use machine::{Machine, Python};
+pub use listing::{Fingerprint, Listing};
+pub use machine::{Known, Machine, Python};
 pub use manifest::Manifest;
+pub use stat::{FileStat, Special};
 pub use verify::{OutputState, verify, verify_many};
-
-use crate::sqlite::SqliteError;
 
 /// What earlier runs made, and the stat cache of what they read. May be shared between threads and, by opening the
 /// same folder, between processes.
 pub struct Reuse {
     db: db::Db,
-}
-
-/// Why something could not be looked up or kept.
-#[derive(Debug, thiserror::Error)]
-pub enum ReuseError {
-    /// The database is damaged.
-    #[error(
-        "{}: this database is damaged ({said}). Remove the folder {}: only the knowledge of what can be reused is lost, \
-         and the next run makes it again", path.display(), folder.display()
-    )]
-    Damaged {
-        /// The database file.
-        path: PathBuf,
-        /// What to remove.
-        folder: PathBuf,
-        /// What SQLite said.
-        said: String,
-    },
-    /// The database could not be opened.
-    #[error(transparent)]
-    Open(SqliteError),
-    /// The database failed later, e.g. the disk is full.
-    #[error("{}: {source}", path.display())]
-    Database {
-        /// The database file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: db::SqlError,
-    },
-    /// A file whose content had to be known could not be read.
-    #[error(transparent)]
-    Read(#[from] io::Error),
-    /// An entry cannot be written as JSON, e.g. for a path that is not Unicode.
-    #[error("what step '{step}' made cannot be remembered: {source}")]
-    Record {
-        /// The step.
-        step: String,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
 }
 
 impl Reuse {

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::listing::{FileStat, Special, at, neither};
+use super::stat::{FileStat, Special, neither};
 use crate::digest::tree_path;
+use crate::fs::at;
 
 /// As many entries are looked at by one thread before the others are woken, which costs more than that.
 pub(super) const FEW: usize = 512;

@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use super::error::{Result, TrackingError};
 use super::model::Tag;
-use super::{Result, TrackingError};
 
 /// The arguments of one request, by name.
 #[derive(Clone, Debug, Default)]

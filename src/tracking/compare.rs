@@ -1,7 +1,7 @@
 //! Whether a comparison of a filter holds for a value that was found in a record: searching in memory.
 
+use super::error::{Result, TrackingError};
 use super::filter::{Comparison, Field, Op, Operand};
-use super::{Result, TrackingError};
 
 /// A value found in a record.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,9 +4,10 @@
 //! Each request is one transaction. NaN is kept as value 0 with `is_nan`, the infinities as the greatest numbers, as
 //! MLflow's SQL store does.
 
+mod deferred;
 mod experiments;
-mod later;
 mod metrics;
+mod rows;
 mod runs;
 mod search;
 
@@ -19,11 +20,10 @@ pub(super) use metrics::Batch;
 pub(super) use runs::{FreshRun, RunChange};
 pub(super) use search::RunSearch;
 
-use super::{Result, TrackingError};
+use super::error::{Result, TrackingError};
+use super::model::{NewRun, RunStatus, Tag};
+use crate::clock::Timestamp;
 use crate::sqlite;
-
-/// SQLite's error, for [`TrackingError`] to carry.
-pub type SqlError = rusqlite::Error;
 
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE experiments (
@@ -100,12 +100,20 @@ CREATE TABLE latest_metrics (
 ) WITHOUT ROWID;
 "];
 
+/// Something to be written.
+enum Deferred {
+    /// A run begins.
+    Begin(Box<NewRun>, Vec<Tag>),
+    /// A run ended.
+    End(String, RunStatus, Timestamp),
+}
+
 /// The open database. Threads take turns; other processes too, by SQLite's own lock.
 pub(super) struct Db {
     path: PathBuf,
     connection: Mutex<Connection>,
     /// What is still to be written; taken only by whoever has the connection.
-    waiting: Mutex<Vec<later::Later>>,
+    waiting: Mutex<Vec<Deferred>>,
 }
 
 impl Db {

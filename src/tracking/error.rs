@@ -4,10 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::db::SqlError;
 use crate::registry::RegistryError;
+use crate::sqlite::SqlError;
 use crate::sqlite::SqliteError;
 use crate::store::tree::TreeError;
+
+/// What the functions of this module return.
+pub type Result<T, E = TrackingError> = std::result::Result<T, E>;
 
 /// Why the tracking store or its server did not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 //! There is no OR, NOT or parenthesis in the language. This room parses, and compares single values in memory; it does
 //! not know which attributes exist: whoever searches says that. Runs are searched in SQL (`db`), the rest in memory.
 
-use super::{Result, TrackingError};
+use super::error::{Result, TrackingError};
 
 /// What a comparison or an order looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Result, TrackingError};
+use super::error::{Result, TrackingError};
 
 /// What a request must show.
 #[derive(Clone, Debug)]

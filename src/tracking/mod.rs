@@ -15,6 +15,7 @@ pub mod error;
 pub mod filter;
 pub mod model;
 pub mod place;
+mod route;
 pub mod seal;
 pub mod server;
 
@@ -26,17 +27,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use error::TrackingError;
-pub use model::RunStatus;
+pub use error::{Result, TrackingError};
+pub use model::{NewRun, RunStatus};
 pub use server::Server;
 
 use crate::clock::Timestamp;
 use crate::registry::Registry;
 use db::Db;
 use model::{Run, Tag};
-
-/// What the functions of this module return.
-pub type Result<T, E = TrackingError> = std::result::Result<T, E>;
 
 /// The tracking store of one workspace, and what it needs beside its database. Share it as `Arc<Tracking>`.
 pub struct Tracking {
@@ -45,25 +43,6 @@ pub struct Tracking {
     models: PathBuf,
     artifacts: PathBuf,
     requests: AtomicU64,
-}
-
-/// A run that the runner makes for a job or a step.
-#[derive(Clone, Debug)]
-pub struct NewRun {
-    /// Its id: a job name such as `brave_fox_1a2b3c` or `brave_fox_1a2b3c-train`.
-    pub run_id: String,
-    /// What people read.
-    pub run_name: String,
-    /// From [`Tracking::experiment`].
-    pub experiment_id: String,
-    /// The run id of the pipeline that this step is part of.
-    pub parent: Option<String>,
-    /// More tags; `mlflow.runName` and `mlflow.parentRunId` are added.
-    pub tags: Vec<(String, String)>,
-    /// Where this run's artifacts lie on disk; below the `artifacts` folder when absent.
-    pub artifact_dir: Option<PathBuf>,
-    /// When it began.
-    pub start_time: Timestamp,
 }
 
 impl Tracking {

@@ -6,8 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Serialize, Serializer};
 
-use super::{Result, TrackingError};
+use super::error::{Result, TrackingError};
+use crate::clock::Timestamp;
 use crate::registry::{Asset, AssetContainer};
+use std::path::PathBuf;
 
 /// The tag that mirrors a run's name.
 pub const RUN_NAME_TAG: &str = "mlflow.runName";
@@ -361,6 +363,25 @@ pub fn shorten(text: &str, limit: usize) -> Cow<'_, str> {
         Some((end, _)) => Cow::Owned(text[..end].to_owned()),
         None => Cow::Borrowed(text),
     }
+}
+
+/// A run that the runner makes for a job or a step.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its id: a job name such as `brave_fox_1a2b3c` or `brave_fox_1a2b3c-train`.
+    pub run_id: String,
+    /// What people read.
+    pub run_name: String,
+    /// From [`Tracking::experiment`].
+    pub experiment_id: String,
+    /// The run id of the pipeline that this step is part of.
+    pub parent: Option<String>,
+    /// More tags; `mlflow.runName` and `mlflow.parentRunId` are added.
+    pub tags: Vec<(String, String)>,
+    /// Where this run's artifacts lie on disk; below the `artifacts` folder when absent.
+    pub artifact_dir: Option<PathBuf>,
+    /// When it began.
+    pub start_time: Timestamp,
 }
 
 #[cfg(test)]

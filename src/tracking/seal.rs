@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Result, TrackingError};
+use super::error::{Result, TrackingError};
 use crate::digest::Digest;
 use crate::registry::AssetType;
 use crate::store::tree;

@@ -7,12 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{FromRequest, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -22,12 +20,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::args::Args;
 use super::guard::Guard;
+use super::route::Router;
 use super::{Result, Tracking, TrackingError, api};
-
-/// The longest JSON body that is read. A batch at MLflow's own limits has about 2 MiB.
-const LONGEST_BODY: usize = 16 << 20;
 
 /// How long requests in progress may go on after [`Server::stop`].
 const GRACE: Duration = Duration::from_secs(2);
@@ -126,9 +121,6 @@ async fn serve(listener: TcpListener, router: axum::Router, mut stopping: watch:
     graceful.shutdown().await;
 }
 
-/// What a router of this server knows.
-pub(super) type Router = axum::Router<Arc<Tracking>>;
-
 fn router(tracking: Arc<Tracking>, guard: Guard) -> axum::Router {
     let mlflow = api::rest();
     let artifacts = api::artifacts::proxy();
@@ -178,85 +170,4 @@ async fn no_endpoint(request: Request) -> TrackingError {
 
 async fn wrong_method(request: Request) -> TrackingError {
     TrackingError::WrongMethod(format!("{} is not a method of {}", request.method(), request.uri().path()))
-}
-
-impl IntoResponse for TrackingError {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({"error_code": self.code(), "message": self.to_string()}))).into_response()
-    }
-}
-
-/// A call of the REST API: from arguments to JSON, on a thread that may block.
-pub(super) type Call = fn(&Tracking, &Args) -> Result<Value>;
-
-/// A GET route for a call.
-pub(super) fn ask(call: Call) -> MethodRouter<Arc<Tracking>> {
-    get(async move |State(tracking): State<Arc<Tracking>>, args: Args| answer(tracking, args, call).await)
-}
-
-/// A POST route for a call.
-pub(super) fn tell(call: Call) -> MethodRouter<Arc<Tracking>> {
-    axum::routing::post(async move |State(tracking): State<Arc<Tracking>>, args: Args| {
-        answer(tracking, args, call).await
-    })
-}
-
-/// A PATCH route for a call.
-pub(super) fn amend(call: Call) -> MethodRouter<Arc<Tracking>> {
-    axum::routing::patch(async move |State(tracking): State<Arc<Tracking>>, args: Args| {
-        answer(tracking, args, call).await
-    })
-}
-
-/// A DELETE route for a call; MLflow sends its arguments in a JSON body.
-pub(super) fn remove(call: Call) -> MethodRouter<Arc<Tracking>> {
-    axum::routing::delete(async move |State(tracking): State<Arc<Tracking>>, args: Args| {
-        answer(tracking, args, call).await
-    })
-}
-
-async fn answer(tracking: Arc<Tracking>, args: Args, call: Call) -> Response {
-    match off_thread(move || call(&tracking, &args)).await {
-        Ok(value) => Json(value).into_response(),
-        Err(error) => error.into_response(),
-    }
-}
-
-/// Does work that may wait for a disk or a lock, away from the runtime's own threads.
-pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panicked| Err(TrackingError::Internal(format!("the server broke here: {panicked}"))))
-}
-
-impl<S: Send + Sync> FromRequest<S> for Args {
-    type Rejection = TrackingError;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self> {
-        if request.method().is_safe() {
-            let pairs = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
-            let bad = |error| TrackingError::Invalid(format!("The query string cannot be read: {error}"));
-            return Ok(Self::from_query(pairs.map_err(bad)?.0));
-        }
-        let (head, body) = request.into_parts();
-        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let body = read_body(body).await?;
-        // Also what keeps a web form from being read as a command.
-        if !content_type.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("application/json")) {
-            let message = "Bad Request. Content-Type must be one of ['application/json'].";
-            return Err(TrackingError::Invalid(message.to_owned()));
-        }
-        Self::from_json(&body)
-    }
-}
-
-async fn read_body(body: Body) -> Result<axum::body::Bytes> {
-    axum::body::to_bytes(body, LONGEST_BODY).await.map_err(|error| {
-        let message = format!(
-            "The request body cannot be read ({error}); JSON bodies may have {} MiB at most. \
-             Log in smaller batches, or log large data as an artifact.",
-            LONGEST_BODY >> 20
-        );
-        TrackingError::TooLong(message)
-    })
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::receive::{broken, receive};
+use super::compare::is_there;
+use super::receive::receive;
 use super::send::{self, Sent};
+use super::task::broken;
 use super::{Transfer, local};
 use crate::store::remote::{Remote, RemoteFile, Trouble};
 
@@ -73,13 +75,6 @@ pub async fn receive_all(
         fetched[index] = Some(file);
     }
     Ok(fetched.into_iter().flatten().collect())
-}
-
-/// Whether a file is at its target with the very content.
-pub(super) async fn is_there(target: &Path, file: &RemoteFile) -> bool {
-    let Ok(stat) = std::fs::symlink_metadata(target) else { return false };
-    let same_size = stat.is_file() && file.size == Some(stat.len());
-    same_size && send::is_same(target, stat.len(), file.proof).await.unwrap_or(false)
 }
 
 fn make_folders(wanted: &[Wanted]) -> Result<(), Trouble> {

@@ -14,6 +14,7 @@
 
 pub mod cache;
 pub mod checksum;
+mod compare;
 pub mod folder;
 pub mod gauge;
 pub mod http;
@@ -23,6 +24,7 @@ pub mod patience;
 pub mod progress;
 pub mod receive;
 pub mod send;
+mod task;
 pub mod web;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -10,8 +10,10 @@ use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
 
 use super::checksum::{self, Crc};
+use super::compare::is_there;
 use super::partial::{self, Partial};
 use super::patience::Tries;
+use super::task::{broken, spare};
 use super::{PART, Transfer, local};
 use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
 
@@ -124,7 +126,7 @@ async fn alone(path: &Path, file: &RemoteFile, target: &Path) -> Result<Option<F
     let mut waited = false;
     loop {
         if let Some(out) = partial::alone(path)? {
-            if waited && super::folder::is_there(target, file).await {
+            if waited && is_there(target, file).await {
                 let _ = std::fs::remove_file(path);
                 return Ok(None);
             }
@@ -342,17 +344,4 @@ async fn block(
     }
     partial.done(block, crc.value())?;
     Ok(crc.value())
-}
-
-/// Asks less of a server that says it is too much.
-pub(super) fn spare(transfer: &Transfer, trouble: &Trouble) {
-    if let Trouble::Passing { after: Some(_), .. } = trouble {
-        transfer.gauge.spare();
-    }
-}
-
-/// A task that broke is a mistake of ours.
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-pub(super) fn broken(error: tokio::task::JoinError) -> Trouble {
-    Trouble::Final(format!("amlrun made a mistake while moving data; please report it: {error}"))
 }

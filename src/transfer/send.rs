@@ -12,8 +12,9 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::checksum::{self, block_id, joined};
+use super::compare::is_same;
 use super::patience::{Tries, patiently};
-use super::receive::{broken, spare};
+use super::task::{broken, spare};
 use super::{BLOCK, Transfer, local};
 use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
 
@@ -58,19 +59,6 @@ pub async fn send(
     }
     transfer.progress.file_moved();
     Ok(Sent::Moved)
-}
-
-/// Whether a local file has those checksums. When there are none nobody can say so.
-pub(super) async fn is_same(path: &Path, size: u64, proof: Proof) -> Result<bool, Trouble> {
-    // One will do, and the CRC is found out sooner.
-    let wanted = if proof.crc64.is_some() { Proof { md5: None, ..proof } } else { proof };
-    if wanted == Proof::default() {
-        return Ok(false);
-    }
-    let owned = path.to_owned();
-    let read = move || checksum::of_file(&owned, wanted);
-    let own = if size <= BLOCK { read() } else { tokio::task::spawn_blocking(read).await.map_err(broken)? };
-    own.map(|own| own == wanted).map_err(|e| local("read", path, &e))
 }
 
 /// What a file looked like when it was opened.

@@ -6,8 +6,8 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::device::DeviceChoice;
-use crate::optimizer::Algorithm;
 use crate::require::Requirement;
+use crate::settings::Algorithm;
 use crate::settings::Hidden;
 
 /// As `--version` tells it.

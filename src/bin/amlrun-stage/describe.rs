@@ -9,8 +9,8 @@ use amlrun::model_file::{Architecture, Column};
 use crate::cli::DescribeArguments;
 use crate::data::{self, Table};
 use crate::error::StageError;
-use crate::given::{Described, Ends};
-use crate::persist::ARCHITECTURE;
+use crate::imported_model::{Described, Ends};
+use crate::model_dir::ARCHITECTURE;
 use crate::progress;
 
 /// What the options say about the model at `path`. `scored` is the data at hand when none to learn from are named.

@@ -5,26 +5,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use amlrun::model_file::architecture::Kind as NetKind;
-use amlrun::model_file::{Architecture, Tensor as FileTensor, safetensors};
 use tch::{Device, Kind, Tensor};
 
-use crate::artifacts::Place;
-use crate::checkpoint::{Checkpoint, holds_checkpoint, read_json};
-use crate::cli::{EvaluateArguments, Form};
+use crate::checkpoint::read_json;
+use crate::cli::EvaluateArguments;
 use crate::data::{self, Table};
-use crate::describe::described;
 use crate::error::{StageError, io_error};
-use crate::given::Given;
 use crate::mlflow::{Client, MlflowError, Repeat};
-use crate::net::{SimpleNet, matrix, same_bits};
-use crate::persist::{ARCHITECTURE, STATE_DICT, TORCHSCRIPT};
-use crate::register::{FILE, Registered, digest};
+use crate::net::matrix;
+use crate::progress;
+use crate::register::{FILE, Registered};
 use crate::report::{self, Verdict};
 use crate::require::RequireError;
 use crate::run::Run;
 use crate::score::{Scores, score};
-use crate::{progress, scripted};
+use crate::subject::Subject;
 
 /// Runs the stage. Everything is written before a requirement that is not met fails it.
 ///
@@ -78,115 +73,6 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
         log(client, &metrics, &subject);
     }
     conclude(&scores, &verdicts, &arguments.report)
-}
-
-/// The model that is scored, in memory: nothing is left on disk, whatever ends this process.
-pub struct Subject {
-    /// `name:version`, or the path.
-    pub id: String,
-    /// `models:/name/version`, or the path.
-    pub uri: String,
-    /// Whether it comes from the registry.
-    pub is_registered: bool,
-    /// What it looks like.
-    pub architecture: Architecture,
-    module: Option<Vec<u8>>,
-    weights: Option<Vec<FileTensor>>,
-}
-
-impl Subject {
-    /// Asks the registry where the version lives, and takes its files from there.
-    fn fetch(client: &Client, registered: &Registered) -> Result<Self, StageError> {
-        let query = [("name", registered.name.as_str()), ("version", registered.version.as_str())];
-        let answer = client.get("model-versions/get-download-uri", &query)?;
-        let uri = answer["artifact_uri"].as_str().ok_or(MlflowError::Answer("artifact_uri"))?;
-        let place = Place::of(client, uri)?;
-        let names = place.list()?;
-        let fetch = |name: &str| -> Result<Option<Vec<u8>>, StageError> {
-            if !names.iter().any(|known| known == name) {
-                // What was registered must be there; other forms need not.
-                if name == ARCHITECTURE || registered.files.contains_key(name) {
-                    return Err(StageError::message(format!("{} has no {name} in the registry", registered.uri)));
-                }
-                return Ok(None);
-            }
-            let bytes = place.get(name)?;
-            if registered.files.get(name).is_some_and(|known| *known != digest(&bytes)) {
-                return Err(StageError::message(format!(
-                    "{}: the registry's {name} is not the file that was registered (its digest differs)",
-                    registered.uri
-                )));
-            }
-            Ok(Some(bytes))
-        };
-        let description = fetch(ARCHITECTURE)?.unwrap_or_default();
-        let weights = fetch(STATE_DICT)?;
-        Ok(Self {
-            id: registered.id.clone(),
-            uri: registered.uri.clone(),
-            is_registered: true,
-            architecture: Architecture::decode(&description, Path::new(ARCHITECTURE))?,
-            module: fetch(TORCHSCRIPT)?,
-            weights: weights.map(|bytes| safetensors::decode(&bytes, Path::new(STATE_DICT))).transpose()?,
-        })
-    }
-
-    /// The model in a file or folder: a model directory with all its forms, a checkpoint, or what Python saved.
-    fn read(arguments: &EvaluateArguments, path: &Path, table: &Table) -> Result<Self, StageError> {
-        let shown = path.display().to_string();
-        let subject = |architecture, module, weights| Self {
-            id: shown.clone(),
-            uri: shown.clone(),
-            is_registered: false,
-            architecture,
-            module,
-            weights,
-        };
-        let (module, weights) = (path.join(TORCHSCRIPT), path.join(STATE_DICT));
-        if path.join(ARCHITECTURE).is_file() && module.is_file() && weights.is_file() {
-            let architecture = Architecture::read(&path.join(ARCHITECTURE))?;
-            let module = fs::read(&module).map_err(io_error(&module))?;
-            return Ok(subject(architecture, Some(module), Some(safetensors::read(&weights)?)));
-        }
-        if path.is_dir() && holds_checkpoint(path) {
-            let checkpoint = Checkpoint::read(path)?;
-            return Ok(subject(checkpoint.architecture, checkpoint.module, Some(checkpoint.weights)));
-        }
-        let given = Given::read(path, &described(&arguments.describe, path, Some(table))?)?;
-        progress::say(format!("{}: {} {}", given.path.display(), given.architecture.kind, given.architecture.shape()));
-        Ok(subject(given.architecture, given.module, Some(given.weights)))
-    }
-
-    /// One logit per class and row, from the form that was asked for; when both are there, they must agree bit for bit.
-    fn logits(&self, form: Form, input: &Tensor, device: Device) -> Result<Tensor, StageError> {
-        let none = |what: &str| StageError::message(format!("{} has no {what}", self.uri));
-        let whole = |bytes: &[u8]| -> Result<Tensor, StageError> {
-            let path = if self.is_registered { Path::new(TORCHSCRIPT) } else { Path::new(&self.uri) };
-            let module = scripted::load(bytes, path, device)?;
-            scripted::logits(&module, input, self.architecture.classes.len(), path)
-        };
-        let rebuilt = |state: &[FileTensor]| -> Result<Tensor, StageError> {
-            let net = SimpleNet::from_state(&self.architecture, state, device)?;
-            tch::no_grad(|| net.forward(input, false))
-        };
-        // The code of a TorchScript module is in the module only.
-        let weights = self.weights.as_deref().filter(|_| self.architecture.kind == NetKind::SimpleNet);
-        match (form, self.module.as_deref(), weights) {
-            (Form::Torchscript | Form::Both, Some(bytes), None) | (Form::Torchscript, Some(bytes), _) => whole(bytes),
-            (Form::StateDict | Form::Both, None, Some(state)) | (Form::StateDict, _, Some(state)) => rebuilt(state),
-            (Form::Both, Some(bytes), Some(state)) => {
-                let (whole, rebuilt) = (whole(bytes)?, rebuilt(state)?);
-                if !same_bits(&whole, &rebuilt)? {
-                    let text = format!("{TORCHSCRIPT} and {STATE_DICT} of {} give different outputs", self.uri);
-                    return Err(StageError::Message(text));
-                }
-                Ok(rebuilt)
-            }
-            (Form::Torchscript, None, _) => Err(none("TorchScript form")),
-            (Form::StateDict, _, None) => Err(none("state_dict from which the network can be rebuilt")),
-            (Form::Both, None, None) => Err(none("form that can be scored: neither model.pt nor model.safetensors")),
-        }
-    }
 }
 
 fn probabilities(logits: &Tensor, classes: usize) -> Result<Vec<Vec<f64>>, StageError> {

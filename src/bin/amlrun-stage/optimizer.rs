@@ -3,42 +3,17 @@
 //! libtorch's own optimizers cannot hand out their state through `tch`, and without the state a training cannot be
 //! resumed exactly. The rules are those of `torch.optim` with its default betas and epsilon.
 
-use std::fmt;
-
 use amlrun::model_file::{self, DType};
-use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::error::StageError;
 use crate::net::{from_torch, to_torch};
+use crate::settings::Algorithm;
 use crate::settings::Settings;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
-
-/// The rule of the updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lowercase")]
-pub enum Algorithm {
-    /// Adam; weight decay is added to the gradient.
-    Adam,
-    /// Adam with decoupled weight decay.
-    AdamW,
-    /// Stochastic gradient descent, with momentum if wanted.
-    Sgd,
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Adam => "adam",
-            Self::AdamW => "adamw",
-            Self::Sgd => "sgd",
-        })
-    }
-}
 
 impl Algorithm {
     /// The running averages that the rule keeps for every parameter, by torch's names.

@@ -15,21 +15,16 @@ use crate::checkpoint::{Checkpoint, holds_checkpoint};
 use crate::cli::{Format, PersistArguments};
 use crate::describe::described;
 use crate::error::{StageError, io_error};
-use crate::given::{Given, tensors_of};
+use crate::imported_model::{Given, tensors_of};
+use crate::model_dir::{ARCHITECTURE, STATE_DICT, TORCHSCRIPT};
 use crate::net::{SimpleNet, matrix, same_bits};
 use crate::scripted;
 use crate::{progress, pyfunc};
 
-/// The whole model as TorchScript.
-pub const TORCHSCRIPT: &str = "model.pt";
-/// The weights alone.
-pub const STATE_DICT: &str = "model.safetensors";
 /// The weights alone, as Python's torch saves them.
 pub const PTH: &str = "model.pth";
 /// The MLflow model.
 pub const MLFLOW: &str = "mlflow";
-/// The description from which the weights become a network again.
-pub const ARCHITECTURE: &str = "architecture.json";
 
 /// Rows of the batch on which the forms are compared.
 const SAMPLE_ROWS: usize = 64;

@@ -11,9 +11,9 @@ use amlrun::model_file::{Architecture, atomic};
 use serde_json::{Value, json};
 
 use crate::error::{StageError, io_error};
-use crate::persist::{ARCHITECTURE, TORCHSCRIPT};
-use crate::register::digest;
-use crate::train::LIBTORCH_VERSION;
+use crate::model_dir::LIBTORCH_VERSION;
+use crate::model_dir::digest;
+use crate::model_dir::{ARCHITECTURE, TORCHSCRIPT};
 
 /// The loader, imported by MLflow from `code/`.
 const LOADER: &str = include_str!("amlrun_pyfunc.py");

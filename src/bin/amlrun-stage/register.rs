@@ -14,10 +14,11 @@ use crate::checkpoint::write_json;
 use crate::cli::RegisterArguments;
 use crate::error::{StageError, io_error};
 use crate::mlflow::{Client, MlflowError, Repeat};
-use crate::persist::{ARCHITECTURE, STATE_DICT, TORCHSCRIPT};
+use crate::model_dir::LIBTORCH_VERSION;
+use crate::model_dir::digest;
+use crate::model_dir::{ARCHITECTURE, STATE_DICT, TORCHSCRIPT};
 use crate::progress;
 use crate::run::{Run, pairs};
-use crate::train::LIBTORCH_VERSION;
 
 /// What the next step needs to fetch the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,11 +155,6 @@ fn files_below(folder: &Path) -> Result<Vec<String>, StageError> {
     }
     files.sort();
     Ok(files)
-}
-
-/// BLAKE3 in hexadecimal.
-pub fn digest(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex().to_string()
 }
 
 /// A `.json` file as it is; anything else is a folder, made if need be.

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use crate::checkpoint::write_json;
 use crate::error::StageError;
-use crate::evaluate::Subject;
-use crate::picture;
+use crate::plot;
 use crate::score::Scores;
+use crate::subject::Subject;
 
 /// Whether one requirement is met.
 pub struct Verdict {
@@ -45,8 +45,8 @@ pub fn write(
         }).collect::<Vec<_>>(),
     });
     write_json(&folder.join("metrics.json"), &record)?;
-    picture::confusion_matrix(&folder.join("confusion_matrix.png"), classes, &scores.confusion)?;
-    picture::roc_curve(&folder.join("roc_curve.png"), classes, scores)?;
+    plot::confusion_matrix(&folder.join("confusion_matrix.png"), classes, &scores.confusion)?;
+    plot::roc_curve(&folder.join("roc_curve.png"), classes, scores)?;
     let text = markdown(subject, scores, verdicts);
     Ok(atomic::write(&folder.join("report.md"), text.as_bytes())?)
 }

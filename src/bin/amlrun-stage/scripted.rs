@@ -12,7 +12,7 @@ use amlrun::model_file::{self, Architecture, ModelFile};
 use tch::{CModule, Device, Tensor};
 
 use crate::error::{StageError, io_error};
-use crate::given::tensors_of;
+use crate::imported_model::tensors_of;
 use crate::net::SimpleNet;
 
 /// A network that can be trained.

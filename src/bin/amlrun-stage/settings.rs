@@ -4,9 +4,31 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::TrainArguments;
 use crate::error::StageError;
-use crate::optimizer::Algorithm;
+use std::fmt;
+
+/// The rule of the updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// Adam; weight decay is added to the gradient.
+    Adam,
+    /// Adam with decoupled weight decay.
+    AdamW,
+    /// Stochastic gradient descent, with momentum if wanted.
+    Sgd,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Adam => "adam",
+            Self::AdamW => "adamw",
+            Self::Sgd => "sgd",
+        })
+    }
+}
 
 /// Everything that decides the weights, beside the data and the number of epochs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,22 +73,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What was given, the rest from `base` (a checkpoint's settings, or the defaults).
-    pub fn from_arguments(arguments: &TrainArguments, base: &Self) -> Self {
-        Self {
-            hidden: arguments.hidden.as_ref().map_or_else(|| base.hidden.clone(), |hidden| hidden.0.clone()),
-            dropout: arguments.dropout.unwrap_or(base.dropout),
-            optimizer: arguments.optimizer.unwrap_or(base.optimizer),
-            learning_rate: arguments.learning_rate.unwrap_or(base.learning_rate),
-            momentum: arguments.momentum.unwrap_or(base.momentum),
-            weight_decay: arguments.weight_decay.unwrap_or(base.weight_decay),
-            batch_size: arguments.batch_size.unwrap_or(base.batch_size),
-            validation_share: arguments.validation_share.unwrap_or(base.validation_share),
-            patience: arguments.patience.unwrap_or(base.patience),
-            seed: arguments.seed.unwrap_or(base.seed),
-        }
-    }
-
     /// Whether training with these settings can go on from a checkpoint made with `earlier`. The step size, the batch
     /// size, the decay and the patience may change on the way; what the checkpoint's state rests on may not.
     ///
@@ -122,8 +128,8 @@ impl FromStr for Hidden {
     }
 }
 
-impl std::fmt::Display for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("none");
         }

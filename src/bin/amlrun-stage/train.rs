@@ -18,18 +18,17 @@ use crate::cli::{DescribeArguments, TrainArguments};
 use crate::data::Table;
 use crate::describe;
 use crate::error::{StageError, io_error};
-use crate::given::{Described, Ends, Given};
+use crate::imported_model::{Described, Ends, Given};
+use crate::model_dir::LIBTORCH_VERSION;
+use crate::model_dir::digest;
 use crate::net::SimpleNet;
-use crate::optimizer::{Algorithm, Optimizer};
+use crate::optimizer::Optimizer;
 use crate::prepare::{Prepared, Rows, prepare};
 use crate::progress::{self, Epochs};
-use crate::register::digest;
 use crate::run::Recorder;
 use crate::scripted::{Network, State, check_shape};
+use crate::settings::Algorithm;
 use crate::settings::{Hidden, Settings};
-
-/// The version of libtorch that this program was built with.
-pub const LIBTORCH_VERSION: &str = env!("AMLRUN_LIBTORCH_VERSION");
 
 /// Shuffles draw from streams of their own: 0 is for the first weights, 1 for the split.
 const FIRST_EPOCH_STREAM: u64 = 1000;
@@ -385,4 +384,22 @@ fn conclude(checkpoint: &Checkpoint, first: u64, epochs: u64, folder: &Path) {
         progress::say(format!("stopped early after epoch {done}; the weights are those of epoch {best}"));
     }
     progress::say(format!("checkpoint of epoch {done} in {}", folder.display()));
+}
+
+impl Settings {
+    /// What was given, the rest from `base` (a checkpoint's settings, or the defaults).
+    pub fn from_arguments(arguments: &TrainArguments, base: &Self) -> Self {
+        Self {
+            hidden: arguments.hidden.as_ref().map_or_else(|| base.hidden.clone(), |hidden| hidden.0.clone()),
+            dropout: arguments.dropout.unwrap_or(base.dropout),
+            optimizer: arguments.optimizer.unwrap_or(base.optimizer),
+            learning_rate: arguments.learning_rate.unwrap_or(base.learning_rate),
+            momentum: arguments.momentum.unwrap_or(base.momentum),
+            weight_decay: arguments.weight_decay.unwrap_or(base.weight_decay),
+            batch_size: arguments.batch_size.unwrap_or(base.batch_size),
+            validation_share: arguments.validation_share.unwrap_or(base.validation_share),
+            patience: arguments.patience.unwrap_or(base.patience),
+            seed: arguments.seed.unwrap_or(base.seed),
+        }
+    }
 }

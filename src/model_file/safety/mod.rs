@@ -10,41 +10,15 @@
 
 pub mod conduct;
 mod denied;
+mod level;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
-
 use crate::model_file::unpickle::{Evidence, Uses};
 pub use denied::package;
+pub use level::Safety;
 pub use table::is_weights_only;
-
-/// The verdict, the better one first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Safety {
-    /// Nothing in it can run foreign code.
-    Safe,
-    /// It runs code that is not known here.
-    Unknown,
-    /// It was not understood to the last byte, or could be understood in two ways.
-    #[serde(rename = "cannot_be_judged")]
-    Unjudged,
-    /// It would do more than load a model.
-    Dangerous,
-}
-
-impl std::fmt::Display for Safety {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Safe => "safe",
-            Self::Unknown => "unknown",
-            Self::Unjudged => "cannot be judged",
-            Self::Dangerous => "dangerous",
-        })
-    }
-}
 
 /// One thing that loading would import.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
-use super::{Db, SqlError};
+use super::Db;
 use crate::digest::Digest;
 use crate::relative;
 use crate::reuse::ReuseError;
 use crate::reuse::entry::Entry;
 use crate::reuse::listing::Fingerprint;
+use crate::sqlite::SqlError;
 
 /// As many records are read by one thread.
 const FEW: usize = 64;

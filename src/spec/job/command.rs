@@ -1,6 +1,6 @@
 //! A standalone command job (reference, section 2.2).
 
-use super::Common;
+use super::common::Common;
 use crate::diagnostic::Diagnostic;
 use crate::language::value::Object;
 use crate::spec::component::{self, CommandBody};

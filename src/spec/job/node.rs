@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::pipeline::PipelineComponent;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::language::value::{Entry, Object, Origin};
 use crate::spec::component::{self, CommandBody, Component, RunSettings};
 use crate::spec::io::{self, Input, Output, Port};
 use crate::spec::{Pairs, Spanned};
 use crate::yaml::Literal;
+use std::path::PathBuf;
 
 /// What a node runs.
 #[derive(Clone, Debug)]
@@ -60,6 +60,41 @@ pub struct Node {
     pub settings: RunSettings,
     /// What it runs.
     pub body: NodeBody,
+}
+
+/// A pipeline component.
+#[derive(Clone, Debug)]
+pub struct PipelineComponent {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Declared inputs.
+    pub inputs: Vec<Port>,
+    /// Declared outputs.
+    pub outputs: Vec<Port>,
+    /// The folder that relative paths in it start from.
+    pub base: PathBuf,
+    /// Its nodes in the order of the text.
+    pub nodes: Vec<Node>,
+}
+
+impl PipelineComponent {
+    fn of(object: &Object, components: &mut Components, found: &mut Vec<Diagnostic>) -> Self {
+        let text = |name: &str| object.written(name);
+        Self {
+            name: text("name"),
+            version: text("version"),
+            inputs: io::ports(object.map("inputs")),
+            outputs: io::ports(object.map("outputs")),
+            base: object.base.to_path_buf(),
+            nodes: nodes(object, components, found),
+        }
+    }
+}
+
+pub(super) fn nodes(object: &Object, components: &mut Components, found: &mut Vec<Diagnostic>) -> Vec<Node> {
+    object.map("jobs").iter().filter_map(|entry| of(entry, components, found)).collect()
 }
 
 /// The component files of a document: each is taken over once.

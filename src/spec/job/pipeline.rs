@@ -1,13 +1,12 @@
 //! A pipeline job, and a pipeline that is a component of another (reference, sections 2.4, 2.5).
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::node::Components;
-use super::{Common, Node, node};
+use super::common::Common;
+use super::node::{Components, Node, PipelineComponent, nodes};
 use crate::diagnostic::Diagnostic;
 use crate::language::value::{Object, Value};
-use crate::spec::io::{self, Input, Output, Port};
+use crate::spec::io::{self, Input, Output};
 use crate::spec::settings::Settings;
 
 /// A graph of nodes with inputs and outputs of its own.
@@ -25,41 +24,6 @@ pub struct PipelineJob {
     pub nodes: Vec<Node>,
     /// The component that it runs (`component:`).
     pub component: Option<Arc<PipelineComponent>>,
-}
-
-/// A pipeline component.
-#[derive(Clone, Debug)]
-pub struct PipelineComponent {
-    /// Its name.
-    pub name: Option<String>,
-    /// Its version.
-    pub version: Option<String>,
-    /// Declared inputs.
-    pub inputs: Vec<Port>,
-    /// Declared outputs.
-    pub outputs: Vec<Port>,
-    /// The folder that relative paths in it start from.
-    pub base: PathBuf,
-    /// Its nodes in the order of the text.
-    pub nodes: Vec<Node>,
-}
-
-impl PipelineComponent {
-    pub(super) fn of(object: &Object, components: &mut Components, found: &mut Vec<Diagnostic>) -> Self {
-        let text = |name: &str| object.written(name);
-        Self {
-            name: text("name"),
-            version: text("version"),
-            inputs: io::ports(object.map("inputs")),
-            outputs: io::ports(object.map("outputs")),
-            base: object.base.to_path_buf(),
-            nodes: nodes(object, components, found),
-        }
-    }
-}
-
-fn nodes(object: &Object, components: &mut Components, found: &mut Vec<Diagnostic>) -> Vec<Node> {
-    object.map("jobs").iter().filter_map(|entry| node::of(entry, components, found)).collect()
 }
 
 pub(super) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> PipelineJob {

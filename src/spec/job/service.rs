@@ -1,6 +1,6 @@
 //! A standalone job that only a service runs: sweep, spark, automl and the like. Here something can stand in for it.
 
-use super::Common;
+use super::common::Common;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::language::value::Object;
 use crate::spec::io::{self, Output};

@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use crate::store::tree::sibling_for_building;
 use crate::tracking::args::Args;
 use crate::tracking::model::FileInfo;
-use crate::tracking::server::{Router, ask, off_thread};
+use crate::tracking::route::{Router, ask, off_thread};
 use crate::tracking::{Result, Tracking, TrackingError};
 
 /// How much of a file is read at once.

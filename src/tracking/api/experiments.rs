@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{keep, sort};
+use super::records::{keep, sort};
 use crate::tracking::args::Args;
 use crate::tracking::compare::Found;
 use crate::tracking::filter::{self, Field};
 use crate::tracking::model::{Experiment, Span, ViewType};
-use crate::tracking::server::{Router, ask, tell};
+use crate::tracking::route::{Router, ask, tell};
 use crate::tracking::{Result, Tracking};
 
 pub(super) fn routes() -> Router {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::tracking::args::Args;
 use crate::tracking::filter;
-use crate::tracking::server::{Router, tell};
+use crate::tracking::route::{Router, tell};
 use crate::tracking::{Result, Tracking};
 
 pub(super) fn routes() -> Router {

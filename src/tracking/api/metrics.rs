@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::tracking::args::Args;
 use crate::tracking::model::Span;
-use crate::tracking::server::{Router, ask};
+use crate::tracking::route::{Router, ask};
 use crate::tracking::{Result, Tracking};
 
 pub(super) fn routes() -> Router {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{keep, sort};
+use super::records::{keep, sort};
 use crate::registry::{Asset, AssetContainer, AssetKind, RegistryError, Selector};
 use crate::tracking::args::Args;
 use crate::tracking::compare::Found;
 use crate::tracking::filter::{self, Field};
 use crate::tracking::model::{ModelVersion, RegisteredModel, Span, Tag};
-use crate::tracking::server::{Router, amend, ask, remove, tell};
+use crate::tracking::route::{Router, amend, ask, remove, tell};
 use crate::tracking::{Result, Tracking, TrackingError};
 
 pub(super) const MODEL: AssetKind = AssetKind::Model;

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::tracking::args::Args;
 use crate::tracking::db::{Batch, FreshRun, RunChange, RunSearch};
 use crate::tracking::model::{Metric, Param, RUN_NAME_TAG, RunStatus, Span, ViewType};
-use crate::tracking::server::{Router, ask, tell};
+use crate::tracking::route::{Router, ask, tell};
 use crate::tracking::{Result, Tracking, TrackingError, filter};
 
 pub(super) fn routes() -> Router {

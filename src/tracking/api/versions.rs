@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::models::{MODEL, in_mlflow_s_words, pairs_to_map, tag, version_error};
-use super::{keep, sort};
+use super::records::{keep, sort};
 use crate::registry::{Asset, NewAsset, Selector};
 use crate::tracking::args::Args;
 use crate::tracking::compare::Found;
 use crate::tracking::filter::{self, Field};
 use crate::tracking::model::{ModelVersion, PARENT_TAG, Span};
 use crate::tracking::place::{SCHEME, check, sealed_uri};
+use crate::tracking::route::{Router, amend, ask, remove, tell};
 use crate::tracking::seal::{Sealed, seal};
-use crate::tracking::server::{Router, amend, ask, remove, tell};
 use crate::tracking::{Result, Tracking, TrackingError};
 
 pub(super) fn routes() -> Router {

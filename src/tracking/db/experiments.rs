@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Db, Trouble};
 use crate::clock::Timestamp;
+use crate::tracking::error::{Result, TrackingError};
 use crate::tracking::model::{Experiment, Tag, ViewType, shorten};
-use crate::tracking::{Result, TrackingError};
 
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 500;

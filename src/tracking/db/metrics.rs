@@ -1,11 +1,12 @@
 //! What runs log: metrics with their history, parameters, tags in batches.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::rows::metric;
 use super::runs::{require_active, set_tag};
 use super::{Db, Trouble};
+use crate::tracking::error::{Result, TrackingError};
 use crate::tracking::model::{Metric, Page, Param, Span, Tag, shorten};
-use crate::tracking::{Result, TrackingError};
 
 /// The longest value of a parameter, in characters; longer ones are cut, as MLflow does.
 const LONGEST_PARAM: usize = 6000;
@@ -50,18 +51,6 @@ impl Db {
             })
         })
     }
-}
-
-/// The latest value of each metric of a run: the greatest by step, then time, then value.
-pub(super) fn latest_metrics(db: &Connection, run_id: &str) -> Result<Vec<Metric>, Trouble> {
-    let mut query =
-        db.prepare_cached("SELECT key, value, timestamp, step, is_nan FROM latest_metrics WHERE run_uuid = ?1")?;
-    Ok(query.query_map([run_id], metric)?.collect::<Result<_, _>>()?)
-}
-
-fn metric(row: &Row<'_>) -> rusqlite::Result<Metric> {
-    let value = if row.get(4)? { f64::NAN } else { row.get(1)? };
-    Ok(Metric { key: row.get(0)?, value, timestamp: row.get(2)?, step: row.get(3)? })
 }
 
 fn log_metrics(db: &Connection, run_id: &str, metrics: &[Metric]) -> Result<(), Trouble> {

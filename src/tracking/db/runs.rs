@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::experiments::require_active as require_active_experiment;
-use super::metrics::latest_metrics;
+use super::rows::latest_metrics;
 use super::{Db, Trouble};
 use crate::clock::Timestamp;
 use crate::relative;
+use crate::tracking::error::{Result, TrackingError};
+use crate::tracking::model::NewRun;
 use crate::tracking::model::{Nothing, RUN_NAME_TAG, Run, RunData, RunInfo, RunStatus, Tag, shorten};
-use crate::tracking::{NewRun, Result, TrackingError};
 
 /// The longest value of a tag, in characters; longer ones are cut, as MLflow does.
 const LONGEST_TAG: usize = 8000;

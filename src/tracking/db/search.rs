@@ -5,7 +5,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::runs::read;
 use super::{Db, Trouble};
-use crate::tracking::Result;
+use crate::tracking::error::Result;
 use crate::tracking::filter::{Comparison, Field, Op, Operand, Order};
 use crate::tracking::model::{Page, Run, Span, ViewType};
 

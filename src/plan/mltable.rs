@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::bind::{Site, is_datastore};
+use super::site::{Site, is_datastore};
 use super::{Form, Located, Part, Remote};
 use crate::diagnostic::Diagnostic;
 use crate::spec::catalog::Catalog;

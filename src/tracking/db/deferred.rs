@@ -6,31 +6,23 @@ use std::sync::PoisonError;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::runs::{begin_job_run, end_job_run};
-use super::{Db, Trouble};
+use super::{Db, Deferred, Trouble};
 use crate::clock::Timestamp;
-use crate::tracking::model::{RunStatus, Tag};
-use crate::tracking::{NewRun, Result};
+use crate::tracking::error::Result;
+use crate::tracking::model::{NewRun, RunStatus, Tag};
 
 /// So much may wait.
 const MANY: usize = 512;
 
-/// Something to be written.
-pub(super) enum Later {
-    /// A run begins.
-    Begin(Box<NewRun>, Vec<Tag>),
-    /// A run ended.
-    End(String, RunStatus, Timestamp),
-}
-
 impl Db {
     /// A run of the runner begins; whoever asks for it will find it.
     pub(in crate::tracking) fn begin_later(&self, new: NewRun, tags: Vec<Tag>) -> Result<()> {
-        self.later(Later::Begin(Box::new(new), tags))
+        self.later(Deferred::Begin(Box::new(new), tags))
     }
 
     /// A run of the runner ended.
     pub(in crate::tracking) fn end_later(&self, id: &str, status: RunStatus, time: Timestamp) -> Result<()> {
-        self.later(Later::End(id.to_owned(), status, time))
+        self.later(Deferred::End(id.to_owned(), status, time))
     }
 
     /// Writes what waits.
@@ -38,7 +30,7 @@ impl Db {
         self.read(|_| Ok(()))
     }
 
-    fn later(&self, what: Later) -> Result<()> {
+    fn later(&self, what: Deferred) -> Result<()> {
         let many = {
             let mut waiting = self.waiting();
             waiting.push(what);
@@ -47,7 +39,7 @@ impl Db {
         if many { self.flush() } else { Ok(()) }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Later>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Deferred>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,8 +52,8 @@ impl Db {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for later in waiting {
             match later {
-                Later::Begin(new, tags) => begin_job_run(&transaction, self.base(), &new, &tags)?,
-                Later::End(id, status, time) => end_job_run(&transaction, &id, status, time)?,
+                Deferred::Begin(new, tags) => begin_job_run(&transaction, self.base(), &new, &tags)?,
+                Deferred::End(id, status, time) => end_job_run(&transaction, &id, status, time)?,
             }
         }
         transaction.commit()?;

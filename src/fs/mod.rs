@@ -1,0 +1,9 @@
+//! Helpers for files and folders that every module may use.
+
+use std::io;
+use std::path::Path;
+
+/// The same error with the path in its text.
+pub fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

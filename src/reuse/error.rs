@@ -1,0 +1,46 @@
+//! Why results could not be looked up or stored.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::sqlite::{SqlError, SqliteError};
+
+/// Why something could not be looked up or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ReuseError {
+    /// The database is damaged.
+    #[error(
+        "{}: this database is damaged ({said}). Remove the folder {}: only the knowledge of what can be reused is lost, \
+         and the next run makes it again", path.display(), folder.display()
+    )]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What to remove.
+        folder: PathBuf,
+        /// What SQLite said.
+        said: String,
+    },
+    /// The database could not be opened.
+    #[error(transparent)]
+    Open(SqliteError),
+    /// The database failed later, e.g. the disk is full.
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: SqlError,
+    },
+    /// A file whose content had to be known could not be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// An entry cannot be written as JSON, e.g. for a path that is not Unicode.
+    #[error("what step '{step}' made cannot be remembered: {source}")]
+    Record {
+        /// The step.
+        step: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
