@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 const FINER: [(&str, &[&str]); 10] = [
     ("transfer", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store"]),
     ("azure", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
-    ("reuse", &["outcome", "because", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"]),
+    (
+        "reuse",
+        &["outcome", "because", "fs", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"],
+    ),
     ("plan", &["outcome", "digest", "id", "clock", "order", "relative", "secret", "diagnostic", "spec"]),
     ("event", &["outcome", "because", "digest", "id", "clock", "number", "relative", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "secret", "diagnostic"]),

@@ -11,7 +11,7 @@ use crate::support::{Project, Ran};
 /// A project that reaches the account at that root, with its key.
 pub fn project(url: &str) -> Project {
     let accounts = format!("[accounts.{ACCOUNT}]\nendpoint = \"{url}\"\naccount_key = {{ file = \"key\" }}\n");
-    let transfer = "[transfer]\nstall = 10\npatience = 20\n";
+    let transfer = "[transfer]\nstall = 10\nretry_timeout = 20\n";
     Project::new().with("amlrun.toml", &(accounts + transfer)).with("key", KEY)
 }
 

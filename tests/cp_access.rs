@@ -8,7 +8,8 @@ use crate::support::{Project, Ran};
 /// A project without a key.
 fn keyless(url: &str) -> Project {
     let project = project(url);
-    project.write("amlrun.toml", &format!("[accounts.{ACCOUNT}]\nendpoint = \"{url}\"\n[transfer]\npatience = 5\n"));
+    project
+        .write("amlrun.toml", &format!("[accounts.{ACCOUNT}]\nendpoint = \"{url}\"\n[transfer]\nretry_timeout = 5\n"));
     project
 }
 

@@ -19,7 +19,7 @@ fn content(length: usize, seed: u8) -> Vec<u8> {
 
 /// A project that gives a stalled request up after a second, and a transfer after that much trouble.
 fn project(patience: u32) -> Project {
-    Project::new().with("amlrun.toml", &format!("[transfer]\nstall = 1\npatience = {patience}\n"))
+    Project::new().with("amlrun.toml", &format!("[transfer]\nstall = 1\nretry_timeout = {patience}\n"))
 }
 
 /// Copies a path of the server to `got/file`.
@@ -241,7 +241,7 @@ fn a_status_that_stays_is_told_at_once() {
 }
 
 #[test]
-fn patience_ends_and_what_was_there_stays() {
+fn the_retry_timeout_ends_and_what_was_there_stays() {
     let server = Hostile::start();
     let acts = [
         ("/busy", Act::Status(503, "Retry-After: 0\r\n".to_owned()), "503"),

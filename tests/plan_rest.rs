@@ -130,8 +130,10 @@ fn much_data_is_told_before_it_is_fetched() {
     let jobs = node("reads", "ls ${{inputs.i}}")
         + "    inputs: {i: {type: uri_folder, path: 'https://mine.blob.core.windows.net/box'}}\n";
     let project = Project::new().with("pipeline.yml", &pipeline(&jobs));
-    let mine =
-        format!("[accounts.mine]\nendpoint = \"http://{}/mine\"\n[transfer]\nstall = 2\npatience = 2\n", stub.address);
+    let mine = format!(
+        "[accounts.mine]\nendpoint = \"http://{}/mine\"\n[transfer]\nstall = 2\nretry_timeout = 2\n",
+        stub.address
+    );
     project.write("amlrun.toml", &mine);
     let small = project.run("pipeline.yml").ended(0);
     assert!(!small.out.contains("fetched before it starts"), "{}", small.out);

@@ -13,7 +13,7 @@ const TOKEN: &str = "eyJ0eXAiOiJKV1QifQ.T0K3N.c2ln";
 fn project(endpoint: &str, signed_in: bool) -> Project {
     let project = Project::new().with(
         "amlrun.toml",
-        &format!("[accounts.mine]\nendpoint = \"{endpoint}\"\n[transfer]\nstall = 5\npatience = 5\n"),
+        &format!("[accounts.mine]\nendpoint = \"{endpoint}\"\n[transfer]\nstall = 5\nretry_timeout = 5\n"),
     );
     let answer = format!(
         "{{\"accessToken\": \"{TOKEN}\", \"expiresOn\": \"2099-01-01 00:00:00.000000\", \"expires_on\": 4070908800, \

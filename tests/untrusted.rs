@@ -9,7 +9,8 @@ const SECRET: &str = "wJalrXUtnFEMI-topsecret";
 
 /// A project whose one input is in the account `acc`, reached at `endpoint` with a secret from there.
 fn project(endpoint: &str, secret: &str) -> Project {
-    let toml = format!("[accounts.acc]\nendpoint = \"{endpoint}\"\nsas_token = {secret}\n[transfer]\npatience = 1\n");
+    let toml =
+        format!("[accounts.acc]\nendpoint = \"{endpoint}\"\nsas_token = {secret}\n[transfer]\nretry_timeout = 1\n");
     let input = "d: {type: uri_file, path: \"https://acc.blob.core.windows.net/c/a\"}";
     Project::new().with("amlrun.toml", &toml).with("job.yml", &crate::cloud::job("cat ${{inputs.d}}", input, "o: {}"))
 }

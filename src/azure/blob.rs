@@ -7,7 +7,7 @@ use azure_storage_blobs::blob::Blob;
 
 use futures_util::{StreamExt as _, stream};
 
-use crate::store::remote::{Chunks, Proof, RemoteFile, Trouble};
+use crate::store::remote::{Checksums, Chunks, RemoteFile, TransferError};
 use crate::transfer::checksum::Crc;
 
 /// Where an upload leaves the CRC of the whole blob. Azure keeps an MD5 only of what is sent in one request.
@@ -51,13 +51,13 @@ pub(super) fn file(blob: &Blob) -> Option<RemoteFile> {
         size: Some(blob.properties.content_length),
         // Lists give it without the quotes that requests want.
         version: format!("\"{}\"", blob.properties.etag.as_ref().trim_matches('"')),
-        proof: Proof { md5, crc64 },
+        checksums: Checksums { md5, crc64 },
         ranges: true,
     })
 }
 
 /// A list of blobs as the crate reads it rightly: it takes spaces at the ends of names away unless they are escaped.
-pub(super) async fn with_spaces(mut chunks: Chunks) -> Result<Chunks, Trouble> {
+pub(super) async fn with_spaces(mut chunks: Chunks) -> Result<Chunks, TransferError> {
     let mut xml = Vec::new();
     while let Some(chunk) = chunks.next().await {
         xml.extend_from_slice(&chunk?);
@@ -86,9 +86,9 @@ fn spaced(xml: &str) -> String {
 }
 
 /// What an upload leaves with a blob.
-pub(super) fn metadata(proof: Proof) -> Metadata {
+pub(super) fn metadata(checksums: Checksums) -> Metadata {
     let mut metadata = Metadata::new();
-    if let Some(crc64) = proof.crc64 {
+    if let Some(crc64) = checksums.crc64 {
         metadata.insert(CRC, format!("{crc64:016x}"));
     }
     metadata
@@ -117,7 +117,7 @@ pub(super) fn checked(chunks: Chunks, wanted: Option<[u8; 8]>, address: String) 
             }
             Some(Err(trouble)) => Some((Err(trouble), None)),
             None if crc.value().to_le_bytes() == wanted => None,
-            None => Some((Err(Trouble::passing(format!("{address} arrived with another content"))), None)),
+            None => Some((Err(TransferError::transient(format!("{address} arrived with another content"))), None)),
         }
     }))
 }

@@ -18,7 +18,7 @@ use super::host::Host;
 use super::transport::Checks;
 use super::{blob, identity, transport};
 use crate::secret::{Credential, Secret};
-use crate::store::remote::{Answer, Chunks, Proof, Remote, RemoteFile, Trouble};
+use crate::store::remote::{Answer, Checksums, Chunks, Remote, RemoteFile, TransferError};
 use crate::transfer::PART;
 use crate::transfer::checksum::{self, crc64_text};
 use crate::transfer::http::Http;
@@ -51,12 +51,13 @@ impl Container {
         endpoint: &str,
         container: &str,
         credential: &Credential,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, TransferError> {
         let credentials = match credential {
             Credential::AccountKey(key) => access_key(account, key)?,
             // The crate's message of a signature that it cannot read has the signature in it.
-            Credential::Sas(sas) => StorageCredentials::sas_token(sas.reveal())
-                .map_err(|_| Trouble::Denied(format!("the signature for the account '{account}' cannot be read")))?,
+            Credential::Sas(sas) => StorageCredentials::sas_token(sas.reveal()).map_err(|_| {
+                TransferError::Denied(format!("the signature for the account '{account}' cannot be read"))
+            })?,
             Credential::Identity => StorageCredentials::anonymous(),
         };
         let checks = Arc::new(Checks::default());
@@ -74,7 +75,7 @@ impl Container {
     }
 
     /// The client for requests that must say who asks.
-    async fn signed(&self, name: &str) -> Result<ContainerClient, Trouble> {
+    async fn signed(&self, name: &str) -> Result<ContainerClient, TransferError> {
         if !self.open {
             return Ok(self.client.clone());
         }
@@ -83,7 +84,7 @@ impl Container {
             let here = Host::of(&self.endpoint).is_some_and(|host| host.is_loopback);
             if !self.endpoint.starts_with("https://") && !here {
                 let why = format!("{} has no TLS, and a token is not sent in the open", self.endpoint);
-                return Err(Trouble::Denied(why));
+                return Err(TransferError::Denied(why));
             }
             let token = identity::sign_in(&self.address(name)).await?;
             let credentials = StorageCredentials::token_credential(token);
@@ -97,15 +98,19 @@ impl Container {
         &self,
         name: &str,
         question: impl Fn(ContainerClient) -> F,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, TransferError> {
         let trouble = |error: azure_core::Error| transport::unwrap(&error, &self.address(name));
         if self.open && self.signed.get().is_none() {
             match question(self.client.clone()).await.map_err(trouble) {
-                Err(refused @ (Trouble::Denied(_) | Trouble::NotFound(_) | Trouble::Final(_))) => {
+                Err(
+                    refused @ (TransferError::Denied(_) | TransferError::NotFound(_) | TransferError::Permanent(_)),
+                ) => {
                     return match self.signed(name).await {
                         Ok(signed) => question(signed).await.map_err(trouble),
                         // Public containers do say what is not there.
-                        Err(_) if matches!(&refused, Trouble::NotFound(_)) && self.is_public().await => Err(refused),
+                        Err(_) if matches!(&refused, TransferError::NotFound(_)) && self.is_public().await => {
+                            Err(refused)
+                        }
                         Err(nobody) => Err(nobody),
                     };
                 }
@@ -127,15 +132,15 @@ impl Container {
         if asks { blob::with_headers(&[(transport::WANTS_CRC, "true".to_owned())]) } else { azure_core::Context::new() }
     }
 
-    fn trouble(&self, error: &azure_core::Error, name: &str) -> Trouble {
+    fn trouble(&self, error: &azure_core::Error, name: &str) -> TransferError {
         transport::unwrap(error, &self.address(name))
     }
 }
 
-fn access_key(account: &str, key: &Secret) -> Result<StorageCredentials, Trouble> {
+fn access_key(account: &str, key: &Secret) -> Result<StorageCredentials, TransferError> {
     // Found out at every request otherwise, in words that help nobody.
     if STANDARD.decode(key.reveal()).is_err() {
-        return Err(Trouble::Denied(format!("the key of the account '{account}' is no key: it must be base64")));
+        return Err(TransferError::Denied(format!("the key of the account '{account}' is no key: it must be base64")));
     }
     Ok(StorageCredentials::access_key(account, azure_core::auth::Secret::new(key.reveal().to_owned())))
 }
@@ -160,10 +165,12 @@ impl Remote for Container {
         format!("{}/{}/{name}", self.endpoint, self.container)
     }
 
-    fn check_name(&self, name: &str) -> Result<(), Trouble> {
+    fn check_name(&self, name: &str) -> Result<(), TransferError> {
         match blob::unfit(name) {
             None => Ok(()),
-            Some(why) => Err(Trouble::Final(format!("'{}' can be no blob's name: {why}", name.escape_debug()))),
+            Some(why) => {
+                Err(TransferError::Permanent(format!("'{}' can be no blob's name: {why}", name.escape_debug())))
+            }
         }
     }
 
@@ -172,7 +179,7 @@ impl Remote for Container {
             self.check_name(name)?;
             let question = |client: ContainerClient| async move { client.blob_client(name).get_properties().await };
             let found = self.ask(name, question).await?;
-            blob::file(&found.blob).ok_or_else(|| Trouble::NotFound(self.address(name)))
+            blob::file(&found.blob).ok_or_else(|| TransferError::NotFound(self.address(name)))
         })
     }
 
@@ -202,7 +209,7 @@ impl Remote for Container {
                 let Some(next) = &marker else { break };
                 if !pages.lead_on(next.as_str(), &files) {
                     let why = "its list of blobs has no end: each page names another one, and none brings anything new";
-                    return Err(Trouble::Final(format!("{}: {why}", self.address(prefix))));
+                    return Err(TransferError::Permanent(format!("{}: {why}", self.address(prefix))));
                 }
             }
             Ok(files)
@@ -230,7 +237,8 @@ impl Remote for Container {
                 Err(trouble) if self.checks.learn(&trouble) => self.ask(&file.name, &question).await?,
                 page => page?,
             };
-            let page = page.ok_or_else(|| Trouble::passing(format!("{} said nothing", self.address(&file.name))))?;
+            let page =
+                page.ok_or_else(|| TransferError::transient(format!("{} said nothing", self.address(&file.name))))?;
             let address = self.address(&file.name);
             let crc = page.blob.properties.content_crc64.as_ref().map(|crc| *crc.as_slice());
             let told = address.clone();
@@ -240,18 +248,18 @@ impl Remote for Container {
         })
     }
 
-    fn write<'a>(&'a self, name: &'a str, content: Bytes, proof: Proof) -> Answer<'a, ()> {
+    fn write<'a>(&'a self, name: &'a str, content: Bytes, checksums: Checksums) -> Answer<'a, ()> {
         Box::pin(async move {
             self.check_name(name)?;
             let mut request = blob_client(&self.signed(name).await?, name).put_block_blob(content);
             // Checked by the service, and kept with the blob.
-            if let Some(md5) = proof.md5 {
+            if let Some(md5) = checksums.md5 {
                 request = request.hash(Hash::MD5(md5));
             }
             let answer = request.await.map_err(|error| self.trouble(&error, name))?;
             let arrived = answer.content_md5.as_ref().map(|md5| *md5.as_slice());
-            if proof.md5.is_some() && arrived.is_some_and(|arrived| Some(arrived) != proof.md5) {
-                return Err(Trouble::passing(format!("{} arrived with another content", self.address(name))));
+            if checksums.md5.is_some() && arrived.is_some_and(|arrived| Some(arrived) != checksums.md5) {
+                return Err(TransferError::transient(format!("{} arrived with another content", self.address(name))));
             }
             Ok(())
         })
@@ -264,7 +272,7 @@ impl Remote for Container {
             let list = client.get_block_list().block_list_type(BlockListType::Uncommitted).await;
             let list = match list.map_err(|error| self.trouble(&error, name)) {
                 // Neither is there before the first block; and a signature may allow writing and nothing else.
-                Err(Trouble::NotFound(_) | Trouble::Denied(_)) => return Ok(Vec::new()),
+                Err(TransferError::NotFound(_) | TransferError::Denied(_)) => return Ok(Vec::new()),
                 list => list?,
             };
             let blocks = list.block_with_size_list.blocks.into_iter().filter_map(|block| {
@@ -295,7 +303,7 @@ impl Remote for Container {
             };
             let arrived = answer.content_crc64.as_ref().map(|crc| STANDARD.encode(crc.as_slice()));
             if arrived.is_some_and(|arrived| arrived != crc64_text(crc64)) {
-                return Err(Trouble::passing(format!(
+                return Err(TransferError::transient(format!(
                     "a block of {} arrived with another content",
                     self.address(name)
                 )));
@@ -304,13 +312,13 @@ impl Remote for Container {
         })
     }
 
-    fn commit<'a>(&'a self, name: &'a str, ids: &'a [String], proof: Proof) -> Answer<'a, ()> {
+    fn commit<'a>(&'a self, name: &'a str, ids: &'a [String], checksums: Checksums) -> Answer<'a, ()> {
         Box::pin(async move {
             let client = blob_client(&self.signed(name).await?, name);
-            let ids: Result<Vec<_>, Trouble> = ids.iter().map(|id| block_id(id)).collect();
+            let ids: Result<Vec<_>, TransferError> = ids.iter().map(|id| block_id(id)).collect();
             let blocks = ids?.into_iter().map(BlobBlockType::new_uncommitted).collect();
-            let mut request = client.put_block_list(BlockList { blocks }).metadata(blob::metadata(proof));
-            if let Some(md5) = proof.md5 {
+            let mut request = client.put_block_list(BlockList { blocks }).metadata(blob::metadata(checksums));
+            if let Some(md5) = checksums.md5 {
                 request = request.content_md5(BlobContentMD5::from(md5));
             }
             request.await.map(drop).map_err(|error| self.trouble(&error, name))
@@ -351,8 +359,11 @@ fn blob_client(container: &ContainerClient, name: &str) -> BlobClient {
 }
 
 /// The crate encodes ids itself.
-fn block_id(id: &str) -> Result<BlockId, Trouble> {
-    STANDARD.decode(id).map(BlockId::from).map_err(|e| Trouble::Final(format!("'{id}' is no id of a block: {e}")))
+fn block_id(id: &str) -> Result<BlockId, TransferError> {
+    STANDARD
+        .decode(id)
+        .map(BlockId::from)
+        .map_err(|e| TransferError::Permanent(format!("'{id}' is no id of a block: {e}")))
 }
 
 #[cfg(test)]
@@ -363,7 +374,7 @@ mod tests {
     fn a_key_that_is_none_is_told_without_showing_it() {
         let http = Http::new(std::time::Duration::from_secs(1), false).unwrap();
         let key = Credential::AccountKey(Secret::new("not base64!"));
-        let Err(Trouble::Denied(why)) = Container::new(http, "a", "https://x", "c", &key) else { panic!() };
+        let Err(TransferError::Denied(why)) = Container::new(http, "a", "https://x", "c", &key) else { panic!() };
         assert!(why.contains("base64") && !why.contains("not base64!"), "{why}");
     }
 }

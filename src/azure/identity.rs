@@ -4,24 +4,24 @@ use std::sync::{Arc, OnceLock};
 
 use azure_core::auth::TokenCredential;
 
-use crate::store::remote::Trouble;
+use crate::store::remote::TransferError;
 
 /// The scope of Azure Storage.
 const SCOPE: &str = "https://storage.azure.com/.default";
 
 /// The credential of this process, made once: it keeps its tokens.
-pub(super) fn credential() -> Result<Arc<dyn TokenCredential>, Trouble> {
+pub(super) fn credential() -> Result<Arc<dyn TokenCredential>, TransferError> {
     static CREDENTIAL: OnceLock<Result<Arc<dyn TokenCredential>, String>> = OnceLock::new();
     let made = CREDENTIAL.get_or_init(|| azure_identity::create_credential().map_err(|e| e.to_string()));
-    made.clone().map_err(|why| Trouble::Denied(unknown(&why)))
+    made.clone().map_err(|why| TransferError::Denied(unknown(&why)))
 }
 
 /// Makes sure that there is a token, before a request needs one.
-pub(super) async fn sign_in(address: &str) -> Result<Arc<dyn TokenCredential>, Trouble> {
+pub(super) async fn sign_in(address: &str) -> Result<Arc<dyn TokenCredential>, TransferError> {
     let credential = credential()?;
     match credential.get_token(&[SCOPE]).await {
         Ok(_) => Ok(credential),
-        Err(why) => Err(Trouble::Denied(format!("{address} is not public, and {}", unknown(&why.to_string())))),
+        Err(why) => Err(TransferError::Denied(format!("{address} is not public, and {}", unknown(&why.to_string())))),
     }
 }
 

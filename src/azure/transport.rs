@@ -1,6 +1,6 @@
 //! What the crate's requests travel by: the client of `transfer`, with connections kept and time-outs.
 //!
-//! An answer that is no success becomes [`Trouble`] here, where its status and headers are at hand.
+//! An answer that is no success becomes [`TransferError`] here, where its status and headers are at hand.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Request, Url};
 
 use super::blob;
-use crate::store::remote::{Chunks, Trouble};
+use crate::store::remote::{Chunks, TransferError};
 use crate::transfer::http::{self, Http};
 
 /// So much of what a server says of an error is read, in bytes.
@@ -48,17 +48,17 @@ impl HttpClient for Transport {
             let said = said(&headers, self.0.body(answer)).await;
             // A 500, but no server trouble: it will never do that.
             if said.starts_with(UNSUPPORTED) {
-                return Err(wrap(Trouble::Final(format!("{address}: {said}"))));
+                return Err(wrap(TransferError::Permanent(format!("{address}: {said}"))));
             }
             // A name that is not in a container and a container that is not there are different mistakes to look for.
             if said.starts_with(NO_CONTAINER) {
-                return Err(wrap(Trouble::NotFound(format!("{address}: there is no such container"))));
+                return Err(wrap(TransferError::NotFound(format!("{address}: there is no such container"))));
             }
             let trouble = http::refused(status, &headers, &address, &said);
-            return Err(wrap(trouble.unwrap_or_else(|| Trouble::Final(format!("{address}: HTTP {status}")))));
+            return Err(wrap(trouble.unwrap_or_else(|| TransferError::Permanent(format!("{address}: HTTP {status}")))));
         }
         let status = StatusCode::try_from(status)
-            .map_err(|_| wrap(Trouble::Final(format!("{address}: HTTP {status} is no status"))))?;
+            .map_err(|_| wrap(TransferError::Permanent(format!("{address}: HTTP {status} is no status"))))?;
         let mut chunks = self.0.body(answer);
         if is_list(asked.url()) {
             chunks = blob::with_spaces(chunks).await.map_err(wrap)?;
@@ -139,29 +139,29 @@ async fn said(headers: &HeaderMap, mut body: Chunks) -> String {
 }
 
 /// Our trouble as an error of the crate's.
-fn wrap(trouble: Trouble) -> Error {
+fn wrap(trouble: TransferError) -> Error {
     Error::new(ErrorKind::Io, trouble)
 }
 
 /// An error of the crate's as our trouble: what came through the transport is found again, anything else does not pass.
-pub(super) fn unwrap(error: &Error, address: &str) -> Trouble {
+pub(super) fn unwrap(error: &Error, address: &str) -> TransferError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(this) = cause {
-        if let Some(trouble) = this.downcast_ref::<Trouble>() {
+        if let Some(trouble) = this.downcast_ref::<TransferError>() {
             return trouble.clone();
         }
         cause = this.source();
     }
     if *error.kind() == ErrorKind::Credential {
-        return Trouble::Denied(format!("{address}: no access: {error}"));
+        return TransferError::Denied(format!("{address}: no access: {error}"));
     }
     // The crate shows all of what it cannot read: a list has five thousand blobs.
     let text = error.to_string();
     let first: String = text.lines().next().unwrap_or_default().chars().take(SHOWN).collect();
     if *error.kind() == ErrorKind::DataConversion {
-        return Trouble::Final(format!("{address}: that is no answer of Azure Blob Storage ({first})"));
+        return TransferError::Permanent(format!("{address}: that is no answer of Azure Blob Storage ({first})"));
     }
-    Trouble::Final(format!("{address}: {first}"))
+    TransferError::Permanent(format!("{address}: {first}"))
 }
 
 /// A pipeline's options with this transport, and without tries of its own.
@@ -184,9 +184,9 @@ impl Checks {
     }
 
     /// Learns from trouble. True when the request is to be made again without them.
-    pub fn learn(&self, trouble: &Trouble) -> bool {
+    pub fn learn(&self, trouble: &TransferError) -> bool {
         // Which feature it is may have been lost on the way; nothing else that is asked for here is unknown to it.
-        let about = matches!(trouble, Trouble::Final(why) if why.contains(UNSUPPORTED));
+        let about = matches!(trouble, TransferError::Permanent(why) if why.contains(UNSUPPORTED));
         // Several requests may be under way when the first of them finds out.
         self.unknown.fetch_or(about, Ordering::Relaxed);
         about
@@ -220,13 +220,13 @@ mod tests {
 
     #[test]
     fn trouble_comes_back_out_of_the_crates_errors() {
-        let trouble = Trouble::NotFound("x".into());
+        let trouble = TransferError::NotFound("x".into());
         assert_eq!(unwrap(&wrap(trouble.clone()), "y"), trouble);
         let context = Error::full(ErrorKind::Other, wrap(trouble.clone()), "while doing something");
         assert_eq!(unwrap(&context, "y"), trouble);
         let other = Error::message(ErrorKind::DataConversion, "no such header");
         let told = "y: that is no answer of Azure Blob Storage (no such header)";
-        assert_eq!(unwrap(&other, "y"), Trouble::Final(told.into()));
+        assert_eq!(unwrap(&other, "y"), TransferError::Permanent(told.into()));
         let long = Error::message(ErrorKind::Other, format!("{}\nmore", "x".repeat(5000)));
         assert!(unwrap(&long, "y").to_string().len() < 300);
     }

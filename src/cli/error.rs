@@ -1,4 +1,4 @@
-//! Trouble at the border: every room's errors become one message, perhaps a hint, and an exit code.
+//! TransferError at the border: every room's errors become one message, perhaps a hint, and an exit code.
 
 use super::exit::Exit;
 use crate::diagnostic::{Diagnostics, Sources};

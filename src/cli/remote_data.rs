@@ -23,9 +23,9 @@ use crate::report::moving::human_bytes;
 use crate::secret::{Credential, Secret, signatures};
 use crate::spec::data_uri::DataUri;
 use crate::store::Home;
-use crate::store::remote::{Remote as Reached, Trouble};
+use crate::store::remote::{Remote as Reached, TransferError};
 use crate::transfer::cache::{Cache, Kept, state_of};
-use crate::transfer::look::{Found, Shape, look};
+use crate::transfer::listing::{Found, Shape, look};
 use crate::transfer::progress::Progress;
 use crate::transfer::{Limits, Transfer};
 
@@ -166,7 +166,7 @@ impl RemoteData {
             let last = self.cache.last(&remote.address, shape(remote.form));
             let mut transfer = road.transfer.clone();
             if last.is_some() || past_trouble {
-                transfer.limits.patience = transfer.limits.patience.min(OFFLINE);
+                transfer.limits.retry_timeout = transfer.limits.retry_timeout.min(OFFLINE);
             }
             match self.way(remote) {
                 Ok(way) => {
@@ -195,12 +195,12 @@ impl RemoteData {
                     self.seen().insert((remote.address.clone(), remote.form), found);
                     looked.seen.push((remote.clone(), Seen { state, copy }));
                 }
-                (Err(Trouble::Stopped), _) => return Err(Trouble::Stopped.into()),
-                (Err(why @ (Trouble::Unreachable(_) | Trouble::NoHost(_))), Some(kept)) => {
+                (Err(TransferError::Stopped), _) => return Err(TransferError::Stopped.into()),
+                (Err(why @ (TransferError::Unreachable(_) | TransferError::NoHost(_))), Some(kept)) => {
                     looked.stands(remote, kept, &why.to_string());
                 }
                 // A run that goes on, or is looked at, read it when it was there.
-                (Err(why @ Trouble::NotFound(_)), Some(kept)) if goes_on => {
+                (Err(why @ TransferError::NotFound(_)), Some(kept)) if goes_on => {
                     looked.stands(remote, kept, &why.to_string());
                 }
                 // Nobody asked for the step, or it reads it by itself and may have ways of its own.
@@ -226,11 +226,11 @@ impl RemoteData {
         wanted: &[&Remote],
         progress: &Arc<Progress>,
         stop: &StopWatch,
-    ) -> Result<Vec<(PathBuf, Moved)>, Trouble> {
-        let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
+    ) -> Result<Vec<(PathBuf, Moved)>, TransferError> {
+        let road = self.road().map_err(|failed| TransferError::Permanent(failed.to_string()))?;
         let mut tasks = Vec::new();
         for remote in wanted {
-            let (reached, name) = self.way(remote).map_err(|failed| Trouble::Final(failed.to_string()))?;
+            let (reached, name) = self.way(remote).map_err(|failed| TransferError::Permanent(failed.to_string()))?;
             let seen = self.seen().remove(&(remote.address.clone(), remote.form)).filter(|_| remote.after.is_none());
             let (cache, address, shape) = (self.cache.clone(), remote.address.clone(), shape(remote.form));
             let transfer = road.transfer.counted_within(progress);
@@ -254,9 +254,9 @@ impl RemoteData {
         to: &Remote,
         progress: &Arc<Progress>,
         stop: &StopWatch,
-    ) -> Result<Moved, Trouble> {
-        let road = self.road().map_err(|failed| Trouble::Final(failed.to_string()))?;
-        let (reached, name) = self.way(to).map_err(|failed| Trouble::Final(failed.to_string()))?;
+    ) -> Result<Moved, TransferError> {
+        let road = self.road().map_err(|failed| TransferError::Permanent(failed.to_string()))?;
+        let (reached, name) = self.way(to).map_err(|failed| TransferError::Permanent(failed.to_string()))?;
         let transfer = road.transfer.counted_within(progress);
         let from = from.to_owned();
         let began = Instant::now();
@@ -328,7 +328,7 @@ impl RemoteData {
 }
 
 /// Answers to all questions, asked at once.
-async fn ask(questions: Vec<(Way, Shape, Transfer)>) -> Vec<Result<Found, Trouble>> {
+async fn ask(questions: Vec<(Way, Shape, Transfer)>) -> Vec<Result<Found, TransferError>> {
     let asked = questions
         .into_iter()
         .map(|((remote, name), shape, transfer)| async move { look(&transfer, &remote, &name, shape).await });
@@ -336,10 +336,13 @@ async fn ask(questions: Vec<(Way, Shape, Transfer)>) -> Vec<Result<Found, Troubl
 }
 
 /// Work that ends when somebody wants the run to stop.
-async fn until<T>(mut stop: StopWatch, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+async fn until<T>(
+    mut stop: StopWatch,
+    work: impl Future<Output = Result<T, TransferError>>,
+) -> Result<T, TransferError> {
     tokio::select! {
         biased;
-        Ok(_) = stop.wait_for(|stop| *stop != Stop::None) => Err(Trouble::Stopped),
+        Ok(_) = stop.wait_for(|stop| *stop != Stop::None) => Err(TransferError::Stopped),
         done = work => done,
     }
 }
@@ -358,10 +361,10 @@ fn shape(form: Form) -> Shape {
     }
 }
 
-/// Trouble with what a step reads, told before anything runs.
-fn about(remote: &Remote, step: &str, trouble: &Trouble, is_kept: bool) -> Failed {
+/// TransferError with what a step reads, told before anything runs.
+fn about(remote: &Remote, step: &str, trouble: &TransferError, is_kept: bool) -> Failed {
     match trouble {
-        Trouble::NotFound(_) => {
+        TransferError::NotFound(_) => {
             let mut why = trouble.to_string().replace(&remote.address, "it");
             if !why.contains("container") {
                 "there is nothing".clone_into(&mut why);

@@ -11,7 +11,7 @@ use super::error::Failed;
 use super::places::Place;
 use crate::azure::Container;
 use crate::secret::Credential;
-use crate::store::remote::{Remote, Trouble};
+use crate::store::remote::{Remote, TransferError};
 use crate::transfer::http::Http;
 use crate::transfer::web::Web;
 use crate::transfer::{self, Limits, Transfer};
@@ -40,7 +40,7 @@ impl Road {
     }
 
     /// The remote place of an address and the name in it. `None` for a local one.
-    pub fn reach(&self, place: &Place) -> Result<Option<Reached>, Trouble> {
+    pub fn reach(&self, place: &Place) -> Result<Option<Reached>, TransferError> {
         let (key, name) = match place {
             Place::Local(_) => return Ok(None),
             Place::Web { url } => ("web".to_owned(), url.clone()),
@@ -53,7 +53,7 @@ impl Road {
         if let Some(remote) = reached.get(&key) {
             return Ok(Some((remote.clone(), name)));
         }
-        let http = |redirects| Http::new(self.transfer.limits.stall, redirects).map_err(Trouble::Final);
+        let http = |redirects| Http::new(self.transfer.limits.stall, redirects).map_err(TransferError::Permanent);
         let remote: Arc<dyn Remote> = match place {
             Place::Blob { uri, credential } => {
                 Arc::new(Container::new(http(false)?, &uri.account, &uri.endpoint, &uri.container, credential)?)
@@ -67,13 +67,15 @@ impl Road {
     /// Does the work on the road's threads, and waits for it here. Ends early when somebody asks.
     pub fn travel<T: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
-    ) -> Result<T, Trouble> {
+        work: impl Future<Output = Result<T, TransferError>> + Send + 'static,
+    ) -> Result<T, TransferError> {
         let transfer = self.transfer.clone();
-        let Some(runtime) = &self.runtime else { return Err(Trouble::Stopped) };
+        let Some(runtime) = &self.runtime else { return Err(TransferError::Stopped) };
         runtime.block_on(async move {
             let work = tokio::spawn(async move { transfer.until_stopped(work).await });
-            work.await.unwrap_or_else(|e| Err(Trouble::Final(format!("amlrun made a mistake; please report it: {e}"))))
+            work.await.unwrap_or_else(|e| {
+                Err(TransferError::Permanent(format!("amlrun made a mistake; please report it: {e}")))
+            })
         })
     }
 
@@ -126,11 +128,11 @@ fn fingerprint(credential: &Credential) -> String {
     blake3::hash(format!("{kind} {secret}").as_bytes()).to_hex().to_string()
 }
 
-impl From<Trouble> for Failed {
-    fn from(trouble: Trouble) -> Self {
+impl From<TransferError> for Failed {
+    fn from(trouble: TransferError) -> Self {
         match &trouble {
-            Trouble::NotFound(_) => Self::not_found(trouble.to_string()),
-            Trouble::Stopped => Self::stopped(),
+            TransferError::NotFound(_) => Self::not_found(trouble.to_string()),
+            TransferError::Stopped => Self::stopped(),
             _ => Self::new(trouble.to_string()),
         }
     }

@@ -203,6 +203,7 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reuse::stat::RESTED;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

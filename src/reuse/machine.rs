@@ -141,7 +141,7 @@ mod tests {
     struct Two<'a>(&'a [Python]);
 
     impl Known for Two<'_> {
-        fn manifest(&self, _: &Digest) -> Option<crate::reuse::Manifest> {
+        fn manifest(&self, _: &Digest) -> Option<Manifest> {
             None
         }
 

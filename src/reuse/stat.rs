@@ -9,7 +9,7 @@ use crate::digest::execute_bits;
 
 /// How long after its last change a file must have rested for its stat to vouch for its content. The system's clock
 /// for files advances in steps of up to 10 ms, so a file can change twice within one.
-const RESTED: u64 = 50_000_000;
+pub(super) const RESTED: u64 = 50_000_000;
 
 /// The same where times are kept in whole seconds (FAT: two).
 pub(super) const RESTED_COARSE: u64 = 2_000_000_000;

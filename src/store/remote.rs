@@ -2,7 +2,7 @@
 //!
 //! A [`Remote`] is a container of blobs or a web server. It answers one question at a time and tries nothing twice: whether
 //! to try again, and for how long, is the business of `transfer`. Whoever implements it sorts what went wrong into
-//! [`Trouble`], and never puts a credential into its words.
+//! [`TransferError`], and never puts a credential into its words.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -11,14 +11,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 /// An answer that takes a while.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, TransferError>> + Send + 'a>>;
 
 /// Content as it comes.
-pub type Chunks = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, Trouble>> + Send>>;
+pub type Chunks = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, TransferError>> + Send>>;
 
 /// Why a remote place did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum TransferError {
     /// It is not there.
     #[error("there is nothing at {0}")]
     NotFound(String),
@@ -30,7 +30,7 @@ pub enum Trouble {
     Changed(String),
     /// The network or the server is in trouble; it may be over in a moment.
     #[error("{why}")]
-    Passing {
+    Transient {
         /// What happened.
         why: String,
         /// How long the server asks to be left alone.
@@ -39,28 +39,28 @@ pub enum Trouble {
     /// No host has that name. A moment later it may be found again, but hardly later than that.
     #[error("{0}")]
     NoHost(String),
-    /// Trouble of the network that did not pass.
+    /// TransferError of the network that did not pass.
     #[error("{0}")]
     Unreachable(String),
     /// Asking again would not help.
     #[error("{0}")]
-    Final(String),
+    Permanent(String),
     /// Somebody asked for the end of it.
     #[error("stopped")]
     Stopped,
 }
 
-impl Trouble {
-    /// Trouble that may pass.
+impl TransferError {
+    /// TransferError that may pass.
     #[must_use]
-    pub fn passing(why: impl Into<String>) -> Self {
-        Self::Passing { why: why.into(), after: None }
+    pub fn transient(why: impl Into<String>) -> Self {
+        Self::Transient { why: why.into(), after: None }
     }
 }
 
 /// Checksums of a whole file, as far as the place knows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Proof {
+pub struct Checksums {
     /// Its MD5, as blobs keep it.
     pub md5: Option<[u8; 16]>,
     /// Its CRC-64/NVME, as an earlier upload of ours left it.
@@ -77,7 +77,7 @@ pub struct RemoteFile {
     /// What changes whenever its content does: the `ETag`, else the time of the last change; empty when nothing is told.
     pub version: String,
     /// Its checksums.
-    pub proof: Proof,
+    pub checksums: Checksums,
     /// Whether parts of it can be read.
     pub ranges: bool,
 }
@@ -91,7 +91,7 @@ pub trait Remote: Send + Sync {
     ///
     /// # Errors
     /// A sentence that says why not.
-    fn check_name(&self, name: &str) -> Result<(), Trouble> {
+    fn check_name(&self, name: &str) -> Result<(), TransferError> {
         let _ = name;
         Ok(())
     }
@@ -106,8 +106,8 @@ pub trait Remote: Send + Sync {
     fn read<'a>(&'a self, file: &'a RemoteFile, part: Option<Range<u64>>) -> Answer<'a, Chunks>;
 
     /// Writes a small file as a whole, in place of what was there. The other side checks what `proof` says.
-    fn write<'a>(&'a self, name: &'a str, content: Bytes, proof: Proof) -> Answer<'a, ()> {
-        let _ = (content, proof);
+    fn write<'a>(&'a self, name: &'a str, content: Bytes, checksums: Checksums) -> Answer<'a, ()> {
+        let _ = (content, checksums);
         self.read_only(name)
     }
 
@@ -123,14 +123,14 @@ pub trait Remote: Send + Sync {
     }
 
     /// Makes a file of its blocks, in place of what was there.
-    fn commit<'a>(&'a self, name: &'a str, ids: &'a [String], proof: Proof) -> Answer<'a, ()> {
-        let _ = (ids, proof);
+    fn commit<'a>(&'a self, name: &'a str, ids: &'a [String], checksums: Checksums) -> Answer<'a, ()> {
+        let _ = (ids, checksums);
         self.read_only(name)
     }
 
     /// The answer of a place that cannot be written to.
     fn read_only<'a>(&'a self, name: &'a str) -> Answer<'a, ()> {
         let why = format!("nothing can be written to {}", self.address(name));
-        Box::pin(async move { Err(Trouble::Final(why)) })
+        Box::pin(async move { Err(TransferError::Permanent(why)) })
     }
 }

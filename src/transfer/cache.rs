@@ -20,9 +20,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Wanted, below, receive_all};
-use super::look::{Found, Shape};
+use super::listing::{Found, Shape};
 use super::{Transfer, is_unfinished, local};
-use crate::store::remote::{Remote, RemoteFile, Trouble};
+use crate::store::remote::{Remote, RemoteFile, TransferError};
 use crate::store::tree;
 
 /// How long to wait before looking whether another process has finished.
@@ -162,7 +162,7 @@ impl Cache {
         address: &str,
         shape: Shape,
         found: Found,
-    ) -> Result<Kept, Trouble> {
+    ) -> Result<Kept, TransferError> {
         let place = self.place(address, shape);
         let mine = {
             let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,7 +182,7 @@ impl Cache {
 }
 
 /// Waits until no other process fetches the same.
-async fn lock(place: &Path, transfer: &Transfer) -> Result<std::fs::File, Trouble> {
+async fn lock(place: &Path, transfer: &Transfer) -> Result<std::fs::File, TransferError> {
     let path = place.join("lock");
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|e| local("write", &path, &e))?;
@@ -207,7 +207,7 @@ async fn fetch(
     address: &str,
     place: &Path,
     found: Found,
-) -> Result<Kept, Trouble> {
+) -> Result<Kept, TransferError> {
     // Without versions nothing tells whether it is still the same: then what was begun is of no use to anybody.
     let seen = state(&found.files);
     let building = place.join(format!("{}.building", seen.as_deref().unwrap_or("unknown")));
@@ -249,9 +249,9 @@ fn finish(
     state: &str,
     files: &[RemoteFile],
     name: Option<&str>,
-) -> Result<Kept, Trouble> {
+) -> Result<Kept, TransferError> {
     let folder = place.join(state);
-    let trouble = |e: tree::TreeError| Trouble::Final(e.to_string());
+    let trouble = |e: tree::TreeError| TransferError::Permanent(e.to_string());
     tidy(place, building)?;
     tree::make_read_only(building).map_err(trouble)?;
     if State::intact(place, state).is_some() {
@@ -271,7 +271,7 @@ fn finish(
 }
 
 /// Removes what fetches of other states, or of files that changed meanwhile, left half done.
-fn tidy(place: &Path, building: &Path) -> Result<(), Trouble> {
+fn tidy(place: &Path, building: &Path) -> Result<(), TransferError> {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
     for other in entries.filter(|path| path.extension().is_some_and(|e| e == "building") && path != building) {
         remove(&other)?;
@@ -357,14 +357,14 @@ fn stamp(folder: &Path) -> std::io::Result<String> {
     Ok(blake3::hash(lines.join("\n").as_bytes()).to_hex()[..32].to_owned())
 }
 
-fn write(path: &Path, value: &impl Serialize) -> Result<(), Trouble> {
+fn write(path: &Path, value: &impl Serialize) -> Result<(), TransferError> {
     let partial = path.with_extension("partial");
     let text = serde_json::to_vec(value).unwrap_or_default();
     let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
     written.map_err(|e| local("write", path, &e))
 }
 
-fn remove(folder: &Path) -> Result<(), Trouble> {
+fn remove(folder: &Path) -> Result<(), TransferError> {
     match std::fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(local("remove", folder, &e)),
         _ => Ok(()),

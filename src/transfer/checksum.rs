@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest, checksum_combine};
 use md5::{Digest as _, Md5};
 
-use crate::store::remote::Proof;
+use crate::store::remote::Checksums;
 
 /// The CRC of bytes that come one after the other.
 pub struct Crc(Digest);
@@ -57,7 +57,7 @@ pub fn md5(bytes: &[u8]) -> [u8; 16] {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn of_file(path: &Path, wanted: Proof) -> std::io::Result<Proof> {
+pub fn of_file(path: &Path, wanted: Checksums) -> std::io::Result<Checksums> {
     let mut file = std::fs::File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     let mut hash = wanted.md5.map(|_| Md5::new());
@@ -74,7 +74,7 @@ pub fn of_file(path: &Path, wanted: Proof) -> std::io::Result<Proof> {
             crc.update(&buffer[..read]);
         }
     }
-    Ok(Proof { md5: hash.map(|hash| hash.finalize().into()), crc64: crc.map(|crc| crc.value()) })
+    Ok(Checksums { md5: hash.map(|hash| hash.finalize().into()), crc64: crc.map(|crc| crc.value()) })
 }
 
 /// The id of a block: its number, length and CRC, so that a block that is there under this id is this one. Azure wants

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::task::broken;
 use super::{BLOCK, checksum, local};
-use crate::store::remote::{Proof, RemoteFile, Trouble};
+use crate::store::remote::{Checksums, RemoteFile, TransferError};
 
 /// Whether a local file has those checksums. When there are none nobody can say so.
-pub(super) async fn is_same(path: &Path, size: u64, proof: Proof) -> Result<bool, Trouble> {
+pub(super) async fn is_same(path: &Path, size: u64, checksums: Checksums) -> Result<bool, TransferError> {
     // One will do, and the CRC is found out sooner.
-    let wanted = if proof.crc64.is_some() { Proof { md5: None, ..proof } } else { proof };
-    if wanted == Proof::default() {
+    let wanted = if checksums.crc64.is_some() { Checksums { md5: None, ..checksums } } else { checksums };
+    if wanted == Checksums::default() {
         return Ok(false);
     }
     let owned = path.to_owned();
@@ -23,5 +23,5 @@ pub(super) async fn is_same(path: &Path, size: u64, proof: Proof) -> Result<bool
 pub(super) async fn is_there(target: &Path, file: &RemoteFile) -> bool {
     let Ok(stat) = std::fs::symlink_metadata(target) else { return false };
     let same_size = stat.is_file() && file.size == Some(stat.len());
-    same_size && is_same(target, stat.len(), file.proof).await.unwrap_or(false)
+    same_size && is_same(target, stat.len(), file.checksums).await.unwrap_or(false)
 }

@@ -11,9 +11,9 @@ use super::receive::receive;
 use super::send::{self, Sent};
 use super::task::broken;
 use super::{Transfer, local};
-use crate::store::remote::{Remote, RemoteFile, Trouble};
+use crate::store::remote::{Remote, RemoteFile, TransferError};
 
-/// So many files are under way at once; how many of them have a request is for the gauge to say.
+/// So many files are under way at once; how many of them have a request is for the limiter to say.
 const FILES: usize = 64;
 
 /// The longest name of a file that file systems have, in bytes.
@@ -46,13 +46,13 @@ pub async fn receive_all(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
     wanted: Vec<Wanted>,
-) -> Result<Vec<RemoteFile>, Trouble> {
+) -> Result<Vec<RemoteFile>, TransferError> {
     wanted.iter().try_for_each(|wanted| remote.check_name(&wanted.file.name))?;
     let bytes = wanted.iter().filter_map(|wanted| wanted.file.size).sum();
     transfer.progress.expect(wanted.len() as u64, bytes);
     make_folders(&wanted)?;
     let mut fetched: Vec<Option<RemoteFile>> = vec![None; wanted.len()];
-    let mut tasks: JoinSet<Result<(usize, RemoteFile), Trouble>> = JoinSet::new();
+    let mut tasks: JoinSet<Result<(usize, RemoteFile), TransferError>> = JoinSet::new();
     for (index, wanted) in wanted.into_iter().enumerate() {
         while tasks.len() >= FILES
             && let Some(done) = tasks.join_next().await
@@ -77,7 +77,7 @@ pub async fn receive_all(
     Ok(fetched.into_iter().flatten().collect())
 }
 
-fn make_folders(wanted: &[Wanted]) -> Result<(), Trouble> {
+fn make_folders(wanted: &[Wanted]) -> Result<(), TransferError> {
     let folders: HashSet<&Path> = wanted.iter().filter_map(|wanted| wanted.target.parent()).collect();
     for folder in folders {
         std::fs::create_dir_all(folder).map_err(|e| local("make the folder", folder, &e))?;
@@ -94,11 +94,11 @@ pub async fn send_all(
     remote: &Arc<dyn Remote>,
     offered: Vec<Offered>,
     there: HashMap<String, RemoteFile>,
-) -> Result<(), Trouble> {
+) -> Result<(), TransferError> {
     offered.iter().try_for_each(|offered| remote.check_name(&offered.name))?;
     transfer.progress.expect(offered.len() as u64, offered.iter().map(|offered| offered.size).sum());
     let there = Arc::new(there);
-    let mut tasks: JoinSet<Result<Sent, Trouble>> = JoinSet::new();
+    let mut tasks: JoinSet<Result<Sent, TransferError>> = JoinSet::new();
     for Offered { from, name, .. } in offered {
         while tasks.len() >= FILES
             && let Some(done) = tasks.join_next().await
@@ -118,17 +118,17 @@ pub async fn send_all(
 ///
 /// # Errors
 /// When the name would lead out of the folder, or is no file name here.
-pub fn below(folder: &Path, prefix: &str, file: &RemoteFile) -> Result<PathBuf, Trouble> {
+pub fn below(folder: &Path, prefix: &str, file: &RemoteFile) -> Result<PathBuf, TransferError> {
     let inner = file.name.strip_prefix(prefix).unwrap_or(&file.name);
     let plain = Path::new(inner).components().all(|part| matches!(part, Component::Normal(_)));
     // `a//b` and `a/` are names of blobs, but not of files.
     let same = inner.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !plain || !same || inner.contains('\0') {
         let name = file.name.escape_debug();
-        return Err(Trouble::Final(format!("a blob is named '{name}', which can be no file here")));
+        return Err(TransferError::Permanent(format!("a blob is named '{name}', which can be no file here")));
     }
     if let Some(long) = inner.split('/').find(|part| part.len() > NAME) {
-        return Err(Trouble::Final(format!(
+        return Err(TransferError::Permanent(format!(
             "a blob is named '{}', which can be no file here: '{long}' is longer than {NAME} bytes",
             file.name
         )));
@@ -150,10 +150,16 @@ pub fn clash(files: &[RemoteFile]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::remote::Proof;
+    use crate::store::remote::Checksums;
 
     fn file(name: &str) -> RemoteFile {
-        RemoteFile { name: name.into(), size: None, version: String::new(), proof: Proof::default(), ranges: true }
+        RemoteFile {
+            name: name.into(),
+            size: None,
+            version: String::new(),
+            checksums: Checksums::default(),
+            ranges: true,
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Body, Request, Response, Url, header};
 
 use crate::secret::signatures;
-use crate::store::remote::{Chunks, Trouble};
+use crate::store::remote::{Chunks, TransferError};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -55,8 +55,8 @@ impl Http {
     /// Sends a request, with its body in pieces, and waits for the head of the answer.
     ///
     /// # Errors
-    /// [`Trouble::Passing`] when the network fails or nothing moves.
-    pub async fn send(&self, mut request: Request, body: Bytes) -> Result<Response, Trouble> {
+    /// [`TransferError::Transient`] when the network fails or nothing moves.
+    pub async fn send(&self, mut request: Request, body: Bytes) -> Result<Response, TransferError> {
         let host = host(request.url());
         let moved = Arc::new(AtomicU64::new(0));
         if !body.is_empty() {
@@ -117,8 +117,8 @@ impl Http {
         (LEAST * self.stall.as_secs()).max(1)
     }
 
-    fn stalled(&self, host: &str) -> Trouble {
-        Trouble::passing(format!("{host} moved next to nothing for {} s", self.stall.as_secs_f32()))
+    fn stalled(&self, host: &str) -> TransferError {
+        TransferError::transient(format!("{host} moved next to nothing for {} s", self.stall.as_secs_f32()))
     }
 }
 
@@ -128,26 +128,26 @@ fn host(url: &Url) -> String {
     url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
-/// Trouble for an answer that is no success; `None` for one that is. `address` is told to people, `detail` is what the
+/// TransferError for an answer that is no success; `None` for one that is. `address` is told to people, `detail` is what the
 /// server says of it.
 #[must_use]
-pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: &str) -> Option<Trouble> {
+pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: &str) -> Option<TransferError> {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
     Some(match status {
         200..=299 => return None,
-        404 | 410 => Trouble::NotFound(address.to_owned()),
-        401 | 403 | 407 => Trouble::Denied(format!("access to {address} is denied: HTTP {status}{detail}")),
+        404 | 410 => TransferError::NotFound(address.to_owned()),
+        401 | 403 | 407 => TransferError::Denied(format!("access to {address} is denied: HTTP {status}{detail}")),
         300..=399 => {
             let to = headers.get(header::LOCATION).and_then(|to| to.to_str().ok()?.split_once(':'));
             let to = to.map(|(scheme, _)| format!(" to a '{scheme}:' address")).unwrap_or_default();
-            Trouble::Final(format!("{address}: HTTP {status}: a redirect{to} is not followed"))
+            TransferError::Permanent(format!("{address}: HTTP {status}: a redirect{to} is not followed"))
         }
-        412 => Trouble::Changed(address.to_owned()),
+        412 => TransferError::Changed(address.to_owned()),
         408 | 429 | 500 | 502 | 503 | 504 => {
             let why = format!("the server of {address} is in trouble: HTTP {status}{detail}");
-            Trouble::Passing { why, after: retry_after(headers, SystemTime::now()) }
+            TransferError::Transient { why, after: retry_after(headers, SystemTime::now()) }
         }
-        _ => Trouble::Final(format!("{address}: HTTP {status}{detail}")),
+        _ => TransferError::Permanent(format!("{address}: HTTP {status}{detail}")),
     })
 }
 
@@ -198,17 +198,17 @@ fn carries_signature(before: &[Url], next: &Url) -> bool {
 }
 
 /// What the client could not do. The address stays out of it: there may be a signature in it.
-fn failed(host: &str, error: reqwest::Error) -> Trouble {
+fn failed(host: &str, error: reqwest::Error) -> TransferError {
     let error = error.without_url();
     if error.is_redirect() || error.is_builder() {
-        return Trouble::Final(format!("{host}: {}", chain(&error)));
+        return TransferError::Permanent(format!("{host}: {}", chain(&error)));
     }
     let why = chain(&error);
     // The client tells it in words only.
     if error.is_connect() && why.contains("dns error") {
-        return Trouble::NoHost(format!("{host} cannot be found: {why}"));
+        return TransferError::NoHost(format!("{host} cannot be found: {why}"));
     }
-    Trouble::passing(format!("{host}: {why}"))
+    TransferError::transient(format!("{host}: {why}"))
 }
 
 /// An error with its causes, each once.
@@ -261,10 +261,10 @@ mod tests {
     fn trouble_is_sorted() {
         let sort = |status| refused(status, &header::HeaderMap::new(), "x", "why");
         assert_eq!(sort(206), None);
-        assert!(matches!(sort(404), Some(Trouble::NotFound(_))));
-        assert!(matches!(sort(403), Some(Trouble::Denied(why)) if why.contains("(why)")));
-        assert!(matches!(sort(503), Some(Trouble::Passing { after: None, .. })));
-        assert!(matches!(sort(412), Some(Trouble::Changed(_))));
-        assert!(matches!(sort(418), Some(Trouble::Final(_))));
+        assert!(matches!(sort(404), Some(TransferError::NotFound(_))));
+        assert!(matches!(sort(403), Some(TransferError::Denied(why)) if why.contains("(why)")));
+        assert!(matches!(sort(503), Some(TransferError::Transient { after: None, .. })));
+        assert!(matches!(sort(412), Some(TransferError::Changed(_))));
+        assert!(matches!(sort(418), Some(TransferError::Permanent(_))));
     }
 }

@@ -1,28 +1,28 @@
-//! Moving bytes between this machine and remote places: fast, checked, and not to be broken by a network.
+//! Moves bytes between this machine and remote storage: fast, checked, and resumable after network errors.
 //!
-//! A [`Transfer`] is what all movement of one command shares: how many requests may be under way ([`gauge`], which finds
-//! that out by itself), how long trouble is borne ([`patience`]), what has been moved ([`progress`]) and whether somebody
-//! wants it to stop. [`receive`] and [`send`] move one file, in blocks when it is large; [`folder`] moves many. What was
-//! fetched is kept by [`cache`], once for all pipelines; [`look`] tells files from folders. [`http`] is the client that every request goes through, [`web`]
-//! the remote place that any web server is.
+//! A [`Transfer`] is what all uploads and downloads of one command share: how many requests may run at once
+//! ([`concurrency`] adapts that to the measured throughput), when to give up ([`retry`]), what has been moved
+//! ([`progress`]) and whether the user asked to stop. [`receive`] and [`send`] move one file, in blocks when it is large;
+//! [`folder`] moves many. [`cache`] keeps what was downloaded, once for all pipelines; [`listing`] finds the files of an
+//! address. Every request goes through the client in [`http`]; [`web`] is any web server as remote storage.
 //!
 //! The rules: memory does not grow with files; a file appears under its name whole and checked or not at all; a transfer
-//! that was broken off goes on where it was; what is there already is not moved again.
+//! that was interrupted resumes; files that are already there are not moved again.
 //!
-//! This room knows [`Remote`](crate::store::remote::Remote) places and local paths. It refuses to know what data mean, who
-//! may read them, and Azure.
+//! This module knows [`Remote`](crate::store::remote::Remote) storage and local paths. It knows nothing of what data
+//! mean, of credentials, and of Azure.
 
 pub mod cache;
 pub mod checksum;
 mod compare;
+pub mod concurrency;
 pub mod folder;
-pub mod gauge;
 pub mod http;
-pub mod look;
+pub mod listing;
 mod partial;
-pub mod patience;
 pub mod progress;
 pub mod receive;
+pub mod retry;
 pub mod send;
 mod task;
 pub mod web;
@@ -33,8 +33,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, watch};
 
-use crate::store::remote::Trouble;
-use gauge::Gauge;
+use crate::store::remote::TransferError;
+use concurrency::ConcurrencyLimiter;
 pub use partial::is_unfinished;
 use progress::Progress;
 
@@ -55,12 +55,12 @@ pub struct Limits {
     /// A request that moves next to nothing for so long is given up, and tried again.
     pub stall: Duration,
     /// So long trouble of the network or the server is borne before a transfer fails.
-    pub patience: Duration,
+    pub retry_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { jobs: None, stall: Duration::from_secs(30), patience: Duration::from_secs(120) }
+        Self { jobs: None, stall: Duration::from_secs(30), retry_timeout: Duration::from_secs(120) }
     }
 }
 
@@ -71,10 +71,10 @@ pub struct Transfer {
     pub limits: Limits,
     /// What has been moved.
     pub progress: Arc<Progress>,
-    gauge: Arc<Gauge>,
+    limiter: Arc<ConcurrencyLimiter>,
     memory: Arc<Semaphore>,
     /// Memory for blocks that has been used and can be again: fresh memory costs as much as the copy into it.
-    spare: Arc<Mutex<Vec<BytesMut>>>,
+    back_off: Arc<Mutex<Vec<BytesMut>>>,
     large: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
@@ -84,9 +84,9 @@ impl Transfer {
     #[must_use]
     pub fn new(limits: Limits, stop: watch::Receiver<bool>) -> Self {
         Self {
-            gauge: Arc::new(Gauge::new(limits.jobs)),
+            limiter: Arc::new(ConcurrencyLimiter::new(limits.jobs)),
             memory: Arc::new(Semaphore::new(BLOCKS_IN_MEMORY)),
-            spare: Arc::default(),
+            back_off: Arc::default(),
             large: Arc::new(Semaphore::new(LARGE_FILES)),
             progress: Arc::new(Progress::default()),
             limits,
@@ -102,7 +102,7 @@ impl Transfer {
 
     /// Memory for a block of so many bytes.
     fn block(&self, length: u64) -> BytesMut {
-        let mut block = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut block = self.back_off.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         block.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
         block
     }
@@ -110,20 +110,23 @@ impl Transfer {
     /// The memory of a block that nobody holds any more is used again.
     fn give_back(&self, block: Bytes) {
         if let Ok(block) = block.try_into_mut() {
-            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(block);
+            self.back_off.lock().unwrap_or_else(PoisonError::into_inner).push(block);
         }
     }
 
     /// Does the work unless somebody asks to stop, which ends it where it is.
     ///
     /// # Errors
-    /// Those of the work, and [`Trouble::Stopped`].
-    pub async fn until_stopped<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    /// Those of the work, and [`TransferError::Stopped`].
+    pub async fn until_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, TransferError>>,
+    ) -> Result<T, TransferError> {
         let mut stop = self.stop.clone();
         tokio::select! {
             biased;
             // When nobody is left who could ask, nobody asks.
-            Ok(_) = stop.wait_for(|stop| *stop) => Err(Trouble::Stopped),
+            Ok(_) = stop.wait_for(|stop| *stop) => Err(TransferError::Stopped),
             done = work => done,
         }
     }
@@ -143,6 +146,6 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// What the system said of a local file, as trouble that does not pass.
-pub(crate) fn local(what: &str, path: &std::path::Path, error: &std::io::Error) -> Trouble {
-    Trouble::Final(format!("cannot {what} {}: {error}", path.display()))
+pub(crate) fn local(what: &str, path: &std::path::Path, error: &std::io::Error) -> TransferError {
+    TransferError::Permanent(format!("cannot {what} {}: {error}", path.display()))
 }

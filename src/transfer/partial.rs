@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{PART, local};
-use crate::store::remote::{RemoteFile, Trouble};
+use crate::store::remote::{RemoteFile, TransferError};
 
 /// What is kept of a block: whether it is there, and its CRC.
 const RECORD: u64 = 9;
@@ -39,7 +39,7 @@ pub fn is_unfinished(name: &str) -> bool {
 }
 
 /// Opens a file for whoever comes first; `None` while somebody has it.
-pub(super) fn alone(path: &Path) -> Result<Option<File>, Trouble> {
+pub(super) fn alone(path: &Path) -> Result<Option<File>, TransferError> {
     let file = open(path)?;
     // Where a file system has no locks, nobody can be kept out.
     if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
@@ -51,14 +51,20 @@ pub(super) fn alone(path: &Path) -> Result<Option<File>, Trouble> {
     Ok(same.then_some(file))
 }
 
-fn open(path: &Path) -> Result<File, Trouble> {
+fn open(path: &Path) -> Result<File, TransferError> {
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     opened.map_err(|e| local("write", path, &e))
 }
 
 impl Partial {
     /// Begins, or goes on with the content that [`alone`] opened.
-    pub fn open(content: File, address: &str, file: &RemoteFile, size: u64, target: &Path) -> Result<Self, Trouble> {
+    pub fn open(
+        content: File,
+        address: &str,
+        file: &RemoteFile,
+        size: u64,
+        target: &Path,
+    ) -> Result<Self, TransferError> {
         let path = place(address, file, target, "part");
         let ledger = place(address, file, target, "blocks.part");
         let blocks = open(&ledger)?;
@@ -82,7 +88,7 @@ impl Partial {
     }
 
     /// The CRC of each block that is there.
-    pub fn known(&self) -> Result<Vec<Option<u64>>, Trouble> {
+    pub fn known(&self) -> Result<Vec<Option<u64>>, TransferError> {
         let count = usize::try_from(self.blocks()).unwrap_or(usize::MAX);
         let read = std::fs::read(&self.ledger).map_err(|e| local("read", &self.ledger, &e))?;
         let mut known = vec![None; count];
@@ -95,13 +101,13 @@ impl Partial {
     }
 
     /// Writes bytes of the file.
-    pub async fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Trouble> {
+    pub async fn write(&self, at: u64, bytes: &[u8]) -> Result<(), TransferError> {
         let _turn = self.turn.lock().await;
         self.content.write_all_at(bytes, at).map_err(|e| local("write", &self.path, &e))
     }
 
     /// A block is there.
-    pub fn done(&self, block: u64, crc: u64) -> Result<(), Trouble> {
+    pub fn done(&self, block: u64, crc: u64) -> Result<(), TransferError> {
         let mut record = [1; RECORD as usize];
         record[1..].copy_from_slice(&crc.to_le_bytes());
         self.blocks.write_all_at(&record, block * RECORD).map_err(|e| local("write", &self.ledger, &e))
@@ -113,7 +119,7 @@ impl Partial {
     }
 
     /// All of it is there: it gets its name.
-    pub fn finish(self, target: &Path) -> Result<(), Trouble> {
+    pub fn finish(self, target: &Path) -> Result<(), TransferError> {
         // In this order: a ledger that outlived its content would stay for ever.
         std::fs::remove_file(&self.ledger).map_err(|e| local("remove", &self.ledger, &e))?;
         std::fs::rename(&self.path, target).map_err(|e| local("write", target, &e))
@@ -129,7 +135,7 @@ impl Partial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::remote::Proof;
+    use crate::store::remote::Checksums;
 
     #[tokio::test]
     async fn what_was_fetched_before_is_known() {
@@ -140,7 +146,7 @@ mod tests {
             name: "big.bin".into(),
             size: Some(size),
             version: version.into(),
-            proof: Proof::default(),
+            checksums: Checksums::default(),
             ranges: true,
         };
         let open = |version: &str| {

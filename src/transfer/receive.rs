@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use super::checksum::{self, Crc};
 use super::compare::is_there;
 use super::partial::{self, Partial};
-use super::patience::Tries;
-use super::task::{broken, spare};
+use super::retry::RetryState;
+use super::task::{back_off, broken};
 use super::{PART, Transfer, local};
-use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
+use crate::store::remote::{Checksums, Remote, RemoteFile, TransferError};
 
 /// How long to wait before looking whether another process has fetched the same.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -28,19 +28,19 @@ const MISMATCHES: u32 = 2;
 /// which is a newer one when the file changed meanwhile.
 ///
 /// # Errors
-/// What went wrong for longer than patience lasts. Then there is nothing new at `target`; large files go on where they
+/// A permanent error, or a transient one that lasted longer than the retry timeout. Then there is nothing new at `target`; large files go on where they
 /// were when they are fetched again.
 pub async fn receive(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
     file: RemoteFile,
     target: &Path,
-) -> Result<RemoteFile, Trouble> {
+) -> Result<RemoteFile, TransferError> {
     let mut file = file;
     for _ in 0..CHANGES {
         match once(transfer, remote, &file, target).await {
-            Err(Trouble::Changed(_)) => {
-                file = super::patience::patiently(transfer, || remote.describe(&file.name)).await?;
+            Err(TransferError::Changed(_)) => {
+                file = super::retry::with_retries(transfer, || remote.describe(&file.name)).await?;
             }
             Err(trouble) => return Err(trouble),
             Ok(()) => {
@@ -49,10 +49,18 @@ pub async fn receive(
             }
         }
     }
-    Err(Trouble::Final(format!("{} changes again and again while it is being read", remote.address(&file.name))))
+    Err(TransferError::Permanent(format!(
+        "{} changes again and again while it is being read",
+        remote.address(&file.name)
+    )))
 }
 
-async fn once(transfer: &Transfer, remote: &Arc<dyn Remote>, file: &RemoteFile, target: &Path) -> Result<(), Trouble> {
+async fn once(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    file: &RemoteFile,
+    target: &Path,
+) -> Result<(), TransferError> {
     for _ in 0..MISMATCHES {
         let matches = match file.size {
             Some(size) if size > PART && file.ranges && !file.version.is_empty() => {
@@ -66,7 +74,9 @@ async fn once(transfer: &Transfer, remote: &Arc<dyn Remote>, file: &RemoteFile, 
         }
     }
     let address = remote.address(&file.name);
-    Err(Trouble::Final(format!("what comes from {address} does not match its checksum: nothing was kept of it")))
+    Err(TransferError::Permanent(format!(
+        "what comes from {address} does not match its checksum: nothing was kept of it"
+    )))
 }
 
 /// In one stream, from the beginning at each try. False when a checksum says that it is something else.
@@ -75,36 +85,36 @@ async fn whole(
     remote: &Arc<dyn Remote>,
     file: &RemoteFile,
     target: &Path,
-) -> Result<bool, Trouble> {
+) -> Result<bool, TransferError> {
     let path = partial::place(&remote.address(&file.name), file, target, "part");
     let Some(out) = alone(&path, file, target).await? else {
         transfer.progress.skipped(file.size.unwrap_or(0));
         return Ok(true);
     };
     let remove = Unfinished(&path);
-    let mut tries = Tries::new(transfer);
-    let proof = loop {
-        let place = transfer.gauge.enter().await;
+    let mut tries = RetryState::new(transfer);
+    let checksums = loop {
+        let place = transfer.limiter.enter().await;
         // An empty blob has no first byte that could be asked for: Azure answers 416 to any range of it.
         let mut moved = 0;
         let read = match file.size {
-            Some(0) => Ok(Proof { md5: Some(checksum::md5(b"")), crc64: Some(checksum::crc64(b"")) }),
+            Some(0) => Ok(Checksums { md5: Some(checksum::md5(b"")), crc64: Some(checksum::crc64(b"")) }),
             _ => stream(transfer, remote, file, (&out, &path), &mut moved).await,
         };
         match read {
-            Ok(proof) => {
+            Ok(checksums) => {
                 place.leave(moved);
-                break proof;
+                break checksums;
             }
             Err(trouble) => {
                 drop(place);
                 transfer.progress.lost(moved);
-                spare(transfer, &trouble);
+                back_off(transfer, &trouble);
                 tries.again(trouble).await?;
             }
         }
     };
-    if !matches(file.proof, proof) {
+    if !matches(file.checksums, checksums) {
         return Ok(false);
     }
     std::fs::rename(&path, target).map_err(|e| local("write", target, &e))?;
@@ -122,7 +132,7 @@ impl Drop for Unfinished<'_> {
 }
 
 /// The file beside the target, when nobody else has it. `None` when somebody had it, and now the target is there.
-async fn alone(path: &Path, file: &RemoteFile, target: &Path) -> Result<Option<File>, Trouble> {
+async fn alone(path: &Path, file: &RemoteFile, target: &Path) -> Result<Option<File>, TransferError> {
     let mut waited = false;
     loop {
         if let Some(out) = partial::alone(path)? {
@@ -143,10 +153,10 @@ async fn stream(
     file: &RemoteFile,
     (mut out, path): (&File, &Path),
     moved: &mut u64,
-) -> Result<Proof, Trouble> {
+) -> Result<Checksums, TransferError> {
     let mut chunks = remote.read(file, None).await?;
     out.set_len(0).and_then(|()| out.rewind()).map_err(|e| local("write", path, &e))?;
-    let mut sums = Sums::new(file.proof);
+    let mut sums = Sums::new(file.checksums);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
         sums.update(&chunk);
@@ -156,7 +166,7 @@ async fn stream(
     }
     match file.size {
         Some(size) if *moved != size => {
-            Err(Trouble::passing(format!("{} ended after {moved} of {size} bytes", remote.address(&file.name))))
+            Err(TransferError::transient(format!("{} ended after {moved} of {size} bytes", remote.address(&file.name))))
         }
         _ => Ok(sums.finish()),
     }
@@ -169,7 +179,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(wanted: Proof) -> Self {
+    fn new(wanted: Checksums) -> Self {
         Self { md5: wanted.md5.map(|_| md5::Digest::new()), crc: wanted.crc64.map(|_| Crc::default()) }
     }
 
@@ -182,13 +192,13 @@ impl Sums {
         }
     }
 
-    fn finish(self) -> Proof {
-        Proof { md5: self.md5.map(|md5| md5::Digest::finalize(md5).into()), crc64: self.crc.map(|crc| crc.value()) }
+    fn finish(self) -> Checksums {
+        Checksums { md5: self.md5.map(|md5| md5::Digest::finalize(md5).into()), crc64: self.crc.map(|crc| crc.value()) }
     }
 }
 
 /// Whether nothing that is known of a file speaks against what came.
-fn matches(wanted: Proof, came: Proof) -> bool {
+fn matches(wanted: Checksums, came: Checksums) -> bool {
     let md5 = wanted.md5.is_none_or(|wanted| came.md5.is_none_or(|came| came == wanted));
     md5 && wanted.crc64.is_none_or(|wanted| came.crc64.is_none_or(|came| came == wanted))
 }
@@ -200,7 +210,7 @@ async fn in_blocks(
     file: &RemoteFile,
     size: u64,
     target: &Path,
-) -> Result<bool, Trouble> {
+) -> Result<bool, TransferError> {
     let address = remote.address(&file.name);
     let Some(content) = alone(&partial::place(&address, file, target, "part"), file, target).await? else {
         transfer.progress.skipped(size);
@@ -209,12 +219,14 @@ async fn in_blocks(
     let partial = Arc::new(Partial::open(content, &address, file, size, target)?);
     let fetched = blocks(transfer, remote, file, &partial).await;
     let Some(partial) = Arc::into_inner(partial) else {
-        return Err(fetched.err().unwrap_or_else(|| Trouble::Final("a block is still on its way".to_owned())));
+        return Err(fetched
+            .err()
+            .unwrap_or_else(|| TransferError::Permanent("a block is still on its way".to_owned())));
     };
     let crcs = match fetched {
         Ok(crcs) => crcs,
         Err(trouble) => {
-            if matches!(trouble, Trouble::Changed(_) | Trouble::NotFound(_)) {
+            if matches!(trouble, TransferError::Changed(_) | TransferError::NotFound(_)) {
                 partial.discard();
             }
             return Err(trouble);
@@ -224,15 +236,15 @@ async fn in_blocks(
         let part = partial.part(block as u64);
         (*crc, part.end - part.start)
     }));
-    let mut came = Proof { crc64: Some(crc64), md5: None };
+    let mut came = Checksums { crc64: Some(crc64), md5: None };
     // An upload of ours left its CRC; then reading it all again for the MD5 would tell nothing more.
-    if file.proof.crc64.is_none() && file.proof.md5.is_some() {
+    if file.checksums.crc64.is_none() && file.checksums.md5.is_some() {
         let path = partial.path().to_owned();
-        let wanted = Proof { md5: file.proof.md5, crc64: None };
+        let wanted = Checksums { md5: file.checksums.md5, crc64: None };
         let read = tokio::task::spawn_blocking(move || checksum::of_file(&path, wanted)).await.map_err(broken)?;
         came.md5 = read.map_err(|e| local("read", partial.path(), &e))?.md5;
     }
-    if !matches(file.proof, came) {
+    if !matches(file.checksums, came) {
         partial.discard();
         return Ok(false);
     }
@@ -246,7 +258,7 @@ async fn blocks(
     remote: &Arc<dyn Remote>,
     file: &RemoteFile,
     partial: &Arc<Partial>,
-) -> Result<Vec<u64>, Trouble> {
+) -> Result<Vec<u64>, TransferError> {
     let mut tasks = JoinSet::new();
     let fetched = missing(transfer, remote, file, partial, &mut tasks).await;
     tasks.shutdown().await;
@@ -258,8 +270,8 @@ async fn missing(
     remote: &Arc<dyn Remote>,
     file: &RemoteFile,
     partial: &Arc<Partial>,
-    tasks: &mut JoinSet<Result<(u64, u64), Trouble>>,
-) -> Result<Vec<u64>, Trouble> {
+    tasks: &mut JoinSet<Result<(u64, u64), TransferError>>,
+) -> Result<Vec<u64>, TransferError> {
     let mut crcs = partial.known()?;
     let shared = Arc::new(file.clone());
     for block in 0..partial.blocks() {
@@ -272,7 +284,7 @@ async fn missing(
             let (block, crc) = done.map_err(broken)??;
             crcs[index(block)] = Some(crc);
         }
-        let place = transfer.gauge.enter().await;
+        let place = transfer.limiter.enter().await;
         let (transfer, remote, file, partial) = (transfer.clone(), remote.clone(), shared.clone(), partial.clone());
         tasks.spawn(async move {
             let crc = self::block(&transfer, &remote, &file, &partial, block).await?;
@@ -299,11 +311,11 @@ async fn block(
     file: &RemoteFile,
     partial: &Partial,
     block: u64,
-) -> Result<u64, Trouble> {
+) -> Result<u64, TransferError> {
     let part = partial.part(block);
     let mut at = part.start;
     let mut crc = Crc::default();
-    let mut tries = Tries::new(transfer);
+    let mut tries = RetryState::new(transfer);
     while at < part.end {
         let before = at;
         let read = async {
@@ -319,24 +331,24 @@ async fn block(
             }
             Ok(())
         };
-        let read: Result<(), Trouble> = read.await;
+        let read: Result<(), TransferError> = read.await;
         let ended = || format!("{} ended after {at} of {} bytes", remote.address(&file.name), part.end);
         match read {
             Ok(()) if at == part.end => break,
             Ok(()) => {
                 if at > before {
-                    tries.headway();
+                    tries.progressed();
                 }
-                tries.again(Trouble::passing(ended())).await?;
+                tries.again(TransferError::transient(ended())).await?;
             }
             Err(trouble) => {
-                spare(transfer, &trouble);
+                back_off(transfer, &trouble);
                 if at == part.end {
                     // All of it came, and it is not what was sent.
                     transfer.progress.lost(part.end - part.start);
                     (at, crc) = (part.start, Crc::default());
                 } else if at > before {
-                    tries.headway();
+                    tries.progressed();
                 }
                 tries.again(trouble).await?;
             }

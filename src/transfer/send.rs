@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 
 use super::checksum::{self, block_id, joined};
 use super::compare::is_same;
-use super::patience::{Tries, patiently};
-use super::task::{broken, spare};
+use super::retry::{RetryState, with_retries};
+use super::task::{back_off, broken};
 use super::{BLOCK, Transfer, local};
-use crate::store::remote::{Proof, Remote, RemoteFile, Trouble};
+use crate::store::remote::{Checksums, Remote, RemoteFile, TransferError};
 
 /// So large a file is held in memory whatever else is, in bytes.
 const SMALL: u64 = 256 << 10;
@@ -35,18 +35,18 @@ pub enum Sent {
 /// Sends the file at `from` to `name`. `there` is what is known of a file of that name.
 ///
 /// # Errors
-/// What went wrong for longer than patience lasts; blocks that were sent wait for the next try.
+/// A permanent error, or a transient one that lasted longer than the retry timeout; blocks that were sent wait for the next try.
 pub async fn send(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
     from: &Path,
     name: &str,
     there: Option<&RemoteFile>,
-) -> Result<Sent, Trouble> {
+) -> Result<Sent, TransferError> {
     let file = File::open(from).map_err(|e| local("read", from, &e))?;
     let before = Stat::of(&file, from)?;
     if let Some(there) = there.filter(|there| there.size == Some(before.size))
-        && is_same(from, before.size, there.proof).await?
+        && is_same(from, before.size, there.checksums).await?
     {
         transfer.progress.file_skipped(before.size);
         return Ok(Sent::Skipped);
@@ -68,7 +68,7 @@ struct Stat {
 }
 
 impl Stat {
-    fn of(file: &File, path: &Path) -> Result<Self, Trouble> {
+    fn of(file: &File, path: &Path) -> Result<Self, TransferError> {
         let stat = file.metadata().and_then(|m| Ok(Self { size: m.len(), modified: m.modified()? }));
         stat.map_err(|e| local("read", path, &e))
     }
@@ -81,26 +81,26 @@ async fn small(
     from: &Path,
     name: &str,
     size: u64,
-) -> Result<(), Trouble> {
+) -> Result<(), TransferError> {
     // Many small ones are under way at once, but not many that are nearly blocks.
     let _memory = match size {
         0..=SMALL => None,
         _ => transfer.memory.clone().acquire_owned().await.ok(),
     };
     let content = read(file, 0, size).map_err(|e| local("read", from, &e))?;
-    let proof = Proof { md5: Some(checksum::md5(&content)), crc64: Some(checksum::crc64(&content)) };
-    one(transfer, size, || remote.write(name, content.clone(), proof)).await
+    let checksums = Checksums { md5: Some(checksum::md5(&content)), crc64: Some(checksum::crc64(&content)) };
+    one(transfer, size, || remote.write(name, content.clone(), checksums)).await
 }
 
-/// One request that moves so many bytes, until it is done or patience ends.
-async fn one<F: Future<Output = Result<(), Trouble>>>(
+/// One request that moves so many bytes, until it is done or the retry timeout is over.
+async fn one<F: Future<Output = Result<(), TransferError>>>(
     transfer: &Transfer,
     size: u64,
     mut ask: impl FnMut() -> F,
-) -> Result<(), Trouble> {
-    let mut tries = Tries::new(transfer);
+) -> Result<(), TransferError> {
+    let mut tries = RetryState::new(transfer);
     loop {
-        let place = transfer.gauge.enter().await;
+        let place = transfer.limiter.enter().await;
         match ask().await {
             Ok(()) => {
                 place.leave(size);
@@ -109,7 +109,7 @@ async fn one<F: Future<Output = Result<(), Trouble>>>(
             }
             Err(trouble) => {
                 drop(place);
-                spare(transfer, &trouble);
+                back_off(transfer, &trouble);
                 tries.again(trouble).await?;
             }
         }
@@ -123,15 +123,15 @@ async fn large(
     from: &Path,
     name: &str,
     before: &Stat,
-) -> Result<(), Trouble> {
+) -> Result<(), TransferError> {
     let length = block_length(before.size);
     let staged: std::collections::HashSet<(String, u64)> =
-        patiently(transfer, || remote.staged(name)).await?.into_iter().collect();
+        with_retries(transfer, || remote.staged(name)).await?.into_iter().collect();
     let staged = Arc::new(staged);
     let file = Arc::new(file);
     let count = before.size.div_ceil(length);
     let mut blocks = vec![None; usize::try_from(count).unwrap_or(usize::MAX)];
-    let mut tasks: JoinSet<Result<(usize, String, u64, u64), Trouble>> = JoinSet::new();
+    let mut tasks: JoinSet<Result<(usize, String, u64, u64), TransferError>> = JoinSet::new();
     for number in 0..count {
         while let Some(done) = tasks.try_join_next() {
             let (at, id, crc, length) = done.map_err(broken)??;
@@ -163,12 +163,12 @@ async fn large(
     }
     let after = Stat::of(&file, from)?;
     if (after.size, after.modified) != (before.size, before.modified) {
-        return Err(Trouble::Final(format!("{} was changed while it was being sent", from.display())));
+        return Err(TransferError::Permanent(format!("{} was changed while it was being sent", from.display())));
     }
     let blocks: Vec<(String, u64, u64)> = blocks.into_iter().flatten().collect();
-    let proof = Proof { md5: None, crc64: Some(joined(blocks.iter().map(|(_, crc, length)| (*crc, *length)))) };
+    let checksums = Checksums { md5: None, crc64: Some(joined(blocks.iter().map(|(_, crc, length)| (*crc, *length)))) };
     let ids: Vec<String> = blocks.into_iter().map(|(id, ..)| id).collect();
-    commit(transfer, remote, name, &ids, proof, before.size).await
+    commit(transfer, remote, name, &ids, checksums, before.size).await
 }
 
 /// Makes a file of the blocks. When the answer to that was lost, the blocks are gone into the file: then trying again
@@ -178,21 +178,22 @@ async fn commit(
     remote: &Arc<dyn Remote>,
     name: &str,
     ids: &[String],
-    proof: Proof,
+    checksums: Checksums,
     size: u64,
-) -> Result<(), Trouble> {
-    let mut tries = Tries::new(transfer);
+) -> Result<(), TransferError> {
+    let mut tries = RetryState::new(transfer);
     let mut trouble = None;
     loop {
-        match remote.commit(name, ids, proof).await {
+        match remote.commit(name, ids, checksums).await {
             Ok(()) => break,
-            Err(Trouble::Passing { why, after }) => {
+            Err(TransferError::Transient { why, after }) => {
                 trouble = Some(why.clone());
-                tries.again(Trouble::Passing { why, after }).await?;
+                tries.again(TransferError::Transient { why, after }).await?;
             }
             Err(refused) => {
-                let there = patiently(transfer, || remote.describe(name)).await;
-                let done = there.is_ok_and(|there| there.size == Some(size) && there.proof.crc64 == proof.crc64);
+                let there = with_retries(transfer, || remote.describe(name)).await;
+                let done =
+                    there.is_ok_and(|there| there.size == Some(size) && there.checksums.crc64 == checksums.crc64);
                 if trouble.is_some() && done {
                     return Ok(());
                 }
@@ -200,15 +201,15 @@ async fn commit(
             }
         }
     }
-    let there = patiently(transfer, || remote.describe(name)).await;
+    let there = with_retries(transfer, || remote.describe(name)).await;
     match there {
         Ok(there) if there.size == Some(size) => Ok(()),
         // A signature may allow writing and nothing else.
-        Err(Trouble::Denied(_)) => Ok(()),
+        Err(TransferError::Denied(_)) => Ok(()),
         Err(trouble) => Err(trouble),
         Ok(there) => {
             let (address, now) = (remote.address(name), there.size.unwrap_or(0));
-            Err(Trouble::Final(format!(
+            Err(TransferError::Permanent(format!(
                 "{address} has {now} bytes after {size} bytes were sent: somebody else wrote it"
             )))
         }

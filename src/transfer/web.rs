@@ -14,7 +14,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, Response, Url};
 
 use super::http::{self, Http};
-use crate::store::remote::{Answer, Chunks, Proof, Remote, RemoteFile, Trouble};
+use crate::store::remote::{Answer, Checksums, Chunks, Remote, RemoteFile, TransferError};
 
 /// The web. Names of files in it are whole addresses.
 pub struct Web {
@@ -33,8 +33,8 @@ impl Web {
         method: Method,
         name: &str,
         headers: &[(header::HeaderName, String)],
-    ) -> Result<Response, Trouble> {
-        let url = Url::parse(name).map_err(|e| Trouble::Final(format!("{}: {e}", self.address(name))))?;
+    ) -> Result<Response, TransferError> {
+        let url = Url::parse(name).map_err(|e| TransferError::Permanent(format!("{}: {e}", self.address(name))))?;
         let mut request = Request::new(method, url);
         // Content as it is: a compressed one could not be read in parts, nor be compared with its size.
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -62,7 +62,7 @@ impl Remote for Web {
         Box::pin(async move {
             let answer = match self.ask(Method::HEAD, name, &[]).await {
                 // Some servers do not know HEAD or choke on it, and signed addresses may allow GET alone.
-                Err(Trouble::Final(_) | Trouble::Denied(_) | Trouble::Passing { .. }) => {
+                Err(TransferError::Permanent(_) | TransferError::Denied(_) | TransferError::Transient { .. }) => {
                     self.ask(Method::GET, name, &[]).await?
                 }
                 answer => answer?,
@@ -74,7 +74,7 @@ impl Remote for Web {
                 name: name.to_owned(),
                 size: size.filter(|_| !encoded),
                 version: version(headers),
-                proof: Proof { md5: md5(headers).filter(|_| !encoded), crc64: None },
+                checksums: Checksums { md5: md5(headers).filter(|_| !encoded), crc64: None },
                 ranges: !encoded && text(headers, &header::ACCEPT_RANGES).is_some_and(|t| t.contains("bytes")),
             })
         })
@@ -82,7 +82,7 @@ impl Remote for Web {
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<RemoteFile>> {
         let why = format!("{} is a web address, whose files cannot be listed: name one file", self.address(prefix));
-        Box::pin(async move { Err(Trouble::Final(why)) })
+        Box::pin(async move { Err(TransferError::Permanent(why)) })
     }
 
     fn read<'a>(&'a self, file: &'a RemoteFile, part: Option<Range<u64>>) -> Answer<'a, Chunks> {
@@ -97,14 +97,14 @@ impl Remote for Web {
             }
             let answer = match self.ask(Method::GET, &file.name, &headers).await {
                 // It is shorter now than it was.
-                Err(Trouble::Final(_)) if part.as_ref().is_some_and(|part| part.start > 0) => {
-                    return Err(Trouble::Changed(self.address(&file.name)));
+                Err(TransferError::Permanent(_)) if part.as_ref().is_some_and(|part| part.start > 0) => {
+                    return Err(TransferError::Changed(self.address(&file.name)));
                 }
                 answer => answer?,
             };
             let now = version(answer.headers());
             if !file.version.is_empty() && now != file.version {
-                return Err(Trouble::Changed(self.address(&file.name)));
+                return Err(TransferError::Changed(self.address(&file.name)));
             }
             let gzip = is_gzip(answer.headers());
             let whole = answer.status().as_u16() != 206;
@@ -188,7 +188,7 @@ fn unpacked(chunks: Chunks) -> Chunks {
     let decoder = flate2::write::GzDecoder::new(Vec::new());
     Box::pin(stream::unfold(Some((chunks, decoder)), |state| async move {
         let (mut chunks, mut decoder) = state?;
-        let broken = |e: &std::io::Error| Trouble::passing(format!("what came is no whole gzip: {e}"));
+        let broken = |e: &std::io::Error| TransferError::transient(format!("what came is no whole gzip: {e}"));
         loop {
             let done = match chunks.next().await {
                 Some(Err(trouble)) => return Some((Err(trouble), None)),
@@ -220,7 +220,7 @@ mod tests {
         Box::pin(stream::iter(parts))
     }
 
-    async fn collect(mut chunks: Chunks) -> Result<Vec<u8>, Trouble> {
+    async fn collect(mut chunks: Chunks) -> Result<Vec<u8>, TransferError> {
         let mut all = Vec::new();
         while let Some(chunk) = chunks.next().await {
             all.extend_from_slice(&chunk?);

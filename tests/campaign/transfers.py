@@ -48,7 +48,7 @@ class Campaign:
         key = '{ env = "CAMPAIGN_KEY" }'
         endpoint = f"http://127.0.0.1:{self.proxy.port}/{ACCOUNT}"
         (folder / "amlrun.toml").write_text(
-            "[transfer]\nstall = 1\npatience = 60\n"
+            "[transfer]\nstall = 1\nretry_timeout = 60\n"
             f'[accounts.{ACCOUNT}]\nendpoint = "{endpoint}"\naccount_key = {key}\n'
             f'[datastores.rig]\ncontainer = "{endpoint}/{CONTAINER}"\naccount_key = {key}\n')
 

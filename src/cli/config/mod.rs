@@ -119,7 +119,7 @@ impl Config {
         Limits {
             jobs: jobs.or(self.transfer.jobs).map(usize::from),
             stall: seconds(self.transfer.stall, default.stall),
-            patience: seconds(self.transfer.patience, default.patience),
+            retry_timeout: seconds(self.transfer.retry_timeout, default.retry_timeout),
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(cloud.credential, Some(CredentialRef::Sas(SecretRef::Env("SAS".into()))));
         assert_eq!(config.datastores["created"].place, None);
         assert_eq!(config.accounts["dev"].endpoint.as_deref(), Some("http://127.0.0.1:10000/dev"));
-        assert_eq!(config.transfer, Transfer { jobs: Some(4), stall: Some(30), patience: None });
+        assert_eq!(config.transfer, Transfer { jobs: Some(4), stall: Some(30), retry_timeout: None });
     }
 
     #[test]

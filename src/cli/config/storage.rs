@@ -15,7 +15,7 @@
 //! [transfer]
 //! jobs = 8                                  # connections at once
 //! stall = 60                                # seconds without a byte until a connection is given up
-//! patience = 600                            # seconds for which a storage that fails is asked again
+//! retry_timeout = 600                       # seconds for which a storage that fails is asked again
 //! ```
 
 use std::path::PathBuf;
@@ -66,7 +66,8 @@ pub(in crate::cli) struct Transfer {
     #[serde(deserialize_with = "positive")]
     pub stall: Option<u64>,
     /// Seconds for which a storage that fails is asked again.
-    pub patience: Option<u64>,
+    #[serde(alias = "patience")]
+    pub retry_timeout: Option<u64>,
 }
 
 /// A number that is no number of nothing.

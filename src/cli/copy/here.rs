@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use globset::GlobBuilder;
 
 use crate::digest::files_below;
-use crate::store::remote::{Proof, Trouble};
+use crate::store::remote::{Checksums, TransferError};
 use crate::store::tree::{PARTIAL, TreeError, sibling_for_building};
 use crate::transfer::{Transfer, checksum, is_unfinished, local};
 
@@ -36,11 +36,11 @@ pub(in crate::cli) struct File {
 
 /// The file at a path, all files below it, or those that it finds when it is a pattern. There is one at least, and none is
 /// a link that leads out of the folder.
-pub(in crate::cli) fn gather(from: &Path) -> Result<Gathered, Trouble> {
+pub(in crate::cli) fn gather(from: &Path) -> Result<Gathered, TransferError> {
     let gathered = everything(from)?;
     if gathered.files.is_empty() {
         let shown = from.display();
-        return Err(Trouble::NotFound(match from.is_dir() {
+        return Err(TransferError::NotFound(match from.is_dir() {
             true => format!("'{shown}': the folder has no files"),
             false => format!("'{shown}': no file has such a name"),
         }));
@@ -51,7 +51,7 @@ pub(in crate::cli) fn gather(from: &Path) -> Result<Gathered, Trouble> {
         for file in &gathered.files {
             let path = root.join(&file.inner);
             if !path.canonicalize().map_err(|e| local("read", &path, &e))?.starts_with(&real) {
-                return Err(Trouble::Final(TreeError::Leaves { link: path, root: root.clone() }.to_string()));
+                return Err(TransferError::Permanent(TreeError::Leaves { link: path, root: root.clone() }.to_string()));
             }
         }
     }
@@ -59,7 +59,7 @@ pub(in crate::cli) fn gather(from: &Path) -> Result<Gathered, Trouble> {
 }
 
 /// The same, wherever links lead, and when there is none.
-pub(in crate::cli) fn everything(from: &Path) -> Result<Gathered, Trouble> {
+pub(in crate::cli) fn everything(from: &Path) -> Result<Gathered, TransferError> {
     let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(|e| local("read", path, &e));
     let shown = from.display();
     if from.is_file() {
@@ -70,29 +70,29 @@ pub(in crate::cli) fn everything(from: &Path) -> Result<Gathered, Trouble> {
     let (folder, pattern) = match (from.exists(), pattern(from)?) {
         (true, _) => (from.to_owned(), None),
         (false, Some((folder, pattern))) => (folder, Some(pattern)),
-        (false, None) => return Err(Trouble::NotFound(format!("'{shown}' on this machine"))),
+        (false, None) => return Err(TransferError::NotFound(format!("'{shown}' on this machine"))),
     };
     let root = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.clone() };
     if !root.exists() {
-        return Err(Trouble::NotFound(format!("'{shown}' on this machine")));
+        return Err(TransferError::NotFound(format!("'{shown}' on this machine")));
     }
     if !root.is_dir() {
-        return Err(Trouble::Final(format!("{shown} is neither a file nor a folder")));
+        return Err(TransferError::Permanent(format!("{shown} is neither a file nor a folder")));
     }
-    let mut files = files_below(&root).map_err(|e| Trouble::Final(format!("cannot read {e}")))?;
+    let mut files = files_below(&root).map_err(|e| TransferError::Permanent(format!("cannot read {e}")))?;
     files.retain(|file| !is_left_over(file) && pattern.as_ref().is_none_or(|glob| glob.is_match(folder.join(file))));
     files.sort();
     let file = |inner: PathBuf| Ok(File { size: size(&root.join(&inner))?, inner });
-    let files = files.into_iter().map(file).collect::<Result<_, Trouble>>()?;
+    let files = files.into_iter().map(file).collect::<Result<_, TransferError>>()?;
     Ok(Gathered { is_file: false, root, files })
 }
 
 /// The folder in which a pattern begins, and the pattern.
-fn pattern(from: &Path) -> Result<Option<(PathBuf, globset::GlobMatcher)>, Trouble> {
+fn pattern(from: &Path) -> Result<Option<(PathBuf, globset::GlobMatcher)>, TransferError> {
     let Some(text) = from.to_str().filter(|text| text.contains('*')) else { return Ok(None) };
     let folder = text[..text.find('*').unwrap_or(0)].rfind('/').map_or("", |at| &text[..=at]);
     let glob = GlobBuilder::new(text).literal_separator(true).build();
-    let glob = glob.map_err(|e| Trouble::Final(format!("'{text}' is no pattern: {}", e.kind())))?;
+    let glob = glob.map_err(|e| TransferError::Permanent(format!("'{text}' is no pattern: {}", e.kind())))?;
     Ok(Some((PathBuf::from(folder), glob.compile_matcher())))
 }
 
@@ -103,11 +103,13 @@ fn is_left_over(file: &Path) -> bool {
 }
 
 /// Copies on this machine. A file goes to `to`, or `into` it.
-pub(in crate::cli) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool) -> Result<(), Trouble> {
+pub(in crate::cli) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool) -> Result<(), TransferError> {
     let gathered = gather(from)?;
     if from.is_dir() && is_within(to, from) {
         let (to, from) = (to.display(), from.display());
-        return Err(Trouble::Final(format!("'{to}' is '{from}' or lies in it: a folder is not copied into itself")));
+        return Err(TransferError::Permanent(format!(
+            "'{to}' is '{from}' or lies in it: a folder is not copied into itself"
+        )));
     }
     transfer.progress.expect(gathered.files.len() as u64, gathered.files.iter().map(|file| file.size).sum());
     for File { inner, size } in &gathered.files {
@@ -115,7 +117,7 @@ pub(in crate::cli) async fn copy(transfer: &Transfer, from: &Path, to: &Path, in
         let target = if gathered.is_file && !into && !to.is_dir() { to.to_owned() } else { to.join(inner) };
         if is_same_file(&source, &target) {
             let (from, to) = (source.display(), target.display());
-            return Err(Trouble::Final(format!("'{from}' and '{to}' are the same file")));
+            return Err(TransferError::Permanent(format!("'{from}' and '{to}' are the same file")));
         }
         if has_same_content(&source, &target, *size) {
             transfer.progress.file_skipped(*size);
@@ -140,9 +142,13 @@ impl Drop for Unfinished {
 }
 
 /// One file, in pieces: between two of them the copy can end.
-async fn one(transfer: &Transfer, from: &Path, to: &Path) -> Result<(), Trouble> {
+async fn one(transfer: &Transfer, from: &Path, to: &Path) -> Result<(), TransferError> {
     if to.is_dir() {
-        return Err(Trouble::Final(format!("{} is a folder, and {} is a file", to.display(), from.display())));
+        return Err(TransferError::Permanent(format!(
+            "{} is a folder, and {} is a file",
+            to.display(),
+            from.display()
+        )));
     }
     let partial = Unfinished(sibling_for_building(to));
     let mut source = std::fs::File::open(from).map_err(|e| local("read", from, &e))?;
@@ -185,6 +191,6 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 
 fn has_same_content(from: &Path, to: &Path, size: u64) -> bool {
     let same_size = std::fs::symlink_metadata(to).is_ok_and(|stat| stat.is_file() && stat.len() == size);
-    let crc = |path: &Path| checksum::of_file(path, Proof { md5: None, crc64: Some(0) }).ok();
+    let crc = |path: &Path| checksum::of_file(path, Checksums { md5: None, crc64: Some(0) }).ok();
     same_size && crc(from).is_some_and(|own| crc(to) == Some(own))
 }

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use super::places::Place;
 use super::road::Road;
 use crate::spec::io::PortType;
-use crate::store::remote::{Remote, RemoteFile, Trouble};
+use crate::store::remote::{Remote, RemoteFile, TransferError};
 use crate::transfer::Transfer;
 use crate::transfer::folder::{Offered, Wanted, below, receive_all, send_all};
-use crate::transfer::look::{Shape, look};
-use crate::transfer::patience::patiently;
+use crate::transfer::listing::{Shape, look};
 use crate::transfer::progress::Figures;
+use crate::transfer::retry::with_retries;
 
 /// One side of a copy.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub(super) struct Source {
 
 impl End {
     /// What a place is, once it is reached. `kind` is the type of the asset that it is of.
-    pub fn of(place: Place, kind: Option<PortType>, road: &Road) -> Result<Self, Trouble> {
+    pub fn of(place: Place, kind: Option<PortType>, road: &Road) -> Result<Self, TransferError> {
         let reached = road.reach(&place)?;
         Ok(match (reached, place) {
             (Some((remote, name)), place) => {
@@ -50,17 +50,19 @@ impl End {
                 Self::Remote(Source { remote, name, shape })
             }
             (None, Place::Local(path)) => Self::Local(path),
-            (None, Place::Blob { uri, .. }) => return Err(Trouble::Final(format!("{} is not reached", uri.address()))),
-            (None, Place::Web { url }) => return Err(Trouble::Final(format!("{url} is not reached"))),
+            (None, Place::Blob { uri, .. }) => {
+                return Err(TransferError::Permanent(format!("{} is not reached", uri.address())));
+            }
+            (None, Place::Web { url }) => return Err(TransferError::Permanent(format!("{url} is not reached"))),
         })
     }
 }
 
 /// From a remote place to this machine; gives the file or folder that is there now. A file goes to `to`, or `into` it.
-pub(super) async fn fetch(transfer: &Transfer, from: &Source, to: &Path, into: bool) -> Result<PathBuf, Trouble> {
+pub(super) async fn fetch(transfer: &Transfer, from: &Source, to: &Path, into: bool) -> Result<PathBuf, TransferError> {
     let found = look(transfer, &from.remote, &from.name, from.shape).await?;
     let mut place = to.to_owned();
-    let wanted: Result<Vec<Wanted>, Trouble> = if found.is_file {
+    let wanted: Result<Vec<Wanted>, TransferError> = if found.is_file {
         if into || to.is_dir() {
             place.push(found.file_name());
         }
@@ -74,7 +76,7 @@ pub(super) async fn fetch(transfer: &Transfer, from: &Source, to: &Path, into: b
 }
 
 /// From this machine to a remote place.
-pub(super) async fn send(transfer: &Transfer, from: &Path, to: &Source) -> Result<(), Trouble> {
+pub(super) async fn send(transfer: &Transfer, from: &Path, to: &Source) -> Result<(), TransferError> {
     offer(transfer, &to.remote, here::gather(from)?, &to.name).await
 }
 
@@ -85,7 +87,7 @@ pub(super) async fn upload(
     remote: &Arc<dyn Remote>,
     from: &Path,
     name: &str,
-) -> Result<(), Trouble> {
+) -> Result<(), TransferError> {
     offer(transfer, remote, here::everything(from)?, name).await
 }
 
@@ -94,33 +96,36 @@ async fn offer(
     remote: &Arc<dyn Remote>,
     gathered: here::Gathered,
     name: &str,
-) -> Result<(), Trouble> {
+) -> Result<(), TransferError> {
     let is_folder = name.is_empty() || name.ends_with('/');
     let prefix = if gathered.is_file || is_folder { name.to_owned() } else { format!("{name}/") };
     let mut offered = Vec::with_capacity(gathered.files.len());
     for here::File { inner, size } in gathered.files {
         let path = gathered.root.join(&inner);
         let Some(inner) = inner.to_str() else {
-            return Err(Trouble::Final(format!("{}: its name is not Unicode, and those of blobs are", path.display())));
+            return Err(TransferError::Permanent(format!(
+                "{}: its name is not Unicode, and those of blobs are",
+                path.display()
+            )));
         };
         let name = if gathered.is_file && !is_folder { prefix.clone() } else { format!("{prefix}{inner}") };
         offered.push(Offered { from: path, size, name });
     }
     let there = match &*offered {
-        [only] => patiently(transfer, || remote.describe(&only.name)).await.map(|file| vec![file]),
+        [only] => with_retries(transfer, || remote.describe(&only.name)).await.map(|file| vec![file]),
         _ => look(transfer, remote, &prefix, Shape::Folder).await.map(|found| found.files),
     };
     let there: HashMap<_, _> = match there {
         Ok(files) => files.into_iter().map(|file| (file.name.clone(), file)).collect(),
         // Nobody may be allowed to look; then all is simply sent.
-        Err(Trouble::NotFound(_) | Trouble::Denied(_) | Trouble::Final(_)) => HashMap::new(),
+        Err(TransferError::NotFound(_) | TransferError::Denied(_) | TransferError::Permanent(_)) => HashMap::new(),
         Err(trouble) => return Err(trouble),
     };
     send_all(transfer, remote, offered, there).await
 }
 
 /// Between two remote places, through a folder of this machine. Gives the figures of what was sent.
-pub(super) fn through(road: &Road, from: Source, to: Source) -> Result<Figures, Trouble> {
+pub(super) fn through(road: &Road, from: Source, to: Source) -> Result<Figures, TransferError> {
     let between = std::env::temp_dir().join(format!("amlrun-cp-{:016x}", fastrand::u64(..)));
     let (transfer, folder) = (road.transfer.clone(), between.clone());
     let copied = road.travel(async move {

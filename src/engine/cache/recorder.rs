@@ -86,7 +86,7 @@ struct Found {
 }
 
 impl Found {
-    /// Trouble here costs a later run its reuse, never this one its result.
+    /// TransferError here costs a later run its reuse, never this one its result.
     fn keep<E, W>(&mut self, shared: &RunState<E, W>) {
         if let Some(reuse) = shared.request.reuse.as_ref().filter(|_| !self.entries.is_empty())
             && self.is_same_machine(shared)

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use globset::GlobBuilder;
 
 use super::folder::clash;
-use super::patience::patiently;
+use super::retry::with_retries;
 use super::{Transfer, web};
-use crate::store::remote::{Remote, RemoteFile, Trouble};
+use crate::store::remote::{Remote, RemoteFile, TransferError};
 
 /// What somebody expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,18 +34,25 @@ pub struct Found {
 /// Looks what is there.
 ///
 /// # Errors
-/// [`Trouble::NotFound`] when nothing is; [`Trouble::Final`] for names that cannot all lie in one folder here.
-pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, shape: Shape) -> Result<Found, Trouble> {
+/// [`TransferError::NotFound`] when nothing is; [`TransferError::Permanent`] for names that cannot all lie in one folder here.
+pub async fn look(
+    transfer: &Transfer,
+    remote: &Arc<dyn Remote>,
+    name: &str,
+    shape: Shape,
+) -> Result<Found, TransferError> {
     if shape != Shape::Folder && !name.is_empty() && !name.ends_with('/') {
-        match patiently(transfer, || remote.describe(name)).await {
+        match with_retries(transfer, || remote.describe(name)).await {
             Ok(file) => {
                 let prefix = name[..name.rfind('/').map_or(0, |at| at + 1)].to_owned();
                 return Ok(Found { is_file: true, prefix, files: vec![file] });
             }
-            Err(Trouble::NotFound(_)) if shape == Shape::Any || is_pattern(name) => {}
-            Err(Trouble::NotFound(_)) if is_folder(remote, name).await => {
+            Err(TransferError::NotFound(_)) if shape == Shape::Any || is_pattern(name) => {}
+            Err(TransferError::NotFound(_)) if is_folder(remote, name).await => {
                 let address = remote.address(name);
-                return Err(Trouble::Final(format!("{address} is a folder, not one file: write type: uri_folder")));
+                return Err(TransferError::Permanent(format!(
+                    "{address} is a folder, not one file: write type: uri_folder"
+                )));
             }
             Err(trouble) => return Err(trouble),
         }
@@ -54,7 +61,7 @@ pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, sha
         pattern(transfer, remote, name).await?
     } else {
         let prefix = if name.is_empty() || name.ends_with('/') { name.to_owned() } else { format!("{name}/") };
-        let mut files = patiently(transfer, || remote.list(&prefix)).await?;
+        let mut files = with_retries(transfer, || remote.list(&prefix)).await?;
         // A blob of the folder's own name is another tool's mark of it.
         files.retain(|file| file.name != prefix && !file.name.ends_with('/'));
         Found { is_file: false, prefix, files }
@@ -62,19 +69,26 @@ pub async fn look(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str, sha
     if found.files.is_empty() {
         let is_blob = shape == Shape::Folder && remote.describe(name.trim_end_matches('/')).await.is_ok();
         return Err(match is_blob {
-            true => Trouble::Final(format!("{} is one file, not a folder: write type: uri_file", remote.address(name))),
-            false => Trouble::NotFound(remote.address(name)),
+            true => TransferError::Permanent(format!(
+                "{} is one file, not a folder: write type: uri_file",
+                remote.address(name)
+            )),
+            false => TransferError::NotFound(remote.address(name)),
         });
     }
     if shape == Shape::File {
         return match found.files.len() {
             1 => Ok(Found { is_file: true, ..found }),
-            many => Err(Trouble::Final(format!("{} finds {many} files, and one is wanted", remote.address(name)))),
+            many => {
+                Err(TransferError::Permanent(format!("{} finds {many} files, and one is wanted", remote.address(name))))
+            }
         };
     }
     if let Some(name) = clash(&found.files) {
         let address = remote.address(name);
-        return Err(Trouble::Final(format!("{address} is a blob and a folder of blobs: here it can be only one")));
+        return Err(TransferError::Permanent(format!(
+            "{address} is a blob and a folder of blobs: here it can be only one"
+        )));
     }
     Ok(found)
 }
@@ -90,15 +104,16 @@ pub fn is_pattern(name: &str) -> bool {
 }
 
 /// The files that a pattern finds: `*` within a name, `**` over folders.
-async fn pattern(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str) -> Result<Found, Trouble> {
+async fn pattern(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str) -> Result<Found, TransferError> {
     let fixed = name.find('*').unwrap_or(name.len());
     let prefix = name[..name[..fixed].rfind('/').map_or(0, |at| at + 1)].to_owned();
     // Only stars stand for others: a blob may well be called `a[1]`.
     let plain = name.replace('[', "\0").replace(']', "[]]").replace('\0', "[[]");
     let plain = ['?', '{', '}'].iter().fold(plain, |name, c| name.replace(*c, &format!("[{c}]")));
     let glob = GlobBuilder::new(&plain).literal_separator(true).backslash_escape(false).build();
-    let glob = glob.map_err(|e| Trouble::Final(format!("'{name}' is no pattern: {}", e.kind())))?.compile_matcher();
-    let mut files = patiently(transfer, || remote.list(&prefix)).await?;
+    let glob =
+        glob.map_err(|e| TransferError::Permanent(format!("'{name}' is no pattern: {}", e.kind())))?.compile_matcher();
+    let mut files = with_retries(transfer, || remote.list(&prefix)).await?;
     files.retain(|file| glob.is_match(&file.name) && !file.name.ends_with('/'));
     Ok(Found { is_file: false, prefix, files })
 }
@@ -116,7 +131,7 @@ impl Found {
 mod tests {
     use super::look as find;
     use super::*;
-    use crate::store::remote::{Answer, Chunks, Proof};
+    use crate::store::remote::{Answer, Checksums, Chunks};
     use crate::transfer::Limits;
 
     /// A place with names only.
@@ -128,7 +143,7 @@ mod tests {
         }
         fn describe<'a>(&'a self, name: &'a str) -> Answer<'a, RemoteFile> {
             let there = self.0.contains(&name);
-            let found = if there { Ok(file(name)) } else { Err(Trouble::NotFound(self.address(name))) };
+            let found = if there { Ok(file(name)) } else { Err(TransferError::NotFound(self.address(name))) };
             Box::pin(std::future::ready(found))
         }
         fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<RemoteFile>> {
@@ -136,12 +151,18 @@ mod tests {
             Box::pin(std::future::ready(Ok(names.map(|name| file(name)).collect())))
         }
         fn read<'a>(&'a self, _: &'a RemoteFile, _: Option<std::ops::Range<u64>>) -> Answer<'a, Chunks> {
-            Box::pin(std::future::ready(Err(Trouble::Stopped)))
+            Box::pin(std::future::ready(Err(TransferError::Stopped)))
         }
     }
 
     fn file(name: &str) -> RemoteFile {
-        RemoteFile { name: name.into(), size: Some(1), version: "1".into(), proof: Proof::default(), ranges: true }
+        RemoteFile {
+            name: name.into(),
+            size: Some(1),
+            version: "1".into(),
+            checksums: Checksums::default(),
+            ranges: true,
+        }
     }
 
     #[tokio::test]

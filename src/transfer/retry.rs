@@ -1,15 +1,15 @@
-//! Trying again: how long to wait after trouble that may pass, and when to give up.
+//! Retries: how long to wait after a transient error, and when to give up.
 //!
-//! Waits double and have jitter, so that many blocks that failed together do not come back together; what the server asks
-//! for is the least. Whoever makes headway begins anew: patience is for trouble, not for slow lines. What is waited for is
-//! told to [`Progress`], so that nobody watches a bar that stands still without a word.
+//! Waits double and have jitter, so that many blocks that failed together do not come back together; a server's
+//! `Retry-After` is the minimum. Progress resets the count: the timeout is for errors, not for slow connections.
+//! [`Progress`] shows what is waited for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Transfer;
 use super::progress::Progress;
-use crate::store::remote::Trouble;
+use crate::store::remote::TransferError;
 
 /// The first wait.
 const FIRST: Duration = Duration::from_millis(200);
@@ -21,23 +21,23 @@ const NO_HOST: Duration = Duration::from_secs(5);
 const TRIES: u32 = 4;
 
 /// The tries of one request.
-pub struct Tries {
-    patience: Duration,
+pub struct RetryState {
+    retry_timeout: Duration,
     progress: Arc<Progress>,
     since: Instant,
     failed: u32,
 }
 
-impl Tries {
+impl RetryState {
     /// No try yet.
     #[must_use]
     pub fn new(transfer: &Transfer) -> Self {
-        let (patience, progress) = (transfer.limits.patience, transfer.progress.clone());
-        Self { patience, progress, since: Instant::now(), failed: 0 }
+        let (retry_timeout, progress) = (transfer.limits.retry_timeout, transfer.progress.clone());
+        Self { retry_timeout, progress, since: Instant::now(), failed: 0 }
     }
 
     /// Something was moved: what went wrong before does not count.
-    pub fn headway(&mut self) {
+    pub fn progressed(&mut self) {
         if self.failed > 0 {
             self.failed = 0;
             self.progress.goes_on();
@@ -47,11 +47,11 @@ impl Tries {
     /// Waits after trouble that may pass.
     ///
     /// # Errors
-    /// Trouble that does not pass, or that lasted too long.
-    pub async fn again(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        let (why, after, patience) = match trouble {
-            Trouble::Passing { why, after } => (why, after, self.patience),
-            Trouble::NoHost(why) => (why, None, self.patience.min(NO_HOST)),
+    /// TransferError that does not pass, or that lasted too long.
+    pub async fn again(&mut self, trouble: TransferError) -> Result<(), TransferError> {
+        let (why, after, limit) = match trouble {
+            TransferError::Transient { why, after } => (why, after, self.retry_timeout),
+            TransferError::NoHost(why) => (why, None, self.retry_timeout.min(NO_HOST)),
             other => return Err(other),
         };
         if self.failed == 0 {
@@ -59,10 +59,10 @@ impl Tries {
         }
         self.failed += 1;
         let wait = wait(self.failed, after, fastrand::f64());
-        if self.failed >= TRIES && self.since.elapsed() + wait > patience {
+        if self.failed >= TRIES && self.since.elapsed() + wait > limit {
             let tries = self.failed;
             let seconds = self.since.elapsed().as_secs();
-            return Err(Trouble::Unreachable(format!("{why} (given up after {tries} tries in {seconds} s)")));
+            return Err(TransferError::Unreachable(format!("{why} (given up after {tries} tries in {seconds} s)")));
         }
         self.progress.waits(&why);
         tokio::time::sleep(wait).await;
@@ -71,21 +71,21 @@ impl Tries {
 }
 
 /// Whether it was done or given up, nothing is waited for any more.
-impl Drop for Tries {
+impl Drop for RetryState {
     fn drop(&mut self) {
-        self.headway();
+        self.progressed();
     }
 }
 
-/// Asks until there is an answer or patience ends.
+/// Asks until there is an answer or the retry timeout is over.
 ///
 /// # Errors
 /// The last trouble.
-pub async fn patiently<T, F: Future<Output = Result<T, Trouble>>>(
+pub async fn with_retries<T, F: Future<Output = Result<T, TransferError>>>(
     transfer: &Transfer,
     mut ask: impl FnMut() -> F,
-) -> Result<T, Trouble> {
-    let mut tries = Tries::new(transfer);
+) -> Result<T, TransferError> {
+    let mut tries = RetryState::new(transfer);
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
@@ -98,7 +98,7 @@ pub async fn patiently<T, F: Future<Output = Result<T, Trouble>>>(
 fn wait(failed: u32, after: Option<Duration>, jitter: f64) -> Duration {
     let doubled = FIRST.saturating_mul(1 << (failed - 1).min(10)).min(LONGEST);
     let ours = doubled.mul_f64(0.5 + jitter / 2.0);
-    // A server that wants hours is not waited for: patience ends first, and says so.
+    // A server that wants hours is not waited for: the retry timeout ends first, with an error that says so.
     ours.max(after.unwrap_or_default())
 }
 
@@ -117,8 +117,8 @@ mod tests {
         }
     }
 
-    fn transfer(patience: u64) -> Transfer {
-        let limits = Limits { patience: Duration::from_secs(patience), ..Limits::default() };
+    fn transfer(retry_timeout: u64) -> Transfer {
+        let limits = Limits { retry_timeout: Duration::from_secs(retry_timeout), ..Limits::default() };
         Transfer::new(limits, tokio::sync::watch::channel(false).1)
     }
 
@@ -126,10 +126,10 @@ mod tests {
     async fn trouble_that_passes_is_borne() {
         let mut left = 3;
         let transfer = transfer(60);
-        let answer = patiently(&transfer, || {
+        let answer = with_retries(&transfer, || {
             left -= 1;
             assert_eq!(transfer.progress.trouble().as_deref(), (left < 2).then_some("busy"));
-            std::future::ready(if left > 0 { Err(Trouble::passing("busy")) } else { Ok(7) })
+            std::future::ready(if left > 0 { Err(TransferError::transient("busy")) } else { Ok(7) })
         });
         assert_eq!(answer.await, Ok(7));
         assert_eq!(transfer.progress.trouble(), None, "what was overcome is not told");
@@ -137,9 +137,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn patience_ends() {
-        let answer = patiently(&transfer(0), || std::future::ready(Err::<(), _>(Trouble::passing("busy")))).await;
-        assert_eq!(answer, Err(Trouble::Unreachable("busy (given up after 4 tries in 0 s)".into())));
-        let denied = patiently(&transfer(60), || std::future::ready(Err::<(), _>(Trouble::Denied("no".into())))).await;
-        assert_eq!(denied, Err(Trouble::Denied("no".into())));
+        let answer =
+            with_retries(&transfer(0), || std::future::ready(Err::<(), _>(TransferError::transient("busy")))).await;
+        assert_eq!(answer, Err(TransferError::Unreachable("busy (given up after 4 tries in 0 s)".into())));
+        let denied =
+            with_retries(&transfer(60), || std::future::ready(Err::<(), _>(TransferError::Denied("no".into())))).await;
+        assert_eq!(denied, Err(TransferError::Denied("no".into())));
     }
 }

@@ -18,7 +18,7 @@ const SPELL: Duration = Duration::from_millis(250);
 const REQUEST: u64 = 64 << 10;
 
 /// The number of requests that may be under way.
-pub struct Gauge {
+pub struct ConcurrencyLimiter {
     places: Arc<Semaphore>,
     state: Mutex<State>,
     fixed: bool,
@@ -37,13 +37,13 @@ struct State {
 }
 
 /// A place for one request.
-pub struct Place {
-    gauge: Arc<Gauge>,
+pub struct Permit {
+    limiter: Arc<ConcurrencyLimiter>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Gauge {
-    /// A gauge with the number that a person gave, or one that finds it.
+impl ConcurrencyLimiter {
+    /// A limiter with the number that a person gave, or one that finds it.
     #[must_use]
     pub fn new(jobs: Option<usize>) -> Self {
         let width = jobs.unwrap_or(FIRST).max(1);
@@ -52,14 +52,14 @@ impl Gauge {
     }
 
     /// Waits for a place.
-    pub async fn enter(self: &Arc<Self>) -> Place {
+    pub async fn enter(self: &Arc<Self>) -> Permit {
         // The semaphore is never closed; without a permit there would merely be one request more.
         let permit = self.places.clone().acquire_owned().await.ok();
-        Place { gauge: self.clone(), permit }
+        Permit { limiter: self.clone(), permit }
     }
 
     /// The server asked to be spared.
-    pub fn spare(&self) {
+    pub fn back_off(&self) {
         if !self.fixed {
             let mut state = self.state();
             let fewer = (state.width / 2).max(FEWEST);
@@ -120,16 +120,16 @@ fn conclusion(width: usize, rate: f64, best: f64, before: Option<usize>) -> (usi
     }
 }
 
-impl Place {
+impl Permit {
     /// The request is over and moved so many bytes.
     pub fn leave(self, bytes: u64) {
-        self.gauge.moved(bytes);
+        self.limiter.moved(bytes);
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.gauge.state();
+        let mut state = self.limiter.state();
         if state.surplus > 0
             && let Some(permit) = self.permit.take()
         {
@@ -163,16 +163,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_asks_to_be_spared_gets_fewer_requests() {
-        let gauge = Arc::new(Gauge::new(None));
+        let limiter = Arc::new(ConcurrencyLimiter::new(None));
         let mut all = Vec::new();
         for _ in 0..FIRST {
-            all.push(gauge.enter().await);
+            all.push(limiter.enter().await);
         }
-        gauge.spare();
+        limiter.back_off();
         all.clear();
-        assert_eq!(gauge.places.available_permits(), FIRST / 2);
-        let fixed = Arc::new(Gauge::new(Some(3)));
-        fixed.spare();
+        assert_eq!(limiter.places.available_permits(), FIRST / 2);
+        let fixed = Arc::new(ConcurrencyLimiter::new(Some(3)));
+        fixed.back_off();
         assert_eq!(fixed.places.available_permits(), 3);
     }
 }
