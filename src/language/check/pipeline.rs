@@ -57,7 +57,7 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
                 found.push(Diagnostic::error("missing-field", entry.key_span, message).at(path).help(help));
             }
             "TextClassificationNode" | "TextClassificationMultilabelNode" | "TextNerNode" => {
-                text_sweep(node, &at, found)
+                text_sweep(node, &at, found);
             }
             "SparkNode" | "InlineSparkNode" => spark::check(node, Some(entry), &at, found),
             _ => data_transfer::node(node, entry, &at, found),
