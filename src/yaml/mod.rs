@@ -7,9 +7,10 @@
 //! The events come from `saphyr-parser`. This room refuses to know what any key means: that is `language`'s. YAML that
 //! is not a job (conda files, MLmodel) and all YAML that we write goes through `serde_yaml` instead.
 
-mod indent;
+mod lines;
 pub mod overrides;
 pub mod parse;
+mod readable;
 pub mod scalar;
 pub mod write;
 

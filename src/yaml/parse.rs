@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as EventSpan, Tag};
 
-use super::indent::Indented;
+use super::readable::Readable;
 use super::{Entry, Kind, Node, Scalar};
 use crate::diagnostic::{Diagnostic, SourceId, Span};
 
@@ -20,14 +20,14 @@ const MAX_NODES: usize = 500_000;
 /// Returns `None` after an error, and for an empty document.
 pub fn parse(text: &str, source: SourceId, found: &mut Vec<Diagnostic>) -> Option<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut indented = Indented::of(text);
+    let mut readable = Readable::of(text);
     loop {
         let mut own = Vec::new();
         let (anchors, nodes, unread) = (HashMap::new(), 0, None);
-        let mut builder = Builder { text, indented: &indented, source, found: &mut own, anchors, nodes, unread };
-        let read = builder.document(&mut Parser::new_from_str(&indented.text));
+        let mut builder = Builder { text, readable: &readable, source, found: &mut own, anchors, nodes, unread };
+        let read = builder.document(&mut Parser::new_from_str(readable.text()));
         if let Some(error) = builder.unread.take()
-            && indented.deepen(&error)
+            && readable.space(&error)
         {
             continue;
         }
@@ -47,7 +47,7 @@ type Built<T> = Result<T, Box<Diagnostic>>;
 struct Builder<'a> {
     text: &'a str,
     /// The text as the scanner reads it.
-    indented: &'a Indented<'a>,
+    readable: &'a Readable<'a>,
     source: SourceId,
     found: &'a mut Vec<Diagnostic>,
     /// The nodes that have an anchor, and how many nodes each holds.
@@ -83,9 +83,8 @@ impl Builder<'_> {
             Some(Ok(next)) => Ok(next),
             None => Ok((Event::StreamEnd, EventSpan::default())),
             Some(Err(error)) => {
-                let mark = error.marker();
-                let line = mark.line().max(1);
-                let mut column = self.indented.column(line, mark.col()) + 1;
+                let (line, column) = self.readable.place(*error.marker());
+                let mut column = column + 1;
                 if error.info().contains("tab") {
                     // The reader stops behind the tab: the mistake is the tab itself.
                     let written = self.text.lines().nth(line - 1).unwrap_or("");
@@ -103,6 +102,10 @@ impl Builder<'_> {
                     diagnostic = diagnostic.help("indent with spaces: YAML does not allow tabs there");
                 } else if error.info().contains("mapping values are not allowed") {
                     let help = "a text with ': ' in it needs quotes, or a block: 'command: >-' and the text below it";
+                    diagnostic = diagnostic.help(help);
+                } else if let Some((c, line)) = self.readable.unusual_break() {
+                    let help =
+                        format!("the character U+{:04X} in line {line} ends a line of YAML: remove it", c as u32);
                     diagnostic = diagnostic.help(help);
                 }
                 Err(Box::new(diagnostic))
@@ -135,6 +138,10 @@ impl Builder<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 let forced = self.tag(tag.as_deref(), start)?;
                 let plain = style == ScalarStyle::Plain && !forced;
+                let Some(text) = self.readable.value(style, at, text) else {
+                    let message = "this text has a line separator (U+2028 or U+2029), which cannot be read here";
+                    return Err(self.stop("yaml-syntax", start, message, "replace it with a line break or a space"));
+                };
                 (Node { span: start, kind: Kind::Scalar(Scalar { text: text.into_owned(), plain }) }, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -264,14 +271,9 @@ impl Builder<'_> {
     }
 
     fn span(&self, span: EventSpan) -> Span {
-        let (start, end) = (span.start, span.end);
-        Span {
-            source: self.source,
-            line: start.line().max(1),
-            column: self.indented.column(start.line(), start.col()) + 1,
-            end_line: end.line().max(1),
-            end_column: self.indented.column(end.line(), end.col()) + 1,
-        }
+        let (line, column) = self.readable.place(span.start);
+        let (end_line, end_column) = self.readable.place(span.end);
+        Span { source: self.source, line, column: column + 1, end_line, end_column: end_column + 1 }
     }
 
     fn through(&self, start: Span, end: EventSpan) -> Span {
@@ -311,6 +313,26 @@ mod tests {
     fn a_tab_is_shown_where_it_stands() {
         let (_, found) = read("a:\n\tb: 1\n");
         assert_eq!(found[0].span.map(|s| (s.line, s.column)), Some((2, 1)), "{found:?}");
+    }
+
+    #[test]
+    fn places_are_those_of_an_editor_where_other_characters_end_a_line() {
+        let (root, _) = read("a: 1\u{85}b: 2\u{2028}c: [x]#y\nd: 3\n");
+        let places: Vec<_> =
+            root.unwrap().as_mapping().unwrap().iter().map(|e| (e.key_span.line, e.key_span.column)).collect();
+        assert_eq!(places, [(1, 1), (1, 6), (1, 11), (2, 1)]);
+        let (_, found) = read("a: one\u{2029}a: two\n");
+        assert_eq!(found[0].span.map(|s| (s.line, s.column)), Some((1, 8)), "{found:?}");
+    }
+
+    #[test]
+    fn a_separator_that_cannot_be_read_is_told() {
+        for text in ["a: >\n  one\u{2028}  two\n", "a: \"one\\\u{2029} two\"\n", "a: |+\n\u{2028}\n"] {
+            let (root, found) = read(text);
+            assert!(root.is_none(), "{text:?}");
+            assert!(found[0].message.contains("U+2028 or U+2029"), "{found:?}");
+        }
+        assert!(read("a: >\n  one\nb: 'two\u{2028}three'\n").1.is_empty());
     }
 
     #[test]

@@ -140,8 +140,9 @@ impl Look<'_> {
             self.fault(path.span, expression, message, help(), &at);
         }
         for (written, _) in braces(text) {
-            let message = format!("'{written}' is no expression: it would be the name of a folder");
-            self.fault(path.span, written, message, help(), &at);
+            let message = format!("'{written}' is no expression: it is the name of a folder");
+            let span = super::component::place(self.sources, path.span, written);
+            self.tell(Diagnostic::warning("bad-expression", span, message).at(&at).help(help()));
         }
     }
 
@@ -150,17 +151,15 @@ impl Look<'_> {
         let Some(text) = value.text() else { return };
         let reads = |meant: &str| ["parent.", "inputs.", "outputs."].iter().any(|start| meant.starts_with(start));
         for (written, meant) in braces(text).into_iter().filter(|(_, meant)| reads(meant)) {
-            let message = format!("'{written}' is no expression: it stays as it stands");
-            let help = format!("did you mean ${{{{{}}}}}?", here(meant));
+            let mut message = format!("'{written}' is no expression: it stays as it stands");
+            let mut help = format!("did you mean ${{{{{}}}}}?", here(meant));
             if written.starts_with("$[[") && !meant.starts_with("parent.") {
-                // One of Microsoft's own examples names an optional input so, and runs.
-                let message = format!("'{written}' holds no expression: what is in the brackets stays as it stands");
-                let span = super::component::place(self.sources, value.span, written);
-                let help = help.replace("${{", "$[[${{").replace("}}", "}}]]");
-                self.tell(Diagnostic::warning("bad-expression", span, message).at(at).help(help));
-            } else {
-                self.fault(value.span, written, message, help, at);
+                message = format!("'{written}' holds no expression: what is in the brackets stays as it stands");
+                help = help.replace("${{", "$[[${{").replace("}}", "}}]]");
             }
+            // Azure ML runs it: one of Microsoft's own examples names an optional input so, and templates have braces.
+            let span = super::component::place(self.sources, value.span, written);
+            self.tell(Diagnostic::warning("bad-expression", span, message).at(at).help(help));
         }
     }
 

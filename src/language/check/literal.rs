@@ -1,12 +1,42 @@
-//! Whether a literal fits the input that it is given to. The service checks this, after minutes of waiting (reference,
-//! section 3.6).
+//! Whether a literal fits the input that it is given to (reference, section 3.6).
+//!
+//! The service refuses a literal outside of `min` or `max`: "the job execution will fail", says the SDK of `Input`. One
+//! that is not of the input's type is taken to be refused as well. `enum` it does not look at: the workflow of one of
+//! Microsoft's examples submits 224 where 'True' and 'False' are declared (azureml-examples,
+//! cli/jobs/pipelines-with-components/image_classification_with_densenet). `docs/azure-refuses-later.md` has the sources.
 
 use super::super::value::{Object, Value};
-use crate::diagnostic::suggest;
+use crate::diagnostic::{Severity, suggest};
 use crate::yaml::scalar;
 
-/// What is wrong with a text as a value of a declared parameter, and what would be right.
-pub(super) fn misfit(parameter: &Object, name: &str, text: &str) -> Option<(String, String)> {
+/// What is wrong with a literal.
+pub(super) struct Misfit {
+    /// What the service makes of it: an error where the pipeline is refused, a warning where it runs.
+    pub severity: Severity,
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+}
+
+/// What is wrong with a text as a value of a declared parameter.
+pub(super) fn misfit(parameter: &Object, name: &str, text: &str) -> Option<Misfit> {
+    if let Some((message, help)) = refused(parameter, name, text) {
+        return Some(Misfit { severity: Severity::Error, message, help });
+    }
+    let words = parameter.get("enum").and_then(Value::list).unwrap_or_default();
+    let words: Vec<&str> = words.iter().filter_map(Value::text).collect();
+    if words.is_empty() || words.contains(&text) {
+        return None;
+    }
+    let help = match suggest::nearest(text, words.iter().copied()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("it can be {}", suggest::one_of(words)),
+    };
+    let message = format!("'{text}' is not among the values of the input '{name}'");
+    Some(Misfit { severity: Severity::Warning, message, help })
+}
+
+fn refused(parameter: &Object, name: &str, text: &str) -> Option<(String, String)> {
     let kind = parameter.text("type").unwrap_or("string");
     let number = scalar::python_number(text).filter(|x| x.is_finite());
     let fits = match kind {
@@ -39,14 +69,5 @@ pub(super) fn misfit(parameter: &Object, name: &str, text: &str) -> Option<(Stri
             ));
         }
     }
-    let words: Vec<&str> =
-        parameter.get("enum").and_then(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
-    if words.is_empty() || words.contains(&text) {
-        return None;
-    }
-    let help = match suggest::nearest(text, words.iter().copied()) {
-        Some(near) => format!("did you mean '{near}'?"),
-        None => format!("it can be {}", suggest::one_of(words)),
-    };
-    Some((format!("'{text}' is not among the values of the input '{name}'"), help))
+    None
 }

@@ -56,6 +56,9 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
                 let path = under(&at, "environment");
                 found.push(Diagnostic::error("missing-field", entry.key_span, message).at(path).help(help));
             }
+            "TextClassificationNode" | "TextClassificationMultilabelNode" | "TextNerNode" => {
+                text_sweep(node, &at, found);
+            }
             "SparkNode" | "InlineSparkNode" => spark::check(node, Some(entry), &at, found),
             _ => data_transfer::node(node, entry, &at, found),
         }
@@ -65,6 +68,14 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
             component(inner, &at, found);
         }
     }
+}
+
+/// The SDK reads the sweep settings of a text task, and then fails to write those of a node.
+fn text_sweep(node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
+    let Some(sweep) = node.entry("sweep").filter(|sweep| sweep.value.object().is_some()) else { return };
+    let message = "Azure ML cannot sweep over a text task that is a step of a pipeline";
+    let help = "remove 'sweep' and set fixed values in 'training_parameters', or submit the AutoML job on its own";
+    found.push(Diagnostic::error("not-sent", sweep.key_span, message).at(under(at, "sweep")).help(help));
 }
 
 /// The component file that a node names, unless it is registered or the node is written in place.

@@ -253,9 +253,10 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             let help = format!("write a mapping: {}: {{type: {kind}, path: {text}}}", input.key);
             let fault = Diagnostic::warning("literal-for-data", value.span, message).at(path);
             found.push(fault.label(port.key_span, "declared here").help(help));
-        } else if let Some((message, help)) = misfit(parameter, &port.key, &text) {
-            let fault = Diagnostic::error("bad-value", value.span, message).at(path);
-            found.push(fault.label(port.key_span, "declared here").help(help));
+        } else if let Some(misfit) = misfit(parameter, &port.key, &text) {
+            let mut fault = Diagnostic::error("bad-value", value.span, misfit.message).at(path);
+            fault.severity = misfit.severity;
+            found.push(fault.label(port.key_span, "declared here").help(misfit.help));
         }
     }
 }
@@ -272,13 +273,10 @@ fn outputs(
         if let Some(component) = named(node)
             && listed(component, "outputs").is_some_and(|all| !all.iter().any(|p| p.key == output.key))
         {
-            let message = format!("the component has no output '{}'", output.key);
-            let known = component.map("outputs");
-            found.push(near(
-                Diagnostic::error("unknown-port", output.key_span, message).at(path.as_str()),
-                &output.key,
-                known,
-            ));
+            // The SDK leaves it out of what it sends.
+            let message = format!("the component has no output '{}': nothing writes it", output.key);
+            let warning = Diagnostic::warning("unknown-port", output.key_span, message).at(path.as_str());
+            found.push(near(warning, &output.key, component.map("outputs")));
             continue;
         }
         let text = output.value.text().or_else(|| output.value.object().and_then(|o| o.text("path")));

@@ -6,8 +6,7 @@ use super::super::grammar::grammar;
 use super::super::value::{Data, Entry, Object, Value};
 use super::super::words::camel_case;
 use super::{
-    Fields, command, common, dump, duration, get, integer, io, job as envelope, plain, put, python_str, sweep,
-    without_empty,
+    Fields, common, dump, duration, get, integer, io, job as envelope, plain, put, python_str, sweep, without_empty,
 };
 use crate::yaml::Literal;
 
@@ -18,19 +17,19 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
     put(&mut fields, "environmentId", get(object, "environment_id"));
     put(&mut fields, "environmentVariables", get(object, "environment_variables"));
     if let Some(resources) = object.get("resources").and_then(Value::object) {
-        fields.insert("resources".to_owned(), resources_body(resources));
+        let names = ["locations", "instance_count", "instance_type", "shm_size", "max_instance_count", "docker_args"];
+        fields.insert("resources".to_owned(), as_held(resources, &names));
     }
     if let Some(queue) = object.get("queue_settings").and_then(Value::object) {
-        fields.insert("queueSettings".to_owned(), Json::Object(command::queue_settings(queue, false)));
+        fields.insert("queueSettings".to_owned(), as_held(queue, &["job_tier", "priority"]));
     }
     fields.insert("taskDetails".to_owned(), Json::Object(task(object)));
     Ok(envelope(object, fields))
 }
 
-/// The SDK sends these resources as it holds them.
-fn resources_body(resources: &Object) -> Json {
-    let names = ["locations", "instance_count", "instance_type", "shm_size", "max_instance_count", "docker_args"];
-    Json::Object(names.map(|name| (name.to_owned(), get(resources, name).unwrap_or_default())).into_iter().collect())
+/// The SDK sends some settings of a job as it holds them: under its own names, and null for what is not given.
+fn as_held(settings: &Object, names: &[&str]) -> Json {
+    Json::Object(names.iter().map(|name| ((*name).to_owned(), get(settings, name).unwrap_or_default())).collect())
 }
 
 /// Words that are not just their parts with capitals.
@@ -136,20 +135,30 @@ fn task(object: &Object) -> Fields {
     }
     if let Some(parameters) = object.get("training_parameters").and_then(Value::object) {
         let name = if text { "fixedParameters" } else { "modelSettings" };
-        fields.insert(name.to_owned(), Json::Object(parameters_body(parameters)));
+        let mut body = parameters_body(parameters);
+        if text {
+            null_for_the_rest(parameters, &mut body);
+        }
+        fields.insert(name.to_owned(), Json::Object(body));
     }
     if let Some(spaces) = object.get("search_space").and_then(Value::list) {
         let all = spaces.iter().filter_map(Value::object).map(|s| {
             let mut given: Fields = s.fields.iter().map(|e| (camel_case(&e.key), json!(space(&e.value)))).collect();
-            // Of a text task the SDK sends all parameters, and null for those that are not searched.
-            for rule in grammar().class(s.class).fields.iter().filter(|rule| text && !rule.read_only) {
-                given.entry(camel_case(&rule.name)).or_insert(Json::Null);
+            if text {
+                null_for_the_rest(s, &mut given);
             }
             Json::Object(given)
         });
         fields.insert("searchSpace".to_owned(), all.collect());
     }
     fields
+}
+
+/// Of a text task the SDK sends all parameters, and null for those that are not given.
+fn null_for_the_rest(parameters: &Object, body: &mut Fields) {
+    for rule in grammar().class(parameters.class).fields.iter().filter(|rule| !rule.read_only) {
+        body.entry(camel_case(&rule.name)).or_insert(Json::Null);
+    }
 }
 
 fn limits(limits: &Object, tabular: bool) -> Fields {
@@ -253,11 +262,10 @@ fn forecasting(settings: &Object) -> Fields {
 
 fn parameters_body(parameters: &Object) -> Fields {
     const WORDED: [&str; 4] = ["learning_rate_scheduler", "optimizer", "model_size", "validation_metric_type"];
-    let image = parameters.class.starts_with("Image");
     let mut body = Fields::new();
     for entry in parameters.fields.iter().filter(|e| !e.value.is_null()) {
         let value = match entry.value.text() {
-            Some(text) if image && WORDED.contains(&entry.key.as_str()) => json!(word(text)),
+            Some(text) if WORDED.contains(&entry.key.as_str()) => json!(word(text)),
             _ => plain(&entry.value),
         };
         body.insert(camel_case(&entry.key), value);
@@ -274,13 +282,14 @@ fn space(value: &Value) -> String {
     let kind = parts.first().and_then(Json::as_str).unwrap_or_default().to_owned();
     let object = value.object();
     let arguments: Vec<String> = if kind == "choice" {
-        object
-            .and_then(|o| o.get("values"))
-            .and_then(Value::list)
-            .unwrap_or_default()
-            .iter()
-            .map(|v| v.text().map_or_else(|| decimal(v), |t| format!("'{t}'")))
-            .collect()
+        let values = object.and_then(|o| o.get("values")).and_then(Value::list).unwrap_or_default();
+        let with_fractions = values.iter().any(|v| matches!(v.data, Data::Float(_)));
+        let argument = |value: &Value| match &value.data {
+            Data::Text(text) => format!("'{text}'"),
+            Data::Int(digits) if with_fractions => format!("{digits}.0"),
+            _ => decimal(value),
+        };
+        values.iter().map(argument).collect()
     } else {
         ["min_value", "max_value", "mu", "sigma", "upper", "q"]
             .iter()
@@ -323,13 +332,6 @@ pub(super) fn node(name: &str, node: &Object) -> Json {
     for field in ["tags", "properties"] {
         fields.entry(field).or_insert_with(|| json!({}));
     }
-    if let Some(spaces) = node.get("search_space").and_then(Value::list) {
-        let all = spaces
-            .iter()
-            .filter_map(Value::object)
-            .map(|s| Json::Object(s.fields.iter().map(|e| (e.key.clone(), json!(space(&e.value)))).collect()));
-        fields.insert("search_space".to_owned(), all.collect());
-    }
     if let Some(policy) = node.get("sweep").and_then(Value::object).and_then(|s| s.get("early_termination"))
         && let Some(policy) = policy.object()
         && let Some(body) = fields.get_mut("sweep").and_then(|s| s.get_mut("early_termination"))
@@ -347,6 +349,14 @@ pub(super) fn node(name: &str, node: &Object) -> Json {
     }
     fields.insert("outputs".to_owned(), Json::Object(io::node_outputs(node.map("outputs"), None)));
     let mut body = without_empty_but(Json::Object(fields));
+    // A space without parameters is sent. Those of a text task are sent as they are written, others as text.
+    if let Some(spaces) = node.get("search_space").and_then(Value::list) {
+        let sent = |space: &Object| match node.class.starts_with("Text") {
+            true => dump::object(space),
+            false => space.fields.iter().map(|e| (e.key.clone(), json!(self::space(&e.value)))).collect(),
+        };
+        body["search_space"] = spaces.iter().filter_map(Value::object).map(|s| Json::Object(sent(s))).collect();
+    }
     let always = if node.class.starts_with("Image") { "limits" } else { "training" };
     if !node.class.starts_with("Text") && body.get(always).is_none() {
         body[always] = json!({});
@@ -355,6 +365,15 @@ pub(super) fn node(name: &str, node: &Object) -> Json {
         resources.entry("properties").or_insert_with(|| json!({}));
     }
     body
+}
+
+/// An AutoML node of a pipeline component: what a node sends, without what is empty and with its spaces as written.
+pub(super) fn dumped(name: &str, node: &Object) -> Json {
+    let mut body = self::node(name, node);
+    if let Some(spaces) = dump::field(node, "search_space") {
+        body["search_space"] = spaces;
+    }
+    without_empty(body)
 }
 
 /// Takes out what is empty, but keeps the empty `tags`, `properties` and `outputs` that an AutoML node always has.

@@ -54,6 +54,11 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
     if value.is_null() {
         return Some(Json::Null);
     }
+    if matches!(shape, Shape::Int { .. } | Shape::Float { .. } | Shape::Bool | Shape::Enum { .. })
+        && let Some(binding) = value.text().filter(|text| leaf::only_binding(text).is_some())
+    {
+        return Some(Json::from(binding));
+    }
     match shape {
         Shape::Nullable(inner) => self::value(inner, value, owner),
         Shape::Union(branches) => branches.iter().find_map(|b| self::value(b, value, owner)).or_else(|| {
@@ -73,7 +78,15 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
                 _ => Json::Object(object(inner)),
             })
         }
-        Shape::Choice(_) => value.object().map(|o| Json::Object(object(o))),
+        Shape::Choice(item) => {
+            let choice = value.object()?;
+            let mut fields = object(choice);
+            if let Some(values) = choice.get("values").and_then(Value::list) {
+                let all = values.iter().map(|v| self::value(item, v, owner)).collect::<Option<_>>()?;
+                fields.insert("values".to_owned(), Json::Array(all));
+            }
+            Some(Json::Object(fields))
+        }
         Shape::Str => match &value.data {
             Data::List(_) | Data::Map(_) => None,
             Data::Object(_) => None,

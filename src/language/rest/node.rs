@@ -169,7 +169,11 @@ fn parallel_fields(node: &Object, component: Option<&Object>, fields: &mut Field
 
 /// The nodes of a pipeline component as the schema dumps them, with their components in place.
 pub(super) fn dumped(pipeline: &Object) -> Fields {
-    check_nodes(pipeline).map(|(entry, node)| (entry.key.clone(), Json::Object(dumped_node(pipeline, node)))).collect()
+    let dumped = |name: &str, node: &Object| match grammar().class(node.class).is("AutoMLNode") {
+        true => automl::dumped(name, node),
+        false => Json::Object(dumped_node(pipeline, node)),
+    };
+    check_nodes(pipeline).map(|(entry, node)| (entry.key.clone(), dumped(&entry.key, node))).collect()
 }
 
 fn dumped_node(pipeline: &Object, node: &Object) -> Fields {
