@@ -67,6 +67,7 @@ mod stoppable;
 mod stub_blobs;
 mod support;
 mod terminals;
+mod told_commands;
 mod tracking_artifacts;
 mod tracking_hostile;
 mod tracking_house;

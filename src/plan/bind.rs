@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::level::Level;
 use super::table;
 use super::{Form, InputMode, Located, Part, Remote, Value};
+use crate::again::amlrun;
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 use crate::spec::Literal;
 use crate::spec::asset_ref::Reference;
@@ -233,7 +234,7 @@ impl Scope<'_> {
                 Ok(asset) => asset.located,
                 Err(why) => {
                     let noun = if kind.is_model() { "model" } else { "data" };
-                    return refuse("unknown-asset", why, format!("see 'amlrun {noun} list'; or {}", substitute(site)));
+                    return refuse("unknown-asset", why, registered(noun, site));
                 }
             },
             (None, Some(Err(why))) => return refuse("bad-reference", why, "write azureml:name:version".to_owned()),
@@ -301,6 +302,11 @@ pub(super) fn is_datastore(uri: &DataUri) -> bool {
 /// How to run with a file of this machine in place of what is not here.
 fn substitute(site: Site<'_>) -> String {
     format!("use a copy on this machine: --set {}=<path>", site.path)
+}
+
+/// What to do about an asset that is not registered.
+fn registered(noun: &str, site: Site<'_>) -> String {
+    format!("{}, or see which are registered: {}", substitute(site), amlrun(&format!("{noun} list")))
 }
 
 fn near_name(folder: &Path, wanted: &Path) -> Option<String> {

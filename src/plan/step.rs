@@ -96,7 +96,7 @@ pub(super) fn of_node(
             let key = format!("[steps.\"{}\"]", step.path);
             format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
         };
-        let help = other.help.map_or_else(policy, str::to_owned);
+        let help = other.help.clone().unwrap_or_else(policy);
         found.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
     }
     step

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::pipeline::PipelineComponent;
+use crate::again::amlrun;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::language::value::{Entry, Object, Origin};
 use crate::spec::component::{self, CommandBody, Component, RunSettings};
@@ -36,7 +37,7 @@ pub struct Elsewhere {
     /// Why it cannot run here, as a sentence without an end.
     pub why: String,
     /// What to do about it, when there is something.
-    pub help: Option<&'static str>,
+    pub help: Option<String>,
     /// Where to point.
     pub span: Span,
     /// The outputs that its component declares and those that it names itself.
@@ -159,8 +160,8 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
             (format!("the component '{name}' is not on this machine"), span)
         }
         Some((name, span)) => {
-            help =
-                Some("register it with 'amlrun component create -f FILE'; 'amlrun component list' tells what there is");
+            let (create, list) = (amlrun("component create -f FILE"), amlrun("component list"));
+            help = Some(format!("register it ({create}), or see which are registered: {list}"));
             code = "unknown-component";
             (format!("the component '{name}' is not registered in this workspace"), span)
         }
