@@ -6,6 +6,7 @@
 //! the command line draws it as text with carets ([`render`]), JSON ([`json`]), annotations ([`github`]) or SARIF
 //! ([`sarif`]).
 
+pub mod article;
 pub mod github;
 pub mod json;
 pub mod render;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::job::{self, Job};
+use crate::diagnostic::article::with_article;
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
 use crate::language::{self, Kind, Options};
 
@@ -40,11 +41,10 @@ pub fn load(path: &Path, options: &Options) -> Loaded {
     let mut document = None;
     if matches!(read.kind, Some(Kind::Other(_))) {
         // That it is no job was said when it was read.
-    } else if let Some(kind) = read.kind.filter(|kind| *kind != Kind::Job) {
+    } else if read.kind.is_some_and(|kind| kind != Kind::Job) {
         let span = read.value.as_ref().map(|v| v.span).or(read.sources.first().map(|(start, _)| start));
         if let Some(span) = span {
-            let word = kind.word();
-            let message = format!("this is a {word} file, and a {word} is no job");
+            let message = format!("this file describes {}, and no job", with_article(&read.describe()));
             let help = "name the pipeline that uses it: what it names is read with it";
             found.push(Diagnostic::error("wrong-kind", span, message).at("$schema").help(help));
         }
