@@ -61,6 +61,7 @@ mod run;
 mod shell;
 mod show;
 mod signals;
+mod stand_ins;
 mod step;
 mod step_logs;
 mod table;

@@ -164,6 +164,11 @@ impl Diagnostics {
         self.found.iter().filter(|d| d.severity == severity).count()
     }
 
+    /// Leaves those out that are not to be kept; others may be changed.
+    pub fn retain(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
+        self.found.retain_mut(keep);
+    }
+
     /// Leaves the notes out: who wants to run a file has no use for them.
     pub fn drop_notes(&mut self) {
         self.found.retain(|d| d.severity != Severity::Note);

@@ -271,7 +271,11 @@ impl Scope<'_> {
         let wants_file = kind == PortType::UriFile;
         if !place.exists() {
             let what = if wants_file { "file" } else { "folder" };
-            let message = format!("there is no {what} '{text}'");
+            let message = match self.world.catalog.missing(&place, format!("there is no {what} '{text}'")) {
+                Ok(Located::Remote(remote)) => return Some(Value { parts: vec![Part::Remote(remote)] }),
+                Ok(Located::Here(place)) => return Some(Value { parts: vec![Part::Path(place)] }),
+                Err(message) => message,
+            };
             let near = place.parent().and_then(|folder| near_name(folder, &place));
             let help = near.map_or_else(
                 || "the path is relative to the folder of the YAML file".to_owned(),

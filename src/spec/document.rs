@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::job::{self, Job};
 use crate::diagnostic::article::with_article;
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
-use crate::language::{self, Kind, Options};
+use crate::language::{self, Kind};
 
 /// A job as written.
 #[derive(Clone, Debug)]
@@ -32,10 +32,9 @@ pub struct Loaded {
     pub not_found: bool,
 }
 
-/// Loads a job file and the component files that it names.
+/// Takes over a job file that was read.
 #[must_use]
-pub fn load(path: &Path, options: &Options) -> Loaded {
-    let read = language::load(path, options);
+pub fn take(read: language::Document, path: &Path) -> Loaded {
     let accepted = read.accepted();
     let mut found = Vec::new();
     let mut document = None;

@@ -125,7 +125,11 @@ fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Di
         if let Some(component) = component {
             given_inputs(pipeline, node, component, &at, found);
             if component.class.ends_with("CommandComponent") {
+                let (from, key) = (found.len(), if node.get("trial").is_some() { "trial" } else { "component" });
                 super::component::command(component, sources, found);
+                for fault in &mut found[from..] {
+                    fault.path = under(&at, &format!("{key}.{}", fault.path));
+                }
             }
         } else if node.class == "InlineCommandNode" {
             command_inputs(node, node, sources, found);

@@ -106,7 +106,13 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
     let body = match (object.class, named) {
         ("InlineCommandNode", _) => NodeBody::Inline(Box::new(component::command_body(object, &path, found)?)),
         ("CommandNode", Some(named)) => {
-            NodeBody::Component(components.command(named, &format!("{path}.component"), found)?)
+            let known = found.len();
+            match components.command(named, &format!("{path}.component"), found) {
+                Some(component) => NodeBody::Component(component),
+                // It was read past its mistakes, because something stands in for the node.
+                None if found.len() == known => NodeBody::Elsewhere(elsewhere(entry, object)),
+                None => return None,
+            }
         }
         ("PipelineNode", Some(named)) => NodeBody::Pipeline(components.pipeline(named, found)),
         _ => NodeBody::Elsewhere(elsewhere(entry, object)),
@@ -141,16 +147,22 @@ fn ignored(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
-    let tag = object.get("type");
-    let kind = tag.and_then(|t| t.text()).unwrap_or(match object.class {
-        "CommandNode" => "command",
+/// The `type` of a node, also of one that leaves it out.
+#[must_use]
+pub fn kind(node: &Object) -> &str {
+    node.text("type").unwrap_or(match node.class {
+        "CommandNode" | "InlineCommandNode" => "command",
         "SweepNode" => "sweep",
         "ParallelNode" | "InlineParallelNode" => "parallel",
         "PipelineNode" => "pipeline",
         "SparkNode" | "InlineSparkNode" => "spark",
         _ => "other",
-    });
+    })
+}
+
+fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
+    let tag = object.get("type");
+    let kind = kind(object);
     let (mut help, mut code) = (None, "not-yet");
     let component = object.get("component").or_else(|| object.get("trial"));
     let reference =
