@@ -119,8 +119,9 @@ fn destination(text: &str, places: &Places) -> Result<Place, Failed> {
     let refused =
         |what: &str| Failed::usage(format!("nothing can be copied to {what}")).hint(format!("DST can be {DST}"));
     let asset = |noun: &str| {
+        let create = amlrun(&format!("{noun} create -n NAME -p SRC"));
         Failed::usage("nothing can be copied to an asset: versions never change")
-            .hint(format!("make a new version: {}", amlrun(&format!("{noun} create -n NAME -p SRC"))))
+            .hint(format!("DST can be {DST}; to register a new version: {create}"))
     };
     let place = match DataUri::parse(text) {
         None if text.starts_with("azureml:") => return Err(asset("data")),
