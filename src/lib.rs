@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
 //!
 //! ```layers
-//! words     outcome because fs digest id clock number order relative secret diagnostic
+//! words     again outcome because fs digest id clock number order relative secret diagnostic
 //! reading   yaml language spec
 //! keeping   sqlite store reuse model_file registry
 //! planning  plan
@@ -27,6 +27,7 @@
 //! - printing only in `cli/printer.rs`, process spawning only in `exec/`, indicatif only in `report/terminal.rs` and `report/moving.rs`, SQLite only in `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db`.
 //! - `tch` only under `src/bin/amlrun-stage`: the runner never links libtorch.
 
+pub mod again;
 pub mod because;
 pub mod clock;
 pub mod diagnostic;

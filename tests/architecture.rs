@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 /// Rooms that see less than everything above them: (room, what it may use).
 const FINER: [(&str, &[&str]); 10] = [
     ("transfer", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store"]),
-    ("azure", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
+    ("azure", &["again", "outcome", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
     (
         "reuse",
         &["outcome", "because", "fs", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"],
     ),
-    ("plan", &["outcome", "digest", "id", "clock", "order", "relative", "secret", "diagnostic", "spec"]),
+    ("plan", &["again", "outcome", "digest", "id", "clock", "order", "relative", "secret", "diagnostic", "spec"]),
     ("event", &["outcome", "because", "digest", "id", "clock", "number", "relative", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "secret", "diagnostic"]),
     (
@@ -36,7 +36,7 @@ const FINER: [(&str, &[&str]); 10] = [
         ],
     ),
     ("environment", &["outcome", "because", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
-    ("report", &["outcome", "because", "digest", "id", "clock", "diagnostic", "event"]),
+    ("report", &["again", "outcome", "because", "digest", "id", "clock", "diagnostic", "event"]),
     ("tracking", &["outcome", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),
 ];
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 #[cfg(target_os = "linux")]
 use crate::support::kill_watchdog_of;
-use crate::support::{Project, lives, node, pipeline};
+use crate::support::{Project, Ran, lives, node, pipeline};
 
 /// Stops a running pipeline with a signal and gives its exit code and the last events.
 fn stopped(project: &Project, arguments: &[&str], signal: Signal) -> (i32, Vec<Value>) {
@@ -60,6 +60,26 @@ fn ctrl_c_lets_a_step_clean_up() {
     assert_eq!(code, 130);
     assert!(project.log("tidy").ends_with("tidied\n"), "{}", project.log("tidy"));
     assert_eq!(project.shown()["jobs"]["tidy"]["status"], "Canceled");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn these_tests_do_not_hang_in_the_background_of_a_shell() {
+    // As a shell starts `cargo test &`. Where the signal is not heard nobody would end the step.
+    let mut shell = Command::new("timeout");
+    shell.args([
+        "-s",
+        "KILL",
+        "60",
+        "sh",
+        "-c",
+        "trap '' INT QUIT HUP; exec \"$0\" --exact cancel::ctrl_c_lets_a_step_clean_up",
+    ]);
+    let ran = Ran::of({
+        shell.arg(std::env::current_exe().unwrap());
+        shell
+    });
+    assert!(ran.code == 0 && ran.out.contains("1 passed"), "{}{}", ran.out, ran.err);
 }
 
 #[cfg(target_os = "linux")]

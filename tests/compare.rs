@@ -59,6 +59,20 @@ fn a_pipeline_shows_what_its_steps_were_given() {
 }
 
 #[test]
+fn what_a_removed_run_logged_is_not_found_in_another_of_its_name() {
+    for remove in [&["job", "delete", "-n", "r"][..], &["cache", "gc", "--older-than", "0"]] {
+        let project = project();
+        project.run("job.yml").ended(0);
+        assert_eq!(project.shown()["metrics"], json!({"accuracy": 0.5, "loss": 0.125}));
+        project.amlrun(remove).ended(0);
+        let last = TRAIN.lines().last().unwrap();
+        project.write("src/train.py", &TRAIN.replace(last, "").replace("\"loss\"", "\"error\"").replace("adam", "sgd"));
+        project.run("job.yml").ended(0);
+        assert_eq!(project.shown()["metrics"], json!({"error": 0.125}), "after {remove:?}");
+    }
+}
+
+#[test]
 fn secrets_are_not_among_the_inputs_that_are_shown() {
     let url = "https://x.blob.core.windows.net/c/f?sv=2020&sig=c2VjcmV0";
     let job = format!(

@@ -109,7 +109,7 @@ fn a_reference_to_nothing_is_refused_before_the_run() {
     let project = project("azureml:say:1");
     let ran = project.run("pipeline.yml").ended(1);
     assert!(ran.err.contains("the component 'say:1' is not registered in this workspace"), "{}", ran.err);
-    assert!(ran.err.contains("register it with 'amlrun component create -f FILE'"), "{}", ran.err);
+    assert!(ran.err.contains("register it (amlrun component create -f FILE)"), "{}", ran.err);
 }
 
 #[test]

@@ -214,16 +214,8 @@ fn on_a_terminal(project: &Project) -> (std::process::Child, OwnedFd) {
     let started = gate(project, "started");
     project.write("pipeline.yml", &pipeline(&node("flood", &format!("echo > {started}; yes"))));
     let terminal = nix::pty::openpty(None, None).unwrap();
-    let amlrun = project.command(&[]);
-    // Whoever runs these tests may ignore SIGHUP (`nohup`), and amlrun respects that.
-    let mut command = Command::new("env");
-    command.arg("--default-signal=HUP").arg(amlrun.get_program());
-    command.args(["run", "pipeline.yml", "--name", "r", "--grace", "1"]).current_dir(project.path("."));
-    command
-        .stdin(Stdio::null())
-        .env("TERM", "xterm")
-        .stdout(terminal.slave.try_clone().unwrap())
-        .stderr(terminal.slave);
+    let mut command = project.command(&["run", "pipeline.yml", "--name", "r", "--grace", "1"]);
+    command.env("TERM", "xterm").stdout(terminal.slave.try_clone().unwrap()).stderr(terminal.slave);
     let child = command.spawn().unwrap();
     std::fs::read(&started).unwrap();
     (child, terminal.master)

@@ -69,6 +69,7 @@ mod stoppable;
 mod stub_blobs;
 mod support;
 mod terminals;
+mod told_commands;
 mod tracking_artifacts;
 mod tracking_hostile;
 mod tracking_house;

@@ -78,6 +78,123 @@ fn an_input_that_cannot_be_reached_does_not_hide_the_plan_of_the_rest() {
 }
 
 #[test]
+fn files_that_are_not_there_do_not_hide_the_plan_of_the_rest() {
+    let reads = |name: &str, path: &str| {
+        node(name, "cat ${{inputs.i}}") + &format!("    inputs: {{i: {{type: uri_file, path: {path}}}}}\n")
+    };
+    let jobs = reads("one", "one.csv")
+        + &reads("two", "here.csv")
+        + &node("three", "ls ${{inputs.i}}")
+        + "    inputs: {i: \"${{parent.inputs.data}}\"}\n"
+        + &node("four", "true")
+        + "    code: nowhere\n"
+        + &node("five", "true")
+        + "    code: git+https://example.com/code\n";
+    let text = pipeline(&jobs).replace("jobs:", "inputs: {data: {type: uri_folder, path: data}}\njobs:");
+    let project = Project::new().with("pipeline.yml", &text).with("here.csv", "1\n");
+    let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1).out;
+    for line in [
+        "✗ one    cannot    there is no file 'one.csv'\n",
+        "▶ two    run",
+        "✗ three  cannot    there is no folder 'data'\n",
+        "✗ four   cannot    there is no file or folder 'nowhere'\n",
+        "✗ five   cannot    amlrun cannot fetch code from 'git+https://example.com/code' yet\n",
+        "1 to run, 0 reused, 4 cannot run\n",
+    ] {
+        assert!(planned.contains(line), "{line}\n{planned}");
+    }
+    project.run("pipeline.yml").ended(1);
+    // What nobody reads keeps no node from running, and the job all the same.
+    project.write("pipeline.yml", &text.replace("parent.inputs.data", "parent.jobs.one.inputs.i"));
+    let refused = project.amlrun(&["plan", "pipeline.yml"]).ended(1);
+    assert!(refused.out.is_empty() && refused.err.contains("there is no folder 'data'"), "{}", refused.err);
+}
+
+#[test]
+fn nodes_of_an_inner_pipeline_that_cannot_run_do_not_hide_the_plan_of_the_rest() {
+    let inner = "name: inner\ntype: pipeline\ninputs: {d: {type: uri_folder}}\noutputs: {o: {type: uri_folder}}\n"
+        .to_owned()
+        + &format!("jobs:\n  score:\n{}", spark("    "))
+            .replace("o: {type: uri_folder, mode: direct}", "o: \"${{parent.outputs.o}}\"")
+        + &node("reads", "ls ${{inputs.i}}")
+        + "    inputs: {i: \"${{parent.inputs.d}}\"}\n"
+        + &node("lacks", "cat ${{inputs.i}}")
+        + "    inputs: {i: {type: uri_file, path: none.csv}}\n"
+        + "  asks: {type: command, component: 'azureml:zip:1'}\n"
+        + &node("apart", "true");
+    let jobs = "  x: {type: pipeline, component: ./inner.yml, inputs: {d: {type: uri_folder, path: none}}}\n".to_owned()
+        + &node("use", "ls ${{inputs.i}}")
+        + "    inputs: {i: \"${{parent.jobs.x.outputs.o}}\"}\n"
+        // Of the same name as one that cannot run inside.
+        + &node("asks", "true");
+    let project = project(&jobs).with("inner.yml", &inner);
+    let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1).out;
+    for line in [
+        "✗ x.score  cannot    a node of type 'spark' is not run by amlrun yet\n",
+        "✗ x.reads  cannot    there is no folder 'none'\n",
+        "✗ x.lacks  cannot    there is no file 'none.csv'\n",
+        "✗ x.asks   cannot    the component 'zip:1' is not registered in this workspace\n",
+        "▶ x.apart  run",
+        "✗ use      cannot    it needs 'x.score', which cannot run\n",
+        "▶ asks     run",
+        "2 to run, 0 reused, 5 cannot run\n",
+    ] {
+        assert!(planned.contains(line), "{line}\n{planned}");
+    }
+}
+
+#[test]
+fn a_node_that_samples_stand_in_for_needs_nothing_of_what_it_would_run() {
+    let trial = "name: t\ntype: command\nenvironment: azureml:any@latest\ncode: nowhere\n\
+                 command: echo ${{inputs.lr}} ${{inputs.typo}}\ninputs: {lr: {type: number}, d: {type: uri_file}}\n\
+                 outputs: {o: {type: uri_folder}}\n";
+    let more = "    inputs: {d: {type: uri_file, path: none.csv}}\n    outputs: {o: {type: uri_folder}}\n".to_owned()
+        + &node("use", "cat ${{inputs.i}}/a")
+        + "    inputs: {i: \"${{parent.jobs.far.outputs.o}}\"}\n";
+    let sweep = |trial: &str| {
+        format!(
+            "  far:\n    type: sweep\n    trial: {trial}\n    sampling_algorithm: random\n    limits: {{max_total_trials: 2}}\n    \
+             search_space: {{lr: {{type: uniform, min_value: 0, max_value: 1}}}}\n    \
+             objective: {{goal: minimize, primary_metric: loss}}\n{more}"
+        )
+    };
+    let command = |more_of_it: &str| format!("  far:\n    type: command\n{more_of_it}{more}");
+    let inline = "    environment: azureml:any@latest\n    command: echo\n    code: ";
+    for jobs in [
+        sweep("./trial.yml"),
+        sweep("./broken.yml"),
+        sweep("./nowhere.yml"),
+        sweep("azureml:nowhere:1"),
+        command("    component: ./trial.yml\n"),
+        command("    component: ./broken.yml\n"),
+        command("    component: ./nowhere.yml\n"),
+        command(&format!("{inline}nowhere\n")),
+        command(&format!("{inline}git+https://example.com/code\n")),
+        command(&format!("{inline}.\n    distribution: {{type: ray}}\n")),
+    ] {
+        let project = project(&jobs).with("trial.yml", trial).with("samples/a", "sample\n");
+        project.write("broken.yml", &trial.replace("command:", "comand:"));
+        project.write("amlrun.toml", "[steps.far]\npolicy = \"stub\"\noutputs = { o = \"samples\" }\n");
+        project.amlrun(&["plan", "pipeline.yml"]).ended(0);
+        project.amlrun(&["validate", "--target", "local", "pipeline.yml"]).ended(0);
+        project.run("pipeline.yml").ended(0);
+        assert_eq!(project.log("use"), "sample\n");
+        // Without samples it is refused, and so is another node that needs the same.
+        project.write("amlrun.toml", "");
+        project.amlrun(&["run", "pipeline.yml"]).ended(1);
+    }
+    let both = sweep("./trial.yml")
+        + "  other: {type: command, component: ./trial.yml, inputs: {lr: 1, d: {type: uri_file, path: a}}}\n";
+    let project = project(&both)
+        .with("trial.yml", &trial.replace("code: nowhere\n", ""))
+        .with("samples/a", "sample\n")
+        .with("a", "");
+    project.write("amlrun.toml", "[types.sweep]\npolicy = \"stub\"\noutputs = { o = \"samples\" }\n");
+    let refused = project.run("pipeline.yml").ended(1);
+    assert!(refused.err.contains("error[unknown-port]: the command uses the input 'typo'"), "{}", refused.err);
+}
+
+#[test]
 fn other_mistakes_are_told_as_before() {
     let jobs = format!("  score:\n{}", spark("    ")) + &node("bad", "ls ${{inputs.none}}");
     let refused = project(&jobs).amlrun(&["plan", "pipeline.yml"]).ended(1);

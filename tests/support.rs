@@ -3,8 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A project folder; its workspace is `.amlrun` in it.
 pub struct Project {
@@ -64,6 +66,7 @@ impl Project {
 
     /// The command, ready to be changed before it runs.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        hear_signals();
         let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
         command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
         let proxy = |name: &str| name.to_ascii_lowercase().ends_with("_proxy");
@@ -127,6 +130,25 @@ impl Ran {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
+}
+
+/// Has every started `amlrun` hear the signals that tests send. A job in a shell's background, and what `nohup` starts,
+/// ignores some of them, its children do so as well, and `amlrun` respects that. Children of a process that catches a
+/// signal start with its default.
+fn hear_signals() {
+    static HEARD: Once = Once::new();
+    HEARD.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _inside = runtime.enter();
+        for kind in [SignalKind::interrupt(), SignalKind::hangup(), SignalKind::quit()] {
+            if ignored >> (kind.as_raw_value() - 1) & 1 == 1 {
+                drop(signal(kind).unwrap());
+            }
+        }
+    });
 }
 
 /// A pipeline from the lines of its `jobs:`, indented by two.

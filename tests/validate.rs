@@ -274,7 +274,10 @@ fn a_component_file_is_checked_on_its_own() {
     let ran = project.amlrun(&["validate", "train.yml"]).ended(1);
     assert!(ran.err.contains("the command uses the input 'lrr', but what is declared is 'lr'"), "{}", ran.err);
     let run = project.run("train.yml").ended(1);
-    assert!(run.err.contains("a component is no job"), "{}", run.err);
+    assert!(run.err.contains("this file describes a command component, and no job"), "{}", run.err);
+    project.write("train.yml", "name: e\nimage: ubuntu\n");
+    let run = project.run("train.yml").ended(1);
+    assert!(run.err.contains("this file describes an environment, and no job"), "{}", run.err);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use azure_core::auth::TokenCredential;
 
+use crate::again::amlrun;
 use crate::store::remote::TransferError;
 
 /// The scope of Azure Storage.
@@ -28,7 +29,8 @@ pub(super) async fn sign_in(address: &str) -> Result<Arc<dyn TokenCredential>, T
 fn unknown(why: &str) -> String {
     let why = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     format!(
-        "nobody is signed in: run 'az login', or give a key or a signature \
-         ('amlrun datastore create', or [accounts] in amlrun.toml) (asked: {why})"
+        "nobody is signed in: run 'az login', or give a key or a signature in [accounts] of amlrun.toml or with a \
+         datastore ({}); asked: {why}",
+        amlrun("datastore create -f FILE")
     )
 }

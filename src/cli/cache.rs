@@ -109,7 +109,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         let (_, bytes) = size(&run.path);
         if !dry_run {
             reach.keep_logs(home, &run)?;
-            remove_run(&run)?;
+            remove_run(home, &run)?;
         }
         say(bytes, &format!("run {}", run.name));
     }

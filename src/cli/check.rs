@@ -10,8 +10,10 @@ use super::config::Config;
 use super::context::Context;
 use super::outlook::replayable;
 use super::recognise::{could_be_azure_ml, other_kind};
+use super::stand_ins;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::language::{self, Kind};
+use crate::plan::Local;
 use crate::spec;
 use crate::yaml::overrides::Override;
 
@@ -59,7 +61,10 @@ pub(super) struct Checked {
 
 /// Checks a file of any kind, with the command line's `--set` put in. Nothing is run, nothing is written.
 pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, context: &Context) -> Checked {
-    let document = context.check(file, set, target.unwrap_or(Target::Local).into(), None);
+    let mut document = context.check(file, set, target.unwrap_or(Target::Local).into(), None);
+    if target == Some(Target::Local) {
+        stand_ins::spare(&mut document, &local(file));
+    }
     let other = match document.kind {
         Some(Kind::Other(word)) => Some(word),
         Some(_) => None,
@@ -114,9 +119,7 @@ fn plan(
     found: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     let document = spec::document::of(read, file, found);
-    // A broken amlrun.toml is reported when something runs; the document is not to blame.
-    let local = Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default();
-    let plan = document.and_then(|document| context.plan_of(&document, &local, &read.sources, found));
+    let plan = document.and_then(|document| context.plan_of(&document, &local(file), &read.sources, found));
     let plan = plan?;
     if target == Some(Target::Local)
         && let Err(why) = replayable(&plan, &context.home_of(file))
@@ -125,6 +128,11 @@ fn plan(
     }
     let steps = plan.steps.len();
     Some(format!("{} with {steps} step{}", plan.kind, if steps == 1 { "" } else { "s" }))
+}
+
+/// What the project says of steps. A broken amlrun.toml is reported when something runs; the document is not to blame.
+fn local(file: &Path) -> Local {
+    Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default()
 }
 
 /// A file that was never meant for Azure ML is told so in one sentence.

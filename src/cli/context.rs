@@ -9,6 +9,7 @@ use super::error::Failed;
 use super::exit::Exit;
 use super::places::{Place, Places};
 use super::printer::Printer;
+use super::stand_ins;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::language::{self, Kind, Target};
 use crate::plan::{self, Form, Local, Located, Plan, Remote, Signed};
@@ -62,15 +63,27 @@ impl Context {
         language::load(file, &options(set, Target::Azure, Some(kind)))
     }
 
+    /// Reads a job file for a run here.
+    pub fn read(&self, file: &Path, set: &[Override], local: &Local) -> language::Document {
+        let mut read = language::load(file, &self.local_options(file, set));
+        stand_ins::spare(&mut read, local);
+        read
+    }
+
     /// Loads and resolves a job file. The plan is there when the file is accepted.
     pub fn plan(&self, file: &Path, set: &[Override], local: &Local) -> (Loaded, Option<Plan>) {
-        let mut loaded = spec::load(file, &self.local_options(file, set));
+        let mut loaded = spec::take(self.read(file, set, local), file);
+        let plan = self.plan_loaded(&mut loaded, local);
+        (loaded, plan)
+    }
+
+    /// Resolves a job file that was loaded; what is found is added to what was found before.
+    pub fn plan_loaded(&self, loaded: &mut Loaded, local: &Local) -> Option<Plan> {
         let mut found = Vec::new();
         let plan = loaded.document.as_ref().and_then(|d| self.plan_of(d, local, &loaded.sources, &mut found));
         loaded.diagnostics.extend(found);
         loaded.diagnostics.drop_notes();
-        let refused = loaded.diagnostics.has_errors();
-        (loaded, plan.filter(|_| !refused))
+        plan.filter(|_| !loaded.diagnostics.has_errors())
     }
 
     /// Resolves a document against the registry of its workspace.
@@ -224,5 +237,9 @@ impl Catalog for Registered {
             self.located(place, &text)
         });
         self.or_unknown(located, &uri.to_string(), |located| located)
+    }
+
+    fn missing(&self, place: &Path, why: String) -> Result<Located, String> {
+        self.or_unknown(Err(why), &place.to_string_lossy(), |located| located)
     }
 }

@@ -15,6 +15,7 @@ use super::format::TextOr;
 use super::places::{Place, Places};
 use super::printer::Printer;
 use super::road::Road;
+use crate::again::amlrun;
 use crate::spec::asset_ref::Reference;
 use crate::spec::data_uri::DataUri;
 use crate::spec::io::PortType;
@@ -117,11 +118,15 @@ fn source(text: &str, places: &Places) -> Result<(Place, Option<PortType>), Fail
 fn destination(text: &str, places: &Places) -> Result<Place, Failed> {
     let refused =
         |what: &str| Failed::usage(format!("nothing can be copied to {what}")).hint(format!("DST can be {DST}"));
-    let asset = "an asset: versions never change, and 'amlrun data create' or 'amlrun model create' makes a new one";
+    let asset = |noun: &str| {
+        let create = amlrun(&format!("{noun} create -n NAME -p SRC"));
+        Failed::usage("nothing can be copied to an asset: versions never change")
+            .hint(format!("DST can be {DST}; to register a new version: {create}"))
+    };
     let place = match DataUri::parse(text) {
-        None if text.starts_with("azureml:") => return Err(refused(asset)),
+        None if text.starts_with("azureml:") => return Err(asset("data")),
         None => return Ok(local_path(text)),
-        Some(Ok(DataUri::Model { .. })) => return Err(refused(asset)),
+        Some(Ok(DataUri::Model { .. })) => return Err(asset("model")),
         Some(Ok(DataUri::JobOutput { .. } | DataUri::RunArtifact { .. })) => {
             return Err(refused("what a run left: it stays as it is"));
         }

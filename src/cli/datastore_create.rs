@@ -13,6 +13,7 @@ use super::error::Failed;
 use super::format::Format;
 use super::printer::Printer;
 use crate::diagnostic::Diagnostics;
+use crate::diagnostic::article::with_article;
 use crate::language::value::Object;
 use crate::language::{Document, Kind, Target};
 use crate::registry::credentials::CredentialsError;
@@ -98,7 +99,7 @@ fn read(object: &Object) -> Result<(Datastore, Credential), Failed> {
         "AzureDataLakeGen2" => DatastoreKind::AzureDataLakeGen2,
         "AzureDataLakeGen1" => DatastoreKind::AzureDataLakeGen1,
         "OneLake" => DatastoreKind::OneLake,
-        other => return Err(Failed::new(format!("a {other} is no datastore"))),
+        other => return Err(Failed::new(format!("{} is no datastore", with_article(other)))),
     };
     let text = |field: &str| object.written(field).unwrap_or_default();
     let (account, container) = kind.fields();

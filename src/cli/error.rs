@@ -1,6 +1,7 @@
 //! TransferError at the border: every room's errors become one message, perhaps a hint, and an exit code.
 
 use super::exit::Exit;
+use crate::again::amlrun;
 use crate::diagnostic::{Diagnostics, Sources};
 use crate::registry::RegistryError;
 use crate::registry::component::ComponentError;
@@ -120,8 +121,12 @@ impl From<RegistryError> for Failed {
             RegistryError::NoSuchName { .. } | RegistryError::NoSuchVersion { .. } => {
                 Self::not_found(error.to_string())
             }
-            RegistryError::Dangerous { .. } | RegistryError::Unjudged { .. } => Self::new(error.to_string())
-                .hint("see 'amlrun model inspect'; --allow-pickle registers it all the same"),
+            RegistryError::Dangerous { .. } | RegistryError::Unjudged { .. } => {
+                Self::new(error.to_string()).hint(format!(
+                    "--allow-pickle registers it all the same; to see what it would do: {}",
+                    amlrun("model inspect FILE")
+                ))
+            }
             _ => Self::new(error.to_string()),
         }
     }

@@ -8,9 +8,9 @@ use super::error::Failed;
 use super::named;
 use super::printer::Printer;
 use super::record;
+use crate::again::amlrun;
 use crate::event::RunView;
 use crate::registry::AssetKind;
-use crate::report::again::amlrun;
 use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder, at, kept_log};
 use crate::tracking::Tracking;
@@ -61,8 +61,7 @@ pub(super) fn delete(name: &str, context: &Context, printer: &Printer) -> Result
         remove_tree(tree)?;
     }
     reach.keep_logs(&home, &run)?;
-    forget_logged(&home, &run)?;
-    remove_run(&run)?;
+    remove_run(&home, &run)?;
     for tree in stay {
         let shown = crate::report::summary::shown(&tree);
         printer.err(&format!("{shown} stays: an asset or another run refers to it\n"));
@@ -84,8 +83,9 @@ fn forget_logged(home: &Home, run: &RunFolder) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Removes a run's folder. Its record goes last, so that a removal that was broken off is seen as a run.
-pub(super) fn remove_run(run: &RunFolder) -> Result<(), Failed> {
+/// Removes a run's folder and what it logged. Its record goes last, so that a removal that was broken off is seen as a run.
+pub(super) fn remove_run(home: &Home, run: &RunFolder) -> Result<(), Failed> {
+    forget_logged(home, run)?;
     let steps = run.path.join("steps");
     if steps.exists() {
         std::fs::remove_dir_all(&steps).map_err(at("remove", &steps))?;

@@ -12,10 +12,10 @@ use super::places::Job;
 use super::printer::Printer;
 use super::record;
 use super::step_logs::{Finder, ProcessLog};
+use crate::again::amlrun;
 use crate::diagnostic::visible::{tame, visible};
 use crate::event::{Note, RunView, StepView, What};
 use crate::outcome::JobStatus;
-use crate::report::again::amlrun;
 use crate::report::plain;
 use crate::store::Home;
 
@@ -68,8 +68,8 @@ pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<
     }
     if let Some(rank) = args.rank {
         return Err(Failed::usage(format!(
-            "--rank {rank} needs a step: amlrun logs {} STEP --rank {rank}",
-            job.view.run
+            "--rank {rank} needs a step: {}",
+            amlrun(&format!("logs {} STEP --rank {rank}", job.view.run))
         )));
     }
     for step in &job.view.steps {

@@ -61,6 +61,7 @@ mod run;
 mod shell;
 mod show;
 mod signals;
+mod stand_ins;
 mod step;
 mod step_logs;
 mod table;
@@ -168,7 +169,7 @@ pub fn main() -> ExitCode {
     // Whoever has it in the environment need not type it again.
     if let Some(home) = cli.home.as_ref().filter(|home| std::env::var_os("AMLRUN_HOME").is_none_or(|set| set != **home))
     {
-        crate::report::again::with_home(home);
+        crate::again::with_home(home);
     }
     let done = std::panic::catch_unwind(|| {
         let context = Context::new(cli.home);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
-use super::model_place::{find, float_type};
+use super::model_place::{find, float_type, listed};
 use super::printer::Printer;
 use crate::model_file::save::{pth, select, stream_safetensors};
 use crate::model_file::{ModelFile, ScalarType};
@@ -70,8 +70,7 @@ pub(super) fn convert(args: &Args, context: &Context, printer: &Printer) -> Resu
     }
     let mut selection = select(&file.contents, &args.select, args.strip_prefix.as_deref());
     if selection.weights.is_empty() {
-        return Err(Failed::new(format!("no tensor of {} is to be written", args.model))
-            .hint("'amlrun model inspect' lists the names for --select"));
+        return Err(Failed::new(format!("no tensor of {} is to be written", args.model)).hint(listed(&args.model)));
     }
     if let Some(dtype) = args.dtype {
         selection.weights = selection.weights.into_iter().map(|weight| weight.converted(dtype)).collect();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
-use super::model_place::{find, float_type};
+use super::model_place::{find, float_type, listed};
 use super::printer::Printer;
 use crate::model_file::save::{Weight, write_npy};
 use crate::model_file::{ModelFile, ScalarType};
@@ -38,7 +38,7 @@ pub(super) fn extract(args: &Args, context: &Context, printer: &Printer) -> Resu
         let missing = Failed::not_found(format!("{} has no tensor '{}'", args.model, args.tensor));
         return Err(match crate::diagnostic::suggest::nearest(&args.tensor, names) {
             Some(near) => missing.hint(format!("did you mean '{near}'?")),
-            None => missing.hint("'amlrun model inspect --all' lists the names"),
+            None => missing.hint(listed(&args.model)),
         });
     };
     let mut weight = Weight::of_file(&args.tensor, &file.contents, tensor);

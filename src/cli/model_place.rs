@@ -1,9 +1,10 @@
 //! Where a model of a `model` command lies: a path, or `azureml:name:version` in the registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::error::Failed;
+use crate::again::{amlrun, word};
 use crate::model_file::{self, ScalarType};
 use crate::registry::{AssetKind, Selector};
 use crate::spec::asset_ref::{AssetRef, Version};
@@ -28,7 +29,12 @@ pub(super) fn find(argument: &str, context: &Context) -> Result<PathBuf, Failed>
     };
     let asset = registry.get(AssetKind::Model, &reference.name, &selector)?;
     registry.intact(&asset)?;
-    super::asset::kept_here(&asset).map(std::path::Path::to_owned)
+    super::asset::kept_here(&asset).map(Path::to_owned)
+}
+
+/// Where the names of the tensors of a model can be read.
+pub(super) fn listed(argument: &str) -> String {
+    format!("its tensors: {}", amlrun(&format!("model inspect --all {}", word(Path::new(argument)))))
 }
 
 impl From<model_file::Error> for Failed {

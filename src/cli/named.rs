@@ -6,6 +6,7 @@ use super::config::Config;
 use super::error::Failed;
 use super::places::{Job, Places};
 use super::record;
+use crate::again::amlrun;
 use crate::store::{Home, RunFolder, StoreError};
 
 /// So many candidates are listed.
@@ -36,7 +37,8 @@ pub(super) fn last(home: &Home) -> Result<RunFolder, Failed> {
     let runs = home.runs()?.into_iter().filter_map(|run| Some((written(&run)?, run)));
     let newest = runs.max_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.name.cmp(&other.name)));
     newest.map(|(_, run)| run).ok_or_else(|| {
-        Failed::not_found("no run was made in this workspace yet").hint("make one: amlrun run pipeline.yml")
+        Failed::not_found("no run was made in this workspace yet")
+            .hint(format!("make one: {}", amlrun("run pipeline.yml")))
     })
 }
 

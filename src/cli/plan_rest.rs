@@ -7,10 +7,11 @@ use super::context::Context;
 use super::error::Failed;
 use super::outlook::Outlook;
 use super::printer::Printer;
+use super::stand_ins::step_of;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::local::Policy;
 use crate::plan::{Local, Plan, StandIn, Step, Value};
-use crate::spec::Document;
+use crate::spec::{self, Document, Loaded};
 use crate::yaml::overrides::Override;
 
 /// A job as far as it can be planned.
@@ -32,12 +33,22 @@ impl Rest {
         context: &Context,
         printer: &Printer,
     ) -> Result<Self, Failed> {
-        let (loaded, plan) = context.plan(file, set, local);
+        let mut read = context.read(file, set, local);
+        let is_pipeline = read.job_type() == Some("pipeline");
+        let (mut nodes, mut aside) = (BTreeMap::new(), Vec::new());
+        read.diagnostics.retain(|found| {
+            let is_aside = found.severity == Severity::Error && leaves_rest(found, is_pipeline, &mut nodes);
+            aside.extend(is_aside.then(|| found.clone()));
+            !is_aside
+        });
+        let mut loaded = spec::take(read, file);
+        let plan = if aside.is_empty() { context.plan_loaded(&mut loaded, local) } else { None };
         if let (None, Some(document)) = (&plan, &loaded.document)
-            && let Some((plan, nodes, unknown)) = planned(document, &loaded, local, context)
+            && let Some((plan, nodes, unknown)) = planned(document, &loaded, nodes, is_pipeline, local, context)
         {
             return Ok(Self { plan, document: document.clone(), nodes, unknown });
         }
+        loaded.diagnostics.extend(aside);
         let (plan, document) = Context::accept(loaded, plan, printer)?;
         Ok(Self { plan, document, nodes: BTreeMap::new(), unknown: Vec::new() })
     }
@@ -65,8 +76,7 @@ impl Rest {
         if step.stand_in.is_some() {
             return None;
         }
-        let reads = |uri: &str| step.values().flat_map(Value::remotes).any(|remote| remote.uri == uri);
-        let unknown = self.unknown.iter().find(|(uri, _)| reads(uri)).map(|(_, why)| why.clone());
+        let unknown = self.unknown.iter().find(|(uri, _)| reads(step, uri)).map(|(_, why)| why.clone());
         unknown.or_else(|| outlook.unreachable.iter().find(|(name, _)| *name == step.path).map(|(_, why)| why.clone()))
     }
 }
@@ -74,24 +84,56 @@ impl Rest {
 type Planned = (Plan, BTreeMap<String, String>, Vec<(String, String)>);
 
 /// The plan without the nodes that cannot run, and whatever inputs name; nothing when there are other mistakes.
-fn planned(document: &Document, loaded: &crate::spec::Loaded, local: &Local, context: &Context) -> Option<Planned> {
-    let mut nodes = BTreeMap::new();
-    for mistake in loaded.diagnostics.sorted().into_iter().filter(|found| found.severity == Severity::Error) {
-        match mistake.code {
-            "unknown-asset" | "unknown-datastore" => {}
-            "not-yet" | "unknown-component" => drop(nodes.insert(node(mistake)?.to_owned(), mistake.message.clone())),
-            _ => return None,
+fn planned(
+    document: &Document,
+    loaded: &Loaded,
+    mut nodes: BTreeMap<String, String>,
+    is_pipeline: bool,
+    local: &Local,
+    context: &Context,
+) -> Option<Planned> {
+    let mut found: Vec<_> = loaded.diagnostics.sorted().into_iter().cloned().collect();
+    let mut known = None;
+    loop {
+        let mut errors = found.iter().filter(|found| found.severity == Severity::Error);
+        if !errors.all(|found| leaves_rest(found, is_pipeline, &mut nodes)) {
+            return None;
+        }
+        // Planning finds more nodes each time, or something else is wrong.
+        if known.replace(nodes.len()) == Some(nodes.len()) {
+            return None;
+        }
+        let mut without = local.clone();
+        for name in nodes.keys() {
+            without.steps.entry(name.clone()).or_default().policy = Some(Policy::Skip);
+        }
+        found.clear();
+        if let Some((plan, unknown)) = context.plan_past_unknown(document, &without, &loaded.sources, &mut found) {
+            // What no step reads keeps none from running, but the job.
+            let is_read = |uri: &str| plan.steps.iter().any(|step| reads(step, uri));
+            let all_read = unknown.iter().all(|(uri, _)| is_read(uri));
+            return all_read.then_some((plan, nodes, unknown));
         }
     }
-    let mut without = local.clone();
-    for name in nodes.keys() {
-        without.steps.entry(name.clone()).or_default().policy = Some(Policy::Skip);
-    }
-    let (plan, unknown) = context.plan_past_unknown(document, &without, &loaded.sources, &mut Vec::new())?;
-    Some((plan, nodes, unknown))
 }
 
-/// The node of the job itself that a mistake is about.
-fn node(mistake: &Diagnostic) -> Option<&str> {
-    mistake.path.strip_prefix("jobs.")?.split('.').next()
+/// Whether a step reads what is at an address.
+fn reads(step: &Step, uri: &str) -> bool {
+    step.values().flat_map(Value::remotes).any(|remote| remote.uri == uri)
+}
+
+/// Whether the rest of a pipeline can be planned in spite of a mistake: it keeps one node from running, which is noted,
+/// or planning finds out which nodes read what is not there.
+fn leaves_rest(found: &Diagnostic, is_pipeline: bool, nodes: &mut BTreeMap<String, String>) -> bool {
+    let (step, field) = step_of(&found.path).map_or((None, found.path.as_str()), |(step, field)| (Some(step), field));
+    match (found.code, step) {
+        ("unknown-asset" | "unknown-datastore", _) => true,
+        ("missing-path", _) if field.starts_with("inputs.") => is_pipeline,
+        ("missing-path", Some(_)) if !field.ends_with("code") => false,
+        ("not-yet" | "unknown-component" | "missing-path", Some(step)) => {
+            nodes.entry(step).or_insert_with(|| found.message.clone());
+            true
+        }
+        _ => false,
+    }
 }

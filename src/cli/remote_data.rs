@@ -15,6 +15,7 @@ use super::outlook::Looking;
 use super::places::{Place, Places};
 use super::printer::Printer;
 use super::road::Road;
+use crate::again::amlrun;
 use crate::engine::Seen;
 use crate::event::Moved;
 use crate::exec::{Stop, StopWatch};
@@ -306,8 +307,10 @@ impl RemoteData {
     fn way(&self, remote: &Remote) -> Result<Way, Failed> {
         let signed = self.signed.iter().filter(|_| remote.signed).find_map(|signed| signed.of(&remote.uri));
         if remote.signed && signed.is_none() {
-            return Err(Failed::new(format!("the signature of {} was not kept", remote.uri))
-                .hint("run the job file again, or make a datastore of it with 'amlrun datastore create'"));
+            return Err(Failed::new(format!("the signature of {} was not kept", remote.uri)).hint(format!(
+                "run the job file again, or make a datastore of it: {}",
+                amlrun("datastore create -f FILE")
+            )));
         }
         let text = signed.as_ref().map_or(remote.uri.as_str(), Secret::reveal);
         let Some(Ok(uri)) = DataUri::parse(text) else {
@@ -370,7 +373,7 @@ fn about(remote: &Remote, step: &str, trouble: &TransferError, is_kept: bool) ->
                 "there is nothing".clone_into(&mut why);
             }
             let failed = Failed::not_found(format!("the step '{step}' reads {}, and {why}", remote.uri));
-            let copy = "what was fetched of it before is still here: amlrun shell and run --resume use it";
+            let copy = "what was fetched of it before is still here: 'shell' and 'run --resume' use it";
             if is_kept { failed.hint(copy) } else { failed }
         }
         _ => Failed::new(format!("the step '{step}' reads {}: {trouble}", remote.uri)),

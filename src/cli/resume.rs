@@ -17,6 +17,7 @@ use super::printer::Printer;
 use super::ready::{Limits, Ready, kept_plan};
 use super::record;
 use super::run::{Choice, How};
+use crate::again::amlrun;
 use crate::because::Because;
 use crate::digest::Digest;
 use crate::engine::{CacheDecision, Decision, Resumed};
@@ -25,7 +26,6 @@ use crate::event::{Bus, OutputInfo, RunView, StepView};
 use crate::exec::signal;
 use crate::outcome::JobStatus;
 use crate::plan::{Local, Plan};
-use crate::report::again::amlrun;
 use crate::reuse::{Listing, Reuse, digest_of};
 use crate::store::{Home, RunFolder, at};
 
@@ -49,7 +49,7 @@ pub(super) fn ready(name: &str, how: &How, context: &Context, printer: &Printer)
     // A runner may have died, or been stopped, between the end of its last step and its own: then that is made up for.
     if resumed.open.is_empty() && open.view.status == JobStatus::Completed {
         return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to go on with"))
-            .hint("to run a step again: amlrun step rerun RUN STEP"));
+            .hint(format!("to run a step again: {}", amlrun(&format!("step rerun {name} STEP")))));
     }
     let done = resumed.done.keys().filter_map(|&index| open.view.step(&open.plan.steps[index].path));
     let believed = done.flat_map(|step| &step.outputs).any(|output| output.fingerprint.is_empty());

@@ -6,6 +6,7 @@
 //! the command line draws it as text with carets ([`render`]), JSON ([`json`]), annotations ([`github`]) or SARIF
 //! ([`sarif`]).
 
+pub mod article;
 pub mod github;
 pub mod json;
 pub mod render;
@@ -161,6 +162,11 @@ impl Diagnostics {
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         self.found.iter().filter(|d| d.severity == severity).count()
+    }
+
+    /// Leaves those out that are not to be kept; others may be changed.
+    pub fn retain(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
+        self.found.retain_mut(keep);
     }
 
     /// Leaves the notes out: who wants to run a file has no use for them.

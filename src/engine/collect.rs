@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::state::warn;
 use super::{OutputAsset, Request, Services, Workspace};
+use crate::diagnostic::article::with_article;
 use crate::event::{OutputInfo, What};
 use crate::exec::StopWatch;
 use crate::outcome::Failure;
@@ -79,7 +80,10 @@ fn misfit(output: &StepOutput, path: &Path) -> Option<String> {
         _ => return None,
     };
     let lacks = path.is_dir() && !path.join(marker).exists();
-    lacks.then(|| format!("its output '{name}' is a {}, but has no file {marker}", output.kind))
+    lacks.then(|| {
+        let kind = with_article(&output.kind.to_string());
+        format!("its output '{name}' is {kind}, but has no file {marker}")
+    })
 }
 
 /// Seals an output, puts it where the author wants it too when that is a folder here, and tells what it is. In this order:

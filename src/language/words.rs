@@ -1,6 +1,7 @@
 //! The words of the field: how messages call classes, shapes and kinds of assets.
 
 use super::grammar::Shape;
+use crate::diagnostic::article::with_article;
 
 /// What a class is called, with its article: `a command job`.
 pub(super) fn class(name: &str) -> String {
@@ -43,9 +44,7 @@ pub(super) fn class(name: &str) -> String {
     }
     // The others say what they are: `AnonymousCommandComponent`, `MLTableInput`, `TruncationSelectionPolicy`.
     let bare = name.trim_start_matches("Anonymous").trim_start_matches("Inline");
-    let words = spaced(bare);
-    let article = if words.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-    format!("{article} {words}")
+    with_article(&spaced(bare))
 }
 
 fn spaced(name: &str) -> String {
@@ -80,7 +79,7 @@ pub(super) fn shape(shape: &Shape) -> String {
         Shape::OutputBinding => "${{parent.outputs.<name>}}".to_owned(),
         Shape::NodeName => "a name of lower case letters, digits and '_'".to_owned(),
         Shape::ComponentName => "a name of lower case letters, digits and '_' that begins with a letter".to_owned(),
-        Shape::File(kind) => format!("the path of a {} component file", spaced(kind)),
+        Shape::File(kind) => format!("the path of {} component file", with_article(&spaced(kind))),
         Shape::List(inner) => match shape_plural(inner) {
             Some(plural) => format!("a list of {plural}"),
             None => "a list".to_owned(),

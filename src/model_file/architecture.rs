@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::article::with_article;
 use crate::model_file::{Error, Tensor, atomic, io_error};
 
 /// The version of the file's format that this program writes and reads.
@@ -151,22 +152,20 @@ impl Architecture {
         }
         let wrong = |name: &str, reason: String| Err(Error::Tensor { name: name.to_owned(), reason });
         let parameters = self.parameters();
+        let network = with_article(&format!("{} network", self.shape()));
         for (name, shape) in &parameters {
             let Some(tensor) = tensors.iter().find(|tensor| tensor.name() == name) else {
-                return wrong(name, format!("is missing; a {} network has it", self.shape()));
+                return wrong(name, format!("is missing; {network} has it"));
             };
             if tensor.shape() != shape {
-                return wrong(
-                    name,
-                    format!("has shape {:?}, a {} network has {shape:?}", tensor.shape(), self.shape()),
-                );
+                return wrong(name, format!("has shape {:?}, {network} has {shape:?}", tensor.shape()));
             }
             if tensor.dtype() != crate::model_file::DType::F32 {
                 return wrong(name, format!("is of {}, not float32", tensor.dtype().torch_name()));
             }
         }
         match tensors.iter().find(|tensor| !parameters.iter().any(|(name, _)| name == tensor.name())) {
-            Some(tensor) => wrong(tensor.name(), format!("is not part of a {} network", self.shape())),
+            Some(tensor) => wrong(tensor.name(), format!("is not part of {network}")),
             None => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use super::level::Level;
 use super::mltable;
 use super::site::{Site, is_datastore};
 use super::{Form, InputMode, Located, Part, Remote, Value};
+use crate::again::amlrun;
 use crate::diagnostic::{Diagnostic, Sources, suggest};
 use crate::spec::Literal;
 use crate::spec::asset_ref::Reference;
@@ -227,7 +228,7 @@ impl Scope<'_> {
                 Ok(asset) => asset.located,
                 Err(why) => {
                     let noun = if kind.is_model() { "model" } else { "data" };
-                    return refuse("unknown-asset", why, format!("see 'amlrun {noun} list'; or {}", substitute(site)));
+                    return refuse("unknown-asset", why, registered(noun, site));
                 }
             },
             (None, Some(Err(why))) => return refuse("bad-reference", why, "write azureml:name:version".to_owned()),
@@ -264,7 +265,11 @@ impl Scope<'_> {
         let wants_file = kind == PortType::UriFile;
         if !place.exists() {
             let what = if wants_file { "file" } else { "folder" };
-            let message = format!("there is no {what} '{text}'");
+            let message = match self.world.catalog.missing(&place, format!("there is no {what} '{text}'")) {
+                Ok(Located::Remote(remote)) => return Some(Value { parts: vec![Part::Remote(remote)] }),
+                Ok(Located::Here(place)) => return Some(Value { parts: vec![Part::Path(place)] }),
+                Err(message) => message,
+            };
             let near = place.parent().and_then(|folder| near_name(folder, &place));
             let help = near.map_or_else(
                 || "the path is relative to the folder of the YAML file".to_owned(),
@@ -290,6 +295,11 @@ impl Scope<'_> {
 /// How to run with a file of this machine in place of what is not here.
 fn substitute(site: Site<'_>) -> String {
     format!("use a copy on this machine: --set {}=<path>", site.path)
+}
+
+/// What to do about an asset that is not registered.
+fn registered(noun: &str, site: Site<'_>) -> String {
+    format!("{}, or see which are registered: {}", substitute(site), amlrun(&format!("{noun} list")))
 }
 
 fn near_name(folder: &Path, wanted: &Path) -> Option<String> {

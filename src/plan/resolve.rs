@@ -236,7 +236,7 @@ fn lay_open(
         match place {
             Place::Step(_) => steps.push(step::of_node(node, scope, outer, local, &level.prefix, found)),
             Place::Inside(inside, component) => {
-                let at = format!("jobs.{}", node.name.value);
+                let at = step::at(&level.prefix, &node.name.value);
                 let inputs = component_inputs(&component.inputs, node, scope, &at, found);
                 let inputs = inner(inputs);
                 let scope = Scope { inputs, level: Some(inside), base: inside.base, world: scope.world };

@@ -28,6 +28,11 @@ pub(super) struct Runs<'a> {
     pub is_deterministic: bool,
 }
 
+/// Where a node stands in the document: `prefix` is what stands before its name in the paths of steps.
+pub(super) fn at(prefix: &str, name: &str) -> String {
+    format!("jobs.{}{name}", prefix.replace('.', ".jobs."))
+}
+
 /// The step of a node that is no pipeline.
 pub(super) fn of_node(
     node: &Node,
@@ -37,12 +42,19 @@ pub(super) fn of_node(
     prefix: &str,
     found: &mut Vec<Diagnostic>,
 ) -> Step {
-    let at = format!("jobs.{}", node.name.value);
+    let at = at(prefix, &node.name.value);
     let said = outputs::of_node(node, outer);
     let step_outputs = outputs::of_step(&output_names(node), &said, &format!("{at}.outputs"), scope.world, found);
     let own = node.environment_variables.as_slice();
     let path = format!("{prefix}{}", node.name.value);
     let display_name = node.display_name.clone();
+    let kind = match &node.body {
+        NodeBody::Elsewhere(other) => &other.kind,
+        _ => "command",
+    };
+    let (told, mut aside) = (found, Vec::new());
+    // What a node that is not run lacks is no mistake.
+    let found = if local.rules(&path, kind).policy.is_some() { &mut aside } else { &mut *told };
     let (inputs, runs) = match &node.body {
         NodeBody::Component(component) => {
             let name = component
@@ -91,14 +103,14 @@ pub(super) fn of_node(
         }
         NodeBody::Pipeline(_) => unreachable!("a pipeline inside is laid open"),
     };
-    let step = of(runs, inputs, step_outputs, own, scope, local, &at, found);
+    let step = of(runs, inputs, step_outputs, own, scope, local, &at, told);
     if let (NodeBody::Elsewhere(other), None) = (&node.body, &step.stand_in) {
         let policy = || {
             let key = format!("[steps.\"{}\"]", step.path);
             format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
         };
-        let help = other.help.map_or_else(policy, str::to_owned);
-        found.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
+        let help = other.help.clone().unwrap_or_else(policy);
+        told.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
     }
     step
 }
@@ -116,9 +128,6 @@ pub(super) fn of(
     found: &mut Vec<Diagnostic>,
 ) -> Step {
     let body = runs.body;
-    let nothing = Vec::new();
-    let environment_variables =
-        variables(body.map_or(&nothing, |b| &b.environment_variables), own_variables, scope, at, found);
     let rules = local.rules(&runs.path, runs.kind);
     let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
     let stand_in = local.stand_in(&rules, &names).unwrap_or_else(|why| {
@@ -126,6 +135,16 @@ pub(super) fn of(
         found.push(Diagnostic::without_place("bad-policy", message).at(at));
         None
     });
+    let mut aside = Vec::new();
+    let found = if rules.policy.is_some() { &mut aside } else { found };
+    if let Some(code) = body.and_then(|body| body.code_elsewhere.as_ref()) {
+        let message = format!("amlrun cannot fetch code from '{}' yet", code.value);
+        let fault = Diagnostic::error("not-yet", code.span, message).at(under(at, "code"));
+        found.push(fault.help("check it out beside the YAML file and name the folder"));
+    }
+    let nothing = Vec::new();
+    let environment_variables =
+        variables(body.map_or(&nothing, |b| &b.environment_variables), own_variables, scope, at, found);
     let timeout = runs.settings.timeout.as_ref();
     let timeout = timeout.and_then(|t| {
         let path = under(at, "limits.timeout");

@@ -2,10 +2,8 @@
 //!
 //! Every view gets the notes of the event bus and draws until they end. What they show is the fold of the events and
 //! nothing else, so all agree. They write to the stream they are given: only the command line knows stdout.
-//! [`summary`] is the end of a run in words, the same for terminal and plain lines; [`style`] has colours and signs,
-//! [`again`] the commands that people are told to type.
+//! [`summary`] is the end of a run in words, the same for terminal and plain lines; [`style`] has colours and signs.
 
-pub mod again;
 pub mod chart;
 pub mod jsonl;
 pub mod moving;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::again::amlrun;
 use super::style::{Paint, sign};
+use crate::again::amlrun;
 use crate::clock::{Timestamp, human_duration};
 use crate::diagnostic::visible::{tame, visible};
 use crate::event::{RunView, StepView};

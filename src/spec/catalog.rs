@@ -1,6 +1,6 @@
 //! What planning asks about assets and addresses. The workspace answers; a test may answer from a map.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,14 @@ pub trait Catalog {
     /// # Errors
     /// A sentence for people: it leads nowhere from here.
     fn locate(&self, uri: &DataUri) -> Result<Located, String>;
+
+    /// What is planned with in place of a local path where nothing is.
+    ///
+    /// # Errors
+    /// Why there is nothing, which was given: nothing takes its place.
+    fn missing(&self, _place: &Path, why: String) -> Result<Located, String> {
+        Err(why)
+    }
 }
 
 /// A workspace that has no assets.

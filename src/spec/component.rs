@@ -18,6 +18,8 @@ pub struct CommandBody {
     pub code: Option<Spanned<PathBuf>>,
     /// Files and folders that are laid beside it (`additional_includes`), made absolute.
     pub includes: Vec<PathBuf>,
+    /// Its code when that is somewhere else, such as in a Git repository: that waits for a later version.
+    pub code_elsewhere: Option<Spanned<String>>,
     /// What it runs in.
     pub environment: Option<Spanned<Environment>>,
     /// Variables of the step.
@@ -76,7 +78,8 @@ pub(super) fn command_body(object: &Object, path: &str, found: &mut Vec<Diagnost
     let command = object.get("command")?;
     Some(CommandBody {
         command: Spanned::new(command.text()?.to_owned(), command.span),
-        code: code(object, &at("code"), found),
+        code: code(object),
+        code_elsewhere: code_elsewhere(object),
         includes: includes(object),
         environment,
         environment_variables: environment_variables(object, &at("environment_variables"), found),
@@ -98,20 +101,18 @@ pub(super) fn of(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Op
     })
 }
 
-/// `code:` is a local file or folder, which is there; other forms wait for a later version (reference, section 1.8).
-fn code(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Spanned<PathBuf>> {
+/// `code:` as a local file or folder, which is there.
+fn code(object: &Object) -> Option<Spanned<PathBuf>> {
     let value = object.get("code")?;
-    let text = value.text()?;
-    let place = object.base.join(text);
-    if place.exists() {
-        return Some(Spanned::new(place.components().collect(), value.span));
-    }
-    found.push(
-        Diagnostic::error("not-yet", value.span, format!("amlrun cannot fetch code from '{text}' yet"))
-            .at(path)
-            .help("check it out beside the YAML file and name the folder"),
-    );
-    None
+    let place = object.base.join(value.text()?);
+    place.exists().then(|| Spanned::new(place.components().collect(), value.span))
+}
+
+/// `code:` in another form (reference, section 1.8).
+fn code_elsewhere(object: &Object) -> Option<Spanned<String>> {
+    let value = object.get("code")?;
+    let text = value.text().filter(|text| !object.base.join(text).exists())?;
+    Some(Spanned::new(text.to_owned(), value.span))
 }
 
 pub(super) fn environment_variables(

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::job::{self, Job};
+use crate::diagnostic::article::with_article;
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
-use crate::language::{self, Kind, Options};
+use crate::language::{self, Kind};
 
 /// A job as written.
 #[derive(Clone, Debug)]
@@ -31,20 +32,18 @@ pub struct Loaded {
     pub not_found: bool,
 }
 
-/// Loads a job file and the component files that it names.
+/// Takes over a job file that was read.
 #[must_use]
-pub fn load(path: &Path, options: &Options) -> Loaded {
-    let read = language::load(path, options);
+pub fn take(read: language::Document, path: &Path) -> Loaded {
     let accepted = read.accepted();
     let mut found = Vec::new();
     let mut document = None;
     if matches!(read.kind, Some(Kind::Other(_))) {
         // That it is no job was said when it was read.
-    } else if let Some(kind) = read.kind.filter(|kind| *kind != Kind::Job) {
+    } else if read.kind.is_some_and(|kind| kind != Kind::Job) {
         let span = read.value.as_ref().map(|v| v.span).or(read.sources.first().map(|(start, _)| start));
         if let Some(span) = span {
-            let word = kind.word();
-            let message = format!("this is a {word} file, and a {word} is no job");
+            let message = format!("this file describes {}, and no job", with_article(&read.describe()));
             let help = "name the pipeline that uses it: what it names is read with it";
             found.push(Diagnostic::error("wrong-kind", span, message).at("$schema").help(help));
         }

@@ -1,7 +1,7 @@
 //! Documents as written: the jobs that amlrun runs, in typed form.
 //!
-//! [`load()`] has a file read as Azure ML's language ([`crate::language`]), which tells every mistake, and takes over what
-//! it says: a [`Document`] is exactly what the author wrote, nothing resolved; `plan` finds out what it means. This room
+//! [`take()`] takes over what a file says that was read as Azure ML's language ([`crate::language`]), which tells every
+//! mistake: a [`Document`] is exactly what the author wrote, nothing resolved; `plan` finds out what it means. This room
 //! refuses to know YAML, runs, stores and processes; registered assets it only names ([`asset_ref`]), and whoever plans
 //! asks the [`catalog::Catalog`].
 //!
@@ -22,7 +22,7 @@ use crate::diagnostic::Span;
 
 pub(crate) use crate::language::resolved::is_secret;
 pub use crate::yaml::Literal;
-pub use document::{Document, Loaded, load};
+pub use document::{Document, Loaded, take};
 
 /// A value and the place where it was written.
 #[derive(Clone, Debug)]

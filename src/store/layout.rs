@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use super::shell_word::shell_safe;
 use super::tree::sibling_for_building;
 use super::{StoreError, at};
+use crate::again::amlrun;
 use crate::diagnostic::suggest;
 use crate::id::RunName;
 
@@ -296,7 +297,7 @@ impl Home {
         let near = suggest::nearest(name, runs.iter().map(|r| r.name.as_str()));
         let hint = match near {
             Some(near) => format!("; did you mean '{near}'?"),
-            None => " in this workspace; see 'amlrun job list'".to_owned(),
+            None => format!(" in this workspace; see which there are: {}", amlrun("job list")),
         };
         Err(StoreError::NoSuchRun { name: name.to_owned(), hint })
     }

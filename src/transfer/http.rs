@@ -13,6 +13,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Body, Request, Response, Url, header};
 
+use crate::diagnostic::article::with_article;
 use crate::secret::signatures;
 use crate::store::remote::{Chunks, TransferError};
 
@@ -139,7 +140,9 @@ pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: 
         401 | 403 | 407 => TransferError::Denied(format!("access to {address} is denied: HTTP {status}{detail}")),
         300..=399 => {
             let to = headers.get(header::LOCATION).and_then(|to| to.to_str().ok()?.split_once(':'));
-            let to = to.map(|(scheme, _)| format!(" to a '{scheme}:' address")).unwrap_or_default();
+            let to = to
+                .map(|(scheme, _)| format!(" to {}", with_article(&format!("'{scheme}:' address"))))
+                .unwrap_or_default();
             TransferError::Permanent(format!("{address}: HTTP {status}: a redirect{to} is not followed"))
         }
         412 => TransferError::Changed(address.to_owned()),
@@ -175,7 +178,7 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
         return attempt.error(format!("more than {REDIRECTS} redirects"));
     }
     if !matches!(to.as_str(), "http" | "https") {
-        return attempt.error(format!("a redirect to a '{to}:' address is not followed"));
+        return attempt.error(format!("a redirect to {} is not followed", with_article(&format!("'{to}:' address"))));
     }
     if from.as_deref() == Some("https") && to == "http" {
         return attempt.error("a redirect from https to http is not followed");

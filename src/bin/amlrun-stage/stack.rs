@@ -4,6 +4,7 @@
 //! A file never holds the code of a class of one's own. For such a class the order of its attributes is taken for the
 //! order of its layers, and that is said; the order of a `Sequential` is certain.
 
+use amlrun::diagnostic::article::with_article;
 use amlrun::model_file::contents::Module;
 
 /// What a module tree says about the network.
@@ -57,7 +58,11 @@ pub fn from_modules(root: &Module) -> Result<Stack, String> {
             "Identity" => {}
             "Flatten" if leaf.arguments.starts_with("start_dim=1") => {}
             other => {
-                return Err(format!("'{}' is a {other}; only Linear, ReLU and Dropout are rebuilt here", leaf.name));
+                return Err(format!(
+                    "'{}' is {}; only Linear, ReLU and Dropout are rebuilt here",
+                    leaf.name,
+                    with_article(other)
+                ));
             }
         }
     }
@@ -92,8 +97,9 @@ fn flatten<'a>(module: &'a Module, leaves: &mut Vec<&'a Module>) -> Result<(), S
     match module.class.as_str() {
         "Sequential" => module.children.iter().try_for_each(|child| flatten(child, leaves)),
         class if !module.children.is_empty() => Err(format!(
-            "'{}' is a {class} with parts of its own; only a flat stack of layers is rebuilt here",
-            module.name
+            "'{}' is {} with parts of its own; only a flat stack of layers is rebuilt here",
+            module.name,
+            with_article(class)
         )),
         _ => {
             leaves.push(module);

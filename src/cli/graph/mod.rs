@@ -15,6 +15,7 @@ use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
+use crate::diagnostic::article::with_article;
 use crate::language::{Target, Value, graph};
 use crate::secret::mask_signatures;
 use crate::yaml::overrides::Override;
@@ -61,8 +62,8 @@ pub(super) fn graph(args: &Args, context: &Context, printer: &Printer) -> Result
         return Err(Failed::Refused { diagnostics: document.diagnostics, sources: document.sources, exit });
     };
     let Some(graph) = graph::of(object) else {
-        let what = document.describe();
-        return Err(Failed::new(format!("{} is a {what}: only jobs and components have a graph", args.file.display())));
+        let what = with_article(&document.describe());
+        return Err(Failed::new(format!("{} is {what}: only jobs and components have a graph", args.file.display())));
     };
     let mut drawn = match args.format {
         Drawing::Text => text::draw(&graph),

@@ -9,6 +9,7 @@
 use super::super::config::secret_ref::CredentialRef;
 use super::super::config::storage::DatastorePlace;
 use super::{Place, Places};
+use crate::again::amlrun;
 use crate::azure::host::Host;
 use crate::registry::Datastore;
 use crate::registry::datastore::{CredentialKind, DatastoreKind, is_bare_host};
@@ -52,7 +53,8 @@ impl Places {
                 let what = if kind == CredentialKind::Sas { "a SAS" } else { "an account key" };
                 Err(format!(
                     "the datastore '{name}' was created with {what}, which is not among your credentials for this \
-                     workspace: create it again with 'amlrun datastore create'"
+                     workspace: create it again: {}",
+                    amlrun("datastore create -f FILE")
                 ))
             }
         }

@@ -16,6 +16,7 @@ pub(super) use made::Job;
 
 use super::config::Config;
 use super::config::storage::DatastorePlace;
+use crate::again::amlrun;
 use crate::diagnostic::suggest;
 use crate::registry::datastore::DatastoreKind;
 use crate::registry::{Credentials, Datastore, DatastoreStore};
@@ -144,7 +145,8 @@ impl Places {
         let colon = if near.is_empty() { ":" } else { " Or" };
         format!(
             "amlrun does not know the datastore '{name}'{near}{colon} map it with [datastores.{name}] folder = \"PATH\" \
-             in amlrun.toml, or create it with 'amlrun datastore create'"
+             in amlrun.toml, or create it: {}",
+            amlrun("datastore create -f FILE")
         )
     }
 

@@ -10,6 +10,7 @@ use super::super::{files, leaf};
 use super::literal::misfit;
 use super::pipeline::{named, told_as_missing};
 use super::{ByName, component::place, listed, nodes, under};
+use crate::diagnostic::article::with_article;
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
 /// Everything of that kind in a document. Most findings are errors; the caller knows what they are worth.
@@ -53,7 +54,8 @@ fn paths(inputs: &[Entry], base: &std::path::Path, path: &str, found: &mut Vec<D
             && local.is_dir()
             && !local.join(file).exists()
         {
-            let message = format!("the folder '{text}' has no file {file}, which makes a folder a {kind}");
+            let message =
+                format!("the folder '{text}' has no file {file}, which makes a folder {}", with_article(kind));
             let help =
                 format!("write the {file} file, or give the input the type of what is there, such as uri_folder");
             let at = under(path, &format!("{}.path", input.key));
@@ -123,7 +125,11 @@ fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Di
         if let Some(component) = component {
             given_inputs(pipeline, node, component, &at, found);
             if component.class.ends_with("CommandComponent") {
+                let (from, key) = (found.len(), if node.get("trial").is_some() { "trial" } else { "component" });
                 super::component::command(component, sources, found);
+                for fault in &mut found[from..] {
+                    fault.path = under(&at, &format!("{key}.{}", fault.path));
+                }
             }
         } else if node.class == "InlineCommandNode" {
             command_inputs(node, node, sources, found);
@@ -311,7 +317,12 @@ fn other_type(node: &Object, output: &Entry, above: Option<&Entry>, path: &str) 
     if wanted == written {
         return None;
     }
-    let message = format!("the pipeline's output '{}' is a {wanted}, but the node writes a {written}", above.key);
+    let message = format!(
+        "the pipeline's output '{}' is {}, but the node writes {}",
+        above.key,
+        with_article(&wanted),
+        with_article(&written)
+    );
     let warning = Diagnostic::warning("output-type", output.value.span, message).at(path);
     Some(warning.label(above.key_span, "the pipeline's output").help("write the same type in both places"))
 }

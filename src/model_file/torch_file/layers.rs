@@ -3,6 +3,7 @@
 //! Each class of torch prints what it thinks worth printing (`extra_repr`); this follows it from the pickled attributes.
 
 use super::rebuild::{self, Storages};
+use crate::diagnostic::article::with_article;
 use crate::model_file::unpickle::{Id, Node, Pickle};
 use crate::model_file::words;
 
@@ -173,7 +174,7 @@ pub fn python(pickle: &Pickle, id: Id, deep: u8) -> String {
         Node::Persistent(_) => "a storage".to_owned(),
         Node::Call(call) => match pickle.global(call.callable) {
             Some(("collections", "OrderedDict")) => format!("a dict of {}", call.entries.len()),
-            Some((_, name)) => format!("a {}", words::printable(name, 60)),
+            Some((_, name)) => with_article(&words::printable(name, 60)),
             None => "an object".to_owned(),
         },
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::again::amlrun;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::language::value::{Entry, Object, Origin};
 use crate::spec::component::{self, CommandBody, Component, RunSettings};
@@ -36,7 +37,7 @@ pub struct Elsewhere {
     /// Why it cannot run here, as a sentence without an end.
     pub why: String,
     /// What to do about it, when there is something.
-    pub help: Option<&'static str>,
+    pub help: Option<String>,
     /// Where to point.
     pub span: Span,
     /// The outputs that its component declares and those that it names itself.
@@ -140,7 +141,13 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
     let body = match (object.class, named) {
         ("InlineCommandNode", _) => NodeBody::Inline(Box::new(component::command_body(object, &path, found)?)),
         ("CommandNode", Some(named)) => {
-            NodeBody::Component(components.command(named, &format!("{path}.component"), found)?)
+            let known = found.len();
+            match components.command(named, &format!("{path}.component"), found) {
+                Some(component) => NodeBody::Component(component),
+                // It was read past its mistakes, because something stands in for the node.
+                None if found.len() == known => NodeBody::Elsewhere(elsewhere(entry, object)),
+                None => return None,
+            }
         }
         ("PipelineNode", Some(named)) => NodeBody::Pipeline(components.pipeline(named, found)),
         _ => NodeBody::Elsewhere(elsewhere(entry, object)),
@@ -175,16 +182,22 @@ fn ignored(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
-    let tag = object.get("type");
-    let kind = tag.and_then(|t| t.text()).unwrap_or(match object.class {
-        "CommandNode" => "command",
+/// The `type` of a node, also of one that leaves it out.
+#[must_use]
+pub fn kind(node: &Object) -> &str {
+    node.text("type").unwrap_or(match node.class {
+        "CommandNode" | "InlineCommandNode" => "command",
         "SweepNode" => "sweep",
         "ParallelNode" | "InlineParallelNode" => "parallel",
         "PipelineNode" => "pipeline",
         "SparkNode" | "InlineSparkNode" => "spark",
         _ => "other",
-    });
+    })
+}
+
+fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
+    let tag = object.get("type");
+    let kind = kind(object);
     let (mut help, mut code) = (None, "not-yet");
     let component = object.get("component").or_else(|| object.get("trial"));
     let reference =
@@ -194,8 +207,8 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
             (format!("the component '{name}' is not on this machine"), span)
         }
         Some((name, span)) => {
-            help =
-                Some("register it with 'amlrun component create -f FILE'; 'amlrun component list' tells what there is");
+            let (create, list) = (amlrun("component create -f FILE"), amlrun("component list"));
+            help = Some(format!("register it ({create}), or see which are registered: {list}"));
             code = "unknown-component";
             (format!("the component '{name}' is not registered in this workspace"), span)
         }

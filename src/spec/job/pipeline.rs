@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::common::Common;
 use super::node::{Components, Node, PipelineComponent, nodes};
+use crate::again::amlrun;
 use crate::diagnostic::Diagnostic;
 use crate::language::value::{Object, Value};
 use crate::spec::io::{self, Input, Output};
@@ -32,7 +33,7 @@ pub(super) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> PipelineJob {
         let Some(named) = entry.value.object() else {
             let reference = entry.value.text().unwrap_or_default();
             let message = format!("the component '{reference}' is not registered in this workspace");
-            let help = "register it with 'amlrun component create -f FILE', or name its file";
+            let help = format!("name its file, or register it: {}", amlrun("component create -f FILE"));
             found.push(Diagnostic::error("unknown-component", entry.value.span, message).at("component").help(help));
             return None;
         };

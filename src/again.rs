@@ -12,7 +12,7 @@ pub fn with_home(home: &Path) {
     let _ = HOME.set(home.to_owned());
 }
 
-/// `amlrun …`, to be typed as it stands.
+/// `amlrun …`, to be typed as it stands. In a message it comes last, after a colon: then it is easy to copy.
 #[must_use]
 pub fn amlrun(rest: &str) -> String {
     match HOME.get() {
@@ -22,7 +22,8 @@ pub fn amlrun(rest: &str) -> String {
 }
 
 /// A path as one word for a shell.
-fn word(path: &Path) -> String {
+#[must_use]
+pub fn word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
