@@ -11,11 +11,11 @@ use super::outputs::OutputTable;
 use super::schedule::{Node, Schedule, Skip};
 use super::state::{CompletedStep, Finished, RunState, warn};
 use super::{Request, Services, Workspace, collect, staging, step};
-use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
 use crate::plan::{Phase, Plan, StandIn, Step, StepOutput};
+use crate::reason::Reason;
 use crate::reuse::Listing;
 
 /// Runs a plan to its end and returns how it ended. `asked` tells when somebody wants it to stop.
@@ -144,11 +144,11 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             let decision = &shared.request.decisions[index];
             match &decision.cache {
                 // What goes to a remote place takes its time, as a step does.
-                CacheDecision::Hit(standing) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
+                CacheDecision::Hit(cached) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
                     if shared.request.plan.steps[index].outputs.iter().any(StepOutput::goes_on) {
                         shared.services.bus.say_all(std::mem::take(&mut reused));
                     }
-                    reused.push(self.stands(index, standing, decision.because.clone()));
+                    reused.push(self.apply_cached(index, cached, decision.because.clone()));
                     self.schedule.completed(index);
                 }
                 CacheDecision::Skipped if self.schedule.is_waiting(index) => {
@@ -264,8 +264,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         {
             outcome = StepOutcome::Skipped { reason: SkipReason::StepCanceled };
         }
-        if let Some(standing) = &finished.standing {
-            let reused = self.stands(index, standing, finished.because);
+        if let Some(cached) = &finished.cached {
+            let reused = self.apply_cached(index, cached, finished.because);
             self.shared.services.bus.say(reused);
         } else {
             self.shared.services.bus.say(What::StepFinished {
@@ -295,10 +295,10 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
 
     /// An earlier result stands for a step: its outputs are put in their slots and registered as if it had run. What is
     /// to be said of it then.
-    fn stands(&self, index: usize, standing: &CachedResult, because: Vec<Because>) -> What {
+    fn apply_cached(&self, index: usize, cached: &CachedResult, because: Vec<Reason>) -> What {
         let RunState { request, services, output_table, .. } = &*self.shared;
         let step = &request.plan.steps[index];
-        let mut outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
+        let mut outputs: Vec<OutputInfo> = cached.outputs.iter().map(info).collect();
         for output in &step.outputs {
             let Some(made) = outputs.iter_mut().find(|o| o.name == output.name) else { continue };
             // Remote slots were seen to before.
@@ -321,14 +321,14 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 warn(services, request, index, message);
             }
         }
-        output_table.digested(index, Some(standing.outputs.clone()));
+        output_table.digested(index, Some(cached.outputs.clone()));
         output_table.sealed(index, outputs.clone());
         What::StepReused {
             step: step.path.clone(),
-            run: standing.run.clone(),
-            job: standing.job.clone(),
+            run: cached.run.clone(),
+            job: cached.job.clone(),
             outputs,
-            metrics: standing.metrics.clone(),
+            metrics: cached.metrics.clone(),
             because,
         }
     }

@@ -8,26 +8,26 @@ use tokio::sync::Semaphore;
 use super::cache::CachedResult;
 use super::outputs::OutputTable;
 use super::{Request, Services};
-use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
 use crate::outcome::{Failure, StepOutcome};
+use crate::reason::Reason;
 
 /// How a step ended and what it wrote.
 pub(super) struct Finished {
     pub outcome: StepOutcome,
     pub outputs: Vec<OutputInfo>,
     /// The earlier result that stands for it, when it did not run.
-    pub standing: Option<Box<CachedResult>>,
+    pub cached: Option<Box<CachedResult>>,
     /// Why it ran, or what is to be said of what stands for it.
-    pub because: Vec<Because>,
+    pub because: Vec<Reason>,
     /// What is to be found out of it for later runs.
     pub completed: Option<CompletedStep>,
 }
 
 impl Finished {
     pub fn new(outcome: StepOutcome) -> Self {
-        Self { outcome, outputs: Vec::new(), standing: None, because: Vec::new(), completed: None }
+        Self { outcome, outputs: Vec::new(), cached: None, because: Vec::new(), completed: None }
     }
 
     pub fn broken(message: String) -> Self {

@@ -9,12 +9,12 @@ use super::launch::{Materialized, materialize};
 use super::protect::OwnCopy;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
 use super::{Request, Tracked, Workspace, collect, protect, staging, unchanged};
-use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, ProcessLog, What};
 use crate::exec::{Ended, Ending, Executor, LineSink, RankProcess, Shown, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{InputMode, PortType, StandIn};
+use crate::reason::Reason;
 use crate::store::tree;
 
 /// Runs one step, or finds out that it need not run. Whatever goes wrong is its outcome, not an error.
@@ -35,15 +35,15 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         },
         _ => shared.request.decisions[index].clone(),
     };
-    if let CacheDecision::Hit(standing) = decision.cache {
-        let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
+    if let CacheDecision::Hit(cached) = decision.cache {
+        let outputs: Vec<OutputInfo> = cached.outputs.iter().map(info).collect();
         if staging::places_remotely(step)
             && let Err(failed) = staging::upload(index, outputs.clone(), &shared, &stop).await
         {
             return failed;
         }
-        let (standing, because) = (Some(standing), decision.because);
-        return Finished { outputs, standing, because, ..Finished::new(StepOutcome::Completed) };
+        let (cached, because) = (Some(cached), decision.because);
+        return Finished { outputs, cached, because, ..Finished::new(StepOutcome::Completed) };
     }
     let first = shared.request.first_attempt(index);
     let last = first + step.retries;
@@ -224,7 +224,7 @@ fn look_up<E, W>(index: usize, shared: &RunState<E, W>) -> Late {
     match lookup.key(index, &known) {
         // A result for what the step would not read any more is no result for it.
         KeyState::Complete(_) if has_changed(index, shared) => {
-            run(vec![Because::reason("its code, an input or a program of it changed since the run began")])
+            run(vec![Reason::sentence("its code, an input or a program of it changed since the run began")])
         }
         KeyState::Complete(key) => Late::Decided(lookup.ask(index, &key)),
         KeyState::Miss(because) => run(because),

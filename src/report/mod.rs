@@ -6,8 +6,8 @@
 
 pub mod chart;
 pub mod jsonl;
-pub mod moving;
 pub mod plain;
+pub mod progress;
 pub mod style;
 pub mod summary;
 pub mod terminal;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::moving::human_bytes;
+use super::progress::human_bytes;
 use super::style::{Paint, capped, for_locale, sign};
 use super::summary;
 use crate::clock::human_duration;

@@ -134,7 +134,7 @@ impl Listing {
     /// Where a file of the listing lies.
     #[must_use]
     pub fn place<'a>(&self, file: &'a FileStat) -> Cow<'a, Path> {
-        file.elsewhere.as_deref().map_or_else(|| Cow::Owned(self.root.join(&file.path)), Cow::Borrowed)
+        file.real_path.as_deref().map_or_else(|| Cow::Owned(self.root.join(&file.path)), Cow::Borrowed)
     }
 
     /// The digest of everything that is listed.
@@ -246,7 +246,7 @@ mod tests {
         let second = 1_000_000_000;
         let file = |modified, changed| FileStat {
             path: String::new(),
-            elsewhere: None,
+            real_path: None,
             size: 0,
             modified,
             changed,
@@ -266,7 +266,7 @@ mod tests {
         let second = 1_000_000_000;
         let listing = |changed| {
             let file =
-                FileStat { path: String::new(), elsewhere: None, size: 0, modified: 1, changed, inode: 1, execute: 0 };
+                FileStat { path: String::new(), real_path: None, size: 0, modified: 1, changed, inode: 1, execute: 0 };
             Listing::new(vec![file], Vec::new(), true, 100 * second + 7)
         };
         assert_eq!(listing(99 * second + 1).unsettled(), None);

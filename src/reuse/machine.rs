@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::key::Given;
 use super::manifest::Manifest;
-use crate::because::Because;
 use crate::digest::Digest;
+use crate::reason::Reason;
 
 /// What is known behind a digest, so that a difference can be told in detail.
 pub trait Known {
@@ -63,8 +63,8 @@ impl Python {
 }
 
 /// What differs between two machines.
-pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) -> Vec<Because> {
-    let mut found: Vec<Because> = Vec::new();
+pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) -> Vec<Reason> {
+    let mut found: Vec<Reason> = Vec::new();
     let names: BTreeSet<&String> = before.pythons.keys().chain(after.pythons.keys()).collect();
     for name in names {
         let (old, new) = (before.pythons.get(name), after.pythons.get(name));
@@ -84,7 +84,7 @@ pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) 
         let (old, new) = (before.programs.get(name), after.programs.get(name));
         if old != new {
             let short = |digest: &Digest| digest.short().to_owned();
-            found.push(Because::new("program", name, old.map(short), new.map(short)));
+            found.push(Reason::new("program", name, old.map(short), new.map(short)));
         }
     }
     let names: BTreeSet<&String> = before.variables.keys().chain(after.variables.keys()).collect();
@@ -95,36 +95,36 @@ pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) 
                 Given::Text(text) => text.clone(),
                 _ => "(not shown)".to_owned(),
             };
-            found.push(Because::new("shell variable", name, old.map(text), new.map(text)));
+            found.push(Reason::new("shell variable", name, old.map(text), new.map(text)));
         }
     }
     found
 }
 
-fn pythons(name: &str, before: Option<&Python>, after: Option<&Python>) -> Vec<Because> {
+fn pythons(name: &str, before: Option<&Python>, after: Option<&Python>) -> Vec<Reason> {
     let version = |python: &Python| format!("{} ({})", python.program, python.version.split(' ').next().unwrap_or(""));
     let (Some(old), Some(new)) = (before, after) else {
         let differs = before.is_some() || after.is_some();
-        let because = || Because::new("program", name, before.map(version), after.map(version));
+        let because = || Reason::new("program", name, before.map(version), after.map(version));
         return differs.then(because).into_iter().collect();
     };
     let mut found = Vec::new();
     if (&old.program, &old.version) != (&new.program, &new.version) {
         let (old, new) = (version(old), version(new));
         found.push(match old == new {
-            true => Because::reason(format!("the Python {old} was installed again")),
-            false => Because::new("program", "python", Some(old), Some(new)),
+            true => Reason::sentence(format!("the Python {old} was installed again")),
+            false => Reason::new("program", "python", Some(old), Some(new)),
         });
     }
     let names: BTreeSet<&String> = old.packages.keys().chain(new.packages.keys()).collect();
     for name in names {
         let (old, new) = (old.packages.get(name), new.packages.get(name));
         if old != new {
-            found.push(Because::new("package", name, old.cloned(), new.cloned()));
+            found.push(Reason::new("package", name, old.cloned(), new.cloned()));
         }
     }
     if found.is_empty() && old.files != new.files {
-        found.push(Because::reason(format!("an installed file of {} changed", new.program)));
+        found.push(Reason::sentence(format!("an installed file of {} changed", new.program)));
     }
     found
 }

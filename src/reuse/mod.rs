@@ -3,14 +3,14 @@
 //! A step's [`Key`] holds everything that decides its result; the [`Entry`] of a run that succeeded keeps the key with
 //! the outputs. A later step with an equal key needs no run, if [`verify()`] finds its outputs as they were. Keys hold
 //! digests of content: [`Contents`] gives them without reading what has not changed, as git's index does, from the
-//! [`Listing`] of a tree. [`because()`] puts the difference of two keys into words.
+//! [`Listing`] of a tree. [`differences()`] puts the difference of two keys into words.
 //!
 //! All is kept in one database in a folder of its own, shared by the runners of a workspace. Losing it costs time, never
 //! results. This room refuses to know plans, engines and YAML: its callers say in a key's terms what a step is.
 
-mod because;
 mod contents;
 mod db;
+mod difference;
 mod entry;
 mod error;
 mod key;
@@ -26,8 +26,8 @@ mod tests;
 
 use std::path::Path;
 
-pub use because::because;
 pub use contents::{Contents, digest_of, read_tree};
+pub use difference::differences;
 pub use entry::{Entry, Kept};
 pub use error::ReuseError;
 pub use key::{Given, Key};

@@ -20,7 +20,7 @@ pub struct FileStat {
     /// Its path in the tree, with `/`; for a tree that is one file its name.
     pub path: String,
     /// Where it lies, when that does not follow from its path: most of the memory of a large listing would be this.
-    pub(super) elsewhere: Option<Box<Path>>,
+    pub(super) real_path: Option<Box<Path>>,
     /// Its size in bytes.
     pub size: u64,
     /// When its content last changed, in nanoseconds since 1970.
@@ -43,13 +43,13 @@ pub struct Special {
 }
 
 impl FileStat {
-    pub(super) fn new(path: String, elsewhere: Option<PathBuf>, metadata: &Metadata) -> Self {
+    pub(super) fn new(path: String, real_path: Option<PathBuf>, metadata: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| {
             u64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(rest)).unwrap_or_default()
         };
         Self {
             path,
-            elsewhere: elsewhere.map(PathBuf::into_boxed_path),
+            real_path: real_path.map(PathBuf::into_boxed_path),
             size: metadata.len(),
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),

@@ -146,8 +146,8 @@ fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
     let target = || fs::read_link(source()).map(|target| tree_path(&target).into_boxed_str()).map_err(wrong);
     let link = linked.then(target).transpose()?;
     if metadata.is_file() {
-        let elsewhere = (!plain).then(source);
-        return Ok(Found { what: Entry::File(FileStat::new(path, elsewhere, &metadata)), link });
+        let real_path = (!plain).then(source);
+        return Ok(Found { what: Entry::File(FileStat::new(path, real_path, &metadata)), link });
     }
     let source = source();
     if !metadata.is_dir() {

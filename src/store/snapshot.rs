@@ -155,8 +155,8 @@ impl Rules {
     }
 
     fn ignore(&self, file: &Path, is_folder: bool) -> bool {
-        let verdicts = self.lines.iter().map(|rule| rule.matched_path_or_any_parents(file, is_folder));
-        verdicts.rev().find(|verdict| !verdict.is_none()).is_some_and(|verdict| verdict.is_ignore())
+        let rules = self.lines.iter().map(|rule| rule.matched_path_or_any_parents(file, is_folder));
+        rules.rev().find(|rule| !rule.is_none()).is_some_and(|rule| rule.is_ignore())
     }
 }
 

@@ -37,12 +37,12 @@ pub fn decide(
         let each = plan.steps.iter().zip(wanted);
         let mut all: Vec<Decision> =
             each.map(|(step, wanted)| aside(step, *wanted).unwrap_or_else(|| Decision::run(none))).collect();
-        given.into_iter().for_each(|(index, standing)| all[index] = Decision::given(standing));
+        given.into_iter().for_each(|(index, cached)| all[index] = Decision::given(cached));
         return all;
     };
     let lookup = CacheLookup::new(plan, snapshot, reuse, force, scope).for_those(wanted);
     let mut decisions: Vec<Option<Decision>> = plan.steps.iter().map(|_| None).collect();
-    given.into_iter().for_each(|(index, standing)| decisions[index] = Some(Decision::given(standing)));
+    given.into_iter().for_each(|(index, cached)| decisions[index] = Some(Decision::given(cached)));
     let mut open: Vec<usize> = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
         if decisions[index].is_some() {

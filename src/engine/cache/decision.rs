@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::because::Because;
+use crate::reason::Reason;
 use crate::reuse::Kept;
 
 /// Whether a step runs.
@@ -37,22 +37,22 @@ pub struct Decision {
     /// What becomes of the step.
     pub cache: CacheDecision,
     /// Why it runs, or what is to be said of what stands for it.
-    pub because: Vec<Because>,
+    pub because: Vec<Reason>,
 }
 
 impl Decision {
-    pub(in crate::engine) fn new(cache: CacheDecision, because: Vec<Because>) -> Self {
+    pub(in crate::engine) fn new(cache: CacheDecision, because: Vec<Reason>) -> Self {
         Self { cache, because }
     }
 
     /// The outputs of an earlier run stand for it, because somebody says so.
-    pub(in crate::engine) fn given(standing: CachedResult) -> Self {
-        Self::new(CacheDecision::Hit(Box::new(standing)), Vec::new())
+    pub(in crate::engine) fn given(cached: CachedResult) -> Self {
+        Self::new(CacheDecision::Hit(Box::new(cached)), Vec::new())
     }
 
     /// It runs, for the reason that the sentence tells.
     pub(in crate::engine) fn run(sentence: &str) -> Self {
-        Self::new(CacheDecision::Miss, vec![Because::reason(sentence)])
+        Self::new(CacheDecision::Miss, vec![Reason::sentence(sentence)])
     }
 
     /// Whether the step runs for sure or perhaps.

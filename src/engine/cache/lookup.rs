@@ -1,4 +1,4 @@
-//! How a verdict on one step is found: its key is looked up among earlier results, whose outputs must still be what they
+//! How a state on one step is found: its key is looked up among earlier results, whose outputs must still be what they
 //! were; where none stands, the difference to what the step did last time is put into words.
 
 use std::cell::RefCell;
@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use super::decision::{CacheDecision, CachedResult, Decision, Force};
 use super::inputs::InputSnapshot;
 use super::key::{self, Known};
-use crate::because::Because;
 use crate::digest::Digest;
 use crate::event::OutputInfo;
 use crate::plan::Plan;
-use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Python, Reuse, because};
+use crate::reason::Reason;
+use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Python, Reuse, differences};
 
-/// Everything that a verdict rests on.
+/// Everything that a state rests on.
 pub(in crate::engine) struct CacheLookup<'a> {
     pub plan: &'a Plan,
     pub snapshot: &'a InputSnapshot,
@@ -60,7 +60,7 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// Why a step runs whatever was made before. One that is only needed by others does not.
-    pub fn forced(&self, index: usize) -> Option<Because> {
+    pub fn forced(&self, index: usize) -> Option<Reason> {
         if !self.is_wanted(index) {
             return None;
         }
@@ -73,14 +73,14 @@ impl<'a> CacheLookup<'a> {
         } else {
             return None;
         };
-        Some(Because::reason(sentence))
+        Some(Reason::sentence(sentence))
     }
 
-    /// The verdicts on steps that depend on nothing undecided, looked up together.
+    /// The states on steps that depend on nothing undecided, looked up together.
     pub fn level(&self, steps: &[usize], decided: &[Option<Decision>]) -> Vec<(usize, Decision)> {
         let output = |step: usize, name: &str| match decided[step].as_ref().map(|d| &d.cache) {
-            Some(CacheDecision::Hit(standing)) => {
-                standing.outputs.iter().find(|k| k.name == name).map(|k| k.digest.clone())
+            Some(CacheDecision::Hit(cached)) => {
+                cached.outputs.iter().find(|k| k.name == name).map(|k| k.digest.clone())
             }
             _ => None,
         };
@@ -106,7 +106,7 @@ impl<'a> CacheLookup<'a> {
                         0 => "its data is fetched first, and may be the same".to_owned(),
                         _ => format!("{names} {verb} before it and may write something else"),
                     };
-                    answers.push((index, Decision::new(CacheDecision::Pending, vec![Because::reason(sentence)])));
+                    answers.push((index, Decision::new(CacheDecision::Pending, vec![Reason::sentence(sentence)])));
                 }
                 KeyState::Miss(because) => answers.push((index, Decision::new(CacheDecision::Miss, because))),
             }
@@ -115,13 +115,13 @@ impl<'a> CacheLookup<'a> {
         // Two steps with the same key share their entry.
         let known = self.reuse.find_many(&hashes).unwrap_or_default();
         let kept: Vec<&Kept> = hashes.iter().filter_map(|h| known.get(h)).flat_map(|e| &e.outputs).collect();
-        let mut verdicts = reuse::verify_many(&kept).into_iter();
+        let mut states = reuse::verify_many(&kept).into_iter();
         let mut refreshed = Vec::new();
         for (index, key, hash) in &asked {
             let decision = match known.get(hash) {
                 Some(entry) => {
-                    let verdicts: Vec<_> = verdicts.by_ref().take(entry.outputs.len()).collect();
-                    standing(entry, &verdicts, &mut refreshed)
+                    let states: Vec<_> = states.by_ref().take(entry.outputs.len()).collect();
+                    check_outputs(entry, &states, &mut refreshed)
                 }
                 None if !self.is_wanted(*index) => self.last_of(*index, key, &mut refreshed),
                 None => Decision::new(CacheDecision::Miss, self.explain(*index, key, &[])),
@@ -138,7 +138,7 @@ impl<'a> CacheLookup<'a> {
     /// The key of a step, as far as that is needed.
     pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> KeyState {
         let unreadable = || {
-            KeyState::Miss(vec![Because::reason(
+            KeyState::Miss(vec![Reason::sentence(
                 "its inputs or its code cannot be read, or change while they are read",
             )])
         };
@@ -163,8 +163,8 @@ impl<'a> CacheLookup<'a> {
     fn last_of(&self, index: usize, key: &Key, refreshed: &mut Vec<(PathBuf, Fingerprint)>) -> Decision {
         match self.reuse.last(self.scope, &self.plan.steps[index].path) {
             Ok(Some(last)) if last.key == *key => {
-                let verdicts: Vec<_> = last.outputs.iter().map(reuse::verify).collect();
-                standing(&last, &verdicts, refreshed)
+                let states: Vec<_> = last.outputs.iter().map(reuse::verify).collect();
+                check_outputs(&last, &states, refreshed)
             }
             _ => Decision::run("no earlier result of it is known"),
         }
@@ -174,9 +174,9 @@ impl<'a> CacheLookup<'a> {
     pub fn ask(&self, index: usize, key: &Key) -> Decision {
         match self.reuse.find(&key.hash()) {
             Ok(Some(entry)) => {
-                let verdicts: Vec<_> = entry.outputs.iter().map(reuse::verify).collect();
+                let states: Vec<_> = entry.outputs.iter().map(reuse::verify).collect();
                 let mut refreshed = Vec::new();
-                let decision = standing(&entry, &verdicts, &mut refreshed);
+                let decision = check_outputs(&entry, &states, &mut refreshed);
                 if !refreshed.is_empty() {
                     let _ = self.reuse.refreshed(&refreshed);
                 }
@@ -187,10 +187,10 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// Why no earlier result stands for a step: the difference to what it did last time.
-    fn explain(&self, index: usize, key: &Key, unknown: &[String]) -> Vec<Because> {
+    fn explain(&self, index: usize, key: &Key, unknown: &[String]) -> Vec<Reason> {
         let path = &self.plan.steps[index].path;
         let Ok(Some(last)) = self.reuse.last(self.scope, path) else {
-            return vec![Because::reason("no earlier result of it is known")];
+            return vec![Reason::sentence("no earlier result of it is known")];
         };
         let (mut before, mut after) = (last.key, key.clone());
         for name in unknown {
@@ -204,9 +204,9 @@ impl<'a> CacheLookup<'a> {
                 key.variables.remove(name);
             }
         }
-        let mut differences = because(&before, &after, self);
+        let mut differences = differences(&before, &after, self);
         if differences.is_empty() {
-            differences.push(Because::reason(if unknown.is_empty() {
+            differences.push(Reason::sentence(if unknown.is_empty() {
                 "its last result was not offered for reuse"
             } else {
                 "what it reads is new"
@@ -242,17 +242,21 @@ pub(in crate::engine) enum KeyState {
     /// The digests of these steps' outputs are missing, and an earlier result may stand for the step.
     Pending(Vec<usize>),
     /// Nothing can stand for it.
-    Miss(Vec<Because>),
+    Miss(Vec<Reason>),
 }
 
 /// Whether the outputs of an earlier result are still what they were.
-fn standing(entry: &Entry, verdicts: &[reuse::OutputState], refreshed: &mut Vec<(PathBuf, Fingerprint)>) -> Decision {
+fn check_outputs(
+    entry: &Entry,
+    states: &[reuse::OutputState],
+    refreshed: &mut Vec<(PathBuf, Fingerprint)>,
+) -> Decision {
     let mut outputs = entry.outputs.clone();
     let mut because = Vec::new();
     let mut usable = true;
-    for (kept, verdict) in outputs.iter_mut().zip(verdicts) {
-        let mut say = |what: &str| because.push(Because::reason(format!("its output {} {what}", kept.name)));
-        match verdict {
+    for (kept, state) in outputs.iter_mut().zip(states) {
+        let mut say = |what: &str| because.push(Reason::sentence(format!("its output {} {what}", kept.name)));
+        match state {
             reuse::OutputState::Same => {}
             reuse::OutputState::SameBytes(fingerprint) => {
                 refreshed.push((kept.path.clone(), fingerprint.clone()));

@@ -3,11 +3,11 @@
 //! Trees whose files are known are compared file by file. What is secret is never shown.
 
 use super::key::{Given, Key};
-use super::machine::{Known, Machine, differences};
+use super::machine::{self, Known, Machine};
 use super::manifest::Manifest;
 use super::stat::Special;
-use crate::because::{Because, tree_in_words};
 use crate::digest::{Digest, HashedFile, tree_order};
+use crate::reason::{Reason, tree_in_words};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const NAMED: usize = 20;
 
 /// Everything in which two keys differ; nothing exactly when they are equal.
-pub fn because(before: &Key, after: &Key, known: &dyn Known) -> Vec<Because> {
+pub fn differences(before: &Key, after: &Key, known: &dyn Known) -> Vec<Reason> {
     let mut found = Differences { found: Vec::new(), known };
     if before.command != after.command {
         let (old, new) = first_difference(&before.command, &after.command);
@@ -44,13 +44,13 @@ struct Words {
 }
 
 struct Differences<'a> {
-    found: Vec<Because>,
+    found: Vec<Reason>,
     known: &'a dyn Known,
 }
 
 impl Differences<'_> {
     fn add(&mut self, what: &str, name: &str, before: Option<String>, after: Option<String>) {
-        self.found.push(Because::new(what, name, before, after));
+        self.found.push(Reason::new(what, name, before, after));
     }
 
     fn machines(&mut self, before: Option<&Digest>, after: Option<&Digest>) {
@@ -62,9 +62,11 @@ impl Differences<'_> {
             None => Some(Machine::default()),
         };
         let known = machine(before).zip(machine(after));
-        let differences = known.map(|(old, new)| differences(&old, &new, self.known)).unwrap_or_default();
+        let differences = known.map(|(old, new)| machine::differences(&old, &new, self.known)).unwrap_or_default();
         match differences.is_empty() {
-            true => self.found.push(Because::reason("the Python, a program or a variable of the shell is another one")),
+            true => {
+                self.found.push(Reason::sentence("the Python, a program or a variable of the shell is another one"))
+            }
             false => self.found.extend(differences),
         }
     }
@@ -127,15 +129,15 @@ impl Differences<'_> {
         self.found.extend(files.into_iter().take(named));
         if more > 0 {
             let of = tree_in_words(folder);
-            self.found.push(Because::reason(format!("{more} more files of {of} changed")));
+            self.found.push(Reason::sentence(format!("{more} more files of {of} changed")));
         }
     }
 }
 
 /// Added, removed and changed files.
-fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Because> {
+fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Reason> {
     let file = |path: &str, old: Option<Digest>, new: Option<Digest>| {
-        Because::new("file", &format!("{folder}/{path}"), old.as_ref().map(short), new.as_ref().map(short))
+        Reason::new("file", &format!("{folder}/{path}"), old.as_ref().map(short), new.as_ref().map(short))
     };
     if let ([old], [new]) = (before.files.as_slice(), after.files.as_slice())
         && before.is_file
@@ -158,7 +160,7 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Becau
             && old.hash == new.hash
         {
             if old.execute != new.execute {
-                found.push(Because::new("mode", &format!("{folder}/{}", new.path), mode(old), mode(new)));
+                found.push(Reason::new("mode", &format!("{folder}/{}", new.path), mode(old), mode(new)));
             }
         } else if let Some(any) = gone.or(come) {
             found.push(file(&any.path, gone.map(HashedFile::digest), come.map(HashedFile::digest)));
@@ -166,8 +168,8 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Becau
     }
 }
 
-/// Empty folders and links that came, went or point elsewhere.
-fn changed_specials(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Because> {
+/// Empty folders and links that came, went or point to another place.
+fn changed_specials(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Reason> {
     let by_path = |manifest: &Manifest| -> BTreeMap<String, String> {
         let text = |special: &Special| special.target.clone().unwrap_or_default();
         manifest.specials.iter().map(|special| (special.path.clone(), text(special))).collect()
@@ -177,7 +179,7 @@ fn changed_specials(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Be
     let one = |path: &String| {
         let is_link = [old.get(path), new.get(path)].into_iter().flatten().any(|target| !target.is_empty());
         let what = if is_link { "link" } else { "folder" };
-        Because::new(what, &format!("{folder}/{path}"), old.get(path).cloned(), new.get(path).cloned())
+        Reason::new(what, &format!("{folder}/{path}"), old.get(path).cloned(), new.get(path).cloned())
     };
     changed.map(one).collect()
 }
