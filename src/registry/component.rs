@@ -6,8 +6,8 @@
 //!   files/…                 the copy, with the folders of the originals below their innermost common folder
 //! ```
 //!
-//! A version appears by one rename, completely or not at all, and never changes. Relative paths in the files stay valid,
-//! so nothing has to be rewritten.
+//! A version appears by one rename, completely or not at all, and never changes. Relative paths in the files stay
+//! valid, so nothing has to be rewritten.
 
 use std::collections::BTreeMap;
 use std::fs;

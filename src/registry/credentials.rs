@@ -1,8 +1,8 @@
 //! The secrets of datastores, outside every workspace: a folder that is copied, committed or shared contains none.
 //!
 //! There is one file for each user, which only that user may read: `$AMLRUN_CREDENTIALS`, otherwise
-//! `$XDG_CONFIG_HOME/amlrun/credentials.json`, otherwise `~/.config/amlrun/credentials.json`. It is replaced as a whole,
-//! by one process at a time, so that concurrent writes do not get lost:
+//! `$XDG_CONFIG_HOME/amlrun/credentials.json`, otherwise `~/.config/amlrun/credentials.json`. It is replaced as a
+//! whole, by one process at a time, so that concurrent writes do not get lost:
 //!
 //! ```json
 //! { "version": 1, "workspaces": { "/home/me/project/.amlrun": { "mine": { "account_key": "…" } } } }

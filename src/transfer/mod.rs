@@ -2,12 +2,13 @@
 //!
 //! A [`Transfer`] is what all uploads and downloads of one command share: how many requests may run at once
 //! ([`concurrency`] adapts that to the measured throughput), when to give up ([`retry`]), what has been moved
-//! ([`progress`]) and whether the user asked to stop. [`receive`] and [`send`] move one file, in blocks when it is large;
-//! [`folder`] moves many. [`cache`] keeps what was downloaded, once for all pipelines; [`listing`] finds the files of an
-//! address. Every request goes through the client in [`http`]; [`web`] is any web server as remote storage.
+//! ([`progress`]) and whether the user asked to stop. [`receive`] and [`send`] move one file, in blocks when it is
+//! large; [`folder`] moves many. [`cache`] keeps what was downloaded, once for all pipelines; [`listing`] finds the
+//! files of an address. Every request goes through the client in [`http`]; [`web`] is any web server as remote
+//! storage.
 //!
-//! The rules: memory does not grow with files; a file appears under its name whole and checked or not at all; a transfer
-//! that was interrupted resumes; files that are already there are not moved again.
+//! The rules: memory does not grow with files; a file appears under its name whole and checked or not at all; a
+//! transfer that was interrupted resumes; files that are already there are not moved again.
 //!
 //! This module knows [`Remote`](crate::store::remote::Remote) storage and local paths. It knows nothing of what data
 //! mean, of credentials, and of Azure.
