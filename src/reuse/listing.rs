@@ -19,7 +19,8 @@ use super::walk::{FEW, below};
 use crate::digest::tree_order;
 use crate::fs::at;
 
-/// The same for a change that comes after a listing: one tick of the clock.
+/// How old a change must be at the time of a listing for every later change to be visible, in nanoseconds: one tick of
+/// the file system's clock.
 const STEP: u64 = 10_000_000;
 
 /// A digest over paths, sizes, times and inodes. Equal fingerprints mean that nobody touched the tree.
