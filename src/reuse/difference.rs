@@ -1,6 +1,6 @@
-//! Why a step has to run: the difference of two keys, in words.
+//! Explains why a step has to run: the difference of two keys, in words.
 //!
-//! Trees whose files are known are compared file by file. What is secret is never shown.
+//! Trees whose files are known are compared file by file. Secrets are never shown.
 
 use super::key::{Given, Key};
 use super::machine::{self, Known, Machine};
@@ -11,10 +11,10 @@ use crate::reason::{Reason, tree_in_words};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// As many files of one tree are named.
+/// How many files of one tree are named.
 const NAMED: usize = 20;
 
-/// Everything in which two keys differ; nothing exactly when they are equal.
+/// All differences of two keys; empty exactly if they are equal.
 pub fn differences(before: &Key, after: &Key, known: &dyn Known) -> Vec<Reason> {
     let mut found = Differences { found: Vec::new(), known };
     if before.command != after.command {
@@ -36,7 +36,7 @@ pub fn differences(before: &Key, after: &Key, known: &dyn Known) -> Vec<Reason> 
     found.found
 }
 
-/// What differences of inputs or variables are called.
+/// The words for differences of inputs or of variables.
 struct Words {
     literal: &'static str,
     tree: &'static str,
@@ -65,7 +65,7 @@ impl Differences<'_> {
         let differences = known.map(|(old, new)| machine::differences(&old, &new, self.known)).unwrap_or_default();
         match differences.is_empty() {
             true => {
-                self.found.push(Reason::sentence("the Python, a program or a variable of the shell is another one"))
+                self.found.push(Reason::sentence("the Python, a program or a variable of the shell is another one"));
             }
             false => self.found.extend(differences),
         }
@@ -115,7 +115,7 @@ impl Differences<'_> {
         }
     }
 
-    /// The files in which two trees differ, or that they do.
+    /// Adds the files in which two trees differ, or only that they differ.
     fn trees(&mut self, what: &str, name: &str, folder: &str, before: &Digest, after: &Digest) {
         let files = self.known.manifest(before).zip(self.known.manifest(after));
         let files = files.map(|(old, new)| changed_files(folder, &old, &new)).unwrap_or_default();
@@ -123,7 +123,7 @@ impl Differences<'_> {
             self.add(what, name, Some(short(before)), Some(short(after)));
             return;
         }
-        // One more is named rather than counted.
+        // One more file is named rather than counted.
         let named = if files.len() == NAMED + 1 { files.len() } else { NAMED };
         let more = files.len().saturating_sub(named);
         self.found.extend(files.into_iter().take(named));
@@ -168,7 +168,7 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Reaso
     }
 }
 
-/// Empty folders and links that came, went or point to another place.
+/// Empty folders and links that were added, removed or changed.
 fn changed_specials(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Reason> {
     let by_path = |manifest: &Manifest| -> BTreeMap<String, String> {
         let text = |special: &Special| special.target.clone().unwrap_or_default();
@@ -188,7 +188,7 @@ fn mode(file: &HashedFile) -> Option<String> {
     Some(if file.execute == 0 { "not executable" } else { "executable" }.to_owned())
 }
 
-/// Whether two joined texts have the same pieces, but for the content of data.
+/// Whether two joined texts have the same pieces, except for the content of data.
 fn differ_by_data(before: &[Given], after: &[Given]) -> bool {
     before.len() == after.len()
         && before.iter().zip(after).all(|(old, new)| match (old, new) {
@@ -229,7 +229,7 @@ fn short(digest: &Digest) -> String {
     digest.short().to_owned()
 }
 
-/// The first line in which two texts differ, of each; `None` for a text that has no such line.
+/// The first line in which two texts differ, from each; `None` for a text without such a line.
 fn first_difference(before: &str, after: &str) -> (Option<String>, Option<String>) {
     let (mut old, mut new) = (before.lines(), after.lines());
     loop {
@@ -238,7 +238,7 @@ fn first_difference(before: &str, after: &str) -> (Option<String>, Option<String
             return (old.map(str::to_owned), new.map(str::to_owned));
         }
         if old.is_none() {
-            // They differ in how lines end.
+            // They differ in their line endings.
             return (Some(before.to_owned()), Some(after.to_owned()));
         }
     }

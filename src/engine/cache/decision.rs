@@ -1,4 +1,4 @@
-//! What was decided for a step, and why.
+//! The decision for a step, and the reasons.
 
 use std::collections::HashSet;
 
@@ -12,9 +12,9 @@ pub enum CacheDecision {
     Hit(Box<CachedResult>),
     /// Cache miss: it runs.
     Miss,
-    /// It reads what other steps are still to write: it runs unless they write the same as before.
+    /// The step reads outputs that other steps still have to write: it runs unless they write the same as before.
     Pending,
-    /// It is left out: the project says so, or nobody asked for it.
+    /// The step is skipped: the project says so, or it was not chosen.
     Skipped,
 }
 
@@ -27,16 +27,16 @@ pub struct CachedResult {
     pub job: String,
     /// Its outputs.
     pub outputs: Vec<Kept>,
-    /// What it logged.
+    /// The metrics that it logged.
     pub metrics: Vec<(String, f64)>,
 }
 
-/// What was decided for a step, and why.
+/// The decision for a step, and the reasons.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// What becomes of the step.
+    /// What happens to the step.
     pub cache: CacheDecision,
-    /// Why it runs, or what is to be said of what stands for it.
+    /// Why the step runs, or remarks on the result that is reused.
     pub because: Vec<Reason>,
 }
 
@@ -45,24 +45,24 @@ impl Decision {
         Self { cache, because }
     }
 
-    /// The outputs of an earlier run stand for it, because somebody says so.
+    /// The outputs of an earlier run are used, because the user asked for it.
     pub(in crate::engine) fn given(cached: CachedResult) -> Self {
         Self::new(CacheDecision::Hit(Box::new(cached)), Vec::new())
     }
 
-    /// It runs, for the reason that the sentence tells.
+    /// The step runs, for the reason in `sentence`.
     pub(in crate::engine) fn run(sentence: &str) -> Self {
         Self::new(CacheDecision::Miss, vec![Reason::sentence(sentence)])
     }
 
-    /// Whether the step runs for sure or perhaps.
+    /// Whether the step runs, certainly or possibly.
     #[must_use]
     pub fn may_run(&self) -> bool {
         matches!(self.cache, CacheDecision::Miss | CacheDecision::Pending)
     }
 }
 
-/// What runs whatever was made before.
+/// The steps that run even if an earlier result exists.
 #[derive(Clone, Debug, Default)]
 pub struct Force {
     /// All steps.

@@ -1,4 +1,4 @@
-//! Keys and the difference of two.
+//! Keys and the difference of two keys.
 
 use std::collections::BTreeMap;
 
@@ -134,7 +134,7 @@ proptest! {
 
 #[test]
 fn a_hash_is_the_same_tomorrow() {
-    // A change here makes every result that is kept unknown. If that is meant, FORMAT says so.
+    // A change here makes every stored result unknown. If that is intended, change FORMAT.
     let key = Key { command: "python train.py".to_owned(), ..Key::default() };
     assert_eq!(key.hash().short(), "ff5b892c55f9");
 }
