@@ -80,3 +80,4 @@ mod validate;
 mod validate_many;
 mod verbs;
 mod versions;
+mod workspaces;

@@ -338,7 +338,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
 
     /// A step's task panicked, which is a bug of ours. The run still ends in order: all other steps are stopped.
     fn broken(&mut self, why: &str) {
-        let message = format!("amlrun made a mistake while running a step; please report it: {why}");
+        let message = format!("internal error while running a step; please report it: {why}");
         self.shared.services.bus.say(What::Warning { step: None, message });
         self.status = JobStatus::Failed;
         self.halt(Stop::Graceful, true);

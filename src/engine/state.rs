@@ -83,6 +83,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(broken) => Err(format!("amlrun made a mistake; please report it: {broken}")),
+        Err(broken) => Err(format!("internal error; please report it: {broken}")),
     }
 }

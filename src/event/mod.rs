@@ -4,7 +4,7 @@
 //! the record) and then hands it to whoever watches: terminal, plain text, JSON lines. All of them draw the same
 //! [`RunView`], which is the [`fold`] of the events so far; so does `amlrun job show` long after the run.
 //!
-//! This room knows words only: no plan, no store, no process. Lines that a step prints pass over the bus but are not
+//! This module uses the base only: no plan, no store, no process. Lines that a step prints pass over the bus but are not
 //! events: they have a file of their own.
 
 pub mod bus;
