@@ -12,7 +12,6 @@ mod cloud;
 mod compare;
 mod components;
 mod corpus;
-mod corpus_run;
 mod cp;
 mod cp_access;
 mod cp_broken;
