@@ -28,10 +28,14 @@ azurite: ## Find or fetch Azurite, the emulator of Azure Blob Storage; does noth
 	@$(PYTHON) scripts/azurite.py
 
 test: libtorch azurite ## Run all tests
+	@rm -f target/tmp/skipped
 	$(CARGO) test --features torch
+	@if [ -s target/tmp/skipped ]; then echo "Skipped on this machine:"; sort -u target/tmp/skipped; fi
 
 test-runner: azurite ## Run the tests that need no libtorch
+	@rm -f target/tmp/skipped
 	$(CARGO) test
+	@if [ -s target/tmp/skipped ]; then echo "Skipped on this machine:"; sort -u target/tmp/skipped; fi
 
 INTEROP := .venv-interop
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
-use crate::support::{Project, node, pipeline};
+use crate::support::{Project, node, pipeline, skipped};
 
 const WARNED: &str = "it wrote to its input 'd'";
 
@@ -128,6 +128,7 @@ fn a_large_input_is_read_only_where_the_kernel_allows_it_and_watched_where_it_do
             assert!(project.log("a").contains("Read-only file system"), "{}", project.log("a"));
             assert_eq!((project.read("data/x.csv"), large.metadata().unwrap().len()), before);
         } else {
+            skipped("no read-only mount can be made here");
             assert!(ran.ended(0).out.contains("its input 'd' changed while it ran"));
         }
         // Nobody else is hindered.

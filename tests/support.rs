@@ -188,3 +188,12 @@ pub fn kill_watchdog_of(runner: &Child) {
     kill(nix::unistd::Pid::from_raw(runner.id().cast_signed()), Signal::SIGSTOP).unwrap();
     kill(watchdog_of(runner).expect("the runner has a guard"), Signal::SIGKILL).unwrap();
 }
+
+/// Notes that the running test cannot check something on this machine. `make test` lists these notes at its end.
+pub fn skipped(why: &str) {
+    use std::io::Write as _;
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let list = concat!(env!("CARGO_TARGET_TMPDIR"), "/skipped");
+    let mut list = std::fs::File::options().create(true).append(true).open(list).unwrap();
+    writeln!(list, "{test}: {why}").unwrap();
+}

@@ -289,6 +289,7 @@ mod tests {
     fn a_view_that_lags_loses_lines_and_is_told_how_many() {
         let bus = Bus::new(None);
         let (open, gate) = sync_channel::<()>(0);
+        let (drew, drawn) = std::sync::mpsc::channel();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mine = seen.clone();
         bus.watch(Slow::LeavesOut, move |notes| {
@@ -296,6 +297,7 @@ mod tests {
             for note in notes {
                 if let Note::Line { text, .. } = note {
                     mine.lock().unwrap().push(text);
+                    let _ = drew.send(());
                 }
             }
         });
@@ -303,9 +305,7 @@ mod tests {
             bus.line("a", &number.to_string());
         }
         open.send(()).unwrap();
-        while seen.lock().unwrap().is_empty() {
-            std::thread::yield_now();
-        }
+        drawn.recv().unwrap();
         bus.line("a", "after");
         bus.close();
         let seen = seen.lock().unwrap();
