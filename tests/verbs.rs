@@ -317,3 +317,11 @@ fn the_project_s_file_is_found_from_a_folder_below_it() {
     let ran = Ran::of(command).ended(0);
     assert!(ran.out.contains("look  leave out"), "{}", ran.out);
 }
+
+#[test]
+fn a_setting_under_its_former_name_works_with_a_note() {
+    let project = Project::new().with("amlrun.toml", "[transfer]\npatience = 7\n");
+    project.write("pipeline.yml", &pipeline(&node("a", "true")));
+    let ran = project.run("pipeline.yml").ended(0);
+    assert_eq!(ran.err.matches("'patience' in [transfer] is now called 'retry_timeout'").count(), 1, "{}", ran.err);
+}

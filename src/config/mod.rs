@@ -21,6 +21,7 @@ use crate::error::Failed;
 use crate::plan::Local;
 use crate::plan::local::StepRules;
 use crate::transfer::Limits;
+use std::sync::Once;
 
 /// The file's name.
 pub(crate) const FILE: &str = "amlrun.toml";
@@ -75,6 +76,10 @@ impl Config {
                  [accounts.<name>], [transfer]",
             )
         })?;
+        if config.transfer.patience.is_some() {
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| log::warn!("{shown}: 'patience' in [transfer] is now called 'retry_timeout'"));
+        }
         config.folder = folder.to_owned();
         config.digest = blake3::hash(text.as_bytes()).to_hex().to_string();
         config.user = UserConfig::load()?;
@@ -120,7 +125,7 @@ impl Config {
         Limits {
             jobs: jobs.or(self.transfer.jobs).map(usize::from),
             stall: seconds(self.transfer.stall, default.stall),
-            retry_timeout: seconds(self.transfer.retry_timeout, default.retry_timeout),
+            retry_timeout: seconds(self.transfer.retry_timeout.or(self.transfer.patience), default.retry_timeout),
         }
     }
 
@@ -168,7 +173,7 @@ mod tests {
         assert_eq!(cloud.credential, Some(CredentialRef::Sas(SecretRef::Env("SAS".into()))));
         assert_eq!(config.datastores["created"].place, None);
         assert_eq!(config.accounts["dev"].endpoint.as_deref(), Some("http://127.0.0.1:10000/dev"));
-        assert_eq!(config.transfer, Transfer { jobs: Some(4), stall: Some(30), retry_timeout: None });
+        assert_eq!(config.transfer, Transfer { jobs: Some(4), stall: Some(30), retry_timeout: None, patience: None });
     }
 
     #[test]

@@ -66,8 +66,9 @@ pub(crate) struct Transfer {
     #[serde(deserialize_with = "positive")]
     pub stall: Option<u64>,
     /// Seconds for which a storage that fails is asked again.
-    #[serde(alias = "patience")]
     pub retry_timeout: Option<u64>,
+    /// The same under its former name.
+    pub patience: Option<u64>,
 }
 
 /// A number that is no number of nothing.

@@ -130,11 +130,6 @@ impl ScalarType {
         matches!(self, Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64)
     }
 
-    /// Whether the numbers are packed or scaled, so that bytes alone do not say them.
-    pub fn is_quantised(self) -> bool {
-        matches!(self, Self::QUInt8 | Self::QInt8 | Self::QInt32 | Self::QUInt4x2 | Self::QUInt2x4)
-    }
-
     /// The same type among those that the stages compute with.
     pub fn dtype(self) -> Option<DType> {
         Some(match self {

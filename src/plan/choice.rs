@@ -20,12 +20,6 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Whether everything is wanted.
-    #[must_use]
-    pub fn is_all(&self) -> bool {
-        self.only.is_empty() && self.from.is_empty() && self.until.is_empty()
-    }
-
     /// Which steps of a plan are wanted, by index. A name of a pipeline inside stands for all of its steps.
     ///
     /// # Errors

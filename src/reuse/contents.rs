@@ -98,14 +98,6 @@ impl Reuse {
         self.db.put_machines(machines, pythons)
     }
 
-    /// Stores the files of a tree, so that a difference can be explained file by file.
-    ///
-    /// # Errors
-    /// [`ReuseError::Database`].
-    pub fn remember(&self, digest: &Digest, manifest: &Manifest) -> Result<(), ReuseError> {
-        self.db.put_manifests(&[(digest, manifest)])
-    }
-
     /// Stores the files of many trees.
     ///
     /// # Errors

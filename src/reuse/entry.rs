@@ -105,22 +105,6 @@ impl Reuse {
         self.db.refreshed(outputs)
     }
 
-    /// Removes all results of these keys, by hash.
-    ///
-    /// # Errors
-    /// [`ReuseError::Database`].
-    pub fn forget(&self, hashes: &[Digest]) -> Result<(), ReuseError> {
-        self.db.forget(hashes)
-    }
-
-    /// Removes all results of these runs.
-    ///
-    /// # Errors
-    /// [`ReuseError::Database`].
-    pub fn forget_runs(&self, runs: &[String]) -> Result<(), ReuseError> {
-        self.db.forget_runs(runs)
-    }
-
     /// Removes all results that have an output at one of these paths.
     ///
     /// # Errors

@@ -112,14 +112,6 @@ impl Db {
         })
     }
 
-    pub(in crate::reuse) fn forget(&self, hashes: &[Digest]) -> Result<(), ReuseError> {
-        self.delete("DELETE FROM entries WHERE hash = ?1", hashes.iter().map(|hash| hash.as_str().to_owned()))
-    }
-
-    pub(in crate::reuse) fn forget_runs(&self, runs: &[String]) -> Result<(), ReuseError> {
-        self.delete("DELETE FROM entries WHERE run = ?1", runs.iter().cloned())
-    }
-
     pub(in crate::reuse) fn forget_paths(&self, paths: &[PathBuf]) -> Result<(), ReuseError> {
         let delete = "DELETE FROM entries WHERE id IN (SELECT entry FROM outputs WHERE path = ?1)";
         self.delete(delete, paths.iter().map(|path| self.text(path)))
