@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
 //!
 //! ```layers
-//! words     again outcome because fs digest id clock number order relative secret diagnostic
+//! words     again outcome because fs digest id clock number toposort relative secret diagnostic
 //! reading   yaml language spec
 //! keeping   sqlite store reuse model_file registry
 //! planning  plan
@@ -35,10 +35,10 @@ pub mod digest;
 pub mod fs;
 pub mod id;
 pub mod number;
-pub mod order;
 pub mod outcome;
 pub mod relative;
 pub mod secret;
+pub mod toposort;
 
 pub mod language;
 pub mod spec;

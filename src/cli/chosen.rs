@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use ignore::WalkBuilder;
 
 use super::error::Failed;
-use super::recognise::is_azure_ml;
+use crate::language::detect::is_azure_ml;
 
 /// So much of a file is read to see whether it is an Azure ML document.
 const ENOUGH: u64 = 1 << 20;

@@ -52,7 +52,6 @@ mod plan_rest;
 mod printer;
 mod read_only;
 mod ready;
-mod recognise;
 mod record;
 mod remote_data;
 mod resume;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::read::{At, Scope};
+use super::cursor::{Cursor, Scope};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 use crate::yaml::{self, Node};
 
@@ -49,7 +49,7 @@ impl Files {
         text: &str,
         what: &str,
         node: &Node,
-        at: At<'_>,
+        at: Cursor<'_>,
         scope: &Scope,
     ) -> Result<Arc<File>, Vec<Diagnostic>> {
         let path = tidy(&scope.base.join(text));
@@ -130,7 +130,7 @@ impl Files {
 }
 
 /// The mistake of a path that is not there, with the nearest name beside it.
-pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: At<'_>) -> Diagnostic {
+pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: Cursor<'_>) -> Diagnostic {
     let fault = Diagnostic::error("missing-path", span, format!("there is no {what} '{text}'")).at(at.to_string());
     match neighbour(path) {
         _ if text.contains('\\') => fault.help(format!("write it with slashes: {}", text.replace('\\', "/"))),

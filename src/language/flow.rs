@@ -3,8 +3,8 @@
 //! Of such a file the SDK reads a few fields and drops the others, `inputs` and `outputs` among them: every flow has the
 //! same ports, and takes any further input as the mapping of a column.
 
+use super::cursor::{Cursor, Scope};
 use super::grammar::grammar;
-use super::read::{At, Scope};
 use super::value::Object;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{Entry, Kind, Node, Scalar};
@@ -60,7 +60,7 @@ fn entry(key: &str, value: Node) -> Entry {
 }
 
 /// A run names a flow by its file, or by the folder that holds its definition.
-pub(super) fn definition(run: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
+pub(super) fn definition(run: &Object, at: Cursor<'_>, scope: &Scope) -> Vec<Diagnostic> {
     let Some((flow, text)) = run.get("flow").and_then(|flow| Some((flow, flow.text()?))) else { return Vec::new() };
     let path = scope.base.join(text);
     if !path.is_dir() || path.join(DEFINITION).is_file() {

@@ -8,35 +8,42 @@
 //! This room refuses to run anything: what a document means for a run is the business of `spec` and `plan`.
 
 mod advice;
-mod blame;
+mod case;
 mod check;
+mod class;
+mod cursor;
+mod describe;
+pub(crate) mod detect;
 mod files;
 mod flow;
 pub mod grammar;
 pub mod graph;
 pub mod kind;
-mod leaf;
-mod make;
 mod node;
+mod post_load;
 mod read;
+mod registered;
 pub mod resolved;
 pub mod rest;
+mod scalar;
 pub mod schema;
+mod union;
 pub mod value;
-mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::yaml::overrides::{self, Override};
-use read::{At, Bindings, Reader, Scope};
+use cursor::{Bindings, Cursor, Scope};
+use read::Reader;
 
 use check::control_flow::{body_name, port_name};
 use check::nodes as check_nodes;
 pub(crate) use files::text_of;
 pub(crate) use files::tidy;
 pub use kind::Kind;
+pub use registered::RegisteredComponents;
 pub use value::Value;
 
 /// Whose verdict is asked for.
@@ -47,13 +54,6 @@ pub enum Target {
     /// A run on this machine: what the SDK overlooks is an error too; what only a service needs is a note.
     #[default]
     Local,
-}
-
-/// The components that a workspace has registered.
-pub trait RegisteredComponents: std::fmt::Debug + Send + Sync {
-    /// The component file behind `name:version`, `name@label` or `name`, when there is one. `from` is the folder of the
-    /// file that names it: what a registered component names is pinned to what it was then.
-    fn file(&self, reference: &str, from: &Path) -> Option<PathBuf>;
 }
 
 /// How to read.
@@ -98,7 +98,7 @@ impl Document {
     pub fn describe(&self) -> String {
         match self.value.as_ref().and_then(Value::object) {
             Some(object) => {
-                let words = words::class(object.class);
+                let words = describe::class(object.class);
                 words.trim_start_matches("an ").trim_start_matches("a ").to_owned()
             }
             None => self.kind.map_or("document", Kind::word).to_owned(),
@@ -162,7 +162,8 @@ fn document(
             return (None, None);
         }
     };
-    let kind = options.kind.unwrap_or_else(|| Kind::of(&file.root, files.sources.first().map_or("", |(_, text)| text)));
+    let kind =
+        options.kind.unwrap_or_else(|| detect::kind(&file.root, files.sources.first().map_or("", |(_, text)| text)));
     let mut root = file.root;
     overrides::apply(&mut root, &options.set, &mut files.sources, found);
     if !found.is_empty() {
@@ -173,7 +174,7 @@ fn document(
         // The SDK takes anything for a version, and sends its text.
         root.stringify("version");
     }
-    let class = match kind::class(kind, &root) {
+    let class = match class::of(kind, &root) {
         Ok(class) => class,
         Err(fault) => {
             found.push(*fault);
@@ -188,7 +189,7 @@ fn document(
     let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
     // Components keep fields that the grammar does not know, jobs do not.
     let open = kind == Kind::Component;
-    let value = match reader.class(class, open, &root, At::ROOT, &scope) {
+    let value = match reader.class(class, open, &root, Cursor::ROOT, &scope) {
         Ok(value) => value,
         // What could be read is looked at as well: every mistake in one go.
         Err(fault) => {

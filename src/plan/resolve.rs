@@ -9,13 +9,13 @@ use super::outputs::{self, Said};
 use super::step::{self, Runs, check_inline_command};
 use super::{JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
-use crate::order;
 use crate::spec::Document;
 use crate::spec::catalog::Catalog;
 use crate::spec::component::RunSettings;
 use crate::spec::io::{Data, Output, OutputValue, PortType};
 use crate::spec::job::node::NodeBody;
 use crate::spec::job::{CommandJob, Job, Node, PipelineJob, ServiceJob};
+use crate::toposort;
 
 /// Resolves a document. Every mistake goes into `found`; the plan is `None` when one of them is an error.
 pub fn resolve(
@@ -207,7 +207,7 @@ fn pipeline(
         }
     }
     let needs: Vec<Vec<usize>> = steps.iter().map(|s| s.needs.clone()).collect();
-    match order::order(&needs) {
+    match toposort::order(&needs) {
         Ok(order) => {
             reorder(&mut plan, steps, &order);
             outputs::follow(&mut plan.steps);

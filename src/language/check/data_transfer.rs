@@ -3,7 +3,7 @@
 //! What a port must be called, the SDK asks while it loads (`make`); here is what it asks afterwards.
 
 use super::super::value::{Entry, Object, Value};
-use super::{listed, under};
+use super::nodes::{listed, under};
 use crate::diagnostic::Diagnostic;
 
 /// The type of data that has none.

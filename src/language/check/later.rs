@@ -2,9 +2,9 @@
 //! environments that cannot be sent. The SDK reads all of it without a word; the service refuses some, and hands on the
 //! rest as it stands: to a shell, or as the name of a folder. `docs/azure-refuses-later.md` lists it.
 
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::under;
+use super::nodes::under;
 use crate::diagnostic::{Diagnostic, Sources, Span};
 
 /// What the path of an output may refer to (reference, section 3.5).
@@ -59,7 +59,7 @@ impl Look<'_> {
         let Some(text) = command.text() else { return };
         // Commands of components are looked at expression by expression elsewhere.
         if !owner.class.ends_with("Component") {
-            for expression in leaf::bindings(text).into_iter().filter(|one| one.starts_with("parent.")) {
+            for expression in scalar::bindings(text).into_iter().filter(|one| one.starts_with("parent.")) {
                 let written = format!("${{{{{expression}}}}}");
                 let name = expression.rsplit('.').next().unwrap_or_default();
                 let message = format!("'{written}' means nothing in a command: it is left to the shell as it stands");
@@ -95,7 +95,7 @@ impl Look<'_> {
         }
         let image = environment.object().and_then(|object| object.get("image"));
         for value in [Some(environment), image].into_iter().flatten() {
-            let Some(expression) = value.text().and_then(|text| leaf::bindings(text).into_iter().next()) else {
+            let Some(expression) = value.text().and_then(|text| scalar::bindings(text).into_iter().next()) else {
                 continue;
             };
             let message = format!("nothing resolves '${{{{{expression}}}}}' in an environment");
@@ -111,7 +111,8 @@ impl Look<'_> {
             let Some(text) = address.text() else { return };
             let at = format!("{at}.path");
             // What begins with one leads into the data that it stands for.
-            let expression = leaf::bindings(text).into_iter().next().filter(|_| !text.trim_start().starts_with("${{"));
+            let expression =
+                scalar::bindings(text).into_iter().next().filter(|_| !text.trim_start().starts_with("${{"));
             if let Some(expression) = expression {
                 let message = format!("nothing resolves '${{{{{expression}}}}}' inside of an address");
                 let help =
@@ -131,11 +132,11 @@ impl Look<'_> {
         };
         let Some(text) = path.text() else { return };
         let at = format!("{at}.path");
-        if leaf::only_binding(text).is_some_and(|whole| whole.starts_with("parent.outputs.")) {
+        if scalar::only_binding(text).is_some_and(|whole| whole.starts_with("parent.outputs.")) {
             return;
         }
         let help = || "it can hold ${{default_datastore}}, ${{name}} (the job's) and ${{output_name}}".to_owned();
-        for expression in leaf::bindings(text).into_iter().filter(|one| !OF_OUTPUTS.contains(one)) {
+        for expression in scalar::bindings(text).into_iter().filter(|one| !OF_OUTPUTS.contains(one)) {
             let message = format!("nothing resolves '${{{{{expression}}}}}' in the path of an output");
             self.fault(path.span, expression, message, help(), &at);
         }
@@ -188,7 +189,7 @@ fn optional_in_the_open<'t>(component: &Object, command: &'t str) -> Vec<(&'t st
     let mut rest = command;
     while !rest.is_empty() {
         let start = rest.find("$[[").unwrap_or(rest.len());
-        for expression in leaf::bindings(&rest[..start]) {
+        for expression in scalar::bindings(&rest[..start]) {
             let Some(name) = expression.strip_prefix("inputs.") else { continue };
             let name = name.strip_suffix(".path").unwrap_or(name);
             if is_optional(name) {

@@ -2,8 +2,7 @@
 //! command gets as bare text, an input's name is a folder and a variable. Azure ML takes many more.
 
 use super::super::value::{Entry, Object, Value};
-use super::pipeline::named;
-use super::{nodes, under};
+use super::nodes::{named, nodes, under};
 use crate::diagnostic::Diagnostic;
 
 /// So many bytes leave room for the names of the run and of the pipelines around a step, which are part of the same path.

@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use super::super::flow::is_flow;
 use super::super::grammar::grammar;
 use super::super::value::{Entry, Object, Value};
-use super::super::{files, leaf};
+use super::super::{files, scalar};
+use super::component::place;
 use super::literal::misfit;
-use super::pipeline::{named, told_as_missing};
-use super::{ByName, component::place, listed, nodes, under};
+use super::nodes::{ByName, listed, named, nodes, told_as_missing, under};
 use crate::diagnostic::article::with_article;
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
@@ -47,7 +47,7 @@ fn paths(inputs: &[Entry], base: &std::path::Path, path: &str, found: &mut Vec<D
             let at = under(path, &format!("{}.path", input.key));
             let what =
                 if input.value.object().and_then(|o| o.text("type")) == Some("uri_file") { "file" } else { "folder" };
-            let mut fault = files::missing(&local, text, what, value.span, super::super::read::At::ROOT);
+            let mut fault = files::missing(&local, text, what, value.span, super::super::cursor::Cursor::ROOT);
             fault.path = at;
             found.push(fault);
         } else if let Some((kind, file)) = input.value.object().and_then(|o| marker(o.text("type")?))
@@ -81,7 +81,7 @@ fn command_inputs(job: &Object, body: &Object, sources: &Sources, found: &mut Ve
         if listed(job, side).is_none() {
             continue;
         }
-        for name in leaf::bindings(text).into_iter().filter_map(|e| e.strip_prefix(side)?.strip_prefix('.')) {
+        for name in scalar::bindings(text).into_iter().filter_map(|e| e.strip_prefix(side)?.strip_prefix('.')) {
             let plain = name.strip_suffix(".path").unwrap_or(name);
             if ports.iter().any(|p| p.key == plain || p.key == name) {
                 continue;
@@ -116,7 +116,7 @@ fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Di
         let mut reads = HashSet::new();
         for (value, key) in expressions(node) {
             let Some(text) = value.text() else { continue };
-            for expression in leaf::bindings(text) {
+            for expression in scalar::bindings(text) {
                 let span = place(sources, value.span, expression);
                 let at = under(&at, &key);
                 reads.extend(reference(pipeline, &by_name, expression, span, &at, found));
@@ -244,7 +244,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             continue;
         };
         let Some(parameter) = port.value.object() else { continue };
-        let bound = input.value.text().and_then(leaf::only_binding).and_then(|e| e.strip_prefix("parent.inputs."));
+        let bound = input.value.text().and_then(scalar::only_binding).and_then(|e| e.strip_prefix("parent.inputs."));
         let value = match bound {
             Some(name) => pipeline.map("inputs").iter().find(|i| i.key == name).map(|i| &i.value),
             None => Some(&input.value),
@@ -286,7 +286,7 @@ fn outputs(
             continue;
         }
         let text = output.value.text().or_else(|| output.value.object().and_then(|o| o.text("path")));
-        let Some(name) = text.and_then(leaf::only_binding).and_then(|e| e.strip_prefix("parent.outputs.")) else {
+        let Some(name) = text.and_then(scalar::only_binding).and_then(|e| e.strip_prefix("parent.outputs.")) else {
             continue;
         };
         let Some(known) = listed(pipeline, "outputs") else { continue };
@@ -330,7 +330,7 @@ fn other_type(node: &Object, output: &Entry, above: Option<&Entry>, path: &str) 
 /// Nodes that wait for one another, and nodes that wait for those.
 fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagnostic>) {
     let wanted: Vec<Vec<usize>> = needs.iter().map(|(_, reads)| reads.iter().copied().collect()).collect();
-    let stuck = crate::order::sorted(&wanted).stuck;
+    let stuck = crate::toposort::sorted(&wanted).stuck;
     let mut told: HashSet<usize> = HashSet::new();
     for &start in &stuck {
         if told.contains(&start) {

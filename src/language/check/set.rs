@@ -2,10 +2,9 @@
 //! sets a value for one run wants it to count.
 
 use super::super::grammar::grammar;
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::pipeline::named;
-use super::{nodes, under};
+use super::nodes::{named, nodes, under};
 use crate::diagnostic::{Diagnostic, Sources, suggest};
 
 /// A mistake for each input, output and setting that `--set` made and nothing reads.
@@ -73,7 +72,7 @@ fn is_read(owner: &Object, side: &str, name: &str) -> bool {
     };
     owner.fields.iter().any(|field| {
         any_text(&field.value, &|text| {
-            leaf::bindings(text).iter().any(|one| match field.key.as_str() {
+            scalar::bindings(text).iter().any(|one| match field.key.as_str() {
                 "jobs" => names(one, &from_nodes),
                 "inputs" | "outputs" => false,
                 _ => names(one, &own) || names(one, &from_nodes),

@@ -2,7 +2,7 @@
 
 use super::super::grammar::{Shape, grammar};
 use super::super::value::{Object, Value};
-use super::{Resolved, What};
+use super::model::{Resolved, What};
 use crate::yaml::Literal;
 
 /// Puts the defaults of a class behind what is there.

@@ -5,7 +5,9 @@
 //! that no way of printing can show it (`secret`); what Azure ML takes where nothing was written is in `defaults`.
 
 mod defaults;
+mod model;
 mod secret;
+pub use model::{Resolved, What};
 pub(crate) use secret::is_secret;
 
 use std::collections::{HashMap, HashSet};
@@ -15,36 +17,6 @@ use super::grammar::{Shape, grammar};
 use super::value::{Data, Entry, Object, Origin, Value};
 use crate::diagnostic::{SourceId, Sources, Span};
 use crate::yaml::Literal;
-
-/// A value with where it came from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resolved {
-    /// What it is.
-    pub what: What,
-    /// Where it was written; `None` for a default.
-    pub place: Option<Span>,
-    /// The file whose content it is, when it was named there.
-    pub content_of: Option<PathBuf>,
-}
-
-/// The kinds of values.
-#[derive(Clone, Debug, PartialEq)]
-pub enum What {
-    /// A scalar as PyYAML and the SDK hold it.
-    Scalar(Literal),
-    /// A list.
-    List(Vec<Resolved>),
-    /// A mapping.
-    Map(Vec<(String, Resolved)>),
-    /// What did not fit: its mistake has been told.
-    Unread,
-}
-
-impl Resolved {
-    fn text(text: &str, place: Option<Span>) -> Self {
-        Self { what: What::Scalar(Literal::Str(text.to_owned())), place, content_of: None }
-    }
-}
 
 /// The whole document.
 #[must_use]

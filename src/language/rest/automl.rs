@@ -2,9 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
+use super::super::case::camel_case;
 use super::super::grammar::grammar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::super::words::camel_case;
 use super::{
     Fields, common, dump, duration, get, integer, io, job as envelope, plain, put, python_str, sweep, without_empty,
 };

@@ -96,7 +96,7 @@ fn double_braces(command: &str) -> String {
 }
 
 fn name(snake: bool, text: &str) -> String {
-    if snake { text.to_owned() } else { super::super::words::camel_case(text) }
+    if snake { text.to_owned() } else { super::super::case::camel_case(text) }
 }
 
 /// Puts fields of an object under their names in the wanted case.

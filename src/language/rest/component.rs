@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::super::grammar::grammar;
-use super::super::make::bytes_of;
+use super::super::post_load::bytes_of;
 use super::super::value::{Entry, Object, Origin, Value};
 use super::{Fields, dump, get, pipeline, plain, put, python, python_str, without_empty};
 use crate::yaml::{Literal, scalar};

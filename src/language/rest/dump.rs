@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::grammar::{Shape, grammar};
 use super::super::value::{Data, Object, Value};
-use super::super::{files, leaf, words};
+use super::super::{case, files, scalar};
 use super::{Fields, environment, plain, python_str};
 
 /// Dumps all fields of an object that its class knows, and the unknown ones as they are.
@@ -55,7 +55,7 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         return Some(Json::Null);
     }
     if matches!(shape, Shape::Int { .. } | Shape::Float { .. } | Shape::Bool | Shape::Enum { .. })
-        && let Some(binding) = value.text().filter(|text| leaf::only_binding(text).is_some())
+        && let Some(binding) = value.text().filter(|text| scalar::only_binding(text).is_some())
     {
         return Some(Json::from(binding));
     }
@@ -106,7 +106,7 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         Shape::Enum { words: all, .. } => {
             let text = value.text()?;
             (all.iter().any(|w| w == text)
-                || all.contains(&words::snake_case(text))
+                || all.contains(&case::snake_case(text))
                 || all.contains(&text.to_lowercase()))
             .then(|| Json::from(text))
         }
@@ -121,7 +121,7 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         }
         Shape::Arm(_) | Shape::Asset { .. } => {
             let text = value.text()?;
-            Some(Json::from(if text.starts_with("azureml:") || leaf::only_binding(text).is_some() {
+            Some(Json::from(if text.starts_with("azureml:") || scalar::only_binding(text).is_some() {
                 text.to_owned()
             } else {
                 format!("azureml:{text}")

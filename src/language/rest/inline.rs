@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::check_nodes;
 use super::super::grammar::grammar;
-use super::super::make::bytes_of;
+use super::super::post_load::bytes_of;
 use super::super::value::{Data, Object, Value};
 use super::component::{ANONYMOUS, Paths};
 use super::{Fields, dump, environment, get, node, put, python_str, spark, without_empty};

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::super::check_nodes;
 use super::super::flow::is_flow;
 use super::super::grammar::grammar;
-use super::super::make::bytes_of;
+use super::super::post_load::bytes_of;
 use super::super::value::{Object, Value};
 use super::component::{Paths, inherited, mapping};
 use super::io::Case;

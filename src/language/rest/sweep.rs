@@ -105,7 +105,7 @@ fn choice(value: &Value) -> Json {
 /// `early_termination`.
 pub(super) fn policy_body(policy: &Object, snake: bool) -> Fields {
     let mut body = Fields::new();
-    let name = |text: &str| if snake { text.to_owned() } else { super::super::words::camel_case(text) };
+    let name = |text: &str| if snake { text.to_owned() } else { super::super::case::camel_case(text) };
     let word = match policy.class {
         "BanditPolicy" => "Bandit",
         "MedianStoppingPolicy" => "MedianStopping",

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
+use super::super::case::camel_case;
 use super::super::value::{Entry, Object, Value};
-use super::super::words::camel_case;
 use super::{Fields, command, common, dump, get, io, job as envelope, plain, put, python};
 
 /// The body of a fine-tuning job.

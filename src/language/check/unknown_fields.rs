@@ -3,7 +3,7 @@
 
 use super::super::grammar::grammar;
 use super::super::value::{Data, Object, Value};
-use super::under;
+use super::nodes::under;
 use crate::diagnostic::{Diagnostic, Span, suggest};
 
 const SETTINGS: &str = "Settings";
@@ -22,7 +22,7 @@ fn fields(object: &Object, path: &str, found: &mut Vec<(Span, Diagnostic)>) {
         if class.field(&entry.key).is_some() {
             value(&entry.value, &at, found);
         } else if !read_all_the_same(object.class, &entry.key) && is_new(found, entry.key_span) {
-            let what = super::super::words::class(&class.name);
+            let what = super::super::describe::class(&class.name);
             let warning = if object.class == SETTINGS {
                 let message = format!("nothing reads the setting '{}' of a pipeline", entry.key);
                 Diagnostic::warning("unknown-setting", entry.key_span, message)

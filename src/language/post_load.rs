@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 
+use super::cursor::{Cursor, Scope};
 use super::files;
-use super::read::{At, Scope};
 use super::value::{Object, Value};
 use crate::diagnostic::Diagnostic;
 use crate::yaml::{Literal, scalar};
 
 /// What is wrong with an object whose fields all fit.
-pub(super) fn object(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
+pub(super) fn object(object: &Object, at: Cursor<'_>, scope: &Scope) -> Vec<Diagnostic> {
     match object.class {
         "Output" => output(object, at),
         "Data" => data(object, at),
@@ -31,7 +31,7 @@ pub(super) fn object(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnost
     }
 }
 
-fn output(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn output(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     if let Some(value) = object.get("name")
         && let Some(name) = value.text()
@@ -59,7 +59,7 @@ fn output(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// A version belongs to a name.
-fn data(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn data(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let Some(version) = object.entry("version").filter(|v| !v.value.is_null()) else { return Vec::new() };
     if object.get("name").is_some_and(|n| !n.is_empty()) {
         return Vec::new();
@@ -72,7 +72,7 @@ fn data(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// An environment's conda file must be there and be YAML; bindings cannot stand for it.
-fn environment(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
+fn environment(object: &Object, at: Cursor<'_>, scope: &Scope) -> Vec<Diagnostic> {
     let Some(conda) = object.get("conda_file").filter(|v| !v.is_empty()) else { return Vec::new() };
     let here = at.key("conda_file");
     let Some(text) = conda.text() else {
@@ -97,7 +97,7 @@ fn environment(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
 }
 
 /// A declared parameter: its default, smallest and greatest value must be of its type (reference, section 3.6).
-fn parameter(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn parameter(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let kind = object.text("type").unwrap_or_default();
     let mut faults = Vec::new();
     if let Some(entry) = object.entry("default")
@@ -121,7 +121,7 @@ fn parameter(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
     faults
 }
 
-fn bad_default(value: &Value, name: &str, kind: &str, at: At<'_>) -> Diagnostic {
+fn bad_default(value: &Value, name: &str, kind: &str, at: Cursor<'_>) -> Diagnostic {
     let text = value.literal().map(|l| l.python_str()).unwrap_or_default();
     let message = format!("'{text}' is no {kind}, but '{name}' of an input of type '{kind}' must be one");
     Diagnostic::error("bad-default", value.span, message).at(at.key(name).to_string())
@@ -148,7 +148,7 @@ fn parses(value: &Value, kind: &str) -> bool {
     }
 }
 
-fn port(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn port(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let Some(entry) = object.entry("default").filter(|e| !e.value.is_null()) else { return Vec::new() };
     vec![
         Diagnostic::error("bad-default", entry.key_span, "an input of data has no default")
@@ -158,7 +158,7 @@ fn port(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// `10`, `10kb`, `10mb`, `10gb` (reference, section 2.8).
-fn mini_batch_size(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn mini_batch_size(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let Some(value) = object.get("mini_batch_size") else { return Vec::new() };
     let Some(text) = value.text() else { return Vec::new() };
     if object.class.ends_with("Node") && text.starts_with("${{") || bytes_of(text).is_some() {
@@ -186,7 +186,7 @@ pub(super) fn bytes_of(text: &str) -> Option<u64> {
     count.checked_mul(unit)
 }
 
-fn jobs_or_component(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn jobs_or_component(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let (Some(jobs), Some(component)) = (object.entry("jobs"), object.entry("component")) else { return Vec::new() };
     if jobs.value.is_empty() {
         return Vec::new();
@@ -203,7 +203,7 @@ fn jobs_or_component(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
     ]
 }
 
-fn distillation(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn distillation(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let labels = object.text("data_generation_type") == Some("label_generation");
     if !labels || object.get("validation_data").is_some() {
         return Vec::new();
@@ -215,7 +215,7 @@ fn distillation(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// Spark's lists of files name each one once.
-fn duplicates(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn duplicates(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     for name in ["py_files", "jars", "files", "archives"] {
         let mut seen = HashSet::new();
@@ -232,7 +232,7 @@ fn duplicates(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// The ports that a data transfer may have (reference, section 2.11).
-fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn data_transfer(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let task = object.text("task").unwrap_or_default();
     let port = if object.class.contains("Component") { "component" } else { "node" };
     let mut faults = Vec::new();

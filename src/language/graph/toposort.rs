@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Edge, Link, Node};
-use crate::order::Sorted;
+use super::model::{Edge, Link, Node};
+use crate::toposort::Sorted;
 
 /// Nodes with their edges in running order. Of those that are free at the same time the one written first comes first;
 /// what is left in circles comes last, as written.
@@ -25,7 +25,7 @@ pub(super) fn sorted(all: Vec<(Node, Vec<Edge>)>) -> Vec<(Node, Vec<Edge>)> {
         wanted.sort_unstable();
         wanted.dedup();
     }
-    let Sorted { order, stuck } = crate::order::sorted(&needs);
+    let Sorted { order, stuck } = crate::toposort::sorted(&needs);
     let mut slots: Vec<Option<(Node, Vec<Edge>)>> = all.into_iter().map(Some).collect();
     order.into_iter().chain(stuck).filter_map(|n| slots[n].take()).collect()
 }

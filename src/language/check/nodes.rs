@@ -1,0 +1,85 @@
+//! The nodes of a pipeline as the checks look at them: by name, with their components and inputs.
+
+use super::super::grammar::grammar;
+use super::super::value::{Data, Entry, Object, Value};
+use crate::diagnostic::suggest;
+
+/// The nodes of a pipeline that are mappings, by name.
+pub(in crate::language) fn nodes(pipeline: &Object) -> impl Iterator<Item = (&Entry, &Object)> {
+    pipeline.map("jobs").iter().filter_map(|entry| Some((entry, entry.value.object()?)))
+}
+
+/// The nodes of a pipeline, found by name without looking at all of them: bindings ask for one after the other.
+pub(super) struct ByName<'a> {
+    nodes: Vec<(&'a Entry, &'a Object)>,
+    places: std::collections::HashMap<&'a str, usize>,
+}
+
+impl<'a> ByName<'a> {
+    pub(super) fn of(pipeline: &'a Object) -> Self {
+        let nodes: Vec<_> = nodes(pipeline).collect();
+        // Of two nodes of one name, which YAML does not forbid, the first counts.
+        let mut places = std::collections::HashMap::with_capacity(nodes.len());
+        for (place, (entry, _)) in nodes.iter().enumerate() {
+            places.entry(entry.key.as_str()).or_insert(place);
+        }
+        Self { nodes, places }
+    }
+
+    /// A node with its place in the list.
+    pub(super) fn find(&self, name: &str) -> Option<(usize, (&'a Entry, &'a Object))> {
+        let place = *self.places.get(name)?;
+        Some((place, self.nodes[place]))
+    }
+}
+
+/// The entries under a field; `None` when they may be hidden by a mistake that has been told.
+pub(super) fn listed<'a>(object: &'a Object, name: &str) -> Option<&'a [Entry]> {
+    match object.entry(name) {
+        None if object.damaged => None,
+        None => Some(&[]),
+        Some(entry) if matches!(entry.value.data, Data::Unread) => None,
+        Some(_) => Some(object.map(name)),
+    }
+}
+
+/// An unknown field of an object that keeps such, whose name is near to a field that is not there.
+pub(super) fn slip<'a>(object: &'a Object, name: &str) -> Option<&'a Entry> {
+    let class = grammar().class(object.class);
+    let strangers = object.fields.iter().filter(|e| class.field(&e.key).is_none());
+    let near = suggest::nearest(name, strangers.clone().map(|e| e.key.as_str()))?;
+    strangers.clone().find(|e| e.key == near)
+}
+
+/// A path below another.
+pub(super) fn under(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// The component file that a node names, unless it is registered or the node is written in place.
+pub(in crate::language) fn named(node: &Object) -> Option<&Object> {
+    node.get("component").or_else(|| node.get("trial")).and_then(Value::object)
+}
+
+pub(super) fn is_required(port: &Object) -> bool {
+    port.get("optional").and_then(Value::bool) != Some(true) && port.get("default").is_none()
+}
+
+pub(super) fn is_missing(node: &Object, port: &Entry, declared: &Object) -> bool {
+    is_required(declared) && !node.map("inputs").iter().any(|i| i.key == port.key)
+}
+
+/// What a node gives under a name that is not declared but near to that of a port.
+pub(super) fn misnamed<'a>(node: &'a Object, component: &Object, port: &Entry) -> Option<&'a Entry> {
+    let strangers = node.map("inputs").iter().filter(|i| component.map("inputs").iter().all(|p| p.key != i.key));
+    let near = suggest::nearest(&port.key, strangers.map(|i| i.key.as_str()))?;
+    node.map("inputs").iter().find(|i| i.key == near)
+}
+
+/// Whether an undeclared input of a node was told as the slip that it is: a required one under a wrong name.
+pub(super) fn told_as_missing(node: &Object, component: &Object, input: &Entry) -> bool {
+    component.map("inputs").iter().any(|port| {
+        port.value.object().is_some_and(|declared| is_missing(node, port, declared))
+            && misnamed(node, component, port).is_some_and(|slip| slip.key == input.key)
+    })
+}
