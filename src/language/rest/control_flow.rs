@@ -4,7 +4,8 @@ use serde_json::{Value as Json, json};
 
 use super::super::value::{Data, Entry, Object, Value};
 use super::super::{body_name, check_nodes, port_name};
-use super::{Fields, dump, io, plain, put, python};
+use super::fields::{Fields, plain, put};
+use super::{dump, io, python};
 
 /// The body of a node that controls others.
 pub(super) fn body(pipeline: &Object, node: &Object) -> Json {

@@ -4,7 +4,9 @@ use serde_json::{Value as Json, json};
 
 use super::super::case::camel_case;
 use super::super::value::{Entry, Object, Value};
-use super::{Fields, command, common, dump, get, io, job as envelope, plain, put, python};
+use super::envelope::{common, envelope};
+use super::fields::{Fields, get, plain, put};
+use super::{dump, io, python, settings};
 
 /// The body of a fine-tuning job.
 pub(super) fn finetuning(object: &Object) -> Result<Json, String> {
@@ -35,7 +37,7 @@ pub(super) fn finetuning(object: &Object) -> Result<Json, String> {
             fields.insert("resources".to_owned(), json!({ "instanceTypes": types }));
         }
         if let Some(queue) = object.get("queue_settings").and_then(Value::object) {
-            fields.insert("queueSettings".to_owned(), Json::Object(command::queue_settings(queue, false)));
+            fields.insert("queueSettings".to_owned(), Json::Object(settings::queue_settings(queue, false)));
         }
     }
     Ok(envelope(object, fields))
