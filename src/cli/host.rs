@@ -50,7 +50,7 @@ pub(super) fn path(home: &Home, outlook: &Outlook) -> (Vec<PathBuf>, Option<Stri
 }
 
 fn uses_python(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| step.stand_in.is_none() && step.command.contains("python"))
+    plan.steps.iter().any(|step| step.substitute.is_none() && step.command.contains("python"))
 }
 
 /// A program on `PATH`.

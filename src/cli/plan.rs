@@ -18,7 +18,7 @@ use crate::because::Because;
 use crate::diagnostic::visible::visible;
 use crate::engine::{CacheDecision, Decision};
 use crate::outcome::JobStatus;
-use crate::plan::StandIn;
+use crate::plan::Substitute;
 use crate::report::style::{Paint, wrapped};
 use crate::yaml::overrides::Override;
 
@@ -84,7 +84,7 @@ fn json(outlook: &Outlook, hindered: &BTreeMap<usize, String>) -> Value {
         }
         (None, CacheDecision::Skipped) => None,
         (None, _) => {
-            let policy = step.stand_in.as_ref().map(StandIn::policy);
+            let policy = step.substitute.as_ref().map(Substitute::policy);
             Some(entry(&step.path, decision.may_run(), policy, &decision.because))
         }
     });
@@ -115,7 +115,9 @@ fn text(outlook: &Outlook, hindered: &BTreeMap<usize, String>, paint: Paint, col
                 let why = wrapped(&visible(&hindered[&index]), width + 14, columns);
                 (paint.status(JobStatus::Failed, "✗"), "cannot", why)
             }
-            CacheDecision::Miss | CacheDecision::Pending if matches!(step.stand_in, Some(StandIn::Stub { .. })) => {
+            CacheDecision::Miss | CacheDecision::Pending
+                if matches!(step.substitute, Some(Substitute::Stub { .. })) =>
+            {
                 counts[0] += 1;
                 reasons.by_ref().for_each(drop);
                 (paint.status(JobStatus::Running, "▷"), "stub", "samples stand in for it".to_owned())
@@ -131,7 +133,7 @@ fn text(outlook: &Outlook, hindered: &BTreeMap<usize, String>, paint: Paint, col
             CacheDecision::Hit(standing) => {
                 counts[1] += 1;
                 let mut from = format!("from {}", standing.job);
-                if matches!(step.stand_in, Some(StandIn::Stub { .. })) {
+                if matches!(step.substitute, Some(Substitute::Stub { .. })) {
                     from.push_str(": samples stand in for it");
                 }
                 (paint.status(JobStatus::Completed, "✓"), "reuse", from)

@@ -10,7 +10,7 @@ use super::printer::Printer;
 use super::stand_ins::step_of;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::local::Policy;
-use crate::plan::{Local, Plan, StandIn, Step, Value};
+use crate::plan::{Local, Plan, Step, Substitute, Value};
 use crate::spec::{self, Document, Loaded};
 use crate::yaml::overrides::Override;
 
@@ -70,10 +70,10 @@ impl Rest {
     }
 
     fn why(&self, step: &Step, outlook: &Outlook) -> Option<String> {
-        if let (Some(why), Some(StandIn::Skip)) = (self.nodes.get(&step.path), &step.stand_in) {
+        if let (Some(why), Some(Substitute::Skip)) = (self.nodes.get(&step.path), &step.substitute) {
             return Some(why.clone());
         }
-        if step.stand_in.is_some() {
+        if step.substitute.is_some() {
             return None;
         }
         let unknown = self.unknown.iter().find(|(uri, _)| reads(step, uri)).map(|(_, why)| why.clone());

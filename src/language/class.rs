@@ -82,11 +82,11 @@ fn job(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
 fn untyped(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
     let entries = root.as_mapping().unwrap_or_default();
     let other = |text: &str| text != "command" && find(&JOBS, Some(text)).is_some();
-    let slip =
+    let typo =
         entries.iter().find(|e| e.value.as_str().is_some_and(other) && suggest::nearest(&e.key, ["type"]).is_some());
-    if let Some(slip) = slip {
-        let message = format!("a job without 'type' is a command job, but here stands '{}'", slip.key);
-        return Err(Box::new(Diagnostic::error("wrong-kind", slip.key_span, message).help("did you mean 'type'?")));
+    if let Some(typo) = typo {
+        let message = format!("a job without 'type' is a command job, but here stands '{}'", typo.key);
+        return Err(Box::new(Diagnostic::error("wrong-kind", typo.key_span, message).help("did you mean 'type'?")));
     }
     let Some(jobs) = entries.iter().find(|e| e.key == "jobs" && root.get("command").is_none()) else {
         return Ok("CommandJob");
@@ -129,9 +129,9 @@ fn names<T>(table: &[(&str, T)]) -> Vec<String> {
 
 fn absent(root: &Node, key: &str, what: &str) -> Box<Diagnostic> {
     let entries = root.as_mapping().unwrap_or_default();
-    if let Some(slip) = entries.iter().find(|e| suggest::nearest(&e.key, [key]).is_some()) {
-        let message = format!("{what} needs the field '{key}', but here stands '{}'", slip.key);
-        let fault = Diagnostic::error("missing-field", slip.key_span, message).at(key);
+    if let Some(typo) = entries.iter().find(|e| suggest::nearest(&e.key, [key]).is_some()) {
+        let message = format!("{what} needs the field '{key}', but here stands '{}'", typo.key);
+        let fault = Diagnostic::error("missing-field", typo.key_span, message).at(key);
         return Box::new(fault.help(format!("did you mean '{key}'?")));
     }
     Box::new(Diagnostic::error("missing-field", root.span, format!("{what} needs the field '{key}'")).at(key))

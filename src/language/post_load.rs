@@ -248,8 +248,8 @@ fn data_transfer(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
             Some(wanted) => format!("the {side} of a {port} with task '{task}' are one, named '{wanted}'"),
             None => format!("a {port} with task '{task}' has no {side}"),
         };
-        let stranger = entry.value.map().unwrap_or_default().iter().find(|e| Some(e.key.as_str()) != wanted);
-        let span = stranger.filter(|_| wanted.is_some_and(|w| !w.is_empty())).map_or(entry.key_span, |e| e.key_span);
+        let unexpected = entry.value.map().unwrap_or_default().iter().find(|e| Some(e.key.as_str()) != wanted);
+        let span = unexpected.filter(|_| wanted.is_some_and(|w| !w.is_empty())).map_or(entry.key_span, |e| e.key_span);
         faults.push(Diagnostic::error("bad-value", span, message).at(at.key(side).to_string()));
     };
     match task {

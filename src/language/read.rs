@@ -295,11 +295,11 @@ fn known_fields(class: &Class, preview: bool) -> Vec<&str> {
 fn missing_field(class: &Class, rule: &FieldRule, node: &Node, at: Cursor<'_>) -> Diagnostic {
     let what = super::describe::class(&class.name);
     let path = at.key(&rule.name).to_string();
-    let strangers = node.as_mapping().unwrap_or_default().iter().filter(|e| class.field(&e.key).is_none());
-    let near = crate::diagnostic::suggest::nearest(&rule.name, strangers.clone().map(|e| e.key.as_str()));
-    if let Some(slip) = near.and_then(|near| strangers.clone().find(|e| e.key == near)) {
-        let message = format!("{what} needs the field '{}', but here stands '{}'", rule.name, slip.key);
-        let fault = Diagnostic::error("missing-field", slip.key_span, message).at(path);
+    let unknown = node.as_mapping().unwrap_or_default().iter().filter(|e| class.field(&e.key).is_none());
+    let near = crate::diagnostic::suggest::nearest(&rule.name, unknown.clone().map(|e| e.key.as_str()));
+    if let Some(typo) = near.and_then(|near| unknown.clone().find(|e| e.key == near)) {
+        let message = format!("{what} needs the field '{}', but here stands '{}'", rule.name, typo.key);
+        let fault = Diagnostic::error("missing-field", typo.key_span, message).at(path);
         return fault.help(format!("did you mean '{}'?", rule.name));
     }
     let message = format!("{what} needs the field '{}'", rule.name);

@@ -120,7 +120,7 @@ pub(super) fn output_type(node: &Node, name: &str) -> Option<PortType> {
     match &node.body {
         NodeBody::Component(component) => component.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
         NodeBody::Pipeline(inner) => inner.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
-        NodeBody::Elsewhere(other) => other.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
+        NodeBody::Unsupported(other) => other.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
         NodeBody::Inline(_) => said.map(|output| match &output.value.value {
             OutputValue::Data(data) => data.kind.unwrap_or(PortType::UriFolder),
             OutputValue::Binding(_) => PortType::UriFolder,
@@ -133,7 +133,7 @@ pub(super) fn output_names(node: &Node) -> Vec<&str> {
     let ports = match &node.body {
         NodeBody::Component(component) => &component.outputs,
         NodeBody::Pipeline(inner) => &inner.outputs,
-        NodeBody::Elsewhere(other) => &other.outputs,
+        NodeBody::Unsupported(other) => &other.outputs,
         NodeBody::Inline(_) => return node.outputs.iter().map(|o| o.name.value.as_str()).collect(),
     };
     ports.iter().map(|p| p.name.value.as_str()).collect()

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::StandIn;
+use super::Substitute;
 
 /// The tables of `amlrun.toml` about steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -86,11 +86,11 @@ impl Local {
     ///
     /// # Errors
     /// A sentence, when an output has no sample or a sample is not there.
-    pub fn stand_in(&self, rules: &StepRules, outputs: &[&str]) -> Result<Option<StandIn>, String> {
+    pub fn substitute(&self, rules: &StepRules, outputs: &[&str]) -> Result<Option<Substitute>, String> {
         Ok(match rules.policy {
             None => None,
-            Some(Policy::Skip) => Some(StandIn::Skip),
-            Some(Policy::Replay) => Some(StandIn::Replay { run: rules.run.clone() }),
+            Some(Policy::Skip) => Some(Substitute::Skip),
+            Some(Policy::Replay) => Some(Substitute::Replay { run: rules.run.clone() }),
             Some(Policy::Stub) => {
                 let mut samples = BTreeMap::new();
                 for name in outputs {
@@ -103,10 +103,10 @@ impl Local {
                     }
                     samples.insert((*name).to_owned(), place);
                 }
-                if let Some(stranger) = rules.outputs.keys().find(|name| !outputs.contains(&name.as_str())) {
-                    return Err(format!("it has no output '{stranger}', for which amlrun.toml names a sample"));
+                if let Some(unknown) = rules.outputs.keys().find(|name| !outputs.contains(&name.as_str())) {
+                    return Err(format!("it has no output '{unknown}', for which amlrun.toml names a sample"));
                 }
-                Some(StandIn::Stub { outputs: samples })
+                Some(Substitute::Stub { outputs: samples })
             }
         })
     }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_stub_needs_a_sample_for_every_output() {
         let rules = StepRules { policy: Some(Policy::Stub), ..StepRules::default() };
-        let why = Local::default().stand_in(&rules, &["data"]).unwrap_err();
+        let why = Local::default().substitute(&rules, &["data"]).unwrap_err();
         assert!(why.contains("no sample for its output 'data'"), "{why}");
     }
 }

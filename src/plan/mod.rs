@@ -85,7 +85,7 @@ impl Plan {
             if let Some(code) = &mut step.code {
                 code.root.iter_mut().chain(&mut code.includes).for_each(|path| *path = change(path));
             }
-            if let Some(StandIn::Stub { outputs }) = &mut step.stand_in {
+            if let Some(Substitute::Stub { outputs }) = &mut step.substitute {
                 outputs.values_mut().for_each(|path| *path = change(path));
             }
             for place in step.outputs.iter_mut().filter_map(|output| output.place.as_mut()) {
@@ -154,8 +154,9 @@ pub struct Step {
     pub is_deterministic: bool,
     /// When its turn comes.
     pub phase: Phase,
-    /// What stands for it on this machine.
-    pub stand_in: Option<StandIn>,
+    /// What is used instead of it on this machine. The stored plans of earlier versions have the same key.
+    #[serde(rename = "stand_in")]
+    pub substitute: Option<Substitute>,
     /// How often it is tried again after a failure.
     pub retries: u32,
     /// How many of the places for steps it takes while it runs.
@@ -199,10 +200,10 @@ pub enum Phase {
     Finalize,
 }
 
-/// What stands for a step that is not run on this machine.
+/// What is used instead of a step that is not run on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "policy")]
-pub enum StandIn {
+pub enum Substitute {
     /// Its outputs are copies of these files and folders.
     Stub {
         /// By the output's name.
@@ -217,7 +218,7 @@ pub enum StandIn {
     Skip,
 }
 
-impl StandIn {
+impl Substitute {
     /// The policy of `amlrun.toml` that asks for it.
     #[must_use]
     pub fn policy(&self) -> &'static str {
@@ -393,7 +394,7 @@ impl Step {
         let given = self.inputs.iter().filter(|input| input.mode != InputMode::Direct || !input.kind.is_data());
         let values = given.filter_map(|input| input.value.as_ref());
         let values = values.chain(self.environment_variables.iter().map(|(_, value)| value));
-        values.filter(|_| self.stand_in.is_none()).flat_map(Value::remotes)
+        values.filter(|_| self.substitute.is_none()).flat_map(Value::remotes)
     }
 
     /// Every value that it is given: inputs, then variables.
@@ -425,7 +426,7 @@ pub(crate) mod tests {
             distribution: None,
             is_deterministic: true,
             phase: Phase::Main,
-            stand_in: None,
+            substitute: None,
             retries: 0,
             slots: 1,
             needs: index.checked_sub(1).into_iter().collect(),

@@ -110,7 +110,7 @@ fn service(
         is_deterministic: true,
     };
     let step = step::of(runs, Vec::new(), step_outputs, &[], &scope, local, "", found);
-    if step.stand_in.is_none() {
+    if step.substitute.is_none() {
         let message = format!("a job of type '{}' is not run by amlrun yet", job.kind);
         let help = format!("say in amlrun.toml what stands in for it: [types.{}] policy = \"stub\"", job.kind);
         found.push(Diagnostic::error("not-yet", job.span, message).at("type").help(help));

@@ -49,7 +49,7 @@ pub(super) fn of_node(
     let path = format!("{prefix}{}", node.name.value);
     let display_name = node.display_name.clone();
     let kind = match &node.body {
-        NodeBody::Elsewhere(other) => &other.kind,
+        NodeBody::Unsupported(other) => &other.kind,
         _ => "command",
     };
     let (told, mut aside) = (found, Vec::new());
@@ -89,7 +89,7 @@ pub(super) fn of_node(
             };
             (inputs, runs)
         }
-        NodeBody::Elsewhere(other) => {
+        NodeBody::Unsupported(other) => {
             let runs = Runs {
                 path,
                 kind: &other.kind,
@@ -104,7 +104,7 @@ pub(super) fn of_node(
         NodeBody::Pipeline(_) => unreachable!("a pipeline inside is laid open"),
     };
     let step = of(runs, inputs, step_outputs, own, scope, local, &at, told);
-    if let (NodeBody::Elsewhere(other), None) = (&node.body, &step.stand_in) {
+    if let (NodeBody::Unsupported(other), None) = (&node.body, &step.substitute) {
         let policy = || {
             let key = format!("[steps.\"{}\"]", step.path);
             format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
@@ -130,14 +130,14 @@ pub(super) fn of(
     let body = runs.body;
     let rules = local.rules(&runs.path, runs.kind);
     let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
-    let stand_in = local.stand_in(&rules, &names).unwrap_or_else(|why| {
+    let substitute = local.substitute(&rules, &names).unwrap_or_else(|why| {
         let message = format!("the policy for the step '{}' cannot be followed: {why}", runs.path);
         found.push(Diagnostic::without_place("bad-policy", message).at(at));
         None
     });
     let mut aside = Vec::new();
     let found = if rules.policy.is_some() { &mut aside } else { found };
-    if let Some(code) = body.and_then(|body| body.code_elsewhere.as_ref()) {
+    if let Some(code) = body.and_then(|body| body.remote_code.as_ref()) {
         let message = format!("amlrun cannot fetch code from '{}' yet", code.value);
         let fault = Diagnostic::error("not-yet", code.span, message).at(under(at, "code"));
         found.push(fault.help("check it out beside the YAML file and name the folder"));
@@ -171,13 +171,13 @@ pub(super) fn of(
         distribution,
         is_deterministic: runs.is_deterministic,
         phase: Phase::Main,
-        stand_in,
+        substitute,
         retries: rules.retries.unwrap_or(0),
         slots,
         needs: Vec::new(),
         optional_needs: Vec::new(),
     };
-    if step.stand_in.is_none() {
+    if step.substitute.is_none() {
         (step.needs, step.optional_needs) = needs(&step);
     }
     step

@@ -19,7 +19,7 @@ pub struct CommandBody {
     /// Files and folders that are laid beside it (`additional_includes`), made absolute.
     pub includes: Vec<PathBuf>,
     /// Its code when that is somewhere else, such as in a Git repository: that waits for a later version.
-    pub code_elsewhere: Option<Spanned<String>>,
+    pub remote_code: Option<Spanned<String>>,
     /// What it runs in.
     pub environment: Option<Spanned<Environment>>,
     /// Variables of the step.
@@ -79,7 +79,7 @@ pub(super) fn command_body(object: &Object, path: &str, found: &mut Vec<Diagnost
     Some(CommandBody {
         command: Spanned::new(command.text()?.to_owned(), command.span),
         code: code(object),
-        code_elsewhere: code_elsewhere(object),
+        remote_code: remote_code(object),
         includes: includes(object),
         environment,
         environment_variables: environment_variables(object, &at("environment_variables"), found),
@@ -109,7 +109,7 @@ fn code(object: &Object) -> Option<Spanned<PathBuf>> {
 }
 
 /// `code:` in another form (reference, section 1.8).
-fn code_elsewhere(object: &Object) -> Option<Spanned<String>> {
+fn remote_code(object: &Object) -> Option<Spanned<String>> {
     let value = object.get("code")?;
     let text = value.text().filter(|text| !object.base.join(text).exists())?;
     Some(Spanned::new(text.to_owned(), value.span))

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Came, came};
+use super::origin::{self, Origin};
 use crate::diagnostic::Sources;
 use crate::language::resolved::{Resolved, What};
 use crate::yaml::Literal;
@@ -51,10 +51,10 @@ fn scalar(literal: &Literal) -> Json {
 }
 
 fn origin(resolved: &Resolved, sources: &Sources) -> Json {
-    let mut told = match came(resolved.place, sources) {
-        Came::Default => json!({ "default": true }),
-        Came::Set => json!({ "set": true }),
-        Came::File(file, span) => json!({ "file": file, "line": span.line, "column": span.column }),
+    let mut told = match origin::find(resolved.place, sources) {
+        Origin::Default => json!({ "default": true }),
+        Origin::Set => json!({ "set": true }),
+        Origin::File(file, span) => json!({ "file": file, "line": span.line, "column": span.column }),
     };
     if let Some(file) = &resolved.content_of {
         told["content_of"] = json!(file);

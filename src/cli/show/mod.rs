@@ -1,6 +1,7 @@
 //! `amlrun show`: a document with everything in its place, and where each value came from.
 
 mod json;
+mod origin;
 mod yaml;
 
 use std::path::PathBuf;
@@ -9,7 +10,6 @@ use super::context::Context;
 use super::error::Failed;
 use super::exit::Exit;
 use super::printer::Printer;
-use crate::diagnostic::{Sources, Span};
 use crate::language::{Target, Value, resolved};
 use crate::yaml::overrides::Override;
 
@@ -60,22 +60,4 @@ pub(super) fn show(args: &Args, context: &Context, printer: &Printer) -> Result<
     }
     let exit = if document.not_found { Exit::NotFound } else { Exit::Failed };
     Err(Failed::Refused { diagnostics: document.diagnostics, sources: document.sources, exit })
-}
-
-/// Where a value came from.
-enum Came<'a> {
-    /// A file and a place in it.
-    File(std::borrow::Cow<'a, str>, Span),
-    /// The command line.
-    Set,
-    /// Nobody wrote it.
-    Default,
-}
-
-fn came(place: Option<Span>, sources: &Sources) -> Came<'_> {
-    match place.and_then(|span| Some((sources.get(span.source)?, span))) {
-        Some((source, span)) if source.is_file() => Came::File(source.path.to_string_lossy(), span),
-        Some(_) => Came::Set,
-        None => Came::Default,
-    }
 }

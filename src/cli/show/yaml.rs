@@ -3,7 +3,7 @@
 //! `serde_yaml` writes the texts; the lines are laid out here, since it knows no comments. Text that PyYAML would read
 //! as something else (`yes`, `017`, `2024-01-01`: YAML 1.1) is quoted.
 
-use super::{Came, came};
+use super::origin::{self, Origin};
 use crate::diagnostic::Sources;
 use crate::language::resolved::{Resolved, What};
 use crate::yaml::{Literal, Scalar};
@@ -85,10 +85,10 @@ impl Writer<'_> {
         out.push_str(line);
         if told {
             out.push_str("  # ");
-            let mut comment = match came(value.place, self.sources) {
-                Came::Default => "default".to_owned(),
-                Came::Set => "--set".to_owned(),
-                Came::File(file, span) => format!("{file}:{}", span.line),
+            let mut comment = match origin::find(value.place, self.sources) {
+                Origin::Default => "default".to_owned(),
+                Origin::Set => "--set".to_owned(),
+                Origin::File(file, span) => format!("{file}:{}", span.line),
             };
             if let Some(file) = &value.content_of {
                 comment += &format!(", content of {}", file.display());

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::files;
 use super::super::scalar;
 use super::super::value::{Entry, Object, Value};
-use super::nodes::{listed, slip};
+use super::nodes::{listed, typo};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
 /// Checks a component file.
@@ -104,9 +104,9 @@ fn undeclared(object: &Object, side: &str, name: &str, ports: &[Entry], text: &s
             .help("write the same name in both places");
     }
     let message = format!("the command uses the {one} '{name}', which is not declared");
-    if let Some(slip) = slip(object, side).filter(|_| ports.is_empty()) {
-        return Diagnostic::error("unknown-port", slip.key_span, format!("{message}: '{}' declares nothing", slip.key))
-            .at(slip.key.as_str())
+    if let Some(typo) = typo(object, side).filter(|_| ports.is_empty()) {
+        return Diagnostic::error("unknown-port", typo.key_span, format!("{message}: '{}' declares nothing", typo.key))
+            .at(typo.key.as_str())
             .label(span, "used here")
             .help(format!("did you mean '{side}'?"));
     }

@@ -44,11 +44,11 @@ pub(super) fn listed<'a>(object: &'a Object, name: &str) -> Option<&'a [Entry]> 
 }
 
 /// An unknown field of an object that keeps such, whose name is near to a field that is not there.
-pub(super) fn slip<'a>(object: &'a Object, name: &str) -> Option<&'a Entry> {
+pub(super) fn typo<'a>(object: &'a Object, name: &str) -> Option<&'a Entry> {
     let class = grammar().class(object.class);
-    let strangers = object.fields.iter().filter(|e| class.field(&e.key).is_none());
-    let near = suggest::nearest(name, strangers.clone().map(|e| e.key.as_str()))?;
-    strangers.clone().find(|e| e.key == near)
+    let unknown = object.fields.iter().filter(|e| class.field(&e.key).is_none());
+    let near = suggest::nearest(name, unknown.clone().map(|e| e.key.as_str()))?;
+    unknown.clone().find(|e| e.key == near)
 }
 
 /// A path below another.
@@ -71,15 +71,15 @@ pub(super) fn is_missing(node: &Object, port: &Entry, declared: &Object) -> bool
 
 /// What a node gives under a name that is not declared but near to that of a port.
 pub(super) fn misnamed<'a>(node: &'a Object, component: &Object, port: &Entry) -> Option<&'a Entry> {
-    let strangers = node.map("inputs").iter().filter(|i| component.map("inputs").iter().all(|p| p.key != i.key));
-    let near = suggest::nearest(&port.key, strangers.map(|i| i.key.as_str()))?;
+    let unknown = node.map("inputs").iter().filter(|i| component.map("inputs").iter().all(|p| p.key != i.key));
+    let near = suggest::nearest(&port.key, unknown.map(|i| i.key.as_str()))?;
     node.map("inputs").iter().find(|i| i.key == near)
 }
 
 /// Whether an undeclared input of a node was told as the slip that it is: a required one under a wrong name.
-pub(super) fn told_as_missing(node: &Object, component: &Object, input: &Entry) -> bool {
+pub(super) fn reported_missing(node: &Object, component: &Object, input: &Entry) -> bool {
     component.map("inputs").iter().any(|port| {
         port.value.object().is_some_and(|declared| is_missing(node, port, declared))
-            && misnamed(node, component, port).is_some_and(|slip| slip.key == input.key)
+            && misnamed(node, component, port).is_some_and(|typo| typo.key == input.key)
     })
 }

@@ -3,7 +3,7 @@
 
 use super::super::scalar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::nodes::{is_missing, is_required, listed, misnamed, named, nodes, slip, under};
+use super::nodes::{is_missing, is_required, listed, misnamed, named, nodes, typo, under};
 use super::{bindings, component as ports, control_flow, data_transfer, spark};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
 
@@ -93,15 +93,15 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
         }
         let kind = declared.text("type").unwrap_or("value");
         let message = format!("the node '{}' does not give its component the required input '{}'", entry.key, port.key);
-        let inputs = node.entry("inputs").or_else(|| slip(node, "inputs"));
+        let inputs = node.entry("inputs").or_else(|| typo(node, "inputs"));
         let span = inputs.map_or(entry.key_span, |i| i.key_span);
         let fault = Diagnostic::error("missing-input", span, message)
             .at(under(at, &format!("inputs.{}", port.key)))
             .label(port.key_span, "declared here");
         found.push(match misnamed(node, component, port) {
-            Some(slip) => {
-                let mut fault = fault.help(format!("the node gives '{}': did you mean '{}'?", slip.key, port.key));
-                fault.span = Some(slip.key_span);
+            Some(typo) => {
+                let mut fault = fault.help(format!("the node gives '{}': did you mean '{}'?", typo.key, port.key));
+                fault.span = Some(typo.key_span);
                 fault
             }
             None => fault.help(format!("add under 'inputs:': {}: <{kind}>", port.key)),
@@ -205,10 +205,10 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
     let mut total = 0;
     without_compute(inner, "", &mut total, &mut missing);
     let settings = job.get("settings").and_then(Value::object);
-    if let Some(slip) = settings.and_then(|s| slip(s, "default_compute")).filter(|_| !missing.is_empty()) {
-        let message = format!("no compute is set: the settings have '{}', but no 'default_compute'", slip.key);
+    if let Some(typo) = settings.and_then(|s| typo(s, "default_compute")).filter(|_| !missing.is_empty()) {
+        let message = format!("no compute is set: the settings have '{}', but no 'default_compute'", typo.key);
         found.push(
-            Diagnostic::error("no-compute", slip.key_span, message)
+            Diagnostic::error("no-compute", typo.key_span, message)
                 .at("settings.default_compute")
                 .help("did you mean 'default_compute'?"),
         );
@@ -226,11 +226,11 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
         return;
     }
     for (path, entry) in missing {
-        let slip = entry.value.object().and_then(|node| slip(node, "compute"));
+        let typo = entry.value.object().and_then(|node| typo(node, "compute"));
         let message = format!("no compute is set for the node '{}'", entry.key);
-        let place = slip.map_or(entry.key_span, |s| s.key_span);
+        let place = typo.map_or(entry.key_span, |s| s.key_span);
         let fault = Diagnostic::error("no-compute", place, message).at(under(&path, "compute"));
-        found.push(fault.help(match slip {
+        found.push(fault.help(match typo {
             Some(_) => "did you mean 'compute'?",
             None => "write compute: azureml:<name>, or settings.default_compute for all nodes",
         }));

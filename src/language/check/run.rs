@@ -8,8 +8,8 @@ use super::super::grammar::grammar;
 use super::super::value::{Entry, Object, Value};
 use super::super::{files, scalar};
 use super::component::place;
-use super::literal::misfit;
-use super::nodes::{ByName, listed, named, nodes, told_as_missing, under};
+use super::literal::mismatch;
+use super::nodes::{ByName, listed, named, nodes, reported_missing, under};
 use crate::diagnostic::article::with_article;
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
@@ -234,7 +234,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             let group = format!("{}.", input.key);
             if !is_flow(component)
                 && !declared.iter().any(|p| p.key.starts_with(&group))
-                && !told_as_missing(node, component, input)
+                && !reported_missing(node, component, input)
             {
                 // Azure ML takes it and gives it to nobody.
                 let message = format!("the component has no input '{}': nothing reads what it is given", input.key);
@@ -259,10 +259,10 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             let help = format!("write a mapping: {}: {{type: {kind}, path: {text}}}", input.key);
             let fault = Diagnostic::warning("literal-for-data", value.span, message).at(path);
             found.push(fault.label(port.key_span, "declared here").help(help));
-        } else if let Some(misfit) = misfit(parameter, &port.key, &text) {
-            let mut fault = Diagnostic::error("bad-value", value.span, misfit.message).at(path);
-            fault.severity = misfit.severity;
-            found.push(fault.label(port.key_span, "declared here").help(misfit.help));
+        } else if let Some(mismatch) = mismatch(parameter, &port.key, &text) {
+            let mut fault = Diagnostic::error("bad-value", value.span, mismatch.message).at(path);
+            fault.severity = mismatch.severity;
+            found.push(fault.label(port.key_span, "declared here").help(mismatch.help));
         }
     }
 }
@@ -297,7 +297,7 @@ fn outputs(
         } else if let Some(first) = writers.get(name) {
             let message = format!("two nodes write the pipeline's output '{name}'");
             found.push(
-                Diagnostic::error("two-writers", output.value.span, message)
+                Diagnostic::error("duplicate-output", output.value.span, message)
                     .at(path)
                     .label(*first, "the first one")
                     .help("give each its own output of the pipeline"),

@@ -33,7 +33,7 @@ fn look(object: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnost
                 _ => format!("'{path}' has no {one} '{}'", entry.key),
             };
             let at = under(path, &format!("{side}.{}", entry.key));
-            found.push(slip(message, entry, &others, &at));
+            found.push(typo(message, entry, &others, &at));
         }
     }
     let settings = object.get("settings").and_then(Value::object);
@@ -42,7 +42,7 @@ fn look(object: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnost
         if sources.is_set(entry.key_span) && class.field(&entry.key).is_none() {
             let known: Vec<&str> = class.fields.iter().filter(|f| !f.read_only).map(|f| f.name.as_str()).collect();
             let message = format!("a pipeline has no setting '{}'", entry.key);
-            found.push(slip(message, entry, &known, &under(path, &format!("settings.{}", entry.key))));
+            found.push(typo(message, entry, &known, &under(path, &format!("settings.{}", entry.key))));
         }
     }
     for (entry, node) in nodes(object) {
@@ -50,7 +50,7 @@ fn look(object: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnost
     }
 }
 
-fn slip(message: String, entry: &Entry, known: &[&str], at: &str) -> Diagnostic {
+fn typo(message: String, entry: &Entry, known: &[&str], at: &str) -> Diagnostic {
     let fault = Diagnostic::error("bad-override", entry.key_span, message).at(at);
     match suggest::nearest(&entry.key, known.iter().copied()) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),

@@ -1,5 +1,5 @@
 //! Fields that nobody reads. Component files and nodes that name a component keep what they do not know, without a word
-//! from Azure ML (reference, section 5); most of it is a slip.
+//! from Azure ML (reference, section 5); most of it is a typo.
 
 use super::super::grammar::grammar;
 use super::super::value::{Data, Object, Value};

@@ -24,12 +24,12 @@ pub enum NodeBody {
     /// A pipeline component.
     Pipeline(Arc<PipelineComponent>),
     /// What cannot run on this machine.
-    Elsewhere(Elsewhere),
+    Unsupported(Unsupported),
 }
 
 /// A node that something else runs on Azure ML.
 #[derive(Clone, Debug)]
-pub struct Elsewhere {
+pub struct Unsupported {
     /// Its `type`.
     pub kind: String,
     /// The code of what keeps it from running here.
@@ -145,12 +145,12 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
             match components.command(named, &format!("{path}.component"), found) {
                 Some(component) => NodeBody::Component(component),
                 // It was read past its mistakes, because something stands in for the node.
-                None if found.len() == known => NodeBody::Elsewhere(elsewhere(entry, object)),
+                None if found.len() == known => NodeBody::Unsupported(unsupported(entry, object)),
                 None => return None,
             }
         }
         ("PipelineNode", Some(named)) => NodeBody::Pipeline(components.pipeline(named, found)),
-        _ => NodeBody::Elsewhere(elsewhere(entry, object)),
+        _ => NodeBody::Unsupported(unsupported(entry, object)),
     };
     let inline = matches!(body, NodeBody::Inline(_));
     if !inline {
@@ -195,7 +195,7 @@ pub fn kind(node: &Object) -> &str {
     })
 }
 
-fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
+fn unsupported(entry: &Entry, object: &Object) -> Unsupported {
     let tag = object.get("type");
     let kind = kind(object);
     let (mut help, mut code) = (None, "not-yet");
@@ -223,5 +223,5 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
             outputs.push(Port::of_output(&output));
         }
     }
-    Elsewhere { kind: kind.to_owned(), code, why, help, span, outputs }
+    Unsupported { kind: kind.to_owned(), code, why, help, span, outputs }
 }
