@@ -153,15 +153,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cases_are_folded_as_the_sdk_does() {
-        assert_eq!(snake_case("NormMacroRecall"), "norm_macro_recall");
-        assert_eq!(snake_case("AUCWeighted"), "auc_weighted");
-        assert_eq!(snake_case("already_snake"), "already_snake");
-        assert_eq!(camel_case("chat_completion"), "chatCompletion");
-        assert_eq!(camel_case("chatCompletion"), "chatCompletion");
-    }
-
-    #[test]
     fn classes_have_names_that_people_use() {
         assert_eq!(class("AnonymousCommandComponent"), "a command component");
         assert_eq!(class("MPIDistribution"), "a mpi distribution");
