@@ -11,6 +11,7 @@
 //! saying    event
 //! doing     transfer exec environment engine
 //! faces     report tracking azure
+//! running   exit_status error config history data runner
 //! door      cli
 //! ```
 //!
@@ -62,5 +63,12 @@ pub mod transfer;
 pub mod azure;
 pub mod report;
 pub mod tracking;
+
+mod config;
+mod data;
+mod error;
+mod exit_status;
+mod history;
+mod runner;
 
 pub mod cli;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::error::Failed;
 use super::printer::Printer;
+use crate::error::Failed;
+use crate::history::registry::existing;
 use crate::registry::{Asset, AssetKind, Registry, Selector};
 use crate::store::Home;
 
@@ -34,29 +35,6 @@ impl Which {
             (None, Some(label)) => Selector::Label(label.to_owned()),
         }
     }
-}
-
-/// The registry when there is one; looking makes none.
-pub(super) fn existing(home: &Home) -> Result<Option<Registry>, Failed> {
-    home.check()?;
-    Ok(open_existing(home)?)
-}
-
-/// The same where the workspace is known to be one of ours.
-pub(super) fn open_existing(home: &Home) -> crate::registry::Result<Option<Registry>> {
-    let path = home.registry_db();
-    if Registry::exists(&path) { open(&path).map(Some) } else { Ok(None) }
-}
-
-/// Opens a registry, and tells when it had to be restored.
-pub(super) fn open(path: &Path) -> crate::registry::Result<Registry> {
-    let registry = Registry::open(path)?;
-    if let Some(count) = registry.restored() {
-        let shown = crate::report::summary::shown(path);
-        let versions = if count == 1 { "1 version was" } else { &format!("{count} versions were") };
-        Printer::new().err(&format!("warning: {shown} was gone or empty: {versions} restored from its ledger\n"));
-    }
-    Ok(registry)
 }
 
 /// The registry, where a name is looked for.

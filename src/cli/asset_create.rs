@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::component::accepted;
-use super::config::Config;
-use super::context::Context;
 use super::datastore_create::strings;
-use super::error::Failed;
 use super::format::Format;
-use super::places::{Place, Places};
 use super::printer::Printer;
+use crate::config::Config;
+use crate::data::location::{Place, Places};
 use crate::digest::Digest;
+use crate::error::Failed;
 use crate::language::{Kind, Target};
 use crate::registry::asset::{check_name, check_version};
 use crate::registry::versions::parse_stage;
 use crate::registry::{Asset, AssetKind, AssetType, NewAsset, Registry, RegistryError, Selector};
+use crate::runner::project::Project;
 use crate::spec::data_uri::DataUri;
 use crate::store::{Home, at, tree};
 use crate::yaml::overrides::Override;
@@ -76,13 +76,13 @@ impl Create {
         asset_type: Option<AssetType>,
         default: AssetType,
         allow_pickle: bool,
-        context: &Context,
+        project: &Project,
         printer: &Printer,
     ) -> Result<Asset, Failed> {
         let near = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        let home = self.file.as_deref().map_or_else(|| context.home(), |file| context.home_of(file));
+        let home = self.file.as_deref().map_or_else(|| project.home(), |file| project.home_of(file));
         let places = Places::new(home.clone(), &Config::near(near)?);
-        let mut draft = self.draft(asset_type, default, context, printer)?;
+        let mut draft = self.draft(asset_type, default, project, printer)?;
         draft.new.allow_pickle = allow_pickle;
         // Before anything is copied: what is wrong in a word should not take the time that gigabytes take.
         check_name(&draft.new.name)?;
@@ -94,7 +94,7 @@ impl Create {
         &self,
         asset_type: Option<AssetType>,
         default: AssetType,
-        context: &Context,
+        project: &Project,
         printer: &Printer,
     ) -> Result<Draft, Failed> {
         let mut tags = BTreeMap::new();
@@ -119,7 +119,7 @@ impl Create {
                     value.clone().map(|value| Override { keys: vec![key.to_owned()], value })
                 }));
                 let kind = if default.kind() == AssetKind::Model { Kind::Model } else { Kind::Data };
-                let object = accepted(context.check(file, &set, Target::Local, Some(kind)), printer)?;
+                let object = accepted(project.check(file, &set, Target::Local, Some(kind)), printer)?;
                 let text = |field: &str| object.written(field).filter(|text| !text.is_empty());
                 let Some(name) = text("name") else {
                     return Err(Failed::new(format!("{}: it has no name", file.display()))
@@ -172,7 +172,7 @@ impl Draft {
         let at = NewAsset::at_address(&self.new.name, self.new.asset_type, address)?;
         let mut new = NewAsset { path: at.path, digest: at.digest, bytes: 0, ..self.new.clone() };
         new.source = Some(address.to_owned());
-        let registry = Context::registry(home)?;
+        let registry = crate::history::registry::create(home)?;
         self.kept(&new, &registry, printer)
     }
 
@@ -216,7 +216,7 @@ impl Draft {
     /// Copies a file or folder into the workspace, at an address that never moves, and registers the copy.
     fn copied(&self, local: &Path, home: &Home, printer: &Printer) -> Result<Asset, Failed> {
         fits(self.new.asset_type, local)?;
-        let registry = Context::registry(home)?;
+        let registry = crate::history::registry::create(home)?;
         // Until it is registered nobody refers to the copy.
         let copying = home.copying()?;
         copying.lock_shared().map_err(at("lock", home.root()))?;

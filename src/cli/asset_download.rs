@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::asset::{self, Which};
-use super::config::Config;
-use super::context::Context;
-use super::copy::{self, End};
-use super::error::Failed;
-use super::places::Places;
 use super::printer::Printer;
-use super::road::Road;
+use crate::config::Config;
+use crate::data::copy::{self, End};
+use crate::data::location::Places;
+use crate::data::session::TransferSession;
+use crate::error::Failed;
 use crate::registry::{Asset, AssetKind};
+use crate::runner::project::Project;
 use crate::spec::asset_ref::{AssetRef, Version};
 use crate::spec::io::PortType;
 use crate::store::tree;
@@ -29,11 +29,11 @@ pub(super) struct Download {
 
 impl Download {
     /// Downloads it and tells where it is.
-    pub fn obey(&self, kind: AssetKind, context: &Context, printer: &Printer) -> Result<(), Failed> {
-        let asset = asset::find_intact(kind, &self.which, &context.home())?;
+    pub fn obey(&self, kind: AssetKind, project: &Project, printer: &Printer) -> Result<(), Failed> {
+        let asset = asset::find_intact(kind, &self.which, &project.home())?;
         let target = match asset.uri() {
             None => self.kept_here(&asset)?,
-            Some(_) => self.at_address(&asset, context, printer)?,
+            Some(_) => self.at_address(&asset, project, printer)?,
         };
         printer.data(&format!("{}\n", target.display()));
         Ok(())
@@ -53,22 +53,22 @@ impl Download {
     }
 
     /// What is there already is not fetched again, so that a download that was broken off goes on.
-    fn at_address(&self, asset: &Asset, context: &Context, printer: &Printer) -> Result<PathBuf, Failed> {
+    fn at_address(&self, asset: &Asset, project: &Project, printer: &Printer) -> Result<PathBuf, Failed> {
         let config = Config::near(std::path::Path::new(""))?;
-        let road = Arc::new(Road::new(config.limits(None))?);
-        let places = Places::new(context.home(), &config);
+        let session = Arc::new(TransferSession::new(config.limits(None))?);
+        let places = Places::new(project.home(), &config);
         let reference = AssetRef { name: asset.name.clone(), version: Version::Exact(asset.version.clone()) };
         let kind = PortType::named(asset.asset_type.as_str()).unwrap_or(PortType::UriFolder);
         let found = places.asset(&reference, kind).map_err(Failed::new)?;
         let folder = self.download_path.join(&asset.name);
-        let (end, transfer) = (End::of(found.place, Some(kind), &road)?, road.transfer.clone());
-        road.hear_signals();
+        let (end, transfer) = (End::of(found.place, Some(kind), &session)?, session.transfer.clone());
+        session.hear_signals();
         let drawing = printer.moving(transfer.progress.clone());
-        let fetched = road.travel(async move {
+        let fetched = session.block_on(async move {
             match end {
                 End::Remote(from) => copy::fetch(&transfer, &from, &folder, true).await,
                 // A datastore may lie in a folder here.
-                End::Local(from) => copy::here::copy(&transfer, &from, &folder, true).await.map(|()| {
+                End::Local(from) => copy::local::copy(&transfer, &from, &folder, true).await.map(|()| {
                     from.file_name().filter(|_| from.is_file()).map_or(folder.clone(), |name| folder.join(name))
                 }),
             }

@@ -7,17 +7,17 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::TextOr;
-use super::job_keep::{Reach, remove_run, remove_tree, size};
-use super::leftovers::Leftovers;
 use super::printer::Printer;
-use super::record;
 use crate::clock::Timestamp;
+use crate::error::Failed;
+use crate::exit_status::Exit;
+use crate::history::leftovers::Leftovers;
+use crate::history::record;
+use crate::history::retention::{References, remove_run, remove_tree, size};
 use crate::report::moving::human_bytes as human;
 use crate::reuse::Reuse;
+use crate::runner::project::Project;
 use crate::store::{Home, RunFolder};
 use crate::transfer::cache::Cache;
 
@@ -43,8 +43,8 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn obey(verb: &Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let home = context.home();
+pub(super) fn obey(verb: &Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let home = project.home();
     home.check()?;
     match verb {
         Verb::Du { format } => du(&home, format, printer),
@@ -104,16 +104,16 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         }
     }
     let gone: HashSet<String> = old.iter().map(|run| run.name.to_string()).collect();
-    let reach = Reach::of(home, &gone)?;
+    let references = References::of(home, &gone)?;
     for run in old {
         let (_, bytes) = size(&run.path);
         if !dry_run {
-            reach.keep_logs(home, &run)?;
+            references.keep_logs(home, &run)?;
             remove_run(home, &run)?;
         }
         say(bytes, &format!("run {}", run.name));
     }
-    for log in reach.stale_logs(home) {
+    for log in references.stale_logs(home) {
         let (_, bytes) = size(&log);
         if !dry_run {
             remove_tree(&log)?;
@@ -124,7 +124,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     let mut removed: Vec<PathBuf> = Vec::new();
     for entry in entries {
         let tree = entry.path();
-        if reach.holds(&tree) {
+        if references.holds(&tree) {
             continue;
         }
         let (_, bytes) = size(&tree);

@@ -6,14 +6,14 @@
 
 use std::path::Path;
 
-use super::config::Config;
-use super::context::Context;
-use super::outlook::replayable;
-use super::stand_ins;
+use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::language::detect::{could_be_azure_ml, other_kind};
 use crate::language::{self, Kind};
 use crate::plan::Local;
+use crate::runner::project::Project;
+use crate::runner::run_plan::replayable;
+use crate::runner::stand_ins;
 use crate::spec;
 use crate::yaml::overrides::Override;
 
@@ -60,8 +60,8 @@ pub(super) struct Checked {
 }
 
 /// Checks a file of any kind, with the command line's `--set` put in. Nothing is run, nothing is written.
-pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, context: &Context) -> Checked {
-    let mut document = context.check(file, set, target.unwrap_or(Target::Local).into(), None);
+pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, project: &Project) -> Checked {
+    let mut document = project.check(file, set, target.unwrap_or(Target::Local).into(), None);
     if target == Some(Target::Local) {
         stand_ins::spare(&mut document, &local(file));
     }
@@ -75,7 +75,7 @@ pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, conte
     }
     let (mut says, mut found) = (document.describe(), Vec::new());
     if target != Some(Target::Azure) && document.accepted() && document.kind == Some(Kind::Job) {
-        says = plan(&document, file, target, context, &mut found).unwrap_or(says);
+        says = plan(&document, file, target, project, &mut found).unwrap_or(says);
     }
     if target.is_none() {
         let lacking = |finding: &&mut Diagnostic| LACKING.contains(&finding.code);
@@ -115,14 +115,14 @@ fn plan(
     read: &language::Document,
     file: &Path,
     target: Option<Target>,
-    context: &Context,
+    project: &Project,
     found: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     let document = spec::document::of(read, file, found);
-    let plan = document.and_then(|document| context.plan_of(&document, &local(file), &read.sources, found));
+    let plan = document.and_then(|document| project.plan_of(&document, &local(file), &read.sources, found));
     let plan = plan?;
     if target == Some(Target::Local)
-        && let Err(why) = replayable(&plan, &context.home_of(file))
+        && let Err(why) = replayable(&plan, &project.home_of(file))
     {
         found.push(Diagnostic::without_place("bad-policy", why.to_string()).at("jobs"));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 use ignore::WalkBuilder;
 
-use super::error::Failed;
+use crate::error::Failed;
 use crate::language::detect::is_azure_ml;
 
 /// So much of a file is read to see whether it is an Azure ML document.

@@ -3,8 +3,8 @@
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::exit::Exit;
 use super::printer::Printer;
+use crate::exit_status::Exit;
 
 /// Print completions for a shell.
 #[derive(clap::Args)]

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::Value as Json;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::Format;
 use super::printer::Printer;
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::language::value::Object;
 use crate::language::{self, Kind, Target, rest};
 use crate::registry::component::{NewComponent, Registered};
 use crate::registry::footprint::Footprint;
 use crate::registry::{ComponentStore, ComponentVersion, Selector};
+use crate::runner::project::Project;
 use crate::yaml::{self, overrides::Override};
 
 /// Components, as 'az ml component' does
@@ -83,26 +83,26 @@ pub(super) struct Create {
     format: Format,
 }
 
-pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Create(create) => {
             create.format.check()?;
             let answer = if create.dry_run {
                 rest_body(&create.file, &create.overrides(), Kind::Component, printer)?
             } else {
-                self::create(&create, context, printer)?
+                self::create(&create, project, printer)?
             };
             create.format.print(answer, printer)?;
         }
         Verb::List { name, format } => {
             format.check()?;
-            let store = ComponentStore::at(context.home().components());
+            let store = ComponentStore::at(project.home().components());
             let found = store.list(name.as_deref());
             format.print(Json::Array(found.iter().map(|record| shown(record, &store)).collect()), printer)?;
         }
         Verb::Show { name, version, label, format } => {
             format.check()?;
-            let store = ComponentStore::at(context.home().components());
+            let store = ComponentStore::at(project.home().components());
             let selector = match (version, label.as_deref()) {
                 (Some(version), _) => Selector::Version(version),
                 (None, None | Some("latest")) => Selector::Latest,
@@ -126,9 +126,9 @@ impl Create {
 }
 
 /// Registers the component in the workspace of its file.
-fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Json, Failed> {
+fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Json, Failed> {
     let set = create.overrides();
-    let checked = context.check(&create.file, &set, Target::Local, Some(Kind::Component));
+    let checked = project.check(&create.file, &set, Target::Local, Some(Kind::Component));
     let component = accepted(checked, printer)?;
     let text = |field: &str| component.written(field).filter(|text| !text.is_empty());
     let kind = text("type").unwrap_or_else(|| "command".to_owned());
@@ -142,11 +142,11 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Json,
     let options = language::Options {
         components: None,
         kind: Some(Kind::Component),
-        ..context.local_options(&create.file, &set)
+        ..project.local_options(&create.file, &set)
     };
     let plain = language::load(&create.file, &options);
     let plain = plain.value.as_ref().and_then(|v| v.object()).unwrap_or(&component);
-    let home = context.home_of(&create.file);
+    let home = project.home_of(&create.file);
     home.create()?;
     let file = std::path::absolute(&create.file).unwrap_or_else(|_| create.file.clone());
     let footprint = Footprint::of(&file, plain, home.root())?;
@@ -214,7 +214,7 @@ fn shown(record: &ComponentVersion, store: &ComponentStore) -> Json {
 
 /// The REST body of a document that Azure ML would take. Warnings are shown; a refusal ends the command.
 pub(super) fn rest_body(file: &Path, set: &[Override], kind: Kind, printer: &Printer) -> Result<Json, Failed> {
-    let mut checked = Context::check_for_azure(file, set, kind);
+    let mut checked = Project::check_for_azure(file, set, kind);
     let accepted = checked.accepted();
     let refused = |diagnostics: Diagnostics, sources, exit| Err(Failed::Refused { diagnostics, sources, exit });
     let Some(object) = checked.value.as_ref().and_then(|v| v.object()).filter(|_| accepted) else {

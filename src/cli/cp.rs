@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
-use super::config::Config;
-use super::context::Context;
-use super::copy::{self, End, here};
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::TextOr;
-use super::places::{Place, Places};
 use super::printer::Printer;
-use super::road::Road;
 use crate::again::amlrun;
+use crate::config::Config;
+use crate::data::copy::{self, End, local};
+use crate::data::location::{Place, Places};
+use crate::data::session::TransferSession;
+use crate::error::Failed;
+use crate::exit_status::Exit;
+use crate::runner::project::Project;
 use crate::spec::asset_ref::Reference;
 use crate::spec::data_uri::DataUri;
 use crate::spec::io::PortType;
@@ -57,36 +57,36 @@ pub(super) struct Args {
     format: TextOr,
 }
 
-pub(super) fn cp(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn cp(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     if let Some(format) = args.format.asked() {
         format.check()?;
     }
     let config = Config::near(Path::new(""))?;
-    let road = Arc::new(Road::new(config.limits(args.transfer_jobs))?);
-    let places = Places::new(context.home(), &config);
+    let session = Arc::new(TransferSession::new(config.limits(args.transfer_jobs))?);
+    let places = Places::new(project.home(), &config);
     let to = destination(&args.dst, &places)?;
     let (from, kind) = source(&args.src, &places)?;
     if is_same(&from, &to) {
         return Err(Failed::usage(format!("'{}' and '{}' are the same place", args.src, args.dst)));
     }
-    let (from, to) = (End::of(from, kind, &road)?, End::of(to, None, &road)?);
-    road.hear_signals();
+    let (from, to) = (End::of(from, kind, &session)?, End::of(to, None, &session)?);
+    session.hear_signals();
     let began = Instant::now();
-    let drawing = printer.moving(road.transfer.progress.clone());
+    let drawing = printer.moving(session.transfer.progress.clone());
     let into = args.dst.ends_with('/');
-    let transfer = road.transfer.clone();
-    let all = road.transfer.clone();
+    let transfer = session.transfer.clone();
+    let all = session.transfer.clone();
     let copied = match (from, to) {
-        (End::Local(from), End::Local(to)) => {
-            road.travel(async move { here::copy(&transfer, &from, &to, into).await }).map(|()| all.progress.figures())
-        }
-        (End::Remote(from), End::Local(to)) => {
-            road.travel(async move { copy::fetch(&transfer, &from, &to, into).await }).map(|_| all.progress.figures())
-        }
+        (End::Local(from), End::Local(to)) => session
+            .block_on(async move { local::copy(&transfer, &from, &to, into).await })
+            .map(|()| all.progress.figures()),
+        (End::Remote(from), End::Local(to)) => session
+            .block_on(async move { copy::fetch(&transfer, &from, &to, into).await })
+            .map(|_| all.progress.figures()),
         (End::Local(from), End::Remote(to)) => {
-            road.travel(async move { copy::send(&transfer, &from, &to).await }).map(|()| all.progress.figures())
+            session.block_on(async move { copy::send(&transfer, &from, &to).await }).map(|()| all.progress.figures())
         }
-        (End::Remote(from), End::Remote(to)) => copy::through(&road, from, to),
+        (End::Remote(from), End::Remote(to)) => copy::through(&session, from, to),
     };
     drop(drawing);
     answer(&args.format, &copied?, began.elapsed().as_secs_f64(), printer)?;

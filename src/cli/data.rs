@@ -5,12 +5,12 @@ use clap::Subcommand;
 use super::asset::{self, Which};
 use super::asset_create::Create;
 use super::asset_download::Download;
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::Format;
 use super::printer::Printer;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::registry::{AssetKind, AssetType};
+use crate::runner::project::Project;
 
 /// Register, list, show and download data, as 'az ml data' does
 #[derive(Subcommand)]
@@ -82,36 +82,36 @@ pub(super) struct Versions {
     version: Option<String>,
 }
 
-pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Create { create, kind } => {
             create.format.check()?;
             let kind = kind.map(|word| data_type(&word)).transpose()?;
-            let asset = create.register(kind, AssetType::UriFolder, false, context, printer)?;
+            let asset = create.register(kind, AssetType::UriFolder, false, project, printer)?;
             create.format.print(asset::shown(&asset), printer)?;
         }
         Verb::List { name, include_archived, archived_only, format } => {
             format.check()?;
             let shown = |asset: &crate::registry::Asset| include_archived || asset.archived == archived_only;
-            format.print(asset::list(AssetKind::Data, name.as_deref(), shown, &context.home())?, printer)?;
+            format.print(asset::list(AssetKind::Data, name.as_deref(), shown, &project.home())?, printer)?;
         }
         Verb::Show { which, format } => {
             format.check()?;
             format.print(
-                asset::shown(&asset::find_to_show(AssetKind::Data, &which, &context.home(), printer)?),
+                asset::shown(&asset::find_to_show(AssetKind::Data, &which, &project.home(), printer)?),
                 printer,
             )?;
         }
-        Verb::Download(download) => download.obey(AssetKind::Data, context, printer)?,
-        Verb::Archive { versions } => versions.archive(true, context, printer)?,
-        Verb::Restore { versions } => versions.archive(false, context, printer)?,
+        Verb::Download(download) => download.obey(AssetKind::Data, project, printer)?,
+        Verb::Archive { versions } => versions.archive(true, project, printer)?,
+        Verb::Restore { versions } => versions.archive(false, project, printer)?,
     }
     Ok(Exit::Ok)
 }
 
 impl Versions {
-    fn archive(&self, yes: bool, context: &Context, printer: &Printer) -> Result<(), Failed> {
-        let registry = asset::registry(AssetKind::Data, &self.name, &context.home())?;
+    fn archive(&self, yes: bool, project: &Project, printer: &Printer) -> Result<(), Failed> {
+        let registry = asset::registry(AssetKind::Data, &self.name, &project.home())?;
         let versions = match &self.version {
             Some(version) => vec![version.clone()],
             None => {

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::config::Config;
-use super::config::storage::DatastorePlace;
-use super::context::Context;
 use super::datastore_create::Create;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::Format;
-use super::places::OWN;
 use super::printer::Printer;
+use crate::config::Config;
+use crate::config::storage::DatastorePlace;
+use crate::data::location::OWN;
 use crate::diagnostic::suggest;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::registry::credentials::CredentialsError;
 use crate::registry::{Credentials, DatastoreStore};
+use crate::runner::project::Project;
 use crate::store::Home;
 
 /// Name storage accounts and folders for azureml://datastores/… paths, as 'az ml datastore' does
@@ -61,22 +61,22 @@ pub(super) struct Named {
     name: String,
 }
 
-pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
-        Verb::Create(create) => create.obey(context, printer)?,
+        Verb::Create(create) => create.obey(project, printer)?,
         Verb::List { format } => {
             format.check()?;
-            let all = all(&context.home(), &Config::near(Path::new(""))?)?;
+            let all = all(&project.home(), &Config::near(Path::new(""))?)?;
             format.print(Value::Array(all), printer)?;
         }
         Verb::Show { which, format } => {
             format.check()?;
-            let all = all(&context.home(), &Config::near(Path::new(""))?)?;
+            let all = all(&project.home(), &Config::near(Path::new(""))?)?;
             let found = all.iter().find(|one| one["name"] == which.name);
             let found = found.cloned().ok_or_else(|| unknown(&which.name, &all))?;
             format.print(found, printer)?;
         }
-        Verb::Delete { which } => delete(&which.name, &context.home(), printer)?,
+        Verb::Delete { which } => delete(&which.name, &project.home(), printer)?,
     }
     Ok(Exit::Ok)
 }

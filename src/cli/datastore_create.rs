@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::component::accepted;
-use super::context::Context;
-use super::error::Failed;
 use super::format::Format;
 use super::printer::Printer;
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::article::with_article;
+use crate::error::Failed;
 use crate::language::value::Object;
 use crate::language::{Document, Kind, Target};
 use crate::registry::credentials::CredentialsError;
 use crate::registry::datastore::{CredentialKind, DatastoreKind};
 use crate::registry::{Credentials, Datastore, DatastoreStore};
+use crate::runner::project::Project;
 use crate::secret::{Credential, MASK, Secret};
 use crate::spec::is_secret;
 use crate::store::Home;
@@ -45,16 +45,16 @@ pub(super) struct Create {
 
 impl Create {
     /// Creates it, or replaces the one with its name, and prints it.
-    pub fn obey(&self, context: &Context, printer: &Printer) -> Result<(), Failed> {
+    pub fn obey(&self, project: &Project, printer: &Printer) -> Result<(), Failed> {
         self.format.check()?;
         let mut set = self.set.clone();
         set.extend(self.name.iter().map(|name| Override { keys: vec!["name".to_owned()], value: name.clone() }));
-        let mut checked = context.check(&self.file, &set, Target::Local, Some(Kind::Datastore));
+        let mut checked = project.check(&self.file, &set, Target::Local, Some(Kind::Datastore));
         hide_secrets(&mut checked);
         let object = accepted(checked, printer)?;
         let (datastore, credential) = read(&object)?;
         datastore.check()?;
-        let home = context.home_of(&self.file);
+        let home = project.home_of(&self.file);
         home.create()?;
         let store = DatastoreStore::at(home.datastores());
         let kept = keep(&home, &datastore, &credential)?;

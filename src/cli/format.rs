@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::error::Failed;
 use super::printer::Printer;
 use super::table::{self, Table};
 use crate::diagnostic::visible::visible;
+use crate::error::Failed;
 
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

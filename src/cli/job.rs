@@ -6,26 +6,28 @@ use std::sync::mpsc::channel;
 
 use clap::Subcommand;
 
-use super::config::Config;
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
-use super::follow::follow;
 use super::format::Format;
 use super::job_download::{self, Download};
 use super::job_show::{self, show_job};
-use super::places::Job;
 use super::printer::Printer;
-use super::ready::{Ready, View};
-use super::record;
-use super::run::How;
-use super::{job_cancel, job_keep, named};
+use super::run_options::{RunArguments, to_args};
+use super::run_view::{self, OutputFormat};
+use super::{job_cancel, job_delete};
+use crate::config::Config;
+use crate::error::Failed;
 use crate::event::{Note, RunView};
 use crate::exec::spawn;
+use crate::exit_status::Exit;
+use crate::history::find::Job;
+use crate::history::follow::follow;
+use crate::history::record;
+use crate::history::{find, retention};
 use crate::id::RunName;
 use crate::language::Kind;
 use crate::outcome::JobStatus;
 use crate::report::plain;
+use crate::runner::project::Project;
+use crate::runner::session::RunSession;
 use crate::store::RunFolder;
 
 /// Create, list, show, follow, stop and download runs, as 'az ml job' does
@@ -115,57 +117,57 @@ pub(super) struct Create {
     dry_run: bool,
 
     #[command(flatten)]
-    how: How,
+    run: RunArguments,
 
     #[command(flatten)]
     format: Format,
 }
 
-pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
-        Verb::Create(create) => self::create(&create, context, printer),
-        Verb::Archive { run } => archive(&run.name, true, context, printer),
-        Verb::Restore { run } => archive(&run.name, false, context, printer),
-        Verb::Delete { run } => job_keep::delete(&run.name, context, printer).map(|()| Exit::Ok),
+        Verb::Create(create) => self::create(&create, project, printer),
+        Verb::Archive { run } => archive(&run.name, true, project, printer),
+        Verb::Restore { run } => archive(&run.name, false, project, printer),
+        Verb::Delete { run } => job_delete::delete(&run.name, project, printer).map(|()| Exit::Ok),
         Verb::List { max_results, include_archived, archived_only, format } => {
             let shown = |archived: bool| include_archived || archived == archived_only;
-            list(max_results, &shown, &format, context, printer)
+            list(max_results, &shown, &format, project, printer)
         }
         Verb::Show { run, format } => {
             format.check()?;
-            format.print(show_job(&named::job(&context.home(), &run.name)?), printer)?;
+            format.print(show_job(&find::job(&project.home(), &run.name)?), printer)?;
             Ok(Exit::Ok)
         }
         Verb::Stream { run } => {
-            let run = named::run(&context.home(), &run.name)?;
+            let run = find::run(&project.home(), &run.name)?;
             stream(&run, printer)
         }
-        Verb::Cancel { run } => job_cancel::cancel(&run.name, context, printer),
-        Verb::Download(download) => job_download::download(&download, context, printer).map(|()| Exit::Ok),
+        Verb::Cancel { run } => job_cancel::cancel(&run.name, project, printer),
+        Verb::Download(download) => job_download::download(&download, project, printer).map(|()| Exit::Ok),
     }
 }
 
-fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     create.format.check()?;
     if create.dry_run {
-        let body = super::component::rest_body(&create.file, &create.how.set, Kind::Job, printer)?;
+        let body = super::component::rest_body(&create.file, &create.run.set, Kind::Job, printer)?;
         create.format.print(body, printer)?;
         return Ok(Exit::Ok);
     }
     if create.stream {
-        let ready = Ready::new(&create.file, &create.how, context, printer)?;
-        let (exit, run) = ready.run(View::Aside, create.how.quiet, printer)?;
+        let session = RunSession::new(&create.file, &create.run.options(), project)?;
+        let (exit, run) = run_view::run(session, OutputFormat::Aside, create.run.quiet, printer)?;
         let job = Job { view: record::view(&run)?, run, step: None };
         create.format.print(show_job(&job), printer)?;
         return Ok(exit);
     }
     // Refuse what must be refused here, where somebody reads it; then hand over to a runner of its own.
     let config = Config::near(create.file.parent().unwrap_or(&create.file))?;
-    context.accepted(&create.file, &create.how.set, &config.local(), printer)?;
-    if let Some(name) = &create.how.name {
+    project.accepted(&create.file, &create.run.set, &config.local())?;
+    if let Some(name) = &create.run.name {
         RunName::parse(name).map_err(|e| Failed::usage(e.to_string()))?;
     }
-    let first = spawn::detach(&in_background(create, context)).map_err(Failed::new)?;
+    let first = spawn::detach(&in_background(create, project)).map_err(Failed::new)?;
     let event: crate::event::Event =
         serde_json::from_str(&first).map_err(|_| Failed::new(format!("the run did not start: {}", first.trim())))?;
     create.format.print(job_show::show(&RunView::of([&event]), None), printer)?;
@@ -173,31 +175,17 @@ fn create(create: &Create, context: &Context, printer: &Printer) -> Result<Exit,
 }
 
 /// The command line of a runner in the background: all that was said of how to run.
-fn in_background(create: &Create, context: &Context) -> Vec<OsString> {
-    let How { set, choice, name, jobs, grace, transfer_jobs, quiet: _ } = &create.how;
-    let mut arguments: Vec<OsString> =
-        vec!["run".into(), create.file.clone().into_os_string(), "--output".into(), "jsonl".into()];
-    arguments.push("--quiet".into());
-    arguments.extend(grace.iter().map(|grace| format!("--grace={grace}").into()));
-    arguments.extend(transfer_jobs.iter().map(|jobs| format!("--transfer-jobs={jobs}").into()));
-    for (flag, steps) in [("only", &choice.only), ("from", &choice.from), ("until", &choice.until)] {
-        arguments.extend(steps.iter().map(|step| format!("--{flag}={step}").into()));
-    }
-    arguments.extend(choice.force_rerun.iter().map(|steps| match steps.as_slice() {
-        [] => "--force-rerun".into(),
-        steps => format!("--force-rerun={}", steps.join(",")).into(),
-    }));
-    arguments.extend(name.iter().map(|name| format!("--name={name}").into()));
-    arguments.extend(jobs.iter().map(|jobs| format!("--jobs={jobs}").into()));
-    arguments.extend(set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value).into()));
-    arguments.push("--home".into());
-    arguments.push(context.home_of(&create.file).root().as_os_str().to_owned());
-    arguments
+fn in_background(create: &Create, project: &Project) -> Vec<OsString> {
+    let mut words: Vec<OsString> = ["run".into(), create.file.clone().into_os_string()].into();
+    words.extend(["--output".into(), "jsonl".into(), "--quiet".into()]);
+    words.extend(to_args(&create.run.options()));
+    words.extend(["--home".into(), project.home_of(&create.file).root().as_os_str().to_owned()]);
+    words
 }
 
-fn archive(name: &str, yes: bool, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let run = named::run(&context.home(), name)?;
-    job_keep::archive(&run, yes)?;
+fn archive(name: &str, yes: bool, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let run = find::run(&project.home(), name)?;
+    retention::archive(&run, yes)?;
     printer.out(&format!("{}: {}\n", run.name, if yes { "archived" } else { "restored" }));
     Ok(Exit::Ok)
 }
@@ -206,16 +194,16 @@ fn list(
     max: Option<usize>,
     shown: &dyn Fn(bool) -> bool,
     format: &Format,
-    context: &Context,
+    project: &Project,
     printer: &Printer,
 ) -> Result<Exit, Failed> {
     format.check()?;
     // A folder without a readable record is a run that never began.
-    let mut views: Vec<RunView> = context
+    let mut views: Vec<RunView> = project
         .home()
         .runs()?
         .iter()
-        .filter(|run| shown(job_keep::is_archived(run)))
+        .filter(|run| shown(retention::is_archived(run)))
         .filter_map(|run| record::view(run).ok())
         .filter(|v| v.started.is_some())
         .collect();

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
-use super::named;
 use super::printer::Printer;
-use super::record;
+use crate::error::Failed;
 use crate::event::RunView;
 use crate::exec::signal;
+use crate::exit_status::Exit;
+use crate::history::find;
+use crate::history::record;
 use crate::outcome::JobStatus;
+use crate::runner::project::Project;
 use crate::store::RunFolder;
 
 /// How long a runner may take to record which process it is.
@@ -20,8 +20,8 @@ const ENDS: Duration = Duration::from_secs(60);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(20);
 
-pub(super) fn cancel(name: &str, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let job = named::job(&context.home(), name)?;
+pub(super) fn cancel(name: &str, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let job = find::job(&project.home(), name)?;
     match job.step {
         None => run(&job.run, printer),
         Some(path) => step(&job.run, &path, printer),

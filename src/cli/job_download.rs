@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::Context;
-use super::error::Failed;
-use super::named;
-use super::places::Job;
 use super::printer::Printer;
-use super::step_logs::{Finder, Made};
 use crate::diagnostic::suggest;
+use crate::error::Failed;
 use crate::event::StepView;
+use crate::history::find;
+use crate::history::find::Job;
+use crate::history::step_logs::{Finder, Made};
+use crate::runner::project::Project;
 use crate::store::tree;
 
 /// Copy outputs and logs of a run, or of one step, to a folder
@@ -41,9 +41,9 @@ pub(super) struct Download {
     all: bool,
 }
 
-pub(super) fn download(download: &Download, context: &Context, printer: &Printer) -> Result<(), Failed> {
-    let home = context.home();
-    let job = named::job(&home, &download.name)?;
+pub(super) fn download(download: &Download, project: &Project, printer: &Printer) -> Result<(), Failed> {
+    let home = project.home();
+    let job = find::job(&home, &download.name)?;
     let target = &download.download_path;
     // What every job leaves is an output of its own on Azure ML, called 'default' (reference, section 3.5).
     let left = |name: &&String| !job.outputs().iter().any(|o| o.name == **name) && *name == "default";

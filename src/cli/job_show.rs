@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::places::Job;
-use super::ready::kept_plan;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, RunView, StepView};
+use crate::history::find::Job;
+use crate::history::record::kept_plan;
 use crate::number;
 use crate::outcome::StepOutcome;
 use crate::plan::{Part, Plan, Step};

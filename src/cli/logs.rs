@@ -3,20 +3,20 @@
 use std::io::Write as _;
 use std::sync::mpsc::channel;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
-use super::follow::follow;
-use super::named;
-use super::places::Job;
 use super::printer::Printer;
-use super::record;
-use super::step_logs::{Finder, ProcessLog};
 use crate::again::amlrun;
 use crate::diagnostic::visible::{tame, visible};
+use crate::error::Failed;
 use crate::event::{Note, RunView, StepView, What};
+use crate::exit_status::Exit;
+use crate::history::find;
+use crate::history::find::Job;
+use crate::history::follow::follow;
+use crate::history::record;
+use crate::history::step_logs::{Finder, ProcessLog};
 use crate::outcome::JobStatus;
 use crate::report::plain;
+use crate::runner::project::Project;
 use crate::store::Home;
 
 /// Print what the steps of a run printed.
@@ -45,12 +45,12 @@ pub(super) struct Args {
     follow: bool,
 }
 
-pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let home = context.home();
+pub(super) fn logs(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let home = project.home();
     let mut job = match &args.run {
-        Some(name) => named::job(&home, name).map_err(|missing| hinted(missing, name, &home))?,
+        Some(name) => find::job(&home, name).map_err(|missing| hinted(missing, name, &home))?,
         None => {
-            let run = named::last(&home)?;
+            let run = find::last(&home)?;
             Job { view: record::view(&run)?, run, step: None }
         }
     };
@@ -88,7 +88,7 @@ pub(super) fn logs(args: &Args, context: &Context, printer: &Printer) -> Result<
 
 /// Who names a step alone means that of the last run.
 fn hinted(missing: Failed, name: &str, home: &Home) -> Failed {
-    let last = named::last(home).and_then(|run| record::view(&run));
+    let last = find::last(home).and_then(|run| record::view(&run));
     match last {
         Ok(view) if view.step(name).is_some() => missing.hint(format!(
             "to see the step '{name}' of the last run: {}",

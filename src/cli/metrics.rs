@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::asset;
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::TextOr;
 use super::metrics_text as text;
-use super::named;
 use super::printer::Printer;
-use super::ready::kept_plan;
-use super::record;
 use crate::diagnostic::suggest;
+use crate::error::Failed;
 use crate::event::{RunView, StepView};
+use crate::exit_status::Exit;
+use crate::history::find;
+use crate::history::record;
+use crate::history::record::kept_plan;
 use crate::number;
 use crate::plan::{Part, Plan, PortType, Value as Given};
+use crate::runner::project::Project;
 use crate::secret::MASK;
 use crate::store::{Home, RunFolder};
 use crate::tracking::Tracking;
@@ -95,12 +94,12 @@ impl Compared {
     }
 }
 
-pub(super) fn metrics(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let home = context.home();
+pub(super) fn metrics(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let home = project.home();
     let runs: Vec<RunFolder> = match (args.all, args.runs.as_slice()) {
         (true, _) => home.runs()?,
-        (_, []) => vec![named::last(&home)?],
-        (_, names) => names.iter().map(|name| named::run(&home, name)).collect::<Result<_, _>>()?,
+        (_, []) => vec![find::last(&home)?],
+        (_, names) => names.iter().map(|name| find::run(&home, name)).collect::<Result<_, _>>()?,
     };
     let tracking = tracking(&home)?;
     let mut compared = Vec::new();
@@ -178,7 +177,7 @@ fn tracking(home: &Home) -> Result<Option<Tracking>, Failed> {
     if !db.exists() {
         return Ok(None);
     }
-    let registry = Arc::new(asset::open(&home.registry_db())?);
+    let registry = Arc::new(crate::history::registry::open(&home.registry_db())?);
     let opened = Tracking::open(&db, registry, home.models(), home.artifacts());
     opened.map(Some).map_err(|error| Failed::new(error.to_string()))
 }

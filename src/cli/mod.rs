@@ -14,27 +14,18 @@ mod check;
 mod chosen;
 mod completion;
 mod component;
-mod config;
-mod context;
-mod copy;
 mod cp;
 mod data;
 mod datastore;
 mod datastore_create;
-mod error;
-mod exit;
 mod explain;
-mod follow;
 mod format;
 mod graph;
-mod host;
 mod job;
 mod job_cancel;
+mod job_delete;
 mod job_download;
-mod job_keep;
-mod job_names;
 mod job_show;
-mod leftovers;
 mod logs;
 mod metrics;
 mod metrics_text;
@@ -44,41 +35,30 @@ mod model_diff;
 mod model_extract;
 mod model_inspect;
 mod model_place;
-mod named;
-mod outlook;
-mod places;
 mod plan;
-mod plan_rest;
 mod printer;
 mod read_only;
-mod ready;
-mod record;
-mod remote_data;
-mod resume;
-mod road;
 mod run;
+mod run_options;
+mod run_view;
 mod shell;
 mod show;
 mod signals;
-mod stand_ins;
 mod step;
-mod step_logs;
 mod table;
-mod ticking;
 mod validate;
 mod watch;
 mod watchdog;
 mod why;
-mod workspace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use context::Context;
-use error::Failed;
-use exit::Exit;
+use crate::error::Failed;
+use crate::exit_status::{self, Exit};
+use crate::runner::project::Project;
 use printer::Printer;
 
 const EXAMPLES: &str = "Examples:\n  \
@@ -107,7 +87,7 @@ const EXAMPLES: &str = "Examples:\n  \
         Each step of a pipeline is a process of its own; steps hand each other files through their outputs,\n\
         as on Azure ML. Everything a run makes is kept under .amlrun/ beside your amlrun.toml or .git.",
     after_help = EXAMPLES,
-    after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE),
+    after_long_help = format!("{EXAMPLES}\n\n{}", exit_status::TABLE),
     disable_help_subcommand = true
 )]
 struct Cli {
@@ -157,6 +137,7 @@ enum Verb {
 #[must_use]
 pub fn main() -> ExitCode {
     let printer = Printer::new();
+    printer::print_warnings();
     let cli = match Cli::try_parse_from(arguments::spread(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
@@ -171,8 +152,8 @@ pub fn main() -> ExitCode {
         crate::again::with_home(home);
     }
     let done = std::panic::catch_unwind(|| {
-        let context = Context::new(cli.home);
-        obey(cli.verb, &context, &printer)
+        let project = Project::new(cli.home, Box::new(Printer::new()));
+        obey(cli.verb, &project, &printer)
     });
     match done {
         Ok(Ok(exit)) => exit.into(),
@@ -182,28 +163,28 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
-        Verb::Run(args) => run::run(&args, context, printer),
-        Verb::Plan(args) => plan::plan(&args, context, printer),
-        Verb::Why(args) => why::why(&args, context, printer),
-        Verb::Shell(args) => shell::shell(&args, context, printer),
-        Verb::Step(verb) => step::obey(&verb, context, printer),
-        Verb::Cache(verb) => cache::obey(&verb, context, printer),
-        Verb::Cp(args) => cp::cp(&args, context, printer),
+        Verb::Run(args) => run::run(&args, project, printer),
+        Verb::Plan(args) => plan::plan(&args, project, printer),
+        Verb::Why(args) => why::why(&args, project, printer),
+        Verb::Shell(args) => shell::shell(&args, project, printer),
+        Verb::Step(verb) => step::obey(&verb, project, printer),
+        Verb::Cache(verb) => cache::obey(&verb, project, printer),
+        Verb::Cp(args) => cp::cp(&args, project, printer),
         Verb::Watchdog(args) => Ok(watchdog::watch_over(&args)),
         Verb::ReadOnly(args) => read_only::read_only(&args),
-        Verb::Validate(args) => validate::validate(&args, context, printer),
+        Verb::Validate(args) => validate::validate(&args, project, printer),
         Verb::Explain(args) => explain::explain(&args, printer),
-        Verb::Graph(args) => graph::graph(&args, context, printer),
-        Verb::Show(args) => show::show(&args, context, printer),
-        Verb::Logs(args) => logs::logs(&args, context, printer),
-        Verb::Metrics(args) => metrics::metrics(&args, context, printer),
-        Verb::Job(verb) => job::obey(verb, context, printer),
-        Verb::Component(verb) => component::obey(verb, context, printer),
-        Verb::Model(verb) => model::obey(verb, context, printer),
-        Verb::Data(verb) => data::obey(verb, context, printer),
-        Verb::Datastore(verb) => datastore::obey(verb, context, printer),
+        Verb::Graph(args) => graph::graph(&args, project, printer),
+        Verb::Show(args) => show::show(&args, project, printer),
+        Verb::Logs(args) => logs::logs(&args, project, printer),
+        Verb::Metrics(args) => metrics::metrics(&args, project, printer),
+        Verb::Job(verb) => job::obey(verb, project, printer),
+        Verb::Component(verb) => component::obey(verb, project, printer),
+        Verb::Model(verb) => model::obey(verb, project, printer),
+        Verb::Data(verb) => data::obey(verb, project, printer),
+        Verb::Datastore(verb) => datastore::obey(verb, project, printer),
         Verb::Completion(args) => Ok(completion::print(&args, printer)),
     }
 }

@@ -5,12 +5,12 @@ use clap::Subcommand;
 use super::asset::{self, Which};
 use super::asset_create::Create;
 use super::asset_download::Download;
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::Format;
 use super::printer::Printer;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::registry::{AssetKind, AssetType};
+use crate::runner::project::Project;
 
 /// Register, list, show and download models, as 'az ml model' does
 #[derive(Subcommand)]
@@ -60,17 +60,17 @@ pub(super) enum Verb {
     Extract(super::model_extract::Args),
 }
 
-pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let home = context.home();
+pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let home = project.home();
     match verb {
-        Verb::Inspect(args) => return super::model_inspect::inspect(&args, context, printer),
-        Verb::Diff(args) => return super::model_diff::diff(&args, context, printer),
-        Verb::Convert(args) => return super::model_convert::convert(&args, context, printer),
-        Verb::Extract(args) => return super::model_extract::extract(&args, context, printer),
+        Verb::Inspect(args) => return super::model_inspect::inspect(&args, project, printer),
+        Verb::Diff(args) => return super::model_diff::diff(&args, project, printer),
+        Verb::Convert(args) => return super::model_convert::convert(&args, project, printer),
+        Verb::Extract(args) => return super::model_extract::extract(&args, project, printer),
         Verb::Create { create, kind, allow_pickle } => {
             create.format.check()?;
             let kind = kind.map(|word| model_type(&word)).transpose()?;
-            let asset = create.register(kind, AssetType::CustomModel, allow_pickle, context, printer)?;
+            let asset = create.register(kind, AssetType::CustomModel, allow_pickle, project, printer)?;
             create.format.print(asset::shown(&asset), printer)?;
         }
         Verb::List { name, format } => {
@@ -82,7 +82,7 @@ pub(super) fn obey(verb: Verb, context: &Context, printer: &Printer) -> Result<E
             format.check()?;
             format.print(asset::shown(&asset::find_to_show(AssetKind::Model, &which, &home, printer)?), printer)?;
         }
-        Verb::Download(download) => download.obey(AssetKind::Model, context, printer)?,
+        Verb::Download(download) => download.obey(AssetKind::Model, project, printer)?,
     }
     Ok(Exit::Ok)
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::model_place::{find, float_type, listed};
 use super::printer::Printer;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::model_file::save::{pth, select, stream_safetensors};
 use crate::model_file::{ModelFile, ScalarType};
+use crate::runner::project::Project;
 
 /// The forms that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -56,7 +56,7 @@ pub(super) struct Args {
     force: bool,
 }
 
-pub(super) fn convert(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn convert(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let ending = args.out.extension().unwrap_or_default().to_string_lossy().into_owned();
     let form = match (args.to, ending.as_str()) {
         (Some(form), _) => form,
@@ -64,7 +64,7 @@ pub(super) fn convert(args: &Args, context: &Context, printer: &Printer) -> Resu
         (None, "pth" | "pt" | "bin") => Form::Pth,
         _ => return Err(Failed::usage("say which form OUT shall have: --to safetensors or --to pth")),
     };
-    let file = ModelFile::open(&find(&args.model, context)?)?;
+    let file = ModelFile::open(&find(&args.model, project)?)?;
     if args.out.exists() && !args.force {
         return Err(Failed::new(format!("{} is there already", args.out.display())).hint("--force replaces it"));
     }

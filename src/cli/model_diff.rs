@@ -1,12 +1,12 @@
 //! `amlrun model diff`: how two models differ.
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::TextOr;
 use super::model_place::find;
 use super::printer::Printer;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::model_file::{ModelFile, compare};
+use crate::runner::project::Project;
 
 /// Compare two models, tensor by tensor; exit code 1 when they differ
 #[derive(clap::Args)]
@@ -31,13 +31,13 @@ pub(super) struct Args {
     format: TextOr,
 }
 
-pub(super) fn diff(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn diff(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let format = args.format.asked();
     if let Some(format) = &format {
         format.check()?;
     }
-    let first = ModelFile::open(&find(&args.first, context)?)?;
-    let second = ModelFile::open(&find(&args.second, context)?)?;
+    let first = ModelFile::open(&find(&args.first, project)?)?;
+    let second = ModelFile::open(&find(&args.second, project)?)?;
     let difference = compare::compare(&first.contents, &second.contents, !args.no_values)?;
     match format {
         Some(format) => format.print(serde_json::to_value(&difference).unwrap_or_default(), printer)?,

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::model_place::{find, float_type, listed};
 use super::printer::Printer;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::model_file::save::{Weight, write_npy};
 use crate::model_file::{ModelFile, ScalarType};
+use crate::runner::project::Project;
 
 /// Write one tensor of a model as a NumPy file
 #[derive(clap::Args)]
@@ -31,8 +31,8 @@ pub(super) struct Args {
     dtype: Option<ScalarType>,
 }
 
-pub(super) fn extract(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let file = ModelFile::open(&find(&args.model, context)?)?;
+pub(super) fn extract(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let file = ModelFile::open(&find(&args.model, project)?)?;
     let Some(tensor) = file.contents.find(&args.tensor) else {
         let names = file.contents.tensors.iter().map(|tensor| tensor.name.as_str());
         let missing = Failed::not_found(format!("{} has no tensor '{}'", args.model, args.tensor));

@@ -1,12 +1,12 @@
 //! `amlrun model inspect`: what is in a model file, and whether it can be trusted.
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::TextOr;
 use super::model_place::find;
 use super::printer::Printer;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::model_file::{ModelFile, view};
+use crate::runner::project::Project;
 
 /// How many tensors the text lists unless all are asked for.
 const LISTED: usize = 60;
@@ -31,12 +31,12 @@ pub(super) struct Args {
     format: TextOr,
 }
 
-pub(super) fn inspect(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn inspect(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let format = args.format.asked();
     if let Some(format) = &format {
         format.check()?;
     }
-    let file = ModelFile::open(&find(&args.model, context)?)?;
+    let file = ModelFile::open(&find(&args.model, project)?)?;
     match format {
         Some(format) => format.print(serde_json::to_value(file.inspection()).unwrap_or_default(), printer)?,
         None => printer.out(&view::text(&file, (!args.all).then_some(LISTED))),

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::Context;
-use super::error::Failed;
 use crate::again::{amlrun, word};
+use crate::error::Failed;
 use crate::model_file::{self, ScalarType};
 use crate::registry::{AssetKind, Selector};
+use crate::runner::project::Project;
 use crate::spec::asset_ref::{AssetRef, Version};
 
 /// The file or folder that an argument names.
-pub(super) fn find(argument: &str, context: &Context) -> Result<PathBuf, Failed> {
+pub(super) fn find(argument: &str, project: &Project) -> Result<PathBuf, Failed> {
     let Some(reference) = argument.strip_prefix("azureml:") else {
         let path = PathBuf::from(argument);
         if !path.exists() {
@@ -24,7 +24,7 @@ pub(super) fn find(argument: &str, context: &Context) -> Result<PathBuf, Failed>
         Version::Label(label) if label != "latest" => Selector::Label(label.clone()),
         Version::Label(_) | Version::Unsaid => Selector::Latest,
     };
-    let Some(registry) = super::asset::existing(&context.home())? else {
+    let Some(registry) = crate::history::registry::existing(&project.home())? else {
         return Err(Failed::not_found(format!("there is no model '{argument}': none is registered here")));
     };
     let asset = registry.get(AssetKind::Model, &reference.name, &selector)?;

@@ -5,21 +5,22 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::config::{Config, user};
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::TextOr;
-use super::outlook::{Looking, Outlook};
-use super::plan_rest::Rest;
 use super::printer::Printer;
-use super::run::Choice;
+use super::run_options::StepArguments;
 use crate::because::Because;
+use crate::config::{Config, user};
+use crate::data::staging::Looking;
 use crate::diagnostic::visible::visible;
 use crate::engine::{CacheDecision, Decision};
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::outcome::JobStatus;
 use crate::plan::Substitute;
 use crate::report::style::{Paint, wrapped};
+use crate::runner::partial_plan::Rest;
+use crate::runner::project::Project;
+use crate::runner::run_plan::RunPlan;
 use crate::yaml::overrides::Override;
 
 /// Show what a run would do: which steps run, which are reused, and why.
@@ -37,7 +38,7 @@ pub(super) struct Args {
     set: Vec<Override>,
 
     #[command(flatten)]
-    choice: Choice,
+    steps: StepArguments,
 
     /// Fail when anything would run
     #[arg(long)]
@@ -47,12 +48,12 @@ pub(super) struct Args {
     format: TextOr,
 }
 
-pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn plan(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
-    let mut rest = Rest::of(&args.file, &args.set, &config.local(), context, printer)?;
+    let mut rest = Rest::of(&args.file, &args.set, &config.local(), project)?;
     let plan = std::mem::take(&mut rest.plan);
     let job_file = std::path::absolute(&rest.document.path).unwrap_or_else(|_| rest.document.path.clone());
-    let home = context.home_of(&args.file);
+    let home = project.home_of(&args.file);
     // Whoever looks at a project of somebody else's wants nothing to be sent because of it.
     let offline = !user::ran_here(&home, &config);
     if offline && plan.is_remote() {
@@ -61,22 +62,22 @@ pub(super) fn plan(args: &Args, context: &Context, printer: &Printer) -> Result<
              what it reads there counts as new\n",
         );
     }
-    let looking = Looking { offline, past_trouble: true, ..Looking::default() };
-    let outlook = Outlook::new(plan, &job_file, &home, &args.choice, &config, looking)?;
-    let hindered = rest.hindered(&outlook);
-    for warning in &outlook.warnings {
+    let looking = Looking { offline, past_trouble: true, reporter: Some(project.reporter()), ..Looking::default() };
+    let run_plan = RunPlan::new(plan, &job_file, &home, &args.steps.selection(), &config, looking)?;
+    let hindered = rest.hindered(&run_plan);
+    for warning in &run_plan.warnings {
         printer.err(&format!("warning: {warning}\n"));
     }
     match args.format.asked() {
-        Some(format) => format.print(json(&outlook, &hindered), printer)?,
-        None => printer.painted(&text(&outlook, &hindered, printer.paint(), printer.width())),
+        Some(format) => format.print(json(&run_plan, &hindered), printer)?,
+        None => printer.painted(&text(&run_plan, &hindered, printer.paint(), printer.width())),
     }
-    let runs = outlook.decisions.iter().any(Decision::may_run);
+    let runs = run_plan.decisions.iter().any(Decision::may_run);
     Ok(if !hindered.is_empty() || args.check && runs { Exit::Failed } else { Exit::Ok })
 }
 
-fn json(outlook: &Outlook, hindered: &BTreeMap<usize, String>) -> Value {
-    let steps = outlook.plan.steps.iter().zip(&outlook.decisions).enumerate();
+fn json(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>) -> Value {
+    let steps = run_plan.plan.steps.iter().zip(&run_plan.decisions).enumerate();
     let entries = steps.filter_map(|(index, (step, decision))| match (hindered.get(&index), &decision.cache) {
         (Some(why), _) => {
             let because = [Because::reason(why)];
@@ -100,11 +101,11 @@ pub(super) fn entry(step: &str, runs: bool, stand_in: Option<&str>, because: &[B
     entry
 }
 
-fn text(outlook: &Outlook, hindered: &BTreeMap<usize, String>, paint: Paint, columns: Option<usize>) -> String {
-    let width = outlook.plan.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
+fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, columns: Option<usize>) -> String {
+    let width = run_plan.plan.steps.iter().map(|s| s.path.chars().count()).max().unwrap_or(0);
     let mut out = String::new();
     let mut counts = [0; 4];
-    for (index, (step, decision)) in outlook.plan.steps.iter().zip(&outlook.decisions).enumerate() {
+    for (index, (step, decision)) in run_plan.plan.steps.iter().zip(&run_plan.decisions).enumerate() {
         let name = format!("{:width$}", visible(&step.path));
         let mut reasons =
             decision.because.iter().map(|because| wrapped(&visible(&because.to_string()), width + 14, columns));

@@ -5,13 +5,15 @@ use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
-use super::error::Failed;
-use super::exit::Exit;
+use crate::data::Reporter;
 use crate::diagnostic::visible::{painted, tame, visible, visible_lines};
 use crate::diagnostic::{Diagnostics, Finding, Severity, Sources, render};
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::report::moving::{Moving, Way};
 use crate::report::style::{Paint, for_locale};
 use crate::transfer::progress::Progress;
+use std::any::Any;
 
 /// Writes for a person or a script. What cannot be written, because the reader is gone, is dropped.
 pub(super) struct Printer {
@@ -207,5 +209,40 @@ impl<W: std::io::Write> std::io::Write for Door<W> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.to.flush()
+    }
+}
+
+impl Reporter for Printer {
+    fn diagnostics(&self, diagnostics: &Diagnostics, sources: &Sources) {
+        Self::diagnostics(self, diagnostics, sources);
+    }
+
+    fn transfers(&self, progress: Arc<Progress>) -> Box<dyn Any> {
+        Box::new(self.moving(progress))
+    }
+}
+
+/// Prints what modules warn of, on stderr.
+struct Warnings;
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn && metadata.target().starts_with("amlrun")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            Printer::new().err(&format!("warning: {}\n", record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// From now on warnings of modules are printed.
+pub(super) fn print_warnings() {
+    // It fails where there is a logger already: then warnings go there.
+    if log::set_logger(&Warnings).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
     }
 }

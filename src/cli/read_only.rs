@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::error::Failed;
-use super::exit::Exit;
+use crate::error::Failed;
 use crate::exec;
+use crate::exit_status::Exit;
 
 /// Runs a program that cannot write to some paths; started by the runner itself.
 #[derive(clap::Args)]

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::printer::Printer;
-use super::ready::{Ready, View};
-use super::{resume, shell, watch};
-use crate::yaml::overrides::Override;
+use super::run_options::RunArguments;
+use super::run_view::{self, OutputFormat};
+use super::{shell, watch};
+use crate::error::Failed;
+use crate::exit_status::Exit;
+use crate::runner::project::Project;
+use crate::runner::resume;
+use crate::runner::session::RunSession;
 
 /// Run a job file on this machine.
 #[derive(clap::Args)]
@@ -32,7 +34,7 @@ pub(super) struct Args {
     resume: Option<String>,
 
     #[command(flatten)]
-    pub how: How,
+    pub run: RunArguments,
 
     /// Run again whenever the job file, code or an input on this machine changes
     #[arg(long, conflicts_with_all = ["resume", "name"])]
@@ -40,80 +42,17 @@ pub(super) struct Args {
 
     /// How to show the run
     #[arg(long, value_enum, default_value = "text")]
-    output: View,
+    output: OutputFormat,
 }
 
-/// What `run`, `plan` and `job create` have in common.
-#[derive(clap::Args, Clone, Default)]
-pub(super) struct How {
-    /// Change a value of the file before it is read, as in inputs.epochs=5; several may follow
-    #[arg(long, value_name = "PATH=VALUE")]
-    pub set: Vec<Override>,
-
-    #[command(flatten)]
-    pub choice: Choice,
-
-    /// The run's name [default: the file's 'name', or a fresh one]
-    #[arg(short, long, value_name = "NAME")]
-    pub name: Option<String>,
-
-    /// How many steps may run at once [default: the number of cores]
-    #[arg(short, long, value_name = "N", env = "AMLRUN_JOBS", hide_env_values = true,
-          value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: Option<u16>,
-
-    /// Seconds a step has to end by itself when it is told to stop [default: 10]
-    #[arg(long, value_name = "SECONDS", env = "AMLRUN_GRACE", hide_env_values = true)]
-    pub grace: Option<u64>,
-
-    /// How many requests for data may be under way [default: found out by measuring]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub transfer_jobs: Option<u16>,
-
-    /// Show only failures and the end, not what the steps print
-    #[arg(short, long)]
-    pub quiet: bool,
-}
-
-/// Which steps run.
-#[derive(clap::Args, Clone, Default)]
-pub(super) struct Choice {
-    /// Run these steps alone; what they need must be there from earlier
-    #[arg(long, value_name = "STEP", value_delimiter = ',')]
-    pub only: Vec<String>,
-
-    /// Run these steps and everything that needs them; what they need must be there from earlier
-    #[arg(long, value_name = "STEP", value_delimiter = ',')]
-    pub from: Vec<String>,
-
-    /// Run these steps and everything that they need
-    #[arg(long, value_name = "STEP", value_delimiter = ',')]
-    pub until: Vec<String>,
-
-    /// Run these steps, or all when none is named, whatever was made before
-    #[arg(long, value_name = "STEP", value_delimiter = ',', num_args = 0.., require_equals = true)]
-    pub force_rerun: Option<Vec<String>>,
-}
-
-impl Choice {
-    /// As planning takes it.
-    pub fn steps(&self) -> crate::plan::choice::Choice {
-        crate::plan::choice::Choice { only: self.only.clone(), from: self.from.clone(), until: self.until.clone() }
-    }
-}
-
-pub(super) fn run(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let quiet = args.how.quiet;
-    if let Some(name) = &args.resume {
-        let ready = resume::ready(name, &args.how, context, printer)?;
-        let (exit, folder) = ready.run(args.output, quiet, printer)?;
-        return shell::offer(exit, &folder, args.output, context, printer);
-    }
-    let Some(file) = &args.file else { return Err(Failed::usage("name a job file, or a run with --resume")) };
-    if args.watch {
-        return watch::watch(file, &args.how, args.output, context, printer);
-    }
-    let ready = Ready::new(file, &args.how, context, printer)?;
-    let (exit, folder) = ready.run(args.output, quiet, printer)?;
-    shell::offer(exit, &folder, args.output, context, printer)
+pub(super) fn run(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let (options, quiet) = (args.run.options(), args.run.quiet);
+    let session = match (&args.resume, &args.file) {
+        (Some(name), _) => resume::resume(name, &options, project)?,
+        (None, None) => return Err(Failed::usage("name a job file, or a run with --resume")),
+        (None, Some(file)) if args.watch => return watch::watch(file, &args.run, args.output, project, printer),
+        (None, Some(file)) => RunSession::new(file, &options, project)?,
+    };
+    let (exit, folder) = run_view::run(session, args.output, quiet, printer)?;
+    shell::offer(exit, &folder, args.output, project, printer)
 }

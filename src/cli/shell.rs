@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::printer::Printer;
-use super::ready::View;
-use super::record;
-use super::resume;
-use super::run::How;
+use super::run_view::OutputFormat;
 use super::signals;
 use crate::engine::{Workspace as _, inspect};
+use crate::error::Failed;
 use crate::event::Bus;
 use crate::exec::spawn;
+use crate::exit_status::Exit;
+use crate::history::record;
 use crate::outcome::{JobStatus, StepOutcome};
+use crate::runner::options::RunOptions;
+use crate::runner::project::Project;
+use crate::runner::resume;
 use crate::store::{RunFolder, at};
 
 /// Open a shell in a step's working directory, with its environment, inputs and command.
@@ -34,19 +34,19 @@ pub(super) struct Args {
     command: Option<String>,
 }
 
-pub(super) fn shell(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    open(&args.run, &args.step, args.command.as_deref(), context, printer)
+pub(super) fn shell(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    open(&args.run, &args.step, args.command.as_deref(), project, printer)
 }
 
 /// After a failure on a terminal: asks whether a shell at the step that failed is wanted.
 pub(super) fn offer(
     exit: Exit,
     folder: &RunFolder,
-    view: View,
-    context: &Context,
+    view: OutputFormat,
+    project: &Project,
     printer: &Printer,
 ) -> Result<Exit, Failed> {
-    if exit != Exit::Failed || view != View::Text || !printer.is_terminal() || !printer.can_ask() {
+    if exit != Exit::Failed || view != OutputFormat::Text || !printer.is_terminal() || !printer.can_ask() {
         return Ok(exit);
     }
     let run = record::view(folder)?;
@@ -55,15 +55,15 @@ pub(super) fn offer(
     };
     let Some(step) = run.steps.iter().find(failed).map(|step| step.path.clone()) else { return Ok(exit) };
     if printer.ask(&format!("open a shell in '{step}', with its inputs and variables? [y/N] ")) {
-        open(folder.name.as_str(), &step, None, context, printer)?;
+        open(folder.name.as_str(), &step, None, project, printer)?;
     }
     Ok(exit)
 }
 
-fn open(run: &str, path: &str, once: Option<&str>, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let (ready, index) = resume::look(run, path, &How::default(), context)?;
-    let step = ready.folder.step(path);
-    let stands = record::view(&ready.folder)?;
+fn open(run: &str, path: &str, once: Option<&str>, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let (session, index) = resume::look(run, path, &RunOptions::default(), project)?;
+    let step = session.folder.step(path);
+    let stands = record::view(&session.folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -72,7 +72,7 @@ fn open(run: &str, path: &str, once: Option<&str>, context: &Context, printer: &
     let bus = Arc::new(Bus::new(None));
     let (request, around) = {
         let _inside = runtime.enter();
-        ready.request(bus, Arc::new(()))?
+        session.request(bus, Arc::new(()))?
     };
     let scene = inspect::scene(index, &request, &around).map_err(Failed::new)?;
     let mut arguments: Vec<String> = Vec::new();

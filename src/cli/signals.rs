@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use super::exit::Exit;
 use super::printer::Printer;
 use crate::event::{Bus, What};
 use crate::exec::{Stop, signal};
+use crate::exit_status::Exit;
 
 /// Where it is kept which signal stopped the run first.
 pub(super) type StoppedBy = Arc<OnceLock<Exit>>;
@@ -68,13 +68,13 @@ pub(super) fn hear(
     let mut listens = lock(&LISTENS);
     if !*listens {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (session, is_ready) = std::sync::mpsc::channel();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let call = SignalKind::from_raw(signal::CALL as i32);
                 let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), call];
                 let streams = streams.map(heard);
-                let _ = ready.send(());
+                let _ = session.send(());
                 listen(streams).await;
             });
         })?;

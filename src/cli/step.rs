@@ -2,13 +2,13 @@
 
 use clap::Subcommand;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::printer::Printer;
-use super::ready::View;
-use super::resume;
-use super::run::How;
+use super::run_view::{self, OutputFormat};
+use crate::error::Failed;
+use crate::exit_status::Exit;
+use crate::runner::options::RunOptions;
+use crate::runner::project::Project;
+use crate::runner::resume;
 
 /// Run one step of a run again
 #[derive(Subcommand)]
@@ -23,12 +23,12 @@ pub(super) enum Verb {
         step: String,
         /// How to show it
         #[arg(long, value_enum, default_value = "text")]
-        output: View,
+        output: OutputFormat,
     },
 }
 
-pub(super) fn obey(verb: &Verb, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn obey(verb: &Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let Verb::Rerun { run, step, output } = verb;
-    let ready = resume::rerun(run, step, &How::default(), context)?;
-    ready.run(*output, false, printer).map(|(exit, _)| exit)
+    let session = resume::rerun(run, step, &RunOptions::default(), project)?;
+    run_view::run(session, *output, false, printer).map(|(exit, _)| exit)
 }

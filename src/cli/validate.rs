@@ -9,13 +9,13 @@ use serde_json::json;
 
 use super::check::{Checked, Target, check};
 use super::chosen::{Chosen, choose, passed_over};
-use super::config::Config;
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::explain::pages;
 use super::printer::Printer;
+use crate::config::Config;
 use crate::diagnostic::{Finding, Severity, github, json::to_json, render, sarif};
+use crate::error::Failed;
+use crate::exit_status::Exit;
+use crate::runner::project::Project;
 use crate::yaml::overrides::Override;
 
 /// Check job and component files. Nothing is run and nothing is sent anywhere.
@@ -63,13 +63,13 @@ enum Output {
     Sarif,
 }
 
-pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn validate(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let chosen = choose(&args.paths)?;
     if args.target == Some(Target::Local) {
         // A run starts with the project's file, and ends there when it has a mistake.
         chosen.files.iter().try_for_each(|file| Config::near(file.parent().unwrap_or(file)).map(drop))?;
     }
-    let verdicts = chosen.files.iter().map(PathBuf::as_path).zip(check_all(&chosen.files, args, context));
+    let verdicts = chosen.files.iter().map(PathBuf::as_path).zip(check_all(&chosen.files, args, project));
     let (others, verdicts): (Vec<_>, Vec<_>) = verdicts.partition(|(_, checked)| checked.is_passed_over);
     match args.output {
         Output::Text => text(&chosen, &verdicts, &others, printer),
@@ -100,7 +100,7 @@ pub(super) fn validate(args: &Args, context: &Context, printer: &Printer) -> Res
 }
 
 /// Checks on all cores; the verdicts come in the order of the files.
-fn check_all(files: &[PathBuf], args: &Args, context: &Context) -> Vec<Checked> {
+fn check_all(files: &[PathBuf], args: &Args, project: &Project) -> Vec<Checked> {
     let slots: Vec<OnceLock<Checked>> = files.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -110,7 +110,7 @@ fn check_all(files: &[PathBuf], args: &Args, context: &Context) -> Vec<Checked> 
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let (Some(file), Some(slot)) = (files.get(index), slots.get(index)) else { break };
-                    slot.get_or_init(|| check(file, &args.set, args.target, context));
+                    slot.get_or_init(|| check(file, &args.set, args.target, project));
                 }
             });
         }

@@ -7,26 +7,33 @@ use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher as _};
 
-use super::config::{Config, FILE};
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::printer::Printer;
-use super::ready::{Ready, View};
-use super::run::How;
+use super::run_options::RunArguments;
+use super::run_view::{self, OutputFormat};
+use crate::config::{Config, FILE};
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::plan::{Part, Plan};
+use crate::runner::project::Project;
+use crate::runner::session::RunSession;
 
 /// Editors write a file in several steps: the run begins when nothing more comes for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Runs until somebody stops it. A file that is refused is told, and looked at again when it changes.
-pub(super) fn watch(file: &Path, how: &How, view: View, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let workspace = context.home_of(file).root().to_owned();
+pub(super) fn watch(
+    file: &Path,
+    run: &RunArguments,
+    view: OutputFormat,
+    project: &Project,
+    printer: &Printer,
+) -> Result<Exit, Failed> {
+    let workspace = project.home_of(file).root().to_owned();
     let (sender, changes) = channel();
     let broken = |e: notify::Error| Failed::new(format!("cannot watch for changes: {e}"));
     loop {
         // Watched before the run: what changes while it goes on starts another.
-        let watched = watched(file, how, context);
+        let watched = watched(file, run, project);
         let sender = sender.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if let Ok(event) = event
@@ -42,7 +49,8 @@ pub(super) fn watch(file: &Path, how: &How, view: View, context: &Context, print
             let place = if place.is_dir() { place.as_path() } else { place.parent().unwrap_or(place) };
             watcher.watch(place, mode).map_err(broken)?;
         }
-        let ended = Ready::new(file, how, context, printer).and_then(|ready| ready.run(view, how.quiet, printer));
+        let session = RunSession::new(file, &run.options(), project);
+        let ended = session.and_then(|session| run_view::run(session, view, run.quiet, printer));
         match ended {
             Ok((exit @ (Exit::Interrupted | Exit::Terminated | Exit::HungUp), _)) => return Ok(exit),
             Ok(_) => {}
@@ -66,14 +74,14 @@ impl Watched {
 }
 
 /// The job file, the files that it names, code and local inputs. Of a file that is refused, what could be read of it.
-fn watched(file: &Path, how: &How, context: &Context) -> Watched {
+fn watched(file: &Path, run: &RunArguments, project: &Project) -> Watched {
     let local = Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut places = HashSet::from([absolute(file)]);
     if !local.folder.as_os_str().is_empty() {
         places.insert(local.folder.join(FILE));
     }
-    let (loaded, plan) = context.plan(file, &how.set, &local);
+    let (loaded, plan) = project.plan(file, &run.set, &local);
     places.extend(loaded.sources.paths().map(absolute));
     if let Some(plan) = plan {
         places.extend(inputs(&plan));

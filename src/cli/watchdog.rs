@@ -1,7 +1,7 @@
 //! The hidden verb that makes this program the watchdog of a run (see `exec::watchdog`); nobody types it.
 
-use super::exit::Exit;
 use crate::exec;
+use crate::exit_status::Exit;
 
 /// Ends what a run leaves whose runner is killed; started by the runner itself.
 #[derive(clap::Args)]

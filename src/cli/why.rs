@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::format::TextOr;
-use super::named;
 use super::plan::entry;
 use super::printer::Printer;
-use super::record;
+use crate::error::Failed;
 use crate::event::StepView;
+use crate::exit_status::Exit;
+use crate::history::find;
+use crate::history::record;
 use crate::outcome::{JobStatus, StepOutcome};
 use crate::report::style::wrapped;
+use crate::runner::project::Project;
 
 /// Tell why a step of a run ran, or why an earlier result stands for it.
 #[derive(clap::Args)]
@@ -28,8 +28,8 @@ pub(super) struct Args {
     format: TextOr,
 }
 
-pub(super) fn why(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let run = named::run(&context.home(), &args.run)?;
+pub(super) fn why(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let run = find::run(&project.home(), &args.run)?;
     let view = record::view(&run)?;
     let steps: Vec<&StepView> = match &args.step {
         Some(path) => vec![view.step(path).ok_or_else(|| record::no_step(&view, path))?],

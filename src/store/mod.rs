@@ -57,6 +57,11 @@ pub enum StoreError {
     },
 }
 
+/// A path in a folder; the folder itself for all of it.
+pub(crate) fn below(folder: PathBuf, path: &str) -> PathBuf {
+    if path.is_empty() { folder } else { folder.join(path) }
+}
+
 /// Turns an I/O error into one that tells the path.
 pub(crate) fn at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
     move |source| StoreError::Io { what, path: path.to_owned(), source }

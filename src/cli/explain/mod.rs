@@ -8,10 +8,10 @@ pub(super) mod pages;
 
 use serde_json::{Value, json};
 
-use super::error::Failed;
-use super::exit::Exit;
 use super::printer::Printer;
 use crate::diagnostic::suggest;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::report::style::Paint;
 use pages::Page;
 

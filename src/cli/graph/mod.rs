@@ -11,12 +11,12 @@ mod text;
 
 use std::path::PathBuf;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::printer::Printer;
 use crate::diagnostic::article::with_article;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::language::{Target, Value, graph};
+use crate::runner::project::Project;
 use crate::secret::mask_signatures;
 use crate::yaml::overrides::Override;
 
@@ -54,8 +54,8 @@ enum Drawing {
     Json,
 }
 
-pub(super) fn graph(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let mut document = context.check(&args.file, &args.set, Target::Local, None);
+pub(super) fn graph(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let mut document = project.check(&args.file, &args.set, Target::Local, None);
     document.diagnostics.drop_notes();
     let Some(object) = document.value.as_ref().and_then(Value::object) else {
         let exit = if document.not_found { Exit::NotFound } else { Exit::Failed };

@@ -6,11 +6,11 @@ mod yaml;
 
 use std::path::PathBuf;
 
-use super::context::Context;
-use super::error::Failed;
-use super::exit::Exit;
 use super::printer::Printer;
+use crate::error::Failed;
+use crate::exit_status::Exit;
 use crate::language::{Target, Value, resolved};
+use crate::runner::project::Project;
 use crate::yaml::overrides::Override;
 
 /// Print a document with components, defaults and --set put in, and where each value came from.
@@ -44,8 +44,8 @@ enum Output {
     Json,
 }
 
-pub(super) fn show(args: &Args, context: &Context, printer: &Printer) -> Result<Exit, Failed> {
-    let mut document = context.check(&args.file, &args.set, Target::Local, None);
+pub(super) fn show(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+    let mut document = project.check(&args.file, &args.set, Target::Local, None);
     document.diagnostics.drop_notes();
     if let Some(object) = document.value.as_ref().and_then(Value::object) {
         let resolved = resolved::document(object, &document.sources);

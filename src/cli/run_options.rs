@@ -1,0 +1,128 @@
+//! The options of a run on a command line, both ways: parsed, and written for a runner in the background.
+
+use std::ffi::OsString;
+
+use crate::runner::options::{RunOptions, StepSelection};
+use crate::yaml::overrides::Override;
+
+/// What `run`, `plan` and `job create` have in common.
+#[derive(clap::Args, Clone, Default)]
+pub(super) struct RunArguments {
+    /// Change a value of the file before it is read, as in inputs.epochs=5; several may follow
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<Override>,
+
+    #[command(flatten)]
+    pub steps: StepArguments,
+
+    /// The run's name [default: the file's 'name', or a fresh one]
+    #[arg(short, long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// How many steps may run at once [default: the number of cores]
+    #[arg(short, long, value_name = "N", env = "AMLRUN_JOBS", hide_env_values = true,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+
+    /// Seconds a step has to end by itself when it is told to stop [default: 10]
+    #[arg(long, value_name = "SECONDS", env = "AMLRUN_GRACE", hide_env_values = true)]
+    pub grace: Option<u64>,
+
+    /// How many requests for data may be under way [default: found out by measuring]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub transfer_jobs: Option<u16>,
+
+    /// Show only failures and the end, not what the steps print
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Which steps run.
+#[derive(clap::Args, Clone, Default)]
+pub(super) struct StepArguments {
+    /// Run these steps alone; what they need must be there from earlier
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    pub only: Vec<String>,
+
+    /// Run these steps and everything that needs them; what they need must be there from earlier
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    pub from: Vec<String>,
+
+    /// Run these steps and everything that they need
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    pub until: Vec<String>,
+
+    /// Run these steps, or all when none is named, whatever was made before
+    #[arg(long, value_name = "STEP", value_delimiter = ',', num_args = 0.., require_equals = true)]
+    pub force_rerun: Option<Vec<String>>,
+}
+
+impl RunArguments {
+    /// The options, as a run takes them.
+    pub fn options(&self) -> RunOptions {
+        RunOptions {
+            set: self.set.clone(),
+            steps: self.steps.selection(),
+            name: self.name.clone(),
+            jobs: self.jobs,
+            grace: self.grace,
+            transfer_jobs: self.transfer_jobs,
+        }
+    }
+}
+
+impl StepArguments {
+    /// The same as a run takes it.
+    pub fn selection(&self) -> StepSelection {
+        let Self { only, from, until, force_rerun } = self.clone();
+        StepSelection { only, from, until, force_rerun }
+    }
+}
+
+/// The words of a command line that mean these options.
+pub(super) fn to_args(options: &RunOptions) -> Vec<OsString> {
+    let RunOptions { set, steps, name, jobs, grace, transfer_jobs } = options;
+    let mut words: Vec<String> = Vec::new();
+    words.extend(set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value)));
+    for (flag, steps) in [("only", &steps.only), ("from", &steps.from), ("until", &steps.until)] {
+        words.extend(steps.iter().map(|step| format!("--{flag}={step}")));
+    }
+    words.extend(steps.force_rerun.iter().map(|steps| match steps.as_slice() {
+        [] => "--force-rerun".to_owned(),
+        steps => format!("--force-rerun={}", steps.join(",")),
+    }));
+    words.extend(name.iter().map(|name| format!("--name={name}")));
+    words.extend(jobs.iter().map(|jobs| format!("--jobs={jobs}")));
+    words.extend(grace.iter().map(|grace| format!("--grace={grace}")));
+    words.extend(transfer_jobs.iter().map(|jobs| format!("--transfer-jobs={jobs}")));
+    words.into_iter().map(OsString::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: RunArguments,
+    }
+
+    fn parsed(words: impl IntoIterator<Item = OsString>) -> RunOptions {
+        Line::try_parse_from(["run".into()].into_iter().chain(words)).unwrap().run.options()
+    }
+
+    #[test]
+    fn options_are_the_same_after_a_round_trip_through_a_command_line() {
+        for line in [
+            "",
+            "--set inputs.epochs=5 --set jobs.train.inputs.lr=a=b --name n -j 3 --grace 0 --transfer-jobs 7",
+            "--only a,b --from c --until d,e.f --force-rerun",
+            "--force-rerun=a,b --set tags.x=",
+        ] {
+            let options = parsed(line.split_whitespace().map(OsString::from));
+            assert_eq!(parsed(to_args(&options)), options, "{line}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A run in this process: its views, its signals, its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::printer::Printer;
+use super::signals::{self, StoppedBy};
+use crate::engine;
+use crate::error::Failed;
+use crate::event::{Bus, Slow};
+use crate::exec::process::LocalProcess;
+use crate::exec::{Stop, StopWatch};
+use crate::exit_status::Exit;
+use crate::outcome::JobStatus;
+use crate::report;
+use crate::runner::session::RunSession;
+use crate::store::RunFolder;
+
+/// How a run is shown.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum OutputFormat {
+    /// For people: live on a terminal, plain lines elsewhere
+    Text,
+    /// One JSON object a line, as it happens
+    Jsonl,
+    /// For people, beside an answer on stdout
+    #[value(skip)]
+    Aside,
+}
+
+/// Runs it in this process to its end.
+pub(super) fn run(
+    mut session: RunSession,
+    view: OutputFormat,
+    quiet: bool,
+    printer: &Printer,
+) -> Result<(Exit, RunFolder), Failed> {
+    let folder = session.folder.clone();
+    let bus = session.bus.clone();
+    let (stream, paint) = (printer.stream(), printer.paint());
+    match view {
+        OutputFormat::Jsonl => bus.watch(Slow::Waits, move |notes| report::jsonl::draw(notes, stream, quiet)),
+        OutputFormat::Aside => {
+            let stream = printer.side_stream();
+            bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet));
+        }
+        OutputFormat::Text if printer.is_terminal() => {
+            bus.watch(Slow::LeavesOut, move |notes| report::terminal::draw(notes, paint, quiet));
+        }
+        OutputFormat::Text => bus.watch(Slow::Waits, move |notes| report::plain::draw(notes, stream, paint, quiet)),
+    }
+    for event in std::mem::take(&mut session.past) {
+        bus.past(event);
+    }
+    // One thread: most of what a step costs here is the way from one thread to another. What takes long (copying code,
+    // sealing folders, databases) has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        // Timers and signals are looked at between so many pieces of work, each of them up to 64 KiB of output.
+        .event_interval(8)
+        .enable_all()
+        .build()
+        .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
+    let (ask, asked) = watch::channel(Stop::None);
+    let stopped_by = StoppedBy::default();
+    let _hearing = signals::hear(ask, bus.clone(), stopped_by.clone(), session.cancels.clone())
+        .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
+    let exit = runtime.block_on(drive(session, bus.clone(), asked, &stopped_by));
+    // Views may have scrolled by, or show JSON to a program: whoever looks at the end sees it here.
+    if let Some(trouble) = bus.close() {
+        printer.err(&format!("warning: {trouble}\n"));
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok((exit?, folder))
+}
+
+async fn drive(session: RunSession, bus: Arc<Bus>, asked: StopWatch, stopped_by: &StoppedBy) -> Result<Exit, Failed> {
+    let executor = Arc::new(LocalProcess::watched());
+    let (request, around) = session.request(bus, executor.clone())?;
+    let workspace = around.workspace.clone();
+    let status = engine::run(request, around, asked).await;
+    executor.end_orphans();
+    workspace.close(status).await;
+    Ok(match status {
+        JobStatus::Completed => Exit::Ok,
+        JobStatus::Canceled => stopped_by.get().copied().unwrap_or(Exit::Interrupted),
+        _ => Exit::Failed,
+    })
+}

@@ -1,0 +1,192 @@
+//! What the person who runs this allows to every project, in a file outside of all projects: a project's `amlrun.toml` may
+//! come from a stranger, and names hosts and secrets.
+//!
+//! ```toml
+//! # $AMLRUN_CONFIG, else $XDG_CONFIG_HOME/amlrun/config.toml, else ~/.config/amlrun/config.toml
+//! trusted_hosts = ["storage.example.com", "10.0.0.5:10000"]   # may get secrets that a project names
+//! trusted_files = ["~/keys"]                                  # files, or folders of files, that a project may name
+//! ```
+//!
+//! Azure's own hosts and loopback need no entry, nor do files in the project or in the folder of this file. Beside it is
+//! known which workspaces had a run: nothing is sent for a look at a project that never ran here.
+
+use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Config;
+use crate::error::Failed;
+use crate::secret::{random_token, write_file};
+use crate::store::Home;
+
+/// What a person allows to every project.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UserConfig {
+    /// Hosts, each perhaps with a port.
+    pub trusted_hosts: Vec<String>,
+    /// Files and folders.
+    pub trusted_files: Vec<PathBuf>,
+    /// Where it is written, whether that is there or not.
+    #[serde(skip)]
+    place: PathBuf,
+}
+
+impl UserConfig {
+    /// The person's file; nothing is allowed when there is none.
+    ///
+    /// # Errors
+    /// A message, when it cannot be read or says what nobody understands.
+    pub fn load() -> Result<Self, Failed> {
+        let Some(place) = place(&|name| std::env::var_os(name)) else { return Ok(Self::default()) };
+        let text = match std::fs::read_to_string(&place) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Failed::new(format!("cannot read {}: {error}", place.display()))),
+        };
+        let read: Result<Self, _> = toml::from_str(&text);
+        let read = read.map_err(|error| {
+            Failed::new(format!("{}: {}", place.display(), error.message()))
+                .hint("it may have trusted_hosts = [\"HOST\"] and trusted_files = [\"PATH\"]")
+        })?;
+        Ok(Self { place, ..read })
+    }
+
+    /// Whether a host, given as `name` or `name:port`, may get secrets that a project names.
+    pub fn trusts_host(&self, host: &str) -> bool {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        self.trusted_hosts.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a project in that folder may name a file as a secret. Links are followed: what counts is the file.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub fn may_read(&self, project: &Path, file: &Path) -> Result<(), String> {
+        // What is not there is told by whoever reads it.
+        let Ok(real) = file.canonicalize() else { return Ok(()) };
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        let trusted = self.trusted_files.iter().map(|path| match path.strip_prefix("~") {
+            Ok(rest) => home.join(rest),
+            Err(_) => path.clone(),
+        });
+        // The secrets of all datastores together are for amlrun alone.
+        let is_ours = real.file_name().is_some_and(|name| name == "credentials.json");
+        // Beside a file of another name may lie anything: `AMLRUN_CONFIG=~/amlrun.toml`.
+        let own = self.place.ends_with("amlrun/config.toml").then(|| self.place.parent()).flatten();
+        let own = own.filter(|_| !is_ours).map(Path::to_owned);
+        let allowed = trusted.chain(own).chain([project.to_owned()]).filter_map(|path| path.canonicalize().ok());
+        if !allowed.into_iter().any(|path| real.starts_with(path)) {
+            return Err(format!(
+                "is in {}, which is not in the project: if the project may read it, write trusted_files = [\"{}\"] into {}",
+                file.display(),
+                real.display(),
+                self.shown()
+            ));
+        }
+        if real.is_file() { Ok(()) } else { Err(format!("is in {}, which is not a file", file.display())) }
+    }
+
+    /// The file, for a sentence.
+    pub fn shown(&self) -> String {
+        if self.place.as_os_str().is_empty() {
+            return "the file that AMLRUN_CONFIG names".to_owned();
+        }
+        self.place.display().to_string()
+    }
+}
+
+fn place(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(file) = variable("AMLRUN_CONFIG") {
+        return Some(std::path::absolute(&file).unwrap_or(file));
+    }
+    let config = variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    Some(config.or_else(|| Some(variable("HOME")?.join(".config")))?.join("amlrun/config.toml"))
+}
+
+/// What says that a project ran on this machine as it is now: a file outside of the workspace, which a stranger may have
+/// packed (`$XDG_STATE_HOME/amlrun/workspaces/…`, else `~/.local/state/amlrun/workspaces/…`). It holds what is in `own`, a
+/// file of the workspace that another one at the same path would not have, and the digest of `amlrun.toml`.
+struct Mark {
+    kept: PathBuf,
+    own: PathBuf,
+}
+
+impl Mark {
+    fn of(home: &Home) -> Option<Self> {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?;
+        let root = home.root().canonicalize().ok()?;
+        let name = blake3::hash(root.as_os_str().as_encoded_bytes()).to_hex();
+        Some(Self { kept: state.join("amlrun/workspaces").join(&name[..32]), own: root.join("workspace.id") })
+    }
+
+    fn text(id: &str, config: &Config) -> String {
+        format!("{} {}\n", id.trim(), config.digest)
+    }
+}
+
+/// Whether a project ran on this machine before, with the `amlrun.toml` that it has now.
+pub(crate) fn ran_here(home: &Home, config: &Config) -> bool {
+    let read = |path: &Path| std::fs::read_to_string(path).ok().filter(|text| !text.trim().is_empty());
+    Mark::of(home).is_some_and(|mark| match (read(&mark.own), read(&mark.kept)) {
+        (Some(id), Some(kept)) => kept == Mark::text(&id, config),
+        _ => false,
+    })
+}
+
+/// Remembers that a project runs on this machine. That it cannot be remembered is no reason not to run.
+pub(crate) fn remember(home: &Home, config: &Config) {
+    if ran_here(home, config) {
+        return;
+    }
+    let Some(mark) = Mark::of(home) else { return };
+    let made = || -> std::io::Result<()> {
+        let id = random_token()?;
+        write_file(&mark.own, &id)?;
+        // Nobody else may say what ran here.
+        let folder = mark.kept.parent().unwrap_or(&mark.kept);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        write_file(&mark.kept, &Mark::text(&id, config))
+    };
+    let _ = made();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_project_may_be_named_and_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let project = root.path().join("project");
+        std::fs::create_dir_all(project.join("keys")).unwrap();
+        for file in ["project/keys/own", "id_rsa", "key"] {
+            std::fs::write(root.path().join(file), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("../id_rsa", project.join("link")).unwrap();
+        let user = UserConfig { trusted_files: vec![root.path().join("key")], ..UserConfig::default() };
+        let may = |file: &str| user.may_read(&project, &project.join(file));
+        assert_eq!(may("keys/own"), Ok(()));
+        assert_eq!(may("../key"), Ok(()));
+        for foreign in ["../id_rsa", "link", "/etc/passwd"] {
+            assert!(may(foreign).unwrap_err().contains("not in the project"), "{foreign}");
+        }
+        assert!(may("keys").unwrap_err().contains("not a file"));
+    }
+
+    #[test]
+    fn hosts_are_trusted_by_name_or_with_their_port() {
+        let user =
+            UserConfig { trusted_hosts: vec!["a.example".into(), "b.example:1".into()], ..UserConfig::default() };
+        for host in ["a.example", "A.example:80", "b.example:1"] {
+            assert!(user.trusts_host(host), "{host}");
+        }
+        for host in ["b.example", "b.example:2", "x.a.example", "a.example.evil"] {
+            assert!(!user.trusts_host(host), "{host}");
+        }
+    }
+}

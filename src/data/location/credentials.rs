@@ -1,0 +1,259 @@
+//! Blobs: which account an address is of, under which root it is reached, and what opens it.
+//!
+//! What opens a blob is asked in this order: the signature in its address; what `amlrun.toml` says of its datastore; what
+//! was given when that was created; what `amlrun.toml` says of its account; the environment in `az`'s own words; else who
+//! runs this is asked of Entra ID. A secret is only ever handed on for the account that it is said to open. Where it is
+//! sent is not the project's to say, which may be a stranger's: to Azure's hosts, to this machine, to the host for which
+//! it was kept or that the environment names with it, and to those that the person trusts.
+
+use super::{Place, Places};
+use crate::again::amlrun;
+use crate::azure::host::Host;
+use crate::config::secret_ref::CredentialRef;
+use crate::config::storage::DatastorePlace;
+use crate::registry::Datastore;
+use crate::registry::datastore::{CredentialKind, DatastoreKind, is_bare_host};
+use crate::secret::{Credential, Secret};
+use crate::spec::data_uri::{BlobUri, DataUri};
+
+/// The ends of the hosts that are Azure's own, in all of its clouds.
+const CLOUDS: [&str; 6] = [
+    ".core.windows.net",
+    ".core.chinacloudapi.cn",
+    ".core.usgovcloudapi.net",
+    ".core.cloudapi.de",
+    ".storage.azure.net",
+    ".fabric.microsoft.com",
+];
+
+impl Places {
+    /// A blob of a datastore.
+    pub(crate) fn blob_of(&self, name: &str, uri: BlobUri, created: Option<&Datastore>) -> Result<Place, String> {
+        let uri = self.rerouted(uri);
+        let rules = self.config.datastores.get(name).and_then(|rules| rules.credential.as_ref());
+        // The datastore's own goes before what opens all of its account.
+        let own = match (rules, created) {
+            (Some(reference), _) => Some(self.referred(reference, &format!("datastores.{name}"))?),
+            (None, Some(created)) => self.kept(created)?,
+            (None, None) => None,
+        };
+        let kept_for = created.filter(|_| own.is_some() && rules.is_none()).map(|created| created.root().1);
+        let credential = match own {
+            Some(own) => Some(own),
+            None => self.of_account(&uri.account)?,
+        };
+        let credential = credential.or_else(|| self.of_environment(&uri.account));
+        self.may_receive(&uri, credential.as_ref(), kept_for.as_deref())?;
+        let opened = created.map_or(CredentialKind::None, |created| created.credential);
+        match (credential, opened) {
+            (Some(credential), _) => Ok(Place::Blob { uri, credential }),
+            (None, _) if !self.opens => Ok(Place::Blob { uri, credential: Credential::Identity }),
+            (None, CredentialKind::None) => Ok(Place::Blob { uri, credential: Credential::Identity }),
+            (None, kind) => {
+                let what = if kind == CredentialKind::Sas { "a SAS" } else { "an account key" };
+                Err(format!(
+                    "the datastore '{name}' was created with {what}, which is not among your credentials for this \
+                     workspace: create it again: {}",
+                    amlrun("datastore create -f FILE")
+                ))
+            }
+        }
+    }
+
+    /// A blob that an address names without a datastore.
+    pub(crate) fn bare_blob(&self, mut uri: BlobUri) -> Result<Place, String> {
+        let given = uri.sas.take();
+        let written = uri.endpoint.clone();
+        let uri = self.rerouted(uri);
+        if let Some(signature) = given {
+            let credential = Credential::Sas(signature);
+            // It is for whoever is at the address, and for others only if they may get any secret.
+            self.may_receive(&uri, Some(&credential), Some(&written))?;
+            return Ok(Place::Blob { uri, credential });
+        }
+        if !self.is_trusted(&uri)? {
+            let account = &uri.account;
+            return Err(format!(
+                "the host of {} is none of Azure's: if the account is yours, say so with [accounts.{account}] endpoint = \
+                 \"{}\" in amlrun.toml",
+                uri.address(),
+                uri.endpoint
+            ));
+        }
+        let (credential, kept_for) = self.of_container(&uri)?;
+        let credential = credential.or_else(|| self.of_environment(&uri.account));
+        self.may_receive(&uri, credential.as_ref(), kept_for.as_deref())?;
+        Ok(Place::Blob { uri, credential: credential.unwrap_or(Credential::Identity) })
+    }
+
+    /// A web address as a blob's, when it is under a root that is known.
+    pub(crate) fn known_blob(&self, url: &str) -> Result<Option<BlobUri>, String> {
+        let accounts = self.config.accounts.iter();
+        let configured = accounts.filter_map(|(account, rules)| Some((account.clone(), rules.endpoint.clone()?)));
+        if let Some(uri) = configured.into_iter().find_map(|(account, root)| BlobUri::under(&root, &account, url)) {
+            return Ok(Some(uri));
+        }
+        if let (Some(root), Some(account)) = (self.connection("BlobEndpoint"), self.connection("AccountName"))
+            && let Some(uri) = BlobUri::under(root.trim_end_matches('/'), &account, url)
+        {
+            return Ok(Some(uri));
+        }
+        for (name, rules) in &self.config.datastores {
+            if let Some(DatastorePlace::Container(address)) = &rules.place
+                && let Ok(container) = self.container(name, address)
+                && let Some(uri) = BlobUri::under(&container.endpoint, &container.account, url)
+            {
+                return Ok(Some(uri));
+            }
+        }
+        let created = self.store().list().map_err(|e| e.to_string())?;
+        let roots = created.iter().filter(|d| d.kind == DatastoreKind::AzureBlob).map(Datastore::root);
+        Ok(roots.into_iter().find_map(|(account, root)| BlobUri::under(&root, &account, url)))
+    }
+
+    /// Whether what opens a blob may be sent to its host. `kept_for` is the root for which the person kept it.
+    fn may_receive(&self, uri: &BlobUri, opens: Option<&Credential>, kept_for: Option<&str>) -> Result<(), String> {
+        let host = Host::of(&uri.endpoint).ok_or_else(|| format!("'{}' is no address of a host", uri.endpoint))?;
+        // Without TLS no token is sent to another machine, so that there is nothing to keep from it.
+        let nothing = !self.opens || opens.is_none() && uri.endpoint.starts_with("http://");
+        let own = self.connection("BlobEndpoint").is_some_and(|root| root.trim_end_matches('/') == uri.endpoint);
+        if nothing || own || is_azures(&host) || host.is_loopback || kept_for == Some(uri.endpoint.as_str()) {
+            return Ok(());
+        }
+        let host = host.shown;
+        if self.config.user.trusts_host(&host) {
+            return Ok(());
+        }
+        let what = if opens.is_some() { "what opens" } else { "your sign-in for" };
+        Err(format!(
+            "{what} the account '{}' is not sent to {host}, which only the project names: if you trust that host, write \
+             trusted_hosts = [\"{host}\"] into {}",
+            uri.account,
+            self.config.user.shown()
+        ))
+    }
+
+    /// Whether a blob is at one of Azure's hosts, or under a root that somebody named here.
+    fn is_trusted(&self, uri: &BlobUri) -> Result<bool, String> {
+        if Host::of(&uri.endpoint).is_some_and(|host| is_azures(&host)) {
+            return Ok(true);
+        }
+        Ok(self.known_blob(&uri.address())?.is_some_and(|known| known.endpoint == uri.endpoint))
+    }
+
+    /// The container that `[datastores.<name>]` names. Its host may be Azure's, that of an account of `amlrun.toml`, or
+    /// an address or `localhost`, where the account is the first part of the path, as Azurite has it.
+    pub(crate) fn container(&self, name: &str, address: &str) -> Result<BlobUri, String> {
+        let wrong = || {
+            format!(
+                "datastores.{name}.container of amlrun.toml is '{address}', which is no address of a container: write \
+                 https://<account>.blob.core.windows.net/<container>"
+            )
+        };
+        let mut accounts = self.config.accounts.iter().filter_map(|(name, r)| Some((name, r.endpoint.as_ref()?)));
+        if let Some(uri) = accounts.find_map(|(account, root)| BlobUri::under(root, account, address)) {
+            return Ok(uri);
+        }
+        match DataUri::parse(address) {
+            Some(Ok(DataUri::Blob(uri))) => Ok(uri),
+            Some(Ok(DataUri::Web { url })) => {
+                let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+                let (host, path) = rest.split_once('/').ok_or_else(wrong)?;
+                let account = path.split('/').next().filter(|_| is_bare_host(host)).ok_or_else(wrong)?;
+                BlobUri::under(&format!("{scheme}://{host}/{account}"), account, &url).ok_or_else(wrong)
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    /// The blob under the root that `[accounts.<account>]` gives its account.
+    fn rerouted(&self, mut uri: BlobUri) -> BlobUri {
+        if let Some(endpoint) = self.config.accounts.get(&uri.account).and_then(|rules| rules.endpoint.clone()) {
+            uri.endpoint = endpoint;
+        }
+        uri
+    }
+
+    /// What opens the container of an address: by the datastores that lie in it, else by its account. With it the root for
+    /// which the person kept it.
+    fn of_container(&self, uri: &BlobUri) -> Result<(Option<Credential>, Option<String>), String> {
+        let same = |account: &str, container: &str| account == uri.account && container == uri.container;
+        for (name, rules) in &self.config.datastores {
+            if let (Some(DatastorePlace::Container(address)), Some(reference)) = (&rules.place, &rules.credential)
+                && let Ok(container) = self.container(name, address).map(|container| self.rerouted(container))
+                && same(&container.account, &container.container)
+                && container.endpoint == uri.endpoint
+            {
+                return Ok((Some(self.referred(reference, &format!("datastores.{name}"))?), None));
+            }
+        }
+        for created in self.store().list().map_err(|e| e.to_string())? {
+            // The same names at another host are another account.
+            let here = same(&created.account_name, &created.container_name) && self.reached(&created) == uri.endpoint;
+            if created.kind == DatastoreKind::AzureBlob
+                && here
+                && let Some(credential) = self.kept(&created)?
+            {
+                return Ok((Some(credential), Some(created.root().1)));
+            }
+        }
+        Ok((self.of_account(&uri.account)?, None))
+    }
+
+    /// The root under which a datastore is reached.
+    fn reached(&self, created: &Datastore) -> String {
+        let (account, root) = created.root();
+        self.config.accounts.get(&account).and_then(|rules| rules.endpoint.clone()).unwrap_or(root)
+    }
+
+    fn of_account(&self, account: &str) -> Result<Option<Credential>, String> {
+        let reference = self.config.accounts.get(account).and_then(|rules| rules.credential.as_ref());
+        reference.map(|reference| self.referred(reference, &format!("accounts.{account}"))).transpose()
+    }
+
+    fn referred(&self, reference: &CredentialRef, table: &str) -> Result<Credential, String> {
+        if !self.opens {
+            return Ok(Credential::Identity);
+        }
+        reference.read(table, self.config.folder(), &*self.variable, &self.config.user)
+    }
+
+    /// What was given when a datastore was created.
+    fn kept(&self, created: &Datastore) -> Result<Option<Credential>, String> {
+        if created.credential == CredentialKind::None || !self.opens {
+            return Ok(None);
+        }
+        (self.credentials)()?.get(self.home.root(), &created.name).map_err(|e| e.to_string())
+    }
+
+    /// What the environment says of an account, in `az`'s variables: nothing of an account that they do not name.
+    fn of_environment(&self, account: &str) -> Option<Credential> {
+        let variable = |name: &str| (self.variable)(name);
+        if variable("AZURE_STORAGE_ACCOUNT").is_some_and(|named| named == account) {
+            if let Some(token) = variable("AZURE_STORAGE_SAS_TOKEN") {
+                return Some(Credential::Sas(Secret::new(token.trim_start_matches('?'))));
+            }
+            if let Some(key) = variable("AZURE_STORAGE_KEY") {
+                return Some(Credential::AccountKey(Secret::new(key)));
+            }
+        }
+        if self.connection("AccountName").as_deref() != Some(account) {
+            return None;
+        }
+        let key = self.connection("AccountKey").map(|key| Credential::AccountKey(Secret::new(key)));
+        let token = || self.connection("SharedAccessSignature");
+        key.or_else(|| Some(Credential::Sas(Secret::new(token()?.trim_start_matches('?')))))
+    }
+
+    /// A part of the connection string of the environment, as emulators and `az` write it.
+    fn connection(&self, name: &str) -> Option<String> {
+        let text = (self.variable)("AZURE_STORAGE_CONNECTION_STRING")?;
+        let mut pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+        let found = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?.1.trim();
+        (!found.is_empty()).then(|| found.to_owned())
+    }
+}
+
+fn is_azures(host: &Host) -> bool {
+    CLOUDS.iter().any(|cloud| host.name.ends_with(cloud))
+}

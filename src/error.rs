@@ -1,0 +1,139 @@
+//! TransferError at the border: every room's errors become one message, perhaps a hint, and an exit code.
+
+use crate::again::amlrun;
+use crate::diagnostic::{Diagnostics, Sources};
+use crate::exit_status::Exit;
+use crate::registry::RegistryError;
+use crate::registry::component::ComponentError;
+use crate::registry::credentials::CredentialsError;
+use crate::registry::datastore::DatastoreError;
+use crate::reuse::ReuseError;
+use crate::store::StoreError;
+
+/// Why a command could not do what it was asked to.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The person's YAML is refused; all of it is to be shown.
+    Refused { diagnostics: Diagnostics, sources: Sources, exit: Exit },
+    /// Anything else.
+    Message { message: String, hint: Option<String>, exit: Exit },
+}
+
+impl Failed {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), hint: None, exit: Exit::Failed }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), hint: None, exit: Exit::Usage }
+    }
+
+    /// Somebody asked for the end, and what was begun can go on.
+    pub fn stopped() -> Self {
+        let message = "stopped; the same command goes on where it was".to_owned();
+        Self::Message { message, hint: None, exit: Exit::Interrupted }
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), hint: None, exit: Exit::NotFound }
+    }
+
+    pub fn hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Message { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+}
+
+/// The message alone, for a sentence that goes on from it.
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message { message, .. } => f.write_str(message),
+            Self::Refused { .. } => f.write_str("the file is refused"),
+        }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NoSuchRun { .. } => Self::not_found(error.to_string()),
+            StoreError::RunExists(_) | StoreError::Newer { .. } => Self::new(error.to_string()),
+            StoreError::Io { source, .. } => {
+                let failed = Self::new(error.to_string());
+                match source.kind() {
+                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                        failed.hint("choose another folder for the workspace with --home or AMLRUN_HOME")
+                    }
+                    std::io::ErrorKind::StorageFull => failed.hint("free some space: old runs lie under .amlrun"),
+                    _ => failed,
+                }
+            }
+        }
+    }
+}
+
+impl From<ComponentError> for Failed {
+    fn from(error: ComponentError) -> Self {
+        match error {
+            ComponentError::Store(error) => error.into(),
+            ComponentError::Unknown { .. } => Self::not_found(error.to_string()),
+            ComponentError::Exists(_) => Self::new(error.to_string()).hint("give it another version, or leave it out"),
+            ComponentError::Absolute(_) => Self::new(error.to_string()).hint("write it relative to the file"),
+            ComponentError::Rule(error) => error.into(),
+        }
+    }
+}
+
+impl From<DatastoreError> for Failed {
+    fn from(error: DatastoreError) -> Self {
+        match error {
+            DatastoreError::Store(error) => error.into(),
+            DatastoreError::Unknown { .. } => Self::not_found(error.to_string()),
+            DatastoreError::Invalid(_) | DatastoreError::Damaged(_) => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<CredentialsError> for Failed {
+    fn from(error: CredentialsError) -> Self {
+        let failed = Self::new(error.to_string());
+        match error {
+            CredentialsError::Nowhere | CredentialsError::Io { .. } => {
+                failed.hint("AMLRUN_CREDENTIALS names another file for them")
+            }
+            _ => failed,
+        }
+    }
+}
+
+impl From<ReuseError> for Failed {
+    fn from(error: ReuseError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<RegistryError> for Failed {
+    fn from(error: RegistryError) -> Self {
+        match &error {
+            RegistryError::NoSuchName { .. } | RegistryError::NoSuchVersion { .. } => {
+                Self::not_found(error.to_string())
+            }
+            RegistryError::Dangerous { .. } | RegistryError::Unjudged { .. } => {
+                Self::new(error.to_string()).hint(format!(
+                    "--allow-pickle registers it all the same; to see what it would do: {}",
+                    amlrun("model inspect FILE")
+                ))
+            }
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<crate::store::tree::TreeError> for Failed {
+    fn from(error: crate::store::tree::TreeError) -> Self {
+        Self::new(error.to_string())
+    }
+}

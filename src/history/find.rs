@@ -1,0 +1,134 @@
+//! What a person names on the command line: a run by its name or the beginning of it, a step by its job name.
+//!
+//! Addresses in files name runs in full: what they lead to must not change when another run is made.
+
+use super::record;
+use crate::again::amlrun;
+use crate::diagnostic::suggest;
+use crate::error::Failed;
+use crate::event::{OutputInfo, RunView, StepView};
+use crate::store::below;
+use crate::store::{Home, RunFolder, StoreError};
+use std::path::PathBuf;
+
+/// A job: a run, or one step of it.
+pub(crate) struct Job {
+    /// The run's folder.
+    pub run: RunFolder,
+    /// The run as recorded.
+    pub view: RunView,
+    /// The step's path, when the job is a step of a pipeline.
+    pub step: Option<String>,
+}
+
+impl Job {
+    /// The step that the job is, or the only one of a standalone command job.
+    pub fn step(&self) -> Option<&StepView> {
+        match &self.step {
+            Some(path) => self.view.step(path),
+            None if self.view.kind != "pipeline" => self.view.steps.first(),
+            None => None,
+        }
+    }
+
+    /// The job's outputs.
+    pub fn outputs(&self) -> &[OutputInfo] {
+        match (self.step(), &self.step) {
+            (Some(step), Some(_)) => &step.outputs,
+            (Some(step), None) if self.view.outputs.is_empty() => &step.outputs,
+            _ => &self.view.outputs,
+        }
+    }
+
+    /// Where what the job leaves of itself lies: `outputs/` and `logs/` of its working directory, `user_logs/` beside it
+    /// and what it logged through MLflow are one folder on Azure ML, and are looked for where each lies here. All of it is
+    /// the working directory; of a pipeline, what its own MLflow run logged.
+    pub fn artifact(&self, path: &str) -> PathBuf {
+        match self.step() {
+            Some(step) => {
+                let folder = self.run.step(&step.path);
+                let in_step = path == "user_logs" || path.starts_with("user_logs/");
+                let left = below(if in_step { folder.path.clone() } else { folder.wd() }, path);
+                let artifacts = if self.view.kind == "pipeline" { folder.artifacts() } else { self.run.artifacts() };
+                let logged = below(artifacts, path);
+                if !path.is_empty() && !left.exists() && logged.exists() { logged } else { left }
+            }
+            None => below(self.run.artifacts(), path),
+        }
+    }
+}
+
+/// So many candidates are listed.
+const LISTED: usize = 5;
+
+/// The run of that name, or the only one whose name begins so.
+pub(crate) fn run(home: &Home, name: &str) -> Result<RunFolder, Failed> {
+    match home.find_run(name) {
+        Err(missing @ StoreError::NoSuchRun { .. }) => beginning(home, name)?.ok_or_else(|| missing.into()),
+        found => Ok(found?),
+    }
+}
+
+/// The run, or the step of one, with that job name; or the only run whose name begins so.
+pub(crate) fn job(home: &Home, name: &str) -> Result<Job, Failed> {
+    home.check()?;
+    let missing = match by_job_name(home, name) {
+        Ok(job) => return Ok(job),
+        Err(missing) => missing,
+    };
+    let Some(run) = beginning(home, name)? else { return Err(Failed::not_found(missing)) };
+    Ok(Job { view: record::view(&run)?, run, step: None })
+}
+
+/// The run that something happened in last.
+pub(crate) fn last(home: &Home) -> Result<RunFolder, Failed> {
+    let written = |run: &RunFolder| std::fs::metadata(run.events()).and_then(|record| record.modified()).ok();
+    let runs = home.runs()?.into_iter().filter_map(|run| Some((written(&run)?, run)));
+    let newest = runs.max_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.name.cmp(&other.name)));
+    newest.map(|(_, run)| run).ok_or_else(|| {
+        Failed::not_found("no run was made in this workspace yet")
+            .hint(format!("make one: {}", amlrun("run pipeline.yml")))
+    })
+}
+
+/// The only run whose name begins so; none when there is none.
+fn beginning(home: &Home, name: &str) -> Result<Option<RunFolder>, Failed> {
+    let mut runs = home.runs()?;
+    runs.retain(|run| !name.is_empty() && run.name.as_str().starts_with(name));
+    if runs.len() < 2 {
+        return Ok(runs.pop());
+    }
+    runs.sort_by(|a, b| a.name.cmp(&b.name));
+    let count = runs.len();
+    let mut names: Vec<&str> = runs.iter().take(LISTED).map(|run| run.name.as_str()).collect();
+    names.extend((count > LISTED).then_some("…"));
+    Err(Failed::not_found(format!("the names of {count} runs begin with '{name}'"))
+        .hint(format!("write more of the one that you mean: {}", names.join(", "))))
+}
+
+/// The run or step with that job name.
+///
+/// # Errors
+/// A sentence, with a name like it.
+pub(crate) fn by_job_name(home: &Home, name: &str) -> Result<Job, String> {
+    let read = |run: &RunFolder| record::view(run).map_err(|failed| failed.to_string());
+    let missing = match home.find_run(name) {
+        Ok(run) => return Ok(Job { view: read(&run)?, run, step: None }),
+        Err(missing) => missing.to_string(),
+    };
+    // A step's job name is its run's, a dash, and its path with dashes; either may have more of them.
+    let mut known = Vec::new();
+    for (at, _) in name.match_indices('-').rev().filter(|(at, _)| *at > 0) {
+        let Ok(run) = home.find_run(&name[..at]) else { continue };
+        let view = read(&run)?;
+        let step = view.steps.iter().find(|step| step.job == name).map(|step| step.path.clone());
+        if step.is_some() {
+            return Ok(Job { run, view, step });
+        }
+        known.extend(view.steps.into_iter().map(|step| step.job));
+    }
+    match suggest::nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => Err(format!("there is no job named '{name}'; did you mean '{near}'?")),
+        None => Err(missing),
+    }
+}

@@ -1,0 +1,117 @@
+//! Runs as recorded.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::Timestamp;
+use crate::diagnostic::suggest;
+use crate::engine;
+use crate::error::Failed;
+use crate::event::journal::{self, Record};
+use crate::event::{Event, RunView, What};
+use crate::plan::Plan;
+use crate::relative;
+use crate::store::RunFolder;
+use crate::store::at;
+use std::path::PathBuf;
+
+/// How a run stands, from its record. A run whose runner died does not respond any more.
+pub(crate) fn view(run: &RunFolder) -> Result<RunView, Failed> {
+    // Asked before reading: a runner that ends in between has then written all of its record.
+    let live = run.is_live();
+    let record = journal::read(&run.events(), run.workspace()).map_err(|error| unreadable(run, &error))?;
+    let damaged = record.damaged.clone();
+    let mut view = RunView::of(&mended(run, record));
+    view.damaged = damaged;
+    // A runner that was stopped before its first event still has a folder, and the folder has its name.
+    view.run = run.name.to_string();
+    if !live {
+        view.runner_is_gone();
+    }
+    view.end_what_is_lost();
+    if !view.damaged.is_empty() {
+        // Where a log is may be what was lost.
+        for step in view.steps.iter_mut().filter(|step| step.log.is_none() && step.reused_from.is_none()) {
+            step.log = Some(run.step(&step.path).std_log()).filter(|log| log.exists());
+        }
+    }
+    Ok(view)
+}
+
+fn unreadable(run: &RunFolder, error: &std::io::Error) -> Failed {
+    let failed = Failed::new(format!("cannot read the record of run '{}': {error}", run.name));
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failed::new(format!("the run '{}' never began: its runner was ended first", run.name))
+                .hint("run its job file again; the name is free")
+        }
+        _ => failed,
+    }
+}
+
+/// The events of a record, of which lines may be damaged; that is told once. What the first one said is in the plan as
+/// well.
+pub(crate) fn mended(run: &RunFolder, record: Record) -> Vec<Event> {
+    let Record { mut events, damaged } = record;
+    if damaged.is_empty() {
+        return events;
+    }
+    warn(run, &damaged);
+    let begins = events.iter().any(|event| matches!(event.what, What::RunStarted { .. }));
+    if let (false, Ok(plan)) = (begins, kept_plan(run)) {
+        let time = events.first().map_or(Timestamp(0), |event| event.time);
+        events.insert(0, Event { seq: 0, time, what: started(run, &plan) });
+    }
+    events
+}
+
+fn warn(run: &RunFolder, damaged: &[usize]) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if !TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(run.name.to_string()) {
+        return;
+    }
+    let lines = damaged.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let what = if damaged.len() == 1 { "line".to_owned() } else { format!("{} lines", damaged.len()) };
+    let shown = crate::report::summary::shown(&run.events());
+    log::warn!("{shown}: {what} cannot be read and is left out: {lines} (it is damaged, or a newer amlrun wrote it)");
+}
+
+/// The first event of a run, from what is kept beside its record.
+fn started(run: &RunFolder, plan: &Plan) -> What {
+    let job = |path: &str| if plan.kind != "pipeline" { run.name.to_string() } else { run.name.step_job(path) };
+    let steps = plan.steps.iter().map(|step| engine::step_info(plan, step, job(&step.path)));
+    What::RunStarted {
+        run: run.name.to_string(),
+        kind: plan.kind.clone(),
+        display_name: plan.display_name.clone(),
+        description: plan.description.clone(),
+        experiment: plan.experiment_name.clone().unwrap_or_default(),
+        tags: plan.tags.clone(),
+        job_file: run.job_file(),
+        pid: 0,
+        amlrun: String::new(),
+        grace: 0,
+        steps: steps.collect(),
+    }
+}
+
+/// A step that a run does not have.
+pub(crate) fn no_step(view: &RunView, step: &str) -> Failed {
+    let names = || view.steps.iter().map(|s| s.path.as_str());
+    let failed = Failed::not_found(format!("the run '{}' has no step '{step}'", view.run));
+    match suggest::nearest(step, names()) {
+        Some(near) => failed.hint(format!("did you mean '{near}'?")),
+        None => failed.hint(format!("its steps are {}", names().take(20).collect::<Vec<_>>().join(", "))),
+    }
+}
+
+/// The plan of a run that exists.
+pub(crate) fn kept_plan(folder: &RunFolder) -> Result<Plan, Failed> {
+    let path: PathBuf = folder.plan();
+    let text = std::fs::read_to_string(&path).map_err(at("read", &path))?;
+    let plan: Plan = serde_json::from_str(&text).map_err(|why| {
+        Failed::new(format!("the plan of the run '{}' cannot be read: {why}", folder.name))
+            .hint("another version of amlrun made it: run its job file again")
+    })?;
+    Ok(plan.with_paths(&|path| relative::from(folder.workspace(), path)))
+}

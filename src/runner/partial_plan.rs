@@ -1,0 +1,132 @@
+//! Planning what can be planned: a job of which one node cannot run here, or one input cannot be reached, has a rest.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::error::Failed;
+use crate::plan::local::Policy;
+use crate::plan::{Local, Plan, Step, Substitute, Value};
+use crate::runner::project::Project;
+use crate::runner::run_plan::RunPlan;
+use crate::runner::stand_ins::step_of;
+use crate::spec::{self, Document, Loaded};
+use crate::yaml::overrides::Override;
+
+/// A job as far as it can be planned.
+pub(crate) struct Rest {
+    pub plan: Plan,
+    pub document: Document,
+    /// Nodes that cannot run here, by name, and why.
+    nodes: BTreeMap<String, String>,
+    /// What inputs name and nobody knows, and why.
+    unknown: Vec<(String, String)>,
+}
+
+impl Rest {
+    /// The plan of a file. One that is refused for anything else is refused.
+    pub fn of(file: &Path, set: &[Override], local: &Local, project: &Project) -> Result<Self, Failed> {
+        let mut read = project.read(file, set, local);
+        let is_pipeline = read.job_type() == Some("pipeline");
+        let (mut nodes, mut aside) = (BTreeMap::new(), Vec::new());
+        read.diagnostics.retain(|found| {
+            let is_aside = found.severity == Severity::Error && leaves_rest(found, is_pipeline, &mut nodes);
+            aside.extend(is_aside.then(|| found.clone()));
+            !is_aside
+        });
+        let mut loaded = spec::take(read, file);
+        let plan = if aside.is_empty() { project.plan_loaded(&mut loaded, local) } else { None };
+        if let (None, Some(document)) = (&plan, &loaded.document)
+            && let Some((plan, nodes, unknown)) = planned(document, &loaded, nodes, is_pipeline, local, project)
+        {
+            return Ok(Self { plan, document: document.clone(), nodes, unknown });
+        }
+        loaded.diagnostics.extend(aside);
+        let (plan, document) = project.accept(loaded, plan)?;
+        Ok(Self { plan, document, nodes: BTreeMap::new(), unknown: Vec::new() })
+    }
+
+    /// Why each step of the run_plan cannot run: because of itself, or because of one that it needs.
+    pub fn hindered(&self, run_plan: &RunPlan) -> BTreeMap<usize, String> {
+        let mut hindered = BTreeMap::new();
+        for (index, step) in run_plan.plan.steps.iter().enumerate() {
+            let need =
+                step.needs.iter().find(|need| hindered.contains_key(*need) && !step.optional_needs.contains(need));
+            if let Some(why) = self.why(step, run_plan) {
+                hindered.insert(index, why);
+            } else if let Some(need) = need {
+                let other = &run_plan.plan.steps[*need].path;
+                hindered.insert(index, format!("it needs '{other}', which cannot run"));
+            }
+        }
+        hindered
+    }
+
+    fn why(&self, step: &Step, run_plan: &RunPlan) -> Option<String> {
+        if let (Some(why), Some(Substitute::Skip)) = (self.nodes.get(&step.path), &step.substitute) {
+            return Some(why.clone());
+        }
+        if step.substitute.is_some() {
+            return None;
+        }
+        let unknown = self.unknown.iter().find(|(uri, _)| reads(step, uri)).map(|(_, why)| why.clone());
+        unknown.or_else(|| run_plan.unreachable.iter().find(|(name, _)| *name == step.path).map(|(_, why)| why.clone()))
+    }
+}
+
+type Planned = (Plan, BTreeMap<String, String>, Vec<(String, String)>);
+
+/// The plan without the nodes that cannot run, and whatever inputs name; nothing when there are other mistakes.
+fn planned(
+    document: &Document,
+    loaded: &Loaded,
+    mut nodes: BTreeMap<String, String>,
+    is_pipeline: bool,
+    local: &Local,
+    project: &Project,
+) -> Option<Planned> {
+    let mut found: Vec<_> = loaded.diagnostics.sorted().into_iter().cloned().collect();
+    let mut known = None;
+    loop {
+        let mut errors = found.iter().filter(|found| found.severity == Severity::Error);
+        if !errors.all(|found| leaves_rest(found, is_pipeline, &mut nodes)) {
+            return None;
+        }
+        // Planning finds more nodes each time, or something else is wrong.
+        if known.replace(nodes.len()) == Some(nodes.len()) {
+            return None;
+        }
+        let mut without = local.clone();
+        for name in nodes.keys() {
+            without.steps.entry(name.clone()).or_default().policy = Some(Policy::Skip);
+        }
+        found.clear();
+        if let Some((plan, unknown)) = project.plan_past_unknown(document, &without, &loaded.sources, &mut found) {
+            // What no step reads keeps none from running, but the job.
+            let is_read = |uri: &str| plan.steps.iter().any(|step| reads(step, uri));
+            let all_read = unknown.iter().all(|(uri, _)| is_read(uri));
+            return all_read.then_some((plan, nodes, unknown));
+        }
+    }
+}
+
+/// Whether a step reads what is at an address.
+fn reads(step: &Step, uri: &str) -> bool {
+    step.values().flat_map(Value::remotes).any(|remote| remote.uri == uri)
+}
+
+/// Whether the rest of a pipeline can be planned in spite of a mistake: it keeps one node from running, which is noted,
+/// or planning finds out which nodes read what is not there.
+fn leaves_rest(found: &Diagnostic, is_pipeline: bool, nodes: &mut BTreeMap<String, String>) -> bool {
+    let (step, field) = step_of(&found.path).map_or((None, found.path.as_str()), |(step, field)| (Some(step), field));
+    match (found.code, step) {
+        ("unknown-asset" | "unknown-datastore", _) => true,
+        ("missing-path", _) if field.starts_with("inputs.") => is_pipeline,
+        ("missing-path", Some(_)) if !field.ends_with("code") => false,
+        ("not-yet" | "unknown-component" | "missing-path", Some(step)) => {
+            nodes.entry(step).or_insert_with(|| found.message.clone());
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,282 @@
+//! Going on with a run that exists: `run --resume`, and one step again, `step rerun`.
+//!
+//! The plan is the one that the run was made with; code is read anew, since a mistake in it is what most resumes are for.
+//! Steps that completed stay as they are, unless somebody touched what they wrote.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::again::amlrun;
+use crate::because::Because;
+use crate::config::Config;
+use crate::data::staging::Looking;
+use crate::digest::Digest;
+use crate::engine::{CacheDecision, Decision, Resumed};
+use crate::error::Failed;
+use crate::event::journal::{self, Journal};
+use crate::event::{Bus, OutputInfo, RunView, StepView};
+use crate::exec::signal;
+use crate::history::find;
+use crate::history::record;
+use crate::history::record::kept_plan;
+use crate::outcome::JobStatus;
+use crate::plan::{Local, Plan};
+use crate::reuse::{Listing, Reuse, digest_of};
+use crate::runner::options::{RunOptions, StepSelection};
+use crate::runner::project::Project;
+use crate::runner::run_plan::RunPlan;
+use crate::runner::session::{Limits, RunSession};
+use crate::store::{Home, RunFolder, at};
+
+/// The run, ready to go on where it stopped.
+pub(crate) fn resume(name: &str, options: &RunOptions, project: &Project) -> Result<RunSession, Failed> {
+    let open = Open::new(name, project)?;
+    let mut changed = Vec::new();
+    let mut resumed = Resumed::default();
+    for (index, step) in open.plan.steps.iter().enumerate() {
+        let Some(view) = open.view.step(&step.path) else { continue };
+        resumed.attempts.insert(index, tries(view));
+        if view.status != JobStatus::Completed {
+            resumed.open.insert(index);
+        } else if view.outputs.iter().any(|output| !open.seals.hold(output)) {
+            changed.push(step.path.clone());
+            resumed.open.insert(index);
+        } else {
+            resumed.done.insert(index, open.seals.vouched(view));
+        }
+    }
+    // A runner may have died, or been stopped, between the end of its last step and its own: then that is made up for.
+    if resumed.open.is_empty() && open.view.status == JobStatus::Completed {
+        return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to go on with"))
+            .hint(format!("to run a step again: {}", amlrun(&format!("step rerun {name} STEP")))));
+    }
+    let done = resumed.done.keys().filter_map(|&index| open.view.step(&open.plan.steps[index].path));
+    let believed = done.flat_map(|step| &step.outputs).any(|output| output.fingerprint.is_empty());
+    if believed {
+        log::warn!("an earlier amlrun began this run: what has the size that it had then is taken as it is");
+    }
+    for step in &changed {
+        log::warn!("what '{step}' wrote is gone or was changed: it runs again");
+    }
+    let choice = options.steps.force_rerun.clone();
+    let choice = StepSelection { force_rerun: choice, ..StepSelection::default() };
+    open.into_session(resumed, &choice, options)
+}
+
+/// The run, ready to run one of its steps once more with the same inputs.
+pub(crate) fn rerun(name: &str, path: &str, options: &RunOptions, project: &Project) -> Result<RunSession, Failed> {
+    let open = Open::new(name, project)?;
+    let index = open.step(path)?;
+    let mut resumed = Resumed { open: BTreeSet::from([index]), ..Resumed::default() };
+    for (other, step) in open.plan.steps.iter().enumerate() {
+        let Some(view) = open.view.step(&step.path) else { continue };
+        resumed.attempts.insert(other, tries(view));
+        if other != index && view.status == JobStatus::Completed {
+            resumed.done.insert(other, open.seals.vouched(view));
+        } else if other != index {
+            resumed.incomplete = true;
+        }
+    }
+    let step = &open.plan.steps[index];
+    if let Some(missing) = step.needs.iter().find(|need| !resumed.done.contains_key(need)) {
+        let other = &open.plan.steps[*missing].path;
+        return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run"))
+            .hint(format!("go on with the run: {}", amlrun(&format!("run --resume {name}")))));
+    }
+    for &need in &step.needs {
+        let other = &open.plan.steps[need].path;
+        if open.view.step(other).is_some_and(|view| view.outputs.iter().any(|output| !open.seals.hold(output))) {
+            return Err(Failed::new(format!("'{path}' needs what '{other}' wrote, which is gone or was changed"))
+                .hint(format!("make it again: {}", amlrun(&format!("step rerun {name} {other}")))));
+        }
+    }
+    let choice = StepSelection { force_rerun: Some(vec![path.to_owned()]), ..StepSelection::default() };
+    let mut session = open.into_session(resumed, &choice, options)?;
+    session.run_plan.decisions[index].because = vec![Because::reason("it was asked for: amlrun step rerun")];
+    Ok(session)
+}
+
+/// The run and the index of one of its steps, to look at.
+pub(crate) fn look(
+    name: &str,
+    path: &str,
+    options: &RunOptions,
+    project: &Project,
+) -> Result<(RunSession, usize), Failed> {
+    let open = Open::new(name, project)?;
+    let index = open.step(path)?;
+    let mut resumed = Resumed::default();
+    for (other, step) in open.plan.steps.iter().enumerate() {
+        let Some(view) = open.view.step(&step.path) else { continue };
+        resumed.attempts.insert(other, tries(view).max(1));
+        if view.status == JobStatus::Completed {
+            resumed.done.insert(other, open.seals.vouched(view));
+        }
+    }
+    let step = &open.plan.steps[index];
+    let missing = |need: &&usize| !resumed.done.contains_key(need) && !step.optional_needs.contains(need);
+    if let Some(missing) = step.needs.iter().find(missing) {
+        let other = &open.plan.steps[*missing].path;
+        return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run")));
+    }
+    Ok((open.into_session(resumed, &StepSelection::default(), options)?, index))
+}
+
+fn never_began(name: &str) -> Failed {
+    Failed::new(format!("the run '{name}' never began: run its job file again"))
+}
+
+/// How often a step was tried in a run. One that was never begun has no folder that another try would have to avoid.
+fn tries(view: &StepView) -> u32 {
+    if view.begun { view.attempt } else { 0 }
+}
+
+/// Tells whether outputs are what their steps wrote.
+struct Seals {
+    home: Home,
+    /// What is known of the content of outputs, by path; looked up when a stat does not tell.
+    digests: OnceCell<HashMap<PathBuf, Digest>>,
+}
+
+impl Seals {
+    fn new(home: Home) -> Self {
+        Self { home, digests: OnceCell::new() }
+    }
+
+    /// Whether an output is as its step left it. One that was touched, as all are in a copied workspace, is read. Of runs
+    /// before there were fingerprints only the size is known.
+    fn hold(&self, output: &OutputInfo) -> bool {
+        Listing::of(&output.path).is_ok_and(|listing| match output.fingerprint.as_str() {
+            "" => (listing.files.len() as u64, listing.bytes) == (output.files, output.bytes),
+            sealed => listing.fingerprint().to_string() == sealed || self.has_same_bytes(output, &listing),
+        })
+    }
+
+    fn has_same_bytes(&self, output: &OutputInfo, listing: &Listing) -> bool {
+        let digests = self.digests.get_or_init(|| {
+            let reuse = Reuse::open_existing(&self.home.reuse(), self.home.root()).ok().flatten();
+            let entries = reuse.and_then(|reuse| reuse.entries().ok()).unwrap_or_default();
+            entries.into_iter().flat_map(|entry| entry.outputs).map(|kept| (kept.path, kept.digest)).collect()
+        });
+        let known = digests.get(&output.path);
+        known.is_some_and(|known| digest_of(listing).is_ok_and(|digest| digest == *known))
+    }
+
+    /// The outputs of a step that completed; one that holds and has no fingerprint, or another one by now, gets that of
+    /// today.
+    fn vouched(&self, step: &StepView) -> Vec<OutputInfo> {
+        let mut outputs = step.outputs.clone();
+        for output in &mut outputs {
+            if let Ok(listing) = Listing::of(&output.path) {
+                let now = listing.fingerprint().to_string();
+                if now != output.fingerprint && self.hold(output) {
+                    output.fingerprint = now;
+                }
+            }
+        }
+        outputs
+    }
+}
+
+/// A run that exists, taken over by this process.
+pub(crate) struct Open<'a> {
+    pub folder: RunFolder,
+    pub plan: Plan,
+    pub view: RunView,
+    journal: Journal,
+    events: Vec<crate::event::Event>,
+    seals: Seals,
+    project: &'a Project,
+}
+
+impl<'a> Open<'a> {
+    /// Takes a run over: no other runner may have it, and what a dead one left is ended first.
+    pub fn new(name: &str, project: &'a Project) -> Result<Self, Failed> {
+        let folder = find::run(&project.home(), name)?;
+        let name = folder.name.as_str();
+        let path = folder.events();
+        let journal = Journal::resume(&path, folder.workspace()).map_err(|error| match error.kind() {
+            // Its folder is made first: the runner died, or the disk was full, before it had a record.
+            std::io::ErrorKind::NotFound => never_began(name),
+            std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
+                .hint(format!("stop it first: {}", amlrun(&format!("job cancel -n {name}")))),
+            _ => at("open", &path)(error).into(),
+        })?;
+        folder.forget_cancels()?;
+        let (mark, place) = folder.marker();
+        let _ = signal::end_orphans(&format!("{mark}={place}"));
+        let record = journal::read(&path, folder.workspace()).map_err(at("read", &path))?;
+        let events = record::mended(&folder, record);
+        let view = RunView::of(&events);
+        if view.started.is_none() {
+            return Err(never_began(name));
+        }
+        let mut plan = kept_plan(&folder)?;
+        if plan.is_signed() {
+            // Signatures are not kept: they are read again where they were written.
+            let (_, again) = project.plan(&view.job_file, &[], &Local::default());
+            plan.signed = again.map(|plan| plan.signed).unwrap_or_default();
+        }
+        let seals = Seals::new(project.home());
+        Ok(Self { folder, plan, view, journal, events, seals, project })
+    }
+
+    /// The index of a step.
+    pub fn step(&self, path: &str) -> Result<usize, Failed> {
+        self.plan.step(path).ok_or_else(|| record::no_step(&self.view, path))
+    }
+
+    fn into_session(
+        self,
+        resumed: Resumed,
+        choice: &StepSelection,
+        options: &RunOptions,
+    ) -> Result<RunSession, Failed> {
+        let home = self.project.home();
+        let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
+        let looking = Looking {
+            jobs: options.transfer_jobs,
+            goes_on: true,
+            reporter: Some(self.project.reporter()),
+            ..Looking::default()
+        };
+        let mut run_plan = RunPlan::new(self.plan, &self.view.job_file, &home, choice, &config, looking)?;
+        for (index, decision) in run_plan.decisions.iter_mut().enumerate() {
+            let open = resumed.open.contains(&index);
+            let done = |need: &usize| resumed.done.contains_key(need);
+            if !open {
+                *decision = Decision { cache: CacheDecision::Skipped, because: Vec::new() };
+            } else if run_plan.plan.steps[index].needs.iter().any(done)
+                && !matches!(decision.cache, CacheDecision::Hit(_))
+            {
+                // What it reads is there, but was not looked at: its turn will show.
+                decision.cache = CacheDecision::Pending;
+            }
+        }
+        for &index in &resumed.open {
+            if run_plan.force.all || run_plan.force.steps.contains(&index) {
+                run_plan.decisions[index].cache = CacheDecision::Miss;
+            }
+        }
+        let next = self.events.last().map_or(0, |event| event.seq + 1);
+        let job = |step: &crate::plan::Step| {
+            let known = self.view.step(&step.path).map(|view| view.job.clone());
+            known.unwrap_or_else(|| self.folder.name.step_job(&step.path))
+        };
+        let jobs_of_steps = run_plan.plan.steps.iter().map(job).collect();
+        Ok(RunSession {
+            jobs_of_steps,
+            run_plan,
+            home,
+            folder: self.folder,
+            experiment: self.view.experiment.clone(),
+            limits: Limits::of(options, &config),
+            bus: Arc::new(Bus::new(Some(self.journal)).from(next)),
+            resumed: Some(resumed),
+            past: self.events,
+            cancels: Arc::default(),
+        })
+    }
+}

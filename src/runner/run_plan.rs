@@ -1,0 +1,224 @@
+//! What a plan would do now: which steps run and which need not, against what earlier runs left.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::options::StepSelection;
+use crate::config::Config;
+use crate::data::staging::Looking;
+use crate::data::staging::RemoteData;
+use crate::diagnostic::suggest;
+use crate::digest::Digest;
+use crate::engine::{self, CacheDecision, CachedResult, Decision, Force, InputSnapshot};
+use crate::environment::variables;
+use crate::error::Failed;
+use crate::event::StepView;
+use crate::history::record;
+use crate::outcome::JobStatus;
+use crate::plan::choice::named;
+use crate::plan::{Plan, Step, Substitute};
+use crate::reuse::{Kept, Listing, Reuse, digest_of};
+use crate::store::Home;
+
+/// A plan with a verdict for each of its steps.
+pub(crate) struct RunPlan {
+    pub plan: Plan,
+    /// The job file, absolute: by it steps are known from run to run.
+    pub job_file: PathBuf,
+    pub reuse: Option<Arc<Reuse>>,
+    pub snapshot: InputSnapshot,
+    pub force: Force,
+    pub decisions: Vec<Decision>,
+    /// Which steps were asked for.
+    pub wanted: Vec<bool>,
+    /// What the plan reads and writes elsewhere.
+    pub data: Arc<RemoteData>,
+    /// Variables of the shell that steps do not inherit.
+    pub kept_out: Vec<String>,
+    pub warnings: Vec<String>,
+    /// Steps whose data cannot be reached, and why.
+    pub unreachable: Vec<(String, String)>,
+}
+
+impl RunPlan {
+    /// Looks at what earlier runs of the workspace left. Nothing is made but the stat cache.
+    pub fn new(
+        plan: Plan,
+        job_file: &Path,
+        home: &Home,
+        selection: &StepSelection,
+        config: &Config,
+        looking: Looking<'_>,
+    ) -> Result<Self, Failed> {
+        let wanted = selection.steps().steps(&plan).map_err(Failed::usage)?;
+        let mut force = Force::default();
+        match &selection.force_rerun {
+            None => {}
+            Some(steps) if steps.is_empty() => force.all = true,
+            Some(steps) => force.steps = named(steps, &plan).map_err(Failed::usage)?,
+        }
+        home.check()?;
+        let mut warnings = Vec::new();
+        let opened = if home.root().is_dir() { Reuse::open(&home.reuse(), home.root()).map(Some) } else { Ok(None) };
+        let reuse = opened.unwrap_or_else(|why| {
+            warnings.push(format!("nothing is reused: {why}"));
+            None
+        });
+        let data = Arc::new(RemoteData::new(home, config, looking.jobs, &plan));
+        let looked = if looking.offline { data.unseen(&plan) } else { data.look(&plan, &wanted, looking)? };
+        warnings.extend(looked.warnings);
+        let unreachable = looked.unreachable;
+        let mut snapshot = InputSnapshot::gather(&plan, home.root()).with(looked.seen);
+        let kept_out = variables::kept_out(&config.pass_variables);
+        warnings.extend(missed(&plan, &kept_out));
+        warnings.extend(strangers(&plan, config));
+        if reuse.is_some() {
+            let near = home.root().parent().unwrap_or(home.root());
+            snapshot.host = Some(super::environment::look(near, &config.pass_variables, looking.offline));
+        }
+        let scope = engine::scope(job_file, home.root());
+        let given = replay(&plan, home, reuse.as_ref())?;
+        let decisions = engine::decide(&plan, &snapshot, reuse.as_ref(), &force, &scope, &wanted, given);
+        let running = plan.steps.iter().zip(&decisions).filter(|(_, decision)| decision.may_run());
+        warnings.extend(running.flat_map(|(step, _)| stumbling_blocks(step, &snapshot)));
+        let job_file = job_file.to_owned();
+        let reuse = reuse.map(Arc::new);
+        Ok(Self { plan, job_file, reuse, snapshot, force, decisions, wanted, data, kept_out, warnings, unreachable })
+    }
+
+    /// Whether what was asked for can be run: a step that is left out must not be needed by one that runs.
+    pub fn startable(&self) -> Result<(), Failed> {
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            if !self.decisions[index].may_run() || !self.wanted[index] {
+                continue;
+            }
+            let left_out = |need: &&usize| matches!(self.decisions[**need].cache, CacheDecision::Skipped);
+            let asked = |need: &&usize| self.plan.steps[**need].substitute.is_none();
+            if let Some(&missing) = step.needs.iter().filter(asked).find(left_out) {
+                let other = &self.plan.steps[missing].path;
+                let message = format!("the step '{}' needs '{other}', of which no result is there", step.path);
+                return Err(
+                    Failed::new(message).hint(format!("run it too: --until {}, or without a choice", step.path))
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is said of tables of `amlrun.toml` about steps that this file does not have.
+fn strangers(plan: &Plan, config: &Config) -> Vec<String> {
+    let names = || plan.steps.iter().map(|step| step.path.as_str());
+    let local = config.local();
+    let unknown = local.steps.keys().filter(|name| *name != "*" && !names().any(|known| known == name.as_str()));
+    let sentence = |name: &String| {
+        let near = suggest::nearest(name, names()).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+        format!("amlrun.toml has a table [steps.{name}], and this job has no step '{name}'{near}")
+    };
+    unknown.map(sentence).collect()
+}
+
+/// What is said of steps that name a variable of the shell which they do not inherit.
+fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for step in plan.steps.iter().filter(|step| step.substitute.is_none()) {
+        let is_set = |name: &str| step.environment_variables.iter().any(|(set, _)| set == name);
+        for name in variables::named(&step.command, kept_out).into_iter().filter(|name| !is_set(name)) {
+            warnings.push(format!(
+                "the step '{}' names ${name}, which this shell has and steps do not inherit: set it in \
+                 environment_variables, or add it to pass_variables in amlrun.toml",
+                step.path
+            ));
+        }
+    }
+    warnings
+}
+
+/// Whether the steps that get the outputs of an earlier run find one.
+pub(crate) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
+    if !plan.steps.iter().any(|step| matches!(step.substitute, Some(Substitute::Replay { .. }))) {
+        return Ok(());
+    }
+    let reuse = if home.root().is_dir() { Reuse::open(&home.reuse(), home.root()).ok() } else { None };
+    replay(plan, home, reuse.as_ref()).map(drop)
+}
+
+/// What is said of the scripts of a step that a shell cannot read.
+fn stumbling_blocks(step: &Step, snapshot: &InputSnapshot) -> Vec<String> {
+    let told = |script: &str| {
+        format!(
+            "the step '{}' starts {script}, which has the line ends of Windows (CRLF), on which a shell stumbles: convert it \
+             (dos2unix {script}), and keep it so with '*.sh text eol=lf' in .gitattributes",
+            step.path
+        )
+    };
+    engine::windows_scripts(step, snapshot).into_iter().map(told).collect()
+}
+
+/// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).
+fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usize, CachedResult>, Failed> {
+    let mut given = HashMap::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        let Some(Substitute::Replay { run }) = &step.substitute else { continue };
+        let found = match run {
+            Some(run) => {
+                let folder = home.find_run(run)?;
+                let view = record::view(&folder)?;
+                completed(view.step(&step.path))
+                    .then(|| (run.clone(), view))
+                    .and_then(|(run, view)| Some((run, view.step(&step.path)?.clone())))
+            }
+            None => {
+                let mut views: Vec<_> = home.runs()?.iter().filter_map(|run| record::view(run).ok()).collect();
+                views.sort_by_key(|view| std::cmp::Reverse(view.started));
+                let with = views.into_iter().find(|view| completed(view.step(&step.path)));
+                with.and_then(|view| Some((view.run.clone(), view.step(&step.path)?.clone())))
+            }
+        };
+        let Some((run, found)) = found else {
+            let message =
+                format!("the step '{}' is to be replayed, but no run has a completed step of that name", step.path);
+            return Err(Failed::new(message).hint("name a run in amlrun.toml: run = \"…\", or use policy = \"stub\""));
+        };
+        let mut outputs = Vec::new();
+        for output in &found.outputs {
+            let listing = Listing::of(&output.path);
+            let digest = listing.as_ref().ok().and_then(|listing| digest_of(listing).ok());
+            let (Ok(listing), Some(digest)) = (listing, digest) else {
+                let message = format!("the output '{}' of '{}' in the run '{run}' is gone", output.name, step.path);
+                return Err(Failed::new(message));
+            };
+            let touched = !output.fingerprint.is_empty() && output.fingerprint != listing.fingerprint().to_string();
+            if touched && !same_bytes(reuse, &output.path, &digest) {
+                let message = format!(
+                    "the output '{}' of '{}' in the run '{run}' was changed after it was written",
+                    output.name, step.path
+                );
+                return Err(Failed::new(message).hint("name another run in amlrun.toml, or run the step again"));
+            }
+            outputs.push(Kept {
+                name: output.name.clone(),
+                kind: output.kind.clone(),
+                path: output.path.clone(),
+                fingerprint: listing.fingerprint(),
+                digest,
+                files: output.files,
+                bytes: output.bytes,
+            });
+        }
+        let standing = CachedResult { run, job: found.job.clone(), outputs, metrics: found.metrics.clone() };
+        given.insert(index, standing);
+    }
+    Ok(given)
+}
+
+/// Whether an output that was touched is known to hold what its step wrote.
+fn same_bytes(reuse: Option<&Reuse>, path: &Path, digest: &Digest) -> bool {
+    let entries = reuse.and_then(|reuse| reuse.entries().ok()).unwrap_or_default();
+    entries.iter().flat_map(|entry| &entry.outputs).any(|kept| kept.path == path && kept.digest == *digest)
+}
+
+fn completed(step: Option<&StepView>) -> bool {
+    step.is_some_and(|step| step.status == JobStatus::Completed)
+}

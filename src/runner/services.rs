@@ -1,0 +1,283 @@
+//! The workspace as the engine sees it: runs in the tracking store, the server that steps talk to, the registry.
+//!
+//! All of it is opened when the first step needs it: a run in which nothing runs needs none. Recording trouble never
+//! breaks a run: without a tracking store or server the steps run all the same, and the record says what was missing.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use crate::clock::Timestamp;
+use crate::data::staging::RemoteData;
+use crate::digest::Digest;
+use crate::engine::{OutputAsset, Tracked, Workspace};
+use crate::event::{Bus, Moved, Moving, What};
+use crate::exec::StopWatch;
+use crate::outcome::JobStatus;
+use crate::plan::{Plan, Remote};
+use crate::registry::{AssetKind, AssetType, NewAsset, Registry};
+use crate::runner::run_plan::RunPlan;
+use crate::runner::ticker::Ticker;
+use crate::store::{Home, RunFolder, tree};
+use crate::tracking::{NewRun, RunStatus, Server, Tracking};
+use crate::transfer::progress::Progress;
+
+/// How often views are told how far data is.
+const TELLING: Duration = Duration::from_millis(500);
+
+/// Registry and tracking of one run.
+pub(crate) struct LocalWorkspace {
+    home: Home,
+    registry: OnceLock<Result<Arc<Registry>, String>>,
+    tracking: OnceLock<Option<Recorder>>,
+    runtime: Handle,
+    bus: Arc<Bus>,
+    job: Job,
+    data: Arc<RemoteData>,
+}
+
+/// What the tracking store is told of the job.
+struct Job {
+    name: String,
+    kind: String,
+    display_name: String,
+    tags: Vec<(String, String)>,
+    experiment: String,
+    artifacts: PathBuf,
+    /// Whether an earlier runner began it.
+    goes_on: bool,
+}
+
+/// What a run with a working tracking store has.
+struct Recorder {
+    store: Arc<Tracking>,
+    server: tokio::sync::Mutex<Option<Server>>,
+    url: String,
+    token: String,
+    experiment: String,
+    experiment_name: String,
+    /// By running step: how many requests there were when it began.
+    begun: Mutex<HashMap<String, u64>>,
+}
+
+impl LocalWorkspace {
+    /// The workspace of a run. `runtime` is where its server will run.
+    pub fn new(
+        home: &Home,
+        experiment: &str,
+        run: &RunFolder,
+        run_plan: &RunPlan,
+        bus: Arc<Bus>,
+        runtime: Handle,
+        goes_on: bool,
+    ) -> Self {
+        let plan: &Plan = &run_plan.plan;
+        let name = run.name.to_string();
+        let job = Job {
+            display_name: plan.display_name.clone().unwrap_or_else(|| name.clone()),
+            name,
+            kind: plan.kind.clone(),
+            tags: plan.tags.clone(),
+            experiment: experiment.to_owned(),
+            artifacts: run.artifacts(),
+            goes_on,
+        };
+        let (registry, tracking) = (OnceLock::new(), OnceLock::new());
+        Self { home: home.clone(), registry, tracking, runtime, bus, job, data: run_plan.data.clone() }
+    }
+
+    fn registry(&self) -> Result<Arc<Registry>, String> {
+        let open = || crate::history::registry::open(&self.home.registry_db()).map(Arc::new).map_err(|e| e.to_string());
+        self.registry.get_or_init(open).clone()
+    }
+
+    /// The tracking store with its server; made with the job's own MLflow run when it is asked for first.
+    fn tracking(&self) -> Option<&Recorder> {
+        let start = || {
+            let started = self.registry().and_then(|registry| Recorder::start(self, registry));
+            started.map_err(|why| {
+                let message = format!("this run is not tracked: {why}");
+                self.bus.say(What::Warning { step: None, message });
+            })
+        };
+        self.tracking.get_or_init(|| start().ok()).as_ref()
+    }
+
+    /// Ends the job's own MLflow run and the server.
+    pub async fn close(&self, status: JobStatus) {
+        let Some(Some(recorder)) = self.tracking.get() else { return self.end_earlier(status) };
+        // The runner has the last word; that it could not be written changes nothing that anybody waits for.
+        let _ = recorder.store.end_run(&self.job.name, run_status(status), Timestamp::now());
+        if let Some(server) = recorder.server.lock().await.take() {
+            server.stop().await;
+        }
+    }
+}
+
+impl LocalWorkspace {
+    /// A run that goes on may have nothing left to run, but an MLflow run from before that still counts as running.
+    fn end_earlier(&self, status: JobStatus) {
+        if !self.job.goes_on || !self.home.tracking_db().exists() {
+            return;
+        }
+        if let Ok(registry) = self.registry()
+            && let Ok(store) =
+                Tracking::open(&self.home.tracking_db(), registry, self.home.models(), self.home.artifacts())
+        {
+            let _ = store.end_run(&self.job.name, run_status(status), Timestamp::now());
+        }
+    }
+}
+
+impl LocalWorkspace {
+    /// Tells the views how far a step's data is, until what it gives is dropped.
+    fn telling(&self, step: &str, what: &'static str, progress: &Arc<Progress>) -> Ticker {
+        let (bus, progress, step, began) = (self.bus.clone(), progress.clone(), step.to_owned(), Instant::now());
+        Ticker::every(TELLING, move || {
+            let now = progress.figures();
+            let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let done = now.moved_bytes + now.skipped_bytes;
+            let waiting = progress.trouble();
+            bus.moving(&Moving { step: step.clone(), what, done, bytes: now.bytes, millis, waiting });
+        })
+    }
+}
+
+impl Recorder {
+    fn start(workspace: &LocalWorkspace, registry: Arc<Registry>) -> Result<Self, String> {
+        let LocalWorkspace { home, job, runtime, .. } = workspace;
+        let opened = Tracking::open(&home.tracking_db(), registry, home.models(), home.artifacts());
+        let store = Arc::new(opened.map_err(|e| e.to_string())?);
+        let experiment = store.experiment(&job.experiment).map_err(|e| e.to_string())?;
+        let token =
+            crate::secret::random_token().map_err(|e| format!("no random numbers for the server's token: {e}"))?;
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let _inside = runtime.enter();
+        let server = Server::start(store.clone(), &token, loopback).map_err(|e| e.to_string())?;
+        let url = server.url();
+        let server = tokio::sync::Mutex::new(Some(server));
+        let recorder = Self {
+            store,
+            server,
+            url,
+            token,
+            experiment,
+            experiment_name: job.experiment.clone(),
+            begun: Mutex::default(),
+        };
+        recorder.begin(&job.name, &job.display_name, None, &job.tags, job.artifacts.clone())?;
+        Ok(recorder)
+    }
+
+    fn begin(
+        &self,
+        id: &str,
+        name: &str,
+        parent: Option<&str>,
+        tags: &[(String, String)],
+        artifacts: PathBuf,
+    ) -> Result<(), String> {
+        let new = NewRun {
+            run_id: id.to_owned(),
+            run_name: name.to_owned(),
+            experiment_id: self.experiment.clone(),
+            parent: parent.map(str::to_owned),
+            tags: tags.to_vec(),
+            artifact_dir: Some(artifacts),
+            start_time: Timestamp::now(),
+        };
+        self.store.begin_run(new).map_err(|e| e.to_string())
+    }
+}
+
+impl Recorder {
+    fn begun(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Workspace for LocalWorkspace {
+    fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, String> {
+        let Some(recorder) = self.tracking() else { return Ok(Vec::new()) };
+        recorder.begun().insert(job.to_owned(), recorder.store.requests());
+        // The one step of a standalone command job is the job: its run was made when the run began.
+        if self.job.kind == "pipeline" {
+            recorder.begin(job, step, Some(&self.job.name), &[], artifacts)?;
+        }
+        let pairs = [
+            ("MLFLOW_TRACKING_URI", recorder.url.as_str()),
+            ("MLFLOW_TRACKING_TOKEN", recorder.token.as_str()),
+            ("MLFLOW_RUN_ID", job),
+            ("MLFLOW_EXPERIMENT_ID", recorder.experiment.as_str()),
+            ("MLFLOW_EXPERIMENT_NAME", recorder.experiment_name.as_str()),
+            ("AZUREML_EXPERIMENT_ID", recorder.experiment.as_str()),
+            // Nothing leaves this machine, and a server that is gone must not hold up a script for minutes.
+            ("MLFLOW_DISABLE_TELEMETRY", "true"),
+            ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
+        ];
+        Ok(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    fn end_step(&self, _: &str, job: &str, status: JobStatus) -> Result<Tracked, String> {
+        let Some(Some(recorder)) = self.tracking.get() else { return Ok(Tracked::default()) };
+        let store = &recorder.store;
+        if self.job.kind == "pipeline" {
+            store.finish_run(job, run_status(status), Timestamp::now()).map_err(|e| e.to_string())?;
+        }
+        // Most steps log nothing: then there is nothing to look up.
+        if recorder.begun().remove(job) == Some(store.requests()) {
+            return Ok(Tracked::default());
+        }
+        let run = store.run(job).map_err(|e| e.to_string())?;
+        let metrics = run.data.metrics.iter().map(|m| (m.key.clone(), m.value)).collect();
+        let models = self.registry()?.list(AssetKind::Model, None).map_err(|e| e.to_string())?;
+        // What the step registered over HTTP has a source; what the engine registers for it has none.
+        let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.source.is_some());
+        Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
+    }
+
+    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<(PathBuf, Moved)>, String> {
+        let progress = Arc::default();
+        let _telling = self.telling(step, "fetch", &progress);
+        self.data.fetch(wanted, &progress, stop).map_err(|trouble| trouble.to_string())
+    }
+
+    fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, String> {
+        let progress = Arc::default();
+        let _telling = self.telling(step, "upload", &progress);
+        self.data.upload(from, to, &progress, stop).map_err(|trouble| trouble.to_string())
+    }
+
+    fn registered(&self, made: &OutputAsset<'_>) -> Option<String> {
+        let kind = if made.kind.is_model() { AssetKind::Model } else { AssetKind::Data };
+        let versions = self.registry().ok()?.list(kind, Some(&made.asset.name)).ok()?;
+        let same = |version: &String| made.asset.version.as_ref().is_none_or(|wanted| wanted == version);
+        let there = versions.into_iter().find(|asset| asset.path == made.path && same(&asset.version))?;
+        Some(format!("{}:{}", there.name, there.version))
+    }
+
+    fn register(&self, made: &OutputAsset<'_>) -> Result<String, String> {
+        let kind: AssetType =
+            made.kind.to_string().parse().map_err(|e: crate::registry::RegistryError| e.to_string())?;
+        let digest = Digest::of_tree(&made.path).map_err(|e| e.to_string())?;
+        let size = tree::size_of(&made.path).map_err(|e| e.to_string())?;
+        let mut new = NewAsset::new(&made.asset.name, kind, made.path.clone(), digest, size.bytes);
+        new.version.clone_from(&made.asset.version);
+        new.run = Some(made.job.to_owned());
+        new.step = Some(made.step.to_owned());
+        let asset = self.registry()?.register(new).map_err(|e| e.to_string())?;
+        Ok(format!("{}:{}", asset.name, asset.version))
+    }
+}
+
+fn run_status(status: JobStatus) -> RunStatus {
+    match status {
+        JobStatus::Completed => RunStatus::Finished,
+        JobStatus::Canceled => RunStatus::Killed,
+        _ => RunStatus::Failed,
+    }
+}

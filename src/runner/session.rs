@@ -1,0 +1,182 @@
+//! A run that was accepted: its plan, its folder, and what the engine needs to run it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{environment, job_names};
+use crate::config::{Config, user};
+use crate::data::staging::Looking;
+use crate::engine::{self, Request, Resumed, Services};
+use crate::error::Failed;
+use crate::event::journal::Journal;
+use crate::event::{Bus, Event};
+use crate::id::RunName;
+use crate::plan::Plan;
+use crate::relative;
+use crate::runner::options::RunOptions;
+use crate::runner::project::Project;
+use crate::runner::run_plan::RunPlan;
+use crate::runner::services::LocalWorkspace;
+use crate::secret::{mask_signatures, write_file};
+use crate::spec::Document;
+use crate::store::{Home, RunFolder, at};
+
+/// The time between TERM and KILL when nobody says anything.
+const GRACE: u64 = 10;
+
+/// A run that was accepted and has its folder.
+pub(crate) struct RunSession {
+    pub run_plan: RunPlan,
+    pub home: Home,
+    pub folder: RunFolder,
+    pub experiment: String,
+    /// The job name of each step.
+    pub jobs_of_steps: Vec<String>,
+    pub limits: Limits,
+    /// Records what happens.
+    pub bus: Arc<Bus>,
+    pub resumed: Option<Resumed>,
+    /// What the record holds already.
+    pub past: Vec<Event>,
+    /// Notified when single steps are to be canceled.
+    pub cancels: Arc<Notify>,
+}
+
+/// What bounds a run.
+pub(crate) struct Limits {
+    pub jobs: usize,
+    pub grace: Duration,
+    pub log: Option<u64>,
+}
+
+impl Limits {
+    /// From the project's file and the command line, which wins.
+    pub fn of(options: &RunOptions, config: &Config) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            jobs: options.jobs.or(config.jobs).map_or(cores, usize::from).max(1),
+            grace: Duration::from_secs(options.grace.or(config.grace).unwrap_or(GRACE)),
+            log: config.log_limit,
+        }
+    }
+}
+
+impl RunSession {
+    /// Loads, checks, plans and looks ahead; nothing is written before the file is accepted.
+    pub fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
+        let config = Config::near(file.parent().unwrap_or(file))?;
+        let (plan, document) = project.accepted(file, &options.set, &config.local())?;
+        let home = project.home_of(file);
+        home.create()?;
+        let name = run_name(options.name.as_deref(), &document)?;
+        // A fresh name is nobody's.
+        if options.name.is_some() || document.job.common().name.is_some() {
+            job_names::check(&home, &name)?;
+        }
+        let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
+        user::remember(&home, &config);
+        let looking = Looking { jobs: options.transfer_jobs, reporter: Some(project.reporter()), ..Looking::default() };
+        let run_plan = RunPlan::new(plan, &job_file, &home, &options.steps, &config, looking)?;
+        run_plan.startable()?;
+        fits(&home, &name, &run_plan.plan)?;
+        let (folder, record) = home.create_run(&name)?;
+        keep(&folder, &run_plan.plan, &document)?;
+        let here = std::env::current_dir().unwrap_or_default();
+        let default_experiment = || here.file_name().map_or("Default".into(), |n| n.to_string_lossy().into_owned());
+        let experiment = run_plan.plan.experiment_name.clone().unwrap_or_else(default_experiment);
+        let limits = Limits::of(options, &config);
+        let jobs_of_steps = job_names::of_steps(&home, &name, &run_plan.plan)?;
+        let bus = Arc::new(Bus::new(Some(Journal::of(record, home.root()))));
+        Ok(Self {
+            run_plan,
+            home,
+            folder,
+            experiment,
+            jobs_of_steps,
+            limits,
+            bus,
+            resumed: None,
+            past: Vec::new(),
+            cancels: Arc::default(),
+        })
+    }
+
+    /// What the engine gets. To be called where a runtime is.
+    pub fn request<E>(self, bus: Arc<Bus>, executor: Arc<E>) -> Result<(Request, Services<E, LocalWorkspace>), Failed> {
+        let Self { run_plan, home, folder, experiment, jobs_of_steps, limits, resumed, cancels, .. } = self;
+        let shells = home.for_shells()?;
+        let runtime = tokio::runtime::Handle::current();
+        let workspace =
+            LocalWorkspace::new(&home, &experiment, &folder, &run_plan, bus.clone(), runtime, resumed.is_some());
+        let workspace = Arc::new(workspace);
+        let (path, note) = environment::path(&shells, &run_plan);
+        let common = engine::common(&folder, &experiment, &path);
+        let secrets = run_plan.data.secrets(&run_plan.plan).into();
+        let hidden = run_plan.kept_out.iter().cloned().chain(run_plan.data.hidden_variables()).collect();
+        let mut plan = run_plan.plan;
+        plan.notes.extend(note);
+        let request = Request {
+            plan,
+            run: folder,
+            home: shells,
+            experiment,
+            job_file: run_plan.job_file,
+            jobs: limits.jobs,
+            grace: limits.grace,
+            log_limit: limits.log,
+            secrets,
+            hidden,
+            common,
+            warnings: run_plan.warnings,
+            reuse: run_plan.reuse,
+            jobs_of_steps,
+            snapshot: run_plan.snapshot,
+            decisions: run_plan.decisions,
+            force: run_plan.force,
+            resumed,
+            cancels,
+        };
+        Ok((request, Services { executor, workspace, bus }))
+    }
+}
+
+/// Whether the longest names of folders that this run would make fit into a file system.
+fn fits(home: &Home, name: &RunName, plan: &Plan) -> Result<(), Failed> {
+    const LONGEST: usize = 255;
+    let name_of = |path: PathBuf| path.file_name().map_or(0, std::ffi::OsStr::len);
+    for step in &plan.steps {
+        // Room for many tries.
+        let outputs = step.outputs.iter().map(|output| name_of(home.output(name, &step.path, &output.name, 1_000_000)));
+        if outputs.chain([step.path.len()]).any(|length| length > LONGEST) {
+            let message = format!("the names of the run and of '{}' with its outputs are too long together", step.path);
+            let hint =
+                format!("they become one name of a folder, which has at most {LONGEST} bytes: shorten one of them");
+            return Err(Failed::new(message).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+fn run_name(asked: Option<&str>, document: &Document) -> Result<RunName, Failed> {
+    let written = document.job.common().name.as_ref().map(|n| n.value.as_str());
+    match asked.or(written) {
+        Some(name) => RunName::parse(name).map_err(|e| Failed::usage(e.to_string())),
+        None => Ok(RunName::generate()),
+    }
+}
+
+/// The job as given and the plan that it became, for whoever looks at the run later or goes on with it.
+fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Failed> {
+    let job_file = folder.job_file();
+    // Signatures open what they are for to anybody; keys under names of their own stand in `plan.json` for the steps.
+    let mut written = document.text.to_string();
+    mask_signatures(&mut written);
+    write_file(&job_file, &written).map_err(at("write", &job_file))?;
+    let kept = plan.clone().with_paths(&|path| relative::to(folder.workspace(), path));
+    let text = serde_json::to_string(&kept).unwrap_or_default();
+    write_file(&folder.plan(), &text).map_err(at("write", &folder.plan()))?;
+    Ok(())
+}
