@@ -1,6 +1,6 @@
 //! Words in `snake_case` and in `camelCase`, as the SDK turns one into the other.
 
-/// The SDK's way from camel case to snake case.
+/// Snake case, as the SDK makes it of camel case.
 pub(super) fn snake_case(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut snake = String::with_capacity(text.len() + 4);
@@ -17,7 +17,7 @@ pub(super) fn snake_case(text: &str) -> String {
     snake
 }
 
-/// The SDK's way from snake case to camel case.
+/// Camel case, as the SDK makes it of snake case.
 pub(super) fn camel_case(text: &str) -> String {
     let mut camel = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();

@@ -77,8 +77,8 @@ fn job(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
     }
 }
 
-/// A job without `type` is a command job. One that has `jobs`, or its type under a misspelt key, was meant for something
-/// else, and is refused in any case.
+/// A job without `type` is a command job. One that has `jobs`, or its type under a misspelt key, is refused: the author
+/// meant another type.
 fn untyped(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
     let entries = root.as_mapping().unwrap_or_default();
     let other = |text: &str| text != "command" && find(&JOBS, Some(text)).is_some();

@@ -1,6 +1,6 @@
 //! The place in a document that is being read: where it is, what applies there, and what reading it gives.
 //!
-//! The readers of nodes, scalars and unions and the checks after loading share these types; none of them is used here.
+//! The readers of nodes, scalars and unions and the checks after loading share these types.
 
 use std::fmt;
 use std::path::Path;
@@ -10,14 +10,14 @@ use super::value::{Data, Value};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{self, Kind, Node};
 
-/// What one attempt gives.
+/// The result of one attempt to read a node.
 pub(super) type Read = Result<Value, Fault>;
 
-/// A value that does not fit: every mistake in it, and what could be read of it.
+/// A value that does not fit: every mistake in it, and the part that could be read.
 pub(super) struct Fault {
     /// The mistakes.
     pub(super) all: Vec<Diagnostic>,
-    /// The value with [`Data::Unread`] where the mistakes are, so that the rest can be looked at as well.
+    /// The value with [`Data::Unread`] where the mistakes are, so that the rest can be checked as well.
     pub(super) partial: Option<Value>,
 }
 
@@ -34,14 +34,14 @@ impl From<Diagnostic> for Fault {
 }
 
 impl Fault {
-    /// Moves the mistakes into a list, and gives what could be read.
+    /// Moves the mistakes into a list, and returns the part that could be read.
     pub(super) fn into(self, faults: &mut Vec<Diagnostic>, span: Span) -> Value {
         faults.extend(self.all);
         self.partial.unwrap_or(Value { span, data: Data::Unread })
     }
 }
 
-/// Where in the document's structure the walk is.
+/// The path of the node that is being read, as a chain of keys.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     up: Option<&'a Cursor<'a>>,
@@ -53,12 +53,12 @@ impl<'a> Cursor<'a> {
     /// The document itself.
     pub(super) const ROOT: Cursor<'static> = Cursor { up: None, key: "", place: None };
 
-    /// What stands under a key.
+    /// The value under a key.
     pub(super) fn key(&'a self, key: &'a str) -> Cursor<'a> {
         Cursor { up: Some(self), key, place: None }
     }
 
-    /// What stands under a key that was written.
+    /// The value of an entry, with the place of its key.
     pub(super) fn entry(&'a self, entry: &'a yaml::Entry) -> Cursor<'a> {
         Cursor { up: Some(self), key: &entry.key, place: Some(entry.key_span) }
     }
@@ -79,10 +79,10 @@ impl fmt::Display for Cursor<'_> {
     }
 }
 
-/// Whether `${{…}}` may stand for a value (reference, section 4.2).
+/// Where a value may be a binding, `${{…}}` (reference, section 4.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bindings {
-    /// It may not.
+    /// Nowhere.
     No,
     /// In all fields but `type`, `component`, `trial` and `inputs`.
     Node,
@@ -90,7 +90,7 @@ pub(super) enum Bindings {
     All,
 }
 
-/// What holds in the part of the document where the walk is.
+/// The settings of the part of the document that is being read.
 #[derive(Clone)]
 pub(super) struct Scope {
     /// The folder of the file.
@@ -114,7 +114,7 @@ fn called(at: Cursor<'_>) -> String {
     }
 }
 
-/// The mistake of a value of another type.
+/// The diagnostic of a value of the wrong type.
 pub(super) fn wrong_type(node: &Node, at: Cursor<'_>, wanted: &str) -> Vec<Diagnostic> {
     let message = format!("{} must be {wanted}, but is {}", called(at), node.describe());
     let fault = Diagnostic::error("wrong-type", node.span, message).at(at.to_string());

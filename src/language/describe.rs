@@ -1,9 +1,9 @@
-//! The words of the field: how messages call classes, shapes and kinds of assets.
+//! Names of classes, shapes and kinds of assets for messages.
 
 use super::grammar::Shape;
 use crate::diagnostic::article::with_article;
 
-/// What a class is called, with its article: `a command job`.
+/// The name of a class with its article: `a command job`.
 pub(super) fn class(name: &str) -> String {
     let text = match name {
         "CommandJob" => "a command job",
@@ -42,7 +42,8 @@ pub(super) fn class(name: &str) -> String {
     if !text.is_empty() {
         return text.to_owned();
     }
-    // The others say what they are: `AnonymousCommandComponent`, `MLTableInput`, `TruncationSelectionPolicy`.
+    // The names of other classes describe them: `AnonymousCommandComponent`, `MLTableInput`,
+    // `TruncationSelectionPolicy`.
     let bare = name.trim_start_matches("Anonymous").trim_start_matches("Inline");
     with_article(&spaced(bare))
 }

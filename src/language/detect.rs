@@ -1,9 +1,9 @@
 //! What kind of document a file is.
 //!
-//! [`kind`] says it of a document that was parsed. [`is_azure_ml`] and [`could_be_azure_ml`] look at the text alone: a
-//! folder holds YAML of many kinds (conda files, `MLmodel`, compose files, workflows, Kubernetes objects), and a file
-//! with mistakes must still be recognised, so the lines of the outermost mapping have to be enough. A file that is in
-//! doubt is left out, unless the user names it.
+//! [`kind`] finds it for a parsed document. [`is_azure_ml`] and [`could_be_azure_ml`] look at the text alone: a folder
+//! holds YAML of many kinds (conda files, `MLmodel`, compose files, workflows, Kubernetes objects), and a file with
+//! mistakes must still be recognised, so the lines of the outermost mapping have to be enough. A file that is in doubt
+//! is left out, unless the user names it.
 
 use std::path::Path;
 

@@ -48,7 +48,7 @@ const CLASSES: &[(&str, &[(&str, bool)])] = &[
     ),
 ];
 
-/// Keys that are no slips of others.
+/// Keys that are not typos of others.
 const FIELDS_OF_NODES: [&str; 10] =
     ["type", "command", "compute", "comment", "task", "inputs", "outputs", "limits", "identity", "resources"];
 
@@ -146,7 +146,7 @@ fn meant(node: &Node, attempts: &[(&'static str, Fault)], at: Cursor<'_>) -> &'s
     let has = |key: &str| node.get(key).is_some() || near(key);
     let inline = |name: &str| name.starts_with("Inline") || grammar().class(name).is("AutoMLNode");
     let tried = |name: &str| attempts.iter().any(|(n, _)| *n == name);
-    // `task` tells AutoML and data transfer nodes apart.
+    // `task` distinguishes AutoML nodes from data transfer nodes.
     let task = node.get("task").and_then(Node::as_str).map(super::case::snake_case);
     let of_task = |name: &str| match (grammar().class(name).field("task").map(|r| &r.shape), &task) {
         (Some(Shape::Enum { words, .. }), Some(task)) => words.contains(task) && inline(name) != has("component"),

@@ -1,5 +1,6 @@
-//! What the SDK checks while it makes an object of fields that fit: names, defaults, files that an environment names,
-//! fields that exclude or need each other (reference, sections 1.7, 2.6-2.11, 3.3, 3.6).
+//! What the SDK checks when it builds an object from fields that fit (marshmallow's `post_load`): names, defaults,
+//! files that an environment names, fields that exclude or need each other (reference, sections 1.7, 2.6-2.11, 3.3,
+//! 3.6).
 
 use std::collections::HashSet;
 
@@ -71,7 +72,7 @@ fn data(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     ]
 }
 
-/// An environment's conda file must be there and be YAML; bindings cannot stand for it.
+/// An environment's conda file must be there and be YAML; a binding is not allowed.
 fn environment(object: &Object, at: Cursor<'_>, scope: &Scope) -> Vec<Diagnostic> {
     let Some(conda) = object.get("conda_file").filter(|v| !v.is_empty()) else { return Vec::new() };
     let here = at.key("conda_file");
@@ -171,7 +172,7 @@ fn mini_batch_size(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     ]
 }
 
-/// The number that a mini batch size stands for: files, or bytes with a unit.
+/// The number in a mini batch size: files, or bytes with a unit.
 #[must_use]
 pub(super) fn bytes_of(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -264,7 +265,7 @@ fn data_transfer(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
         }
         _ => {}
     }
-    // Azure ML has a component of its own for the way to a database, but none for the way to files.
+    // Azure ML has a built-in component that exports to a database, but none that exports to files.
     if object.class == "InlineDataTransferExportNode"
         && let Some(sink) = object.entry("sink")
         && sink.value.object().is_some_and(|sink| sink.class == "FileSystem")

@@ -1,7 +1,7 @@
-//! The walk: a YAML node against a shape of the grammar, as Azure ML's SDK loads it (reference, sections 1 and 2).
+//! Reads a YAML node against a shape of the grammar, as Azure ML's SDK loads it (reference, sections 1 and 2).
 //!
-//! A value that fits comes back in the SDK's form; what does not fit comes back as diagnostics, all of one attempt.
-//! Where the grammar leaves a choice, each branch is tried in order, as the SDK does; when none fits, [`super::union`]
+//! A value that fits is returned in the SDK's form. A value that does not fit is returned as all of its diagnostics.
+//! Where the grammar has a union, each branch is tried in order, as the SDK does; when none fits, [`super::union`]
 //! finds the branch that the author meant.
 
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Reader<'_> {
         done(node.span, Data::Map(read), faults)
     }
 
-    /// `choice` with values of one shape, or its like.
+    /// A `choice` whose values have one shape.
     fn choice(&mut self, values: &Shape, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         let value = self.class("Choice", false, node, at, scope)?;
         if let Some(given) = node.get("values") {
@@ -159,7 +159,7 @@ impl Reader<'_> {
                 _ => {
                     faults.push(unknown_field(class, entry.key_span, &entry.key, here, self.preview));
                     match self.misspelt(class, node, &entry.key) {
-                        // The author's slip has been told; what stands there is read as what was meant.
+                        // The typo has been reported; the value is read as that of the field that was meant.
                         Some(rule) => {
                             let inner = bindings_below(class, rule, scope);
                             let value = match self.value(&rule.shape, &entry.value, here, &inner) {
@@ -215,7 +215,7 @@ impl Reader<'_> {
                 Err(fault) => attempts.push((branch, Some(fault))),
             }
         }
-        // Only now somebody reads what was wrong with those that were out of the question.
+        // Branches that were ruled out are read only now, because their mistakes are needed.
         let explained = attempts.into_iter().filter_map(|(branch, fault)| {
             let fault = fault.or_else(|| self.value(branch, node, at, scope).err());
             Some((branch, fault?))
@@ -225,7 +225,7 @@ impl Reader<'_> {
     }
 }
 
-/// Inside a node's fields bindings may stand for values; never inside the component that it names.
+/// Bindings are allowed in a node's fields, but not inside the component that it names.
 fn bindings_below(class: &Class, rule: &FieldRule, scope: &Scope) -> Scope {
     let starts = class.is("BaseNode") || class.is("AutoMLNode");
     let bindings = match rule.name.as_str() {
@@ -291,7 +291,7 @@ fn known_fields(class: &Class, preview: bool) -> Vec<&str> {
     written.map(|f| f.name.as_str()).collect()
 }
 
-/// A required field that is not there. Where unknown fields are kept, one of them may be it, misspelt.
+/// A required field that is missing. Where unknown fields are kept, one of them may be the misspelt field.
 fn missing_field(class: &Class, rule: &FieldRule, node: &Node, at: Cursor<'_>) -> Diagnostic {
     let what = super::describe::class(&class.name);
     let path = at.key(&rule.name).to_string();

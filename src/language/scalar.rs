@@ -35,13 +35,13 @@ pub(super) fn only_binding(text: &str) -> Option<&str> {
     (!inner.contains(char::is_whitespace)).then_some(inner)
 }
 
-/// Whether a `${{…}}` may stand for a value of this shape where bindings are allowed.
+/// Whether a value of this shape may be a binding where bindings are allowed.
 pub(super) fn takes_binding(shape: &Shape) -> bool {
     !matches!(shape, Shape::Class { .. } | Shape::List(_) | Shape::Map { .. } | Shape::Free | Shape::Node)
 }
 
-/// Whether a shape is out of the question for a value, told by its first characters alone: most branches of a union are,
-/// and nobody reads what would be said of them.
+/// Whether the first characters of a value rule out a shape. This is true of most branches of a union, whose
+/// diagnostics are not shown.
 pub(super) fn rules_out(shape: &Shape, node: &Node) -> bool {
     let Kind::Scalar(scalar) = &node.kind else {
         let is_text = matches!(
@@ -304,7 +304,7 @@ fn enumeration(node: &Node, at: Cursor<'_>, fold: Fold, words: &[String], as_wri
     Err(not_one_of(node, at, words).into())
 }
 
-/// The mistake of a word that is none of those allowed.
+/// The diagnostic of a word that is not one of those allowed.
 pub(super) fn not_one_of(node: &Node, at: Cursor<'_>, words: &[String]) -> Diagnostic {
     let list = describe::quoted(words);
     let message = match node.as_str() {
@@ -386,7 +386,7 @@ fn output_binding(node: &Node, at: Cursor<'_>, shape: &Shape) -> Read {
     }
 }
 
-/// The mistake of a value that is none of what the shape describes.
+/// The diagnostic of a value that does not fit its shape.
 pub(super) fn refused(node: &Node, at: Cursor<'_>, code: &'static str, shape: &Shape) -> Vec<Diagnostic> {
     let wanted = describe::shape(shape);
     match node.as_str() {

@@ -1,4 +1,4 @@
-//! What the `$schema` of a document says it is. Documents name it under that key, or in a comment for an editor.
+//! The kind of a document by its `$schema`. Documents name it under that key, or in a comment for an editor.
 
 use super::kind::{DATASTORES, Kind};
 use crate::diagnostic::suggest;
@@ -64,8 +64,8 @@ pub fn modeline(text: &str) -> Option<&str> {
         .find_map(|comment| comment.trim_start().strip_prefix("yaml-language-server:")?.trim().strip_prefix("$schema="))
 }
 
-/// The kind that the schema at an address describes: `…/commandJob.schema.json`, `http://azureml/sdk-2-0/Schedule.json`.
-/// `None` for a schema that nobody knows.
+/// The kind that the schema at an address describes: `…/commandJob.schema.json`,
+/// `http://azureml/sdk-2-0/Schedule.json`. `None` for an unknown schema.
 #[must_use]
 pub fn kind(address: &str) -> Option<Kind> {
     let address = address.trim().to_lowercase();

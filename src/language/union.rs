@@ -1,7 +1,7 @@
-//! None of several branches fits: which one did the author mean?
+//! When no branch of a union fits: which one the author meant.
 //!
-//! The SDK shows the mistakes of every branch. Here one branch speaks: the one whose `type` was written, the one whose
-//! fields were written, or the one whose form the text has. When no branch stands out, one sentence names them all.
+//! The SDK shows the mistakes of every branch. Here the mistakes of one branch are shown: the branch with the written
+//! `type`, the written fields or the form of the text. When no branch is the obvious one, one sentence names them all.
 
 use super::cursor::{Cursor, Fault, last, wrong_type};
 use super::grammar::{Shape, grammar};
@@ -123,7 +123,7 @@ fn scalar(attempts: Vec<(&Shape, Fault)>, node: &Node, at: Cursor<'_>) -> Fault 
     }
 }
 
-/// One sentence with all that would do.
+/// One sentence with everything that is accepted.
 fn all(attempts: &[(&Shape, Fault)], node: &Node, at: Cursor<'_>) -> Fault {
     let union = Shape::Union(attempts.iter().map(|(s, _)| bare(s).clone()).collect());
     let wanted = describe::shape(&union);

@@ -2,7 +2,7 @@
 //!
 //! A step of an inner pipeline is named by its path (`prepare.clean`). What an outer node reads of an inner pipeline
 //! (`${{parent.jobs.prepare.outputs.data}}`) is the output of the inner node that is bound to it
-//! (`${{parent.outputs.data}}`), however deep that node lies.
+//! (`${{parent.outputs.data}}`), however deep that node is nested.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) struct Level<'a> {
     pub places: Vec<Place<'a>>,
     /// The folder that relative paths in it start from.
     pub base: &'a Path,
-    /// What stands before the names of its nodes in the paths of steps: empty, or `prepare.`.
+    /// The text before the names of its nodes in the paths of steps: empty, or `prepare.`.
     pub prefix: String,
     by_name: HashMap<&'a str, usize>,
     /// The pipeline's outputs with the node, and its output, that writes each.

@@ -1,4 +1,5 @@
-//! What the project says of its runs on this machine, beside the job file: the tables of `amlrun.toml` that change a plan.
+//! The settings of a project for runs on this machine, beside the job file: the tables of `amlrun.toml` that change a
+//! plan.
 //!
 //! ```toml
 //! [steps.train]                 # a step by its path; "*" for all
@@ -35,7 +36,7 @@ pub struct Local {
     pub folder: PathBuf,
 }
 
-/// What is said of one step, or of all steps of a type.
+/// The rules for one step, or for all steps of a type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepRules {
@@ -43,9 +44,9 @@ pub struct StepRules {
     pub timeout: Option<u64>,
     /// How often it is tried again after a failure.
     pub retries: Option<u32>,
-    /// How many places it takes.
+    /// How many slots it takes.
     pub slots: Option<usize>,
-    /// What stands for it.
+    /// What is used instead of it.
     pub policy: Option<Policy>,
     /// Sample files and folders by output (`stub`).
     pub outputs: BTreeMap<String, PathBuf>,
@@ -61,12 +62,12 @@ pub enum Policy {
     Stub,
     /// Its outputs are those of an earlier run.
     Replay,
-    /// It is left out.
+    /// It is skipped.
     Skip,
 }
 
 impl Local {
-    /// What is said of a step: by its path first, then by its type, then for all.
+    /// The rules for a step: by its path first, then by its type, then for all.
     #[must_use]
     pub fn rules(&self, path: &str, kind: &str) -> StepRules {
         let mut rules = StepRules::default();
@@ -82,7 +83,7 @@ impl Local {
         rules
     }
 
-    /// The stand-in that rules ask for.
+    /// The substitute that the rules ask for.
     ///
     /// # Errors
     /// A sentence, when an output has no sample or a sample is not there.

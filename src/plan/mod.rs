@@ -1,12 +1,12 @@
 //! What a document means: an immutable, flat, bound plan.
 //!
-//! [`resolve()`] goes through the one-way door from [`spec::Document`](crate::spec::Document) to [`Plan`]: pipelines
-//! inside the pipeline are laid open ([`level`]), defaults are filled in, every binding is followed to a literal, a path or
-//! another step's output, and the steps are put in order. What a laptop cannot run gets the stand-in that the project's
-//! `amlrun.toml` names ([`local`]). [`choice`] takes a part of a plan. Nobody changes a plan afterwards.
+//! [`resolve()`] turns a [`spec::Document`](crate::spec::Document) into a [`Plan`]: pipelines inside the pipeline are
+//! flattened ([`level`]), defaults are filled in, every binding is resolved to a literal, a path or another step's
+//! output, and the steps are put in topological order. A step that cannot run on a laptop gets the substitute that the
+//! project's `amlrun.toml` names ([`local`]). [`choice`] takes a part of a plan. A plan is not changed afterwards.
 //!
-//! Pure: no clock, no process, no async. The one thing asked of the outside is whether local input paths are there,
-//! and registered assets, through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
+//! Pure: no clock, no process, no async. It only checks whether local input paths exist, and looks up registered assets
+//! through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
 
 mod bind;
 pub mod choice;
@@ -38,7 +38,7 @@ use crate::secret::Secret;
 /// A job that can be run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
-    /// `pipeline`, `command`, or a type that something stands in for.
+    /// `pipeline`, `command`, or a type with a substitute.
     pub kind: String,
     /// Its name for people.
     pub display_name: Option<String>,
@@ -54,11 +54,11 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The job's own outputs: which step's output each one is.
     pub outputs: Vec<JobOutput>,
-    /// Whether steps that do not depend on a failed one go on. The service's default is true (reference, section 5).
+    /// Whether steps that do not depend on a failed one continue. The service's default is true (reference, section 5).
     pub continue_on_step_failure: bool,
     /// Whether no step may be reused (`settings.force_rerun`).
     pub force_rerun: bool,
-    /// What `${{default_datastore}}` stands for.
+    /// The value of `${{default_datastore}}`.
     pub default_datastore: String,
     /// What people should know about how this file runs here, once a run.
     pub notes: Vec<String>,
@@ -120,7 +120,7 @@ pub struct JobOutput {
     pub output: String,
 }
 
-/// One process to run, or what stands for it.
+/// One process to run, or its substitute.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// Its name in the pipeline; inside of nested pipelines with theirs before it: `prepare.clean`.
@@ -150,7 +150,7 @@ pub struct Step {
     pub timeout: Option<Duration>,
     /// The processes that it runs as; `None` for one.
     pub distribution: Option<Distribution>,
-    /// Whether the same inputs always give the same outputs, so that an earlier result can stand for it.
+    /// Whether the same inputs always give the same outputs, so that an earlier result can be reused.
     pub is_deterministic: bool,
     /// When its turn comes.
     pub phase: Phase,
@@ -159,7 +159,7 @@ pub struct Step {
     pub substitute: Option<Substitute>,
     /// How often it is tried again after a failure.
     pub retries: u32,
-    /// How many of the places for steps it takes while it runs.
+    /// How many of the slots for steps it takes while it runs.
     pub slots: usize,
     /// The steps that must complete before it, by index, ascending.
     pub needs: Vec<usize>,
@@ -172,7 +172,7 @@ pub struct Step {
 pub struct Code {
     /// The file or folder that `code:` names.
     pub root: Option<PathBuf>,
-    /// Files and folders that are laid beside it.
+    /// Files and folders that are placed beside it.
     pub includes: Vec<PathBuf>,
 }
 
@@ -196,7 +196,7 @@ pub enum Phase {
     /// When what it needs is there.
     #[default]
     Main,
-    /// When everything else is over, whatever became of it (`settings.on_finalize`).
+    /// When everything else is over, successful or not (`settings.on_finalize`).
     Finalize,
 }
 
@@ -214,7 +214,7 @@ pub enum Substitute {
         /// That run; the newest one in which the step completed when nothing is said.
         run: Option<String>,
     },
-    /// It is left out, and with it what needs it.
+    /// It is skipped, and with it every step that needs it.
     Skip,
 }
 
@@ -280,7 +280,7 @@ pub struct StepOutput {
 }
 
 impl StepOutput {
-    /// Whether it goes on from the step's folder: into the registry or into a datastore.
+    /// Whether it is copied from the step's folder: into the registry or into a datastore.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         self.asset.is_some() || self.place.is_some()
@@ -290,7 +290,7 @@ impl StepOutput {
 /// A path in a datastore, with `${{name}}` and `${{output_name}}` still in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatastorePath {
-    /// The datastore: a folder that stands for it, or a container.
+    /// The datastore: a local folder that it is mapped to, or a container.
     pub root: Located,
     /// The path in it.
     pub path: String,
@@ -311,7 +311,7 @@ impl DatastorePath {
         }
     }
 
-    /// Whether what lies at an address is, or may be, written through this.
+    /// Whether the data at an address is, or may be, written through this.
     #[must_use]
     pub fn covers(&self, address: &str) -> bool {
         let Located::Remote(root) = &self.root else { return false };
@@ -352,7 +352,7 @@ impl Plan {
         read.chain(written).any(|remote| remote.signed)
     }
 
-    /// Whether it reads anything elsewhere.
+    /// Whether it reads remote data.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         self.steps.iter().flat_map(Step::values).flat_map(Value::remotes).next().is_some()
@@ -408,7 +408,7 @@ impl Step {
 pub(crate) mod tests {
     use super::*;
 
-    /// Steps `s0`, `s1` … of which each needs the one before.
+    /// Steps `s0`, `s1` …, each of which needs the one before.
     pub(crate) fn chain(length: usize) -> Plan {
         let step = |index: usize| Step {
             path: format!("s{index}"),

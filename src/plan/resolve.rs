@@ -1,4 +1,4 @@
-//! The one-way door: from a document to a plan, with every mistake that a run would trip over.
+//! From a document to a plan, with every mistake that would make a run fail.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -87,7 +87,7 @@ fn command(
     Some(plan)
 }
 
-/// The plan of a job that something stands in for; without that, why it cannot run.
+/// The plan of a job with a substitute; without a substitute, why it cannot run.
 fn service(
     job: &ServiceJob,
     catalog: &dyn Catalog,

@@ -28,7 +28,7 @@ pub(super) struct Runs<'a> {
     pub is_deterministic: bool,
 }
 
-/// Where a node stands in the document: `prefix` is what stands before its name in the paths of steps.
+/// The place of a node in the document: `prefix` is the text before its name in the paths of steps.
 pub(super) fn at(prefix: &str, name: &str) -> String {
     format!("jobs.{}{name}", prefix.replace('.', ".jobs."))
 }
@@ -52,9 +52,9 @@ pub(super) fn of_node(
         NodeBody::Unsupported(other) => &other.kind,
         _ => "command",
     };
-    let (told, mut aside) = (found, Vec::new());
-    // What a node that is not run lacks is no mistake.
-    let found = if local.rules(&path, kind).policy.is_some() { &mut aside } else { &mut *told };
+    let (reported, mut aside) = (found, Vec::new());
+    // A field that is missing in a node that is not run is not a mistake.
+    let found = if local.rules(&path, kind).policy.is_some() { &mut aside } else { &mut *reported };
     let (inputs, runs) = match &node.body {
         NodeBody::Component(component) => {
             let name = component
@@ -103,14 +103,14 @@ pub(super) fn of_node(
         }
         NodeBody::Pipeline(_) => unreachable!("a pipeline inside is laid open"),
     };
-    let step = of(runs, inputs, step_outputs, own, scope, local, &at, told);
+    let step = of(runs, inputs, step_outputs, own, scope, local, &at, reported);
     if let (NodeBody::Unsupported(other), None) = (&node.body, &step.substitute) {
         let policy = || {
             let key = format!("[steps.\"{}\"]", step.path);
             format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
         };
         let help = other.help.clone().unwrap_or_else(policy);
-        told.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
+        reported.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
     }
     step
 }
@@ -152,7 +152,7 @@ pub(super) fn of(
     });
     let timeout = [timeout, rules.timeout].into_iter().flatten().min();
     let distribution = distribution(&runs.settings, scope, at, found);
-    // Several processes are a load of several, unless somebody knows better.
+    // Several processes take several slots, unless the rules say otherwise.
     let processes = distribution.as_ref().map_or(1, Distribution::processes);
     let slots = rules.slots.unwrap_or(processes).max(1);
     let mut step = Step {
@@ -218,7 +218,7 @@ fn distribution(
     let counts = written.counts.iter().filter(|(name, _)| name.ends_with("_count") || name.contains("count_per"));
     let mut given = BTreeMap::new();
     for (name, count) in counts {
-        // No parameter server is a number as good as any.
+        // Zero parameter servers are allowed.
         let count = if count.value == "0" { Some(0) } else { number(count, &format!("distribution.{name}")) };
         given.extend(count.map(|count| (name.clone(), count)));
     }
@@ -264,7 +264,7 @@ fn variables(
     all
 }
 
-/// An inline command may use the inputs and outputs that stand beside it. An input in an optional block only may be absent.
+/// An inline command may use the inputs and outputs of the same node. An input in an optional block only may be absent.
 pub(super) fn check_inline_command(
     body: &CommandBody,
     inputs: &[Input],

@@ -16,9 +16,9 @@ pub struct CommandBody {
     pub command: Spanned<String>,
     /// The file or folder that becomes the working directory, made absolute.
     pub code: Option<Spanned<PathBuf>>,
-    /// Files and folders that are laid beside it (`additional_includes`), made absolute.
+    /// Files and folders that are placed beside it (`additional_includes`), made absolute.
     pub includes: Vec<PathBuf>,
-    /// Its code when that is somewhere else, such as in a Git repository: that waits for a later version.
+    /// Its code when that is remote, such as in a Git repository; amlrun cannot fetch it yet.
     pub remote_code: Option<Spanned<String>>,
     /// What it runs in.
     pub environment: Option<Spanned<Environment>>,
@@ -136,7 +136,7 @@ pub(super) fn environment_variables(
     all
 }
 
-/// `additional_includes` in their order; that each is there, the language room has seen to.
+/// `additional_includes` in their order; `language` has checked that each is there.
 fn includes(object: &Object) -> Vec<PathBuf> {
     let items = object.get("additional_includes").and_then(Value::list).unwrap_or_default();
     let places = items.iter().filter_map(Value::text).map(|text| object.base.join(text.trim_end_matches('/')));

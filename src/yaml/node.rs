@@ -6,7 +6,7 @@ use crate::diagnostic::Span;
 /// One node of the tree.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Where it stands.
+    /// Its place.
     pub span: Span,
     /// What it is.
     pub kind: Kind,
@@ -30,7 +30,7 @@ pub struct Entry {
     pub key: String,
     /// Whether the key had no quotes, so that YAML 1.1 may read it as something other than text.
     pub key_plain: bool,
-    /// Where the key stands.
+    /// The place of the key.
     pub key_span: Span,
     /// The value.
     pub value: Node,

@@ -1,5 +1,5 @@
-//! Expressions of nodes that are written in place: the SDK makes a component of each and asks what its expressions
-//! refer to, and refuses what it cannot find (reference, sections 3.7 and 6.3).
+//! Expressions of nodes that are written in place: the SDK makes a component of each, looks up what its expressions
+//! refer to, and refuses the ones that it cannot find (reference, sections 3.7 and 6.3).
 
 use super::super::scalar;
 use super::super::value::{Entry, Object, Value};

@@ -73,7 +73,7 @@ pub(super) fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagno
                 Some(ports) => ports,
                 None => continue,
             },
-            // Whatever else the SDK's object has as an attribute; nobody writes more than the name.
+            // The SDK accepts any attribute of its object; in practice only the name is written.
             "name" | "version" | "display_name" | "description" | "type" | "id" if name.is_none() => continue,
             _ => {
                 let message = format!("'${{{{{expression}}}}}' means nothing in the command of a component");
@@ -91,7 +91,7 @@ pub(super) fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagno
 }
 
 /// A port that the command uses and that is not declared. When a port with a similar name is declared and never used,
-/// the slip may be there.
+/// that name may be the typo.
 fn undeclared(object: &Object, side: &str, name: &str, ports: &[Entry], text: &str, span: Span) -> Diagnostic {
     let one = side.trim_end_matches('s');
     let near = suggest::nearest(name, ports.iter().map(|p| p.key.as_str()));

@@ -1,9 +1,10 @@
 //! Whether a literal fits the input that it is given to (reference, section 3.6).
 //!
-//! The service refuses a literal outside of `min` or `max`: "the job execution will fail", says the SDK of `Input`. One
-//! that is not of the input's type is taken to be refused as well. `enum` it does not look at: the workflow of one of
-//! Microsoft's examples submits 224 where 'True' and 'False' are declared (azureml-examples,
-//! cli/jobs/pipelines-with-components/image_classification_with_densenet). `docs/azure-refuses-later.md` has the sources.
+//! The service refuses a literal outside of `min` or `max`: "the job execution will fail", says the SDK of `Input`. We
+//! assume that it refuses a literal of another type as well. It ignores `enum`: the workflow of one of Microsoft's
+//! examples submits 224 where 'True' and 'False' are declared (azureml-examples,
+//! cli/jobs/pipelines-with-components/image_classification_with_densenet). `docs/azure-refuses-later.md` has the
+//! sources.
 
 use super::super::value::{Object, Value};
 use crate::diagnostic::{Severity, suggest};

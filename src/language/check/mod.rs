@@ -3,8 +3,8 @@
 //! `pipeline` looks at nodes and what they give to their components, `bindings` at the expressions of nodes written in
 //! place, `component` at component files, `spark` at spark nodes, `data_transfer` at data transfers, `control_flow` at
 //! conditions and loops; `run` looks for what the SDK overlooks, `later` for what the service refuses or misreads,
-//! `names` for names that this machine cannot use, `unknown_fields` for fields that nobody reads, `set` for slips on the
-//! command line.
+//! `names` for names that this machine cannot use, `unknown_fields` for fields that are never read, `set` for typos in
+//! `--set`.
 
 mod bindings;
 mod component;
@@ -45,13 +45,13 @@ pub(super) fn document(object: &Object, sources: &Sources, found: &mut Vec<Diagn
     }
 }
 
-/// What a run would trip over though the SDK takes it.
+/// Mistakes that the SDK accepts and a run would fail on.
 pub(super) fn run(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
-    // A slip on the command line is told as that, and not as what it looks like in the file.
-    let mut found = set::told(object, sources);
+    // A typo in `--set` is reported as such, not as the mistake that it would be in the file.
+    let mut found = set::check(object, sources);
     found.extend(run::document(object, sources));
-    found.extend(later::told(object, sources));
-    found.extend(names::told(object));
-    found.extend(unknown_fields::told(object));
+    found.extend(later::check(object, sources));
+    found.extend(names::check(object));
+    found.extend(unknown_fields::check(object));
     found
 }

@@ -9,7 +9,7 @@ pub(in crate::language) fn nodes(pipeline: &Object) -> impl Iterator<Item = (&En
     pipeline.map("jobs").iter().filter_map(|entry| Some((entry, entry.value.object()?)))
 }
 
-/// The nodes of a pipeline, found by name without looking at all of them: bindings ask for one after the other.
+/// An index of the nodes of a pipeline by name.
 pub(super) struct ByName<'a> {
     nodes: Vec<(&'a Entry, &'a Object)>,
     places: std::collections::HashMap<&'a str, usize>,
@@ -18,7 +18,7 @@ pub(super) struct ByName<'a> {
 impl<'a> ByName<'a> {
     pub(super) fn of(pipeline: &'a Object) -> Self {
         let nodes: Vec<_> = nodes(pipeline).collect();
-        // Of two nodes of one name, which YAML does not forbid, the first counts.
+        // YAML allows two nodes of one name; the first one counts.
         let mut places = std::collections::HashMap::with_capacity(nodes.len());
         for (place, (entry, _)) in nodes.iter().enumerate() {
             places.entry(entry.key.as_str()).or_insert(place);
@@ -33,7 +33,7 @@ impl<'a> ByName<'a> {
     }
 }
 
-/// The entries under a field; `None` when they may be hidden by a mistake that has been told.
+/// The entries under a field; `None` when a mistake that has been reported may hide some.
 pub(super) fn listed<'a>(object: &'a Object, name: &str) -> Option<&'a [Entry]> {
     match object.entry(name) {
         None if object.damaged => None,
@@ -43,7 +43,7 @@ pub(super) fn listed<'a>(object: &'a Object, name: &str) -> Option<&'a [Entry]> 
     }
 }
 
-/// An unknown field of an object that keeps such, whose name is near to a field that is not there.
+/// An unknown field whose name is similar to that of a missing field, in an object that keeps unknown fields.
 pub(super) fn typo<'a>(object: &'a Object, name: &str) -> Option<&'a Entry> {
     let class = grammar().class(object.class);
     let unknown = object.fields.iter().filter(|e| class.field(&e.key).is_none());
@@ -69,14 +69,15 @@ pub(super) fn is_missing(node: &Object, port: &Entry, declared: &Object) -> bool
     is_required(declared) && !node.map("inputs").iter().any(|i| i.key == port.key)
 }
 
-/// What a node gives under a name that is not declared but near to that of a port.
+/// An input of a node whose name is not declared but similar to that of a port.
 pub(super) fn misnamed<'a>(node: &'a Object, component: &Object, port: &Entry) -> Option<&'a Entry> {
     let unknown = node.map("inputs").iter().filter(|i| component.map("inputs").iter().all(|p| p.key != i.key));
     let near = suggest::nearest(&port.key, unknown.map(|i| i.key.as_str()))?;
     node.map("inputs").iter().find(|i| i.key == near)
 }
 
-/// Whether an undeclared input of a node was told as the slip that it is: a required one under a wrong name.
+/// Whether an undeclared input of a node was already reported as a typo: as the misspelt name of a missing required
+/// input.
 pub(super) fn reported_missing(node: &Object, component: &Object, input: &Entry) -> bool {
     component.map("inputs").iter().any(|port| {
         port.value.object().is_some_and(|declared| is_missing(node, port, declared))

@@ -1,5 +1,5 @@
-//! What the SDK overlooks and a run would trip over: references to nothing, circles, two writers of one output, literals
-//! that do not fit, paths that are not there (reference, section 4.6).
+//! Mistakes that the SDK overlooks and a run would fail on: missing references, cycles, two nodes that write one
+//! output, literals that do not fit, paths that are not there (reference, section 4.6).
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use super::nodes::{ByName, listed, named, nodes, reported_missing, under};
 use crate::diagnostic::article::with_article;
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
-/// Everything of that kind in a document. Most findings are errors; the caller knows what they are worth.
+/// Checks a document. Most findings are errors; the caller decides how severe they are.
 pub(super) fn document(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     match object.class {
@@ -236,7 +236,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
                 && !declared.iter().any(|p| p.key.starts_with(&group))
                 && !reported_missing(node, component, input)
             {
-                // Azure ML takes it and gives it to nobody.
+                // Azure ML accepts it and does not use it.
                 let message = format!("the component has no input '{}': nothing reads what it is given", input.key);
                 let warning = Diagnostic::warning("unknown-port", input.key_span, message).at(path);
                 found.push(near(warning, &input.key, declared));
@@ -250,7 +250,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             None => Some(&input.value),
         };
         let Some(value) = value.filter(|v| v.text().is_none_or(|t| !t.contains("${{"))) else { continue };
-        // A literal of the pipeline job is told where it stands; a declared input has no value here.
+        // A literal of the pipeline job is reported in its place; a declared input has no value here.
         let Some(text) = value.literal().map(|l| l.python_str()) else { continue };
         if parameter.class == "InputPort" {
             let kind = parameter.text("type").unwrap_or("data");
@@ -308,7 +308,7 @@ fn outputs(
     }
 }
 
-/// An output of the pipeline whose type is not that of the node's output that it is: which one counts, nobody says.
+/// An output of the pipeline whose type differs from that of the node's output: it is not documented which one counts.
 fn other_type(node: &Object, output: &Entry, above: Option<&Entry>, path: &str) -> Option<Diagnostic> {
     let kind = |entry: &Entry| entry.value.object().and_then(|object| object.text("type")).map(str::to_owned);
     let above = above?;
@@ -331,16 +331,16 @@ fn other_type(node: &Object, output: &Entry, above: Option<&Entry>, path: &str) 
 fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagnostic>) {
     let wanted: Vec<Vec<usize>> = needs.iter().map(|(_, reads)| reads.iter().copied().collect()).collect();
     let stuck = crate::toposort::sorted(&wanted).stuck;
-    let mut told: HashSet<usize> = HashSet::new();
+    let mut reported: HashSet<usize> = HashSet::new();
     for &start in &stuck {
-        if told.contains(&start) {
+        if reported.contains(&start) {
             continue;
         }
         let Some(circle) = circle_of(start, needs, &stuck) else { continue };
-        if circle.iter().any(|n| told.contains(n)) {
+        if circle.iter().any(|n| reported.contains(n)) {
             continue;
         }
-        told.extend(&circle);
+        reported.extend(&circle);
         let names: Vec<&str> = circle.iter().map(|n| needs[*n].0.key.as_str()).collect();
         let message = match names.as_slice() {
             [one] => format!("the node '{one}' reads its own output"),
@@ -353,7 +353,7 @@ fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagn
         }
         found.push(fault.help("a node can only read outputs of nodes that do not need it"));
     }
-    for &node in stuck.iter().filter(|n| !told.contains(n)) {
+    for &node in stuck.iter().filter(|n| !reported.contains(n)) {
         let name = &needs[node].0.key;
         let message = format!("the node '{name}' can never run: it waits for nodes that wait for each other");
         let at = under(path, &format!("jobs.{name}"));
@@ -361,7 +361,7 @@ fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagn
     }
 }
 
-/// The circle that a node is part of, in the order in which its nodes need each other.
+/// The cycle that a node is part of, in the order in which its nodes need each other.
 fn circle_of(start: usize, needs: &[(&Entry, HashSet<usize>)], stuck: &[usize]) -> Option<Vec<usize>> {
     let mut came_from: HashMap<usize, usize> = HashMap::new();
     let mut queue = std::collections::VecDeque::from([start]);

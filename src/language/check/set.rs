@@ -1,5 +1,5 @@
-//! Slips of `--set`: what it adds to a document that nothing reads. Written in a file it would be harmless, but whoever
-//! sets a value for one run wants it to count.
+//! Typos in `--set`: values that nothing reads. In a file they would be harmless, but a value that is set for one run
+//! is meant to have an effect.
 
 use super::super::grammar::grammar;
 use super::super::scalar;
@@ -8,7 +8,7 @@ use super::nodes::{named, nodes, under};
 use crate::diagnostic::{Diagnostic, Sources, suggest};
 
 /// A mistake for each input, output and setting that `--set` made and nothing reads.
-pub(super) fn told(document: &Object, sources: &Sources) -> Vec<Diagnostic> {
+pub(super) fn check(document: &Object, sources: &Sources) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     if sources.any_set() {
         look(document, "", sources, &mut found);

@@ -9,7 +9,7 @@ use crate::diagnostic::{Diagnostic, Span, suggest};
 const DRIVER_AND_EXECUTOR: [&str; 4] =
     ["spark.driver.cores", "spark.driver.memory", "spark.executor.cores", "spark.executor.memory"];
 
-/// Checks a spark job, or a node that stands under a key.
+/// Checks a spark job, or a node and its key.
 pub(super) fn check(object: &Object, entry: Option<&Entry>, at: &str, found: &mut Vec<Diagnostic>) {
     let component = super::nodes::named(object);
     if object.get("component").is_some() && component.is_none() || object.damaged {

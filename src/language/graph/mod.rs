@@ -1,8 +1,8 @@
-//! The graph of a document: its nodes, what they hand on, and the boxes that nested pipelines are.
+//! The graph of a document: its nodes, the edges between them, and nested pipelines as graphs inside nodes.
 //!
-//! Facts only, for any job or component: `amlrun graph` draws them. Nothing is asked of a workspace, and a document with
-//! mistakes has the graph of what could be read of it: an edge whose end is not there is left out. `ports` tells what goes
-//! in and out, `control` what loops and conditions say of other nodes.
+//! It works for any job or component and needs no workspace; `amlrun graph` draws it. A document with mistakes has the
+//! graph of the part that could be read: an edge without one of its ends is left out. `ports` finds inputs and outputs,
+//! `control` the edges of loops and conditions.
 
 mod control;
 mod model;
@@ -106,7 +106,7 @@ fn node(name: &str, node: &Object, data: &HashSet<&str>) -> Node {
     }
 }
 
-/// The `type` of a job, node or component; the class tells it where it was left out.
+/// The `type` of a job, node or component; its class decides where it was left out.
 fn kind(object: &Object) -> String {
     if let Some(kind) = object.text("type") {
         return kind.to_owned();

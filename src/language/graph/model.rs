@@ -14,9 +14,9 @@ pub struct Graph {
     pub inputs: Vec<Port>,
     /// What comes out.
     pub outputs: Vec<Port>,
-    /// The nodes, each after those that it waits for; nodes of a circle come last, as written.
+    /// The nodes, each after those that it waits for; nodes of a cycle come last, as written.
     pub nodes: Vec<Node>,
-    /// What is handed on, node by node in their order.
+    /// The edges, node by node in their order.
     pub edges: Vec<Edge>,
 }
 
@@ -30,7 +30,7 @@ pub struct Port {
     pub kind: Option<String>,
     /// Whether it is files, not a literal value.
     pub data: bool,
-    /// What is given to an input, its expressions as they stand; a local path as it is seen from the current folder.
+    /// What is given to an input, with its expressions; a local path is relative to the current folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// The asset that an output becomes.
@@ -69,7 +69,7 @@ pub struct End {
     pub port: Option<String>,
 }
 
-/// Something that is handed on.
+/// A value or file that goes from one end to another, or a control dependency.
 #[derive(Clone, Debug, Serialize)]
 pub struct Edge {
     /// Where it comes from.
@@ -80,7 +80,7 @@ pub struct Edge {
     pub kind: Link,
 }
 
-/// What an edge hands on.
+/// The kind of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
@@ -96,12 +96,12 @@ pub enum Link {
     False,
     /// The node that a loop repeats.
     Body,
-    /// What the next round of a loop takes over.
+    /// An output that the next iteration of a loop gets as input.
     Next,
 }
 
 impl Link {
-    /// Whether one node tells another to run.
+    /// Whether it means that one node makes another run.
     #[must_use]
     pub fn is_control(self) -> bool {
         matches!(self, Self::True | Self::False | Self::Body)

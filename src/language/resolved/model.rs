@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::diagnostic::Span;
 use crate::yaml::Literal;
 
-/// A value with where it came from.
+/// A value with its origin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
     /// What it is.
@@ -25,7 +25,7 @@ pub enum What {
     List(Vec<Resolved>),
     /// A mapping.
     Map(Vec<(String, Resolved)>),
-    /// What did not fit: its mistake has been told.
+    /// A value that did not fit: its mistake has been reported.
     Unread,
 }
 

@@ -1,4 +1,5 @@
-//! Components: their specification as the SDK dumps it, and the envelope it is sent in (reference, sections 8.3, 8.4).
+//! The body of a component file: its specification in the envelope that it is sent in (reference, sections 8.3 and
+//! 8.4).
 
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};

@@ -95,7 +95,7 @@ fn item(value: &Value) -> Json {
     Json::Object(fields.collect())
 }
 
-/// Values stay what they are; data is told as in the inputs of a node, its path first.
+/// Values are unchanged; data has the form of a node's input, its path first.
 fn input(value: &Value) -> Json {
     match value.object() {
         Some(object) if object.class == "InputLiteralValue" => object.get("value").map(plain).unwrap_or_default(),

@@ -25,7 +25,7 @@ pub(super) fn object(object: &Object) -> Fields {
             fields.insert(entry.key.clone(), dumped);
         }
     }
-    // What the SDK's objects have by themselves.
+    // Defaults of the SDK's objects.
     let default = match object.class {
         "FileSystem" => Some(("type", json!("file_system"))),
         "TensorFlowDistribution" => Some(("parameter_server_count", json!(0))),
@@ -63,7 +63,7 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
     match shape {
         Shape::Nullable(inner) => self::value(inner, value, owner),
         Shape::Union(branches) => branches.iter().find_map(|b| self::value(b, value, owner)).or_else(|| {
-            // A binding stands where the shape takes something else.
+            // A binding is used instead of a value of the shape.
             value.text().map(Json::from)
         }),
         Shape::List(item) => {

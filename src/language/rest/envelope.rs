@@ -6,7 +6,7 @@ use super::super::value::{Object, Value};
 use super::fields::{Fields, get, put};
 use super::settings;
 
-/// The envelope of a job: `name` stands beside its properties.
+/// The envelope of a job: its `name` and its properties.
 pub(super) fn envelope(object: &Object, properties: Fields) -> Json {
     let mut body = Fields::new();
     put(&mut body, "name", get(object, "name"));

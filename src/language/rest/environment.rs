@@ -74,7 +74,7 @@ fn folder_digest(path: &Path) -> String {
 /// `above` are the folders that a path is in: a link back to one of them has no end.
 fn add(path: &Path, above: &mut Vec<PathBuf>, hash: &mut Sha256) {
     if !path.is_dir() {
-        // A pipe has no content, and whoever reads it waits for a writer.
+        // Reading a pipe would wait for a writer.
         if path.is_file()
             && let Ok(bytes) = std::fs::read(path)
         {

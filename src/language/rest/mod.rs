@@ -34,10 +34,10 @@ use serde_json::Value as Json;
 
 use super::value::Object;
 
-/// The REST body of a document that was accepted.
+/// The REST body of an accepted document.
 ///
 /// # Errors
-/// The SDK cannot build one either: one sentence that says why.
+/// The SDK cannot build one either; the sentence says why.
 pub fn body(object: &Object) -> Result<Json, String> {
     match object.class {
         "PipelineJob" => pipeline::job(object),

@@ -82,7 +82,7 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
 const TAKEN: [&str; 8] =
     ["name", "display_name", "description", "tags", "experiment_name", "version", "settings", "$schema"];
 
-/// Unknown fields of a node that names a component go along as they are.
+/// Unknown fields of a node that names a component are sent unchanged.
 fn unknown(node: &Object, fields: &mut Fields) {
     let class = grammar().class(node.class);
     for entry in &node.fields {

@@ -1,5 +1,5 @@
-//! The specification of a pipeline component, with its nodes and their components inside: the one part that repeats
-//! itself, because a node may name a pipeline component again.
+//! The specification of a pipeline component, with its nodes and their components inside. The two are in one file
+//! because they are recursive: a node may name another pipeline component.
 
 use serde_json::{Value as Json, json};
 
@@ -13,7 +13,7 @@ use super::reference::Paths;
 use super::specification::spec;
 use super::{automl, control_flow, dump, inline, python};
 
-/// A component as YAML text: what stands for its id before it is registered.
+/// A component as YAML text, which is sent instead of its id before it is registered.
 pub(super) fn id(object: &Object) -> String {
     let spec = if object.class.ends_with("PipelineComponent") {
         pipeline_spec(object, Paths::AsWritten)

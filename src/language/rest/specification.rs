@@ -57,7 +57,7 @@ pub(super) fn spec(object: &Object, paths: Paths) -> Fields {
     }
     let Json::Object(mut fields) = without_empty(Json::Object(fields)) else { return Fields::new() };
     if object.class.ends_with("PipelineComponent") {
-        // What the grammar does not know is kept as it stands, empty or not.
+        // Unknown fields are kept unchanged, empty or not.
         let class = grammar().class(object.class);
         for entry in object.fields.iter().filter(|entry| class.field(&entry.key).is_none()) {
             fields.insert(entry.key.clone(), plain(&entry.value));

@@ -43,7 +43,7 @@ pub(super) fn finetuning(object: &Object) -> Result<Json, String> {
     Ok(envelope(object, fields))
 }
 
-/// An input of data, or the text that stands for one.
+/// An input of data, or a text that is the path of one.
 fn data(value: &Value, kind: &str) -> Json {
     match value.object() {
         Some(object) => {

@@ -23,18 +23,18 @@ pub enum NodeBody {
     Inline(Box<CommandBody>),
     /// A pipeline component.
     Pipeline(Arc<PipelineComponent>),
-    /// What cannot run on this machine.
+    /// A node that cannot run on this machine.
     Unsupported(Unsupported),
 }
 
-/// A node that something else runs on Azure ML.
+/// A node of a kind that amlrun does not run.
 #[derive(Clone, Debug)]
 pub struct Unsupported {
     /// Its `type`.
     pub kind: String,
-    /// The code of what keeps it from running here.
+    /// The code of the diagnostic that says why.
     pub code: &'static str,
-    /// Why it cannot run here, as a sentence without an end.
+    /// Why it cannot run here, without a full stop.
     pub why: String,
     /// What to do about it, when there is something.
     pub help: Option<String>,
@@ -144,7 +144,7 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
             let known = found.len();
             match components.command(named, &format!("{path}.component"), found) {
                 Some(component) => NodeBody::Component(component),
-                // It was read past its mistakes, because something stands in for the node.
+                // It was accepted in spite of its mistakes, because a substitute is used instead of the node.
                 None if found.len() == known => NodeBody::Unsupported(unsupported(entry, object)),
                 None => return None,
             }
@@ -168,7 +168,7 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
     })
 }
 
-/// Azure ML ignores these beside a component without a word (surprise 13).
+/// Azure ML silently ignores these beside a component (surprise 13).
 fn ignored(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
     if object.class != "CommandNode" {
         return;
