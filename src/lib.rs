@@ -11,7 +11,7 @@
 //! saying    event
 //! doing     transfer exec environment engine
 //! faces     report tracking azure
-//! running   exit_status error config history data runner
+//! running   exit_status error config history data runner render
 //! door      cli
 //! ```
 //!
@@ -69,6 +69,7 @@ mod data;
 mod error;
 mod exit_status;
 mod history;
+mod render;
 mod runner;
 
 pub mod cli;

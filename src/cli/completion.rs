@@ -1,6 +1,5 @@
 //! `amlrun completion`: shell completions from the definitions themselves.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::printer::Printer;
@@ -16,9 +15,9 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn print(args: &Args, printer: &Printer) -> Exit {
+pub(super) fn print(args: &Args, mut command: clap::Command, printer: &Printer) -> Exit {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "amlrun", &mut text);
+    clap_complete::generate(args.shell, &mut command, "amlrun", &mut text);
     printer.bytes(&text);
     Exit::Ok
 }

@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::printer::Printer;
-use super::table::{self, Table};
-use crate::diagnostic::visible::visible;
 use crate::error::Failed;
+use crate::render::table::{self, Table, cell};
 
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -172,18 +171,6 @@ fn tsv(answer: &Value) -> String {
         Value::Null => String::new(),
         Value::Array(rows) => rows.iter().map(|r| row(r) + "\n").collect(),
         other => row(other) + "\n",
-    }
-}
-
-pub(super) fn cell(value: &Value) -> String {
-    match value {
-        Value::String(text) => visible(&text.replace(['\t', '\n'], " ")),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::Null => String::new(),
-        Value::Array(items) => items.len().to_string(),
-        Value::Object(_) => String::new(),
-        number => number.to_string(),
     }
 }
 

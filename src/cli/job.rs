@@ -8,7 +8,6 @@ use clap::Subcommand;
 
 use super::format::Format;
 use super::job_download::{self, Download};
-use super::job_show::{self, show_job};
 use super::printer::Printer;
 use super::run_options::{RunArguments, to_args};
 use super::run_view::{self, OutputFormat};
@@ -25,6 +24,7 @@ use crate::history::{find, retention};
 use crate::id::RunName;
 use crate::language::Kind;
 use crate::outcome::JobStatus;
+use crate::render::job::{self as job_show, show_job};
 use crate::report::plain;
 use crate::runner::project::Project;
 use crate::runner::session::RunSession;

@@ -25,10 +25,8 @@ mod job;
 mod job_cancel;
 mod job_delete;
 mod job_download;
-mod job_show;
 mod logs;
 mod metrics;
-mod metrics_text;
 mod model;
 mod model_convert;
 mod model_diff;
@@ -45,7 +43,6 @@ mod shell;
 mod show;
 mod signals;
 mod step;
-mod table;
 mod validate;
 mod watch;
 mod watchdog;
@@ -185,7 +182,7 @@ fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed
         Verb::Model(verb) => model::obey(verb, project, printer),
         Verb::Data(verb) => data::obey(verb, project, printer),
         Verb::Datastore(verb) => datastore::obey(verb, project, printer),
-        Verb::Completion(args) => Ok(completion::print(&args, printer)),
+        Verb::Completion(args) => Ok(completion::print(&args, <Cli as clap::CommandFactory>::command(), printer)),
     }
 }
 

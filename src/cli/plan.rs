@@ -9,7 +9,7 @@ use super::format::TextOr;
 use super::printer::Printer;
 use super::run_options::StepArguments;
 use crate::because::Because;
-use crate::config::{Config, user};
+use crate::config::{Config, trust};
 use crate::data::staging::Looking;
 use crate::diagnostic::visible::visible;
 use crate::engine::{CacheDecision, Decision};
@@ -55,7 +55,7 @@ pub(super) fn plan(args: &Args, project: &Project, printer: &Printer) -> Result<
     let job_file = std::path::absolute(&rest.document.path).unwrap_or_else(|_| rest.document.path.clone());
     let home = project.home_of(&args.file);
     // Whoever looks at a project of somebody else's wants nothing to be sent because of it.
-    let offline = !user::ran_here(&home, &config);
+    let offline = !trust::ran_here(&home, &config);
     if offline && plan.is_remote() {
         printer.err(
             "note: this project has not run on this machine with its amlrun.toml yet: nothing is asked of its storage, and \

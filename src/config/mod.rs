@@ -5,6 +5,7 @@
 
 pub(crate) mod secret_ref;
 pub(crate) mod storage;
+pub(crate) mod trust;
 pub(crate) mod user;
 
 use std::collections::BTreeMap;

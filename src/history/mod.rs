@@ -3,6 +3,8 @@
 //! [`record`] is what a run recorded, [`find`] finds runs and steps by what a person calls them, [`follow`] watches one that
 //! another process makes, [`step_logs`] finds what steps printed, and [`retention`] knows what may be removed.
 
+pub(crate) mod cancel;
+pub(crate) mod compare;
 pub(crate) mod find;
 pub(crate) mod follow;
 pub(crate) mod leftovers;

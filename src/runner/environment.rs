@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::Decision;
 use crate::environment::{Host, Look, is_program};
 use crate::plan::Plan;
-use crate::runner::run_plan::RunPlan;
 use crate::store::Home;
 
 /// What steps find on this machine beside their files. `near` is where version managers begin to look; `passed` are the
@@ -27,12 +27,12 @@ fn own_folder() -> Option<PathBuf> {
 
 /// Folders to add at the end of a step's `PATH`: the one with this program, where `amlrun-stage` lies too, and one with a
 /// `python` where the machine has only `python3`. With it a note that says how environments are met.
-pub(crate) fn path(home: &Home, run_plan: &RunPlan) -> (Vec<PathBuf>, Option<String>) {
+pub(crate) fn path(home: &Home, plan: &Plan, decisions: &[Decision]) -> (Vec<PathBuf>, Option<String>) {
     let mut folders: Vec<PathBuf> = own_folder().into_iter().collect();
-    if !run_plan.decisions.iter().any(crate::engine::Decision::may_run) {
+    if !decisions.iter().any(Decision::may_run) {
         return (folders, None);
     }
-    if !uses_python(&run_plan.plan) {
+    if !uses_python(plan) {
         return (folders, None);
     }
     let python3 = find("python3");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{environment, job_names};
-use crate::config::{Config, user};
+use crate::config::{Config, trust};
 use crate::data::staging::Looking;
 use crate::engine::{self, Request, Resumed, Services};
 use crate::error::Failed;
@@ -77,7 +77,7 @@ impl RunSession {
             job_names::check(&home, &name)?;
         }
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
-        user::remember(&home, &config);
+        trust::remember(&home, &config);
         let looking = Looking { jobs: options.transfer_jobs, reporter: Some(project.reporter()), ..Looking::default() };
         let run_plan = RunPlan::new(plan, &job_file, &home, &options.steps, &config, looking)?;
         run_plan.startable()?;
@@ -112,7 +112,7 @@ impl RunSession {
         let workspace =
             LocalWorkspace::new(&home, &experiment, &folder, &run_plan, bus.clone(), runtime, resumed.is_some());
         let workspace = Arc::new(workspace);
-        let (path, note) = environment::path(&shells, &run_plan);
+        let (path, note) = environment::path(&shells, &run_plan.plan, &run_plan.decisions);
         let common = engine::common(&folder, &experiment, &path);
         let secrets = run_plan.data.secrets(&run_plan.plan).into();
         let hidden = run_plan.kept_out.iter().cloned().chain(run_plan.data.hidden_variables()).collect();

@@ -6,7 +6,6 @@ use std::path::Path;
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::format::cell;
 use crate::diagnostic::visible::visible;
 use crate::report::style::ellipsis;
 use crate::report::summary::shown;
@@ -19,7 +18,7 @@ const DIGEST: usize = 12;
 const GAP: usize = 2;
 
 /// A table of an answer.
-pub(super) struct Table {
+pub(crate) struct Table {
     /// The lines, each with its line break.
     pub text: String,
     /// Columns that had no room.
@@ -50,7 +49,7 @@ impl Column {
 }
 
 /// Lays an answer out in so many columns of characters. Members that a person `chose` keep their order and their place.
-pub(super) fn table(answer: &Value, width: usize, chose: bool) -> Table {
+pub(crate) fn table(answer: &Value, width: usize, chose: bool) -> Table {
     let mut columns = columns(answer);
     let mut left_out = Vec::new();
     if total(columns.iter().map(Column::width)) > width {
@@ -204,6 +203,19 @@ fn cut(text: &str, width: usize, keep_end: bool) -> String {
         return format!("{}{}", ellipsis(), end.into_iter().collect::<String>());
     }
     format!("{}{}", text.chars().take_while(fits).collect::<String>(), ellipsis())
+}
+
+/// A value as one line.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => visible(&text.replace(['\t', '\n'], " ")),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Null => String::new(),
+        Value::Array(items) => items.len().to_string(),
+        Value::Object(_) => String::new(),
+        number => number.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::plan::{Part, Plan, Step};
 use crate::secret::MASK;
 
 /// A run, or one step of it. Of a run that an earlier amlrun made the inputs may not be known.
-pub(super) fn show_job(job: &Job) -> Value {
+pub(crate) fn show_job(job: &Job) -> Value {
     let plan = kept_plan(&job.run).ok();
     let Some(path) = &job.step else { return show(&job.view, plan.as_ref()) };
     let Some(step) = job.view.step(path) else { return Value::Null };
@@ -27,7 +27,7 @@ pub(super) fn show_job(job: &Job) -> Value {
 }
 
 /// A run.
-pub(super) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
+pub(crate) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
     let mut answer = json!({
         "name": view.run,
         "display_name": view.display_name.as_deref().unwrap_or(&view.run),
@@ -65,7 +65,7 @@ pub(super) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
 }
 
 /// One line of a list.
-pub(super) fn brief(view: &RunView) -> Value {
+pub(crate) fn brief(view: &RunView) -> Value {
     json!({
         "name": view.run,
         "display_name": view.display_name.as_deref().unwrap_or(&view.run),
@@ -109,7 +109,7 @@ fn job_inputs(plan: &Plan) -> Value {
 }
 
 /// The inputs of a step that have a value.
-pub(super) fn step_inputs(plan: &Plan, step: &Step) -> Value {
+pub(crate) fn step_inputs(plan: &Plan, step: &Step) -> Value {
     let given = step.inputs.iter().filter_map(|input| Some((input, input.value.as_ref()?)));
     Value::Object(given.map(|(input, given)| (input.name.clone(), value(plan, &given.parts, &input.kind))).collect())
 }

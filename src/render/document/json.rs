@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::origin::{self, Origin};
+use super::origin::{ValueOrigin, origin_of};
 use crate::diagnostic::Sources;
 use crate::language::resolved::{Resolved, What};
 use crate::yaml::Literal;
 
 /// The document and where its values came from. Origins are told of scalars, of what is empty, and of files that were
 /// put in; a path joins keys and the positions in lists by dots.
-pub(super) fn write(document: &Resolved, sources: &Sources) -> String {
+pub(crate) fn write(document: &Resolved, sources: &Sources) -> String {
     let mut origins = Map::new();
     let document = value(document, "", sources, &mut origins);
     let all = json!({ "document": document, "origins": origins });
@@ -51,10 +51,10 @@ fn scalar(literal: &Literal) -> Json {
 }
 
 fn origin(resolved: &Resolved, sources: &Sources) -> Json {
-    let mut told = match origin::find(resolved.place, sources) {
-        Origin::Default => json!({ "default": true }),
-        Origin::Set => json!({ "set": true }),
-        Origin::File(file, span) => json!({ "file": file, "line": span.line, "column": span.column }),
+    let mut told = match origin_of(resolved.place, sources) {
+        ValueOrigin::Default => json!({ "default": true }),
+        ValueOrigin::Set => json!({ "set": true }),
+        ValueOrigin::File(file, span) => json!({ "file": file, "line": span.line, "column": span.column }),
     };
     if let Some(file) = &resolved.content_of {
         told["content_of"] = json!(file);

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::language::graph::{Edge, End, Graph, Link, Node, Port};
 
 /// The whole graph.
-pub(super) fn draw(graph: &Graph) -> String {
+pub(crate) fn draw(graph: &Graph) -> String {
     let mut out = format!("{} {}", graph.kind, graph.name.as_deref().unwrap_or("")).trim_end().to_owned();
     out.push('\n');
     let width = graph.inputs.iter().map(|i| i.name.len()).max().unwrap_or(0);

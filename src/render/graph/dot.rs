@@ -6,7 +6,7 @@ use super::picture::{self, Gates, Place, words};
 use crate::language::graph::Graph;
 
 /// The graph in the language of Graphviz; nested pipelines are clusters.
-pub(super) fn draw(graph: &Graph) -> String {
+pub(crate) fn draw(graph: &Graph) -> String {
     // `compound` lets a line end at a box.
     let mut out =
         String::from("digraph pipeline {\n  rankdir=TB;\n  compound=true;\n  node [shape=box, style=rounded];\n");

@@ -6,7 +6,7 @@ use super::picture::{self, Gates, Place, words};
 use crate::language::graph::Graph;
 
 /// The graph in the language of Mermaid; nested pipelines are subgraphs.
-pub(super) fn draw(graph: &Graph) -> String {
+pub(crate) fn draw(graph: &Graph) -> String {
     let mut out = String::from("flowchart TD\n");
     let none = std::collections::HashSet::new();
     let gates = picture::gates(graph, &none, &none);

@@ -1,13 +1,4 @@
 //! `amlrun graph`: a pipeline drawn, whatever its nodes are.
-//!
-//! [`language::graph`](crate::language::graph) has the facts; `text`, `dot` and `mermaid` draw them
-//! (`picture` is what the last two have in common). They live here and
-//! not in `report`, which knows runs and no documents.
-
-mod dot;
-mod mermaid;
-mod picture;
-mod text;
 
 use std::path::PathBuf;
 
@@ -16,6 +7,7 @@ use crate::diagnostic::article::with_article;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::language::{Target, Value, graph};
+use crate::render::graph::{dot, mermaid, text};
 use crate::runner::project::Project;
 use crate::secret::mask_signatures;
 use crate::yaml::overrides::Override;

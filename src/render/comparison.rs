@@ -2,8 +2,8 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::metrics::{Compared, Goal};
 use crate::diagnostic::visible::visible;
+use crate::history::compare::{Compared, Goal};
 use crate::report::chart::{Line, chart, short};
 use crate::report::style::Paint;
 
@@ -12,7 +12,7 @@ const VALUE: usize = 14;
 const NAME: usize = 32;
 
 /// A table with the parameters, then the metrics. `order` is what the runs are sorted by.
-pub(super) fn table(runs: &[Compared], order: Option<&(String, Goal)>, width: usize, paint: Paint) -> String {
+pub(crate) fn table(runs: &[Compared], order: Option<&(String, Goal)>, width: usize, paint: Paint) -> String {
     let mut out = String::new();
     if let Some((metric, goal)) = order {
         out.push_str(&paint.dim(&format!("best first by {} ({})\n", visible(metric), goal.word())));
@@ -120,7 +120,7 @@ fn padded(text: &str, width: usize) -> String {
 }
 
 /// A chart for each metric that has more than one value in some run.
-pub(super) fn charts(runs: &[Compared], width: usize) -> String {
+pub(crate) fn charts(runs: &[Compared], width: usize) -> String {
     let headings = headings(runs);
     let mut out = String::new();
     for metric in names(runs.iter().map(|run| &run.histories)) {

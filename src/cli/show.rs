@@ -1,15 +1,12 @@
 //! `amlrun show`: a document with everything in its place, and where each value came from.
 
-mod json;
-mod origin;
-mod yaml;
-
 use std::path::PathBuf;
 
 use super::printer::Printer;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::language::{Target, Value, resolved};
+use crate::render::document::{json, yaml};
 use crate::runner::project::Project;
 use crate::yaml::overrides::Override;
 

@@ -3,13 +3,13 @@
 //! `serde_yaml` writes the texts; the lines are laid out here, since it knows no comments. Text that PyYAML would read
 //! as something else (`yes`, `017`, `2024-01-01`: YAML 1.1) is quoted.
 
-use super::origin::{self, Origin};
+use super::origin::{ValueOrigin, origin_of};
 use crate::diagnostic::Sources;
 use crate::language::resolved::{Resolved, What};
 use crate::yaml::{Literal, Scalar};
 
 /// The whole document.
-pub(super) fn write(document: &Resolved, sources: &Sources) -> String {
+pub(crate) fn write(document: &Resolved, sources: &Sources) -> String {
     let mut out = String::new();
     let writer = Writer { sources };
     match &document.what {
@@ -85,10 +85,10 @@ impl Writer<'_> {
         out.push_str(line);
         if told {
             out.push_str("  # ");
-            let mut comment = match origin::find(value.place, self.sources) {
-                Origin::Default => "default".to_owned(),
-                Origin::Set => "--set".to_owned(),
-                Origin::File(file, span) => format!("{file}:{}", span.line),
+            let mut comment = match origin_of(value.place, self.sources) {
+                ValueOrigin::Default => "default".to_owned(),
+                ValueOrigin::Set => "--set".to_owned(),
+                ValueOrigin::File(file, span) => format!("{file}:{}", span.line),
             };
             if let Some(file) = &value.content_of {
                 comment += &format!(", content of {}", file.display());

@@ -1,0 +1,105 @@
+//! Canceling a run, or one of its steps: it is asked to stop, and waited for.
+
+use std::time::{Duration, Instant};
+
+use super::{find, record};
+use crate::error::Failed;
+use crate::event::RunView;
+use crate::exec::signal;
+use crate::outcome::JobStatus;
+use crate::store::{Home, RunFolder};
+
+/// How long a runner may take to record which process it is.
+const BEGINS: Duration = Duration::from_secs(10);
+/// How long it may take to end beyond the time that its steps have.
+const ENDS: Duration = Duration::from_secs(60);
+/// How often to look.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What became of it.
+pub(crate) struct Canceled {
+    /// The job's name.
+    pub job: String,
+    /// Its status now. It may have ended by itself first.
+    pub status: JobStatus,
+    /// How many processes of a runner that is gone were ended.
+    pub orphans: Option<usize>,
+}
+
+/// Cancels the run, or the step of one, with that job name.
+///
+/// # Errors
+/// When there is none, it is over already, or it does not end.
+pub(crate) fn cancel(home: &Home, name: &str) -> Result<Canceled, Failed> {
+    let job = find::job(home, name)?;
+    match job.step {
+        None => run(&job.run),
+        Some(path) => step(&job.run, &path),
+    }
+}
+
+fn run(run: &RunFolder) -> Result<Canceled, Failed> {
+    let view = begun(run)?;
+    if view.status == JobStatus::NotResponding {
+        let (name, folder) = run.marker();
+        let left = signal::end_orphans(&format!("{name}={folder}"));
+        return Ok(Canceled { job: run.name.to_string(), status: view.status, orphans: Some(left) });
+    }
+    if view.status.is_final() {
+        return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
+    }
+    signal::terminate(view.pid).map_err(Failed::new)?;
+    // The runner holds a lock on the record as long as it lives.
+    wait(run, &view, &|| Ok(!run.is_live()))?;
+    Ok(Canceled { job: run.name.to_string(), status: record::view(run)?.status, orphans: None })
+}
+
+fn step(run: &RunFolder, path: &str) -> Result<Canceled, Failed> {
+    let view = begun(run)?;
+    let of = |view: &RunView| view.step(path).map_or(view.status, |step| step.status);
+    let job = view.step(path).map(|step| step.job.clone()).unwrap_or_default();
+    if of(&view).is_final() || view.status.is_final() {
+        return Err(Failed::new(format!("the step '{path}' of '{}' is over: it is {}", run.name, of(&view))));
+    }
+    run.request_cancel(&job)?;
+    signal::call(view.pid).map_err(Failed::new)?;
+    wait(run, &view, &|| Ok(of(&record::view(run)?).is_final()))?;
+    Ok(Canceled { job, status: of(&record::view(run)?), orphans: None })
+}
+
+/// The run, once its runner has recorded which process it is.
+fn begun(run: &RunFolder) -> Result<RunView, Failed> {
+    let mut view = record::view(run)?;
+    let since = Instant::now();
+    while view.pid == 0 && run.is_live() {
+        if since.elapsed() > BEGINS {
+            let message = format!("the runner of '{}' lives, and has not recorded which process it is", run.name);
+            return Err(Failed::new(message).hint("is it stopped? Wake or end that process, then try again"));
+        }
+        std::thread::sleep(POLL_INTERVAL);
+        view = record::view(run)?;
+    }
+    Ok(view)
+}
+
+/// Waits until it is over, as long as the steps may take to end. A runner that was stopped is woken.
+fn wait(run: &RunFolder, view: &RunView, over: &dyn Fn() -> Result<bool, Failed>) -> Result<(), Failed> {
+    let limit = ENDS + Duration::from_secs(view.grace);
+    let (since, mut woken) = (Instant::now(), false);
+    while !over()? {
+        if signal::is_stopped(view.pid) {
+            if !woken {
+                log::warn!("{}: its runner is stopped (SIGSTOP): it is woken to end its steps", run.name);
+            }
+            woken = true;
+            signal::wake(view.pid);
+        }
+        if since.elapsed() > limit {
+            let message =
+                format!("the runner of '{}' was asked to end and has not after {} s", run.name, limit.as_secs());
+            return Err(Failed::new(message).hint("the same command again ends its steps at once"));
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! A resolved document with the origins of its values.
+
+pub(crate) mod json;
+mod origin;
+pub(crate) mod yaml;
