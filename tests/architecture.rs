@@ -1,11 +1,11 @@
-//! The house keeps its order: who may use whom, and what may happen in which room.
+//! The order of the modules: which may use which, and what may happen where.
 //!
-//! The order of the layers is read from the map in `src/lib.rs`, so that map and house cannot drift apart.
+//! The layers are read from the list in `src/lib.rs`, so that the list and the code cannot drift apart.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Rooms that see less than everything above them: (room, what it may use).
+/// Modules that may use less than everything above them: (module, what it may use).
 const FINER: [(&str, &[&str]); 10] = [
     ("transfer", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store"]),
     ("azure", &["again", "outcome", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
@@ -56,26 +56,26 @@ const ONLY_IN: [(&str, &[&str], &str); 11] = [
 ];
 
 #[test]
-fn a_room_uses_only_what_lies_above_it() {
+fn a_module_uses_only_modules_above_it() {
     let order = layers();
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        let Some(room) = room_of(&path) else { continue };
-        let here = order.iter().position(|r| *r == room);
+        let Some(module) = module_of(&path) else { continue };
+        let here = order.iter().position(|r| *r == module);
         let Some(here) = here else {
-            wrong.push(format!("{}: the room '{room}' is not on the map in src/lib.rs", path.display()));
+            wrong.push(format!("{}: the module '{module}' is not in the list of layers in src/lib.rs", path.display()));
             continue;
         };
         for used in uses(&text) {
-            if used == room {
+            if used == module {
                 continue;
             }
-            let allowed = match FINER.iter().find(|(name, _)| *name == room) {
+            let allowed = match FINER.iter().find(|(name, _)| *name == module) {
                 Some((_, allowed)) => allowed.contains(&used.as_str()),
                 None => order.iter().position(|r| *r == used).is_some_and(|there| there < here),
             };
             if !allowed {
-                wrong.push(format!("{}: '{room}' may not use '{used}'", path.display()));
+                wrong.push(format!("{}: '{module}' may not use '{used}'", path.display()));
             }
         }
     }
@@ -83,10 +83,12 @@ fn a_room_uses_only_what_lies_above_it() {
 }
 
 #[test]
-fn every_module_is_on_the_map_and_the_map_has_no_other() {
+fn every_module_is_in_the_list_of_layers_and_the_list_has_no_other() {
     let lib = read("src/lib.rs");
-    let mut declared: Vec<String> =
-        lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned)).collect();
+    let mut declared: Vec<String> = lib
+        .lines()
+        .filter_map(|l| l.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned))
+        .collect();
     let mut mapped = layers();
     declared.sort();
     mapped.sort();
@@ -115,7 +117,7 @@ fn names(code: &str, what: &str) -> bool {
 }
 
 #[test]
-fn rooms_stay_small_and_say_what_they_are() {
+fn files_stay_small_and_say_what_they_are() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         let lines = text.lines().count();
@@ -134,21 +136,22 @@ fn the_checks_can_fail() {
     assert_eq!(uses("use crate::plan::{Plan};\nlet x = crate::store::at(1);"), ["plan", "store"]);
     assert_eq!(uses("use crate::{event, exec::Stop};"), ["event", "exec"]);
     assert!(names("use tch::Tensor;", "tch::") && !names("use tokio::sync::watch::Sender;", "tch::"));
-    assert_eq!(room_of(Path::new("src/plan/mod.rs")).as_deref(), Some("plan"));
-    assert_eq!(room_of(Path::new("src/bin/amlrun-stage/main.rs")), None);
+    assert_eq!(module_of(Path::new("src/plan/mod.rs")).as_deref(), Some("plan"));
+    assert_eq!(module_of(Path::new("src/bin/amlrun-stage/main.rs")), None);
 }
 
-/// The rooms in the order of the map: a room may use those before it.
+/// The modules in the order of the list of layers: a module may use those before it.
 fn layers() -> Vec<String> {
     let lib = read("src/lib.rs");
-    let map = lib.split("```layers").nth(1).and_then(|rest| rest.split("```").next()).expect("lib.rs has a map");
+    let map =
+        lib.split("```layers").nth(1).and_then(|rest| rest.split("```").next()).expect("lib.rs has a list of layers");
     map.lines()
         .filter_map(|l| l.strip_prefix("//! "))
         .flat_map(|l| l.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>())
         .collect()
 }
 
-/// The rooms that a text names as `crate::room` or in a `crate::{…}` list.
+/// The modules that a text names as `crate::module` or in a `crate::{…}` list.
 fn uses(text: &str) -> Vec<String> {
     let mut found = BTreeMap::new();
     let code: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
@@ -189,8 +192,8 @@ fn uses(text: &str) -> Vec<String> {
     found.into_keys().collect()
 }
 
-/// The room of a file of the library; `None` for `lib.rs`, `main.rs` and the stages.
-fn room_of(path: &Path) -> Option<String> {
+/// The module of a file of the library; `None` for `lib.rs`, `main.rs` and the stages.
+fn module_of(path: &Path) -> Option<String> {
     let inner = path.strip_prefix("src").ok()?;
     let first = inner.components().next()?.as_os_str().to_str()?;
     let name = first.strip_suffix(".rs").unwrap_or(first);
@@ -211,7 +214,7 @@ fn sources() -> Vec<(PathBuf, String)> {
             }
         }
     }
-    assert!(files.len() > 50, "the walk must find the house");
+    assert!(files.len() > 50, "the walk must find the sources");
     files
 }
 

@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 
+use super::asset::create::Create;
+use super::asset::download::Download;
 use super::asset::{self, Which};
-use super::asset_create::Create;
-use super::asset_download::Download;
 use super::format::Format;
 use super::printer::Printer;
 use crate::error::Failed;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::format::TextOr;
 use super::printer::Printer;
-use super::run_options::StepArguments;
+use super::run::options::StepArguments;
 use crate::because::Because;
 use crate::config::{Config, trust};
 use crate::data::staging::Looking;

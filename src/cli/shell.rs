@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::printer::Printer;
-use super::run_view::OutputFormat;
+use super::run::view::OutputFormat;
 use super::signals;
 use crate::engine::{Workspace as _, inspect};
 use crate::error::Failed;

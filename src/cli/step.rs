@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::printer::Printer;
-use super::run_view::{self, OutputFormat};
+use super::run::view::{self, OutputFormat};
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::runner::options::RunOptions;
@@ -30,5 +30,5 @@ pub(super) enum Verb {
 pub(super) fn obey(verb: &Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let Verb::Rerun { run, step, output } = verb;
     let session = resume::rerun(run, step, &RunOptions::default(), project)?;
-    run_view::run(session, *output, false, printer).map(|(exit, _)| exit)
+    view::run(session, *output, false, printer).map(|(exit, _)| exit)
 }

@@ -1,12 +1,18 @@
 //! `amlrun model …`: the local registry in the shape of `az ml model`.
 
+mod convert;
+mod diff;
+mod extract;
+mod inspect;
+pub(super) mod place;
+
 use clap::Subcommand;
 
-use super::asset::{self, Which};
-use super::asset_create::Create;
-use super::asset_download::Download;
-use super::format::Format;
-use super::printer::Printer;
+use crate::cli::asset::create::Create;
+use crate::cli::asset::download::Download;
+use crate::cli::asset::{self, Which};
+use crate::cli::format::Format;
+use crate::cli::printer::Printer;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::registry::{AssetKind, AssetType};
@@ -54,19 +60,19 @@ pub(super) enum Verb {
         amlrun model download -n my-model -v 3 -p models\n  \
         amlrun model download -n my-model -l champion")]
     Download(Download),
-    Inspect(super::model_inspect::Args),
-    Diff(super::model_diff::Args),
-    Convert(super::model_convert::Args),
-    Extract(super::model_extract::Args),
+    Inspect(inspect::Args),
+    Diff(diff::Args),
+    Convert(convert::Args),
+    Extract(extract::Args),
 }
 
 pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let home = project.home();
     match verb {
-        Verb::Inspect(args) => return super::model_inspect::inspect(&args, project, printer),
-        Verb::Diff(args) => return super::model_diff::diff(&args, project, printer),
-        Verb::Convert(args) => return super::model_convert::convert(&args, project, printer),
-        Verb::Extract(args) => return super::model_extract::extract(&args, project, printer),
+        Verb::Inspect(args) => return inspect::inspect(&args, project, printer),
+        Verb::Diff(args) => return diff::diff(&args, project, printer),
+        Verb::Convert(args) => return convert::convert(&args, project, printer),
+        Verb::Extract(args) => return extract::extract(&args, project, printer),
         Verb::Create { create, kind, allow_pickle } => {
             create.format.check()?;
             let kind = kind.map(|word| model_type(&word)).transpose()?;

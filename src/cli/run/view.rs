@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::printer::Printer;
-use super::signals::{self, StoppedBy};
+use crate::cli::printer::Printer;
+use crate::cli::signals::{self, StoppedBy};
 use crate::engine;
 use crate::error::Failed;
 use crate::event::{Bus, Slow};
@@ -20,7 +20,7 @@ use crate::store::RunFolder;
 
 /// How a run is shown.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum OutputFormat {
+pub(in crate::cli) enum OutputFormat {
     /// For people: live on a terminal, plain lines elsewhere
     Text,
     /// One JSON object a line, as it happens
@@ -31,7 +31,7 @@ pub(super) enum OutputFormat {
 }
 
 /// Runs it in this process to its end.
-pub(super) fn run(
+pub(in crate::cli) fn run(
     mut session: RunSession,
     view: OutputFormat,
     quiet: bool,

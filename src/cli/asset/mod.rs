@@ -1,10 +1,13 @@
 //! What the verbs of models and of data share: which version is meant, and how it is found and shown.
 
+pub(super) mod create;
+pub(super) mod download;
+
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::printer::Printer;
+use crate::cli::printer::Printer;
 use crate::error::Failed;
 use crate::history::registry::existing;
 use crate::registry::{Asset, AssetKind, Registry, Selector};

@@ -1,6 +1,6 @@
 //! `job cancel`: stops a run, or one of its steps.
 
-use super::printer::Printer;
+use crate::cli::printer::Printer;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::history::cancel::{self, Canceled};

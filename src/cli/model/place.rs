@@ -10,7 +10,7 @@ use crate::runner::project::Project;
 use crate::spec::asset_ref::{AssetRef, Version};
 
 /// The file or folder that an argument names.
-pub(super) fn find(argument: &str, project: &Project) -> Result<PathBuf, Failed> {
+pub(in crate::cli) fn find(argument: &str, project: &Project) -> Result<PathBuf, Failed> {
     let Some(reference) = argument.strip_prefix("azureml:") else {
         let path = PathBuf::from(argument);
         if !path.exists() {
@@ -29,11 +29,11 @@ pub(super) fn find(argument: &str, project: &Project) -> Result<PathBuf, Failed>
     };
     let asset = registry.get(AssetKind::Model, &reference.name, &selector)?;
     registry.intact(&asset)?;
-    super::asset::kept_here(&asset).map(Path::to_owned)
+    crate::cli::asset::kept_here(&asset).map(Path::to_owned)
 }
 
 /// Where the names of the tensors of a model can be read.
-pub(super) fn listed(argument: &str) -> String {
+pub(in crate::cli) fn listed(argument: &str) -> String {
     format!("its tensors: {}", amlrun(&format!("model inspect --all {}", word(Path::new(argument)))))
 }
 
@@ -49,7 +49,7 @@ impl From<model_file::Error> for Failed {
 }
 
 /// A floating-point type of `--dtype`.
-pub(super) fn float_type(text: &str) -> Result<ScalarType, String> {
+pub(in crate::cli) fn float_type(text: &str) -> Result<ScalarType, String> {
     let name = text.strip_prefix("torch.").unwrap_or(text);
     match ScalarType::from_torch_name(name) {
         Some(kind) if kind.is_float() => Ok(kind),

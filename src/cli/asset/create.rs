@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::component::accepted;
-use super::datastore_create::strings;
-use super::format::Format;
-use super::printer::Printer;
+use crate::cli::component::accepted;
+use crate::cli::datastore::create::strings;
+use crate::cli::format::Format;
+use crate::cli::printer::Printer;
 use crate::config::Config;
 use crate::data::location::{Place, Places};
 use crate::digest::Digest;
@@ -26,7 +26,7 @@ use crate::yaml::overrides::Override;
 /// What `model create` and `data create` take.
 #[derive(clap::Args)]
 #[group(skip)]
-pub(super) struct Create {
+pub(in crate::cli) struct Create {
     /// The file of the asset, as 'az ml' takes it
     #[arg(short, long)]
     file: Option<PathBuf>,

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::asset::{self, Which};
-use super::printer::Printer;
+use crate::cli::asset::{self, Which};
+use crate::cli::printer::Printer;
 use crate::config::Config;
 use crate::data::copy::{self, End};
 use crate::data::location::Places;
@@ -18,7 +18,7 @@ use crate::store::tree;
 
 /// Which asset, and where to.
 #[derive(clap::Args)]
-pub(super) struct Download {
+pub(in crate::cli) struct Download {
     #[command(flatten)]
     which: Which,
 

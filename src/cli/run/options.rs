@@ -7,7 +7,7 @@ use crate::yaml::overrides::Override;
 
 /// What `run`, `plan` and `job create` have in common.
 #[derive(clap::Args, Clone, Default)]
-pub(super) struct RunArguments {
+pub(in crate::cli) struct RunArguments {
     /// Change a value of the file before it is read, as in inputs.epochs=5; several may follow
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<Override>,
@@ -39,7 +39,7 @@ pub(super) struct RunArguments {
 
 /// Which steps run.
 #[derive(clap::Args, Clone, Default)]
-pub(super) struct StepArguments {
+pub(in crate::cli) struct StepArguments {
     /// Run these steps alone; what they need must be there from earlier
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     pub only: Vec<String>,
@@ -80,7 +80,7 @@ impl StepArguments {
 }
 
 /// The words of a command line that mean these options.
-pub(super) fn to_args(options: &RunOptions) -> Vec<OsString> {
+pub(in crate::cli) fn to_args(options: &RunOptions) -> Vec<OsString> {
     let RunOptions { set, steps, name, jobs, grace, transfer_jobs } = options;
     let mut words: Vec<String> = Vec::new();
     words.extend(set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value)));

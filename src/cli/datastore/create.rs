@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::component::accepted;
-use super::format::Format;
-use super::printer::Printer;
+use crate::cli::component::accepted;
+use crate::cli::format::Format;
+use crate::cli::printer::Printer;
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::article::with_article;
 use crate::error::Failed;
@@ -26,7 +26,7 @@ use crate::yaml::overrides::Override;
 
 /// What `datastore create` takes.
 #[derive(clap::Args)]
-pub(super) struct Create {
+pub(in crate::cli) struct Create {
     /// The datastore's file
     #[arg(short, long)]
     file: PathBuf,
@@ -150,7 +150,7 @@ fn words(kind: CredentialKind) -> Option<&'static str> {
 }
 
 /// A mapping of texts.
-pub(super) fn strings(object: &Object, field: &str) -> BTreeMap<String, String> {
+pub(in crate::cli) fn strings(object: &Object, field: &str) -> BTreeMap<String, String> {
     object.map(field).iter().map(|entry| (entry.key.clone(), entry.value.python_str())).collect()
 }
 

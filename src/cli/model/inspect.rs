@@ -1,8 +1,8 @@
 //! `amlrun model inspect`: what is in a model file, and whether it can be trusted.
 
-use super::format::TextOr;
-use super::model_place::find;
-use super::printer::Printer;
+use super::place::find;
+use crate::cli::format::TextOr;
+use crate::cli::printer::Printer;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::model_file::{ModelFile, view};
@@ -18,7 +18,7 @@ const LISTED: usize = 60;
     amlrun model inspect azureml:my-model:3 -o json --query tensors[].name\n\n\
     It reads torch.save files (zip and pre-1.6), TorchScript, safetensors (also sharded), torch.export archives,\n\
     MLflow models, and folders that hold any of these.")]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A file, a folder, or azureml:NAME:VERSION
     #[arg(value_name = "MODEL")]
     model: String,

@@ -1,8 +1,8 @@
 //! `amlrun model diff`: how two models differ.
 
-use super::format::TextOr;
-use super::model_place::find;
-use super::printer::Printer;
+use super::place::find;
+use crate::cli::format::TextOr;
+use crate::cli::printer::Printer;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::model_file::{ModelFile, compare};
@@ -14,7 +14,7 @@ use crate::runner::project::Project;
     amlrun model diff before.pth after.pth\n  \
     amlrun model diff azureml:my-model:3 model.safetensors --no-values\n\n\
     'missing' and 'unexpected' are meant as load_state_dict means them: A is wanted, B is given.")]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A file, a folder, or azureml:NAME:VERSION
     #[arg(value_name = "A")]
     first: String,

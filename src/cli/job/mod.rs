@@ -1,17 +1,20 @@
 //! `amlrun job …`: runs in the shape of `az ml job`.
 
+mod cancel;
+mod delete;
+mod download;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 
 use clap::Subcommand;
 
-use super::format::Format;
-use super::job_download::{self, Download};
-use super::printer::Printer;
-use super::run_options::{RunArguments, to_args};
-use super::run_view::{self, OutputFormat};
-use super::{job_cancel, job_delete};
+use self::download::Download;
+use crate::cli::format::Format;
+use crate::cli::printer::Printer;
+use crate::cli::run::options::{RunArguments, to_args};
+use crate::cli::run::view::{self, OutputFormat};
 use crate::config::Config;
 use crate::error::Failed;
 use crate::event::{Note, RunView};
@@ -128,7 +131,7 @@ pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<E
         Verb::Create(create) => self::create(&create, project, printer),
         Verb::Archive { run } => archive(&run.name, true, project, printer),
         Verb::Restore { run } => archive(&run.name, false, project, printer),
-        Verb::Delete { run } => job_delete::delete(&run.name, project, printer).map(|()| Exit::Ok),
+        Verb::Delete { run } => delete::delete(&run.name, project, printer).map(|()| Exit::Ok),
         Verb::List { max_results, include_archived, archived_only, format } => {
             let shown = |archived: bool| include_archived || archived == archived_only;
             list(max_results, &shown, &format, project, printer)
@@ -142,21 +145,21 @@ pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<E
             let run = find::run(&project.home(), &run.name)?;
             stream(&run, printer)
         }
-        Verb::Cancel { run } => job_cancel::cancel(&run.name, project, printer),
-        Verb::Download(download) => job_download::download(&download, project, printer).map(|()| Exit::Ok),
+        Verb::Cancel { run } => cancel::cancel(&run.name, project, printer),
+        Verb::Download(download) => download::download(&download, project, printer).map(|()| Exit::Ok),
     }
 }
 
 fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     create.format.check()?;
     if create.dry_run {
-        let body = super::component::rest_body(&create.file, &create.run.set, Kind::Job, printer)?;
+        let body = crate::cli::component::rest_body(&create.file, &create.run.set, Kind::Job, printer)?;
         create.format.print(body, printer)?;
         return Ok(Exit::Ok);
     }
     if create.stream {
         let session = RunSession::new(&create.file, &create.run.options(), project)?;
-        let (exit, run) = run_view::run(session, OutputFormat::Aside, create.run.quiet, printer)?;
+        let (exit, run) = view::run(session, OutputFormat::Aside, create.run.quiet, printer)?;
         let job = Job { view: record::view(&run)?, run, step: None };
         create.format.print(show_job(&job), printer)?;
         return Ok(exit);

@@ -3,14 +3,16 @@
 //! Lists and shows tell of every name that leads somewhere: what was created, what `amlrun.toml` maps, and the four that
 //! every workspace has, each once and as it is found by a run. No secret is ever shown.
 
+pub(super) mod create;
+
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::datastore_create::Create;
-use super::format::Format;
-use super::printer::Printer;
+use self::create::Create;
+use crate::cli::format::Format;
+use crate::cli::printer::Printer;
 use crate::config::Config;
 use crate::config::storage::DatastorePlace;
 use crate::data::location::OWN;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher as _};
 
-use super::printer::Printer;
-use super::run_options::RunArguments;
-use super::run_view::{self, OutputFormat};
+use super::options::RunArguments;
+use super::view::{self, OutputFormat};
+use crate::cli::printer::Printer;
 use crate::config::{Config, FILE};
 use crate::error::Failed;
 use crate::exit_status::Exit;
@@ -50,7 +50,7 @@ pub(super) fn watch(
             watcher.watch(place, mode).map_err(broken)?;
         }
         let session = RunSession::new(file, &run.options(), project);
-        let ended = session.and_then(|session| run_view::run(session, view, run.quiet, printer));
+        let ended = session.and_then(|session| view::run(session, view, run.quiet, printer));
         match ended {
             Ok((exit @ (Exit::Interrupted | Exit::Terminated | Exit::HungUp), _)) => return Ok(exit),
             Ok(_) => {}

@@ -1,11 +1,15 @@
 //! `amlrun run`: the main verb.
 
+pub(super) mod options;
+pub(super) mod view;
+mod watch;
+
 use std::path::PathBuf;
 
-use super::printer::Printer;
-use super::run_options::RunArguments;
-use super::run_view::{self, OutputFormat};
-use super::{shell, watch};
+use self::options::RunArguments;
+use self::view::OutputFormat;
+use crate::cli::printer::Printer;
+use crate::cli::shell;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::runner::project::Project;
@@ -53,6 +57,6 @@ pub(super) fn run(args: &Args, project: &Project, printer: &Printer) -> Result<E
         (None, Some(file)) if args.watch => return watch::watch(file, &args.run, args.output, project, printer),
         (None, Some(file)) => RunSession::new(file, &options, project)?,
     };
-    let (exit, folder) = run_view::run(session, args.output, quiet, printer)?;
+    let (exit, folder) = view::run(session, args.output, quiet, printer)?;
     shell::offer(exit, &folder, args.output, project, printer)
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::model_place::{find, float_type, listed};
-use super::printer::Printer;
+use super::place::{find, float_type, listed};
+use crate::cli::printer::Printer;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::model_file::save::{pth, select, stream_safetensors};
@@ -26,7 +26,7 @@ enum Form {
     amlrun model convert model.pth model.safetensors\n  \
     amlrun model convert last.ckpt weights.pth --strip-prefix net. --dtype float16\n  \
     amlrun model convert azureml:my-model:3 head.safetensors --select 'head.*'")]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A file, a folder, or azureml:NAME:VERSION
     #[arg(value_name = "IN")]
     model: String,

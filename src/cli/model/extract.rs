@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::model_place::{find, float_type, listed};
-use super::printer::Printer;
+use super::place::{find, float_type, listed};
+use crate::cli::printer::Printer;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::model_file::save::{Weight, write_npy};
@@ -13,7 +13,7 @@ use crate::runner::project::Project;
 /// Write one tensor of a model as a NumPy file
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  amlrun model extract model.pth fc1.weight fc1.npy")]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A file, a folder, or azureml:NAME:VERSION
     #[arg(value_name = "MODEL")]
     model: String,

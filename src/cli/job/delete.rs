@@ -1,6 +1,6 @@
 //! `job delete`: removes a run.
 
-use super::printer::Printer;
+use crate::cli::printer::Printer;
 use crate::error::Failed;
 use crate::history::retention;
 use crate::report::summary::shown;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::printer::Printer;
+use crate::cli::printer::Printer;
 use crate::diagnostic::suggest;
 use crate::error::Failed;
 use crate::event::StepView;
@@ -23,7 +23,7 @@ use crate::store::tree;
     Outputs come to named-outputs/NAME/, those of steps to named-outputs/STEP.NAME/ unless they are the run's own. Logs, \
     what steps wrote to ./outputs and what they logged with MLflow come to artifacts/. Of a reused step you get what the \
     step left that made the result.")]
-pub(super) struct Download {
+pub(in crate::cli) struct Download {
     /// The name of the run, or its beginning, or the job name of a step
     #[arg(short, long)]
     name: String,
