@@ -434,4 +434,14 @@ pub(crate) mod tests {
         };
         Plan { kind: "pipeline".to_owned(), steps: (0..length).map(step).collect(), ..Plan::default() }
     }
+
+    #[test]
+    fn the_substitute_keeps_its_key_in_stored_plans() {
+        let mut plan = chain(1);
+        plan.steps[0].substitute = Some(Substitute::Skip);
+        let stored = serde_json::to_value(&plan).unwrap();
+        assert_eq!(stored["steps"][0]["stand_in"], serde_json::json!({ "policy": "skip" }));
+        let read: Plan = serde_json::from_value(stored).unwrap();
+        assert_eq!(read.steps[0].substitute, Some(Substitute::Skip));
+    }
 }
