@@ -35,10 +35,10 @@ FILES = [
     "automl/metric",
 ]
 LONGEST = 1600
-HEAD = """# What is said of a mistake
+HEAD = """# Messages for common mistakes
 
-Ten files of `tests/corpus/refuse`, what `amlrun validate --target azure` says of each, and what the official SDK
-(azure-ai-ml {version}) says. Written by `make messages`.
+This page shows ten files of `tests/corpus/refuse`, with the message of `amlrun validate --target azure` and the message of
+the official SDK (azure-ai-ml {version}) for each. `make messages` writes it.
 """
 
 

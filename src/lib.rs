@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
 //!
 //! ```layers
-//! words     again outcome because fs digest id clock number toposort relative secret diagnostic
+//! words     again outcome reason fs digest id clock number toposort relative secret diagnostic
 //! reading   yaml language spec
 //! keeping   sqlite store reuse model_file registry
 //! planning  plan
@@ -25,11 +25,10 @@
 //!   one client (`transfer/http.rs`) goes to the network.
 //! - `report` sees `event` and words; faces never use each other.
 //! - nobody uses `cli`; `cli/context.rs` is the only place that wires the rooms together.
-//! - printing only in `cli/printer.rs`, process spawning only in `exec/`, indicatif only in `report/terminal.rs` and `report/moving.rs`, SQLite only in `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db`.
+//! - printing only in `cli/printer.rs`, process spawning only in `exec/`, indicatif only in `report/terminal.rs` and `report/progress.rs`, SQLite only in `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db`.
 //! - `tch` only under `src/bin/amlrun-stage`: the runner never links libtorch.
 
 pub mod again;
-pub mod because;
 pub mod clock;
 pub mod diagnostic;
 pub mod digest;
@@ -37,6 +36,7 @@ pub mod fs;
 pub mod id;
 pub mod number;
 pub mod outcome;
+pub mod reason;
 pub mod relative;
 pub mod secret;
 pub mod toposort;

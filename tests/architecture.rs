@@ -11,16 +11,16 @@ const FINER: [(&str, &[&str]); 10] = [
     ("azure", &["again", "outcome", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
     (
         "reuse",
-        &["outcome", "because", "fs", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"],
+        &["outcome", "reason", "fs", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"],
     ),
     ("plan", &["again", "outcome", "digest", "id", "clock", "toposort", "relative", "secret", "diagnostic", "spec"]),
-    ("event", &["outcome", "because", "digest", "id", "clock", "number", "relative", "diagnostic"]),
+    ("event", &["outcome", "reason", "digest", "id", "clock", "number", "relative", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "secret", "diagnostic"]),
     (
         "engine",
         &[
             "outcome",
-            "because",
+            "reason",
             "digest",
             "id",
             "clock",
@@ -35,8 +35,8 @@ const FINER: [(&str, &[&str]); 10] = [
             "reuse",
         ],
     ),
-    ("environment", &["outcome", "because", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
-    ("report", &["again", "outcome", "because", "digest", "id", "clock", "diagnostic", "event"]),
+    ("environment", &["outcome", "reason", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
+    ("report", &["again", "outcome", "reason", "digest", "id", "clock", "diagnostic", "event"]),
     ("tracking", &["outcome", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),
 ];
 

@@ -1,4 +1,4 @@
-//! Blobs as the crate shows them, and as `transfer` wants them.
+//! Converts blobs between the types of the crate and those of `transfer`.
 
 use azure_core::headers::Headers;
 use azure_core::prelude::Metadata;
@@ -10,16 +10,16 @@ use futures_util::{StreamExt as _, stream};
 use crate::store::remote::{Checksums, Chunks, RemoteFile, TransferError};
 use crate::transfer::checksum::Crc;
 
-/// Where an upload leaves the CRC of the whole blob. Azure keeps an MD5 only of what is sent in one request.
+/// The metadata key for the CRC of the whole blob. Azure stores an MD5 only for content that is sent in one request.
 const CRC: &str = "amlrun_crc64";
-/// What tools that know folders leave in their place: an empty blob with this metadata.
+/// The metadata key of an empty blob that tools create as a marker for a folder.
 const FOLDER: &str = "hdi_isfolder";
 
-/// Azure's names have so many characters at most.
+/// The most characters of a blob's name.
 const LONGEST: usize = 1024;
 
-/// Why a blob cannot have that name. Some names the service knows and the crate cannot ask for: its addresses would be
-/// those of other blobs.
+/// Why a blob cannot have that name. The service accepts some names that the crate cannot request: their addresses
+/// would be those of other blobs.
 pub(super) fn unfit(name: &str) -> Option<&'static str> {
     let bad = |c: char| matches!(c, '\\' | '\t' | '\n' | '\r');
     if name.chars().count() > LONGEST {
@@ -35,7 +35,7 @@ pub(super) fn unfit(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A blob as a file; `None` for one that stands for a folder.
+/// A blob as a file; `None` for a marker of a folder.
 pub(super) fn file(blob: &Blob) -> Option<RemoteFile> {
     let metadata = |name: &str| {
         let all = blob.metadata.as_ref()?;
@@ -49,20 +49,21 @@ pub(super) fn file(blob: &Blob) -> Option<RemoteFile> {
     Some(RemoteFile {
         name: blob.name.clone(),
         size: Some(blob.properties.content_length),
-        // Lists give it without the quotes that requests want.
+        // Lists return it without the quotes that requests need.
         version: format!("\"{}\"", blob.properties.etag.as_ref().trim_matches('"')),
         checksums: Checksums { md5, crc64 },
         ranges: true,
     })
 }
 
-/// A list of blobs as the crate reads it rightly: it takes spaces at the ends of names away unless they are escaped.
+/// A list of blobs in a form that the crate parses correctly: it strips spaces at the ends of names unless they are
+/// escaped.
 pub(super) async fn with_spaces(mut chunks: Chunks) -> Result<Chunks, TransferError> {
     let mut xml = Vec::new();
     while let Some(chunk) = chunks.next().await {
         xml.extend_from_slice(&chunk?);
     }
-    // What is no Unicode is for the crate to complain of.
+    // The crate reports content that is not Unicode.
     let xml = match String::from_utf8(xml) {
         Ok(text) if text.contains("<Name> ") || text.contains(" </Name>") => spaced(&text).into_bytes(),
         Ok(text) => text.into_bytes(),
@@ -85,7 +86,7 @@ fn spaced(xml: &str) -> String {
     all
 }
 
-/// What an upload leaves with a blob.
+/// The metadata that an upload stores with a blob.
 pub(super) fn metadata(checksums: Checksums) -> Metadata {
     let mut metadata = Metadata::new();
     if let Some(crc64) = checksums.crc64 {
@@ -94,7 +95,7 @@ pub(super) fn metadata(checksums: Checksums) -> Metadata {
     metadata
 }
 
-/// Headers for which the crate has no settings; they are signed like all others.
+/// Headers for which the crate has no settings. They are signed like all others.
 pub(super) fn with_headers(headers: &[(&'static str, String)]) -> Context {
     let mut all = Headers::new();
     for (name, value) in headers {
@@ -105,7 +106,7 @@ pub(super) fn with_headers(headers: &[(&'static str, String)]) -> Context {
     context
 }
 
-/// What comes, compared with the checksum that the service gives with it: one that does not match is trouble at the end.
+/// A stream that is compared with the checksum of the response. If it does not match, the stream ends with an error.
 pub(super) fn checked(chunks: Chunks, wanted: Option<[u8; 8]>, address: String) -> Chunks {
     let Some(wanted) = wanted else { return chunks };
     Box::pin(stream::unfold(Some((chunks, Crc::default(), address)), move |state| async move {

@@ -1,4 +1,4 @@
-//! A container of Azure Blob Storage as a remote place.
+//! A container of Azure Blob Storage as remote storage.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -23,28 +23,29 @@ use crate::transfer::PART;
 use crate::transfer::checksum::{self, crc64_text};
 use crate::transfer::http::Http;
 
-/// So many blobs are told of at once: what the service gives at most.
+/// The most blobs per page that the service returns.
 const PAGE: u32 = 5_000;
 
-/// A container, and who asks.
+/// A container, and the credentials for it.
 pub struct Container {
     http: Http,
     account: String,
     endpoint: String,
     container: String,
     checks: Arc<Checks>,
-    /// As whom requests are made.
+    /// The client for requests with the given credential.
     client: ContainerClient,
-    /// Whether no credential was given: then what is not public is asked for again with a token of Entra ID.
+    /// Whether no credential was given: then requests for data that is not public are repeated with a token of Entra
+    /// ID.
     open: bool,
     signed: OnceCell<ContainerClient>,
 }
 
 impl Container {
-    /// A container of the account whose blob service has that root. Nothing is asked yet.
+    /// A container of the account whose blob service has that root. This sends no request.
     ///
     /// # Errors
-    /// A sentence: the key or the signature is no such thing.
+    /// A message, if the key or the signature is not valid.
     pub fn new(
         http: Http,
         account: &str,
@@ -54,7 +55,7 @@ impl Container {
     ) -> Result<Self, TransferError> {
         let credentials = match credential {
             Credential::AccountKey(key) => access_key(account, key)?,
-            // The crate's message of a signature that it cannot read has the signature in it.
+            // The crate's message about a signature that it cannot parse contains the signature.
             Credential::Sas(sas) => StorageCredentials::sas_token(sas.reveal()).map_err(|_| {
                 TransferError::Denied(format!("the signature for the account '{account}' cannot be read"))
             })?,
@@ -74,13 +75,13 @@ impl Container {
         Ok(made)
     }
 
-    /// The client for requests that must say who asks.
+    /// The client for requests that must be authenticated.
     async fn signed(&self, name: &str) -> Result<ContainerClient, TransferError> {
         if !self.open {
             return Ok(self.client.clone());
         }
         let sign = || async {
-            // A token is a password for its hour: it goes over open connections to this machine only.
+            // A token is a password for an hour: it is sent over insecure connections to this machine only.
             let here = Host::of(&self.endpoint).is_some_and(|host| host.is_loopback);
             if !self.endpoint.starts_with("https://") && !here {
                 let why = format!("{} has no TLS, and a token is not sent in the open", self.endpoint);
@@ -93,7 +94,8 @@ impl Container {
         self.signed.get_or_try_init(sign).await.cloned()
     }
 
-    /// Asks as nobody when that may do, then as who this is. Azure says of a private container that it is not there.
+    /// Sends a request anonymously if that may be enough, then with credentials. Azure says that a private container
+    /// does not exist.
     async fn ask<T, F: Future<Output = azure_core::Result<T>>>(
         &self,
         name: &str,
@@ -107,7 +109,7 @@ impl Container {
                 ) => {
                     return match self.signed(name).await {
                         Ok(signed) => question(signed).await.map_err(trouble),
-                        // Public containers do say what is not there.
+                        // Public containers report correctly what does not exist.
                         Err(_) if matches!(&refused, TransferError::NotFound(_)) && self.is_public().await => {
                             Err(refused)
                         }
@@ -120,13 +122,13 @@ impl Container {
         question(self.signed(name).await?).await.map_err(trouble)
     }
 
-    /// Whether anybody may list the container.
+    /// Whether the container can be listed anonymously.
     async fn is_public(&self) -> bool {
         let mut page = self.client.list_blobs().max_results(std::num::NonZeroU32::MIN).into_stream();
         matches!(page.next().await, Some(Ok(_)))
     }
 
-    /// The question for a checksum of what is read; Azure computes none of more than 4 MiB.
+    /// Requests a checksum of the content. Azure computes none for more than 4 MiB.
     fn reading(&self, bytes: u64) -> azure_core::Context {
         let asks = self.checks.are_known() && bytes <= PART;
         if asks { blob::with_headers(&[(transport::WANTS_CRC, "true".to_owned())]) } else { azure_core::Context::new() }
@@ -138,14 +140,14 @@ impl Container {
 }
 
 fn access_key(account: &str, key: &Secret) -> Result<StorageCredentials, TransferError> {
-    // Found out at every request otherwise, in words that help nobody.
+    // Otherwise each request would fail, with a message that is hard to understand.
     if STANDARD.decode(key.reveal()).is_err() {
         return Err(TransferError::Denied(format!("the key of the account '{account}' is no key: it must be base64")));
     }
     Ok(StorageCredentials::access_key(account, azure_core::auth::Secret::new(key.reveal().to_owned())))
 }
 
-/// Locations are always given as roots: the crate knows the hosts of two clouds only.
+/// Locations are always given as roots, because the crate knows the hosts of only two clouds.
 fn client(
     http: &Http,
     checks: &Arc<Checks>,
@@ -222,7 +224,7 @@ impl Remote for Container {
             let size = file.size.unwrap_or(0);
             let part = part.unwrap_or(0..size);
             let question = |client: ContainerClient| {
-                // Closed ranges, in one page: of open ones the crate computes the rest wrongly.
+                // Closed ranges, in one page: the crate computes the rest of open ranges incorrectly.
                 let mut pages = client
                     .blob_client(&file.name)
                     .get()
@@ -252,7 +254,7 @@ impl Remote for Container {
         Box::pin(async move {
             self.check_name(name)?;
             let mut request = blob_client(&self.signed(name).await?, name).put_block_blob(content);
-            // Checked by the service, and kept with the blob.
+            // Verified by the service, and stored with the blob.
             if let Some(md5) = checksums.md5 {
                 request = request.hash(Hash::MD5(md5));
             }
@@ -271,7 +273,7 @@ impl Remote for Container {
             let client = blob_client(&self.signed(name).await?, name);
             let list = client.get_block_list().block_list_type(BlockListType::Uncommitted).await;
             let list = match list.map_err(|error| self.trouble(&error, name)) {
-                // Neither is there before the first block; and a signature may allow writing and nothing else.
+                // Before the first block the blob does not exist; and a signature may allow writing and nothing else.
                 Err(TransferError::NotFound(_) | TransferError::Denied(_)) => return Ok(Vec::new()),
                 list => list?,
             };
@@ -326,7 +328,7 @@ impl Remote for Container {
     }
 }
 
-/// The pages of a list. A server that errs or means harm may send them for ever.
+/// Limits the pages of a list. A faulty or hostile server may send pages forever.
 #[derive(Default)]
 struct Pages {
     markers: HashSet<String>,
@@ -336,14 +338,14 @@ struct Pages {
 }
 
 impl Pages {
-    /// So many pages in a row may have no blob: Azure sends such while it looks through what is deleted.
+    /// How many pages in a row may have no blob: Azure sends such pages while it skips deleted blobs.
     const EMPTY: usize = 1_000;
     /// A list with more blobs is not held in memory.
     const MOST: usize = 10_000_000;
 
     const PAGES: usize = 100_000;
 
-    /// Whether a page brought something new, and the next one can.
+    /// Whether a page contained something new, and the next one can.
     fn lead_on(&mut self, next: &str, files: &[RemoteFile]) -> bool {
         let (before, first) = (self.listed, files.get(self.listed));
         self.listed = files.len();
@@ -358,7 +360,7 @@ fn blob_client(container: &ContainerClient, name: &str) -> BlobClient {
     container.blob_client(name)
 }
 
-/// The crate encodes ids itself.
+/// The id of a block for the crate, which encodes ids itself.
 fn block_id(id: &str) -> Result<BlockId, TransferError> {
     STANDARD
         .decode(id)

@@ -1,24 +1,24 @@
-//! The host of an address as the HTTP client reads it: what is decided about secrets must be decided about the host that
-//! gets them, whatever else the text of an address looks like.
+//! The host of an address as the HTTP client reads it. A decision about a secret must be about the host that gets it,
+//! however the text of the address looks.
 
 use std::net::IpAddr;
 
 use azure_core::Url;
 
-/// The host that requests to an address go to.
+/// The host to which requests for an address go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// Its name or IP address.
     pub name: String,
-    /// The same with a port, where that is not the scheme's.
+    /// The same with a port, unless it is the default of the scheme.
     pub shown: String,
-    /// Whether it is this machine by its own word, and not by what a name server says.
+    /// Whether the name itself means this machine, regardless of DNS.
     pub is_loopback: bool,
 }
 
 impl Host {
-    /// The host of an address of the web. `None` for text that clients read in different ways (RFC 3986, section 7.6):
-    /// with a user name, a backslash, a space or a control character in it.
+    /// The host of a web address. `None` for text that clients parse differently (RFC 3986, section 7.6): with a user
+    /// name, a backslash, a space or a control character in it.
     #[must_use]
     pub fn of(address: &str) -> Option<Self> {
         if address.contains(|c: char| c == '\\' || c.is_control() || c.is_whitespace()) {

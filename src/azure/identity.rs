@@ -1,4 +1,4 @@
-//! Who this is, for Entra ID: what the environment, a managed identity or the Azure CLI can say.
+//! The identity for Entra ID: from the environment, a managed identity or the Azure CLI.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,14 +10,14 @@ use crate::store::remote::TransferError;
 /// The scope of Azure Storage.
 const SCOPE: &str = "https://storage.azure.com/.default";
 
-/// The credential of this process, made once: it keeps its tokens.
+/// The credential of this process, created once: it caches its tokens.
 pub(super) fn credential() -> Result<Arc<dyn TokenCredential>, TransferError> {
     static CREDENTIAL: OnceLock<Result<Arc<dyn TokenCredential>, String>> = OnceLock::new();
     let made = CREDENTIAL.get_or_init(|| azure_identity::create_credential().map_err(|e| e.to_string()));
     made.clone().map_err(|why| TransferError::Denied(unknown(&why)))
 }
 
-/// Makes sure that there is a token, before a request needs one.
+/// Makes sure that there is a token before a request needs one.
 pub(super) async fn sign_in(address: &str) -> Result<Arc<dyn TokenCredential>, TransferError> {
     let credential = credential()?;
     match credential.get_token(&[SCOPE]).await {

@@ -1,11 +1,11 @@
-//! Azure, and the crates that speak to it: nothing outside this room names them.
+//! Azure, and the crates for it: no code outside this module uses them.
 //!
-//! [`Container`] is a container of Azure Blob Storage as a [`Remote`](crate::store::remote::Remote) place. Its requests go
-//! through a transport of our own under the crate's pipeline: the crate's opens a connection for each request and waits
-//! without end. Signing, headers and XML are the crate's.
+//! [`Container`] is a container of Azure Blob Storage as [`Remote`](crate::store::remote::Remote) storage. Its
+//! requests go through our own transport under the crate's pipeline, because the crate's transport opens a connection
+//! for each request and has no timeouts. The crate does signing, headers and XML.
 //!
-//! Refuses to try anything twice (`transfer` does), to know where credentials come from (the command line does), and to
-//! put one into a message.
+//! This module does not retry (`transfer` does), does not know where credentials come from (the command line does),
+//! and never puts a credential into a message.
 
 mod blob;
 mod container;

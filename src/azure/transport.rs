@@ -1,6 +1,6 @@
-//! What the crate's requests travel by: the client of `transfer`, with connections kept and time-outs.
+//! The transport for the crate's requests: the client of `transfer`, which reuses connections and has timeouts.
 //!
-//! An answer that is no success becomes [`TransferError`] here, where its status and headers are at hand.
+//! A response that is not a success becomes a [`TransferError`] here, where its status and headers are available.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,20 +20,20 @@ use super::blob;
 use crate::store::remote::{Chunks, TransferError};
 use crate::transfer::http::{self, Http};
 
-/// So much of what a server says of an error is read, in bytes.
+/// How much of a server's error message is read, in bytes.
 const SAID: usize = 16 << 10;
 
-/// So many characters are shown of what the crate says.
+/// How many characters of a crate's error message are shown.
 const SHOWN: usize = 200;
 
-/// What Azurite answers to requests for checksums that it does not know.
+/// Azurite's response to requests for checksums that it does not support.
 const UNSUPPORTED: &str = "FeatureNotSupported";
-/// What Azure says of a container that is not there.
+/// Azure's error code for a container that does not exist.
 const NO_CONTAINER: &str = "ContainerNotFound";
-/// The header by which the crate asks for a checksum of what it reads.
+/// The header with which the crate requests a checksum of the content.
 pub(super) const WANTS_CRC: &str = "x-ms-range-get-content-crc64";
 
-/// The crate's way to the network.
+/// The transport for the crate.
 #[derive(Debug)]
 struct Transport(Http);
 
@@ -46,11 +46,11 @@ impl HttpClient for Transport {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         if !answer.status().is_success() {
             let said = said(&headers, self.0.body(answer)).await;
-            // A 500, but no server trouble: it will never do that.
+            // A 500 that is not transient: the server will never support it.
             if said.starts_with(UNSUPPORTED) {
                 return Err(wrap(TransferError::Permanent(format!("{address}: {said}"))));
             }
-            // A name that is not in a container and a container that is not there are different mistakes to look for.
+            // A blob that does not exist and a container that does not exist need different fixes.
             if said.starts_with(NO_CONTAINER) {
                 return Err(wrap(TransferError::NotFound(format!("{address}: there is no such container"))));
             }
@@ -68,7 +68,7 @@ impl HttpClient for Transport {
     }
 }
 
-/// A body that the crate can take: it wants to share it between threads, and never does.
+/// A body in the type that the crate needs: the crate requires `Sync`, but never shares it between threads.
 struct Shareable(Mutex<Chunks>);
 
 impl Stream for Shareable {
@@ -107,7 +107,7 @@ fn is_list(url: &Url) -> bool {
     url.query_pairs().any(|(name, value)| name == "comp" && value == "list")
 }
 
-/// An address without its query, where the signature is.
+/// An address without its query, which may contain a signature.
 fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
@@ -115,7 +115,7 @@ fn shown(url: &Url) -> String {
     percent_encoding::percent_decode_str(&text).decode_utf8().map_or(text.clone(), std::borrow::Cow::into_owned)
 }
 
-/// The code and the first line of the message that Azure gives with an error.
+/// The code and the first line of the message in Azure's error response.
 async fn said(headers: &HeaderMap, mut body: Chunks) -> String {
     let mut text = Vec::new();
     while text.len() < SAID
@@ -138,12 +138,13 @@ async fn said(headers: &HeaderMap, mut body: Chunks) -> String {
     }
 }
 
-/// Our trouble as an error of the crate's.
+/// A [`TransferError`] as an error of the crate.
 fn wrap(trouble: TransferError) -> Error {
     Error::new(ErrorKind::Io, trouble)
 }
 
-/// An error of the crate's as our trouble: what came through the transport is found again, anything else does not pass.
+/// An error of the crate as a [`TransferError`]: one that came through the transport is unwrapped, any other is
+/// permanent.
 pub(super) fn unwrap(error: &Error, address: &str) -> TransferError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(this) = cause {
@@ -155,7 +156,7 @@ pub(super) fn unwrap(error: &Error, address: &str) -> TransferError {
     if *error.kind() == ErrorKind::Credential {
         return TransferError::Denied(format!("{address}: no access: {error}"));
     }
-    // The crate shows all of what it cannot read: a list has five thousand blobs.
+    // The crate shows the whole text that it cannot parse: a list has five thousand blobs.
     let text = error.to_string();
     let first: String = text.lines().next().unwrap_or_default().chars().take(SHOWN).collect();
     if *error.kind() == ErrorKind::DataConversion {
@@ -164,30 +165,31 @@ pub(super) fn unwrap(error: &Error, address: &str) -> TransferError {
     TransferError::Permanent(format!("{address}: {first}"))
 }
 
-/// A pipeline's options with this transport, and without tries of its own.
+/// The options of a pipeline with this transport, and without the crate's own retries.
 pub(super) fn options(http: Http, checks: Arc<Checks>) -> ClientOptions {
     let transport = azure_core::TransportOptions::new(Arc::new(Transport(http)));
     ClientOptions::new(transport).retry(RetryOptions::none()).per_call_policies(vec![checks as Arc<dyn Policy>])
 }
 
-/// Whether a server knows CRC64, as Azure does and Azurite does not. The crate asks for it whenever it reads little; where
-/// it is not known, the question is taken out again before the request is signed.
+/// Whether a server supports CRC64, as Azure does and Azurite does not. The crate requests it for every small read.
+/// If the server does not support it, the header is removed before the request is signed.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     unknown: AtomicBool,
 }
 
 impl Checks {
-    /// Whether checksums can be asked for.
+    /// Whether checksums can be requested.
     pub fn are_known(&self) -> bool {
         !self.unknown.load(Ordering::Relaxed)
     }
 
-    /// Learns from trouble. True when the request is to be made again without them.
+    /// Learns from an error. True if the request must be repeated without checksums.
     pub fn learn(&self, trouble: &TransferError) -> bool {
-        // Which feature it is may have been lost on the way; nothing else that is asked for here is unknown to it.
+        // The name of the feature may be missing in the message, but everything else that is requested here is
+        // supported.
         let about = matches!(trouble, TransferError::Permanent(why) if why.contains(UNSUPPORTED));
-        // Several requests may be under way when the first of them finds out.
+        // Several requests may be under way when the first of them learns this.
         self.unknown.fetch_or(about, Ordering::Relaxed);
         about
     }

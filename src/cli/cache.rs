@@ -15,7 +15,7 @@ use crate::exit_status::Exit;
 use crate::history::leftovers::Leftovers;
 use crate::history::record;
 use crate::history::retention::{References, remove_run, remove_tree, size};
-use crate::report::moving::human_bytes as human;
+use crate::report::progress::human_bytes as human;
 use crate::reuse::Reuse;
 use crate::runner::project::Project;
 use crate::store::{Home, RunFolder};

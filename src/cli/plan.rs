@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::format::TextOr;
 use super::printer::Printer;
 use super::run::options::StepArguments;
-use crate::because::Because;
 use crate::config::{Config, trust};
 use crate::data::staging::Looking;
 use crate::diagnostic::visible::visible;
@@ -17,6 +16,7 @@ use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::outcome::JobStatus;
 use crate::plan::Substitute;
+use crate::reason::Reason;
 use crate::report::style::{Paint, wrapped};
 use crate::runner::partial_plan::Rest;
 use crate::runner::project::Project;
@@ -80,7 +80,7 @@ fn json(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>) -> Value {
     let steps = run_plan.plan.steps.iter().zip(&run_plan.decisions).enumerate();
     let entries = steps.filter_map(|(index, (step, decision))| match (hindered.get(&index), &decision.cache) {
         (Some(why), _) => {
-            let because = [Because::reason(why)];
+            let because = [Reason::sentence(why)];
             Some(json!({ "step": step.path, "decision": "cannot-run", "because": because }))
         }
         (None, CacheDecision::Skipped) => None,
@@ -93,7 +93,7 @@ fn json(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>) -> Value {
 }
 
 /// One step as `plan` and `why` tell it to scripts.
-pub(super) fn entry(step: &str, runs: bool, stand_in: Option<&str>, because: &[Because]) -> Value {
+pub(super) fn entry(step: &str, runs: bool, stand_in: Option<&str>, because: &[Reason]) -> Value {
     let mut entry = json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because });
     if let (Some(policy), Value::Object(map)) = (stand_in, &mut entry) {
         map.insert("stand_in".to_owned(), json!(policy));
@@ -131,9 +131,9 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
                 counts[0] += 1;
                 (paint.status(JobStatus::Running, "▷"), "run", reasons.next().unwrap_or_default())
             }
-            CacheDecision::Hit(standing) => {
+            CacheDecision::Hit(cached) => {
                 counts[1] += 1;
-                let mut from = format!("from {}", standing.job);
+                let mut from = format!("from {}", cached.job);
                 if matches!(step.substitute, Some(Substitute::Stub { .. })) {
                     from.push_str(": samples stand in for it");
                 }

@@ -10,7 +10,7 @@ use crate::diagnostic::visible::{painted, tame, visible, visible_lines};
 use crate::diagnostic::{Diagnostics, Finding, Severity, Sources, render};
 use crate::error::Failed;
 use crate::exit_status::Exit;
-use crate::report::moving::{Moving, Way};
+use crate::report::progress::{Moving, Way};
 use crate::report::style::{Paint, for_locale};
 use crate::transfer::progress::Progress;
 use std::any::Any;

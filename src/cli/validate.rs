@@ -69,12 +69,12 @@ pub(super) fn validate(args: &Args, project: &Project, printer: &Printer) -> Res
         // A run starts with the project's file, and ends there when it has a mistake.
         chosen.files.iter().try_for_each(|file| Config::near(file.parent().unwrap_or(file)).map(drop))?;
     }
-    let verdicts = chosen.files.iter().map(PathBuf::as_path).zip(check_all(&chosen.files, args, project));
-    let (others, verdicts): (Vec<_>, Vec<_>) = verdicts.partition(|(_, checked)| checked.is_passed_over);
+    let checked = chosen.files.iter().map(PathBuf::as_path).zip(check_all(&chosen.files, args, project));
+    let (others, checked): (Vec<_>, Vec<_>) = checked.partition(|(_, checked)| checked.is_passed_over);
     match args.output {
-        Output::Text => text(&chosen, &verdicts, &others, printer),
+        Output::Text => text(&chosen, &checked, &others, printer),
         Output::Json => {
-            let files: Vec<serde_json::Value> = verdicts.iter().map(|(file, checked)| as_json(file, checked)).collect();
+            let files: Vec<serde_json::Value> = checked.iter().map(|(file, checked)| as_json(file, checked)).collect();
             let unchecked =
                 others.iter().map(|(file, other)| json!({ "path": file.display().to_string(), "kind": other.kind }));
             let answer = json!({ "files": files, "passed_over": unchecked.collect::<Vec<_>>() });
@@ -82,24 +82,24 @@ pub(super) fn validate(args: &Args, project: &Project, printer: &Printer) -> Res
             printer.data(&format!("{text}\n"));
         }
         Output::Github => {
-            printer.out(&github::commands(&distinct(&verdicts).concat()));
-            printer.err(&format!("{}\n", summary(&chosen, &verdicts, &others)));
+            printer.out(&github::commands(&distinct(&checked).concat()));
+            printer.err(&format!("{}\n", summary(&chosen, &checked, &others)));
         }
         Output::Sarif => {
-            let log = sarif::log(&distinct(&verdicts).concat(), &|code| pages::page(code).map(|page| page.rule()));
+            let log = sarif::log(&distinct(&checked).concat(), &|code| pages::page(code).map(|page| page.rule()));
             printer.data(&format!("{}\n", serde_json::to_string_pretty(&log).unwrap_or_default()));
         }
     }
-    Ok(if verdicts.iter().any(|(_, checked)| checked.not_found) {
+    Ok(if checked.iter().any(|(_, checked)| checked.not_found) {
         Exit::NotFound
-    } else if verdicts.iter().all(|(_, checked)| checked.accepted) {
+    } else if checked.iter().all(|(_, checked)| checked.accepted) {
         Exit::Ok
     } else {
         Exit::Failed
     })
 }
 
-/// Checks on all cores; the verdicts come in the order of the files.
+/// Checks on all cores; the checked come in the order of the files.
 fn check_all(files: &[PathBuf], args: &Args, project: &Project) -> Vec<Checked> {
     let slots: Vec<OnceLock<Checked>> = files.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
@@ -120,7 +120,7 @@ fn check_all(files: &[PathBuf], args: &Args, project: &Project) -> Vec<Checked> 
 
 /// The findings of each file in the order of its text. One that was found before, in a component that several files name
 /// or that is checked itself as well, is not told again.
-fn distinct<'a>(verdicts: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
+fn distinct<'a>(checked: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
     let mut told = HashSet::new();
     let mut fresh = |finding: &Finding<'_>| {
         let (path, span) = finding.place();
@@ -128,7 +128,7 @@ fn distinct<'a>(verdicts: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
         let place = span.map(|s| (s.line, s.column));
         told.insert((finding.diagnostic.code, finding.diagnostic.message.clone(), path, place))
     };
-    verdicts
+    checked
         .iter()
         .map(|(file, checked)| {
             let of = |diagnostic| Finding { diagnostic, sources: &checked.sources, file };
@@ -139,11 +139,11 @@ fn distinct<'a>(verdicts: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
         .collect()
 }
 
-type Verdict<'a> = (&'a Path, Checked);
+type CheckedFile<'a> = (&'a Path, Checked);
 
-/// Findings on stderr, a line for each verdict on stdout. A blank line keeps findings from the verdict before them.
-fn text(chosen: &Chosen, verdicts: &[Verdict<'_>], others: &[Verdict<'_>], printer: &Printer) {
-    for (index, ((file, checked), findings)) in verdicts.iter().zip(distinct(verdicts)).enumerate() {
+/// Findings on stderr, a line for each parts on stdout. A blank line keeps findings from the parts before them.
+fn text(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'_>], printer: &Printer) {
+    for (index, ((file, checked), findings)) in checked.iter().zip(distinct(checked)).enumerate() {
         if index > 0 && !findings.is_empty() {
             printer.err("\n");
         }
@@ -165,32 +165,32 @@ fn text(chosen: &Chosen, verdicts: &[Verdict<'_>], others: &[Verdict<'_>], print
         }
     }
     if chosen.many {
-        printer.out(&format!("{}\n", summary(chosen, verdicts, others)));
+        printer.out(&format!("{}\n", summary(chosen, checked, others)));
     } else if let [(file, other)] = others {
         printer.out(&format!("{}: {}, passed over: amlrun does not check it\n", file.display(), other.says));
     }
-    let first = verdicts.iter().flat_map(|(_, c)| c.diagnostics.sorted()).find(|d| d.severity == Severity::Error);
+    let first = checked.iter().flat_map(|(_, c)| c.diagnostics.sorted()).find(|d| d.severity == Severity::Error);
     if let Some(error) = first {
         printer.more(error.code);
     }
 }
 
 /// `12 files: 10 accepted, 2 refused; 5 errors, 3 warnings; 1 of other kinds passed over (1 endpoint)`.
-fn summary(chosen: &Chosen, verdicts: &[Verdict<'_>], others: &[Verdict<'_>]) -> String {
-    let all = verdicts.len();
-    let accepted = verdicts.iter().filter(|(_, checked)| checked.accepted).count();
-    let mut verdict = Vec::new();
+fn summary(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'_>]) -> String {
+    let all = checked.len();
+    let accepted = checked.iter().filter(|(_, checked)| checked.accepted).count();
+    let mut parts = Vec::new();
     if accepted > 0 {
-        verdict.push(format!("{accepted} accepted"));
+        parts.push(format!("{accepted} accepted"));
     }
     if accepted < all {
-        verdict.push(format!("{} refused", all - accepted));
+        parts.push(format!("{} refused", all - accepted));
     }
-    let [errors, warnings, notes] = count(distinct(verdicts).iter().flatten());
+    let [errors, warnings, notes] = count(distinct(checked).iter().flatten());
     let files = match all {
         0 => "nothing to check".to_owned(),
-        1 => format!("1 file: {}", verdict.join(", ")),
-        _ => format!("{all} files: {}", verdict.join(", ")),
+        1 => format!("1 file: {}", parts.join(", ")),
+        _ => format!("{all} files: {}", parts.join(", ")),
     };
     let parts =
         [files, render::counts(errors, warnings, notes), of_other_kinds(others), passed_over(chosen.passed_over)];
@@ -198,7 +198,7 @@ fn summary(chosen: &Chosen, verdicts: &[Verdict<'_>], others: &[Verdict<'_>]) ->
 }
 
 /// `3 of other kinds passed over (1 compute, 2 endpoint)`; empty for none.
-fn of_other_kinds(others: &[Verdict<'_>]) -> String {
+fn of_other_kinds(others: &[CheckedFile<'_>]) -> String {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, other) in others {
         *kinds.entry(&other.says).or_default() += 1;

@@ -19,7 +19,7 @@ use crate::error::Failed;
 use crate::event::Moved;
 use crate::exec::{Stop, StopWatch};
 use crate::plan::{Form, Located, Plan, Remote, Signed, Step, Value};
-use crate::report::moving::human_bytes;
+use crate::report::progress::human_bytes;
 use crate::secret::{Credential, Secret, signatures};
 use crate::spec::data_uri::DataUri;
 use crate::store::Home;

@@ -1,4 +1,4 @@
-//! What becomes of a successful step's outputs: checked, put in their places, sealed, registered.
+//! Collects the outputs of a successful step: checks, publishes, seals and registers them.
 
 use std::path::Path;
 
@@ -13,15 +13,15 @@ use crate::plan::{DatastorePath, Located, Part, Step, StepOutput};
 use crate::reuse::Listing;
 use crate::store::{seal, tree};
 
-/// What a step wrote, sealed.
+/// The sealed outputs of a step.
 pub(super) struct Collected {
     pub outputs: Vec<OutputInfo>,
-    /// Why it is not all where it belongs. Then it is kept for whoever tries again, and registered by nobody.
+    /// Why an output could not be uploaded. Then it is kept for the next attempt, and not registered.
     pub unsent: Option<Failure>,
 }
 
-/// Seals every output of a step, uploads those that belong into remote storage, and registers those that are to become assets. `made`
-/// is told before anything is sent.
+/// Seals every output of a step, uploads those with a remote destination, and registers those that become assets.
+/// `made` is called before anything is uploaded.
 pub(super) fn collect<E, W: Workspace>(
     index: usize,
     attempt: u32,
@@ -68,7 +68,7 @@ pub(super) fn collect<E, W: Workspace>(
     Ok(Collected { outputs: collected.into_iter().map(|(_, info)| info).collect(), unsent: sent.err() })
 }
 
-/// How what a step wrote is not of its output's type: whoever reads it will find out.
+/// A warning if an output does not fit its type, because the step that reads it may fail.
 fn misfit(output: &StepOutput, path: &Path) -> Option<String> {
     let name = &output.name;
     let marker = match output.kind {
@@ -86,8 +86,8 @@ fn misfit(output: &StepOutput, path: &Path) -> Option<String> {
     })
 }
 
-/// Seals an output, puts it where the author wants it too when that is a folder here, and tells what it is. In this order:
-/// a second name changes the stat of a file.
+/// Seals an output, publishes it if its destination is a local folder, and describes it. The order matters: a hard
+/// link changes the stat of a file.
 fn close(index: usize, output: &StepOutput, path: &Path, request: &Request) -> Result<OutputInfo, Failure> {
     seal::seal(path).map_err(|e| not_kept(&e, path))?;
     let place = output.place.as_ref().map(|place| place.named(&request.step_job(index), &output.name));
@@ -105,7 +105,7 @@ fn close(index: usize, output: &StepOutput, path: &Path, request: &Request) -> R
     })
 }
 
-/// Why an output cannot be kept: a full disk is told as such, wherever in the chain of causes it stands.
+/// Why an output cannot be kept. A full disk is reported as such, wherever it is in the chain of causes.
 fn not_kept(error: &(dyn std::error::Error + 'static), path: &Path) -> Failure {
     let mut cause = Some(error);
     while let Some(this) = cause {
@@ -117,7 +117,7 @@ fn not_kept(error: &(dyn std::error::Error + 'static), path: &Path) -> Failure {
     Failure::Other { message: error.to_string() }
 }
 
-/// Registers an output that is to become an asset, unless that very output is one already.
+/// Registers an output that becomes an asset, unless this output is already registered.
 pub(super) fn register<E, W: Workspace>(
     index: usize,
     output: &StepOutput,
@@ -140,7 +140,7 @@ pub(super) fn register<E, W: Workspace>(
     Ok(())
 }
 
-/// Puts a sealed output where the author wants it too: into a datastore's folder, or into a container.
+/// Copies a sealed output to its destination: a datastore's folder or a container.
 pub(super) fn upload<E, W: Workspace>(
     index: usize,
     output: &StepOutput,
@@ -166,14 +166,15 @@ pub(super) fn upload<E, W: Workspace>(
     Ok(())
 }
 
-/// Lays the files of an output into a folder of a datastore, beside what others put there. They become second names of
-/// the sealed files where the file system can do that: a later run replaces a name and leaves the sealed file alone.
+/// Puts the files of an output into a folder of a datastore, beside existing files. They become hard links to the
+/// sealed files where the file system supports that. A later run replaces the link and does not change the sealed
+/// file.
 fn publish(from: &Path, to: &Path) -> Result<(), tree::TreeError> {
     if from.is_file() { tree::replace_file(from, to) } else { tree::merge_tree(from, to) }
 }
 
-/// An output called `artifacts` or `default` is not a folder that the step fills: it is what every job leaves, its
-/// `outputs/`, `logs/` and `user_logs/` (reference, section 3.5).
+/// Whether an output is called `artifacts` or `default`. The step does not fill such a folder: it contains what every
+/// job leaves, `outputs/`, `logs/` and `user_logs/` (reference, section 3.5).
 fn is_artifact_root(output: &StepOutput) -> bool {
     matches!(output.name.as_str(), "artifacts" | "default") && output.kind == PortType::UriFolder
 }

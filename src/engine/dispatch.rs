@@ -1,4 +1,5 @@
-//! The loop that owns the truth of a run: it starts what may start, hears how steps end, and says everything once.
+//! The dispatch loop, which owns the state of a run: it starts steps, handles their ends, and reports every event
+//! once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +12,14 @@ use super::outputs::OutputTable;
 use super::schedule::{Node, Schedule, Skip};
 use super::state::{CompletedStep, Finished, RunState, warn};
 use super::{Request, Services, Workspace, collect, staging, step};
-use crate::because::Because;
 use crate::event::{OutputInfo, StepInfo, What};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
 use crate::plan::{Phase, Plan, Step, StepOutput, Substitute};
+use crate::reason::Reason;
 use crate::reuse::Listing;
 
-/// Runs a plan to its end and returns how it ended. `asked` tells when somebody wants it to stop.
+/// Runs a plan to its end and returns its status. `asked` signals a request to stop.
 pub async fn run<E: Executor, W: Workspace>(request: Request, services: Services<E, W>, asked: StopWatch) -> JobStatus {
     services.bus.say(started(&request));
     for message in &request.plan.notes {
@@ -58,9 +59,9 @@ pub async fn run<E: Executor, W: Workspace>(request: Request, services: Services
     run.shared.services.bus.say(What::RunFinished { status: run.status, outputs });
     *run.shared.pending_uploads.lock().unwrap_or_else(PoisonError::into_inner) = None;
     let (status, recorder, grace) = (run.status, run.recorder, run.shared.request.grace);
-    // Somebody who cannot wait for the digests gives up that these results can be reused, and nothing else.
+    // A user who does not wait for the digests loses the reuse of these results, and nothing else.
     let grace_is_over = async {
-        // What is awaited holds the channel's lock, so it must be gone before anything else is awaited.
+        // The value that is awaited holds the channel's lock, so it must be dropped before the next await.
         let asked = asked_to_stop.wait_for(|stop| *stop != Stop::None).await.is_ok();
         if asked { tokio::time::sleep(grace).await } else { std::future::pending().await }
     };
@@ -72,7 +73,7 @@ pub async fn run<E: Executor, W: Workspace>(request: Request, services: Services
     status
 }
 
-/// A step of a plan, as the record lists it.
+/// A step of a plan, in the form of the record.
 #[must_use]
 pub fn step_info(plan: &Plan, step: &Step, job: String) -> StepInfo {
     StepInfo {
@@ -109,7 +110,7 @@ fn started(request: &Request) -> What {
     }
 }
 
-/// So many steps are made ready before there is a place for them.
+/// How many steps are prepared before a slot is free for them.
 const AHEAD: usize = 4;
 
 struct Dispatch<E, W> {
@@ -119,20 +120,20 @@ struct Dispatch<E, W> {
     running: JoinSet<(usize, Finished)>,
     /// Tells each running step to stop.
     stops: HashMap<usize, watch::Sender<Stop>>,
-    /// Whether somebody wants the run to stop.
+    /// Whether the run was asked to stop.
     asked: StopWatch,
-    /// Whether steps that begin now are to stop at once: those of `on_finalize` are not stopped by a failure before them.
+    /// Whether steps that begin now stop at once. Steps of `on_finalize` are not stopped by an earlier failure.
     halted: Stop,
     status: JobStatus,
 }
 
 impl<E: Executor, W: Workspace> Dispatch<E, W> {
-    /// Everything that needs no process: what an earlier run, or this one before it was broken off, made already, and what
-    /// is left out.
+    /// Handles all steps that need no process: steps that completed before the run was resumed, cache hits, and
+    /// skipped steps.
     fn settle(&mut self) {
         let shared = self.shared.clone();
         let done = shared.request.resumed.as_ref().map(|resumed| &resumed.done);
-        // Steps that only stand as they are can be thousands, and are recorded together.
+        // There can be thousands of reused steps, so they are recorded together.
         let mut reused = Vec::new();
         for index in 0..shared.request.plan.steps.len() {
             if let Some(outputs) = done.and_then(|done| done.get(&index)) {
@@ -143,12 +144,12 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             }
             let decision = &shared.request.decisions[index];
             match &decision.cache {
-                // What goes to a remote place takes its time, as a step does.
-                CacheDecision::Hit(standing) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
+                // An upload to remote storage takes time, so it is handled as a step.
+                CacheDecision::Hit(cached) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
                     if shared.request.plan.steps[index].outputs.iter().any(StepOutput::goes_on) {
                         shared.services.bus.say_all(std::mem::take(&mut reused));
                     }
-                    reused.push(self.stands(index, standing, decision.because.clone()));
+                    reused.push(self.apply_cached(index, cached, decision.because.clone()));
                     self.schedule.completed(index);
                 }
                 CacheDecision::Skipped if self.schedule.is_waiting(index) => {
@@ -166,7 +167,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     async fn drive(&mut self, mut asked: StopWatch) {
         let cancels = self.shared.request.cancels.clone();
         let mut listening = true;
-        // Somebody may have asked before there was anything to stop.
+        // The request to stop may have come before there was anything to stop.
         self.cancel(*asked.borrow_and_update());
         loop {
             self.start_what_may_start();
@@ -174,7 +175,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 break;
             }
             tokio::select! {
-                // A request to stop goes before a step that ended at the same moment: nothing new may start then.
+                // A request to stop goes before a step that ended at the same moment, so that nothing new starts.
                 biased;
                 changed = asked.changed(), if listening => match changed {
                     Ok(()) => self.cancel(*asked.borrow_and_update()),
@@ -190,8 +191,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         debug_assert!(self.schedule.is_done(), "the loop ends when every step is over");
     }
 
-    /// Hands steps to tasks of their own. Each waits for its place only when it is laid out: as many as can run are made
-    /// ready ahead, so that no place stays empty. Where a failure shall end everything, nothing is begun ahead of its time.
+    /// Spawns a task for each step that can start. A step waits for its slot only after it is prepared. Some more
+    /// steps are prepared than there are slots, so that no slot is idle. If a failure ends the run, nothing is
+    /// prepared ahead.
     fn start_what_may_start(&mut self) {
         let slots = self.shared.request.jobs.max(1);
         let ahead = if self.shared.request.plan.continue_on_step_failure { slots.min(AHEAD) } else { 0 };
@@ -215,7 +217,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         self.skip(skipped);
     }
 
-    /// Tells the running steps to stop, with `all` those of `on_finalize` as well.
+    /// Tells the running steps to stop; with `all`, also those of `on_finalize`.
     fn halt(&mut self, how: Stop, all: bool) {
         self.halted = self.halted.max(how);
         for (&index, stop) in &self.stops {
@@ -229,8 +231,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         self.shared.request.plan.steps[index].phase == Phase::Finalize
     }
 
-    /// Cancels single steps, as their run's folder says: one that runs is told to stop, and to stop at once when it is
-    /// told again; one that waits is left out.
+    /// Cancels single steps, as requested in the run's folder. A running step is stopped gracefully, and at once when
+    /// it is canceled again. A waiting step is skipped.
     fn cancel_steps(&mut self) {
         let shared = self.shared.clone();
         let request = &shared.request;
@@ -264,8 +266,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         {
             outcome = StepOutcome::Skipped { reason: SkipReason::StepCanceled };
         }
-        if let Some(standing) = &finished.standing {
-            let reused = self.stands(index, standing, finished.because);
+        if let Some(cached) = &finished.cached {
+            let reused = self.apply_cached(index, cached, finished.because);
             self.shared.services.bus.say(reused);
         } else {
             self.shared.services.bus.say(What::StepFinished {
@@ -293,19 +295,20 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         self.skip(skipped);
     }
 
-    /// An earlier result stands for a step: its outputs are put in their slots and registered as if it had run. What is
-    /// to be said of it then.
-    fn stands(&self, index: usize, standing: &CachedResult, because: Vec<Because>) -> What {
+    /// Reuses an earlier result for a step: its outputs are published and registered as if the step had run. Returns
+    /// the event to record.
+    fn apply_cached(&self, index: usize, cached: &CachedResult, because: Vec<Reason>) -> What {
         let RunState { request, services, output_table, .. } = &*self.shared;
         let step = &request.plan.steps[index];
-        let mut outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
+        let mut outputs: Vec<OutputInfo> = cached.outputs.iter().map(info).collect();
         for output in &step.outputs {
             let Some(made) = outputs.iter_mut().find(|o| o.name == output.name) else { continue };
-            // Remote slots were seen to before.
+            // Remote destinations were handled before.
             let here = output.place.as_ref().is_some_and(|place| !place.is_remote());
             if here {
                 match collect::upload(index, output, made, request, services, &self.asked) {
-                    // A link more shows in the stat of a file: that was us, and whoever reads it must not be blamed.
+                    // Our own hard link changes the stat of a file. It must not look like a change by a step that
+                    // reads the file.
                     Ok(()) => {
                         if let Ok(listing) = Listing::of(&made.path) {
                             made.fingerprint = listing.fingerprint().to_string();
@@ -321,19 +324,19 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 warn(services, request, index, message);
             }
         }
-        output_table.digested(index, Some(standing.outputs.clone()));
+        output_table.digested(index, Some(cached.outputs.clone()));
         output_table.sealed(index, outputs.clone());
         What::StepReused {
             step: step.path.clone(),
-            run: standing.run.clone(),
-            job: standing.job.clone(),
+            run: cached.run.clone(),
+            job: cached.job.clone(),
             outputs,
-            metrics: standing.metrics.clone(),
+            metrics: cached.metrics.clone(),
             because,
         }
     }
 
-    /// A step's task broke, which is a mistake of ours. The run still ends in order: everything else is stopped.
+    /// A step's task panicked, which is a bug of ours. The run still ends in order: all other steps are stopped.
     fn broken(&mut self, why: &str) {
         let message = format!("amlrun made a mistake while running a step; please report it: {why}");
         self.shared.services.bus.say(What::Warning { step: None, message });
@@ -355,7 +358,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
     }
 
-    /// Why a step is left out whatever becomes of those that it needs.
+    /// Why a step is skipped, whatever happens to the steps that it needs.
     fn left_out(&self, index: usize) -> Option<SkipReason> {
         let request = &self.shared.request;
         matches!(request.decisions[index].cache, CacheDecision::Skipped).then(|| {

@@ -8,7 +8,8 @@ use super::prepare::{Prepared, text_of};
 use crate::plan::Step;
 use crate::store::RunFolder;
 
-/// All variables of a step, on top of the runner's own environment. Later ones win, so that the author's come last.
+/// All variables of a step, in addition to the runner's own environment. Later ones override earlier ones, so the
+/// author's come last.
 pub(super) fn variables(
     index: usize,
     request: &Request,
@@ -28,7 +29,7 @@ pub(super) fn variables(
     set("AZUREML_CR_HT_CAP_user_logs_PATH", &prepared.user_logs.display().to_string());
     ports(step, prepared, &mut set);
     all.extend(tracking);
-    // No input has a name that begins with a dot.
+    // The name of an input never begins with a dot.
     let links = request.home.run(&request.run.name).step(&step.path).inputs().join(".variables");
     for (number, (name, value)) in step.environment_variables.iter().enumerate() {
         all.push((name.clone(), text_of(value, request, output_table, false, &links.join(number.to_string()))?));
@@ -36,7 +37,7 @@ pub(super) fn variables(
     Ok(all)
 }
 
-/// The variables that all steps of a run have alike; `folders` are added at the end of their `PATH`.
+/// The variables that all steps of a run share; `folders` are appended to their `PATH`.
 #[must_use]
 pub fn common(run: &RunFolder, experiment: &str, folders: &[PathBuf]) -> Vec<(String, String)> {
     let mut all = vec![run.marker()];
@@ -44,14 +45,14 @@ pub fn common(run: &RunFolder, experiment: &str, folders: &[PathBuf]) -> Vec<(St
     set("AZUREML_ROOT_RUN_ID", run.name.as_str());
     set("AZUREML_EXPERIMENT_SCOPE", experiment);
     set("AZUREML_ARM_PROJECT_NAME", experiment);
-    // There is no workspace in the cloud: scripts that only print these get something that tells so.
+    // There is no workspace in the cloud. Scripts that only print these get an obvious placeholder.
     set("AZUREML_ARM_SUBSCRIPTION", "00000000-0000-0000-0000-000000000000");
     set("AZUREML_ARM_RESOURCEGROUP", "local");
     set("AZUREML_ARM_WORKSPACE_NAME", "local");
     set("AZUREML_PROCESS_NAME", "main");
     set("AZUREML_CR_NODE_RANK", "0");
     set("NODE_RANK", "0");
-    // A log that can be watched needs lines as they come; Python would keep them in a buffer.
+    // A log that can be followed needs lines as they are printed; Python would keep them in a buffer.
     set("PYTHONUNBUFFERED", "1");
     set("PATH", &search_path(folders));
     for name in ["NO_PROXY", "no_proxy"] {
@@ -60,13 +61,13 @@ pub fn common(run: &RunFolder, experiment: &str, folders: &[PathBuf]) -> Vec<(St
     all
 }
 
-/// The tracking server is on loopback: a proxy for the rest of the world must not get what is meant for it.
+/// The `NO_PROXY` of a step. The tracking server is on loopback, so a proxy must not get its requests.
 fn no_proxy(own: &str) -> String {
     let loopback = "127.0.0.1,localhost";
     if own.is_empty() { loopback.to_owned() } else { format!("{own},{loopback}") }
 }
 
-/// Literal inputs are `AZUREML_PARAMETER_<name>`; data has its path under two names, the second from SDK v1.
+/// Literal inputs are `AZUREML_PARAMETER_<name>`. Data has its path under two names, the second from SDK v1.
 fn ports(step: &Step, prepared: &Prepared, set: &mut impl FnMut(&str, &str)) {
     for input in &step.inputs {
         let Some(text) = prepared.inputs.get(&input.name) else { continue };
@@ -84,7 +85,8 @@ fn ports(step: &Step, prepared: &Prepared, set: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// The runner's `PATH`, and after it the folders where `amlrun-stage` lies, so that the example's commands are found.
+/// The runner's `PATH`, followed by the folders that contain `amlrun-stage`, so that the example's commands are
+/// found.
 fn search_path(folders: &[PathBuf]) -> String {
     let own = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&own).chain(folders.iter().cloned());

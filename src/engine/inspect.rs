@@ -1,4 +1,4 @@
-//! A step as it was or would be launched, for a person who wants to look at it: `amlrun shell`.
+//! Shows a step as it was or would be launched, for `amlrun shell`.
 
 use std::path::PathBuf;
 
@@ -6,24 +6,25 @@ use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::{Request, Services, Workspace, launch, prepare};
 
-/// Where a step runs and what it sees there.
+/// The working directory of a step, and what the step sees there.
 pub struct Scene {
     /// Its working directory.
     pub wd: PathBuf,
     /// The command, as bash gets it.
     pub command: String,
-    /// Its variables, on top of the runner's own.
+    /// Its variables, in addition to the runner's own.
     pub variables: Vec<(String, String)>,
-    /// Variables of the runner's own that it does not see.
+    /// Variables of the runner that it does not see.
     pub hidden: Vec<String>,
-    /// The copies that protect what it reads, as long as somebody looks at it.
+    /// The copies that protect its inputs, as long as the user looks at it.
     _copies: Vec<OwnCopy>,
 }
 
-/// The scene of a step of a run that exists: its last try as it was left. The request must be that of a resumed run.
+/// The scene of a step of an existing run: its last attempt as it was left. The request must be that of a resumed
+/// run.
 ///
 /// # Errors
-/// A sentence, when an input is gone or a folder cannot be made.
+/// A message, if an input is missing or a folder cannot be made.
 pub fn scene<E, W: Workspace>(index: usize, request: &Request, services: &Services<E, W>) -> Result<Scene, String> {
     let output_table = OutputTable::new(request.plan.steps.len());
     let resumed = request.resumed.as_ref();

@@ -1,4 +1,4 @@
-//! What the executor gets of a step: its command, variables and processes.
+//! Builds what the executor needs to run a step: its command, variables and processes.
 
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
@@ -6,19 +6,19 @@ use super::state::{RunState, warn};
 use super::{Request, Services, Workspace, environment, prepare, protect};
 use crate::exec::{LOG_LIMIT, Launch, Launcher, RankProcess, ranks};
 
-/// A step that is laid out.
+/// A step that is prepared.
 pub(super) struct Materialized {
-    /// What the executor gets.
+    /// The input of the executor.
     pub launch: Launch,
-    /// The command as the record tells it.
+    /// The command, in the form of the record.
     pub command: String,
-    /// Whether it was given what was seen before the run.
+    /// Whether the step got what was seen before the run.
     pub unchanged: bool,
-    /// The copies that protect what it reads, as long as it runs.
+    /// The copies that protect its inputs, as long as it runs.
     pub copies: Vec<OwnCopy>,
 }
 
-/// Lays a step out, ready to be launched.
+/// Prepares a step, so that it can be launched.
 pub(super) fn materialize<E, W: Workspace>(
     index: usize,
     attempt: u32,
@@ -35,7 +35,7 @@ pub(super) fn materialize<E, W: Workspace>(
     Ok(Materialized { launch, command, unchanged, copies })
 }
 
-/// What the executor gets of a step that is laid out, and the copies that it needs as long as it runs.
+/// The launch of a prepared step, and the copies that it needs as long as it runs.
 pub(super) fn launch<E, W: Workspace>(
     index: usize,
     request: &Request,
@@ -75,7 +75,7 @@ pub(super) fn launch<E, W: Workspace>(
     Ok((launch, prepared.copies))
 }
 
-/// The processes of a step, as the executor takes them.
+/// The distribution of a step, in the form of the executor.
 fn distribution(written: &crate::plan::Distribution) -> Option<ranks::Distribution> {
     let count = |name: &str| written.counts.get(name).copied();
     let per_node = count("process_count_per_instance").unwrap_or(1);

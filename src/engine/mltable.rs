@@ -1,4 +1,5 @@
-//! What `eval_mount` and `eval_download` give: the files that an MLTable selects, in a folder (reference, section 3.4).
+//! Prepares inputs with `eval_mount` and `eval_download`: the files that an MLTable selects, in a folder (reference,
+//! section 3.4).
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +7,9 @@ use crate::plan::Form;
 use crate::plan::mltable::{Selected, selected};
 use crate::store::tree;
 
-/// Lays copies of the files that the table in `folder` selects into `place`; they share their bytes where the file system
-/// can do that. Second names would do for a mount, but making one changes the stat of a file that others are reading.
-/// `fetched` are the copies of the addresses that the table names, in its order.
+/// Copies the files that the table in `folder` selects to `place`. The copies share their bytes where the file system
+/// supports that. Hard links would be sufficient for a mount, but making one changes the stat of a file that others
+/// are reading. `fetched` are the copies of the addresses in the table, in the same order.
 pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<(), String> {
     let mut fetched = fetched.iter();
     let put = |from: &Path, inner: &Path| {
@@ -26,7 +27,7 @@ pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<()
                     selection.path
                 )
             })?;
-            // Each address has a folder of its own: two may end with the same name.
+            // Each address has its own folder, because two may end with the same name.
             let inner = PathBuf::from(number.to_string());
             put(from, &if from.is_file() { inner.join(name(from)) } else { inner })?;
             continue;
@@ -38,7 +39,7 @@ pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<()
     Ok(())
 }
 
-/// The files and folders of the table's own folder that are selected, with their paths in it.
+/// The files and folders in the table's own folder that are selected, with their relative paths.
 fn local(folder: &Path, selection: &Selected) -> Result<Vec<(PathBuf, PathBuf)>, String> {
     let Selected { path, form } = selection;
     let inside = selection.inside().ok_or_else(|| format!("'{path}' leads out of the folder of its MLTable"))?;

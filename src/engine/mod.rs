@@ -1,13 +1,14 @@
-//! Runs a plan: which step is next, how it is prepared, and what becomes of its outputs.
+//! Runs a plan: decides which step is next, prepares it, and handles its outputs.
 //!
-//! Before anything runs, [`decide()`] finds the steps whose earlier results can be reused (see [`cache`]); `amlrun plan`
-//! shows the same decisions. [`dispatch`] is the one loop that owns the state of a run; [`schedule`] is its pure state
-//! machine. A step passes `staging` (remote data is fetched), `prepare` (folders, code, inputs, command), `launch`, the
-//! executor, and `collect` (outputs are sealed, put in their places and registered). `environment` builds the variables
-//! that Azure ML promises to every step, and `outputs` holds what is known of outputs during the run.
+//! Before anything runs, [`decide()`] finds the steps whose earlier results can be reused (see [`cache`]);
+//! `amlrun plan` shows the same decisions. [`dispatch`] is the one loop that owns the state of a run; [`schedule`] is
+//! its pure state machine. A step passes `staging` (fetches remote data), `prepare` (folders, code, inputs, command),
+//! `launch`, the executor, and `collect` (outputs are sealed, published and registered). `environment` builds the
+//! variables that Azure ML promises to every step, and `outputs` holds what is known of outputs during the run.
 //!
-//! The engine sees plans, events, executors, the store and the results of earlier runs. Of the registry and the tracking
-//! server it knows only the [`Workspace`] trait, which the command line implements; it knows no terminals and no signals.
+//! The engine uses plans, events, executors, the store and the results of earlier runs. It knows the registry and the
+//! tracking server only through the [`Workspace`] trait, which its caller implements. It knows nothing of terminals
+//! and signals.
 
 mod cache;
 mod collect;
@@ -44,58 +45,58 @@ pub use cache::{CacheDecision, CachedResult, Decision, Force, InputSnapshot, See
 pub use dispatch::{run, step_info};
 pub use environment::common;
 
-/// A run to be made: everything the engine needs to know, none of which changes while it runs.
+/// A request to run a plan: everything that the engine needs to know. None of it changes during the run.
 pub struct Request {
-    /// What to run.
+    /// The plan to run.
     pub plan: Plan,
     /// The run's folder.
     pub run: RunFolder,
-    /// The workspace under a path that shells take as one word.
+    /// The workspace, by a path that shells read as one word.
     pub home: Home,
     /// The experiment's name.
     pub experiment: String,
     /// The job file, for the record.
     pub job_file: PathBuf,
-    /// How many steps may run at once.
+    /// How many steps may run at the same time.
     pub jobs: usize,
-    /// How long a step has between TERM and KILL.
+    /// The grace period of a step between TERM and KILL.
     pub grace: Duration,
-    /// How many bytes of what a step prints are kept, when somebody says so.
+    /// How many bytes of a step's output are kept, if the user set a limit.
     pub log_limit: Option<u64>,
-    /// What opens the storage that this run uses: it is masked in what steps print.
+    /// The credentials for the storage that this run uses: they are masked in the output of steps.
     pub secrets: Arc<[Secret]>,
     /// Variables of this process that steps must not inherit.
     pub hidden: Arc<[String]>,
-    /// The variables that all steps of the run have alike.
+    /// The variables that all steps of the run share.
     pub common: Vec<(String, String)>,
-    /// What is amiss already, for the record.
+    /// Warnings from before the run, for the record.
     pub warnings: Vec<String>,
-    /// What earlier runs made; `None` when that cannot be read.
+    /// The results of earlier runs; `None` if they cannot be read.
     pub reuse: Option<Arc<Reuse>>,
     /// The job name of each step.
     pub jobs_of_steps: Vec<String>,
     /// What is known of the plan's inputs and code.
     pub snapshot: InputSnapshot,
-    /// What was decided of each step before the run.
+    /// The decision for each step, made before the run.
     pub decisions: Vec<Decision>,
-    /// What is to run whatever was made before.
+    /// The steps that run even if an earlier result exists.
     pub force: Force,
-    /// When the run goes on from an earlier one: what that left.
+    /// What the earlier runner left, if this run is resumed.
     pub resumed: Option<Resumed>,
-    /// Notified when single steps are to be canceled: which, is in the run's folder.
+    /// Notified when single steps are to be canceled. The run's folder says which ones.
     pub cancels: Arc<Notify>,
 }
 
-/// What a run left that goes on now.
+/// What an earlier runner left of a run that is resumed.
 #[derive(Clone, Debug, Default)]
 pub struct Resumed {
     /// The outputs of the steps that completed, by index.
     pub done: BTreeMap<usize, Vec<OutputInfo>>,
-    /// How often each step was tried, by index.
+    /// The number of attempts of each step, by index.
     pub attempts: BTreeMap<usize, u32>,
-    /// The steps that are to run now, by index. The others stay as they are.
+    /// The steps that run now, by index. The others keep their state.
     pub open: BTreeSet<usize>,
-    /// Whether a step that stays as it is did not complete: then the run does not complete either.
+    /// Whether a step that keeps its state did not complete. Then the run does not complete either.
     pub incomplete: bool,
 }
 
@@ -106,17 +107,18 @@ impl Request {
         self.jobs_of_steps[step].clone()
     }
 
-    /// Which try of a step comes first in this run, from 1.
+    /// The number of a step's first attempt in this run, from 1.
     fn first_attempt(&self, step: usize) -> u32 {
         1 + self.resumed.as_ref().and_then(|r| r.attempts.get(&step)).copied().unwrap_or(0)
     }
 
-    /// The folder of a step's output. A later try gets one of its own: what an earlier one left stays to be looked at.
+    /// The folder of a step's output. A later attempt gets its own folder, so that you can inspect what an earlier
+    /// one wrote.
     fn tree(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
         self.home.output(&self.run.name, &self.plan.steps[step].path, output, attempt)
     }
 
-    /// The address of a step's output: the folder, or the file in its folder.
+    /// The path of a step's output: the folder, or the file in its folder.
     fn output(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
         let tree = self.tree(step, output, attempt);
         match self.plan.steps[step].outputs.iter().find(|o| o.name == output) {
@@ -125,37 +127,37 @@ impl Request {
         }
     }
 
-    /// The workspace itself, of which `home` may be seen through a link.
+    /// The real path of the workspace; `home` may be a link to it.
     fn root(&self) -> &Path {
         self.run.workspace()
     }
 
-    /// A path of the workspace as steps see it.
+    /// A path in the workspace as steps see it.
     fn seen(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.root()).map_or_else(|_| path.to_owned(), |inner| self.home.root().join(inner))
     }
 
-    /// A path that steps see, as the record tells it: in the workspace itself, not through the link.
+    /// A path that steps see, in the form of the record: in the real workspace, not through the link.
     fn recorded(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.home.root()).map_or_else(|_| path.to_owned(), |inner| self.root().join(inner))
     }
 }
 
-/// An output that is to become an asset.
+/// An output that becomes an asset.
 pub struct OutputAsset<'a> {
-    /// The name it gets.
+    /// The name of the asset.
     pub asset: &'a AssetName,
     /// Its type.
     pub kind: PortType,
-    /// Where it lies, sealed.
+    /// The path of the sealed output.
     pub path: PathBuf,
-    /// The step that made it.
+    /// The step that wrote it.
     pub step: &'a str,
     /// The job name of that step.
     pub job: &'a str,
 }
 
-/// What a step told the tracking server.
+/// What a step logged to the tracking server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracked {
     /// The last value of each metric.
@@ -164,49 +166,49 @@ pub struct Tracked {
     pub models: Vec<String>,
 }
 
-/// What the engine asks of the workspace around it. Calls block for a database's time, not longer.
+/// What the engine needs from the workspace. Calls block for the time of a database access, not longer.
 pub trait Workspace: Send + Sync + 'static {
-    /// A step is about to start: makes its MLflow run and gives the variables that lead there.
+    /// A step is about to start: creates its MLflow run and returns the variables that lead there.
     ///
     /// # Errors
-    /// A sentence; the step then runs without tracking.
+    /// A message; the step then runs without tracking.
     fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, String>;
 
-    /// A step ended: closes its MLflow run and tells what the step logged there.
+    /// A step ended: closes its MLflow run and returns what the step logged there.
     ///
     /// # Errors
-    /// A sentence; the run goes on.
+    /// A message; the run continues.
     fn end_step(&self, step: &str, job: &str, status: JobStatus) -> Result<Tracked, String>;
 
-    /// Fetches remote data, each unless it is here already, and gives where each lies and what was moved for it. Takes as
-    /// long as that takes, or until somebody wants the run to stop.
+    /// Fetches remote data unless there is a local copy, and returns the path of each and what was transferred.
+    /// Blocks until the transfer ends or the run is asked to stop.
     ///
     /// # Errors
-    /// A sentence; the step then fails.
+    /// A message; the step then fails.
     fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<(PathBuf, Moved)>, String>;
 
-    /// Puts a sealed output into its remote place, unless it is there already.
+    /// Uploads a sealed output to its remote destination, unless it is already there.
     ///
     /// # Errors
-    /// A sentence; the step then fails, and keeps what it wrote.
+    /// A message; the step then fails, and its output is kept.
     fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, String>;
 
-    /// Registers a sealed output and gives its id, `name:version`.
+    /// Registers a sealed output and returns its id, `name:version`.
     ///
     /// # Errors
-    /// A sentence; the step then fails, because somebody will look for that asset.
+    /// A message; the step then fails, because a later job will look for that asset.
     fn register(&self, made: &OutputAsset<'_>) -> Result<String, String>;
 
-    /// The id of an asset of that name that lies at that place already.
+    /// The id of the asset, if one with that name and path is already registered.
     fn registered(&self, made: &OutputAsset<'_>) -> Option<String>;
 }
 
-/// The engine's surroundings.
+/// The services that the engine uses.
 pub struct Services<E, W> {
-    /// What runs commands.
+    /// Runs commands.
     pub executor: Arc<E>,
     /// Registry and tracking.
     pub workspace: Arc<W>,
-    /// Who is told.
+    /// Receives the events.
     pub bus: Arc<Bus>,
 }

@@ -1,4 +1,4 @@
-//! Laying out a step: its folders, its code, its inputs, and the command as bash gets it.
+//! Prepares a step: its folders, its code, its inputs, and the command for bash.
 
 use std::collections::HashMap;
 use std::fs;
@@ -23,22 +23,22 @@ pub(super) struct Prepared {
     pub wd: PathBuf,
     /// Where its logs go.
     pub user_logs: PathBuf,
-    /// Its command, expanded.
+    /// Its command, with all expressions replaced.
     pub command: String,
-    /// The same for the record, without what is secret.
+    /// The command for the record, without secrets.
     pub shown: String,
     /// The text of every input that has a value.
     pub inputs: HashMap<String, String>,
     /// The path of every output.
     pub outputs: HashMap<String, String>,
-    /// The copies that protect what it reads.
+    /// The copies that protect its inputs.
     pub copies: Vec<OwnCopy>,
-    /// Why its result cannot be filed under what was seen before the run: it was given something else.
+    /// Why the result cannot be stored for reuse: the step got something else than what was seen before the run.
     pub changed: Option<String>,
 }
 
-/// Lays out a step. On Azure ML `outputs/` and `logs/` exist in the working directory before the command starts; folders
-/// of `uri_folder` outputs exist, files of `uri_file` outputs do not (reference, sections 3.4 and 7.1).
+/// Prepares a step. On Azure ML, `outputs/` and `logs/` exist in the working directory before the command starts.
+/// Folders of `uri_folder` outputs exist; files of `uri_file` outputs do not (reference, sections 3.4 and 7.1).
 pub(super) fn prepare(
     index: usize,
     attempt: u32,
@@ -46,7 +46,7 @@ pub(super) fn prepare(
     output_table: &OutputTable,
 ) -> Result<Prepared, String> {
     let step = &request.plan.steps[index];
-    // Under the path without spaces, since the step sees it.
+    // The path without spaces, because the step sees it.
     let run = request.home.run(&request.run.name);
     let folder = run.step(&step.path);
     if attempt > 1 {
@@ -55,7 +55,7 @@ pub(super) fn prepare(
     materialize_code(index, request, &folder)?;
     let outputs = outputs(index, request, &|output| request.tree(index, output, attempt))?;
     let (inputs, copies) = inputs(index, request, output_table, &folder)?;
-    // Looked at after they were copied: what is still the same now was the same all the time.
+    // Compared after copying: what is still the same was the same all the time.
     let is_own = |input: &StepInput| copies.iter().any(|copy| copy.input == input.name);
     let mut copied = step.inputs.iter().filter(|input| is_copied(input.mode) || is_own(input));
     let input = copied.find_map(|input| unchanged::copied(input, request, output_table));
@@ -69,7 +69,7 @@ pub(super) fn prepare(
     Ok(Prepared { changed, copies, ..prepared(index, request, &folder, inputs, outputs) })
 }
 
-/// The working directory with the step's code in it.
+/// Makes the working directory with the step's code in it.
 fn materialize_code(index: usize, request: &Request, folder: &StepFolder) -> Result<(), String> {
     let (step, wd) = (&request.plan.steps[index], folder.wd());
     for part in [&folder.path, &wd, &wd.join("outputs")] {
@@ -83,7 +83,7 @@ fn materialize_code(index: usize, request: &Request, folder: &StepFolder) -> Res
     make_one(&wd.join("logs"))
 }
 
-/// The folder of each output, made, and the address in it that the step is told.
+/// Makes the folder of each output, and returns the path that the step gets.
 fn outputs(index: usize, request: &Request, tree: &dyn Fn(&str) -> PathBuf) -> Result<HashMap<String, String>, String> {
     let mut outputs = HashMap::new();
     for output in &request.plan.steps[index].outputs {
@@ -110,8 +110,8 @@ fn inputs(
     Ok((inputs, copies))
 }
 
-/// The step as it was laid out before, for somebody who wants to look at it; what is gone of it is made again. The outputs
-/// of one that completed are others': what is tried out goes to a folder beside its working directory.
+/// Prepares a step again, so that a user can inspect it. Missing parts are made again. Other steps use the outputs of
+/// a completed step, so new outputs go to a folder beside its working directory.
 pub(super) fn again(
     index: usize,
     attempt: u32,
@@ -160,7 +160,8 @@ fn prepared(
     Prepared { wd, user_logs, command, shown, inputs, outputs, copies: Vec::new(), changed: None }
 }
 
-/// Makes room for another try. What the one before printed is kept; its working directory and staged inputs are not.
+/// Makes room for another attempt. The logs of the attempt before are kept; its working directory and staged inputs
+/// are not.
 fn set_aside(folder: &StepFolder, attempt: u32) -> Result<(), String> {
     for old in [folder.wd(), folder.inputs()] {
         match fs::remove_dir_all(&old) {
@@ -201,7 +202,7 @@ impl Names for Bound<'_> {
     }
 }
 
-/// The text that an input is in the command: a literal, or the path where the step finds its data.
+/// The text of an input in the command: a literal, or the path of its data.
 fn resolve_input(
     input: &StepInput,
     request: &Request,
@@ -210,7 +211,7 @@ fn resolve_input(
     copies: &mut Vec<OwnCopy>,
 ) -> Result<Option<String>, String> {
     let Some(value) = &input.value else { return Ok(None) };
-    // An optional input is absent when the step that should make it did not complete.
+    // An optional input is absent if the step that should write it did not complete.
     if input.optional && value.steps().any(|step| output_table.outputs(step).is_none()) {
         return Ok(None);
     }
@@ -219,7 +220,7 @@ fn resolve_input(
         [part @ (Part::Path(_) | Part::Remote(_) | Part::Output { .. })] if input.kind.is_data() => {
             Some(address(part, request, output_table)?)
         }
-        // A table with what it selects.
+        // A table with the files that it selects.
         [part, ..] if input.kind.is_data() && evaluates(input.mode) => Some(address(part, request, output_table)?),
         _ => None,
     };
@@ -231,7 +232,7 @@ fn resolve_input(
         let what = if input.kind == PortType::UriFile { "file" } else { "folder" };
         return Err(format!("the {what} of its input '{}' is not there: {}", input.name, source.display()));
     }
-    // Whoever named the file does not write the command: what the shell gets is one plain word.
+    // A file name must not become part of the command: the shell gets one plain word.
     let staged = || folder.inputs().join(&input.name).join(source.file_name().map_or_else(String::new, shell_name));
     if let Some(copy) =
         protect::source(input, request).and_then(|listing| protect::make(&input.name, listing, staged()))
@@ -284,13 +285,13 @@ fn address(part: &Part, request: &Request, output_table: &OutputTable) -> Result
     })
 }
 
-/// Whether a mode gives what a table selects.
+/// Whether the mode gives the step the files that a table selects.
 fn evaluates(mode: InputMode) -> bool {
     matches!(mode, InputMode::EvalMount | InputMode::EvalDownload)
 }
 
-/// A value as text: data is its path, or its address when the step reads it by itself. A path that a shell would not
-/// take as one plain word is seen through a link in the folder `links`.
+/// A value as text: data is its path, or its address if the step reads it by itself. If a shell would not read the
+/// path as one plain word, the text is the path of a link in the folder `links`.
 pub(super) fn text_of(
     value: &Value,
     request: &Request,
@@ -319,7 +320,7 @@ fn make(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|e| at("make the folder", folder)(e).to_string())
 }
 
-/// Makes a folder whose parent is there: most are, and asking again and again costs more than making it.
+/// Makes a folder whose parent usually exists. Checking each parent would cost more than making the folder.
 fn make_one(folder: &Path) -> Result<(), String> {
     match fs::create_dir(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => make(folder),

@@ -1,8 +1,8 @@
-//! Which step may start: a pure state machine over in-degree counters.
+//! Decides which step may start: a pure state machine over in-degree counters.
 //!
-//! It is told how steps end and answers what can start and what never will. No clock, no process: property tests drive
-//! it through random graphs and outcomes. Of the steps that can start, the one with the longest way still before it
-//! comes first; among equals, the one that the plan names first.
+//! Callers report how steps end, and get the steps that can start and those that never will. There is no clock and no
+//! process, so property tests drive it through random graphs and outcomes. Of the steps that can start, the one with
+//! the longest path to an end of the graph comes first; among equals, the first one in the plan.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 /// Why a step will never start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skip {
-    /// This step, which it needs directly, did not complete.
+    /// This step, on which it depends directly, did not complete.
     Needs(usize),
     /// This step failed first and the run does not continue after a failure.
     AfterFailure(usize),
@@ -21,11 +21,11 @@ pub enum Skip {
 /// A step as the schedule sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
-    /// The steps before it; each is named once and has a smaller number.
+    /// The steps that it depends on; each is named once and has a smaller number.
     pub needs: Vec<usize>,
-    /// Those of them that it can do without when they do not complete.
+    /// Those of them that it can do without if they do not complete.
     pub optional: Vec<usize>,
-    /// Whether it runs when all others are over, whatever became of them.
+    /// Whether it runs after all other steps are over, whatever their outcome.
     pub last: bool,
 }
 
@@ -42,14 +42,14 @@ pub struct Schedule {
     nodes: Vec<Node>,
     waits: Vec<usize>,
     dependants: Vec<Vec<usize>>,
-    /// The number of steps on the longest way from each step to an end, itself included.
+    /// The number of steps on the longest path from each step to an end, including the step.
     way: Vec<usize>,
     states: Vec<State>,
     ready: BinaryHeap<(usize, Reverse<usize>)>,
     continue_on_failure: bool,
     /// Steps that are not over.
     open: usize,
-    /// Those of them that are not to run last.
+    /// Those of them that do not run last.
     open_before_last: usize,
 }
 
@@ -95,7 +95,7 @@ impl Schedule {
         None
     }
 
-    /// The next step that can start, which then counts as running.
+    /// The next step that can start. It then counts as running.
     #[expect(clippy::should_implement_trait, reason = "it is not an iterator: more may come after None")]
     pub fn next(&mut self) -> Option<usize> {
         let step = self.peek()?;
@@ -103,7 +103,7 @@ impl Schedule {
         Some(step)
     }
 
-    /// Tells that a step completed: one that ran, or one that need not run because its result is there.
+    /// Reports that a step completed: it ran, or its result was reused.
     pub fn completed(&mut self, step: usize) {
         self.over(step);
         for next in self.dependants[step].clone() {
@@ -112,7 +112,7 @@ impl Schedule {
         }
     }
 
-    /// Tells that a running step failed. Returns the steps that will never start now, each once.
+    /// Reports that a running step failed. Returns the steps that can never start now, each once.
     pub fn failed(&mut self, step: usize) -> Vec<(usize, Skip)> {
         self.over(step);
         let mut skipped = Vec::new();
@@ -123,7 +123,7 @@ impl Schedule {
         skipped
     }
 
-    /// Tells that a step is left out, and that what needs it never starts. The run does not fail by it.
+    /// Reports that a step is skipped. Steps that depend on it never start. The run does not fail because of it.
     pub fn left_out(&mut self, step: usize) -> Vec<(usize, Skip)> {
         self.over(step);
         let mut skipped = Vec::new();
@@ -131,7 +131,7 @@ impl Schedule {
         skipped
     }
 
-    /// Nothing more may start. Returns the steps that never will.
+    /// Prevents all further starts. Returns the steps that will never start.
     pub fn stop(&mut self) -> Vec<(usize, Skip)> {
         let mut skipped = Vec::new();
         self.skip_rest(Skip::Canceled, true, &mut skipped);
@@ -257,8 +257,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the graph, the outcomes and the order of endings: every step ends exactly once, none starts before
-        /// its needs completed, and the schedule comes to its end.
+        /// For every graph, all outcomes and every order of endings: each step ends exactly once, no step starts
+        /// before the steps that it needs completed, and the schedule comes to its end.
         #[test]
         fn every_step_ends_once_and_in_order(
             edges in prop::collection::vec((0usize..12, 0usize..12), 0..40),

@@ -1,5 +1,5 @@
-//! Stage-in and stage-out: remote data is fetched before a step begins, and reused outputs are uploaded to their remote
-//! places. The [`Workspace`] moves the bytes; here it is decided when, and reported.
+//! Stage-in and stage-out: fetches remote data before a step begins, and uploads reused outputs to their remote
+//! destinations. The [`Workspace`] transfers the bytes; this module decides when, and reports it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{SkipReason, StepOutcome};
 use crate::plan::{DatastorePath, Remote};
 
-/// Fetches the remote data of a step that may run. An answer means that the step is over.
+/// Fetches the remote data of a step that may run. Returns a value if the step is over.
 pub(super) async fn fetch<E: Executor, W: Workspace>(
     index: usize,
     shared: &Arc<RunState<E, W>>,
@@ -24,7 +24,7 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
     let fetched = blocking(move || {
         let RunState { request, services, .. } = &*shared;
         let step = &request.plan.steps[index];
-        // A step before this one may have spoilt a copy that both read.
+        // An earlier step may have changed a copy that both read.
         let mut wanted: Vec<&Remote> = Vec::new();
         for remote in step.remotes().filter(|remote| !request.snapshot.has_intact(remote)) {
             if wanted.iter().all(|other| other.is_other(remote)) {
@@ -43,7 +43,7 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
     fetched.await.err().map(|message| ended_early(message, stop))
 }
 
-/// Puts what stands for a step into its remote places.
+/// Uploads the reused outputs of a step to their remote destinations.
 pub(super) async fn upload<E: Executor, W: Workspace>(
     index: usize,
     outputs: Vec<OutputInfo>,
@@ -65,7 +65,7 @@ pub(super) async fn upload<E: Executor, W: Workspace>(
     put.await.map_err(|message| ended_early(message, stop))
 }
 
-/// A step that never began: because of trouble, or because somebody wanted the run to stop.
+/// The end of a step that never began, because of an error or a request to stop.
 fn ended_early(message: String, stop: &StopWatch) -> Finished {
     match *stop.borrow() {
         Stop::None => Finished::broken(message),
@@ -73,7 +73,7 @@ fn ended_early(message: String, stop: &StopWatch) -> Finished {
     }
 }
 
-/// Whether an output of a step goes to a remote place.
+/// Whether an output of a step has a remote destination.
 pub(super) fn places_remotely(step: &crate::plan::Step) -> bool {
     step.outputs.iter().any(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote))
 }

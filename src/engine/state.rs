@@ -1,4 +1,4 @@
-//! What all parts of a run share: its request and services, and what becomes of each step.
+//! The state that all parts of a run share: its request and services, and the end of each step.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -8,26 +8,26 @@ use tokio::sync::Semaphore;
 use super::cache::CachedResult;
 use super::outputs::OutputTable;
 use super::{Request, Services};
-use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, What};
 use crate::outcome::{Failure, StepOutcome};
+use crate::reason::Reason;
 
 /// How a step ended and what it wrote.
 pub(super) struct Finished {
     pub outcome: StepOutcome,
     pub outputs: Vec<OutputInfo>,
-    /// The earlier result that stands for it, when it did not run.
-    pub standing: Option<Box<CachedResult>>,
-    /// Why it ran, or what is to be said of what stands for it.
-    pub because: Vec<Because>,
-    /// What is to be found out of it for later runs.
+    /// The earlier result that is reused, if the step did not run.
+    pub cached: Option<Box<CachedResult>>,
+    /// Why the step ran, or remarks on the result that is reused.
+    pub because: Vec<Reason>,
+    /// What the recorder needs to store the result for later runs.
     pub completed: Option<CompletedStep>,
 }
 
 impl Finished {
     pub fn new(outcome: StepOutcome) -> Self {
-        Self { outcome, outputs: Vec::new(), standing: None, because: Vec::new(), completed: None }
+        Self { outcome, outputs: Vec::new(), cached: None, because: Vec::new(), completed: None }
     }
 
     pub fn broken(message: String) -> Self {
@@ -35,20 +35,20 @@ impl Finished {
     }
 }
 
-/// What every part of a run shares.
+/// The state that all parts of a run share.
 pub(super) struct RunState<E, W> {
     pub request: Request,
     pub services: Services<E, W>,
     pub output_table: OutputTable,
-    /// The job file, by which steps are known from run to run.
+    /// The job file, which identifies steps from run to run.
     pub scope: String,
-    /// The places in which processes run.
+    /// The slots in which processes run.
     pub slots: Arc<Semaphore>,
-    /// Where the outputs of a step are recorded before they are uploaded: a runner may be killed during an upload.
+    /// Records the outputs of a step before they are uploaded, because the runner may be killed during the upload.
     pub pending_uploads: Mutex<Option<Sender<CompletedStep>>>,
 }
 
-/// What a step that completed leaves to be found out.
+/// A completed step whose result is still to be stored.
 pub(super) struct CompletedStep {
     pub index: usize,
     pub outputs: Vec<OutputInfo>,
@@ -56,14 +56,14 @@ pub(super) struct CompletedStep {
     pub metrics: Vec<(String, f64)>,
     pub started: Timestamp,
     pub finished: Timestamp,
-    /// Whether it may stand for the step in later runs.
+    /// Whether later runs may reuse it.
     pub offered: bool,
-    /// Whether its key is worth knowing: not when what it read changed meanwhile.
+    /// Whether to compute its key: not if its inputs changed meanwhile.
     pub key: bool,
 }
 
 impl CompletedStep {
-    /// Outputs whose digests others may need, but which stand for nothing.
+    /// Outputs whose digests other steps may need, but which are not reused.
     pub fn outputs_only(index: usize, outputs: Vec<OutputInfo>) -> Self {
         let now = Timestamp(0);
         let (job, metrics) = (String::new(), Vec::new());
@@ -77,7 +77,7 @@ pub(super) fn warn<E, W>(services: &Services<E, W>, request: &Request, index: us
     services.bus.say(What::Warning { step, message });
 }
 
-/// Disk and database work, off the threads that serve pipes and timers.
+/// Runs disk and database work on a blocking thread, away from the thread that serves pipes and timers.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {

@@ -1,4 +1,4 @@
-//! One step from its folders to its outputs.
+//! One step, from its folders to its outputs.
 
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
@@ -9,15 +9,15 @@ use super::launch::{Materialized, materialize};
 use super::protect::OwnCopy;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
 use super::{Request, Tracked, Workspace, collect, protect, staging, unchanged};
-use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, ProcessLog, What};
 use crate::exec::{Ended, Ending, Executor, LineSink, RankProcess, Shown, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{InputMode, PortType, Substitute};
+use crate::reason::Reason;
 use crate::store::tree;
 
-/// Runs one step, or finds out that it need not run. Whatever goes wrong is its outcome, not an error.
+/// Runs one step, or finds out that it does not have to run. Every error becomes the step's outcome.
 pub(super) async fn run<E: Executor, W: Workspace>(
     index: usize,
     shared: Arc<RunState<E, W>>,
@@ -35,15 +35,15 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         },
         _ => shared.request.decisions[index].clone(),
     };
-    if let CacheDecision::Hit(standing) = decision.cache {
-        let outputs: Vec<OutputInfo> = standing.outputs.iter().map(info).collect();
+    if let CacheDecision::Hit(cached) = decision.cache {
+        let outputs: Vec<OutputInfo> = cached.outputs.iter().map(info).collect();
         if staging::places_remotely(step)
             && let Err(failed) = staging::upload(index, outputs.clone(), &shared, &stop).await
         {
             return failed;
         }
-        let (standing, because) = (Some(standing), decision.because);
-        return Finished { outputs, standing, because, ..Finished::new(StepOutcome::Completed) };
+        let (cached, because) = (Some(cached), decision.because);
+        return Finished { outputs, cached, because, ..Finished::new(StepOutcome::Completed) };
     }
     let first = shared.request.first_attempt(index);
     let last = first + step.retries;
@@ -53,7 +53,8 @@ pub(super) async fn run<E: Executor, W: Workspace>(
         shared.services.bus.say(What::StepPreparing { step: step.path.clone(), attempt, because });
         let finished = attempt_once(index, attempt, &shared, &mut stop).await;
         let StepOutcome::Failed { failure } = &finished.outcome else { return finished };
-        // Data that it spoilt would spoil another try, and what it made need not be made again because it was not sent.
+        // If the step changed its inputs, another attempt would read the changed data. If only the upload failed, the
+        // outputs exist already.
         let spoilt = matches!(failure, Failure::InputModified { .. });
         if attempt == last || spoilt || finished.completed.is_some() || *stop.borrow() != Stop::None {
             return finished;
@@ -83,7 +84,7 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let materialized = if is_quick(step, &shared.request) {
         Some(materialize(index, attempt, shared))
     } else {
-        // Copying may take long; what is copied of it so far is thrown away with the step's folder.
+        // Copying may take long. A partial copy is discarded with the step's folder.
         let shared = shared.clone();
         unless_stopped(blocking(move || materialize(index, attempt, &shared)), stop).await
     };
@@ -94,8 +95,8 @@ async fn attempt_once<E: Executor, W: Workspace>(
     };
     let jobs = shared.request.jobs.max(1);
     let wanted = u32::try_from(step.slots.clamp(1, jobs)).unwrap_or(1);
-    // Places are given in the order in which they are asked for: a step that takes several waits for them, and others
-    // behind it with it. It would wait for ever where small ones always came first.
+    // Slots are granted in the order of the requests. A step that takes several slots waits for them, and so do all
+    // steps behind it. Otherwise small steps could delay it forever.
     let place = match shared.slots.try_acquire_many(wanted) {
         Ok(place) if *stop.borrow() == Stop::None => Some(place),
         Ok(_) => None,
@@ -142,22 +143,23 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let finish = blocking(move || Ok(finish(ran, &copies, outcome, &shared, &watch)));
     tokio::select! {
         finished = finish => finished.unwrap_or_else(Finished::broken),
-        // It completed, and what it made is kept; but somebody who cannot wait does not wait for it to be registered.
+        // The step completed and its outputs are kept, but after a forced stop nobody waits until they are
+        // registered.
         Ok(_) = stop.wait_for(|stop| *stop == Stop::Forced) => Finished::new(StepOutcome::Canceled),
     }
 }
 
-/// A try of a step whose process has ended.
+/// An attempt of a step whose process has ended.
 #[derive(Clone, Copy)]
 struct Ran {
     index: usize,
     attempt: u32,
     started: Timestamp,
-    /// Whether it was given what was seen before the run.
+    /// Whether the step got what was seen before the run.
     unchanged: bool,
 }
 
-/// What `work` gives, unless somebody wants the run to stop before that.
+/// The result of `work`, unless the run is asked to stop before.
 async fn unless_stopped<T>(work: impl Future<Output = T>, stop: &mut StopWatch) -> Option<T> {
     tokio::select! {
         biased;
@@ -166,11 +168,11 @@ async fn unless_stopped<T>(work: impl Future<Output = T>, stop: &mut StopWatch) 
     }
 }
 
-/// As many bytes are copied in the time that a way to another thread and back takes.
+/// How many bytes can be copied in the time that a switch to another thread and back takes.
 const FEW_BYTES: u64 = 64 << 10;
 
-/// Whether laying a step out and collecting its outputs are a matter of a few files: then it is done at once, for a way
-/// to another thread and back would take longer.
+/// Whether preparing a step and collecting its outputs handles only a few files. Then it is done at once, because
+/// switching to another thread and back would take longer.
 fn is_quick(step: &crate::plan::Step, request: &Request) -> bool {
     let file = |output: &crate::plan::StepOutput| {
         output.kind == PortType::UriFile && output.asset.is_none() && output.place.is_none()
@@ -183,7 +185,7 @@ fn is_quick(step: &crate::plan::Step, request: &Request) -> bool {
     step.code.is_none() && step.distribution.is_none() && step.outputs.iter().all(file) && step.inputs.iter().all(plain)
 }
 
-/// Decides a step whose inputs other steps of this run wrote.
+/// Decides a step that reads outputs of other steps of this run.
 async fn decide_late<E: Send + Sync + 'static, W: Send + Sync + 'static>(
     index: usize,
     shared: &Arc<RunState<E, W>>,
@@ -196,7 +198,7 @@ async fn decide_late<E: Send + Sync + 'static, W: Send + Sync + 'static>(
         Late::Decided(decision) => return Ok(decision),
         Late::Pending(steps) => steps,
     };
-    // An earlier result may be reused: then it pays to wait for the digests of what the steps before it wrote.
+    // An earlier result may match, so it is worth waiting for the digests of the outputs that the step reads.
     for step in steps {
         if shared.output_table.outputs(step).is_some() && !shared.output_table.wait(step).await {
             return Ok(Decision::run("what it reads could not be read for comparison"));
@@ -208,7 +210,7 @@ async fn decide_late<E: Send + Sync + 'static, W: Send + Sync + 'static>(
     })
 }
 
-/// What is known of a step when its turn comes.
+/// The decision for a step when its turn comes.
 enum Late {
     Decided(Decision),
     /// The digests of these steps' outputs are missing.
@@ -222,9 +224,9 @@ fn look_up<E, W>(index: usize, shared: &RunState<E, W>) -> Late {
     let lookup = CacheLookup::new(&request.plan, &request.snapshot, reuse, &request.force, scope);
     let known = |step: usize, name: &str| output_table.kept(step, name).map(|kept| kept.digest.clone());
     match lookup.key(index, &known) {
-        // A result for what the step would not read any more is no result for it.
+        // The step would read something else by now, so the result does not match.
         KeyState::Complete(_) if has_changed(index, shared) => {
-            run(vec![Because::reason("its code, an input or a program of it changed since the run began")])
+            run(vec![Reason::sentence("its code, an input or a program of it changed since the run began")])
         }
         KeyState::Complete(key) => Late::Decided(lookup.ask(index, &key)),
         KeyState::Miss(because) => run(because),
@@ -232,7 +234,7 @@ fn look_up<E, W>(index: usize, shared: &RunState<E, W>) -> Late {
     }
 }
 
-/// Whether local data, code or programs of a step are not what was seen before the run.
+/// Whether local data, code or programs of a step changed since the run began.
 fn has_changed<E, W>(index: usize, shared: &RunState<E, W>) -> bool {
     let RunState { request, .. } = shared;
     let step = &request.plan.steps[index];
@@ -243,7 +245,7 @@ fn has_changed<E, W>(index: usize, shared: &RunState<E, W>) -> bool {
         || local_paths(step).into_iter().any(|path| unchanged::local(path, request))
 }
 
-/// Makes the outputs of a step from the samples that the project names for it.
+/// Makes the outputs of a step from the samples in `amlrun.toml`.
 fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &RunState<E, W>, stop: &StopWatch) -> Finished {
     let RunState { request, services, .. } = shared;
     let step = &request.plan.steps[index];
@@ -312,14 +314,14 @@ fn finish<E, W: Workspace>(
     if !metrics.is_empty() || !models.is_empty() {
         services.bus.say(What::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
     }
-    // Also when it could not be sent: then it need not be made again for another try.
+    // Also if the upload failed: then another attempt does not have to make the outputs again.
     if made {
         finished.completed = Some(completed(ran, &finished.outputs, metrics, shared));
     }
     finished
 }
 
-/// What is to be found out of what a step made.
+/// What the recorder needs of a step that completed.
 fn completed<E, W>(
     ran: Ran,
     outputs: &[OutputInfo],
@@ -345,7 +347,7 @@ fn completed<E, W>(
     }
 }
 
-/// The outputs of a step whose process ended with 0, unless it harmed what it read.
+/// Collects the outputs of a step whose process ended with 0, unless it changed its inputs.
 fn complete<E, W: Workspace>(
     ran: &mut Ran,
     copies: &[OwnCopy],

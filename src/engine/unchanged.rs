@@ -1,5 +1,6 @@
-//! Whether what a step reads is what was seen of it: before the run for local data and code, when it was sealed for the
-//! outputs of other steps. A result is filed under what was seen, so it is filed only where nothing else was read.
+//! Checks whether a step reads what was seen before: before the run for local data and code, at sealing time for the
+//! outputs of other steps. A result is stored under what was seen, so it is stored only if the step read exactly
+//! that.
 
 use std::path::Path;
 
@@ -14,27 +15,27 @@ use crate::reuse::Listing;
 pub(super) struct ModifiedInput {
     /// The input or the variable.
     pub input: String,
-    /// The file that shows it; empty when it cannot be named.
+    /// The file that changed; empty if it cannot be named.
     pub file: String,
-    /// Whether it is another step's output or a copy that others read, too: nobody but the reader has a reason to write
-    /// to it.
+    /// Whether it is another step's output or a copy that others read, too. Then only the step itself can have
+    /// changed it.
     pub sealed: bool,
 }
 
 impl ModifiedInput {
-    /// What is said of an input that belongs to the user.
+    /// The message about an input that belongs to the user.
     pub fn in_words(&self, when: &str) -> String {
         let what = if self.file.is_empty() { String::new() } else { format!(" ({})", self.file) };
         format!("its input '{}' changed {when}{what}: the result is not kept for reuse", self.input)
     }
 }
 
-/// Whether a step gets a copy of its own of an input, made before it starts.
+/// Whether a step gets its own copy of an input, made before it starts.
 pub(super) fn is_copied(mode: InputMode) -> bool {
     matches!(mode, InputMode::Download | InputMode::EvalMount | InputMode::EvalDownload)
 }
 
-/// The first of the inputs and variables which a step reads in place that is not what it was.
+/// The first input or variable that a step reads in place and that has changed.
 pub(super) fn in_place(
     index: usize,
     request: &Request,
@@ -49,12 +50,12 @@ pub(super) fn in_place(
     inputs.chain(variables).find_map(|(name, value)| value_changed(name, value, request, output_table))
 }
 
-/// Whether an input that has just been copied was still what was seen of it.
+/// Whether an input that has just been copied had changed before.
 pub(super) fn copied(input: &StepInput, request: &Request, output_table: &OutputTable) -> Option<ModifiedInput> {
     value_changed(&input.name, input.value.as_ref()?, request, output_table)
 }
 
-/// Whether the code of a step is not what was seen before the run.
+/// Whether the code of a step changed since the run began.
 pub(super) fn code(step: &Step, request: &Request) -> bool {
     let Some(code) = step.code.as_ref().filter(|_| step.substitute.is_none()) else { return false };
     let before = request.snapshot.code(code).and_then(|tree| tree.listing.as_ref().ok());
@@ -62,7 +63,7 @@ pub(super) fn code(step: &Step, request: &Request) -> bool {
     !before.is_some_and(|before| now.is_ok_and(|now| now.fingerprint() == before.fingerprint()))
 }
 
-/// Whether a local file or folder is not what was seen before the run.
+/// Whether a local file or folder changed since the run began.
 pub(super) fn local(path: &Path, request: &Request) -> bool {
     let before = request.snapshot.data(path).and_then(|tree| tree.listing.as_ref().ok());
     !before.is_some_and(|before| Listing::of(path).is_ok_and(|now| now.fingerprint() == before.fingerprint()))
@@ -99,7 +100,8 @@ fn value_changed(name: &str, value: &Value, request: &Request, output_table: &Ou
     None
 }
 
-/// The first file in which a tree is not what it was, or nothing where that cannot be told; `None` when it is the same.
+/// The first file in which two states of a tree differ, or an empty text if that cannot be determined; `None` if they
+/// are equal.
 fn differs(before: &Listing, place: &Path) -> Option<String> {
     let now = match Listing::of(place) {
         Ok(now) if now.fingerprint() == before.fingerprint() => return None,

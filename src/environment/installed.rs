@@ -1,9 +1,9 @@
-//! Whether what is installed for an interpreter is what it was: a sum over its files, so that their order, and the order in
-//! which cores get to them, does not matter.
+//! Detects whether the packages of an interpreter changed, by a fingerprint over their files. It is a sum, so the
+//! order of files and of threads does not matter.
 //!
-//! Looking at every file of a large environment takes longer than reading a pipeline of a thousand steps. What an installer
-//! put there is known by the installer's own record of it, which is written anew with every installation; only what has no
-//! record is looked at file by file.
+//! Checking every file of a large environment takes longer than reading a pipeline of a thousand steps. Packages of
+//! an installer are identified by the installer's own record, which every installation writes anew. Only files
+//! without such a record are checked one by one.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -13,18 +13,18 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-/// A folder in which an interpreter looks for modules.
+/// A place in which an interpreter looks for modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Packages are installed there: the names that records of installations speak for.
+    /// A folder for installed packages, with the names that installation records cover.
     Installed(PathBuf, HashSet<OsString>),
-    /// Somebody's project, which has results and environments of its own in it: only code counts.
+    /// A user's project, which may contain results and environments: only code counts.
     Project(PathBuf),
     /// One file.
     File(PathBuf),
 }
 
-/// The sum of the files of these places. What cannot be read counts as not there.
+/// The fingerprint of the files in these places. A file that cannot be read counts as missing.
 pub(super) fn fingerprint(places: &[Place]) -> String {
     let sums = places.iter().map(|place| match place {
         Place::Installed(folder, recorded) => installed(folder, recorded),
@@ -47,7 +47,7 @@ fn installed(folder: &Path, recorded: &HashSet<OsString>) -> u128 {
             return of_entry(entry, false, LINKS);
         }
         if bytes.ends_with(b".dist-info") || bytes.ends_with(b".egg-info") {
-            // The first that there is: an installation writes all of them anew.
+            // The first one that exists: an installation writes all of them anew.
             let record = ["RECORD", "METADATA", "PKG-INFO"].iter().find_map(|file| {
                 let file = path.join(file);
                 fs::metadata(&file).ok().map(|metadata| one(&file, &metadata))
@@ -59,7 +59,7 @@ fn installed(folder: &Path, recorded: &HashSet<OsString>) -> u128 {
     entries.flatten().map(|entry| of(&entry)).fold(0, u128::wrapping_add)
 }
 
-/// So many links to folders are followed in a row: they may lead in a circle.
+/// How many links to folders are followed in a row: they may lead in a circle.
 const LINKS: u8 = 3;
 
 fn below(folder: &Path, only_code: bool, links: u8) -> u128 {
@@ -71,7 +71,7 @@ fn below(folder: &Path, only_code: bool, links: u8) -> u128 {
 fn of_entry(entry: &DirEntry, only_code: bool, links: u8) -> u128 {
     let (name, path) = (entry.file_name(), entry.path());
     let name = name.as_encoded_bytes();
-    // Byte code follows its source.
+    // Byte code depends on its source.
     if name == b"__pycache__" || only_code && (name.starts_with(b".") || name == b"node_modules") {
         return 0;
     }
@@ -79,7 +79,7 @@ fn of_entry(entry: &DirEntry, only_code: bool, links: u8) -> u128 {
     if kind.is_dir() {
         return if only_code && path.join("pyvenv.cfg").exists() { 0 } else { below(&path, only_code, links) };
     }
-    // A link counts as itself and as what it leads to.
+    // A link counts as itself and as its target.
     let led_to = if kind.is_symlink() { fs::metadata(&path).ok() } else { None };
     if led_to.as_ref().is_some_and(Metadata::is_dir) {
         let inside = if links > 0 { below(&path, only_code, links - 1) } else { 0 };

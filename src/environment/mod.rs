@@ -1,11 +1,11 @@
-//! What a step finds on this machine beside its files: the Python behind `python`, its packages, the programs that its
-//! command names, and the variables of the shell that it inherits.
+//! What a step finds on this machine beside its files: the Python behind `python`, its packages, the programs that
+//! its command names, and the variables of the shell that it inherits.
 //!
-//! A result depends on these as it does on data, so they are part of the key that decides whether an earlier result can
-//! be reused. [`Host`] looks at them once, before the first step, and says at the end whether they are still the same:
-//! results of a time in which they changed are not kept. [`variables`] is the documented list of what steps inherit.
+//! A result depends on these as it depends on data, so they are part of the cache key. [`Host`] checks them once,
+//! before the first step, and says at the end whether they are still the same: results from the time of a change are
+//! not kept. [`variables`] is the documented list of variables that steps inherit.
 //!
-//! This room refuses to know plans and runs: the engine tells it commands, and gets digests.
+//! This module does not know plans and runs: the engine gives it commands, and gets digests.
 
 mod installed;
 mod programs;
@@ -23,40 +23,40 @@ use self::python::Interpreter;
 use crate::digest::Digest;
 use crate::reuse::{Machine, Python, Reuse};
 
-/// What this machine gives to steps beside their files, as it was when it was looked at.
+/// The machine's part of a step's inputs, as it was before the run.
 pub struct Host {
-    /// What all steps have alike; `None` when it cannot be known.
+    /// The part that all steps share; `None` if it cannot be determined.
     base: Option<Machine>,
     interpreters: Vec<Interpreter>,
     near: PathBuf,
-    /// The project, when it may be a stranger's.
+    /// The project's folder, if the project is not trusted.
     strange: Option<PathBuf>,
     found: Mutex<Found>,
 }
 
-/// What was looked up for the steps so far.
+/// The results for the steps so far.
 struct Found {
-    /// By search path: `None` is the usual one.
+    /// By `PATH`: `None` is the usual one.
     programs: HashMap<Option<String>, Programs>,
-    /// By search path and the programs that a step names.
+    /// By `PATH` and the programs that a step names.
     machines: HashMap<(Option<String>, Vec<usize>), Digest>,
     described: Vec<Machine>,
 }
 
-/// Where and for whom is looked.
+/// Where to look, and for which project.
 pub struct Look<'a> {
     /// The folders in which commands are found, in order.
     pub search: &'a [PathBuf],
-    /// Where version managers begin to look for a choice of version.
+    /// The folder from which version managers search for a configured version.
     pub near: &'a Path,
-    /// The variables that the project passes on beside the usual ones.
+    /// The variables that the project passes on in addition to the usual ones.
     pub passed: &'a [String],
-    /// Whether the project may be a stranger's, of whose programs none is started for a look.
+    /// Whether the project is not trusted. Then none of its programs is started to query it.
     pub is_strange: bool,
 }
 
 impl Host {
-    /// Looks at the machine.
+    /// Inspects the machine.
     #[must_use]
     pub fn look(look: &Look<'_>) -> Self {
         let strange = look.is_strange.then(|| look.near.canonicalize().unwrap_or_else(|_| look.near.to_owned()));
@@ -79,9 +79,9 @@ impl Host {
         Self { base, interpreters, near: look.near.to_owned(), strange, found }
     }
 
-    /// The digest of what a step has: what all have, and the programs that its texts name, which are words that are files
-    /// on the search path and the paths of programs. `path` is the step's own `PATH`, where it sets one. `None` when a
-    /// program cannot be read, or what an interpreter has cannot be known.
+    /// The digest of the machine's part for one step: the part that all steps share, and the programs that the step's
+    /// texts name. These are words that are files on `PATH`, and paths of programs. `path` is the step's own `PATH`,
+    /// if it sets one. `None` if a program cannot be read, or an interpreter's packages cannot be determined.
     #[must_use]
     pub fn machine<'t>(
         &self,
@@ -91,7 +91,7 @@ impl Host {
     ) -> Option<Digest> {
         let base = self.base.as_ref()?;
         let folders: Vec<PathBuf> = std::env::split_paths(path.unwrap_or_default()).collect();
-        // They would lead into the step's code, where nobody knows which packages an interpreter has.
+        // Relative folders would be in the step's code, and an interpreter there may have any packages.
         if path.is_some() && folders.iter().any(|folder| folder.is_relative()) {
             return None;
         }
@@ -100,7 +100,7 @@ impl Host {
         let path = path.map(str::to_owned);
         let fresh = || Programs::new(folders, &self.near, self.strange.as_deref());
         let programs = programs.entry(path.clone()).or_insert_with(fresh);
-        // Whatever Python a step with a PATH of its own may find there is another one.
+        // A step with its own `PATH` may find another Python there.
         let pythons = path.iter().flat_map(|_| ["python", "python3"]);
         let mut named: Vec<usize> = Vec::new();
         for word in std::iter::once("bash").chain(pythons).chain(texts.flat_map(words)) {
@@ -117,14 +117,14 @@ impl Host {
         Some(digest.clone())
     }
 
-    /// What is behind the digests that [`Host::machine`] gave, and behind those of its Pythons.
+    /// The content of the digests that [`Host::machine`] returned, and of the Pythons in them.
     #[must_use]
     pub fn described(&self) -> (Vec<Machine>, Vec<Python>) {
         let pythons = self.interpreters.iter().map(|interpreter| interpreter.python.clone()).collect();
         (self.found().described.clone(), pythons)
     }
 
-    /// Whether all of it is still as it was.
+    /// Whether everything is unchanged.
     #[must_use]
     pub fn is_same(&self) -> bool {
         self.interpreters.iter().all(Interpreter::is_same) && self.found().programs.values().all(Programs::are_same)

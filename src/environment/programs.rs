@@ -1,4 +1,4 @@
-//! The programs that commands name: found on a search path as a shell finds them, known by their content.
+//! The programs that commands name: found on `PATH` as a shell finds them, identified by their content.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -15,22 +15,22 @@ use std::collections::BTreeMap;
 /// Programs by name.
 pub(super) type Digests = BTreeMap<String, Digest>;
 
-/// After so many words that are no programs the folders are listed: most words of many commands are none, and asking each
-/// folder for each word is slow.
+/// After this many words that are not programs, the folders are listed. Most words of a command are not programs, and
+/// checking each folder for each word is slow.
 const MISSES: usize = 32;
 
-/// A search path, and the programs on it that were asked for.
+/// A `PATH`, and the programs on it that were looked up.
 pub(super) struct Programs {
     folders: Vec<PathBuf>,
     near: PathBuf,
-    /// A project of which no program is started.
+    /// The folder of an untrusted project, of which no program is started.
     strange: Option<PathBuf>,
     misses: usize,
-    /// When each folder last had a program more or less.
+    /// When a program was last added to or removed from each folder.
     stamps: Vec<Option<SystemTime>>,
     /// Every name in the folders, once they were listed.
     names: Option<HashSet<OsString>>,
-    /// By word, the number of the program.
+    /// The index of the program for each word.
     by_word: HashMap<String, Option<usize>>,
     found: Vec<Program>,
 }
@@ -52,12 +52,13 @@ impl Programs {
         Self { folders, near, strange, misses: 0, stamps, names: None, by_word, found }
     }
 
-    /// The program of that name that a shell would start.
+    /// The program that a shell would start for that name.
     pub fn search(&self, name: &str) -> Option<PathBuf> {
         self.folders.iter().map(|folder| folder.join(name)).find(|file| is_program(file))
     }
 
-    /// The number of the program that a word of a command names, if it names one. `None` when it cannot be read.
+    /// The index of the program that a word of a command names, if it names one. `None` if the program cannot be
+    /// read.
     pub fn find(&mut self, word: &str, reuse: &Reuse) -> Option<Option<usize>> {
         if let Some(known) = self.by_word.get(word) {
             return Some(*known);
@@ -72,7 +73,7 @@ impl Programs {
 
     fn place(&mut self, word: &str) -> Option<PathBuf> {
         if word.contains('/') {
-            // Relative paths lead into the step's code, which is known.
+            // Relative paths lead into the step's code, which is part of the cache key anyway.
             let file = Path::new(word);
             return (file.is_absolute() && is_program(file)).then(|| file.to_owned());
         }
@@ -108,16 +109,18 @@ impl Programs {
 
     fn is_strange(&self, program: &Path) -> bool {
         let Some(strange) = &self.strange else { return false };
-        // A link out of the project leads to a program that is not the project's; but what it is called by may be.
+        // A link out of the project leads to a program that is not the project's, but the project may choose its
+        // name.
         program.starts_with(strange) || program.canonicalize().is_ok_and(|program| program.starts_with(strange))
     }
 
-    /// The digests of programs by name; of an interpreter, and of a script that one runs, its packages count as well.
+    /// The digests of programs by name. For an interpreter, and for a script that one runs, its packages count as
+    /// well.
     pub fn digests(&self, numbers: &[usize]) -> Digests {
         numbers.iter().map(|&number| (self.found[number].word.clone(), self.found[number].digest.clone())).collect()
     }
 
-    /// Whether each is still what it was, and would still be found.
+    /// Whether each is unchanged and would still be found.
     pub fn are_same(&self) -> bool {
         stamps(&self.folders) == self.stamps
             && self.found.iter().all(|program| {

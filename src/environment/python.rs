@@ -1,7 +1,8 @@
 //! A Python as steps find it: which program, which version, which packages.
 //!
-//! The interpreter itself says where it looks for packages; that answer is kept in the user's cache folder for as long as
-//! the program and what is installed in those places are the same, for starting Python takes longer than all the rest.
+//! The interpreter itself says where it looks for packages. The answer is cached in the user's cache folder as long
+//! as the program and the packages in those places are the same, because starting Python takes longer than everything
+//! else.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -17,12 +18,12 @@ use crate::digest::Digest;
 use crate::exec::ask::{self, Reply};
 use crate::reuse::Python;
 
-/// How long an interpreter has for its answer.
+/// The timeout for an interpreter's answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Prints where the interpreter looks for packages, which there are, and the names in these places that a record of an
-/// installation speaks for. Its own library comes with its version. Nothing is imported from the folder where it is
-/// asked, which is a project's. A place that is not there yet is one where packages may be installed.
+/// Prints where the interpreter looks for packages, which of these places exist, and the names in them that
+/// installation records cover. The version identifies the standard library. Nothing is imported from the current
+/// folder, which belongs to a project. Packages may be installed later in a place that does not exist yet.
 const SCRIPT: &str = r#"
 import sys
 sys.path[:] = [place for place in sys.path if place]
@@ -58,7 +59,7 @@ print(json.dumps({"version": sys.version, "executable": sys.executable, "places"
                   "projects": projects, "recorded": recorded}))
 "#;
 
-/// What an interpreter says of itself.
+/// An interpreter's description of itself.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(default)]
 struct Answer {
@@ -70,7 +71,7 @@ struct Answer {
     recorded: BTreeMap<PathBuf, Vec<String>>,
 }
 
-/// An answer with what must be the same for it to hold.
+/// A cached answer, and what must be the same for it to be valid.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     program: String,
@@ -83,16 +84,16 @@ struct Kept {
 pub(super) struct Interpreter {
     program: PathBuf,
     near: PathBuf,
-    /// What the system says of the program.
+    /// The stat of the program.
     stamp: String,
     places: Vec<Place>,
     pub python: Python,
 }
 
 impl Interpreter {
-    /// Looks at an interpreter. `near` is where a version manager begins to look for a choice of version; `others` are
-    /// those that were looked at just before, which may have the same packages. `None` when it gives no answer that can be
-    /// read, or none in time: which packages it has is not known.
+    /// Inspects an interpreter. `near` is the folder from which a version manager searches for a configured version;
+    /// `others` were inspected just before and may have the same packages. `None` if it gives no answer in time, or
+    /// none that can be parsed: then its packages are not known.
     pub fn look(program: &Path, near: &Path, others: &[Self]) -> Option<Self> {
         let stamp = stamp(program, near);
         let kept_at = cache_file(program, &stamp);
@@ -108,7 +109,7 @@ impl Interpreter {
             }
         }
         let answer = match ask::ask(program, &["-c", SCRIPT], near, LIMIT) {
-            // What is loaded at every start may print as well.
+            // Code that is loaded at every start may print as well.
             Reply::Printed(text) => {
                 let last = text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
                 serde_json::from_slice::<Answer>(last).ok().filter(|answer| !answer.version.is_empty())?
@@ -128,7 +129,7 @@ impl Interpreter {
     fn of(program: &Path, near: &Path, stamp: String, places: Vec<Place>, files: String, answer: Answer) -> Self {
         let python = Python {
             program: program.display().to_string(),
-            // Another build of a version is another interpreter.
+            // Another build of the same version is another interpreter.
             version: format!("{} {} {}", answer.version, answer.executable, Digest::of(stamp.as_bytes()).short()),
             packages: answer.packages,
             files,
@@ -136,7 +137,7 @@ impl Interpreter {
         Self { program: program.to_owned(), near: near.to_owned(), stamp, places, python }
     }
 
-    /// Whether the program and what is installed for it are as they were.
+    /// Whether the program and its packages are unchanged.
     pub fn is_same(&self) -> bool {
         self.stamp == stamp(&self.program, &self.near) && self.python.files == installed::fingerprint(&self.places)
     }
@@ -155,13 +156,13 @@ fn places(answer: &Answer) -> Vec<Place> {
         }
     };
     let projects = answer.projects.iter().cloned().map(Place::Project);
-    // A version manager's script stays the same when the interpreter behind it is built anew.
+    // A version manager's script stays the same when the interpreter behind it is rebuilt.
     let executable = Some(PathBuf::from(&answer.executable)).filter(|path| path.is_absolute());
     let executable = executable.map(|path| Place::File(path.canonicalize().unwrap_or(path)));
     answer.places.iter().map(of).chain(projects).chain(executable).collect()
 }
 
-/// What the system says of a program, of the environment that it belongs to, and of what a version manager goes by.
+/// The stat of a program, of its virtual environment, and of the files that a version manager reads.
 fn stamp(program: &Path, near: &Path) -> String {
     let mut text = String::new();
     said(program, &mut text);
@@ -186,7 +187,7 @@ fn stamp(program: &Path, near: &Path) -> String {
     text
 }
 
-/// Adds what the system says of a file; nothing when there is none.
+/// Adds the stat of a file; nothing if it does not exist.
 fn said(path: &Path, text: &mut String) {
     if let Ok(m) = fs::metadata(path) {
         let (changed, modified) = ((m.ctime(), m.ctime_nsec()), (m.mtime(), m.mtime_nsec()));
@@ -201,7 +202,7 @@ fn is_script(program: &Path) -> bool {
     fs::File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!"
 }
 
-/// Where the answer of an interpreter is kept. A version manager's script may be several.
+/// The cache file for an interpreter's answer. A version manager's script may be several interpreters.
 fn cache_file(program: &Path, stamp: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
@@ -214,7 +215,7 @@ fn kept_answer(place: &Path) -> Option<Kept> {
     serde_json::from_slice(&fs::read(place).ok()?).ok()
 }
 
-/// That it cannot be kept costs the next run a moment.
+/// Stores the answer. If that fails, only the next run is a bit slower.
 fn keep(place: &Path, kept: &Kept) {
     let Ok(text) = serde_json::to_vec(kept) else { return };
     let Some(folder) = place.parent() else { return };

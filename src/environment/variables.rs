@@ -1,14 +1,14 @@
-//! Which variables of the shell steps inherit. Azure ML runs a step in a container, which inherits none; here a step needs
-//! some to work at all. Everything else stays outside, so that a variable that somebody happened to export cannot decide
-//! a result: what a step shall see is written in its job file, or in `pass_variables` of `amlrun.toml`.
+//! Defines which variables of the shell steps inherit. Azure ML runs a step in a container, which inherits none; here
+//! a step needs some to work at all. All others are removed, so that a variable that happens to be exported cannot
+//! change a result. Variables for steps belong into the job file, or into `pass_variables` of `amlrun.toml`.
 
 use std::collections::BTreeMap;
 
 use crate::digest::Digest;
 use crate::reuse::Given;
 
-/// Inherited, and no part of what decides a result: who and where the user is, the way to the network, and what a version
-/// manager needs to find the interpreter, which is looked at itself.
+/// Inherited, and not part of the cache key: the user and their folders, network access, and what a version manager
+/// needs to find the interpreter, which is inspected itself.
 const NEUTRAL: [&str; 30] = [
     "PATH",
     "HOME",
@@ -42,10 +42,10 @@ const NEUTRAL: [&str; 30] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// The same by how names begin.
+/// The same for prefixes of names.
 const NEUTRAL_PREFIXES: [&str; 6] = ["PYENV_", "ASDF_", "MISE_", "CONDA_", "MAMBA_", "RUSTUP_"];
 
-/// Inherited, and part of the key: they change what programs compute or print.
+/// Inherited, and part of the cache key: they change what programs compute or print.
 const DECISIVE: [&str; 8] = [
     "LANG",
     "LANGUAGE",
@@ -57,10 +57,10 @@ const DECISIVE: [&str; 8] = [
     "CUBLAS_WORKSPACE_CONFIG",
 ];
 
-/// The same by how names begin.
+/// The same for prefixes of names.
 const DECISIVE_PREFIXES: [&str; 7] = ["LC_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "GOTO_"];
 
-/// What a run says of itself: never inherited, whatever the project says.
+/// Set by a run itself: never inherited, even if the project passes them on.
 const OWN_PREFIXES: [&str; 3] = ["MLFLOW_", "AZUREML_", "AZURE_ML_"];
 
 /// Whether a step inherits a variable; `passed` are those that the project passes on.
@@ -82,8 +82,8 @@ pub fn kept_out(passed: &[String]) -> Vec<String> {
     names.filter(|name| !is_inherited(name, passed)).collect()
 }
 
-/// The variables of this process that steps inherit and that decide what they make. Of those that the project passes on
-/// only digests: they may be secret.
+/// The variables of this process that steps inherit and that are part of the cache key. For those that the project
+/// passes on, only digests: they may be secret.
 #[must_use]
 pub fn decisive(passed: &[String]) -> BTreeMap<String, Given> {
     let all = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
@@ -100,7 +100,7 @@ pub fn decisive(passed: &[String]) -> BTreeMap<String, Given> {
 /// Which of these variables a command reads and does not set itself.
 #[must_use]
 pub fn named<'n>(command: &str, variables: &'n [String]) -> Vec<&'n str> {
-    // Every shell sets these anew.
+    // Every shell sets these itself.
     const OF_SHELLS: [&str; 5] = ["PWD", "OLDPWD", "SHLVL", "HOSTNAME", "_"];
     let read = command.match_indices('$').map(|(at, _)| {
         let rest = &command[at + 1..];

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Event, OutputInfo, ProcessLog, StepInfo, What};
-use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
+use crate::reason::Reason;
 
 /// A run as its events tell it.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ pub struct StepView {
     /// The run that made that result.
     pub reused_run: Option<String>,
     /// Why it ran, or what is to be said of the result that stands for it.
-    pub because: Vec<Because>,
+    pub because: Vec<Reason>,
     /// Which try it is, from 1.
     pub attempt: u32,
     /// Whether any try of it was begun in this run.

@@ -26,7 +26,7 @@ pub struct Journal {
 }
 
 /// How many bytes of events wait at most for a disk to have room again.
-const PATIENCE: usize = 16 << 20;
+const FLUSH_AT: usize = 16 << 20;
 
 impl Journal {
     /// The record of a new run in the workspace `base`, which was made and locked with its folder.
@@ -74,7 +74,7 @@ impl Journal {
                 Ok(())
             }
             Err(error) => {
-                if self.waiting.len() > PATIENCE {
+                if self.waiting.len() > FLUSH_AT {
                     self.waiting.truncate(before);
                     self.lost = true;
                 }

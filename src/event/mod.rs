@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::because::Because;
 use crate::clock::Timestamp;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
+use crate::reason::Reason;
 
 pub use bus::{Bus, Moving, Note, Slow};
 pub use fold::{RunView, StepView};
@@ -164,7 +164,7 @@ pub enum What {
         attempt: u32,
         /// Why it runs and no earlier result stands for it.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
-        because: Vec<Because>,
+        because: Vec<Reason>,
     },
     /// A step is ready, and waits until fewer others run.
     StepQueued {
@@ -186,7 +186,7 @@ pub enum What {
         metrics: Vec<(String, f64)>,
         /// What somebody may want to know of it: that an output was touched, but has the same bytes.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
-        because: Vec<Because>,
+        because: Vec<Reason>,
     },
     /// A step failed and is tried again.
     StepRetried {

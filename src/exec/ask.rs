@@ -1,4 +1,4 @@
-//! Asks a program something: it is started, prints its answer and ends. For questions to the machine, not for steps.
+//! Runs a program for its answer: it starts, prints the answer and ends. Used to query the machine, not for steps.
 
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
@@ -10,19 +10,19 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// What came of a question.
+/// The result of a query.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// What the program printed on stdout before it ended well.
+    /// What the program printed on stdout before it succeeded.
     Printed(Vec<u8>),
-    /// It cannot be started, or ends with a failure of its own: so it will for whoever else starts it.
+    /// The program cannot be started, or fails by itself. It would fail for every other caller as well.
     Failed,
-    /// It was ended, by the limit or by somebody else: what it would have said is not known.
+    /// The program was killed, by the limit or from outside. Its answer is not known.
     None,
 }
 
-/// Starts a program for its answer. After `limit` nothing of it is left. It has a process group of its own and gets no
-/// variables that begin with `PYTHON`, as steps do not.
+/// Runs a program for its answer. After `limit`, its process group is killed. It has its own process group and gets
+/// no variables that begin with `PYTHON`; steps do not get them either.
 pub fn ask(program: &Path, arguments: &[&str], folder: &Path, limit: Duration) -> Reply {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);

@@ -1,4 +1,4 @@
-//! What a process prints: the bytes into its log, every line to whoever watches. Memory stays bounded whatever comes.
+//! Captures what a process prints: the bytes go into its log, every line goes to the views. Memory use is bounded.
 
 use std::io::BufRead as _;
 use std::time::{Duration, Instant};
@@ -9,25 +9,25 @@ use super::log::Log;
 use super::mask::Masked;
 use super::{LineSink, Shown};
 
-/// A line longer than this is shown in pieces, so that output without line breaks cannot fill the memory.
+/// A longer line is shown in pieces, so that output without line breaks cannot fill the memory.
 const LONGEST_LINE: usize = 4 * 1024;
-/// Most steps print little or nothing; who fills the small buffer gets the large one.
+/// Most steps print little or nothing. A process that fills the small buffer gets the large one.
 const SMALL: usize = 2 * 1024;
 const LARGE: usize = 64 * 1024;
 
-/// How often is told at most how a progress bar stands.
+/// The shortest time between two reports of a progress bar.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// What was noticed while reading.
+/// What was found while reading.
 #[derive(Debug, Default)]
 pub(super) struct Printed {
-    /// The command that the shell said it did not find, last.
+    /// The last command that the shell could not find.
     pub not_found: Option<String>,
-    /// What went wrong with the log.
+    /// Errors with the log.
     pub warnings: Vec<String>,
 }
 
-/// Reads until the writing end is closed. A full disk stops the log, not the command: lines still reach the watcher.
+/// Reads until the writing end is closed. A full disk stops the log, not the command: lines still reach the sink.
 pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, mut mask: Masked, shown: LineSink) -> Printed {
     let lines = |text: String| shown(Shown::Line(text));
     let mut told: Option<Instant> = None;
@@ -55,7 +55,7 @@ pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, mut mas
         if read == SMALL {
             buffer.resize(LARGE, 0);
         }
-        // A step that never stops printing must not keep the runner from hearing that it shall end.
+        // A step that never stops printing must not keep the runner from handling a request to stop.
         tokio::task::yield_now().await;
     }
     let rest = mask.finish();
@@ -66,8 +66,8 @@ pub(super) async fn copy(mut from: impl AsyncRead + Unpin, mut log: Log, mut mas
     Printed { not_found: split.not_found, warnings }
 }
 
-/// Cuts bytes into lines. A carriage return alone redraws a line on a terminal (progress bars): only what stands at
-/// the end is passed on.
+/// Splits bytes into lines. A carriage return alone redraws a line on a terminal (progress bars): only its last state
+/// is passed on.
 #[derive(Default)]
 struct Splitter {
     pending: Vec<u8>,
@@ -79,7 +79,7 @@ impl Splitter {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (line, mut after) = (rest, rest);
-            // On bytes in memory it cannot fail.
+            // Reading bytes in memory cannot fail.
             let length = after.skip_until(b'\n').unwrap_or(rest.len());
             rest = after;
             let mut line = &line[..length];
@@ -98,7 +98,7 @@ impl Splitter {
         }
     }
 
-    /// Of a line that is redrawn again and again the last state is enough.
+    /// Drops the earlier states of a line that is redrawn again and again.
     fn forget_earlier_states(&mut self) {
         let drawn = self.pending.strip_suffix(b"\r").unwrap_or(&self.pending);
         if let Some(at) = drawn.iter().rposition(|byte| *byte == b'\r') {
@@ -106,7 +106,7 @@ impl Splitter {
         }
     }
 
-    /// How the line stands that is being redrawn, if one is.
+    /// The current state of the line that is being redrawn, if there is one.
     fn redrawn(&self) -> Option<String> {
         let drawn = self.pending.strip_suffix(b"\r").unwrap_or(&self.pending);
         let state = drawn.rsplit(|byte| *byte == b'\r').next().filter(|state| state.len() < self.pending.len())?;
@@ -121,7 +121,7 @@ impl Splitter {
     }
 
     fn emit(&mut self, lines: &(dyn Fn(String) + Send + Sync)) {
-        // A character that the limit cut in two waits for its other half.
+        // A character that the limit split waits for its other half.
         let half = if self.pending.len() > LONGEST_LINE { unfinished(&self.pending) } else { 0 };
         let half = self.pending.split_off(self.pending.len() - half);
         let text = String::from_utf8_lossy(&self.pending);
@@ -130,13 +130,13 @@ impl Splitter {
         if let Some(command) = not_found(shown) {
             self.not_found = Some(command);
         }
-        // A NUL ends a text for many a program that reads on.
+        // Many programs that read the line treat NUL as its end.
         lines(if shown.contains('\0') { shown.replace('\0', "\u{fffd}") } else { shown.to_owned() });
         self.pending = half;
     }
 }
 
-/// How many bytes at the end are the beginning of a character.
+/// How many bytes at the end are an incomplete character.
 fn unfinished(bytes: &[u8]) -> usize {
     let last = bytes.len().saturating_sub(3);
     match bytes[last..].iter().rposition(|b| *b >= 0xc0) {
@@ -155,7 +155,7 @@ fn unfinished(bytes: &[u8]) -> usize {
     }
 }
 
-/// The command of bash's `bash: line 1: train: command not found`, or `…: ./train.sh: No such file or directory`.
+/// The command in bash's `bash: line 1: train: command not found` or `…: ./train.sh: No such file or directory`.
 fn not_found(line: &str) -> Option<String> {
     let before =
         line.strip_suffix(": command not found").or_else(|| line.strip_suffix(": No such file or directory"))?;

@@ -1,4 +1,4 @@
-//! What an executor is asked to run.
+//! The input of an executor.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,49 +6,50 @@ use std::time::Duration;
 
 use crate::secret::Secret;
 
-/// A log is cut at this size unless a launch says otherwise.
+/// The size at which a log is truncated, unless a launch says otherwise.
 pub const LOG_LIMIT: u64 = 256 << 20;
 
 /// A command to run.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// The text that the shell gets.
+    /// The text for the shell.
     pub command: String,
     /// The working directory.
     pub cwd: PathBuf,
-    /// Variables on top of the runner's own.
+    /// Variables in addition to the runner's own.
     pub variables: Vec<(String, String)>,
-    /// Variables of the runner's own that it shall not see.
+    /// Variables of the runner that it must not see.
     pub hidden: Arc<[String]>,
-    /// Paths that it must not be able to write to, where the kernel gives a process a view of the file system of its own.
+    /// Paths that it must not be able to write to, where the kernel can give a process its own view of the file
+    /// system.
     pub read_only: Vec<PathBuf>,
-    /// One of them that no other launch has with this value: by it processes that ran away are known.
+    /// A variable with a value that no other launch has. It identifies processes that left their group.
     pub marker: (String, String),
-    /// The processes that run it, each with variables of its own: one, unless it is distributed.
+    /// The processes that run it, each with its own variables. There is one, unless the step is distributed.
     pub processes: Vec<RankProcess>,
     /// What starts them.
     pub launcher: Launcher,
-    /// How many bytes of what a process prints its log keeps from the beginning.
+    /// How many bytes of a process's output its log keeps from the beginning.
     pub log_limit: u64,
-    /// What must not be seen of what it prints.
+    /// The texts to mask in its output.
     pub secrets: Arc<[Secret]>,
     /// How long it may run.
     pub timeout: Option<Duration>,
-    /// How long it has between TERM and KILL.
+    /// The grace period between TERM and KILL.
     pub grace: Duration,
 }
 
 /// What starts the processes of a launch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Launcher {
-    /// The runner itself, each in bash.
+    /// The runner itself, each process in bash.
     #[default]
     Bash,
-    /// `mpirun`, which is the launch's only process to the runner and starts the ranks.
+    /// `mpirun`, which starts the ranks. It is the launch's only process for the runner.
     Mpirun {
-        /// How many ranks.
+        /// The number of ranks.
         ranks: u32,
-        /// How many of them count as one node.
+        /// The number of ranks that count as one node.
         per_node: u32,
     },
 }
@@ -56,13 +57,13 @@ pub enum Launcher {
 /// One of the processes that run a step's command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RankProcess {
-    /// What tells it from the others, such as `rank 1`; nothing when it is the only one.
+    /// Its label, such as `rank 1`; `None` if it is the only process.
     pub label: Option<String>,
-    /// Variables for it alone, on top of the launch's.
+    /// Variables for it alone, in addition to the launch's.
     pub variables: Vec<(String, String)>,
-    /// The file that gets what it prints.
+    /// The log file for its output.
     pub log: PathBuf,
-    /// Whether it only serves the others: it is ended when they have ended well.
+    /// Whether it only serves the others, such as a parameter server. It is ended when the others have succeeded.
     pub serves: bool,
 }
 

@@ -1,10 +1,10 @@
-//! The file that keeps what a process prints: made at the first byte, bounded, and never a reason to stop the process.
+//! The log file of a process: created at the first byte, bounded in size, and never a reason to stop the process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-/// How much is kept of the end of a log that is cut: what a program says last is what one looks for.
+/// How much of the end of a truncated log is kept, because the last lines are usually the important ones.
 const TAIL: usize = 256 * 1024;
 
 /// A log that is being written.
@@ -12,23 +12,24 @@ const TAIL: usize = 256 * 1024;
 pub(super) struct Log {
     path: PathBuf,
     file: Option<File>,
-    /// How much it still takes from the beginning.
+    /// How many more bytes it takes from the beginning.
     room: u64,
     limit: u64,
-    /// The last bytes of those that it does not take, and up to as many before them.
+    /// The last bytes that it did not take, and up to as many before them.
     tail: Vec<u8>,
-    /// How many it did not take.
+    /// How many bytes it did not take.
     beyond: u64,
     broken: bool,
 }
 
 impl Log {
-    /// A log there, of which `limit` bytes are kept from the beginning. Nothing is made before something is written.
+    /// A log file at `path` that keeps `limit` bytes from the beginning. The file is not created before something is
+    /// written.
     pub(super) fn new(path: PathBuf, limit: u64) -> Self {
         Self { path, file: None, room: limit, limit, tail: Vec::new(), beyond: 0, broken: false }
     }
 
-    /// Adds bytes. Gives a sentence the first time that they cannot be kept; from then on nothing is.
+    /// Adds bytes. Returns a message the first time that they cannot be written; after that, nothing is written.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Option<String> {
         if self.broken {
             return None;
@@ -46,7 +47,7 @@ impl Log {
         cut_now.then(|| format!("its log has reached {size}: of what comes now only the end is kept"))
     }
 
-    /// Writes the end of a log that was cut, and where it was.
+    /// Writes the end of a truncated log, and how much is missing before it.
     pub(super) fn finish(&mut self) {
         if self.beyond == 0 || self.broken {
             return;
@@ -56,7 +57,7 @@ impl Log {
         let left_out = self.beyond - tail.len() as u64;
         let note =
             format!("\n[amlrun: {left_out} bytes are left out here: a log is kept up to {}]\n", Bytes(self.limit));
-        // The end of a log is worth a try, no more: the beginning is there.
+        // Errors are ignored, because the beginning of the log exists.
         let _ = self.append(note.as_bytes()).and_then(|()| self.append(tail));
         self.beyond = 0;
     }
@@ -78,7 +79,7 @@ impl Log {
     fn keep_last(&mut self, bytes: &[u8]) {
         self.beyond += bytes.len() as u64;
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
-        // Moved once in a while, not for each read.
+        // Moved from time to time, not for each read.
         if self.tail.len() > 2 * TAIL {
             self.tail.drain(..self.tail.len() - TAIL);
         }
@@ -86,7 +87,7 @@ impl Log {
 }
 
 impl Drop for Log {
-    /// Also when a process that ran away holds the pipe open and is not waited for any more.
+    /// Also if a process that left its group keeps the pipe open and is not waited for.
     fn drop(&mut self) {
         self.finish();
     }
@@ -100,7 +101,7 @@ fn trouble(path: &std::path::Path, error: &io::Error) -> String {
     format!("its log cannot be written any more: {why} ({})", path.display())
 }
 
-/// A size as people say it.
+/// A size in readable units.
 struct Bytes(u64);
 
 impl std::fmt::Display for Bytes {

@@ -1,20 +1,20 @@
-//! What a step prints, without the secrets that this run holds.
+//! Masks the secrets of this run in the output of steps.
 //!
-//! A step that is given an address with its signature may print it; the log and every view get a mask in its place. Where
-//! there are no secrets nothing is looked at.
+//! A step that gets an address with its signature may print it. The log and every view get a mask instead. If the run
+//! has no secrets, nothing is searched.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::secret::{MASK, Secret};
 
-/// Shorter texts would be found everywhere.
+/// Shorter texts would match everywhere.
 const SHORTEST: usize = 8;
 
-/// Takes secrets out of bytes as they come, wherever the reads cut them.
+/// Removes secrets from a stream of bytes, wherever the reads split them.
 pub(super) struct Masked {
     secrets: Arc<[Secret]>,
-    /// What may be the beginning of one.
+    /// The possible beginning of a secret.
     held: Vec<u8>,
 }
 
@@ -23,7 +23,7 @@ impl Masked {
         Self { secrets, held: Vec::new() }
     }
 
-    /// The next bytes, as they may be seen; what may become a secret waits for more.
+    /// The next bytes, with secrets masked. Bytes that may be the beginning of a secret are held back.
     pub(super) fn feed<'b>(&mut self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         if self.secrets.is_empty() {
             return Cow::Borrowed(bytes);
@@ -51,7 +51,7 @@ impl Masked {
         Cow::Owned(seen)
     }
 
-    /// What was held back at the end: it became no secret.
+    /// The bytes that were held back at the end: they are not a secret.
     pub(super) fn finish(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }

@@ -1,9 +1,11 @@
-//! Whether the kernel killed a process because memory was short: it counts them, for the cgroup and for the machine.
+//! Detects whether the kernel killed a process because it ran out of memory. The kernel counts such kills, for the
+//! cgroup and for the machine.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How old a count may be that a step starts from: a thousand short steps need not read it a thousand times.
+/// The maximum age of the count that a step starts from, so that a thousand short steps do not read it a thousand
+/// times.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Reads the kernel's count of such kills.
@@ -12,12 +14,12 @@ pub(super) struct OutOfMemory {
     last: Mutex<Option<(Instant, Count)>>,
 }
 
-/// The counts of one moment: the machine's, and the cgroup's where it has one.
+/// The counts at one time: for the machine, and for the cgroup if there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count(Option<u64>, Option<u64>);
 
 impl OutOfMemory {
-    /// The count at the start of a step, or a moment before.
+    /// The count at the start of a step, or shortly before.
     pub(super) fn at_start(&self) -> Count {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match *last {
@@ -30,7 +32,7 @@ impl OutOfMemory {
         }
     }
 
-    /// Whether the kernel has killed for memory since then.
+    /// Whether the kernel has killed a process for lack of memory since then.
     pub(super) fn killed_since(&self, start: Count) -> bool {
         let now = now();
         *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((Instant::now(), now));

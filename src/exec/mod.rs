@@ -1,9 +1,9 @@
-//! Runs one step's command: an executor gets a [`Launch`] and answers how it [`Ended`].
+//! Runs the command of one step: an executor gets a [`Launch`] and returns how it [`Ended`].
 //!
-//! [`process`] runs it on this machine; containers will be a second executor behind the same trait. Supervision (its own
-//! process group, TERM, grace period, KILL, reaping, timeout, capture of the output) exists once, in [`supervise`].
-//! A step of several processes is laid out by [`ranks`]. The [`watchdog`] is a second process that ends the steps of a
-//! runner that was killed. This module knows no plan, no store and no journal. The engine calls it.
+//! [`process`] runs it on this machine; containers will be a second executor behind the same trait. Supervision
+//! (process group, TERM, grace period, KILL, reaping, timeout, capture of the output) exists once, in [`supervise`].
+//! [`ranks`] defines the processes of a distributed step. The [`watchdog`] is a second process that ends the steps of
+//! a runner that was killed. This module knows no plan, no store and no journal. The engine calls it.
 
 pub mod ask;
 mod capture;
@@ -34,26 +34,26 @@ pub use ranks::Distribution;
 /// How a launch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// How; of several processes, how the first one that failed did.
+    /// How; for several processes, how the first one failed.
     pub ending: Ending,
-    /// Which of several processes that was, such as `rank 1`.
+    /// Which of several processes failed, such as `rank 1`.
     pub process: Option<String>,
-    /// What went wrong that did not stop it: a log that could not be written, or was cut.
+    /// Problems that did not stop it: a log that could not be written, or was truncated.
     pub warnings: Vec<String>,
 }
 
 /// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With that code.
+    /// With that exit code.
     Exited(i32),
-    /// With 127, and the shell said which command it did not find.
+    /// With 127, and the shell printed which command it could not find.
     CommandNotFound(String),
     /// By that signal.
     Signaled(i32),
-    /// By SIGKILL, while the kernel counted a process that it killed because memory was short.
+    /// By SIGKILL, while the kernel counted a process that it killed because it ran out of memory.
     OutOfMemory,
-    /// Its time ran out and it was stopped.
+    /// It reached its timeout and was stopped.
     TimedOut(Duration),
     /// It was stopped on request.
     Stopped,
@@ -67,35 +67,36 @@ impl From<Ending> for Ended {
     }
 }
 
-/// Whether work shall go on.
+/// Whether work is to stop, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// It shall.
+    /// Do not stop.
     #[default]
     None,
-    /// Stop: TERM first, KILL after the grace time.
+    /// Graceful: TERM first, KILL after the grace period.
     Graceful,
-    /// Stop at once: KILL.
+    /// Forced: KILL at once.
     Forced,
 }
 
-/// Where a launch learns that it shall stop.
+/// Signals a request to stop to a launch.
 pub type StopWatch = watch::Receiver<Stop>;
 
-/// What a command prints, as it comes.
+/// What a command prints, as it arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// A line, without its line break.
     Line(String),
-    /// How a line stands that is redrawn and has not ended yet: a progress bar. Not every state of it is told.
+    /// The current state of a line that is being redrawn: a progress bar. Not every state is passed on.
     Progress(String),
 }
 
-/// Gets what a command prints.
+/// Receives what a command prints.
 pub type LineSink = Arc<dyn Fn(Shown) + Send + Sync>;
 
-/// Something that runs commands.
+/// Runs commands.
 pub trait Executor: Send + Sync + 'static {
-    /// Runs one command to its end, or until `stop` says so. No process of it is left when the future is done.
+    /// Runs one command to its end, or until `stop` requests a stop. When the future is done, no process of it is
+    /// left.
     fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> impl Future<Output = Ended> + Send;
 }

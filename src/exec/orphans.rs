@@ -1,8 +1,8 @@
-//! Processes that left their step's group: daemons, `setsid`, double forks.
+//! Ends processes that left their step's group: daemons, `setsid`, double forks.
 //!
-//! A container takes everything down with it; a process group loses what leaves it. On Linux the runner makes itself
-//! the one that orphans of its steps come back to (prctl(2), PR_SET_CHILD_SUBREAPER), finds those of an ended step by a
-//! variable in their environment, and ends them. Elsewhere such a process stays.
+//! When a container ends, all of its processes end; a process can leave a process group. On Linux the runner is a
+//! child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER): orphans of its steps become its children. It finds those of an
+//! ended step by a variable in their environment, and kills them. On other systems such a process stays.
 
 use std::time::{Duration, Instant};
 
@@ -20,15 +20,15 @@ mod linux {
     use nix::sys::wait::{WaitPidFlag, waitpid};
     use nix::unistd::{Pid, getpgid};
 
-    /// A chain of orphans comes back one generation at a time; this is far more than any real one.
+    /// A chain of orphans is adopted one generation at a time; this is far more than any real chain.
     const GENERATIONS: usize = 64;
-    /// How often to look for what is left everywhere, and how long to let things be in between: ten seconds of a machine
-    /// that is very busy.
+    /// How often to look for remaining processes on the whole machine, and the pause between two looks: ten seconds
+    /// on a very busy machine.
     const LOOKS: usize = 1_000;
     const PAUSE: Duration = Duration::from_millis(10);
 
     pub(crate) fn adopt() {
-        // Without it, which old kernels may refuse, everything works but this.
+        // Old kernels may refuse this. Then everything works except the adoption of orphans.
         let _ = nix::sys::prctl::set_child_subreaper(true);
     }
 
@@ -40,8 +40,8 @@ mod linux {
         end(children, |id| !spared.contains(&id));
     }
 
-    /// Kills until none is found: who is found may just be starting another. A killed process is gone when the kernel
-    /// gets to it, and whoever asks next must find none.
+    /// Kills until no process is found, because a process that is found may just be starting another. A killed
+    /// process takes a moment to disappear, and the next caller must not find it.
     pub(crate) fn end_everywhere(marker: &str, pipes: &[u64]) -> usize {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let pipes: Vec<String> = pipes.iter().filter(|p| **p != 0).map(|pipe| format!("pipe:[{pipe}]")).collect();
@@ -54,13 +54,15 @@ mod linux {
                     found if found.has(marker) || prints_into(id, &pipes) => {
                         quiet = false;
                         let process = Pid::from_raw(id);
-                        // A group that it leads is a step's: in it may be one that hides its environment.
+                        // A group that it leads belongs to a step, and may contain a process that hides its
+                        // environment.
                         let group = getpgid(Some(process)) == Ok(process) && killpg(process, Signal::SIGKILL).is_ok();
                         if group || kill(process, Signal::SIGKILL).is_ok() {
                             ended.insert(id);
                         }
                     }
-                    // In the middle of exec(2) there is no environment yet. Some never have one: not for ever, then.
+                    // During exec(2) a process has no environment yet. Some never have one, so the number of further
+                    // looks is limited.
                     Environment::None if unclear < 5 && is_program(id) => {
                         quiet = false;
                         unclear += 1;
@@ -81,7 +83,7 @@ mod linux {
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }
 
-    /// Whether a process runs a program: the kernel's own and zombies have none.
+    /// Whether a process runs a program. Kernel threads and zombies do not.
     fn is_program(id: i32) -> bool {
         fs::read_link(format!("/proc/{id}/exe")).is_ok()
     }
@@ -122,13 +124,13 @@ mod linux {
             }
             for id in found {
                 let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
-                // It was killed, so this does not wait for long; only what is ours by adoption is reaped here.
+                // It was killed, so this does not wait long. Only adopted processes are reaped here.
                 let _ = waitpid(Pid::from_raw(id), None::<WaitPidFlag>);
             }
         }
     }
 
-    /// Children of this process, on whichever thread they hang.
+    /// Children of this process, of all its threads.
     pub(crate) fn children() -> Vec<i32> {
         let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
         threads
@@ -137,7 +139,7 @@ mod linux {
             .collect()
     }
 
-    /// The orphans among them: the kernel gives those to the main thread, which has the process's own number.
+    /// The adopted orphans among them. The kernel gives orphans to the main thread, which has the process's own id.
     fn adopted() -> Vec<i32> {
         let main = format!("/proc/self/task/{}/children", std::process::id());
         fs::read_to_string(main).map(|list| ids(&list)).unwrap_or_default()
@@ -148,14 +150,14 @@ mod linux {
     }
 }
 
-/// From now on orphans of our steps come back to this process.
+/// Makes this process the parent of its steps' orphans.
 pub(super) fn adopt() {
     #[cfg(target_os = "linux")]
     linux::adopt();
 }
 
-/// Ends what is left of a step: the processes that have `marker` (`NAME=value`) in their environment. To be called when
-/// the step's own processes have been waited for and their groups are gone.
+/// Kills what is left of a step: the adopted processes that have `marker` (`NAME=value`) in their environment. Call
+/// this after the step's own processes have been reaped and their groups are gone.
 pub(super) fn end_of(marker: &str) {
     #[cfg(target_os = "linux")]
     linux::end_of(marker);
@@ -163,8 +165,8 @@ pub(super) fn end_of(marker: &str) {
     let _ = marker;
 }
 
-/// Whether a process group whose leader has been waited for has a living member. A member whose parent ended first came
-/// back to this process ([`adopt`]), and would count as living until it is waited for.
+/// Whether a process group whose leader has been reaped has a living member. A member whose parent ended first was
+/// adopted by this process ([`adopt`]), and would count as living until it is reaped.
 pub(super) fn is_alive(group: Pid) -> bool {
     reap(group);
     killpg(group, None).is_ok()
@@ -175,11 +177,11 @@ fn reap(group: Pid) {
     while waitpid(members, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
 }
 
-/// How long killed processes may take to be gone: they may be in the middle of a write to a slow disk.
+/// How long killed processes may take to disappear: they may be in the middle of a write to a slow disk.
 const GONE: Duration = Duration::from_secs(5);
 
-/// Kills what is left of a group whose leader has been waited for, and waits until it is gone: its children come back
-/// to this process only then. In the usual case nothing is left and this is one system call.
+/// Kills what is left of a group whose leader has been reaped, and waits until it is gone, because only then its
+/// children are adopted by this process. Usually nothing is left and this is one system call.
 pub(super) async fn end_group(group: Pid) {
     if killpg(group, Signal::SIGKILL) == Err(Errno::ESRCH) {
         return;
@@ -192,7 +194,7 @@ pub(super) async fn end_group(group: Pid) {
     }
 }
 
-/// The children that this process has already: whoever started them wants them to live on.
+/// The children that this process already has. They are to survive.
 pub(super) fn children() -> Vec<i32> {
     #[cfg(target_os = "linux")]
     return linux::children();
@@ -200,7 +202,7 @@ pub(super) fn children() -> Vec<i32> {
     Vec::new()
 }
 
-/// Ends every child that is left, but for those that are spared. To be called when no step runs any more.
+/// Kills every child that is left, except those that are spared. Call this when no step runs any more.
 pub(super) fn end_all(spared: &[i32]) {
     #[cfg(target_os = "linux")]
     linux::end_all(spared);
@@ -208,8 +210,8 @@ pub(super) fn end_all(spared: &[i32]) {
     let _ = spared;
 }
 
-/// Ends every process of this machine that has `marker` in its environment or prints into one of these pipes, and counts
-/// them.
+/// Kills every process of this machine that has `marker` in its environment or prints into one of these pipes, and
+/// returns their number.
 pub(super) fn end_everywhere(marker: &str, pipes: &[u64]) -> usize {
     #[cfg(target_os = "linux")]
     return linux::end_everywhere(marker, pipes);

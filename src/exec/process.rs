@@ -1,4 +1,4 @@
-//! The executor of this machine: bash, as on Azure ML (reference, section 7.1).
+//! The executor for this machine: bash, as on Azure ML (reference, section 7.1).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use super::{Ended, Ending, Executor, Launch, Launcher, LineSink, StopWatch, orph
 /// Runs commands as processes of this machine.
 #[derive(Debug, Default)]
 pub struct LocalProcess {
-    /// Children that were there before: `server & exec amlrun run …` is the shape of many an image's entry point.
+    /// Children that existed before: the entry point of an image often has the form `server & exec amlrun run …`.
     spared: Vec<i32>,
     supervisor: Supervisor,
     bash: OnceLock<PathBuf>,
-    /// Whether the kernel lets this program mount; asked when it first matters.
+    /// Whether the kernel lets this program mount; checked when it first matters.
     mounts: OnceCell<bool>,
 }
 
 impl LocalProcess {
-    /// An executor without a watchdog; one is enough for a runner.
+    /// An executor without a watchdog. A runner needs only one executor with a watchdog.
     #[must_use]
     pub fn new() -> Self {
         let spared = orphans::children();
@@ -29,36 +29,36 @@ impl LocalProcess {
         Self { spared, ..Self::default() }
     }
 
-    /// An executor whose processes end with this one, even when it is killed. For programs that become a watchdog when
-    /// their first argument is [`super::watchdog::VERB`].
+    /// An executor whose processes end with this one, even when it is killed. For programs that become a watchdog
+    /// when their first argument is [`super::watchdog::VERB`].
     #[must_use]
     pub fn watched() -> Self {
         Self { supervisor: Supervisor::watched(), ..Self::new() }
     }
 
-    /// Ends what commands left behind and no marker found: every remaining child of this process; the watchdog last. Must
-    /// be called when no command runs any more.
+    /// Kills processes that commands left behind and that no marker identified: every remaining child of this
+    /// process, and the watchdog last. Call this when no command runs any more.
     pub fn end_orphans(&self) {
         self.supervisor.end_orphans(&self.spared);
     }
 
-    /// Whether there are paths to protect, and they can be. Processes of one step that each had a view of their own could not
-    /// share memory, so several get none.
+    /// Whether there are paths to protect and mounts are possible. Processes of one step with separate views of the
+    /// file system could not share memory, so a distributed step gets no mounts.
     async fn can_mount(&self, paths: &[PathBuf]) -> bool {
-        // Only a program with the verb can be started in place of a command.
+        // Only a program with the hidden command can be started in place of a command.
         if paths.is_empty() || !self.supervisor.is_watched() {
             return false;
         }
         *self.mounts.get_or_init(|| spawn::succeeds(Path::new(spawn::OWN), read_only::trial(paths))).await
     }
 
-    /// Bash under its full path: to start a program by its path is cheaper than to have it looked for each time.
+    /// The full path of bash: starting a program by its path is cheaper than searching `PATH` each time.
     fn bash(&self) -> &Path {
         self.bash.get_or_init(|| on_path("bash", std::env::var_os("PATH")).unwrap_or_else(|| PathBuf::from("bash")))
     }
 }
 
-/// The kernel takes no single argument longer than 128 KiB; longer scripts go through a file.
+/// The kernel accepts no single argument longer than 128 KiB. Longer scripts are passed as a file.
 const LONGEST_ARGUMENT: usize = 120 * 1024;
 
 impl Executor for LocalProcess {
@@ -93,7 +93,7 @@ impl Executor for LocalProcess {
     }
 }
 
-/// `mpirun` with the arguments that start so many ranks on one machine, whoever runs it.
+/// `mpirun` with the arguments that start the ranks on one machine, also for root.
 async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<OsString>), String> {
     let own = launch.variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.into());
     let path = own.or_else(|| std::env::var_os("PATH"));
@@ -101,7 +101,7 @@ async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<OsString>),
         "its distribution is mpi, and mpirun is not installed: apt install openmpi-bin, or mpich (mpirun must be on PATH)",
     )?;
     let mut arguments = vec!["-n".into(), ranks.to_string().into()];
-    // Hydra, which MPICH and Intel MPI have, asks for neither leave.
+    // Hydra, the launcher of MPICH and Intel MPI, needs neither option.
     let version = spawn::version(&program).await;
     if ["Open MPI", "OpenRTE", "PRRTE"].iter().any(|name| version.contains(name)) {
         arguments.extend(["--allow-run-as-root".into(), "--oversubscribe".into()]);

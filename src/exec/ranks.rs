@@ -1,7 +1,7 @@
-//! The processes of a distributed step, and what each is told (reference, section 7.3).
+//! The processes of a distributed step, and the variables of each (reference, section 7.3).
 //!
-//! Several nodes of a cluster are several processes of this machine: all share the working directory, meet on loopback,
-//! and get ports that were free a moment before. This file starts nothing.
+//! Several nodes of a cluster are several processes of this machine. They share the working directory, connect over
+//! loopback, and get ports that were free a moment before. This file starts nothing.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -9,10 +9,10 @@ use std::path::Path;
 
 use super::launch::{Launcher, RankProcess};
 
-/// How a step is spread, as its `distribution` says.
+/// How a step is distributed, from its `distribution`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distribution {
-    /// `type: pytorch`: processes that meet at a master's address.
+    /// `type: pytorch`: processes that connect to a master's address.
     PyTorch {
         /// `process_count_per_instance`.
         per_node: u32,
@@ -22,9 +22,9 @@ pub enum Distribution {
         /// `process_count_per_instance`.
         per_node: u32,
     },
-    /// `type: tensorflow`: workers, and servers that keep their parameters.
+    /// `type: tensorflow`: workers, and parameter servers.
     TensorFlow {
-        /// `worker_count`; as many as there are nodes when it is not given.
+        /// `worker_count`; the number of nodes if it is not given.
         workers: Option<u32>,
         /// `parameter_server_count`.
         parameter_servers: u32,
@@ -34,7 +34,7 @@ pub enum Distribution {
 /// The processes of a step on that many nodes (`resources.instance_count`), with their logs in `user_logs`.
 ///
 /// # Errors
-/// A sentence, when this machine gives no port.
+/// A message, if this machine has no free port.
 pub fn lay_out(
     distribution: Option<&Distribution>,
     nodes: u32,
@@ -67,7 +67,7 @@ fn lay_out_with(
     Ok((made.0, with_logs(made.1, nodes, user_logs)))
 }
 
-/// A process before it has a log.
+/// A process without its log.
 struct Rank {
     label: String,
     variables: Vec<(&'static str, String)>,
@@ -156,7 +156,7 @@ fn mpi(nodes: u32, port: u16) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// What scripts read that find their master as Azure Batch tells it.
+/// The variables for scripts that find their master as on Azure Batch.
 fn batch(nodes: u32, port: u16) -> [(&'static str, String); 4] {
     let here = Ipv4Addr::LOCALHOST.to_string();
     [
@@ -167,8 +167,9 @@ fn batch(nodes: u32, port: u16) -> [(&'static str, String); 4] {
     ]
 }
 
-/// What a rank that `mpirun` started is told more, put before the step's command on its first line, so that the shell
-/// counts lines as the author does. Open MPI and Hydra (MPICH, Intel MPI) each have a name of their own for the rank.
+/// More variables for a rank that `mpirun` starts. They are set before the step's command on its first line, so that
+/// the shell's line numbers are the author's. Open MPI and Hydra (MPICH, Intel MPI) have different names for the
+/// rank.
 pub(super) fn mpi_preamble(per_node: u32) -> String {
     let rank = "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}}";
     format!(
@@ -177,7 +178,7 @@ pub(super) fn mpi_preamble(per_node: u32) -> String {
     )
 }
 
-/// Free ports of the loopback address. They are held until all are chosen, so that none is given twice.
+/// Free ports of the loopback address. They are held until all are chosen, so that no port is chosen twice.
 #[derive(Default)]
 struct Ports {
     held: Vec<TcpListener>,

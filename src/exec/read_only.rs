@@ -1,14 +1,14 @@
-//! Paths that a command can read and cannot write to: a read-only mount over each, which nobody else sees.
+//! Makes paths read-only for one command: a read-only mount over each, which no other process sees.
 //!
-//! A process gets a view of the file system of its own from this very program, which is started in its place, makes the
-//! mounts and then becomes the command. The kernel may refuse that, as in most containers and where it is set up so:
-//! then commands run without. Without the right to mount, the view takes a user namespace: other users and groups are
-//! nobody in it, and no program gets more rights by its owner (`sudo`).
+//! This program is started in place of the command. It creates its own mount namespace, makes the mounts and then
+//! becomes the command. The kernel may refuse that, as in most containers; then commands run without the mounts.
+//! Without the right to mount, a user namespace is needed: other users and groups appear as nobody in it, and no
+//! program gets more rights through its owner (`sudo`).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The hidden verb that makes this program the one that mounts.
+/// The hidden command that makes the mounts.
 pub const VERB: &str = "__read-only";
 
 /// The arguments for this program that make read-only mounts over `paths`.
@@ -17,7 +17,7 @@ pub(super) fn trial(paths: &[PathBuf]) -> Vec<OsString> {
     std::iter::once(VERB.into()).chain(paths).collect()
 }
 
-/// The same for a program that is then started with its arguments.
+/// The same, followed by a program to start and its arguments.
 pub(super) fn arguments(paths: &[PathBuf], program: &Path, arguments: Vec<OsString>) -> Vec<OsString> {
     let mut all = trial(paths);
     all.extend(["--".into(), program.into()]);
@@ -25,10 +25,10 @@ pub(super) fn arguments(paths: &[PathBuf], program: &Path, arguments: Vec<OsStri
     all
 }
 
-/// Makes the mounts and becomes the program. Comes back when there is none.
+/// Makes the mounts and becomes the program. Returns if there is no program.
 ///
 /// # Errors
-/// A sentence, when the kernel does not allow it or the program cannot be started.
+/// A message, if the kernel does not allow it or the program cannot be started.
 #[cfg(target_os = "linux")]
 pub fn run(paths: &[PathBuf], program: &[OsString]) -> Result<(), String> {
     use std::os::unix::process::CommandExt as _;
@@ -38,7 +38,7 @@ pub fn run(paths: &[PathBuf], program: &[OsString]) -> Result<(), String> {
     Err(format!("cannot start '{}': {error}", program.display()))
 }
 
-/// There are no such mounts here.
+/// Read-only mounts are not supported on this system.
 ///
 /// # Errors
 /// Always.
@@ -63,18 +63,18 @@ mod mounts {
         if unshare(CloneFlags::CLONE_NEWNS).is_err() {
             let (user, group) = (getuid(), getgid());
             unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
-            // user_namespaces(7): a group may be mapped once nobody can drop one any more.
+            // user_namespaces(7): a group may be mapped only after setgroups(2) is denied.
             std::fs::write("/proc/self/setgroups", "deny")?;
             std::fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
             std::fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
         }
-        // What is mounted here stays here; what others mount from now on is seen.
+        // Mounts made here are not visible outside; later mounts from outside are visible here.
         mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)?;
         paths.iter().try_for_each(|path| cover(path))
     }
 
-    /// A mount over a file or folder that shows the same, read-only (mount(2): a bind takes its flags by a remount, which
-    /// must not take away what the mount below forbids).
+    /// Mounts a file or folder read-only over itself (mount(2): a bind mount gets its flags by a remount, which must
+    /// keep the restrictions of the mount below).
     fn cover(path: &Path) -> io::Result<()> {
         mount(Some(path), path, NONE, MsFlags::MS_BIND, NONE)?;
         let flags = statvfs(path)?.flags();

@@ -1,26 +1,26 @@
-//! Signals to processes that this one did not start, such as another run's runner.
+//! Signals to processes that this process did not start, such as the runner of another run.
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::orphans;
 
-/// Asks a process of ours, such as another run's runner, to end.
+/// Asks another process of this user to end, such as the runner of another run.
 ///
 /// # Errors
-/// A sentence, when there is no such process or it is not ours.
+/// A message, if there is no such process or it belongs to another user.
 pub fn terminate(id: u32) -> Result<(), String> {
-    // 0 is "my own group" to the system, and 1 is not ours.
+    // 0 means our own process group, and 1 is init.
     if id <= 1 {
         return Err("the run has not said yet which process makes it: try again".to_owned());
     }
     nix::sys::signal::kill(pid(id), Signal::SIGTERM).map_err(|error| format!("cannot signal process {id}: {error}"))
 }
 
-/// Tells a process of ours that there is something to look at. One that does not listen for it hears nothing.
+/// Tells a runner to look into its run's folder. A process that does not listen for this signal ignores it.
 ///
 /// # Errors
-/// A sentence, when there is no such process or it is not ours.
+/// A message, if there is no such process or it belongs to another user.
 pub fn call(id: u32) -> Result<(), String> {
     if id <= 1 {
         return Err("the run has not said yet which process makes it: try again".to_owned());
@@ -28,32 +28,32 @@ pub fn call(id: u32) -> Result<(), String> {
     nix::sys::signal::kill(pid(id), CALL).map_err(|error| format!("cannot signal process {id}: {error}"))
 }
 
-/// The signal of [`call`]: by itself it does nothing to a process.
+/// The signal of [`call`]. By default it does nothing to a process.
 pub const CALL: Signal = Signal::SIGURG;
 
-/// Whether a process has been stopped (SIGSTOP, or Ctrl-Z in a shell): it hears of nothing but being woken or killed.
-/// Always no where there is no `/proc`.
+/// Whether a process is stopped (SIGSTOP, or Ctrl-Z in a shell): it reacts only to SIGCONT and SIGKILL. Always false
+/// where there is no `/proc`.
 #[must_use]
 pub fn is_stopped(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
 }
 
-/// Wakes a process that has been stopped.
+/// Wakes a stopped process.
 pub fn wake(id: u32) {
     if id > 1 {
         let _ = nix::sys::signal::kill(pid(id), Signal::SIGCONT);
     }
 }
 
-/// Ends every process of this machine that has `marker` (`NAME=value`) in its environment: what a runner left that was
-/// killed itself. Gives how many there were; always 0 where there is no `/proc`.
+/// Kills every process of this machine that has `marker` (`NAME=value`) in its environment: what a killed runner
+/// left. Returns their number; always 0 where there is no `/proc`.
 #[must_use]
 pub fn end_orphans(marker: &str) -> usize {
     orphans::end_everywhere(marker, &[])
 }
 
-/// A process number as the system's calls take it; one that does not fit names no process.
+/// A process id in the type of the system calls. A number that does not fit becomes an id that no process has.
 pub(super) fn pid(id: u32) -> Pid {
     Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
 }

@@ -1,5 +1,5 @@
-//! Starting programs that are no steps: this program once more, questions to other programs, and programs that get the
-//! person's terminal.
+//! Starts programs that are not steps: this program again, queries to other programs, and programs that get the
+//! user's terminal.
 
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -8,24 +8,24 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// What a program says to `--version`; nothing when it does not run.
+/// The output of `--version` of a program; empty if it does not run.
 pub(super) async fn version(program: &Path) -> String {
     let said = Command::new(program).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output().await;
     said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default()
 }
 
-/// Whether a program can be started and succeeds, whatever it says.
+/// Whether a program can be started and succeeds.
 pub(super) async fn succeeds(program: &Path, arguments: Vec<OsString>) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     command.status().await.is_ok_and(|status| status.success())
 }
 
-/// This very program. The file that runs may have been replaced since: Linux still knows it.
+/// This program. Its file may have been replaced meanwhile, but Linux still has the original.
 pub(super) const OWN: &str = "/proc/self/exe";
 
-/// Starts this very program once more beside this one: out of reach of the terminal's signals, without the user's streams
-/// and without the variables that mark processes of a run.
+/// Starts this program again as a companion: in its own process group, without the terminal's signals, the user's
+/// streams and the variables that mark processes of a run.
 pub(super) fn beside(
     arguments: [&str; 2],
     stdin: std::fs::File,
@@ -44,11 +44,11 @@ pub(super) fn beside(
         .spawn()
 }
 
-/// Starts this very program once more in the background, in a process group of its own, and gives the first line that
-/// it prints; or what it had to say when it ends without printing one. It lives on when this process ends.
+/// Starts this program again in the background, in its own process group, and returns the first line that it prints;
+/// or its error output, if it ends without printing a line. It continues to run after this process ends.
 ///
 /// # Errors
-/// A sentence, when it cannot be started.
+/// A message, if it cannot be started.
 pub fn detach(arguments: &[OsString]) -> Result<String, String> {
     use std::io::{BufRead as _, BufReader, Read as _};
     let broken = |error: std::io::Error| format!("cannot start a runner in the background: {error}");
@@ -73,11 +73,11 @@ pub fn detach(arguments: &[OsString]) -> Result<String, String> {
     Ok(line)
 }
 
-/// Runs a program in the foreground, with the person's terminal, and gives its exit code; 128 + the signal's number when
-/// one ended it. Ctrl-C is meant for the program: this process goes on.
+/// Runs a program in the foreground, with the user's terminal, and returns its exit code, or 128 + the signal's
+/// number if a signal ended it. Ctrl-C is for the program: this process continues.
 ///
 /// # Errors
-/// A sentence, when it cannot be started.
+/// A message, if it cannot be started.
 pub fn in_foreground(
     program: &str,
     arguments: &[String],

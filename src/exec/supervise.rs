@@ -1,8 +1,8 @@
-//! Supervision of processes: the only place that starts any.
+//! Supervises processes. This is the only place that starts the processes of steps.
 //!
-//! A command gets a process group of its own, so that it and everything it starts can be ended together. When it is
-//! over, on its own or by force, what is left of the group is killed: a step leaves nothing behind, as a container
-//! would. A terminal's Ctrl-C reaches the runner only, which then ends its groups in order.
+//! A command gets its own process group, so that it and its children can be ended together. When it ends, by itself
+//! or by force, what is left of the group is killed: a step leaves nothing behind, as a container would. A terminal's
+//! Ctrl-C reaches the runner only, which then ends its groups in order.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -27,27 +27,27 @@ use super::signal::pid;
 use super::watchdog::{Watchdog, Watched};
 use super::{Ended, Ending, Launch, LineSink, RankProcess, Shown, Stop, StopWatch};
 
-/// How long what a command started has to print its last when the command itself has ended: in `echo a & echo b` the shell
-/// does not wait for the first. Who prints nowhere any more is not waited for.
+/// How long the children of a command may still print after the command itself has ended: in `echo a & echo b` the
+/// shell does not wait for the first. If they have closed their output, there is no wait.
 const CHILDREN: Duration = Duration::from_millis(250);
 
-/// How long to go on reading after the group is gone: only a process that left the group can still hold the pipe.
+/// How long to continue reading after the group is gone: only a process that left the group can still hold the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Starts and ends the processes of all launches of one runner.
 #[derive(Debug, Default)]
 pub(super) struct Supervisor {
-    /// The variable that all processes of this runner have and no others, when a watchdog is to look after them.
+    /// The variable that all processes of this runner have, and no others; `None` without a watchdog.
     runner: Option<(String, String)>,
-    /// Started before the first command; `None` when that failed.
+    /// Started before the first command; `None` if that failed.
     watchdog: OnceLock<Option<Watchdog>>,
     memory: OutOfMemory,
 }
 
 impl Supervisor {
-    /// A supervisor with a watchdog, which ends all processes when this one is killed.
+    /// A supervisor with a watchdog, which kills all processes when this process is killed.
     pub fn watched() -> Self {
-        // No two runners have one number at one time.
+        // Two runners never have the same id at the same time.
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let value = format!("{}-{}", std::process::id(), since.as_nanos());
         Self { runner: Some(("AMLRUN_RUNNER".to_owned(), value)), ..Self::default() }
@@ -58,7 +58,7 @@ impl Supervisor {
         self.runner.is_some()
     }
 
-    /// Ends every child of this process but those, and the watchdog last.
+    /// Kills every child of this process except those, and the watchdog last.
     pub fn end_orphans(&self, spared: &[i32]) {
         let watchdog = self.watchdog.get().and_then(Option::as_ref);
         let spared: Vec<i32> = spared.iter().copied().chain(watchdog.map(Watchdog::stop_replacing)).collect();
@@ -68,18 +68,18 @@ impl Supervisor {
         }
     }
 
-    /// Lists a process that prints into that pipe with the watchdog, as long as the answer lives.
+    /// Adds a process that prints into that pipe to the watchdog's list, until the returned value is dropped.
     fn watch(&self, pipe: &impl std::os::fd::AsFd) -> Option<Watched<'_>> {
         Some(self.watchdog()?.watch(nix::sys::stat::fstat(pipe).map_or(0, |about| about.st_ino)))
     }
 
-    /// The watchdog, started on the first call. Without one everything runs all the same.
+    /// The watchdog, started on the first call. Commands run even without one.
     fn watchdog(&self) -> Option<&Watchdog> {
         let (name, value) = self.runner.as_ref()?;
         self.watchdog.get_or_init(|| Watchdog::start(&format!("{name}={value}")).ok()).as_ref()
     }
 
-    /// Runs a program as the launch says, once for each of its processes, and supervises all to the end.
+    /// Runs a program once for each process of the launch, and supervises all of them to the end.
     pub async fn run(
         &self,
         program: &Path,
@@ -91,7 +91,7 @@ impl Supervisor {
         if *stop.borrow() != Stop::None {
             return Ending::Stopped.into();
         }
-        // Before anything is started that it is to watch.
+        // The watchdog must run before anything that it is to watch.
         self.watchdog();
         let memory = self.memory.at_start();
         let mut running = Running { groups: Vec::new(), waiting: JoinSet::new(), reading: Vec::new() };
@@ -114,7 +114,7 @@ impl Supervisor {
         let not_found = last_words(running.reading, &mut ended).await;
         ended.ending = match ended.ending {
             Ending::Exited(127) => not_found.map_or(Ending::Exited(127), Ending::CommandNotFound),
-            // A shell that waited for the killed process says it with a code.
+            // A shell that waited for the killed process reports it with this exit code.
             Ending::Signaled(9) | Ending::Exited(137) if self.memory.killed_since(memory) => Ending::OutOfMemory,
             ending => ending,
         };
@@ -122,15 +122,15 @@ impl Supervisor {
     }
 }
 
-/// What a process prints, being read.
+/// A process whose output is being read.
 struct Reading {
     label: Option<String>,
     task: JoinHandle<Printed>,
-    /// What was noticed, once the pipe is closed.
+    /// What was found, once the pipe is closed.
     printed: Option<Printed>,
 }
 
-/// Reads the pipes until all are closed, or until then.
+/// Reads the pipes until all are closed, or until that time.
 async fn read_until(reading: &mut [Reading], then: Instant) {
     for Reading { task, printed, .. } in reading.iter_mut().filter(|reading| reading.printed.is_none()) {
         if let Ok(read) = tokio::time::timeout_at(then, task).await {
@@ -139,7 +139,7 @@ async fn read_until(reading: &mut [Reading], then: Instant) {
     }
 }
 
-/// Reads what is left in the pipes. Who left the group and hides its environment may hold them for ever.
+/// Reads what is left in the pipes. A process that left the group and hides its environment may hold them forever.
 async fn last_words(mut reading: Vec<Reading>, ended: &mut Ended) -> Option<String> {
     read_until(&mut reading, Instant::now() + LAST_WORDS).await;
     let mut not_found = None;
@@ -162,9 +162,9 @@ type Group<'a> = (Pid, Option<Watched<'a>>);
 
 /// The processes of a launch.
 struct Running<'a> {
-    /// By the number of the process; none when nothing of it is left.
+    /// By the index of the process; `None` if nothing of it is left.
     groups: Vec<Option<Group<'a>>>,
-    /// Gives the number of each process that ended, and how.
+    /// Yields the index of each process that ended, and how.
     waiting: JoinSet<(usize, Ending)>,
     reading: Vec<Reading>,
 }
@@ -196,8 +196,8 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// Waits until all have ended, or the first has failed, or the time is over, or somebody asks for an end. None of
-    /// their leaders runs afterwards.
+    /// Waits until all have ended, the first has failed, the timeout is over, or a stop is requested. Afterwards none
+    /// of the group leaders runs.
     async fn wait(&mut self, launch: &Launch, stop: &mut StopWatch) -> Ended {
         let timeout = async {
             match launch.timeout {
@@ -216,12 +216,12 @@ impl<'a> Running<'a> {
         ended
     }
 
-    /// TERM to the groups, then KILL when the grace time is over or somebody asks for an end now. The grace is for all
-    /// of a group: in a script of several commands the shell ends at once, and what it started is what needs the time.
+    /// Sends TERM to the groups, then KILL after the grace period or a forced stop. The grace period is for the whole
+    /// group: in a script of several commands the shell ends at once, and its child is the one that needs the time.
     async fn end(&mut self, grace: Duration, stop: &mut StopWatch) {
         if *stop.borrow() != Stop::Forced && !grace.is_zero() {
             self.signal(Signal::SIGTERM);
-            // Who has stopped itself hears nothing else.
+            // A stopped process reacts to no other signal.
             self.signal(Signal::SIGCONT);
             let gone = async {
                 while self.waiting.join_next().await.is_some() {}
@@ -246,10 +246,10 @@ impl<'a> Running<'a> {
     }
 }
 
-/// How often to look whether a group has ended whose leader is gone: nobody is told of that.
+/// How often to check whether a group without its leader has ended. There is no notification for that.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How the first process ended that failed; with 0 when all have that others wait for.
+/// How the first process failed; with 0 if all processes that matter have ended.
 async fn first_failure(
     waiting: &mut JoinSet<(usize, Ending)>,
     groups: &mut [Option<Group<'_>>],
@@ -260,7 +260,7 @@ async fn first_failure(
         match waiting.join_next().await {
             Some(Ok((number, Ending::Exited(0)))) => {
                 left -= usize::from(!processes[number].serves);
-                // Others may run for hours: by then the number could be somebody else's.
+                // The others may run for hours, and by then the id could belong to another process.
                 groups[number].take_if(|(group, _)| left > 0 && !orphans::is_alive(*group));
             }
             Some(Ok((number, ending))) => {
@@ -338,7 +338,7 @@ fn not_started(program: &Path, cwd: &Path, error: &std::io::Error) -> String {
 
 async fn asked(stop: &mut StopWatch, least: Stop) {
     if stop.wait_for(|s| *s >= least).await.is_err() {
-        // The engine is gone without a word: nobody will ask any more.
+        // The engine has dropped the channel, so no request can come any more.
         std::future::pending::<()>().await;
     }
 }

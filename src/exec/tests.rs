@@ -1,4 +1,4 @@
-//! The executor of this machine, with real processes.
+//! Tests of the executor for this machine, with real processes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -75,7 +75,7 @@ async fn a_gentle_stop_lets_the_command_clean_up() {
     let script = "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
     let ran = ran(script, None, Some(("ready", Stop::Graceful))).await;
     assert_eq!(ran.ending, Ending::Stopped);
-    // Bash may add a word of its own about the sleep that was ended with it.
+    // Bash may add a line about the sleep that was killed with it.
     assert_eq!(ran.lines.last().map(String::as_str), Some("cleaned"));
 }
 
@@ -99,14 +99,14 @@ async fn a_background_process_does_not_outlive_its_step() {
     let ran = ran("sleep 600 & echo $!", None, None).await;
     assert_eq!(ran.ending, Ending::Exited(0));
     let id: i32 = ran.lines[0].parse().unwrap();
-    // The kernel may need a moment to finish the kill: a zombie or nothing are both fine, a sleeper is not.
+    // The kernel may need a moment to finish the kill: a zombie or no process are fine, a sleeping process is not.
     let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     assert!(!state.contains(") S "), "still there: {state}");
 }
 
 #[tokio::test]
 async fn what_a_background_process_prints_after_the_shell_belongs_to_the_log() {
-    // It hears of the shell's end by the pipe, of which the shell has the only other end.
+    // It detects the shell's end by the pipe, because the shell has the only other end.
     let script = "mkfifo gate; (cat gate; echo late) & exec 3> gate; echo early";
     for _ in 0..10 {
         let ran = ran(script, None, None).await;
@@ -143,7 +143,7 @@ async fn who_closes_its_output_early_is_waited_for() {
     assert_eq!((ran.ending, ran.lines), (Ending::Exited(4), vec!["on".to_owned()]));
 }
 
-/// Runs a command in several processes; gives how it ended and what they printed, in order of the text.
+/// Runs a command in several processes; returns how it ended and what they printed, sorted.
 async fn spread(distribution: &Distribution, nodes: u32, command: &str) -> (Ended, Vec<String>) {
     let root = tempfile::tempdir().unwrap();
     let (launcher, processes) = ranks::lay_out(Some(distribution), nodes, root.path()).unwrap();
@@ -214,7 +214,7 @@ async fn a_log_that_reaches_its_limit_does_not_hold_up_the_step() {
 async fn mpirun_starts_the_ranks_and_each_knows_which_it_is() {
     use std::os::unix::fs::PermissionsExt as _;
     let root = tempfile::tempdir().unwrap();
-    // What Open MPI does, as far as a step sees it: four ranks, one after the other.
+    // What a step sees of Open MPI: four ranks, one after the other.
     let stand_in = "#!/bin/bash\n[ $1 = --version ] && { echo 'mpirun (Open MPI) 4.1.4'; exit; }\n\
                     echo \"$1 $2 $3 $4\"; shift 4\n\
                     for r in 0 1 2 3; do OMPI_COMM_WORLD_RANK=$r \"$@\" || exit; done\n";

@@ -1,13 +1,14 @@
 //! The watchdog: a second process that ends what a runner leaves when it is killed with SIGKILL.
 //!
-//! It is this very program, started once more before the first step. It holds the read end of a pipe that only the
-//! runner has the write end of, and sleeps until that end is closed: the kernel does it whatever happens to the runner.
-//! A step between fork and exec has the end as well (it is closed on exec), so that nothing can start unseen after
-//! that. Then the watchdog kills the process groups that are listed in a file without a name, whoever else writes into the
-//! pipe of a step or has the runner's marker in its environment, and ends. A runner that ends in order kills its watchdog: nothing is left to do.
-//! A watchdog that is ended itself is replaced at once, and one that is stopped is woken.
+//! It is this program, started again before the first step. It holds the read end of a pipe, and only the runner has
+//! the write end. The watchdog sleeps until the write end is closed, which the kernel does however the runner ends. A
+//! step between fork and exec also has the write end (it is closed on exec), so no step can start unnoticed after
+//! that. Then the watchdog kills the process groups in its list, a file without a name, and all other processes that
+//! print into the pipe of a step or have the runner's marker in their environment. Then it ends. A runner that ends
+//! in order kills its watchdog, because nothing is left to do. A watchdog that dies is replaced at once, and one that
+//! is stopped is woken.
 //!
-//! The list costs the runner two small writes a step and wakes nobody.
+//! The list costs the runner two small writes per step and wakes no process.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read as _, Seek as _};
@@ -25,21 +26,21 @@ use nix::unistd::Pid;
 
 use super::{orphans, spawn};
 
-/// The hidden verb that makes this program a watchdog; the marker (`NAME=value`) follows it.
+/// The hidden command that makes this program a watchdog; the marker (`NAME=value`) follows it.
 pub const VERB: &str = "__watchdog";
 
-/// The runner's end of its watchdog.
+/// The runner's side of its watchdog.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     list: File,
-    /// Which entries of the list are free, and how many there are.
+    /// The free entries of the list, and the number of all entries.
     entries: Mutex<(Vec<u64>, u64)>,
     keeper: Arc<Keeper>,
-    /// The thread that replaces a watchdog that ended.
+    /// The thread that replaces a watchdog that died.
     restarter: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The entry_number of the watchdog: a process that dies there is replaced by another, with the same list.
+/// Keeps one watchdog running: one that dies is replaced by another, with the same list.
 #[derive(Debug)]
 struct Keeper {
     marker: String,
@@ -50,13 +51,13 @@ struct Keeper {
 #[derive(Debug)]
 struct Current {
     id: i32,
-    /// Whether nobody is to follow.
+    /// Whether it must not be replaced.
     last: bool,
-    // Closed last: what is dropped without a goodbye leaves the watchdog to do its work.
+    // Closed last: if this is dropped without [`Watchdog::stop`], the watchdog does its work.
     _alive: PipeWriter,
 }
 
-/// Whoever ends one watchdog after the other wants none.
+/// If watchdogs are killed again and again, somebody does not want one.
 const MOST_RESTARTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -67,7 +68,7 @@ impl Keeper {
         Ok(Current { id: i32::try_from(process.id()).unwrap_or(0), last: false, _alive: alive })
     }
 
-    /// Wakes a watchdog that is stopped, and replaces one that is gone, until it is the last.
+    /// Wakes a watchdog that is stopped and replaces one that died, until it is the last.
     fn keep(&self) {
         let mut restarts = 0;
         loop {
@@ -80,7 +81,7 @@ impl Keeper {
                     if now.last || restarts == MOST_RESTARTS {
                         return;
                     }
-                    // One that dies as it starts is not started over and over without a break.
+                    // Pause, so that a watchdog that dies at its start is not restarted in a tight loop.
                     std::thread::sleep(PAUSE);
                     let Ok(next) = Self::start(&self.marker, &self.list) else { return };
                     *now = next;
@@ -96,8 +97,8 @@ impl Keeper {
     }
 }
 
-/// What is known of a process that is started: the number of the pipe that it prints into, before, and its group, after.
-/// It may have started others and ended before the runner gets to write its group down.
+/// The size of an entry: the number of the pipe that a process prints into, written before it starts, and its group,
+/// written after. The process may have started others and ended before the runner writes down its group.
 const ENTRY: usize = 2 * size_of::<u64>();
 
 impl Watchdog {
@@ -111,14 +112,14 @@ impl Watchdog {
         Ok(Self { list, entries: Mutex::default(), keeper, restarter: Mutex::new(Some(restarter)) })
     }
 
-    /// From now on nobody follows the watchdog that there is. Gives its process, which is no stray.
+    /// Stops replacing the current watchdog. Returns its process id, so that it is not killed as an orphan.
     pub(super) fn stop_replacing(&self) -> i32 {
         let mut now = self.keeper.lock();
         now.last = true;
         now.id
     }
 
-    /// Lists a process that is about to be started, as long as the answer lives.
+    /// Lists a process that is about to be started, until the returned value is dropped.
     pub(super) fn watch(&self, pipe: u64) -> Watched<'_> {
         let mut entries = self.lock();
         let entry_number = entries.0.pop().unwrap_or_else(|| {
@@ -130,7 +131,7 @@ impl Watchdog {
         watched
     }
 
-    /// Everything has ended in order.
+    /// Kills the watchdog, after everything has ended in order.
     pub(super) fn stop(&self) {
         let _ = kill(Pid::from_raw(self.stop_replacing()), Signal::SIGKILL);
         let restarter = self.restarter.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -151,7 +152,7 @@ pub(super) struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// It has been started and leads that group.
+    /// Adds the group of the process, which has been started and leads it.
     pub(super) fn leads(&self, group: Pid) {
         self.note(self.pipe, group.as_raw());
     }
@@ -160,7 +161,7 @@ impl Watched<'_> {
         let mut entry = [0; ENTRY];
         entry[..8].copy_from_slice(&pipe.to_ne_bytes());
         entry[8..12].copy_from_slice(&group.to_ne_bytes());
-        // What could not be listed is found by its marker.
+        // A process that could not be listed is found by its marker.
         let _ = self.watchdog.list.write_at(&entry, self.entry_number * ENTRY as u64);
     }
 }
@@ -172,14 +173,14 @@ impl Drop for Watched<'_> {
     }
 }
 
-/// What the watchdog does: its list is on stdin, the pipe on stderr. Nothing that a terminal or a person sends ends it
-/// before its runner.
+/// The work of the watchdog: its list is on stdin, the pipe on stderr. No signal of a terminal or user ends it before
+/// its runner, except SIGKILL.
 pub fn watch_over(marker: &str) {
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGPIPE];
     let _ = signals.into_iter().collect::<SigSet>().thread_block();
     let pipe = io::stderr();
     let mut ends = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
-    // Asked for nothing, poll(2) tells of the end only.
+    // Without requested events, poll(2) reports only the end.
     while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
     let mut list = Vec::new();
     if let Ok(file) = io::stdin().as_fd().try_clone_to_owned() {

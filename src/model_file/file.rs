@@ -50,7 +50,7 @@ impl ModelFile {
         let section = Section::open(path)?;
         let mut evidence = Evidence::default();
         let read = read(&section, &mut Budget::of(section.length()), &mut evidence, PACKED);
-        let (safety, imports) = safety::verdict(&evidence);
+        let (safety, imports) = safety::assess(&evidence);
         let contents = match read {
             Ok(contents) => contents,
             Err(error) if safety == Safety::Dangerous => {

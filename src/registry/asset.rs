@@ -1,4 +1,4 @@
-//! The record of one asset version, what a caller gives to make one, and the rules of names, versions and labels.
+//! The record of one asset version, the input for a new one, and the rules for names, versions and labels.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::secret::mask_signatures;
 use serde::Deserialize;
 
-/// The `type:` of an asset in Azure ML; it also tells model from data.
+/// The `type:` of an asset in Azure ML; it also distinguishes models from data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AssetType {
     /// `custom_model`: any file or folder.
@@ -36,7 +36,7 @@ impl AssetType {
     const ALL: [Self; 6] =
         [Self::CustomModel, Self::MlflowModel, Self::TritonModel, Self::UriFile, Self::UriFolder, Self::Mltable];
 
-    /// The word in YAML and JSON.
+    /// The value in YAML and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl AssetType {
         }
     }
 
-    /// Whether this is a sort of model or of data.
+    /// Whether this type is a model or data.
     #[must_use]
     pub fn kind(self) -> AssetKind {
         match self {
@@ -70,7 +70,7 @@ impl FromStr for AssetType {
     }
 }
 
-/// What a caller knows of an asset version before it has one. Fill what matters and take the rest from [`NewAsset::new`].
+/// The input for a new asset version. Set what matters and take the rest from [`NewAsset::new`].
 #[derive(Clone, Debug)]
 pub struct NewAsset {
     /// The name; see [`check_name`].
@@ -79,17 +79,17 @@ pub struct NewAsset {
     pub version: Option<String>,
     /// Its type, which also says whether it is a model or data.
     pub asset_type: AssetType,
-    /// Where the sealed bytes lie: a file or a folder; or the address of bytes that are not kept here.
+    /// The path of the sealed file or folder, or the address of data that is not stored here.
     pub path: PathBuf,
-    /// The digest of these bytes; of an address, that of its text.
+    /// The digest of the content; for an address, the digest of its text.
     pub digest: Digest,
-    /// Their number; 0 of an address.
+    /// Its size in bytes; 0 for an address.
     pub bytes: u64,
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub description: String,
-    /// Labels and values that can be changed later.
+    /// Names and values that can be changed later.
     pub tags: BTreeMap<String, String>,
-    /// Labels and values that cannot.
+    /// Names and values that cannot be changed.
     pub properties: BTreeMap<String, String>,
     /// E.g. `pytorch`.
     pub framework: Option<String>,
@@ -99,14 +99,14 @@ pub struct NewAsset {
     pub run: Option<String>,
     /// The step of that run.
     pub step: Option<String>,
-    /// Where the bytes came from, in the words of whoever registered them (MLflow's `source`).
+    /// The origin of the content, as given at registration (MLflow's `source`).
     pub source: Option<String>,
-    /// Whether to register a model that would run code when Python loads it.
+    /// Whether to register a model that runs code when Python loads it.
     pub allow_pickle: bool,
 }
 
 impl NewAsset {
-    /// An asset with the next version number, and with nothing said about it.
+    /// An asset with the next version number, and no optional fields.
     #[must_use]
     pub fn new(name: &str, asset_type: AssetType, path: PathBuf, digest: Digest, bytes: u64) -> Self {
         Self {
@@ -128,11 +128,11 @@ impl NewAsset {
         }
     }
 
-    /// An asset whose bytes stay at an address. The digest is that of the address: whether the bytes change, nobody here
-    /// can know.
+    /// An asset whose content stays at an address. The digest is that of the address, because changes of the content
+    /// are not visible here.
     ///
     /// # Errors
-    /// [`RegistryError::Invalid`] for an address with a signature in it: it would be kept and shown.
+    /// [`RegistryError::Invalid`] for an address with a signature in it: it would be stored and shown.
     pub fn at_address(name: &str, asset_type: AssetType, address: &str) -> Result<Self, RegistryError> {
         let mut masked = address.to_owned();
         mask_signatures(&mut masked);
@@ -146,12 +146,12 @@ impl NewAsset {
     }
 }
 
-/// A path that is an address: `https://…`, `wasbs://…`, `azureml://datastores/…`.
+/// The address, if the path is one: `https://…`, `wasbs://…`, `azureml://datastores/…`.
 pub(super) fn address(path: &Path) -> Option<&str> {
     path.to_str().filter(|text| !text.starts_with('/') && text.contains("://"))
 }
 
-/// One registered version. Serialises with the field names of `az ml model show` / `az ml data show`.
+/// One registered version. Its JSON has the field names of `az ml model show` and `az ml data show`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asset {
     /// Unique among assets of its kind, with `version`.
@@ -160,17 +160,17 @@ pub struct Asset {
     pub version: String,
     /// Its type.
     pub asset_type: AssetType,
-    /// Where the sealed bytes lie: a file or a folder; or the address of bytes that are not kept here: [`Asset::uri`].
+    /// The path of the sealed file or folder, or the address of data that is not stored here: [`Asset::uri`].
     pub path: PathBuf,
-    /// The digest of these bytes; of an address, that of its text.
+    /// The digest of the content; for an address, the digest of its text.
     pub digest: Digest,
-    /// Their number; 0 of an address.
+    /// Its size in bytes; 0 for an address.
     pub bytes: u64,
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub description: String,
-    /// Changeable labels and values.
+    /// Names and values that can be changed.
     pub tags: BTreeMap<String, String>,
-    /// Fixed labels and values.
+    /// Names and values that cannot be changed.
     pub properties: BTreeMap<String, String>,
     /// E.g. `pytorch`.
     pub framework: Option<String>,
@@ -180,19 +180,19 @@ pub struct Asset {
     pub run: Option<String>,
     /// The step of that run.
     pub step: Option<String>,
-    /// Where the bytes came from, in the words of whoever registered them.
+    /// The origin of the content, as given at registration.
     pub source: Option<String>,
-    /// What its files hold, when it is a model of a form that is known.
+    /// The summary of its files, if it is a model in a known format.
     pub summary: Option<ModelSummary>,
     /// `None`, `Staging`, `Production` or `Archived`.
     pub stage: String,
     /// Labels (MLflow: aliases) that point at this version, in alphabetical order.
     pub labels: Vec<String>,
-    /// Hidden from lists, still there.
+    /// Whether it is hidden from lists. It still exists.
     pub archived: bool,
     /// When it was registered.
     pub created: Timestamp,
-    /// When words about it last changed.
+    /// When its description, tags, stage or labels last changed.
     pub updated: Timestamp,
 }
 
@@ -209,7 +209,7 @@ impl Asset {
         self.asset_type.kind()
     }
 
-    /// The address of its bytes, when they are not kept in the workspace.
+    /// The address of the content, if it is not stored in the workspace.
     #[must_use]
     pub fn uri(&self) -> Option<&str> {
         address(&self.path)
@@ -250,19 +250,19 @@ impl Serialize for Asset {
     }
 }
 
-/// Which version of a name is meant.
+/// Which version of a name to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// Exactly this one.
     Version(String),
-    /// The one registered last among those not archived.
+    /// The last registered version that is not archived.
     Latest,
-    /// The one that this label (MLflow: alias) points at.
+    /// The version with this label (MLflow: alias).
     Label(String),
 }
 
 impl Selector {
-    /// Reads what stands after the name: `3` is a version, `@latest` the newest, `@champion` a label.
+    /// Parses the text after the name: `3` is a version, `@latest` the newest, `@champion` a label.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text.strip_prefix('@') {
@@ -283,19 +283,19 @@ impl fmt::Display for Selector {
     }
 }
 
-/// Whether `name` may name an asset. Azure ML's rule, which is narrower than MLflow's (no `/`, no `:`): what is
-/// registered here can be registered there.
+/// Checks the name of an asset. This is Azure ML's rule, which is stricter than MLflow's (no `/`, no `:`): what you
+/// can register here you can register there.
 ///
 /// # Errors
-/// [`RegistryError::Invalid`], saying the rule.
+/// [`RegistryError::Invalid`] with the rule.
 pub fn check_name(name: &str) -> Result<(), RegistryError> {
     check("name", name)
 }
 
-/// Whether `version` may be a version; the same letters as a name.
+/// Checks a version; it may have the same characters as a name.
 ///
 /// # Errors
-/// [`RegistryError::Invalid`], saying the rule.
+/// [`RegistryError::Invalid`] with the rule.
 pub fn check_version(version: &str) -> Result<(), RegistryError> {
     check("version", version)
 }
@@ -310,10 +310,10 @@ fn check(what: &str, text: &str) -> Result<(), RegistryError> {
     Err(RegistryError::Invalid(format!("'{text}' cannot be the {what} of an asset; it must be {rule}")))
 }
 
-/// Whether `label` may be a label: MLflow's rule for aliases. `latest` and `v1`, `v2`, … mean something already.
+/// Checks a label by MLflow's rule for aliases. `latest` and `v1`, `v2`, … are reserved.
 ///
 /// # Errors
-/// [`RegistryError::Invalid`], saying the rule.
+/// [`RegistryError::Invalid`] with the rule.
 pub fn check_label(label: &str) -> Result<(), RegistryError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if label.is_empty() || label.len() > 255 || !label.chars().all(legal) {
@@ -330,25 +330,25 @@ pub fn check_label(label: &str) -> Result<(), RegistryError> {
     Ok(())
 }
 
-/// The summary of a model's files, as `amlrun model inspect` would tell it.
+/// The summary of a model's files, as `amlrun model inspect` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSummary {
-    /// The form: `state_dict`, `torchscript`, `safetensors` …
+    /// The format: `state_dict`, `torchscript`, `safetensors` …
     pub kind: String,
     /// `safe`, `unknown`, `cannot_be_judged` or `dangerous`.
     pub safety: String,
-    /// What loading it runs, or why that is not known, in words; empty when it is safe.
+    /// What loading it runs, or why that is not known; empty if it is safe.
     #[serde(default)]
     pub runs: String,
-    /// What loading it in Python would import.
+    /// What Python would import to load it.
     pub imports: Vec<String>,
-    /// Elements of its parameters.
+    /// The number of elements in its parameters.
     pub parameters: u64,
-    /// How many tensors it has.
+    /// The number of its tensors.
     pub tensors: u64,
     /// Their element types, each once.
     pub dtypes: Vec<String>,
-    /// Which file was described, how it was saved, and what else is worth knowing.
+    /// Which file was inspected, how it was saved, and other remarks.
     pub notes: Vec<String>,
 }
 

@@ -3,11 +3,11 @@
 //! ```text
 //! components/v1/<name>/<version>/
 //!   component.json          the record
-//!   files/…                 the copy, laid out as the originals lie below their innermost common folder
+//!   files/…                 the copy, with the folders of the originals below their innermost common folder
 //! ```
 //!
-//! A version appears by one rename, whole or not at all, and never changes. Relative paths in the files lead where they
-//! led before, so that nothing has to be rewritten.
+//! A version appears by one rename, completely or not at all, and never changes. Relative paths in the files stay
+//! valid, so nothing has to be rewritten.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,9 +36,9 @@ pub struct ComponentVersion {
     pub name: String,
     /// The version.
     pub version: String,
-    /// Its name for people.
+    /// Its display name.
     pub display_name: Option<String>,
-    /// What it is for.
+    /// Its description.
     pub description: Option<String>,
     /// `command` or `pipeline`.
     #[serde(rename = "type")]
@@ -49,60 +49,60 @@ pub struct ComponentVersion {
     pub created: Timestamp,
     /// The component file, relative to the version's folder.
     pub file: String,
-    /// The versions of the registered components that it names without saying a version, as they were then.
+    /// The versions of the registered components that it names without a version, as they were at registration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pins: BTreeMap<String, String>,
 }
 
-/// What a component file says of itself, and what its author asked for.
+/// A component file's own fields, and the options of the user.
 #[derive(Clone, Debug)]
 pub struct NewComponent {
     /// The name.
     pub name: String,
-    /// The version; the next whole number when absent.
+    /// The version; `None` for the next whole number.
     pub version: Option<String>,
-    /// Its name for people.
+    /// Its display name.
     pub display_name: Option<String>,
-    /// What it is for.
+    /// Its description.
     pub description: Option<String>,
     /// `command` or `pipeline`.
     pub kind: String,
     /// The component file.
     pub file: PathBuf,
-    /// Its text when it is not to be taken as it lies there.
+    /// Its text, if the copy must differ from the file.
     pub text: Option<String>,
 }
 
-/// What came of registering.
+/// The result of a registration.
 #[derive(Debug)]
 pub enum Registered {
     /// A new version.
     New(ComponentVersion),
-    /// The version was there already, with the same content.
+    /// The version already exists with the same content.
     Same(ComponentVersion),
 }
 
 /// Why a component was not registered or found.
 #[derive(Debug, thiserror::Error)]
 pub enum ComponentError {
-    /// The disk said no.
+    /// An error of the file system.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A name or version that the rules do not allow.
+    /// An invalid name or version.
     #[error(transparent)]
     Rule(#[from] RegistryError),
-    /// A version that exists with another content.
+    /// The version exists with other content.
     #[error("the component '{0}' is registered with another content: versions never change")]
     Exists(String),
-    /// What cannot be copied.
+    /// A file that cannot be copied.
     #[error("'{0}' is an absolute path: a copy of the component could not take it along")]
     Absolute(String),
-    /// There is no such component, or no such version of it.
+    /// The component, or this version of it, does not exist.
     #[error("the component '{id}' is not registered in this workspace{hint}")]
     Unknown {
-        /// What was asked for.
+        /// The reference.
         id: String,
-        /// What there is, as the end of the sentence.
+        /// Existing versions or names, as the end of the sentence.
         hint: String,
     },
 }
@@ -116,16 +116,16 @@ pub struct ComponentStore {
 }
 
 impl ComponentStore {
-    /// Those in a folder, which need not be there yet.
+    /// The components in a folder, which does not have to exist yet.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {
         Self { root }
     }
 
-    /// Keeps a copy of a component as a new version.
+    /// Stores a copy of a component as a new version.
     ///
     /// # Errors
-    /// When the version exists with another content, something cannot be copied, or the disk is full.
+    /// When the version exists with other content, something cannot be copied, or the disk is full.
     pub fn register(&self, new: &NewComponent, footprint: &Footprint) -> Result<Registered> {
         check_name(&new.name)?;
         if let Some(version) = &new.version {
@@ -139,7 +139,7 @@ impl ComponentStore {
         let building = sibling_for_building(&family.join("new"));
         let registered = self.build(new, footprint, &building);
         if !matches!(registered, Ok(Registered::New(_))) {
-            // Nobody knows of the copy; that it cannot be removed changes nothing.
+            // The copy is not registered, so it does no harm if it cannot be removed.
             let _ = fs::remove_dir_all(&building);
             let _ = fs::remove_dir(&family);
         }
@@ -193,7 +193,7 @@ impl ComponentStore {
         }
     }
 
-    /// A version that exists is registered once more: well if nothing differs.
+    /// Registers an existing version again: an error if the content differs.
     fn again(&self, new: &ComponentVersion) -> Result<Registered> {
         let old = self.read(&new.name, &new.version).ok_or_else(|| self.unknown(&new.name, Some(&new.version)))?;
         let same = old.digest == new.digest && old.file == new.file && old.pins == new.pins;
@@ -212,7 +212,7 @@ impl ComponentStore {
     /// One version of a component.
     ///
     /// # Errors
-    /// [`ComponentError::Unknown`], with what there is.
+    /// [`ComponentError::Unknown`], with the existing versions or names.
     pub fn get(&self, name: &str, selector: &Selector) -> Result<ComponentVersion> {
         let found = match selector {
             Selector::Version(version) => self.read(name, version),
@@ -226,7 +226,7 @@ impl ComponentStore {
         })
     }
 
-    /// The versions of a component, newest first; without a name the newest of each.
+    /// The versions of a component, newest first; without a name, the newest version of each component.
     #[must_use]
     pub fn list(&self, name: Option<&str>) -> Vec<ComponentVersion> {
         match name {
@@ -309,7 +309,7 @@ impl RegisteredComponents for ComponentStore {
     }
 }
 
-/// The names of the folders in a folder, sorted; none of unfinished ones.
+/// The names of the folders in a folder, sorted, without unfinished ones.
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());

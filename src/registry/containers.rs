@@ -1,5 +1,5 @@
-//! Names with all their versions: Azure ML's asset containers, MLflow's registered models. They have a description
-//! and tags of their own, and labels (MLflow: aliases) that point at versions.
+//! Names with all their versions: asset containers in Azure ML, registered models in MLflow. They have their own
+//! description and tags, and labels (MLflow: aliases) that refer to versions.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use super::rows::{AssetContainer, container, find, json, require_container, with
 use crate::clock::Timestamp;
 
 impl Registry {
-    /// Makes a name without versions.
+    /// Creates a name without versions.
     ///
     /// # Errors
-    /// [`RegistryError::Exists`] when there is one, [`RegistryError::Invalid`] for a bad name.
+    /// [`RegistryError::Exists`] when the name exists, [`RegistryError::Invalid`] for an invalid name.
     pub fn create_container(
         &self,
         kind: AssetKind,
@@ -77,10 +77,10 @@ impl Registry {
         })
     }
 
-    /// Points a label (MLflow: alias) at a version, whatever it pointed at before.
+    /// Moves a label (MLflow: alias) to a version.
     ///
     /// # Errors
-    /// [`RegistryError::Invalid`] for a bad label; else as for [`Registry::get`].
+    /// [`RegistryError::Invalid`] for an invalid label; otherwise as for [`Registry::get`].
     pub fn set_label(&self, kind: AssetKind, name: &str, label: &str, version: &str) -> Result<()> {
         check_label(label)?;
         self.write(kind, name, |db| {
@@ -94,7 +94,7 @@ impl Registry {
         })
     }
 
-    /// Removes a label; nothing happens when there is none.
+    /// Removes a label, if it exists.
     ///
     /// # Errors
     /// [`RegistryError::NoSuchName`].

@@ -1,14 +1,14 @@
-//! The secrets of datastores, apart from every workspace: a folder that is copied, committed or shared holds none.
+//! The secrets of datastores, outside every workspace: a folder that is copied, committed or shared contains none.
 //!
-//! One file for a person, which only that person may read: `$AMLRUN_CREDENTIALS`, else
-//! `$XDG_CONFIG_HOME/amlrun/credentials.json`, else `~/.config/amlrun/credentials.json`. It is replaced as a whole, by
-//! one at a time, so that two who write at once both find what they wrote:
+//! There is one file for each user, which only that user may read: `$AMLRUN_CREDENTIALS`, otherwise
+//! `$XDG_CONFIG_HOME/amlrun/credentials.json`, otherwise `~/.config/amlrun/credentials.json`. It is replaced as a
+//! whole, by one process at a time, so that concurrent writes do not get lost:
 //!
 //! ```json
 //! { "version": 1, "workspaces": { "/home/me/project/.amlrun": { "mine": { "account_key": "…" } } } }
 //! ```
 //!
-//! Refuses to know what a secret opens, and to tell one in any message.
+//! This module does not know what a secret is for, and never shows one in a message.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -23,52 +23,52 @@ use crate::store::tree::sibling_for_building;
 
 const VERSION: u64 = 1;
 
-/// Why a secret was not kept or found.
+/// Why a secret was not stored or found.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// There is no place for the file.
+    /// The location of the file is unknown.
     #[error("there is no place for credentials: neither AMLRUN_CREDENTIALS nor HOME is set")]
     Nowhere,
-    /// The workspace would hold it.
+    /// The file would be in a workspace.
     #[error("{}: credentials are not kept inside of a workspace: name another file with AMLRUN_CREDENTIALS", .0.display())]
     Inside(PathBuf),
-    /// Others could have read it.
+    /// Other users may read the file.
     #[error("{path}: others may read this file, and it holds credentials: chmod 600 {path}", path = .0.display())]
     Open(PathBuf),
-    /// It does not hold what amlrun wrote.
+    /// The content of the file is not valid.
     #[error("{}: this is no file of credentials: remove it, and create the datastores again", .0.display())]
     Damaged(PathBuf),
-    /// A newer amlrun wrote it.
+    /// A newer amlrun wrote the file.
     #[error("{}: a newer amlrun wrote this file; nothing was changed", .0.display())]
     Newer(PathBuf),
-    /// The disk said no.
+    /// An error of the file system.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// The operation.
         what: &'static str,
-        /// To which path.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 type Result<T> = std::result::Result<T, CredentialsError>;
 
-/// The file of credentials. Nothing is read until something is asked.
+/// The file of credentials. It is read only when needed.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     path: PathBuf,
 }
 
 impl Credentials {
-    /// Those in a file, which need not be there yet.
+    /// The credentials in a file, which does not have to exist yet.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Those of the person who runs this process.
+    /// The credentials of the current user.
     ///
     /// # Errors
     /// [`CredentialsError::Nowhere`].
@@ -80,7 +80,7 @@ impl Credentials {
         if let Some(path) = variable("AMLRUN_CREDENTIALS") {
             return Ok(Self { path: std::path::absolute(&path).unwrap_or_else(|_| path.into()) });
         }
-        // A relative path there means nothing, says the standard.
+        // The standard says to ignore a relative path there.
         let config = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let config = config.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".config")));
         config.map(|folder| Self { path: folder.join("amlrun/credentials.json") }).ok_or(CredentialsError::Nowhere)
@@ -92,10 +92,10 @@ impl Credentials {
         &self.path
     }
 
-    /// What opens a datastore of a workspace, if anything is kept for it.
+    /// The credential for a datastore of a workspace, if one is stored.
     ///
     /// # Errors
-    /// A file that others may read, or that cannot be read.
+    /// When other users may read the file, or it cannot be read.
     pub fn get(&self, workspace: &Path, datastore: &str) -> Result<Option<Credential>> {
         let all = self.read(&self.path)?;
         let Some(kept) = all["workspaces"].get(key(workspace)).and_then(|w| w.get(datastore)) else { return Ok(None) };
@@ -105,10 +105,10 @@ impl Credentials {
         found.map(Some).ok_or_else(|| CredentialsError::Damaged(self.path.clone()))
     }
 
-    /// Keeps what opens a datastore, in the place of what was kept for it; [`Credential::Identity`] keeps nothing.
+    /// Stores the credential for a datastore, and replaces an existing one. [`Credential::Identity`] stores nothing.
     ///
     /// # Errors
-    /// A file that others may read, or trouble with the disk.
+    /// When other users may read the file, or on an error of the file system.
     pub fn put(&self, workspace: &Path, datastore: &str, credential: &Credential) -> Result<()> {
         let kept = match credential {
             Credential::AccountKey(key) => json!({ "account_key": key.reveal() }),
@@ -116,7 +116,7 @@ impl Credentials {
             Credential::Identity => return self.remove(workspace, datastore).map(drop),
         };
         let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_default();
-        // The file need not be there yet: what counts is the nearest folder that is.
+        // The file may not exist yet, so the nearest existing folder is checked.
         let folder = self.path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(&self.path);
         if real(folder).starts_with(real(workspace)) || self.path.starts_with(workspace) {
             return Err(CredentialsError::Inside(self.path.clone()));
@@ -131,7 +131,7 @@ impl Credentials {
         .map(drop)
     }
 
-    /// Forgets what opens a datastore; whether anything was kept for it.
+    /// Removes the credential for a datastore. Returns whether there was one.
     ///
     /// # Errors
     /// As for [`Credentials::put`].
@@ -150,10 +150,10 @@ impl Credentials {
         })
     }
 
-    /// Replaces the file with a changed one, alone among all threads and processes; `change` says whether there is
-    /// anything to write.
+    /// Replaces the file with a changed one, exclusively among all threads and processes. `change` returns whether
+    /// there is anything to write.
     fn change(&self, change: impl FnOnce(&mut Map<String, Value>) -> bool) -> Result<bool> {
-        // Who keeps the file elsewhere has a link here, and wants it to stay.
+        // If the file is a link to another place, the link must stay.
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         if let Some(folder) = path.parent() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -163,7 +163,7 @@ impl Credentials {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             path.with_file_name(format!(".{name}{ending}"))
         };
-        // The lock is a file of its own, because the other one is replaced; it is given back when it is closed.
+        // The lock is a separate file, because the other one is replaced. It is released when it is closed.
         let lock = beside(".lock");
         let held = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
         let held = held.and_then(|file| file.lock().map(|()| file)).map_err(io_error("lock", &lock))?;
@@ -176,7 +176,7 @@ impl Credentials {
             let building = sibling_for_building(&path);
             let written = write(&building, &all).and_then(|()| fs::rename(&building, &path));
             if written.is_err() {
-                // It may hold half of a secret; the first error is the one to tell.
+                // It may contain a part of a secret. The first error is the one to report.
                 let _ = fs::remove_file(&building);
             }
             written.map_err(io_error("write", &path))?;
@@ -199,7 +199,7 @@ impl Credentials {
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(io_error("read", path))?;
-        // What the parser would say of a mistake may quote the file: it is not told.
+        // The parser's message may quote the file, so it is not shown.
         let damaged = || CredentialsError::Damaged(path.to_owned());
         let all: Value = serde_json::from_str(&text).map_err(|_| damaged())?;
         match all.get("version").and_then(Value::as_u64) {
@@ -210,7 +210,7 @@ impl Credentials {
     }
 }
 
-/// A file that nobody else may read from the moment it exists.
+/// Writes a file that no other user can read from the moment it exists.
 fn write(path: &Path, all: &Value) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(serde_json::to_string_pretty(all)?.as_bytes())?;
@@ -222,11 +222,11 @@ fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) ->
     move |source| CredentialsError::Io { what, path: path.to_owned(), source }
 }
 
-/// A workspace under the one name that it has however it was reached.
+/// The canonical name of a workspace, however it was reached.
 fn key(workspace: &Path) -> String {
     let folder = workspace.canonicalize().or_else(|_| std::path::absolute(workspace));
     let folder = folder.unwrap_or_else(|_| workspace.to_owned());
-    // Two folders whose names are no UTF-8 must not become one.
+    // Two folders whose names are not UTF-8 must not get the same key.
     folder.to_str().map_or_else(|| format!("{folder:?}"), str::to_owned)
 }
 

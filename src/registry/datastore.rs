@@ -1,7 +1,8 @@
 //! The definition of a datastore: a name for a container in a storage account (reference, section 9.5).
 //!
-//! It says what opens the container and never holds the secret itself: those are [`super::credentials`]'. Where
-//! definitions are kept is [`super::datastores`]' business; whether a container is there, nobody asks here.
+//! It says which kind of credential is needed and never contains the secret itself, which is stored in
+//! [`super::credentials`]. [`super::datastores`] stores definitions. This module does not check whether the container
+//! exists.
 
 use std::collections::BTreeMap;
 
@@ -10,29 +11,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
-/// Why a definition was not kept or found.
+/// Why a definition was not stored or found.
 #[derive(Debug, thiserror::Error)]
 pub enum DatastoreError {
-    /// A name or a field that the rules do not allow.
+    /// An invalid name or field.
     #[error("{0}")]
     Invalid(String),
-    /// There is no such definition.
+    /// The datastore does not exist.
     #[error("there is no datastore '{name}' in this workspace{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
     Unknown {
-        /// The name asked for.
+        /// The name that was given.
         name: String,
-        /// A name that exists and looks like it.
+        /// A similar name that exists.
         near: Option<String>,
     },
-    /// The file does not hold what this amlrun wrote.
+    /// The content of the file is not valid.
     #[error("{}: this is no definition of a datastore: remove the file and create it again", .0.display())]
     Damaged(PathBuf),
-    /// The disk said no.
+    /// An error of the file system.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What sort of storage a datastore is.
+/// The kind of storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DatastoreKind {
@@ -40,16 +41,16 @@ pub enum DatastoreKind {
     AzureBlob,
     /// A file share.
     AzureFile,
-    /// A file system with folders of its own.
+    /// A file system with real folders.
     AzureDataLakeGen2,
-    /// Its forerunner, which the cloud no longer has.
+    /// Its predecessor, which the cloud no longer has.
     AzureDataLakeGen1,
     /// A lakehouse of Fabric.
     OneLake,
 }
 
 impl DatastoreKind {
-    /// All of them, by the words of YAML.
+    /// All kinds, by their values in YAML.
     pub const NAMES: [(&'static str, Self); 5] = [
         ("azure_blob", Self::AzureBlob),
         ("azure_file", Self::AzureFile),
@@ -58,19 +59,19 @@ impl DatastoreKind {
         ("one_lake", Self::OneLake),
     ];
 
-    /// The kind with that word.
+    /// The kind with that value.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind)
     }
 
-    /// The word in YAML and JSON.
+    /// The value in YAML and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    /// What people call it.
+    /// The name for messages.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -95,11 +96,11 @@ impl DatastoreKind {
     }
 }
 
-/// What opens a datastore; the secret itself is kept elsewhere.
+/// The kind of credential for a datastore; the secret itself is stored elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialKind {
-    /// Nothing was given.
+    /// No credential was given.
     #[default]
     None,
     /// The account's key.
@@ -108,36 +109,36 @@ pub enum CredentialKind {
     Sas,
 }
 
-/// One definition. Serialises with the field names of `az ml datastore show`.
+/// One definition. Its JSON has the field names of `az ml datastore show`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datastore {
     /// Its name; see [`check_name`].
     pub name: String,
-    /// What sort of storage it is.
+    /// The kind of storage.
     pub kind: DatastoreKind,
-    /// The storage account (of a Gen1 store the store, of OneLake the workspace).
+    /// The storage account (for Gen1 the store, for OneLake the workspace).
     pub account_name: String,
     /// The container, file share, file system or lakehouse.
     pub container_name: String,
-    /// The host after `<account>.blob.`; an address or `localhost` with a port for an emulator.
+    /// The host after `<account>.blob.`; for an emulator, an IP address or `localhost` with a port.
     pub endpoint: String,
     /// `https` or `http`.
     pub protocol: String,
-    /// What opens it.
+    /// The kind of credential.
     pub credential: CredentialKind,
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub description: String,
-    /// Labels and values.
+    /// Names and values.
     pub tags: BTreeMap<String, String>,
-    /// More labels and values.
+    /// More names and values.
     pub properties: BTreeMap<String, String>,
 }
 
-/// The endpoint when none is given.
+/// The endpoint, if none is given.
 pub const PUBLIC_ENDPOINT: &str = "core.windows.net";
 
 impl Datastore {
-    /// A definition with nothing but its place.
+    /// A definition with only its location.
     #[must_use]
     pub fn new(name: &str, kind: DatastoreKind, account: &str, container: &str) -> Self {
         Self {
@@ -154,8 +155,8 @@ impl Datastore {
         }
     }
 
-    /// The account and the root of its blob service, without a slash at the end. An endpoint that is an address or
-    /// `localhost` has the account in the path, as Azurite does.
+    /// The account and the root of its blob service, without a trailing slash. With an IP address or `localhost` as
+    /// endpoint, the account is part of the path, as for Azurite.
     #[must_use]
     pub fn root(&self) -> (String, String) {
         let (account, endpoint, protocol) = (&self.account_name, &self.endpoint, &self.protocol);
@@ -167,10 +168,10 @@ impl Datastore {
         (account.clone(), root)
     }
 
-    /// Whether the definition can be kept and leads somewhere.
+    /// Checks whether the definition is valid.
     ///
     /// # Errors
-    /// [`DatastoreError::Invalid`], with the field that is wrong.
+    /// [`DatastoreError::Invalid`] with the wrong field.
     pub fn check(&self) -> Result<(), DatastoreError> {
         check_name(&self.name)?;
         let wrong = |message: String| Err(DatastoreError::Invalid(format!("datastore '{}': {message}", self.name)));
@@ -184,7 +185,7 @@ impl Datastore {
         }
         let (account, container) = self.kind.fields();
         for (field, value) in [(account, &self.account_name), (container, &self.container_name)] {
-            // What OneLake calls its things may hold spaces; nothing of them becomes part of an address here.
+            // Names in OneLake may contain spaces; they do not become part of an address here.
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_$".contains(c);
             let free = self.kind == DatastoreKind::OneLake || field.is_empty();
             if !free && (value.is_empty() || !value.chars().all(plain)) {
@@ -217,7 +218,7 @@ impl Datastore {
         Value::Object(record)
     }
 
-    /// What [`Serialize`] wrote.
+    /// Reads what [`Serialize`] wrote.
     pub(super) fn read(record: &Value) -> Option<Self> {
         let text = |field: &str| record.get(field)?.as_str().map(str::to_owned);
         let map = |field: &str| record.get(field).cloned().and_then(|m| serde_json::from_value(m).ok());
@@ -245,7 +246,7 @@ impl Serialize for Datastore {
     }
 }
 
-/// Whether a host, perhaps with a port, is an address or `localhost`: there the account is no part of the host.
+/// Whether a host, possibly with a port, is an IP address or `localhost`: then the account is not part of the host.
 #[must_use]
 pub fn is_bare_host(host: &str) -> bool {
     let named = |name: &str| name == "localhost" || name.parse::<std::net::IpAddr>().is_ok();
@@ -255,10 +256,10 @@ pub fn is_bare_host(host: &str) -> bool {
     named(host.split_once(':').map_or(host, |(name, _)| name))
 }
 
-/// Whether `name` may name a datastore: Azure ML's rule, by which it is a file's name as well.
+/// Checks the name of a datastore by Azure ML's rule. Such a name is also a valid file name.
 ///
 /// # Errors
-/// [`DatastoreError::Invalid`], saying the rule.
+/// [`DatastoreError::Invalid`] with the rule.
 pub fn check_name(name: &str) -> Result<(), DatastoreError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !name.is_empty() && name.len() <= 255 && name.chars().all(legal) {

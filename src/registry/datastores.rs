@@ -1,11 +1,11 @@
-//! The definitions of a workspace's datastores, a JSON file each.
+//! Stores the definitions of a workspace's datastores, one JSON file for each.
 //!
 //! ```text
-//! datastores/<name>.json       the definition; a folder <name> beside it stands for a datastore by itself
+//! datastores/<name>.json       the definition; a folder <name> beside it replaces a datastore by itself
 //! ```
 //!
-//! A definition appears and changes by one rename. Refuses to know what `amlrun.toml` says of a name, and what opens a
-//! datastore.
+//! A definition appears and changes by one rename. This module does not know the names in `amlrun.toml` or the
+//! credentials of a datastore.
 
 use std::fs;
 use std::io::Write as _;
@@ -27,16 +27,16 @@ pub struct DatastoreStore {
 }
 
 impl DatastoreStore {
-    /// Those in a folder, which need not be there yet.
+    /// The definitions in a folder, which does not have to exist yet.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {
         Self { root }
     }
 
-    /// Keeps a definition, in the place of one that has its name.
+    /// Stores a definition, and replaces an existing one of the same name.
     ///
     /// # Errors
-    /// A field that the rules do not allow, or trouble with the disk.
+    /// An invalid field, or an error of the file system.
     pub fn put(&self, datastore: &Datastore) -> Result<()> {
         datastore.check()?;
         fs::create_dir_all(&self.root).map_err(at("make the folder", &self.root))?;
@@ -47,18 +47,18 @@ impl DatastoreStore {
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&building, &path));
         if written.is_err() {
-            // The first error is the one to tell; the name may not even exist.
+            // The first error is the one to report; the file may not even exist.
             let _ = fs::remove_file(&building);
         }
         Ok(written.map_err(at("write", &path))?)
     }
 
-    /// The definition with that name, if there is one.
+    /// The definition with that name, if it exists.
     ///
     /// # Errors
     /// A file that cannot be read.
     pub fn find(&self, name: &str) -> Result<Option<Datastore>> {
-        // A name that cannot be is one that is not there; it must not become a path.
+        // No datastore has an invalid name, and it must not become a path.
         if check_name(name).is_err() {
             return Ok(None);
         }
@@ -73,7 +73,7 @@ impl DatastoreStore {
     /// The definition with that name.
     ///
     /// # Errors
-    /// [`DatastoreError::Unknown`] with a name like it, or a file that cannot be read.
+    /// [`DatastoreError::Unknown`] with a similar name, or a file that cannot be read.
     pub fn get(&self, name: &str) -> Result<Datastore> {
         self.find(name)?.ok_or_else(|| self.unknown(name))
     }
@@ -96,10 +96,10 @@ impl DatastoreStore {
         names
     }
 
-    /// Forgets a definition. What lies in the storage stays.
+    /// Removes a definition. The data in the storage stays.
     ///
     /// # Errors
-    /// [`DatastoreError::Unknown`], or trouble with the disk.
+    /// [`DatastoreError::Unknown`], or an error of the file system.
     pub fn remove(&self, name: &str) -> Result<()> {
         check_name(name).map_err(|_| self.unknown(name))?;
         let path = self.file(name);

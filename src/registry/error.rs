@@ -1,11 +1,11 @@
-//! Why the registry did not do what it was asked.
+//! The errors of the registry.
 
 use std::path::PathBuf;
 
 use super::kind::AssetKind;
 use crate::sqlite::SqliteError;
 
-/// Why the registry did not do what was asked.
+/// Why an operation of the registry failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The database could not be opened.
@@ -16,20 +16,20 @@ pub enum RegistryError {
     Database {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// A name, version, label or type that the rules do not allow.
+    /// An invalid name, version, label or type.
     #[error("{0}")]
     Invalid(String),
-    /// No asset has this name. `near` is one like it.
+    /// No asset has this name. `near` is a similar one.
     #[error("no {kind} asset is named '{name}'{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
     NoSuchName {
         /// Model or data.
         kind: AssetKind,
-        /// The name asked for.
+        /// The name that was given.
         name: String,
-        /// A name that exists and looks like it.
+        /// A similar name that exists.
         near: Option<String>,
     },
     /// The name exists, but not this version or label of it.
@@ -39,20 +39,20 @@ pub enum RegistryError {
         kind: AssetKind,
         /// The asset's name.
         name: String,
-        /// What was asked for: `version 7`, `label 'champion'`, `versions yet`.
+        /// The selector: `version 7`, `label 'champion'`, `versions yet`.
         wanted: String,
-        /// What there is instead, newest first.
+        /// Existing versions, newest first.
         known: Vec<String>,
     },
-    /// The files would run code when Python loads them.
+    /// The files run code when Python loads them.
     #[error("'{name}' is not registered, because loading it in Python would be dangerous: {why}")]
     Dangerous {
         /// The asset's name.
         name: String,
-        /// What it would do.
+        /// What the code does.
         why: String,
     },
-    /// The bytes of a version are not what was registered.
+    /// The content of a version has changed.
     #[error(
         "the bytes of the {kind} asset '{id}' are not what was registered: {} {what}; register it again as a new version",
         path.display()
@@ -62,12 +62,12 @@ pub enum RegistryError {
         kind: AssetKind,
         /// `name:version`.
         id: String,
-        /// Where the bytes are, or were.
+        /// The path of the content.
         path: PathBuf,
-        /// What became of them.
+        /// What happened to it.
         what: String,
     },
-    /// Nobody can say what Python would do with the files.
+    /// It is not known what Python would do with the files.
     #[error("'{name}' is not registered, because it cannot be judged whether loading it in Python is safe: {why}")]
     Unjudged {
         /// The asset's name.
@@ -75,7 +75,7 @@ pub enum RegistryError {
         /// What was not understood.
         why: String,
     },
-    /// The name, or this version of it, is taken.
+    /// The name, or this version of it, already exists.
     #[error("{kind} asset '{id}' already exists; versions never change, register a new one")]
     Exists {
         /// Model or data.
@@ -85,10 +85,10 @@ pub enum RegistryError {
     },
 }
 
-/// What the registry's functions return.
+/// The result of the registry's functions.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 
-/// Inside a transaction: an answer for the caller, or SQLite's own trouble that still lacks the file's name.
+/// An error inside a transaction: one for the caller, or one of SQLite that still needs the file's name.
 pub(super) enum Trouble {
     Said(RegistryError),
     Database(rusqlite::Error),

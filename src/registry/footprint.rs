@@ -1,5 +1,5 @@
-//! The files that a component needs to run: its own file, those that it names, and the code, environments and data that
-//! these name. A registered component is a copy of them.
+//! The files that a component needs to run: its own file, those that it names, and the code, environments and data
+//! that these name. A registered component is a copy of them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,21 @@ use crate::language::value::{Data, Object, Origin, Value};
 use crate::store::StoreError;
 use crate::store::snapshot::Snapshot;
 
-/// Everything that a component names on this machine, with absolute paths.
+/// Everything on this machine that a component names, with absolute paths.
 #[derive(Debug, Default)]
 pub struct Footprint {
-    /// Files, each under the path that leads to it from the component.
+    /// Files, each by the path that leads to it from the component.
     pub files: BTreeSet<PathBuf>,
-    /// Folders that have to be there, whether something in them is needed or not.
+    /// Folders that must exist, even if nothing in them is needed.
     pub folders: BTreeSet<PathBuf>,
-    /// Paths that are written as absolute ones: a copy could not take them along.
+    /// Absolute paths in the file: a copy could not contain them.
     pub absolute: Vec<String>,
     /// References to registered components.
     pub references: BTreeSet<String>,
 }
 
 impl Footprint {
-    /// The footprint of a component file that was read as `component`. Of code the ignore files are respected.
+    /// The footprint of a component file that was parsed as `component`. Ignore files of code folders are respected.
     ///
     /// # Errors
     /// When a code folder cannot be listed.
@@ -35,7 +35,7 @@ impl Footprint {
         Ok(footprint)
     }
 
-    /// The innermost folder that holds everything.
+    /// The innermost folder that contains everything.
     #[must_use]
     pub fn root(&self) -> PathBuf {
         let parents = self.files.iter().filter_map(|file| file.parent());
@@ -74,7 +74,7 @@ impl Footprint {
         if let Some(build) = object.get("build").and_then(Value::object)
             && let Some(folder) = build.text("path").and_then(|path| self.local(object, path))
         {
-            // The folder may be a whole repository, and no run reads more of it than this.
+            // The folder may be a whole repository, and a run reads only this file.
             let dockerfile = tidy(&folder.join(build.text("dockerfile_path").unwrap_or("Dockerfile")));
             if dockerfile.is_file() {
                 self.files.insert(dockerfile);
@@ -105,7 +105,7 @@ impl Footprint {
         let snapshot = Snapshot::of(code.as_deref(), &includes, true, workspace)?;
         self.files.extend(snapshot.files().into_iter().map(|(_, source)| source));
         for place in code.into_iter().chain(includes) {
-            // The rules of an ignore file hold for the copy as well, also where the file ignores itself.
+            // The rules of an ignore file apply to the copy as well, even if the file ignores itself.
             let rules = [".amlignore", ".gitignore"].map(|name| place.join(name));
             self.files.extend(rules.into_iter().filter(|file| file.is_file()));
             if place.is_dir() {
@@ -117,7 +117,7 @@ impl Footprint {
         Ok(())
     }
 
-    /// A file, or a folder with all that is in it.
+    /// Adds a file, or a folder with all its content.
     fn whole(&mut self, place: &Path, workspace: &Path) -> Result<(), StoreError> {
         let everything = Snapshot::of(None, &[place.to_owned()], false, workspace)?;
         self.files.extend(everything.files().into_iter().map(|(_, source)| source));
@@ -127,7 +127,7 @@ impl Footprint {
         Ok(())
     }
 
-    /// The place that a path leads to, when it is one of this machine.
+    /// The local path for a text, if it is one.
     fn local(&mut self, object: &Object, text: &str) -> Option<PathBuf> {
         let place = tidy(&object.base.join(text));
         let there = !text.contains("${{") && !text.contains("://") && place.exists();

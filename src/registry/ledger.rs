@@ -1,8 +1,8 @@
-//! `registry.jsonl`: what the database holds, once more, as lines that are only ever added. A database that is gone or
-//! empty is filled from it, so that losing the file does not lose what was registered.
+//! `registry.jsonl`: a second copy of the database, as lines that are only appended. If the database is missing or
+//! empty, it is restored from this file, so that losing the database does not lose what was registered.
 //!
-//! A line has all rows that one change touched; the last line that has a row counts. It is written before the change is
-//! committed: what the database has, the ledger has.
+//! A line has all rows of one change; the last line with a row counts. A line is written before the change is
+//! committed, so everything in the database is also in the ledger.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -26,7 +26,7 @@ type Columns = BTreeMap<String, Json>;
 #[serde(default)]
 struct Line {
     container: Columns,
-    /// All labels of the name: version by label.
+    /// All labels of the name, with their versions.
     labels: BTreeMap<String, String>,
     assets: Vec<Columns>,
 }
@@ -37,21 +37,21 @@ pub(super) fn file(database: &Path) -> PathBuf {
     database.with_extension("jsonl")
 }
 
-/// Whether the database holds nothing at all, not even tables.
+/// Whether the database is empty, without even tables.
 pub(super) fn is_gone(database: &Path) -> bool {
     fs::metadata(database).map_or(true, |metadata| metadata.len() == 0)
 }
 
-/// The ledger of a database that is to be restored, locked against others who would restore it. `None` when there is none.
+/// The ledger of a database to restore, locked so that only one process restores it. `None` if it does not exist.
 pub(super) fn lock(ledger: &Path) -> Option<File> {
     let file = File::open(ledger).ok()?;
     file.lock().ok().map(|()| file)
 }
 
-/// What tells the rows that a change touches: those that are new, and those that were updated since a moment.
+/// Identifies the rows that a change touches: new rows, and rows that were updated since a time.
 #[derive(Clone, Copy)]
 pub(super) struct Touched {
-    /// The last row before.
+    /// The last row before the change.
     last: i64,
     /// In milliseconds since 1970.
     since: i64,
@@ -60,22 +60,22 @@ pub(super) struct Touched {
 impl Touched {
     const ALL: Self = Self { last: i64::MIN, since: i64::MIN };
 
-    /// Of a change that begins now.
+    /// For a change that begins now.
     pub fn from_now(db: &Connection) -> rusqlite::Result<Self> {
         let last = db.query_row("SELECT coalesce(max(id), 0) FROM assets", [], |row| row.get(0))?;
         Ok(Self { last, since: Timestamp::now().0 })
     }
 }
 
-/// Adds what a change of a name touched.
+/// Appends the rows of a change to a name.
 pub(super) fn add(path: &Path, db: &Connection, kind: AssetKind, name: &str, touched: Touched) -> Result<(), Trouble> {
     let line = line(db, kind.as_str(), name, touched)?;
-    // A ledger that cannot be written is no reason not to register: the database is what counts.
+    // If the ledger cannot be written, registration continues: the database is what counts.
     let _ = append(path, &[line]);
     Ok(())
 }
 
-/// Writes the ledger of a database that was made before there were any.
+/// Writes the ledger of a database that an older amlrun made without one.
 pub(super) fn begin(path: &Path, db: &Connection) -> Result<(), rusqlite::Error> {
     let names: Vec<(String, String)> = db
         .prepare("SELECT kind, name FROM containers")?
@@ -89,7 +89,7 @@ pub(super) fn begin(path: &Path, db: &Connection) -> Result<(), rusqlite::Error>
     Ok(())
 }
 
-/// Fills an empty database from its ledger and gives how many versions it has now.
+/// Restores an empty database from its ledger and returns the number of its versions.
 pub(super) fn restore(path: &Path, db: &mut Connection) -> Result<usize, rusqlite::Error> {
     let bytes = fs::read(path).unwrap_or_default();
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
@@ -148,7 +148,7 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
     names.into_iter().enumerate().map(value).collect()
 }
 
-/// Puts a row into a table; columns that the table does not have are left out.
+/// Inserts a row into a table, without columns that the table does not have.
 fn put(db: &Connection, table: &str, columns: &Columns) -> Result<(), rusqlite::Error> {
     let known: Vec<String> = db
         .prepare_cached("SELECT name FROM pragma_table_info(?1)")?
@@ -162,7 +162,7 @@ fn put(db: &Connection, table: &str, columns: &Columns) -> Result<(), rusqlite::
         Json::Number(number) => number.as_i64().map_or(Value::Null, Value::Integer),
         _ => Value::Null,
     });
-    // Not REPLACE, which would remove the row that others refer to.
+    // Not REPLACE, which would remove the row that other rows refer to.
     let changes = columns.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect::<Vec<_>>().join(", ");
     let sql = format!("INSERT INTO {table} ({names}) VALUES ({places}) ON CONFLICT DO UPDATE SET {changes}");
     db.prepare_cached(&sql)?.execute(params_from_iter(values)).map(drop)
@@ -175,7 +175,7 @@ fn text(columns: &Columns, name: &str) -> Option<String> {
 fn append(path: &Path, lines: &[Line]) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).read(true).create(true).mode(0o600).open(path)?;
     let mut bytes = Vec::new();
-    // A line that a full disk cut short must not swallow the next one.
+    // A line that a full disk truncated must not merge with the next one.
     let mut last = [b'\n'];
     let length = file.metadata()?.len();
     if length > 0 && file.read_at(&mut last, length - 1)? == 1 && last != [b'\n'] {

@@ -1,15 +1,16 @@
 //! The workspace's assets: models and data, by name and version, in `registry.db`.
 //!
-//! An asset is a name, a version and sealed bytes somewhere on disk, with what is known of their making. Versions are
-//! never changed or reused; only words about them are (description, tags, stage, labels). Numbers for new versions are
-//! taken inside one IMMEDIATE transaction, so any number of threads and processes can register at once.
+//! An asset is a name, a version and sealed content on disk, with its origin. Versions are never changed or reused;
+//! only their description, tags, stage and labels change. Version numbers are assigned inside one IMMEDIATE
+//! transaction, so any number of threads and processes can register at the same time.
 //!
-//! Refuses to know who seals the bytes, how they are fetched, or what a model means: `path` is believed. The runner
-//! registers named outputs here, the tracking server what arrives by MLflow's model registry, `cli` lists and shows.
-//! Registered components are files: [`component`] keeps them beside the database, [`footprint`] tells which files one
-//! needs. Datastores are files, too ([`datastore`]); what opens them lies outside of every workspace ([`credentials`]).
+//! This module does not know who seals the content, how it is fetched, or what a model means: it trusts `path`. The
+//! runner registers named outputs here, the tracking server registers what arrives through MLflow's model registry,
+//! and the command line lists and shows. Registered components are files: [`component`] stores them beside the
+//! database, and [`footprint`] finds the files that one needs. Datastores are files, too ([`datastore`]); their
+//! credentials are stored outside every workspace ([`credentials`]).
 //!
-//! [`asset`] holds the records and their rules, [`schema`] the tables, [`versions`] and [`containers`] the questions.
+//! [`asset`] has the records and their rules, [`schema`] the tables, [`versions`] and [`containers`] the queries.
 
 pub mod asset;
 pub mod component;
@@ -47,10 +48,10 @@ use crate::relative;
 use crate::sqlite::{self};
 use error::Trouble;
 
-/// The assets of one workspace. May be shared between threads, which take turns.
+/// The assets of one workspace. Threads may share it; they take turns.
 pub struct Registry {
     path: PathBuf,
-    /// The folder of the database, to which the paths of assets are relative.
+    /// The folder of the database. Paths of assets are relative to it.
     base: PathBuf,
     /// How many versions were restored when it was opened.
     restored: Option<usize>,
@@ -58,18 +59,18 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Opens the registry kept in the file `path`, which is made (with its folder) when it does not exist. One that is
-    /// gone or empty is restored from its ledger: see [`Registry::restored`].
+    /// Opens the registry in the file `path`, which is made (with its folder) if it does not exist. A missing or
+    /// empty one is restored from its ledger: see [`Registry::restored`].
     ///
     /// # Errors
     /// [`RegistryError::Open`].
     pub fn open(path: &Path) -> Result<Self> {
         let ledger = ledger::file(path);
-        // Two that find it gone restore it one after the other, and the second finds it there.
+        // If two processes find it missing, they restore it one after the other, and the second finds it there.
         let restoring = if ledger::is_gone(path) { ledger::lock(&ledger) } else { None };
         let restores = restoring.is_some() && ledger::is_gone(path);
         if restores {
-            // What SQLite left of the old file belongs to no database any more.
+            // These files belonged to the old database.
             for end in ["-wal", "-shm"] {
                 let _ = std::fs::remove_file(path.with_extension(format!("db{end}")));
             }
@@ -88,34 +89,34 @@ impl Registry {
         Ok(Self { path: path.to_owned(), base, restored, db: Mutex::new(db) })
     }
 
-    /// Whether there is a registry in the file `path`, or what one can be restored from.
+    /// Whether there is a registry in the file `path`, or a ledger to restore it from.
     #[must_use]
     pub fn exists(path: &Path) -> bool {
         path.exists() || ledger::file(path).exists()
     }
 
-    /// How many versions were restored because the database was gone or empty when it was opened.
+    /// How many versions were restored because the database was missing or empty.
     #[must_use]
     pub fn restored(&self) -> Option<usize> {
         self.restored
     }
 
-    /// An asset with its path as it is on this machine.
+    /// An asset with its absolute path on this machine.
     fn placed(&self, asset: Asset) -> Asset {
         Asset { path: relative::from(&self.base, &asset.path), ..asset }
     }
 
-    /// The connection; what a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
+    /// The connection. A thread that panicked left a rolled back transaction, so its lock can be taken over.
     fn db(&self) -> MutexGuard<'_, Connection> {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks something that changes nothing.
+    /// Runs a query that changes nothing.
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T> {
         ask(&self.db()).map_err(|trouble| self.explain(trouble))
     }
 
-    /// Changes something of a name, wholly or not at all, alone among all threads and processes.
+    /// Changes something of a name in one transaction, exclusively among all threads and processes.
     fn write<T>(
         &self,
         kind: AssetKind,

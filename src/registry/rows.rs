@@ -1,4 +1,4 @@
-//! Rows of the registry's tables as assets and containers.
+//! Converts rows of the registry's tables into assets and containers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,16 +20,16 @@ pub(super) const COLUMNS: &str =
     (SELECT group_concat(label) FROM (SELECT label FROM labels WHERE labels.kind = assets.kind
         AND labels.name = assets.name AND labels.version = assets.version ORDER BY label)) AS labels";
 
-/// A name and what is said about all its versions together.
+/// A name, with the description of all its versions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AssetContainer {
     /// The name.
     pub name: String,
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub description: String,
-    /// Labels and values.
+    /// Names and values.
     pub tags: BTreeMap<String, String>,
-    /// Label to version.
+    /// The version of each label.
     pub labels: BTreeMap<String, String>,
     /// When the name was first used.
     pub created: Timestamp,
@@ -37,7 +37,7 @@ pub struct AssetContainer {
     pub updated: Timestamp,
 }
 
-/// The name, or an error that lists names like it.
+/// The name, or an error that lists similar names.
 pub(super) fn require_container(db: &Connection, kind: AssetKind, name: &str) -> Result<AssetContainer, Trouble> {
     let mut query = db.prepare_cached("SELECT * FROM containers WHERE kind = ?1 AND name = ?2")?;
     match query.query_row([kind.as_str(), name], container).optional()? {
@@ -72,7 +72,7 @@ pub(super) fn with_labels(
     Ok(container)
 }
 
-/// The name that a person may have meant.
+/// The name that the user may have meant.
 pub(super) fn near(wanted: &str, names: &[String]) -> Option<String> {
     suggest::nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }

@@ -1,6 +1,6 @@
-//! The registry's tables, one entry per format of the file. Only ever add entries at the end.
+//! The registry's tables, one entry for each format of the file. Only add entries, at the end.
 
-/// See [`crate::sqlite::open`]. Tags and properties are JSON objects of strings: nobody searches them in SQL.
+/// See [`crate::sqlite::open`]. Tags and properties are JSON objects of strings, because no query searches them.
 pub(super) const MIGRATIONS: &[&str] = &[
     "
 CREATE TABLE containers (

@@ -1,5 +1,5 @@
-//! Whether the bytes of a version are still what was registered. They are sealed, but anybody who owns the workspace can
-//! unseal them: then they are no longer what the version's digest says, and nobody gets them under its name.
+//! Checks whether the content of a version is unchanged. It is sealed, but every owner of the workspace can remove
+//! the seal. Changed content is never served, because it does not match the version's digest.
 
 use rusqlite::params;
 
@@ -9,10 +9,10 @@ use crate::digest::Digest;
 use crate::reuse::Listing;
 
 impl Registry {
-    /// Makes sure that a version's bytes are what was registered. They are read only when somebody touched them.
+    /// Checks that a version's content is what was registered. It is read only if somebody touched it.
     ///
     /// # Errors
-    /// [`RegistryError::Changed`] when they are not, or are gone; [`RegistryError::Database`].
+    /// [`RegistryError::Changed`] when it is changed or missing; [`RegistryError::Database`].
     pub fn intact(&self, asset: &Asset) -> Result<()> {
         if asset.uri().is_some() {
             return Ok(());
@@ -37,8 +37,8 @@ impl Registry {
         if !Digest::of_tree(&asset.path).is_ok_and(|digest| digest == asset.digest) {
             return Err(changed("was changed"));
         }
-        // Somebody touched it, or it was registered before there were fingerprints. That it cannot be kept costs the next
-        // reader a look.
+        // Somebody touched it, or it was registered before fingerprints existed. If the new one cannot be stored,
+        // only the next check is slower.
         if listing.rested() {
             let [kind, name, version] = key;
             let _ = self.read(|db| {

@@ -1,4 +1,5 @@
-//! What registering found in a model's files: kept with the version, so that nobody has to open them to know.
+//! Inspects a model's files at registration. The summary is stored with the version, so that nobody has to open the
+//! files again.
 
 use super::asset::ModelSummary;
 use super::asset::{self, NewAsset};
@@ -6,15 +7,15 @@ use super::error::RegistryError;
 use super::kind::AssetKind;
 use crate::model_file::{Error, ModelFile, Safety};
 
-/// How many notes and imports are kept.
+/// How many notes and imports are stored.
 const KEPT: usize = 20;
 
-/// Looks into what is to be registered: the one place that decides, for every way into the registry. `None` for data,
-/// for what is no model file at all (a custom model may be anything), and for models that are not here.
+/// Inspects what is to be registered: the one place that decides, for every way into the registry. `None` for data,
+/// for files that are not a model file (a custom model may be anything), and for models that are not stored here.
 ///
 /// # Errors
-/// [`RegistryError::Dangerous`] for files that would run code when Python loads them, and [`RegistryError::Unjudged`] for
-/// those of which nobody can say so, unless that is allowed.
+/// [`RegistryError::Dangerous`] for files that run code when Python loads them, and [`RegistryError::Unjudged`] for
+/// those that cannot be judged, unless that is allowed.
 pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError> {
     if new.asset_type.kind() != AssetKind::Model || asset::address(&new.path).is_some() {
         return Ok(None);
@@ -27,7 +28,7 @@ pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError
             return Ok(Some(ModelSummary { runs: told, ..ModelSummary::unread("unknown") }));
         }
         Err(Error::NoModel { .. }) => return Ok(None),
-        // Bytes that are not here (yet) are believed, as the path is.
+        // Content that is not here (yet) is trusted, like its path.
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) if new.allow_pickle => {
             let told = words_of(&error, &new.path);
@@ -70,7 +71,7 @@ pub(super) fn look(new: &NewAsset) -> Result<Option<ModelSummary>, RegistryError
 }
 
 impl ModelSummary {
-    /// What is known of a file that could not be read.
+    /// The summary of a file that could not be read.
     fn unread(safety: &str) -> Self {
         Self {
             kind: "unknown".to_owned(),
@@ -85,7 +86,7 @@ impl ModelSummary {
     }
 }
 
-/// An error without the place where the registry keeps the copy, which is nobody's business.
+/// An error without the internal path of the registry's copy.
 fn words_of(error: &Error, copy: &std::path::Path) -> String {
     let text = error.to_string();
     let parent = copy.parent().unwrap_or(copy).display().to_string();

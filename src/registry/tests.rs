@@ -1,4 +1,4 @@
-//! The registry as its callers see it.
+//! Tests of the registry through its public functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -125,7 +125,7 @@ fn it_serialises_with_the_names_of_azure_ml() {
     assert_eq!(json["creation_context"]["created_at"], asset.created.to_string());
 }
 
-/// Eight connections, as eight processes would have, take ten numbers each: no number twice, none left out.
+/// Eight connections, like eight processes, take ten numbers each: no number twice, none left out.
 #[test]
 fn versions_are_race_free() {
     let (folder, _registry) = registry();

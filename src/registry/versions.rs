@@ -1,4 +1,4 @@
-//! Registering, finding, listing and relabelling versions of assets.
+//! Registers, finds, lists and relabels versions of assets.
 
 use std::path::Path;
 
@@ -14,13 +14,13 @@ use crate::relative;
 use crate::reuse::Listing;
 
 impl Registry {
-    /// Registers sealed bytes under a name: takes the next number unless a version is given, and makes the name when it
-    /// is new. Safe for any number of threads and processes at once.
+    /// Registers sealed content under a name: takes the next number unless a version is given, and creates a new
+    /// name. Any number of threads and processes may do this at the same time.
     ///
     /// # Errors
-    /// [`RegistryError::Invalid`] for a bad name or version, [`RegistryError::Exists`] when the version is taken,
-    /// [`RegistryError::Dangerous`] and [`RegistryError::Unjudged`] for a model that would run code when Python loads it,
-    /// or of which that cannot be said, unless that is allowed.
+    /// [`RegistryError::Invalid`] for an invalid name or version, [`RegistryError::Exists`] when the version exists,
+    /// [`RegistryError::Dangerous`] and [`RegistryError::Unjudged`] for a model that runs code when Python loads it,
+    /// or that cannot be judged, unless that is allowed.
     pub fn register(&self, new: NewAsset) -> Result<Asset> {
         let summary = summary::look(&new)?.and_then(|summary| serde_json::to_string(&summary).ok());
         let NewAsset { name, version, asset_type, path, digest, bytes, description, .. } = new;
@@ -59,12 +59,13 @@ impl Registry {
     /// The version of `name` that `selector` means.
     ///
     /// # Errors
-    /// [`RegistryError::NoSuchName`] with names like it, [`RegistryError::NoSuchVersion`] with the versions there are.
+    /// [`RegistryError::NoSuchName`] with similar names, [`RegistryError::NoSuchVersion`] with the existing versions.
     pub fn get(&self, kind: AssetKind, name: &str, selector: &Selector) -> Result<Asset> {
         self.read(|db| find(db, kind, name, selector)).map(|asset| self.placed(asset))
     }
 
-    /// All versions of one name or of all names, archived ones too, the newest first. Unknown names give an empty list.
+    /// All versions of one name or of all names, including archived ones, newest first. An unknown name gives an
+    /// empty list.
     ///
     /// # Errors
     /// [`RegistryError::Database`].
@@ -106,11 +107,11 @@ impl Registry {
         self.change(kind, name, version, |asset| asset.archived = archived)
     }
 
-    /// Moves one version to a stage (`None`, `Staging`, `Production`, `Archived`, in any case). With `archive_others`
-    /// the versions that were in that stage go to `Archived`.
+    /// Moves one version to a stage (`None`, `Staging`, `Production`, `Archived`, in any case). With
+    /// `archive_others`, other versions in that stage move to `Archived`.
     ///
     /// # Errors
-    /// [`RegistryError::Invalid`] for an unknown stage; else as for [`Registry::get`].
+    /// [`RegistryError::Invalid`] for an unknown stage; otherwise as for [`Registry::get`].
     pub fn set_stage(
         &self,
         kind: AssetKind,
@@ -147,10 +148,10 @@ impl Registry {
     }
 }
 
-/// The stage's own spelling.
+/// The standard spelling of a stage.
 ///
 /// # Errors
-/// [`RegistryError::Invalid`] in MLflow's words.
+/// [`RegistryError::Invalid`] with MLflow's message.
 pub fn parse_stage(stage: &str) -> Result<&'static str> {
     let known = ["None", "Staging", "Production", "Archived"];
     known.into_iter().find(|known| known.eq_ignore_ascii_case(stage)).ok_or_else(|| {
@@ -178,7 +179,7 @@ fn save(db: &Transaction<'_>, asset: &mut Asset) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Makes the name when it is new, and answers the version to use. The caller holds the write lock.
+/// Creates a new name if needed, and returns the version to use. The caller holds the write lock.
 fn take_version(
     db: &Transaction<'_>,
     kind: AssetKind,

@@ -1,24 +1,24 @@
-//! A chart of numbers in plain characters, which every terminal and log has.
+//! A chart in plain characters, for every terminal and log.
 
 use std::fmt::Write as _;
 
-/// The signs of the lines, in their order.
+/// The signs of the lines, in order.
 const SIGNS: [char; 6] = ['*', '+', 'o', 'x', '#', '%'];
-/// As high as a chart is, in lines.
+/// The height of a chart, in lines.
 const HEIGHT: usize = 10;
-/// The least width of the plane itself.
+/// The minimum width of the drawing area.
 const LEAST: usize = 16;
 
 /// One line of a chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// What it is called below the chart.
+    /// Its name below the chart.
     pub name: String,
-    /// Its points, in order of the first number. What is not finite is left out.
+    /// Its points, sorted by the first number. Points that are not finite are left out.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Draws lines over each other, `width` columns wide with the numbers beside.
+/// Draws all lines into one chart of `width` columns, with the scale beside it.
 #[must_use]
 pub fn chart(lines: &[Line], width: usize) -> String {
     let finite = |line: &Line| -> Vec<(f64, f64)> {
@@ -37,7 +37,7 @@ pub fn chart(lines: &[Line], width: usize) -> String {
         let at = |(x, y): (f64, f64)| (cell(x, left, right, columns), HEIGHT - 1 - cell(y, low, high, HEIGHT));
         let mut before: Option<(f64, f64)> = None;
         for &point in points {
-            // Between two points the line goes on straight.
+            // The line between two points is straight.
             let from = before.unwrap_or(point);
             let (first, last) = (at(from).0, at(point).0);
             let mut put = |column: usize, y: f64| plane[at((point.0, y)).1][column] = sign;
@@ -67,7 +67,7 @@ pub fn chart(lines: &[Line], width: usize) -> String {
     out
 }
 
-/// The least and the greatest of numbers; none of none. A line that is flat lies in the middle of some range.
+/// The minimum and maximum of numbers; `None` without numbers. A flat line is put into the middle of a range.
 fn range(numbers: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     numbers.fold(None, |range, number| {
         let (low, high) = range.unwrap_or((number, number));
@@ -75,7 +75,7 @@ fn range(numbers: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// In which of so many cells between two numbers one lies.
+/// The index of the cell in which a number is, between two bounds.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -83,7 +83,7 @@ fn range(numbers: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     reason = "within cells"
 )]
 fn cell(number: f64, low: f64, high: f64, cells: usize) -> usize {
-    // Halved, so that the distance of very large numbers is a number.
+    // Halved, so that the distance of very large numbers stays finite.
     let part = (number / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
     if part.is_nan() { cells / 2 } else { (part * (cells - 1) as f64).round() as usize }.min(cells - 1)
 }
@@ -93,7 +93,7 @@ fn ratio(part: usize, whole: usize) -> f64 {
     part as f64 / whole as f64
 }
 
-/// A number in at most ten characters: as it is when that is short, else four digits that count.
+/// A number in at most ten characters: unchanged if it is short, otherwise with four significant digits.
 #[must_use]
 pub fn short(number: f64) -> String {
     let plain = number.to_string();

@@ -1,5 +1,5 @@
-//! A run as JSON lines: the events exactly as recorded, and between them what steps print, `{"event":"line",…}`, and
-//! how far their data is, `{"event":"moving",…}`.
+//! A run as JSON lines: the events exactly as recorded, and between them the output of steps, `{"event":"line",…}`,
+//! and the progress of their data, `{"event":"moving",…}`.
 
 use std::io::Write;
 use std::sync::mpsc::Receiver;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::event::Note;
 
-/// Draws until the notes end. With `quiet` the lines that steps print are left out.
+/// Draws until the notes end. With `quiet`, the output of steps is left out.
 pub fn draw(notes: Receiver<Note>, mut out: impl Write, quiet: bool) {
     for note in notes {
         let line = match note {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::moving::human_bytes;
+use super::progress::human_bytes;
 use super::style::{Paint, capped, for_locale, sign};
 use super::summary;
 use crate::clock::human_duration;
@@ -12,13 +12,13 @@ use crate::diagnostic::visible::{tame, visible};
 use crate::event::{Event, Moving, Note, RunView, What};
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 
-/// How often is told how far data is.
+/// The time between two lines about the progress of data.
 const TOLD: Duration = Duration::from_secs(10);
 
-/// As wide as the name of a step is before what it prints.
+/// The width of a step's name before its output.
 pub const NAME: usize = 24;
 
-/// Draws until the notes end. With `quiet` only the end of the run is shown, and failures.
+/// Draws until the notes end. With `quiet`, only failures and the end of the run are shown.
 pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: bool) {
     let mut view = RunView::default();
     let mut told = Instant::now();
@@ -40,12 +40,12 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: boo
                 for_locale(&happened(&event, &view, paint, quiet)).into_owned()
             }
         };
-        // Whoever read us may be gone (`| head`): the run goes on.
+        // The reader may be gone (`| head`): the run continues.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }
 
-/// What a step printed, behind its name.
+/// A line of a step's output, after its name.
 #[must_use]
 pub fn line(view: &RunView, step: &str, text: &str, paint: Paint) -> String {
     let (width, index) = (view.width.min(NAME), view.position(step).unwrap_or(0));
@@ -112,7 +112,7 @@ pub fn headline(view: &RunView, paint: Paint) -> String {
     format!("{} {}{title}  {}\n", paint.dim("run"), paint.bold(&view.run), paint.dim(&format!("({steps})")))
 }
 
-/// The first line of a run that goes on.
+/// The first line of a run that is resumed.
 #[must_use]
 pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
     let done = view.steps.len() - open;
@@ -124,7 +124,7 @@ pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
     )
 }
 
-/// What is said of data on its way.
+/// The line about a transfer that is under way.
 #[must_use]
 pub fn on_its_way(moving: &Moving) -> String {
     let Moving { step, what, done, bytes, waiting, .. } = moving;
@@ -136,7 +136,7 @@ pub fn on_its_way(moving: &Moving) -> String {
     visible(&format!("{step} {what}: {done} of {bytes}, {rate}/s{rest}"))
 }
 
-/// What is said of data that was moved; nothing of data that was where it should be.
+/// The line about a finished transfer; nothing if the data was already there.
 #[must_use]
 pub fn moved(what: &What) -> Option<String> {
     let (step, verb, uri, moved) = match what {
@@ -154,13 +154,13 @@ pub fn moved(what: &What) -> Option<String> {
     Some(visible(&format!("{step} {verb} {uri}: {count}, {} in {time}", human_bytes(moved.moved_bytes))))
 }
 
-/// What is said of a step for which an earlier result stands.
+/// The line about a step that reuses an earlier result.
 #[must_use]
 pub fn reused(job: &str) -> String {
     visible(&format!("reused from {job}"))
 }
 
-/// What is said of a try that failed.
+/// The line about an attempt that failed.
 #[must_use]
 pub fn retried(failure: &Failure, attempt: u32, of: u32) -> String {
     visible(&format!("try {attempt} of {of} failed: {failure}; trying again"))

@@ -1,4 +1,4 @@
-//! Colours and signs: one for each status, everywhere the same.
+//! Colours and signs: one for each status, the same everywhere.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -7,10 +7,10 @@ use anstyle::{AnsiColor, Style};
 
 use crate::outcome::JobStatus;
 
-/// Paints, or does not.
+/// Paints text, or leaves it plain.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint {
-    /// Whether the reader understands ANSI styles.
+    /// Whether the output supports ANSI styles.
     pub colour: bool,
 }
 
@@ -19,13 +19,13 @@ impl Paint {
         if self.colour { format!("{}{text}{}", style.render(), style.render_reset()) } else { text.to_owned() }
     }
 
-    /// Text that matters.
+    /// Important text.
     #[must_use]
     pub fn bold(self, text: &str) -> String {
         self.with(Style::new().bold(), text)
     }
 
-    /// Text that may be overlooked.
+    /// Unimportant text.
     #[must_use]
     pub fn dim(self, text: &str) -> String {
         self.with(Style::new().dimmed(), text)
@@ -44,7 +44,7 @@ impl Paint {
         self.with(Style::new().fg_color(Some(colour.into())), text)
     }
 
-    /// The name of a step in front of what it printed, in a colour of its own.
+    /// The name of a step before its output, in its own colour.
     #[must_use]
     pub fn step(self, index: usize, name: &str) -> String {
         const HUES: [AnsiColor; 5] =
@@ -53,17 +53,17 @@ impl Paint {
     }
 }
 
-/// Whether the reader's locale has more than ASCII. Where none is set, as in most containers, it has.
+/// Whether the user's locale has more than ASCII. If no locale is set, as in most containers, it has.
 #[must_use]
 pub fn is_utf8() -> bool {
     static IS_UTF8: OnceLock<bool> = OnceLock::new();
-    // As the C library reads them: the first that says something counts.
+    // Like the C library: the first variable that is set counts.
     let said =
         || ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     *IS_UTF8.get_or_init(|| said().is_none_or(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8")))
 }
 
-/// A text for the reader's locale: where that has only ASCII, our own signs become signs of it. What others wrote stays.
+/// A text for the user's locale: if it has only ASCII, amlrun's own signs are replaced. Other text is not changed.
 #[must_use]
 pub fn for_locale(text: &str) -> Cow<'_, str> {
     if is_utf8() || text.is_ascii() {
@@ -72,7 +72,7 @@ pub fn for_locale(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|character| in_ascii(character).map_or(character.to_string(), str::to_owned)).collect())
 }
 
-/// A sign of ours in ASCII.
+/// One of amlrun's own signs in ASCII.
 fn in_ascii(sign: char) -> Option<&'static str> {
     Some(match sign {
         '✓' | '◌' => "+",
@@ -91,7 +91,7 @@ fn in_ascii(sign: char) -> Option<&'static str> {
     })
 }
 
-/// A name in at most so many columns: cut in its middle, since names differ at both ends.
+/// A name in at most that many columns: shortened in the middle, because names differ at both ends.
 #[must_use]
 pub fn capped(name: &str, width: usize) -> String {
     let count = name.chars().count();
@@ -104,7 +104,7 @@ pub fn capped(name: &str, width: usize) -> String {
     begin.chain(ellipsis().chars()).chain(end).collect()
 }
 
-/// What stands for the rest of a text that was cut.
+/// The sign for the missing rest of a text.
 #[must_use]
 pub fn ellipsis() -> &'static str {
     if is_utf8() { "…" } else { ".." }
@@ -122,8 +122,8 @@ pub fn sign(status: JobStatus) -> &'static str {
     }
 }
 
-/// A text in lines of a terminal: broken between words, and each line but the first moved in. Where no width is known, or
-/// too little of it is left, it stays one line.
+/// A text wrapped for a terminal: broken between words, with every line but the first indented. If the width is
+/// unknown or too small, it stays one line.
 #[must_use]
 pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
     const LEAST: usize = 24;

@@ -1,4 +1,4 @@
-//! The end of a run in words.
+//! Describes the end of a run.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::outcome::{JobStatus, SkipReason, StepOutcome};
 
 /// How many last lines of a failed step's log are shown.
 const LAST_LINES: usize = 12;
-/// Of a run with more steps those that completed are counted, not listed.
+/// In a run with more steps, completed steps are counted, not listed.
 const MANY_STEPS: usize = 40;
-/// As many failures are told at the end.
+/// How many failures are shown at the end.
 const FAILURES: usize = 5;
 /// Outputs with more files are shown as folders only.
 const MANY_FILES: u64 = 8;
 
-/// What a failed step leaves to say: why it failed, the end of its log, and where the whole log is.
+/// The report of a failed step: why it failed, the end of its log, and where the whole log is.
 #[must_use]
 pub fn failure(step: &StepView, paint: Paint) -> String {
     let mut out = String::new();
@@ -51,13 +51,13 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
     out
 }
 
-/// The module that Python did not find.
+/// The module that Python could not find.
 fn missing_module(line: &str) -> Option<&str> {
     let module = line.split_once("ModuleNotFoundError: No module named '")?.1.split('\'').next()?;
     module.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.').then_some(module)
 }
 
-/// Every step in one line, what was registered, the run's outputs, and how it all ended.
+/// Every step in one line, the registered assets, the run's outputs, and the status of the run.
 #[must_use]
 pub fn end(view: &RunView, paint: Paint) -> String {
     let mut out = String::new();
@@ -108,7 +108,7 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     out
 }
 
-/// A step that failed in one line, and where to read more in another.
+/// A failed step in one line, and where to read more in a second line.
 fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
     let sign = paint.status(JobStatus::Failed, sign(JobStatus::Failed));
     let (mut why, mut rank) = (String::new(), String::new());
@@ -128,7 +128,7 @@ fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
     format!("{sign} {}{log}", paint.bold(&visible(&format!("{} failed{why}", step.path))))
 }
 
-/// How many steps ended how; nothing when all of them completed by themselves.
+/// How many steps ended with each status; nothing if all of them ran and completed.
 fn counts(view: &RunView) -> String {
     let count = |wanted: &dyn Fn(&StepView) -> bool| view.steps.iter().filter(|step| wanted(step)).count();
     let is_skipped = |step: &StepView| matches!(step.outcome, Some(StepOutcome::Skipped { .. }));
@@ -148,7 +148,7 @@ fn counts(view: &RunView) -> String {
     if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
-/// What stood in for a step that did not run by itself.
+/// What replaced a step that did not run.
 #[must_use]
 pub fn stood_in(step: &StepView) -> Option<&'static str> {
     match step.stand_in.as_deref()? {
@@ -158,7 +158,7 @@ pub fn stood_in(step: &StepView) -> Option<&'static str> {
     }
 }
 
-/// As many metrics as one line of a narrow terminal holds.
+/// As many metrics as fit into one line of a narrow terminal.
 fn metrics(step: &StepView) -> String {
     let room = 60_usize.saturating_sub(step.path.len());
     let mut line = String::new();
@@ -176,12 +176,12 @@ fn metrics(step: &StepView) -> String {
     line
 }
 
-/// One step in one line: sign, name, status, time, and why when it is not simply done.
+/// One step in one line: sign, name, status, time, and the reason if it did not simply complete.
 #[must_use]
 pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) -> String {
     let name = format!("{:width$}", visible(&step.path));
     let (word, aside) = match &step.outcome {
-        // That it did not complete is seen beside it.
+        // The line of that step shows that it did not complete.
         Some(StepOutcome::Skipped { reason: SkipReason::DependencyFailed { step } }) => {
             ("Skipped".to_owned(), format!("needs '{step}'"))
         }
@@ -229,7 +229,7 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A path as a person would type it: relative when it lies below the current folder.
+/// A path as a user would type it: relative if it is below the current folder.
 #[must_use]
 pub fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A run on a terminal: what steps print scrolls by above, how the steps stand is kept below.
+//! A run on a terminal: the output of steps scrolls above, the state of the steps stays below.
 
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
@@ -14,10 +14,10 @@ use crate::diagnostic::visible::{painted, tame, visible};
 use crate::event::{Moving, Note, RunView, StepView, What};
 use crate::outcome::{JobStatus, StepOutcome};
 
-/// With more steps than this only the running ones have a line; the others are counted.
+/// With more steps, only running ones have a line; the others are counted.
 const TABLE: usize = 14;
 
-/// Draws on stdout until the notes end. With `quiet` what steps print is not shown.
+/// Draws on stdout until the notes end. With `quiet`, the output of steps is not shown.
 pub fn draw(notes: Receiver<Note>, paint: Paint, quiet: bool) {
     let mut screen = Screen {
         bars: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
@@ -142,7 +142,7 @@ impl Screen {
         self.show(line, &step, self.view.width.min(plain::NAME));
     }
 
-    /// Those that waited for a step wait for less now.
+    /// Updates the steps that waited for a step that is over.
     fn update_waiting(&mut self, over: &str) {
         let waits =
             |step: &&StepView| step.needs.iter().any(|need| need == over) && self.lines.contains_key(&step.path);
@@ -156,7 +156,7 @@ impl Screen {
         step.needs.iter().filter(is_open).map(String::as_str).collect()
     }
 
-    /// A running step turns and counts its time by itself; any other line stands still.
+    /// The line of a running step has a spinner and a clock; any other line does not change.
     fn show(&self, line: &ProgressBar, step: &StepView, width: usize) {
         let name = format!("{:width$}", capped(&visible(&step.path), width));
         let needs = self.open_needs(step);
@@ -192,7 +192,7 @@ impl Screen {
         line.tick();
     }
 
-    /// Beside the step's name, as what it prints is later.
+    /// Shows a transfer beside the step's name, where its output will be shown later.
     fn moving(&self, moving: &Moving) {
         if let Some(line) = self.lines.get(&moving.step) {
             let width = self.view.width.min(plain::NAME);
@@ -206,7 +206,7 @@ impl Screen {
     }
 
     fn printed(&self, step: &str, text: &str, quiet: bool) {
-        // How far a tab goes nobody knows who redraws.
+        // The width of a tab is unknown when a line is redrawn.
         let text = tame(&text.replace('\t', "    "));
         if !quiet {
             self.print(&plain::line(&self.view, step, &text, self.paint));
@@ -216,7 +216,7 @@ impl Screen {
         }
     }
 
-    /// A progress bar of a tool stands in the step's own line.
+    /// Shows a tool's progress bar in the step's own line.
     fn redrawn(&self, step: &str, text: &str) {
         if let Some(line) = self.lines.get(step) {
             line.set_message(tame(&text.replace('\t', "    ")));

@@ -1,10 +1,10 @@
-//! What is in a tree, by a stat cache: what has not been touched is not read again.
+//! The content of a tree, with a stat cache: unchanged files are not read again.
 //!
-//! As in git's index, a file is known by size, times and inode; the time of the last change of anything (ctime) cannot
-//! be set back, so an edit that restores size and time is noticed. And as git says of "racily clean" entries, a stat
-//! that was taken too soon after the file's last change proves nothing: it is kept as not to be trusted, and the file
-//! is read again next time. A file that is not what was listed any more when it has been read gives no digest: its bytes
-//! are not those that whoever made the listing meant.
+//! As in git's index, a file is identified by size, times and inode. The time of the last change of anything (ctime)
+//! cannot be set back, so an edit that restores size and time is detected. A stat that was taken too soon after the
+//! file's last change proves nothing, like git's "racily clean" entries: it is stored as not trusted, and the file is
+//! read again next time. If a file differs from the listing after it was read, there is no digest, because its bytes
+//! are not those of the listing.
 
 use std::io;
 
@@ -15,27 +15,27 @@ use super::stat::FileStat;
 use super::{Reuse, ReuseError};
 use crate::digest::{Digest, HashedFile};
 
-/// What is in a tree.
+/// The content of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
-    /// The digest of the tree, as [`Manifest::digest`] gives it.
+    /// The digest of the tree, as computed by [`Manifest::digest`].
     pub digest: Digest,
-    /// The fingerprint of the listing that it belongs to.
+    /// The fingerprint of the listing.
     pub fingerprint: Fingerprint,
-    /// How many files there are.
+    /// The number of files.
     pub files: u64,
-    /// How many bytes they have.
+    /// Their total size.
     pub bytes: u64,
-    /// How many files had to be read to know.
+    /// How many files had to be read.
     pub read: u64,
 }
 
 impl Reuse {
-    /// What is in the tree that `listing` lists. `place` names the tree in the cache: the same tree, changed or not,
-    /// must come with the same name.
+    /// The content of the tree in `listing`. `place` is the name of the tree in the cache: the same tree, changed or
+    /// not, must always have the same name.
     ///
     /// # Errors
-    /// [`ReuseError::Read`] when a file cannot be read, or is not what was listed any more; [`ReuseError::Database`].
+    /// [`ReuseError::Read`] when a file cannot be read or differs from the listing; [`ReuseError::Database`].
     pub fn contents(&self, place: &str, listing: &Listing) -> Result<Contents, ReuseError> {
         let fingerprint = listing.fingerprint();
         let (files, bytes) = (listing.files.len() as u64, listing.bytes);
@@ -55,7 +55,7 @@ impl Reuse {
         Ok(Contents { digest, fingerprint, files, bytes, read })
     }
 
-    /// What is in the tree that `listing` lists, when that is known without reading anything.
+    /// The content of the tree in `listing`, if it is known without reading files.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -66,7 +66,7 @@ impl Reuse {
         Ok(known.map(|(digest, _)| Contents { digest, fingerprint, files, bytes, read: 0 }))
     }
 
-    /// The files of a tree that [`Reuse::contents`] or [`Reuse::remember`] has met, by the tree's digest.
+    /// The files of a tree that [`Reuse::contents`] or [`Reuse::remember`] has stored, by the tree's digest.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -74,7 +74,7 @@ impl Reuse {
         self.db.manifest(digest)
     }
 
-    /// What a machine had, by its digest.
+    /// The description of a machine, by its digest.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -82,7 +82,7 @@ impl Reuse {
         self.db.described(digest)
     }
 
-    /// What a Python was, by its digest.
+    /// The description of a Python, by its digest.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -90,7 +90,7 @@ impl Reuse {
         self.db.described(digest)
     }
 
-    /// Keeps what machines and Pythons are, so that the difference to others can be told.
+    /// Stores the descriptions of machines and Pythons, so that differences can be explained.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -98,7 +98,7 @@ impl Reuse {
         self.db.put_machines(machines, pythons)
     }
 
-    /// Keeps the files of a tree, so that the difference to another can be told file by file.
+    /// Stores the files of a tree, so that a difference can be explained file by file.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -106,7 +106,7 @@ impl Reuse {
         self.db.put_manifests(&[(digest, manifest)])
     }
 
-    /// Keeps the files of many trees at once.
+    /// Stores the files of many trees.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -115,15 +115,16 @@ impl Reuse {
     }
 }
 
-/// Reads every file of a tree and gives its digest, without any cache.
+/// Reads every file of a tree and returns its digest, without any cache.
 ///
 /// # Errors
-/// The first I/O error, with the path in its text; also for a file that is not what was listed any more.
+/// The first I/O error, with the path in its text; also for a file that differs from the listing.
 pub fn digest_of(listing: &Listing) -> io::Result<Digest> {
     Ok(read_tree(listing)?.0)
 }
 
-/// Reads every file of a tree, without any cache: its digest, and that of each file for [`Reuse::remember`].
+/// Reads every file of a tree, without any cache. Returns its digest, and the digest of each file for
+/// [`Reuse::remember`].
 ///
 /// # Errors
 /// As [`digest_of`].
@@ -132,7 +133,7 @@ pub fn read_tree(listing: &Listing) -> io::Result<(Digest, Manifest)> {
     Ok((manifest.digest(), manifest))
 }
 
-/// The files of a listing, read where nothing vouches for them; and how many were.
+/// The files of a listing, read unless the cache is still valid for them; and how many were read.
 fn bring_up_to_date(earlier: Option<&Earlier>, listing: &Listing) -> io::Result<(Manifest, u64)> {
     let known = match earlier {
         Some(earlier) => earlier.known(listing),

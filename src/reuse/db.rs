@@ -1,7 +1,7 @@
-//! The database of reuse: its tables, its one connection, its transactions; and the questions about trees.
+//! The database of reuse: its tables, its one connection, its transactions, and the queries about trees.
 //!
-//! `trees` is the stat cache, one row a place; `manifests` the files of trees, one row a digest, shared by all places
-//! and entries that have it. The questions about what steps made are in [`entries`].
+//! `trees` is the stat cache, with one row for each place. `manifests` has the files of trees, with one row for each
+//! digest, shared by all places and entries with that digest. The queries about results of steps are in [`entries`].
 
 mod entries;
 
@@ -56,8 +56,8 @@ CREATE TABLE outputs (
 ) WITHOUT ROWID;
 CREATE INDEX outputs_by_entry ON outputs (entry);
 ",
-    // Digests say more than they did: who may execute a file, empty folders, where links point. What the old ones say is
-    // not enough to reuse anything.
+    // Newer digests also contain execute bits, empty folders and the targets of links. The old ones are not
+    // sufficient to reuse anything.
     "DELETE FROM outputs; DELETE FROM entries; DELETE FROM trees; DELETE FROM manifests;
 CREATE TABLE machines (
     digest TEXT PRIMARY KEY,
@@ -65,7 +65,7 @@ CREATE TABLE machines (
 );",
 ];
 
-/// Pages in memory, in KiB (SQLite counts those with a minus): the rows of some thousand steps.
+/// The page cache in KiB (SQLite counts KiB with a minus sign): the rows of some thousand steps.
 const CACHE: i64 = -16 << 10;
 
 /// The database file of a folder.
@@ -76,7 +76,7 @@ pub(super) fn file(folder: &Path) -> PathBuf {
 /// The database. Threads take turns.
 pub(super) struct Db {
     folder: PathBuf,
-    /// What paths of outputs are relative to.
+    /// Paths of outputs are relative to this folder.
     base: PathBuf,
     connection: Mutex<Connection>,
 }
@@ -94,17 +94,17 @@ impl Db {
         Ok(db)
     }
 
-    /// The connection; what a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
+    /// The connection. A thread that panicked left a rolled back transaction, so its lock can be taken over.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks something that changes nothing.
+    /// Runs a query that changes nothing.
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, SqlError>) -> Result<T, ReuseError> {
         ask(&self.connection()).map_err(|source| self.explain(source))
     }
 
-    /// Changes something, wholly or not at all, alone among all threads and processes.
+    /// Changes something in one transaction, exclusively among all threads and processes.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, SqlError>) -> Result<T, ReuseError> {
         let mut connection = self.connection();
         let changed = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
@@ -130,7 +130,7 @@ impl Db {
         ["", "-wal", "-shm"].into_iter().map(of).sum()
     }
 
-    /// The digest of a tree when it was last read, and the fingerprint that vouches for it.
+    /// The digest of a tree when it was last read, and the fingerprint that shows whether it is still valid.
     pub(super) fn tree(&self, place: &str) -> Result<Option<(Digest, Option<Fingerprint>)>, ReuseError> {
         self.read(|db| {
             let mut ask = db.prepare_cached("SELECT digest, fingerprint FROM trees WHERE place = ?1")?;
@@ -141,7 +141,7 @@ impl Db {
         })
     }
 
-    /// The files of a tree when it was last read; `None` when that cannot be told.
+    /// The files of a tree when it was last read; `None` if they are not known.
     pub(super) fn earlier(&self, place: &str) -> Result<Option<Earlier>, ReuseError> {
         let found = self.read(|db| {
             let mut ask =
@@ -201,7 +201,7 @@ impl Db {
         })
     }
 
-    /// Drops rows of the stat cache whose place is gone, then manifests and machines that nothing names.
+    /// Removes rows of the stat cache whose place is gone, and manifests and machines that nothing refers to.
     pub(super) fn prune(&self) -> Result<usize, ReuseError> {
         let entries = self.entries()?;
         let outputs = entries.iter().flat_map(|entry| entry.outputs.iter().map(|kept| &kept.digest));
@@ -230,7 +230,7 @@ impl Db {
             }
             Ok(gone.len() + unused.len() + left.len())
         })?;
-        // Another process that is reading may prevent it; then the next one does it.
+        // Another process that is reading may prevent this. Then the next call does it.
         let _ = self.read(|db| db.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"));
         Ok(dropped)
     }
@@ -245,7 +245,7 @@ fn put_manifest(db: &Connection, digest: &Digest, manifest: &Manifest) -> Result
     Ok(())
 }
 
-/// Whether the tree of a place is still there. A place is a path, perhaps with a word and `:` before it and `+` and a
+/// Whether the tree of a place still exists. A place is a path, possibly with a word and `:` before it, and `+` and a
 /// word after it.
 fn exists(place: &str) -> bool {
     let path = place.split_once(':').map_or(place, |(_, path)| path);

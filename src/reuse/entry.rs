@@ -1,4 +1,4 @@
-//! What a step made that succeeded: enough to let it stand for another, or to tell later what has changed.
+//! The stored result of a step that succeeded: what is needed to reuse it, or to explain later what has changed.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::digest::Digest;
 /// A step that succeeded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What decided its result.
+    /// Its cache key.
     pub key: Key,
     /// The job file that it belongs to.
     pub scope: String,
@@ -24,7 +24,7 @@ pub struct Entry {
     pub run: String,
     /// The step's own job name.
     pub job: String,
-    /// What it made.
+    /// Its outputs.
     pub outputs: Vec<Kept>,
     /// When it ended.
     pub finished: Timestamp,
@@ -33,7 +33,7 @@ pub struct Entry {
     /// The last value of each metric that it logged.
     #[serde(with = "crate::number::metrics")]
     pub metrics: Vec<(String, f64)>,
-    /// Whether it may stand for another step. If not it is there to tell what has changed since.
+    /// Whether other steps may reuse it. If not, it only serves to explain what has changed since.
     pub offered: bool,
 }
 
@@ -44,28 +44,28 @@ pub struct Kept {
     pub name: String,
     /// Its type, e.g. `uri_folder`.
     pub kind: String,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// Its stat, by which it is known to be untouched.
+    /// The stat of its files, which shows whether it was touched.
     pub fingerprint: Fingerprint,
-    /// Its content.
+    /// The digest of its content.
     pub digest: Digest,
-    /// How many files it has.
+    /// The number of its files.
     pub files: u64,
-    /// How many bytes they have.
+    /// Their total size.
     pub bytes: u64,
 }
 
 impl Reuse {
-    /// The newest result that is offered for a key, by the key's hash.
+    /// The newest reusable result for a key, by the key's hash.
     ///
     /// # Errors
-    /// [`ReuseError::Database`], as all questions here.
+    /// [`ReuseError::Database`], as for all queries here.
     pub fn find(&self, hash: &Digest) -> Result<Option<Entry>, ReuseError> {
         self.db.find(hash)
     }
 
-    /// The newest results that are offered for many keys; what is not in the map is not known.
+    /// The newest reusable results for many keys. Keys without a result are not in the map.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -73,7 +73,7 @@ impl Reuse {
         self.db.find_many(hashes)
     }
 
-    /// Whether a result is offered for a key that has this [`Key::shape`].
+    /// Whether there is a reusable result for a key with this [`Key::shape`].
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -81,7 +81,7 @@ impl Reuse {
         self.db.has_shape(shape)
     }
 
-    /// The newest result of a step of a job file, offered or not.
+    /// The newest result of a step of a job file, reusable or not.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -89,7 +89,7 @@ impl Reuse {
         self.db.last(scope, step)
     }
 
-    /// Keeps results, all or none. One with the key, the step and the outputs of an earlier one takes its place.
+    /// Stores results, all or none. A result replaces an earlier one with the same key, step and outputs.
     ///
     /// # Errors
     /// [`ReuseError::Database`]; [`ReuseError::Record`] for a path that is not Unicode.
@@ -97,7 +97,7 @@ impl Reuse {
         self.db.keep(entries)
     }
 
-    /// Notes new fingerprints of outputs whose bytes are the same, by the output's path.
+    /// Stores new fingerprints of outputs whose bytes are the same, by the output's path.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -105,7 +105,7 @@ impl Reuse {
         self.db.refreshed(outputs)
     }
 
-    /// Forgets every result of these keys, by hash.
+    /// Removes all results of these keys, by hash.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -113,7 +113,7 @@ impl Reuse {
         self.db.forget(hashes)
     }
 
-    /// Forgets every result that these runs made.
+    /// Removes all results of these runs.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -121,7 +121,7 @@ impl Reuse {
         self.db.forget_runs(runs)
     }
 
-    /// Forgets every result that has an output at one of these paths.
+    /// Removes all results that have an output at one of these paths.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -129,7 +129,7 @@ impl Reuse {
         self.db.forget_paths(paths)
     }
 
-    /// Every result, the oldest first.
+    /// All results, the oldest first.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -137,8 +137,8 @@ impl Reuse {
         self.db.entries()
     }
 
-    /// Drops what the stat cache knows of places that no longer exist, and the files of trees that nothing names any
-    /// more; returns how many of both. The file shrinks if nobody else uses it.
+    /// Removes entries of the stat cache for places that no longer exist, and the files of trees that nothing refers
+    /// to. Returns the number of both. The file shrinks if nobody else uses it.
     ///
     /// # Errors
     /// [`ReuseError::Database`].

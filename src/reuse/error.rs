@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::sqlite::{SqlError, SqliteError};
 
-/// Why something could not be looked up or kept.
+/// Why results could not be looked up or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ReuseError {
     /// The database is damaged.
@@ -16,9 +16,9 @@ pub enum ReuseError {
     Damaged {
         /// The database file.
         path: PathBuf,
-        /// What to remove.
+        /// The folder to remove.
         folder: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         said: String,
     },
     /// The database could not be opened.
@@ -29,10 +29,10 @@ pub enum ReuseError {
     Database {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: SqlError,
     },
-    /// A file whose content had to be known could not be read.
+    /// A file could not be read to compute its digest.
     #[error(transparent)]
     Read(#[from] io::Error),
     /// An entry cannot be written as JSON, e.g. for a path that is not Unicode.
@@ -40,7 +40,7 @@ pub enum ReuseError {
     Record {
         /// The step.
         step: String,
-        /// What is wrong with it.
+        /// The error.
         source: serde_json::Error,
     },
 }

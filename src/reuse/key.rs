@@ -1,7 +1,7 @@
-//! What decides whether the result of an earlier step can stand for that of another.
+//! The cache key: decides whether the result of an earlier step can be reused.
 //!
-//! A key holds what the step's process can see, and nothing else: no names, tags, compute, paths or runs. It is kept as
-//! JSON beside its hash, so that two keys can be compared and the difference be told.
+//! A key contains what the step's process can see, and nothing else: no names, tags, compute, paths or runs. It is
+//! stored as JSON beside its hash, so that two keys can be compared and the difference can be explained.
 
 use std::collections::BTreeMap;
 
@@ -9,45 +9,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
-/// Goes into every hash. Another number makes every earlier result unknown: change it when a field changes its meaning.
+/// Part of every hash. Another number makes every earlier result unknown: change it when a field changes its meaning.
 const FORMAT: &str = "amlrun key 2\n";
 
-/// Everything that decides what a step makes.
+/// Everything that decides the result of a step.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
 #[serde(default)]
 pub struct Key {
-    /// The command as it is written, with its expressions.
+    /// The command as written, with its expressions.
     pub command: String,
     /// The content of the code folder.
     pub code: Option<Digest>,
-    /// What the inputs are given, by name.
+    /// The values of the inputs, by name.
     pub inputs: BTreeMap<String, Given>,
     /// The environment.
     pub environment: Option<String>,
-    /// What the environment variables are given, by name.
+    /// The values of the environment variables, by name.
     pub variables: BTreeMap<String, Given>,
     /// The type of each output, by name.
     pub outputs: BTreeMap<String, String>,
-    /// The digest of what the machine has for the step: see [`super::Machine`].
+    /// The digest of the machine's part: see [`super::Machine`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<Digest>,
-    /// How many processes run in what way.
+    /// How many processes run, and how they are distributed.
     pub distribution: Option<String>,
-    /// Whatever else changes what runs, e.g. the modes of inputs.
+    /// Other settings that change what runs, such as the modes of inputs.
     pub settings: BTreeMap<String, String>,
 }
 
-/// What an input or a variable is given.
+/// The value of an input or a variable.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum Given {
     /// A literal, as the command sees it.
     Text(String),
-    /// The digest of a text that nobody may see.
+    /// The digest of a secret text.
     Secret(Digest),
     /// The digest of a file or folder.
     Data(Digest),
-    /// Pieces that are joined to one text.
+    /// Parts that are joined to one text.
     Mixed(Vec<Given>),
     /// Nothing: an optional input that was left out.
     Absent,
@@ -57,13 +57,13 @@ impl Key {
     /// The digest of the whole key. Equal keys have equal hashes.
     #[must_use]
     pub fn hash(&self) -> Digest {
-        // No type in here can fail to become JSON; fields and maps have one order.
+        // No type in here can fail to become JSON, and fields and maps have a fixed order.
         let json = serde_json::to_string(self).unwrap_or_default();
         Digest::of(format!("{FORMAT}{json}").as_bytes())
     }
 
-    /// The hash of the key without the digests of the data in inputs and variables. Without an earlier result of
-    /// the same shape a step has to run, whatever the steps before it make.
+    /// The hash of the key without the digests of data in inputs and variables. If there is no earlier result of the
+    /// same shape, the step has to run, whatever the steps before it write.
     #[must_use]
     pub fn shape(&self) -> Digest {
         let blank = |given: &BTreeMap<String, Given>| given.iter().map(|(n, g)| (n.clone(), g.blanked())).collect();
@@ -71,7 +71,7 @@ impl Key {
         Digest::of(format!("shape {}", shape.hash()).as_bytes())
     }
 
-    /// Every tree whose digest is in the key.
+    /// The digests of all trees in the key.
     pub(super) fn trees(&self) -> impl Iterator<Item = &Digest> {
         let mut found: Vec<&Digest> = self.code.iter().collect();
         let mut left: Vec<&Given> = self.inputs.values().chain(self.variables.values()).collect();

@@ -1,7 +1,7 @@
-//! A file or folder as a list of files with what the system says of them, unread.
+//! A file or folder as a list of files with their stat, without reading them.
 //!
-//! The files are in the order of the tree's digest. [`super::walk`] finds them, and what a step can see beside files:
-//! empty folders, and where links point.
+//! The files are in the order of the tree's digest. [`super::walk`] finds them, and the other things that a step can
+//! see: empty folders, and the targets of links.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,10 +19,11 @@ use super::walk::{FEW, below};
 use crate::digest::tree_order;
 use crate::fs::at;
 
-/// The same for telling a change that comes after a listing: one step of the clock.
+/// How old a change must be at the time of a listing for every later change to be visible, in nanoseconds: one tick of
+/// the file system's clock.
 const STEP: u64 = 10_000_000;
 
-/// A digest over paths, sizes, times and inodes: equal means that nobody touched the tree.
+/// A digest over paths, sizes, times and inodes. Equal fingerprints mean that nobody touched the tree.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
@@ -56,24 +57,24 @@ impl fmt::Debug for Fingerprint {
 pub struct Listing {
     /// Every file, in the order of [`tree_order`].
     pub files: Vec<FileStat>,
-    /// Empty folders and symbolic links, in the order of their paths. What a link leads to is among the files.
+    /// Empty folders and symbolic links, sorted by path. The targets of links are among the files.
     pub specials: Vec<Special>,
-    /// All their sizes together.
+    /// The sum of their sizes.
     pub bytes: u64,
-    /// Whether the tree is one file and no folder.
+    /// Whether the tree is a single file.
     pub is_file: bool,
-    /// The folder; empty where every file has a place of its own.
+    /// The folder; empty if every file has a separate path.
     root: PathBuf,
-    /// When looking began, in nanoseconds since 1970.
+    /// When the listing began, in nanoseconds since 1970.
     pub(super) began: u64,
 }
 
 impl Listing {
-    /// Lists the file or folder at `root`. Symbolic links stand for what they lead to.
+    /// Lists the file or folder at `root`. Symbolic links are followed.
     ///
     /// # Errors
-    /// The first I/O error, with the path in its text; also for a link back to a folder above it, and for what is
-    /// neither a file nor a folder.
+    /// The first I/O error, with the path in its text; also for a link back to a folder above it, and for anything
+    /// that is neither a file nor a folder.
     pub fn of(root: &Path) -> io::Result<Self> {
         let began = now();
         let metadata = fs::metadata(root).map_err(|e| at(root, &e))?;
@@ -88,11 +89,11 @@ impl Listing {
         Ok(Self { root: root.to_owned(), ..Self::new(files, specials, false, began) })
     }
 
-    /// Lists files that lie anywhere, each given as its path in the tree and where it lies. Links do not count: whoever
-    /// puts such a tree together copies what they lead to.
+    /// Lists files from any folders, each with its path in the tree and its real path. Links are not recorded,
+    /// because such a tree is copied with the targets of links.
     ///
     /// # Errors
-    /// The first I/O error, with the path in its text; also for what is no file.
+    /// The first I/O error, with the path in its text; also for anything that is not a file.
     pub fn of_files(files: Vec<(String, PathBuf)>) -> io::Result<Self> {
         let began = now();
         let stat = |(path, source): (String, PathBuf)| {
@@ -112,7 +113,7 @@ impl Listing {
 
     fn new(mut files: Vec<FileStat>, mut specials: Vec<Special>, is_file: bool, began: u64) -> Self {
         specials.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        // The walk gives them in order, but for names that are not Unicode or have a `\`.
+        // The walk returns them in order, except for names that are not Unicode or contain a `\`.
         if !files.is_sorted_by(|a, b| tree_order(&a.path, &b.path).is_le()) {
             files.sort_by(|a, b| tree_order(&a.path, &b.path));
         }
@@ -131,13 +132,13 @@ impl Listing {
         changed.or_else(removed).map(|file| file.path.clone())
     }
 
-    /// Where a file of the listing lies.
+    /// The real path of a file in the listing.
     #[must_use]
     pub fn place<'a>(&self, file: &'a FileStat) -> Cow<'a, Path> {
-        file.elsewhere.as_deref().map_or_else(|| Cow::Owned(self.root.join(&file.path)), Cow::Borrowed)
+        file.real_path.as_deref().map_or_else(|| Cow::Owned(self.root.join(&file.path)), Cow::Borrowed)
     }
 
-    /// The digest of everything that is listed.
+    /// The digest of the whole listing.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hasher = blake3::Hasher::new();
@@ -159,22 +160,22 @@ impl Listing {
         Fingerprint(hasher.finalize().to_hex().to_string())
     }
 
-    /// How long to wait before looking again, so that every later change shows: a file that changed in the very step of
-    /// the clock in which it was looked at may change once more and keep its stat. `None` when there is no such file.
+    /// How long to wait before listing again, so that every later change is visible. A file that changed in the same
+    /// clock tick in which it was listed may change again and keep its stat. `None` if there is no such file.
     #[must_use]
     pub fn unsettled(&self) -> Option<Duration> {
         let wait = |file: &FileStat| {
             let step = if file.has_coarse_times() { RESTED_COARSE } else { STEP };
             let last = file.modified.max(file.changed);
-            // What lies in the future changes to the present when it changes.
+            // A time in the future becomes the present when the file changes.
             (last.saturating_add(step) > self.began && last < self.began.saturating_add(step))
                 .then(|| last + step - self.began)
         };
         self.files.iter().filter_map(wait).max().map(Duration::from_nanos)
     }
 
-    /// Whether every file had rested when looking began. Otherwise one may change so soon after that its stat stays
-    /// the same, and the fingerprint cannot be trusted later on.
+    /// Whether no file had changed for a while when the listing began. Otherwise a file may change so soon after that
+    /// its stat stays the same, and the fingerprint cannot be trusted later.
     #[must_use]
     pub fn rested(&self) -> bool {
         self.files.iter().all(|file| file.rested(self.began))
@@ -182,10 +183,10 @@ impl Listing {
 }
 
 impl Special {
-    /// Adds what a tree has beside files to a hash over its files. A tree that has only files keeps the hash.
+    /// Adds empty folders and links to a hash over the files of a tree. A tree of files alone keeps the hash.
     pub(super) fn add_all(specials: &[Self], hasher: &mut blake3::Hasher) {
         for special in specials {
-            // Where a file has the length of its path, which is never that great.
+            // A file has the length of its path here, which is never that large.
             hasher.update(&u64::MAX.to_le_bytes());
             for text in [Some(&special.path), special.target.as_ref()] {
                 let length = text.map_or(u64::MAX, |text| text.len() as u64);
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn a_tree_is_listed_in_the_order_of_its_digest_whatever_its_shape() {
         let root = tempfile::tempdir().unwrap();
-        // More than one thread takes, wide and deep, and names that sort around '/'.
+        // More entries than one thread takes, in wide and deep folders, and names that sort around '/'.
         for folder in ["a", "a-b", "a/b/c/d", "z/y"] {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
@@ -246,7 +247,7 @@ mod tests {
         let second = 1_000_000_000;
         let file = |modified, changed| FileStat {
             path: String::new(),
-            elsewhere: None,
+            real_path: None,
             size: 0,
             modified,
             changed,
@@ -266,7 +267,7 @@ mod tests {
         let second = 1_000_000_000;
         let listing = |changed| {
             let file =
-                FileStat { path: String::new(), elsewhere: None, size: 0, modified: 1, changed, inode: 1, execute: 0 };
+                FileStat { path: String::new(), real_path: None, size: 0, modified: 1, changed, inode: 1, execute: 0 };
             Listing::new(vec![file], Vec::new(), true, 100 * second + 7)
         };
         assert_eq!(listing(99 * second + 1).unsettled(), None);

@@ -1,5 +1,6 @@
-//! What a step found on the machine beside its files, as keys know it: by its digest. The description itself is kept once
-//! for all results that have it, so that a difference can be told program by program and package by package.
+//! The machine's part of a key: what a step found on the machine beside its files. A key contains only its digest.
+//! The description is stored once for all results that share it, so that a difference can be explained program by
+//! program and package by package.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::key::Given;
 use super::manifest::Manifest;
-use crate::because::Because;
 use crate::digest::Digest;
+use crate::reason::Reason;
 
-/// What is known behind a digest, so that a difference can be told in detail.
+/// Looks up the content behind a digest, so that a difference can be explained in detail.
 pub trait Known {
     /// The files of a tree.
     fn manifest(&self, digest: &Digest) -> Option<Manifest>;
-    /// What a machine had.
+    /// The description of a machine.
     fn machine(&self, digest: &Digest) -> Option<Machine>;
-    /// What a Python was.
+    /// The description of a Python.
     fn python(&self, digest: &Digest) -> Option<Python>;
 }
 
@@ -28,21 +29,21 @@ pub struct Machine {
     pub pythons: BTreeMap<String, Digest>,
     /// The digests of the programs that the command names, by name.
     pub programs: BTreeMap<String, Digest>,
-    /// The variables that steps inherit and that decide what they make.
+    /// The variables that steps inherit and that are part of the key.
     pub variables: BTreeMap<String, Given>,
 }
 
-/// A Python and what is installed in it.
+/// A Python and its installed packages.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
 #[serde(default)]
 pub struct Python {
-    /// The program, as it is found.
+    /// The path at which the program is found.
     pub program: String,
-    /// Its version, and what tells this program from another of that version.
+    /// Its version, and what distinguishes this program from another of the same version.
     pub version: String,
     /// The version of each installed distribution, by its name.
     pub packages: BTreeMap<String, String>,
-    /// What changes whenever an installed file does.
+    /// A fingerprint that changes whenever an installed file does.
     pub files: String,
 }
 
@@ -62,9 +63,9 @@ impl Python {
     }
 }
 
-/// What differs between two machines.
-pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) -> Vec<Because> {
-    let mut found: Vec<Because> = Vec::new();
+/// The differences between two machines.
+pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) -> Vec<Reason> {
+    let mut found: Vec<Reason> = Vec::new();
     let names: BTreeSet<&String> = before.pythons.keys().chain(after.pythons.keys()).collect();
     for name in names {
         let (old, new) = (before.pythons.get(name), after.pythons.get(name));
@@ -73,7 +74,7 @@ pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) 
         }
         let python = |digest: Option<&Digest>| digest.and_then(|digest| known.python(digest));
         for because in pythons(name, python(old).as_ref(), python(new).as_ref()) {
-            // `python` and `python3` are mostly one.
+            // `python` and `python3` are usually the same.
             if !found.contains(&because) {
                 found.push(because);
             }
@@ -84,7 +85,7 @@ pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) 
         let (old, new) = (before.programs.get(name), after.programs.get(name));
         if old != new {
             let short = |digest: &Digest| digest.short().to_owned();
-            found.push(Because::new("program", name, old.map(short), new.map(short)));
+            found.push(Reason::new("program", name, old.map(short), new.map(short)));
         }
     }
     let names: BTreeSet<&String> = before.variables.keys().chain(after.variables.keys()).collect();
@@ -95,36 +96,36 @@ pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) 
                 Given::Text(text) => text.clone(),
                 _ => "(not shown)".to_owned(),
             };
-            found.push(Because::new("shell variable", name, old.map(text), new.map(text)));
+            found.push(Reason::new("shell variable", name, old.map(text), new.map(text)));
         }
     }
     found
 }
 
-fn pythons(name: &str, before: Option<&Python>, after: Option<&Python>) -> Vec<Because> {
+fn pythons(name: &str, before: Option<&Python>, after: Option<&Python>) -> Vec<Reason> {
     let version = |python: &Python| format!("{} ({})", python.program, python.version.split(' ').next().unwrap_or(""));
     let (Some(old), Some(new)) = (before, after) else {
         let differs = before.is_some() || after.is_some();
-        let because = || Because::new("program", name, before.map(version), after.map(version));
+        let because = || Reason::new("program", name, before.map(version), after.map(version));
         return differs.then(because).into_iter().collect();
     };
     let mut found = Vec::new();
     if (&old.program, &old.version) != (&new.program, &new.version) {
         let (old, new) = (version(old), version(new));
         found.push(match old == new {
-            true => Because::reason(format!("the Python {old} was installed again")),
-            false => Because::new("program", "python", Some(old), Some(new)),
+            true => Reason::sentence(format!("the Python {old} was installed again")),
+            false => Reason::new("program", "python", Some(old), Some(new)),
         });
     }
     let names: BTreeSet<&String> = old.packages.keys().chain(new.packages.keys()).collect();
     for name in names {
         let (old, new) = (old.packages.get(name), new.packages.get(name));
         if old != new {
-            found.push(Because::new("package", name, old.cloned(), new.cloned()));
+            found.push(Reason::new("package", name, old.cloned(), new.cloned()));
         }
     }
     if found.is_empty() && old.files != new.files {
-        found.push(Because::reason(format!("an installed file of {} changed", new.program)));
+        found.push(Reason::sentence(format!("an installed file of {} changed", new.program)));
     }
     found
 }

@@ -1,29 +1,30 @@
-//! The files of a tree whose digest is known, and what the stat cache keeps beside them; both as compact bytes.
+//! The files of a tree whose digest is known, and what the stat cache stores with them; both in a compact binary
+//! form.
 //!
-//! Paths come in order, so each is written as how many bytes it shares with the one before and what follows them. Bytes
-//! that make no sense give `None`: what cannot be read is as good as never kept.
+//! Paths are sorted, so each is written as the length of the prefix that it shares with the one before, and the rest.
+//! Invalid bytes give `None`: an entry that cannot be read counts as missing.
 
 use super::listing::Listing;
 use super::stat::{FileStat, Special};
 use crate::digest::{Digest, HashedFile};
 
-/// The files of a tree, each with its digest, and what it has beside files.
+/// The files of a tree, each with its digest, and its empty folders and links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// Whether the tree is one file and no folder.
+    /// Whether the tree is a single file.
     pub is_file: bool,
     /// The files, in the order of [`crate::digest::tree_order`].
     pub files: Vec<HashedFile>,
-    /// Empty folders, and where links point, in the order of their paths.
+    /// Empty folders and the targets of links, sorted by path.
     pub specials: Vec<Special>,
 }
 
-/// How the bytes of a manifest begin, apart from whether it is a file.
+/// The format number in the first byte of a manifest, beside the bit for a single file.
 const FORMAT: u8 = 2;
 
 impl Manifest {
-    /// The digest of the tree: what [`Digest::of_tree`] says of it where it has nothing but files that nobody may
-    /// execute. All that a step could tell two trees apart by has its part in it.
+    /// The digest of the tree: [`Digest::of_tree`] if it has only files that are not executable. It includes
+    /// everything by which a step could distinguish two trees.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let files = match self.files.as_slice() {
@@ -92,7 +93,7 @@ impl Manifest {
     }
 }
 
-/// The stat of one file when it was read, if it can vouch for what was read.
+/// The stat of one file when it was read, if it can prove that the file is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     trusted: bool,
@@ -100,12 +101,12 @@ pub(super) struct Stat {
 }
 
 impl Stat {
-    /// The stat that `file` had when the listing was made, and whether to trust it.
+    /// The stat of `file` when the listing was made, and whether to trust it.
     pub(super) fn of(file: &FileStat, trusted: bool) -> Self {
         Self { trusted, numbers: [file.size, file.modified, file.changed, file.inode] }
     }
 
-    /// Whether the file is as it was.
+    /// Whether the file is unchanged.
     pub(super) fn vouches_for(&self, file: &FileStat) -> bool {
         self.trusted && *self == Self::of(file, true)
     }
@@ -141,14 +142,14 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// For each file of a listing what was read of it, if it is as it was.
+    /// For each file of a listing, what was read of it, if it is unchanged.
     pub(super) fn known<'a>(&'a self, listing: &Listing) -> Vec<Option<&'a HashedFile>> {
         if self.stats.len() != self.manifest.files.len() {
             return vec![None; listing.files.len()];
         }
         let mut earlier = self.manifest.files.iter().zip(&self.stats).peekable();
         let one = |file: &FileStat| {
-            // One file alone has the same digest under any name, and so perhaps the manifest of another.
+            // A single file has the same digest under any name, so it may have the manifest of another.
             let alone = listing.is_file && self.manifest.is_file;
             while let Some((hashed, stat)) = earlier.peek() {
                 match crate::digest::tree_order(&hashed.path, &file.path) {
@@ -173,7 +174,7 @@ fn take_text(bytes: &mut &[u8]) -> Option<String> {
     String::from_utf8(bytes.split_off(..length)?.to_vec()).ok()
 }
 
-/// Seven bits a byte, the low ones first.
+/// Writes seven bits per byte, the low ones first.
 fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);

@@ -1,16 +1,17 @@
-//! What earlier runs made, and whether it can stand for what a new run would make.
+//! The results of earlier runs, and whether a new run can reuse them.
 //!
-//! A step's [`Key`] holds everything that decides its result; the [`Entry`] of a run that succeeded keeps the key with
-//! the outputs. A later step with an equal key needs no run, if [`verify()`] finds its outputs as they were. Keys hold
-//! digests of content: [`Contents`] gives them without reading what has not changed, as git's index does, from the
-//! [`Listing`] of a tree. [`because()`] puts the difference of two keys into words.
+//! A step's [`Key`] contains everything that decides its result; the [`Entry`] of a successful step stores the key
+//! with the outputs. A later step with an equal key does not have to run if [`verify()`] finds its outputs unchanged.
+//! Keys contain digests of content: [`Contents`] computes them from the [`Listing`] of a tree without reading
+//! unchanged files, as git's index does. [`differences()`] explains the difference of two keys.
 //!
-//! All is kept in one database in a folder of its own, shared by the runners of a workspace. Losing it costs time, never
-//! results. This room refuses to know plans, engines and YAML: its callers say in a key's terms what a step is.
+//! Everything is stored in one database in its own folder, shared by the runners of a workspace. Losing it costs
+//! time, never results. This module does not know plans, engines and YAML: its callers describe a step in the terms
+//! of a key.
 
-mod because;
 mod contents;
 mod db;
+mod difference;
 mod entry;
 mod error;
 mod key;
@@ -26,8 +27,8 @@ mod tests;
 
 use std::path::Path;
 
-pub use because::because;
 pub use contents::{Contents, digest_of, read_tree};
+pub use difference::differences;
 pub use entry::{Entry, Kept};
 pub use error::ReuseError;
 pub use key::{Given, Key};
@@ -37,15 +38,15 @@ pub use manifest::Manifest;
 pub use stat::{FileStat, Special};
 pub use verify::{OutputState, verify, verify_many};
 
-/// What earlier runs made, and the stat cache of what they read. May be shared between threads and, by opening the
-/// same folder, between processes.
+/// The results of earlier runs, and the stat cache of what they read. Threads may share it, and processes may open
+/// the same folder.
 pub struct Reuse {
     db: db::Db,
 }
 
 impl Reuse {
-    /// Opens what is kept in `folder`, which is made when it does not exist. Paths of outputs are kept relative to `base`,
-    /// so that it may be moved.
+    /// Opens the database in `folder`, which is made if it does not exist. Paths of outputs are stored relative to
+    /// `base`, so that it can be moved.
     ///
     /// # Errors
     /// [`ReuseError::Damaged`] and [`ReuseError::Open`].
@@ -53,7 +54,7 @@ impl Reuse {
         Ok(Self { db: db::Db::open(folder, base)? })
     }
 
-    /// Opens what is kept in `folder` if there is anything; `None` otherwise, and nothing is made.
+    /// Opens the database in `folder` if it exists; `None` otherwise, and nothing is made.
     ///
     /// # Errors
     /// As [`Reuse::open`].
@@ -61,7 +62,7 @@ impl Reuse {
         if db::file(folder).exists() { Self::open(folder, base).map(Some) } else { Ok(None) }
     }
 
-    /// The bytes on disk that all this takes.
+    /// The size of the database on disk.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.db.size()

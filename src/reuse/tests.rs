@@ -1,4 +1,4 @@
-//! What the room promises, by what a caller sees of it.
+//! Tests of the module through its public functions.
 
 mod entries;
 mod keys;
@@ -9,14 +9,14 @@ use std::path::Path;
 
 use super::Listing;
 
-/// A listing as it would be if it was made when every file had rested.
+/// A listing as if it was made after every file had been unchanged long enough.
 fn rested(root: &Path) -> Listing {
     let mut listing = Listing::of(root).unwrap();
     listing.began += 3_600_000_000_000;
     listing
 }
 
-/// Comes back when the clock of the file system has moved on: what changes now gets another time than what was there.
+/// Returns when the clock of the file system has advanced, so that a change gets another time than before.
 fn tick(beside: &Path) {
     let probe = beside.join("probe");
     let changed = || {

@@ -1,4 +1,4 @@
-//! Whether what an earlier step made is still there, as it was.
+//! Verifies that the outputs of an earlier step are still there and unchanged.
 
 use std::io;
 
@@ -8,24 +8,24 @@ use super::contents::digest_of;
 use super::entry::Kept;
 use super::listing::{Fingerprint, Listing};
 
-/// As many outputs are looked at by one thread.
+/// How many outputs one thread checks.
 const FEW: usize = 32;
 
-/// What became of an output.
+/// The state of an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputState {
     /// Nobody touched it.
     Same,
-    /// It was touched (copied back, say) but its bytes are the same; its fingerprint now, for
+    /// It was touched (copied back, for example), but its bytes are the same. This is its new fingerprint, for
     /// [`super::Reuse::refreshed`].
     SameBytes(Fingerprint),
-    /// Its content is another, or cannot be read.
+    /// Its content is different, or cannot be read.
     Edited,
-    /// It is gone.
+    /// It does not exist any more.
     Missing,
 }
 
-/// Looks at an output; reads it only when its stat has changed.
+/// Checks an output, and reads it only if its stat has changed.
 #[must_use]
 pub fn verify(kept: &Kept) -> OutputState {
     let listing = match Listing::of(&kept.path) {
@@ -47,7 +47,7 @@ pub fn verify(kept: &Kept) -> OutputState {
     }
 }
 
-/// Looks at many outputs, on all cores; the states have their order.
+/// Checks many outputs, on all cores; returns the states in the same order.
 #[must_use]
 pub fn verify_many(kept: &[&Kept]) -> Vec<OutputState> {
     if kept.len() <= FEW {

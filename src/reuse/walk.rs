@@ -1,7 +1,7 @@
 //! Finds the files below a folder, in order, with their stat.
 //!
-//! Folders are listed level by level, not by recursion (a deep tree would need a deep stack), on all cores once there
-//! is enough to do. What a tree has is put in order folder by folder, which is cheaper than to sort all its paths.
+//! Folders are listed level by level, without recursion (a deep tree would need a deep stack), and on all cores if
+//! there are enough entries. Entries are sorted folder by folder, which is cheaper than sorting all paths.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -15,19 +15,19 @@ use super::stat::{FileStat, Special, neither};
 use crate::digest::tree_path;
 use crate::fs::at;
 
-/// As many entries are looked at by one thread before the others are woken, which costs more than that.
+/// How many entries one thread handles before others are started, which costs more than that.
 pub(super) const FEW: usize = 512;
 
-/// What a folder has: a file, or the number of another folder.
+/// An entry of a folder: a file, or the index of another folder.
 enum Item {
     File(FileStat),
     Folder(usize),
 }
 
-/// What a folder has, before its folders have numbers.
+/// An entry of a folder, before its folders have an index.
 struct Found {
     what: Entry,
-    /// Where the link points that leads to it. Most have none, and they are many: a small thing to move about.
+    /// The target of the link, if the entry is one. Most entries are not, and there are many, so this is kept small.
     link: Option<Box<str>>,
 }
 
@@ -36,15 +36,15 @@ enum Entry {
     Folder(Folder),
 }
 
-/// A folder that is to be listed: its path in the tree, with `/`, and where it lies.
+/// A folder to list: its path in the tree, with `/`, and its real path.
 struct Folder {
     path: String,
     source: PathBuf,
-    /// Whether it lies where its path says.
+    /// Whether its real path follows from its path in the tree.
     plain: bool,
 }
 
-/// Every file below a folder, in order, and what there is beside files.
+/// Every file below a folder, in order, and the empty folders and links.
 pub(super) fn below(root: &Path) -> io::Result<(Vec<FileStat>, Vec<Special>)> {
     let mut specials = Vec::new();
     let mut folders: Vec<Vec<Item>> = Vec::new();
@@ -86,7 +86,7 @@ pub(super) fn below(root: &Path) -> io::Result<(Vec<FileStat>, Vec<Special>)> {
             });
             folders.push(items.collect());
         }
-        // The folders of this level were numbered from 1; the next level's begin where this one's end.
+        // The folders of this level were numbered from 1; those of the next level begin where this one ends.
         let first = folders.len() - level.len();
         let after = folders.len();
         for item in folders[first..].iter_mut().flatten() {
@@ -109,11 +109,11 @@ pub(super) fn below(root: &Path) -> io::Result<(Vec<FileStat>, Vec<Special>)> {
     Ok((files, specials))
 }
 
-/// What one folder has, in order.
+/// The entries of one folder, in order.
 fn list(folder: &Folder) -> io::Result<Vec<Found>> {
     let wrong = |e| at(&folder.source, &e);
     let mut entries = fs::read_dir(&folder.source).map_err(wrong)?;
-    // Each entry is let go before the next is read: what lives long costs more than the system's answer.
+    // Each entry is dropped before the next is read, because keeping entries costs more than reading them.
     let mut found = Vec::new();
     for entry in entries.by_ref().take(FEW) {
         found.push(look(folder, &entry.map_err(wrong)?)?);
@@ -139,15 +139,15 @@ fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
     let source = || folder.source.join(&name);
     let wrong = |e: io::Error| at(&source(), &e);
     let linked = entry.file_type().map_err(wrong)?.is_symlink();
-    // Through the open folder, which spares the system the way down to it.
+    // Through the open folder, which saves the system the path lookup.
     let metadata = if linked { fs::metadata(source()) } else { entry.metadata() }.map_err(wrong)?;
     let (path, as_named) = below_folder(&folder.path, &name);
     let plain = folder.plain && as_named;
     let target = || fs::read_link(source()).map(|target| tree_path(&target).into_boxed_str()).map_err(wrong);
     let link = linked.then(target).transpose()?;
     if metadata.is_file() {
-        let elsewhere = (!plain).then(source);
-        return Ok(Found { what: Entry::File(FileStat::new(path, elsewhere, &metadata)), link });
+        let real_path = (!plain).then(source);
+        return Ok(Found { what: Entry::File(FileStat::new(path, real_path, &metadata)), link });
     }
     let source = source();
     if !metadata.is_dir() {
@@ -160,7 +160,7 @@ fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
     Ok(Found { what: Entry::Folder(Folder { path, source, plain }), link })
 }
 
-/// As [`tree_path`] would name it, without a detour over a path; and whether that is the name that it has.
+/// The name from [`tree_path`], without building a path; and whether it is the real name.
 fn below_folder(folder: &str, name: &OsStr) -> (String, bool) {
     let text = match name.to_str() {
         Some(name) if !name.contains('\\') => Cow::Borrowed(name),

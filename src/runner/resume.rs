@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::again::amlrun;
-use crate::because::Because;
 use crate::config::Config;
 use crate::data::staging::Looking;
 use crate::digest::Digest;
@@ -23,6 +22,7 @@ use crate::history::record;
 use crate::history::record::kept_plan;
 use crate::outcome::JobStatus;
 use crate::plan::{Local, Plan};
+use crate::reason::Reason;
 use crate::reuse::{Listing, Reuse, digest_of};
 use crate::runner::options::{RunOptions, StepSelection};
 use crate::runner::project::Project;
@@ -94,7 +94,7 @@ pub(crate) fn rerun(name: &str, path: &str, options: &RunOptions, project: &Proj
     }
     let choice = StepSelection { force_rerun: Some(vec![path.to_owned()]), ..StepSelection::default() };
     let mut session = open.into_session(resumed, &choice, options)?;
-    session.run_plan.decisions[index].because = vec![Because::reason("it was asked for: amlrun step rerun")];
+    session.run_plan.decisions[index].because = vec![Reason::sentence("it was asked for: amlrun step rerun")];
     Ok(session)
 }
 

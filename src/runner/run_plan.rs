@@ -21,7 +21,7 @@ use crate::plan::{Plan, Step, Substitute};
 use crate::reuse::{Kept, Listing, Reuse, digest_of};
 use crate::store::Home;
 
-/// A plan with a verdict for each of its steps.
+/// A plan with a state for each of its steps.
 pub(crate) struct RunPlan {
     pub plan: Plan,
     /// The job file, absolute: by it steps are known from run to run.
@@ -207,8 +207,8 @@ fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usi
                 bytes: output.bytes,
             });
         }
-        let standing = CachedResult { run, job: found.job.clone(), outputs, metrics: found.metrics.clone() };
-        given.insert(index, standing);
+        let cached = CachedResult { run, job: found.job.clone(), outputs, metrics: found.metrics.clone() };
+        given.insert(index, cached);
     }
     Ok(given)
 }

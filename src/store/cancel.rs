@@ -1,4 +1,4 @@
-//! Requests to cancel single steps of a run: one file for each in the run's folder, which the runner takes away.
+//! Requests to cancel single steps of a run: one file for each in the run's folder, which the runner removes.
 
 use std::io::ErrorKind;
 
@@ -16,14 +16,14 @@ impl RunFolder {
         std::fs::write(&request, "").map_err(at("write", &request))
     }
 
-    /// Whether somebody asked for that; asking again counts again.
+    /// Removes the request to cancel a step. Whether there was one; a new request counts again.
     #[must_use]
     pub fn take_cancel(&self, job: &str) -> bool {
         let request = self.path.join("cancel").join(job);
         std::fs::remove_file(&request).is_ok()
     }
 
-    /// Forgets requests that were made to an earlier runner.
+    /// Removes requests that were made to an earlier runner.
     ///
     /// # Errors
     /// When they cannot be removed.

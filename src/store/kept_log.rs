@@ -1,4 +1,4 @@
-//! Logs of steps whose run was deleted while others still use their results: copies with a bound.
+//! Logs of steps whose run was deleted while others still use their results: bounded copies.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::{StoreError, at};
 
-/// How much of a log is kept from its beginning, and from its end.
+/// How much of the beginning and of the end of a log is kept, in bytes.
 const HEAD: u64 = 256 << 10;
 const TAIL: u64 = 768 << 10;
 
-/// The logs in a folder of what a step's processes printed, the first process's first. Those of earlier tries are not
-/// among them.
+/// The logs of a step's processes in a folder, the first process's first. Logs of earlier attempts are not included.
 #[must_use]
 pub fn logs_in(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -21,12 +20,12 @@ pub fn logs_in(folder: &Path) -> Vec<PathBuf> {
     logs
 }
 
-/// Copies the logs of a step into a folder; of a long one its beginning and its end.
+/// Copies the logs of a step into a folder. Of a long log, only the beginning and the end are copied.
 ///
 /// # Errors
 /// When one cannot be read or written.
 pub fn keep_logs(user_logs: &Path, to: &Path) -> Result<(), StoreError> {
-    // A step that printed nothing is remembered as such.
+    // The folder shows that the step's logs are known, even if it printed nothing.
     fs::create_dir_all(to).map_err(at("make the folder", to))?;
     for log in logs_in(user_logs) {
         let kept = to.join(file_name(&log));

@@ -1,4 +1,4 @@
-//! Where everything lies.
+//! The paths of everything under `.amlrun/`.
 //!
 //! ```text
 //! .amlrun/                       ignores itself in git
@@ -6,13 +6,13 @@
 //!   runs/<run>/                  job.yml, plan.json, events.jsonl (the record)
 //!     steps/<step>/              wd/ (outputs/, logs/), user_logs/std_log.txt once it printed something
 //!     artifacts/                 what the job's own MLflow run logs
-//!   store/v1/<run>.<step>.<output>/   output trees at their final address; the record of the run tells of each
+//!   store/v1/<run>.<step>.<output>/   outputs at their final address; the run's record lists them
 //!   logs/v1/<job>/               logs of deleted runs whose results others use
-//!   reuse/v1/                    keys of earlier results, and the stat cache of inputs and code
-//!   datastores/<name>/           folders that stand for datastores
-//!   datastores/<name>.json       definitions of datastores; what opens them lies outside of the workspace
+//!   reuse/v1/                    cache keys of earlier results, and the stat cache of inputs and code
+//!   datastores/<name>/           folders that replace datastores
+//!   datastores/<name>.json       definitions of datastores; credentials are outside the workspace
 //!   data/                        sealed copies of registered data
-//!   downloads/v1/                what was fetched from remote places, once for all pipelines
+//!   downloads/v1/                the cache of remote data, shared by all pipelines
 //!   components/v1/               registered components
 //!   models/                      sealed copies of models registered through MLflow
 //! ```
@@ -35,8 +35,8 @@ pub struct Home {
 }
 
 impl Home {
-    /// Finds the workspace for something at `near`: `.amlrun` beside the nearest `amlrun.toml` or `.git` above it, else
-    /// in the current folder. `AMLRUN_HOME` (given as `chosen`) wins.
+    /// Finds the workspace for something at `near`: `.amlrun` beside the nearest `amlrun.toml` or `.git` above it,
+    /// otherwise in the current folder. `AMLRUN_HOME` (given as `chosen`) overrides this.
     #[must_use]
     pub fn locate(chosen: Option<&Path>, near: &Path) -> Self {
         let here = std::env::current_dir().unwrap_or_default();
@@ -48,8 +48,8 @@ impl Home {
         Self { root: marked.unwrap_or(&here).join(".amlrun") }
     }
 
-    /// Whether this amlrun knows everything that the workspace keeps for good. What is only remembered, as what can be
-    /// reused, may have other versions beside.
+    /// Checks that this amlrun knows all permanent data of the workspace. Caches, such as reusable results, may have
+    /// other versions beside.
     ///
     /// # Errors
     /// [`StoreError::Newer`].
@@ -66,10 +66,10 @@ impl Home {
         Ok(())
     }
 
-    /// Makes the folder if needed, and lets git ignore it.
+    /// Makes the folder if needed, and makes git ignore it.
     ///
     /// # Errors
-    /// When it cannot be made, or is a newer amlrun's.
+    /// When it cannot be made, or belongs to a newer amlrun.
     pub fn create(&self) -> Result<(), StoreError> {
         self.check()?;
         for folder in [self.root.join("runs"), self.root.join("store/v1")] {
@@ -83,7 +83,8 @@ impl Home {
         Ok(())
     }
 
-    /// Keeps others out, whoever made the folder: plans and job files hold the variables of steps, and those may be secrets.
+    /// Closes the folder to other users, whoever made it: plans and job files contain variables of steps, which may
+    /// be secrets.
     fn close(&self) -> Result<(), StoreError> {
         use std::os::unix::fs::PermissionsExt as _;
         let mut permissions = fs::metadata(&self.root).map_err(at("look at", &self.root))?.permissions();
@@ -92,7 +93,8 @@ impl Home {
         }
         permissions.set_mode(0o700);
         match fs::set_permissions(&self.root, permissions) {
-            // Somebody else's: files that may hold secrets are for their owner alone in any case.
+            // The folder belongs to another user. Files that may contain secrets are readable only by their owner
+            // anyway.
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
             closed => closed.map_err(at("keep others out of", &self.root)),
         }
@@ -104,9 +106,9 @@ impl Home {
         &self.root
     }
 
-    /// The same folder under a path that a shell does not split. Commands get paths as bare text (reference,
-    /// section 4.3), and on Azure ML no mount path has a space in it; here a person's folder may. Then steps see the
-    /// workspace through a link in the system's folder for temporary files.
+    /// The same folder by a path that a shell does not split. Commands get paths as plain text (reference, section
+    /// 4.3). On Azure ML no mount path contains a space; here your folder may. Then steps see the workspace through a
+    /// link in the folder for temporary files.
     ///
     /// # Errors
     /// When the link is needed and cannot be made.
@@ -119,7 +121,7 @@ impl Home {
             let folder = Some(std::env::temp_dir()).filter(|f| shell_safe(f)).unwrap_or_else(|| "/tmp".into());
             let link = folder.join(format!("amlrun-{}-{attempt}", &digest[..16]));
             match fs::read_link(&link) {
-                // A link of somebody else's could be turned elsewhere at any time.
+                // Another user could redirect their link at any time.
                 Ok(target) if target == self.root && same_owner(&link, &self.root) => return Ok(Home { root: link }),
                 Ok(_) => {}
                 Err(_) =>
@@ -153,87 +155,88 @@ impl Home {
         self.root.join("models")
     }
 
-    /// Where artifacts of MLflow runs lie that no job made.
+    /// The folder for artifacts of MLflow runs that no job made.
     #[must_use]
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")
     }
 
-    /// The address of an output tree; each try of a step has its own.
+    /// The folder of an output; each attempt of a step has its own.
     #[must_use]
     pub fn output(&self, run: &RunName, step: &str, output: &str, attempt: u32) -> PathBuf {
         let again = if attempt > 1 { format!("~{attempt}") } else { String::new() };
         self.outputs().join(format!("{run}.{step}.{output}{again}"))
     }
 
-    /// Where all output trees lie.
+    /// The folder of all outputs.
     #[must_use]
     pub fn outputs(&self) -> PathBuf {
         self.root.join("store/v1")
     }
 
-    /// Where the logs of a step are kept whose run was deleted while others use its result.
+    /// The folder for the logs of a step whose run was deleted while others use its result.
     #[must_use]
     pub fn kept_log(&self, job: &str) -> PathBuf {
         self.kept_logs().join(job)
     }
 
-    /// Where all of these are.
+    /// The folder of all these logs.
     #[must_use]
     pub fn kept_logs(&self) -> PathBuf {
         self.root.join("logs/v1")
     }
 
-    /// What is known of earlier results.
+    /// The cache of earlier results.
     #[must_use]
     pub fn reuse(&self) -> PathBuf {
         self.root.join("reuse/v1")
     }
 
-    /// The folder that stands for a datastore of Azure ML.
+    /// The folder that replaces a datastore of Azure ML.
     #[must_use]
     pub fn datastore(&self, name: &str) -> PathBuf {
         self.datastores().join(name)
     }
 
-    /// Where the definitions of datastores are kept, and the folders that stand for datastores.
+    /// The folder for definitions of datastores and for the folders that replace datastores.
     #[must_use]
     pub fn datastores(&self) -> PathBuf {
         self.root.join("datastores")
     }
 
-    /// Where sealed copies of registered data are kept.
+    /// The folder for protected copies of registered data.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.root.join("data")
     }
 
-    /// What was fetched from remote places.
+    /// The cache of downloaded remote data.
     #[must_use]
     pub fn downloads(&self) -> PathBuf {
         self.root.join("downloads/v1")
     }
 
-    /// Where registered components are kept.
+    /// The folder for registered components.
     #[must_use]
     pub fn components(&self) -> PathBuf {
         self.root.join("components/v1")
     }
 
-    /// Programs under names that Azure ML's images have and this machine has not.
+    /// Programs by names that exist in Azure ML's images and not on this machine.
     #[must_use]
     pub fn shims(&self) -> PathBuf {
         self.root.join("shims")
     }
 
-    /// A run's folder, whether it is there or not.
+    /// A run's folder, whether it exists or not.
     #[must_use]
     pub fn run(&self, name: &RunName) -> RunFolder {
         RunFolder { path: self.root.join("runs").join(name.as_str()), name: name.clone() }
     }
 
-    /// Makes the folder of a new run with its record, empty and locked. Two runners cannot get the same one: it is made
-    /// under another name and gets its own at once. A name is free again when its runner died before it recorded anything.
+    /// Makes the folder of a new run with its record, empty and locked. Two runners cannot get the same one, because
+    /// it is made under another name and then renamed. A name is free again if its runner died before it recorded
+    /// anything.
     ///
     /// # Errors
     /// [`StoreError::RunExists`] when the name is taken.
@@ -250,7 +253,7 @@ impl Home {
         let placed = placed.map_err(at("make", &fresh.events())).and_then(|record| {
             if run.never_began() {
                 let aside = sibling_for_building(&run.path);
-                // Whoever was quicker has made a run of that name by now.
+                // Another runner may have made a run of that name meanwhile.
                 let _ = fs::rename(&run.path, &aside);
                 let aside = RunFolder { path: aside, name: name.clone() };
                 let _ = if aside.never_began() {
@@ -271,8 +274,8 @@ impl Home {
         placed.map(|record| (run, record))
     }
 
-    /// Held by everybody who copies something into the workspace that is registered afterwards, and alone by whoever
-    /// removes what was copied and never registered.
+    /// A lock: shared while something is copied into the workspace and then registered, exclusive while copies that
+    /// were never registered are removed.
     ///
     /// # Errors
     /// When the file cannot be made.
@@ -281,10 +284,10 @@ impl Home {
         File::options().create(true).append(true).open(&path).map_err(at("make", &path))
     }
 
-    /// The folder of a run that exists.
+    /// The folder of an existing run.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchRun`], naming a near one.
+    /// [`StoreError::NoSuchRun`], with a similar name.
     pub fn find_run(&self, name: &str) -> Result<RunFolder, StoreError> {
         self.check()?;
         if let Ok(parsed) = RunName::parse(name) {
@@ -347,7 +350,7 @@ impl RunFolder {
         self.path.ancestors().nth(2).unwrap_or(&self.path)
     }
 
-    /// The job file as it was given.
+    /// The job file as it was submitted.
     #[must_use]
     pub fn job_file(&self) -> PathBuf {
         self.path.join("job.yml")
@@ -359,7 +362,7 @@ impl RunFolder {
         self.path.join("plan.json")
     }
 
-    /// Where the job's own MLflow run keeps artifacts.
+    /// The folder for artifacts of the job's own MLflow run.
     #[must_use]
     pub fn artifacts(&self) -> PathBuf {
         self.path.join("artifacts")
@@ -372,7 +375,7 @@ impl RunFolder {
     }
 
     /// The variable (name and value) that every process of this run has in its environment, and no process of another
-    /// run: two workspaces may each have a run of one name.
+    /// run. The value is the folder, because two workspaces may have runs of the same name.
     #[must_use]
     pub fn marker(&self) -> (String, String) {
         let folder = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
@@ -384,7 +387,7 @@ impl RunFolder {
     pub fn never_began(&self) -> bool {
         let has_steps = || fs::read_dir(self.path.join("steps")).is_ok_and(|mut steps| steps.next().is_some());
         let has_record = fs::metadata(self.events()).is_ok_and(|record| record.len() > 0);
-        // A record that a power failure emptied leaves logs, which are somebody's.
+        // After a power failure the record may be empty, but the logs still belong to a run.
         self.path.is_dir() && !has_record && !has_steps() && !self.is_live()
     }
 
@@ -416,13 +419,13 @@ impl StepFolder {
         self.path.join("wd")
     }
 
-    /// The folder of the step's own logs.
+    /// The folder of the step's logs.
     #[must_use]
     pub fn user_logs(&self) -> PathBuf {
         self.path.join("user_logs")
     }
 
-    /// What the step's process printed, stdout and stderr as they came.
+    /// The output of the step's process, stdout and stderr in order.
     #[must_use]
     pub fn std_log(&self) -> PathBuf {
         self.user_logs().join("std_log.txt")
@@ -464,7 +467,7 @@ mod tests {
         let (run, record) = home.create_run(&name).unwrap();
         assert!(matches!(home.create_run(&name), Err(StoreError::RunExists(_))), "its runner lives");
         drop(record);
-        // It died before it recorded anything.
+        // The runner died before it recorded anything.
         let (_, record) = home.create_run(&name).unwrap();
         fs::remove_file(run.events()).unwrap();
         drop(record);

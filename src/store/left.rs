@@ -1,12 +1,12 @@
-//! What a job leaves of itself beside its outputs: `outputs/` and `logs/` of its working directory, `user_logs/`, and what
-//! it logs through MLflow. On Azure ML all of it is one tree, the job's artifacts; here each has a folder of its own.
+//! The artifacts of a job beside its outputs: `outputs/` and `logs/` of its working directory, `user_logs/`, and what
+//! it logs with MLflow. On Azure ML all of this is one tree; here each part has its own folder.
 
 use std::path::{Path, PathBuf};
 
 use super::StepFolder;
 
-/// The folders that belong to the artifacts of a job, by their names there. `artifacts` is where its MLflow run keeps what
-/// is logged: in the folder of its step, or, of a job that is no pipeline, in that of its run.
+/// The folders that belong to the artifacts of a job, by their names in the tree. `artifacts` is the folder of its
+/// MLflow run: in the folder of its step, or, for a job that is not a pipeline, in the folder of its run.
 #[must_use]
 pub fn left_beside(artifacts: &Path) -> Vec<(&'static str, PathBuf)> {
     let Some(folder) = artifacts.parent() else { return Vec::new() };
@@ -20,7 +20,7 @@ pub fn left_beside(artifacts: &Path) -> Vec<(&'static str, PathBuf)> {
     all.into_iter().filter(|(_, folder)| folder.is_dir()).collect()
 }
 
-/// The step of a job that is no pipeline.
+/// The only step of a job that is not a pipeline.
 fn only_step(steps: &Path) -> Option<PathBuf> {
     let mut all = std::fs::read_dir(steps).ok()?.flatten().map(|entry| entry.path());
     let only = all.next().filter(|step| step.ends_with("main"))?;

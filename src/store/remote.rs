@@ -1,8 +1,8 @@
-//! Places that hold files and are reached over a network, as those who move bytes see them.
+//! Remote storage, as the code that transfers bytes sees it.
 //!
-//! A [`Remote`] is a container of blobs or a web server. It answers one question at a time and tries nothing twice: whether
-//! to try again, and for how long, is the business of `transfer`. Whoever implements it sorts what went wrong into
-//! [`TransferError`], and never puts a credential into its words.
+//! A [`Remote`] is a container of blobs or a web server. It sends one request at a time and does not retry; whether
+//! to retry, and for how long, is decided in `transfer`. An implementation classifies errors as [`TransferError`],
+//! and never puts a credential into their text.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -10,71 +10,72 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// An answer that takes a while.
+/// An asynchronous result.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, TransferError>> + Send + 'a>>;
 
-/// Content as it comes.
+/// Content as a stream.
 pub type Chunks = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, TransferError>> + Send>>;
 
-/// Why a remote place did not do what was asked.
+/// Why a request to remote storage failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// It is not there.
+    /// The file or folder does not exist.
     #[error("there is nothing at {0}")]
     NotFound(String),
-    /// Whoever asks may not, or could not say who they are.
+    /// Access was denied, or the caller could not authenticate.
     #[error("{0}")]
     Denied(String),
-    /// The content is not what it was when the transfer began.
+    /// The content changed since the transfer began.
     #[error("{0} changed while it was being read")]
     Changed(String),
-    /// The network or the server is in trouble; it may be over in a moment.
+    /// A transient error of the network or the server.
     #[error("{why}")]
     Transient {
         /// What happened.
         why: String,
-        /// How long the server asks to be left alone.
+        /// How long the server asks to wait (`Retry-After`).
         after: Option<Duration>,
     },
-    /// No host has that name. A moment later it may be found again, but hardly later than that.
+    /// The host name cannot be resolved. This may be transient, but only for a short time.
     #[error("{0}")]
     NoHost(String),
-    /// TransferError of the network that did not pass.
+    /// A network error that persisted.
     #[error("{0}")]
     Unreachable(String),
-    /// Asking again would not help.
+    /// A permanent error: retrying does not help.
     #[error("{0}")]
     Permanent(String),
-    /// Somebody asked for the end of it.
+    /// The transfer was asked to stop.
     #[error("stopped")]
     Stopped,
 }
 
 impl TransferError {
-    /// TransferError that may pass.
+    /// A transient error.
     #[must_use]
     pub fn transient(why: impl Into<String>) -> Self {
         Self::Transient { why: why.into(), after: None }
     }
 }
 
-/// Checksums of a whole file, as far as the place knows them.
+/// Checksums of a whole file, as far as the remote storage knows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
-    /// Its MD5, as blobs keep it.
+    /// Its MD5, as stored with blobs.
     pub md5: Option<[u8; 16]>,
-    /// Its CRC-64/NVME, as an earlier upload of ours left it.
+    /// Its CRC-64/NVME, as stored by an earlier upload of amlrun.
     pub crc64: Option<u64>,
 }
 
-/// A file of a remote place.
+/// A file in remote storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteFile {
-    /// Its whole name in the place.
+    /// Its full name.
     pub name: String,
-    /// Its size in bytes, when the place tells it.
+    /// Its size in bytes, if the remote storage reports it.
     pub size: Option<u64>,
-    /// What changes whenever its content does: the `ETag`, else the time of the last change; empty when nothing is told.
+    /// A version that changes whenever the content does: the `ETag`, or the time of the last change; empty if neither
+    /// is known.
     pub version: String,
     /// Its checksums.
     pub checksums: Checksums,
@@ -82,53 +83,53 @@ pub struct RemoteFile {
     pub ranges: bool,
 }
 
-/// A place that holds files.
+/// Remote storage that contains files.
 pub trait Remote: Send + Sync {
-    /// The address of a file or folder in it, for people: without credentials.
+    /// The address of a file or folder for messages: without credentials.
     fn address(&self, name: &str) -> String;
 
-    /// Whether a file can have that name there.
+    /// Checks whether a file can have that name there.
     ///
     /// # Errors
-    /// A sentence that says why not.
+    /// A message that says why not.
     fn check_name(&self, name: &str) -> Result<(), TransferError> {
         let _ = name;
         Ok(())
     }
 
-    /// One file.
+    /// Describes one file.
     fn describe<'a>(&'a self, name: &'a str) -> Answer<'a, RemoteFile>;
 
-    /// All files whose names begin so, in order.
+    /// Lists all files whose names begin with `prefix`, in order.
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<RemoteFile>>;
 
-    /// The content of a file, or part of it, provided that it is still that version.
+    /// Reads a file, or a part of it, provided that it is still that version.
     fn read<'a>(&'a self, file: &'a RemoteFile, part: Option<Range<u64>>) -> Answer<'a, Chunks>;
 
-    /// Writes a small file as a whole, in place of what was there. The other side checks what `proof` says.
+    /// Writes a small file as a whole, and replaces an existing one. The remote side verifies the checksums.
     fn write<'a>(&'a self, name: &'a str, content: Bytes, checksums: Checksums) -> Answer<'a, ()> {
         let _ = (content, checksums);
         self.read_only(name)
     }
 
-    /// The blocks of a file that are there and belong to no file yet: their ids, with their sizes in bytes.
+    /// The uploaded blocks of a file that are not committed yet: their ids, with their sizes in bytes.
     fn staged<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<(String, u64)>> {
         Box::pin(async move { self.read_only(name).await.map(|()| Vec::new()) })
     }
 
-    /// Hands over a block. Ids of one file have one length.
+    /// Uploads a block. All ids of one file have the same length.
     fn stage<'a>(&'a self, name: &'a str, id: &'a str, content: Bytes, crc64: u64) -> Answer<'a, ()> {
         let _ = (id, content, crc64);
         self.read_only(name)
     }
 
-    /// Makes a file of its blocks, in place of what was there.
+    /// Commits the blocks as a file, and replaces an existing one.
     fn commit<'a>(&'a self, name: &'a str, ids: &'a [String], checksums: Checksums) -> Answer<'a, ()> {
         let _ = (ids, checksums);
         self.read_only(name)
     }
 
-    /// The answer of a place that cannot be written to.
+    /// The result for remote storage that cannot be written to.
     fn read_only<'a>(&'a self, name: &'a str) -> Answer<'a, ()> {
         let why = format!("nothing can be written to {}", self.address(name));
         Box::pin(async move { Err(TransferError::Permanent(why)) })

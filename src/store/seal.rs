@@ -1,4 +1,4 @@
-//! Closing an output: what a successful step wrote cannot be changed by accident.
+//! Seals an output, so that what a successful step wrote cannot be changed by accident.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,11 +7,11 @@ use std::path::Path;
 use super::{StoreError, at};
 use crate::digest::{Links, walk};
 
-/// Takes the write permission from the files of an output. Folders stay writable, so that a person can remove `.amlrun`
-/// without a fight; what the output links to belongs to somebody else and is left alone.
+/// Removes the write permission from the files of an output. Folders stay writable, so that a user can remove
+/// `.amlrun` easily. Files that the output links to belong to somebody else and are not changed.
 ///
 /// # Errors
-/// When the tree cannot be read or changed; also for what is neither a file nor a folder.
+/// When the tree cannot be read or changed; also for anything that is neither a file nor a folder.
 pub fn seal(output: &Path) -> Result<(), StoreError> {
     if fs::symlink_metadata(output).is_ok_and(|m| m.is_file()) {
         return close(output);
@@ -24,7 +24,7 @@ pub fn seal(output: &Path) -> Result<(), StoreError> {
 
 fn close(path: &Path) -> Result<(), StoreError> {
     let metadata = fs::symlink_metadata(path).map_err(at("look at the output", path))?;
-    // A link leads to, and a file with a second name is, something that is not this output's alone.
+    // The target of a link, and a file with several hard links, do not belong to this output alone.
     if metadata.is_file() && metadata.nlink() == 1 && !metadata.permissions().readonly() {
         let mut permissions = metadata.permissions();
         permissions.set_readonly(true);

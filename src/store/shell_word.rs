@@ -1,19 +1,20 @@
-//! Paths as a shell reads them: a command gets them as bare text, and whoever named a file does not write the command.
+//! Paths as words of a shell. A command gets paths as plain text, and a file name must not become part of the
+//! command.
 
 use std::path::Path;
 
-/// Whether a shell takes the path as one plain word.
+/// Whether a shell reads the path as one plain word.
 #[must_use]
 pub fn shell_safe(path: &Path) -> bool {
     path.to_str().is_some_and(|text| !text.is_empty() && text.chars().all(|c| c == '/' || is_plain(c)))
 }
 
-/// The name of a file as one plain word for a shell: `a_b.csv` for `a b.csv`. Characters that a shell reads otherwise
-/// become `_`, so that the ending, by which many programs know a kind of file, stays.
+/// A file name as one plain word for a shell: `a_b.csv` for `a b.csv`. Other characters become `_`, so that the file
+/// extension, by which many programs recognise a file, stays.
 #[must_use]
 pub fn shell_name(name: &std::ffi::OsStr) -> String {
     let plain: String = name.to_string_lossy().chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    // What is only dots names a folder.
+    // A name of dots only would be a folder.
     if plain.chars().all(|c| c == '.') { "data".to_owned() } else { plain }
 }
 

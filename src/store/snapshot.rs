@@ -1,5 +1,5 @@
-//! A step's code: which files it is, without what the author ignores, and those that lie beside it
-//! (reference, section 1.9).
+//! The files of a step's code, without those that the author ignores, and with additional includes (reference,
+//! section 1.9).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,16 +14,16 @@ use crate::digest::{Found, Links, tree_path, walk};
 /// The files of a step's working directory before it starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Where each file goes, relative to the working directory, and where it comes from.
+    /// The path of each file relative to the working directory, and its source.
     files: BTreeMap<PathBuf, PathBuf>,
-    /// Archives that are made of a folder, with the files in each.
+    /// Archives that are made from folders, with the files in each.
     archives: BTreeMap<PathBuf, BTreeMap<PathBuf, PathBuf>>,
 }
 
 impl Snapshot {
-    /// Finds the files of `code:` and of `additional_includes`. Of a folder the ignore rules in its root are respected;
-    /// links are followed; folders that end up empty vanish; the workspace itself stays out. For components and nodes
-    /// `__pycache__` stays out as well. A later include wins over what lies at the same place.
+    /// Finds the files of `code:` and of `additional_includes`. The ignore rules in the root of a folder are
+    /// respected. Links are followed. Empty folders and the workspace itself are left out. For components and nodes,
+    /// `__pycache__` is left out as well. A later include replaces files at the same path.
     ///
     /// # Errors
     /// When a folder or its ignore file cannot be read.
@@ -44,7 +44,7 @@ impl Snapshot {
                 let prefix = if include.is_dir() { name.as_path() } else { Path::new("") };
                 snapshot.add(include, prefix, true, workspace)?;
             } else if include.extension().is_some_and(|e| e == "zip") && folder.is_dir() {
-                // `pkg.zip` stands for the folder `pkg`, which Azure ML packs.
+                // `pkg.zip` means the folder `pkg`, which Azure ML packs.
                 let mut inside = Self::default();
                 let prefix = Path::new(folder.file_name().unwrap_or_default());
                 inside.add(&folder, prefix, true, workspace)?;
@@ -62,10 +62,10 @@ impl Snapshot {
             return Ok(());
         }
         let rules = Rules::read(root, in_pipeline)?;
-        // `code: .` holds the workspace, and the workspace holds the working directories.
+        // `code: .` contains the workspace, and the workspace contains the working directories.
         let workspace = workspace.canonicalize().ok();
         let skip = |found: &Found<'_>| {
-            // What a link leads to may be gone or huge: where the author ignores the link, nobody looks.
+            // The target of a link may be missing or huge: a link that the author ignores is not followed.
             let ignored = found.is_link && (rules.ignore(found.relative, false) || rules.ignore(found.relative, true));
             let name = found.path.file_name();
             let is_workspace = || workspace.is_some() && found.path.canonicalize().ok() == workspace;
@@ -79,8 +79,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Every file by its name in the snapshot, as [`tree_path`] has it; those of archives have the archive's name before
-    /// theirs.
+    /// Every file by its name in the snapshot, as [`tree_path`] formats it; files of archives have the archive's name
+    /// before theirs.
     #[must_use]
     pub fn files(&self) -> Vec<(String, PathBuf)> {
         let packed = self.archives.iter().flat_map(|(archive, files)| {
@@ -126,10 +126,10 @@ fn pack(archive: &Path, files: &BTreeMap<PathBuf, PathBuf>) -> std::io::Result<(
     writer.finish().map(drop).map_err(std::io::Error::other)
 }
 
-/// The lines of `.amlignore`, or of `.gitignore` where there is no `.amlignore`; other ignore files count for nothing.
+/// The lines of `.amlignore`, or of `.gitignore` if there is no `.amlignore`. Other ignore files have no effect.
 ///
-/// Azure ML matches each pattern against each file on its own and lets the last match decide, so that a file below an
-/// ignored folder can be taken back in, unlike in git. Hence one matcher for each line.
+/// Azure ML matches each pattern against each file separately, and the last match decides. So, unlike in git, a file
+/// below an ignored folder can be included again. This needs one matcher for each line.
 struct Rules {
     lines: Vec<Gitignore>,
 }
@@ -155,8 +155,8 @@ impl Rules {
     }
 
     fn ignore(&self, file: &Path, is_folder: bool) -> bool {
-        let verdicts = self.lines.iter().map(|rule| rule.matched_path_or_any_parents(file, is_folder));
-        verdicts.rev().find(|verdict| !verdict.is_none()).is_some_and(|verdict| verdict.is_ignore())
+        let rules = self.lines.iter().map(|rule| rule.matched_path_or_any_parents(file, is_folder));
+        rules.rev().find(|rule| !rule.is_none()).is_some_and(|rule| rule.is_ignore())
     }
 }
 

@@ -1,8 +1,8 @@
-//! Folder trees as values: copied, linked, measured and made read-only as a whole.
+//! Copies, links, measures and protects whole trees of files.
 //!
-//! A copy appears at its place in one rename or not at all. Symbolic links are followed and become what they point
-//! at; one that leads out of the tree is refused, so a copy never carries what the owner of the tree did not put
-//! there. Knows nothing of what a tree means. The registry's sealed models and the store's outputs are made here.
+//! A copy appears at its destination in one rename or not at all. Symbolic links are followed and replaced by their
+//! targets. A link that leads out of the tree is refused, so a copy never contains a file from outside. This module
+//! does not know what a tree means. It makes the registry's sealed models and the store's outputs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use crate::digest::files_below;
 /// Why a tree could not be copied, measured or sealed.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// The system refused one file or folder.
+    /// The system refused access to a file or folder.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Walking the tree failed; the message names the path.
@@ -40,17 +40,17 @@ pub enum TreeError {
     },
 }
 
-/// How many files a tree has, and their bytes in all.
+/// The number of files in a tree, and their total size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeSize {
     /// Regular files, after following links.
     pub files: u64,
-    /// The sum of their lengths in bytes.
+    /// The sum of their sizes in bytes.
     pub bytes: u64,
 }
 
-/// Copies the file or folder `from` to `to`, which must not exist yet (its folder is made). Empty folders do not travel,
-/// as on Azure ML. The copy is built beside `to` and renamed, so `to` is never half there.
+/// Copies the file or folder `from` to `to`, which must not exist yet (its parent is made). Empty folders are not
+/// copied, as on Azure ML. The copy is made beside `to` and renamed, so `to` is never incomplete.
 ///
 /// # Errors
 /// See [`TreeError`]; `to` does not exist then.
@@ -58,8 +58,8 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<(), TreeError> {
     build(from, to, &|from, to| std::fs::copy(from, to).map(drop))
 }
 
-/// Like [`copy_tree`], but each file becomes a second name of the same bytes where the file system can do that.
-/// Only for trees whose files are replaced, never written in place: a write would be seen under both names.
+/// Like [`copy_tree`], but each file becomes a hard link where the file system supports that. Use it only for trees
+/// whose files are replaced and never written in place: a write would be visible under both names.
 ///
 /// # Errors
 /// See [`TreeError`]; `to` does not exist then.
@@ -70,11 +70,11 @@ pub fn link_or_copy_tree(from: &Path, to: &Path) -> Result<(), TreeError> {
     })
 }
 
-/// Lays the files of the folder `from` into the folder `to`, which may hold others already; a file of the same name is
-/// replaced. Each becomes a second name of the same bytes where the file system can do that.
+/// Adds the files of the folder `from` to the folder `to`, which may contain others. A file of the same name is
+/// replaced. Each file becomes a hard link where the file system supports that.
 ///
 /// # Errors
-/// See [`TreeError`]; some files may be there then, each of them whole.
+/// See [`TreeError`]; some files may exist then, each of them complete.
 pub fn merge_tree(from: &Path, to: &Path) -> Result<(), TreeError> {
     for file in files_below(from).map_err(TreeError::Walk)? {
         replace_file(&from.join(&file), &to.join(&file))?;
@@ -82,10 +82,10 @@ pub fn merge_tree(from: &Path, to: &Path) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// Makes `to` a second name of the file `from`, or a copy of it, in place of what was there.
+/// Makes `to` a hard link to the file `from`, or a copy of it, and replaces an existing file.
 ///
 /// # Errors
-/// See [`TreeError`]; `to` is then what it was.
+/// See [`TreeError`]; `to` is not changed then.
 pub fn replace_file(from: &Path, to: &Path) -> Result<(), TreeError> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder).map_err(at(folder))?;
@@ -94,12 +94,12 @@ pub fn replace_file(from: &Path, to: &Path) -> Result<(), TreeError> {
     let source = from.canonicalize().map_err(at(from))?;
     let made = std::fs::hard_link(&source, &partial).or_else(|_| std::fs::copy(&source, &partial).map(drop));
     let placed = made.and_then(|()| std::fs::rename(&partial, to)).map_err(at(to));
-    // Two names of one file: then rename does nothing and leaves both.
+    // If both are names of one file, rename does nothing and leaves both.
     let _ = std::fs::remove_file(&partial);
     placed
 }
 
-/// Takes the write bits from every file of the tree. Folders stay writable, so that `rm -rf` works as people expect.
+/// Removes the write permission from every file of the tree. Folders stay writable, so that `rm -rf` works.
 ///
 /// # Errors
 /// The first file that the system refused.
@@ -114,7 +114,7 @@ pub fn make_read_only(root: &Path) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// The number of files of a file or folder, and their bytes.
+/// The number of files in a file or folder, and their total size.
 ///
 /// # Errors
 /// The first file or folder that could not be read.
@@ -127,8 +127,8 @@ pub fn size_of(root: &Path) -> Result<TreeSize, TreeError> {
     Ok(size)
 }
 
-/// A name beside `path` that nobody else uses, for building what is renamed to `path` afterwards. It begins with
-/// [`PARTIAL`], by which listings know to leave it out.
+/// A unique name beside `path`, for building what is renamed to `path` afterwards. It begins with [`PARTIAL`], so
+/// that listings can leave it out.
 #[must_use]
 pub fn sibling_for_building(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -136,7 +136,7 @@ pub fn sibling_for_building(path: &Path) -> PathBuf {
     path.with_file_name(format!("{PARTIAL}{}-{count}", std::process::id()))
 }
 
-/// How the names of unfinished files and folders begin.
+/// The prefix of unfinished files and folders.
 pub const PARTIAL: &str = ".amlrun-part-";
 
 type Put = dyn Fn(&Path, &Path) -> io::Result<()>;
@@ -152,7 +152,7 @@ fn build(from: &Path, to: &Path, put: &Put) -> Result<(), TreeError> {
     let partial = sibling_for_building(to);
     let built = fill(&root, &partial, put).and_then(|()| std::fs::rename(&partial, to).map_err(at(to)));
     if built.is_err() {
-        // Best effort: what went wrong first is what the caller must read.
+        // Best effort: the caller must see the first error.
         let _ = std::fs::remove_dir_all(&partial).or_else(|_| std::fs::remove_file(&partial));
     }
     built
@@ -181,7 +181,7 @@ fn fill(root: &Path, to: &Path, put: &Put) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// The paths of the files of a tree; a file alone is a tree of one file.
+/// The paths of the files in a tree; a single file is a tree of one file.
 fn files_of(root: &Path) -> Result<Vec<PathBuf>, TreeError> {
     if root.metadata().map_err(at(root))?.is_file() {
         return Ok(vec![root.to_owned()]);

@@ -1,4 +1,5 @@
-//! The arguments of a request, from a query string or a JSON body, with MLflow's leniency and its words for mistakes.
+//! The arguments of a request, from a query string or a JSON body. Parsing is as lenient as MLflow's, with MLflow's
+//! error messages.
 //!
 //! Numbers may be strings, `run_uuid` is `run_id`, unknown fields are ignored, `null` is absent.
 
@@ -12,7 +13,7 @@ use super::model::Tag;
 pub struct Args(Map<String, Value>);
 
 impl Args {
-    /// From a query string's pairs; a repeated key is a list.
+    /// Parses the pairs of a query string; a repeated key is a list.
     #[must_use]
     pub fn from_query(pairs: Vec<(String, String)>) -> Self {
         let mut map = Map::new();
@@ -26,10 +27,10 @@ impl Args {
         Self(map)
     }
 
-    /// From a JSON body. Like MLflow, an empty body has no arguments.
+    /// Parses a JSON body. As in MLflow, an empty body has no arguments.
     ///
     /// # Errors
-    /// A body that is no JSON object.
+    /// A body that is not a JSON object.
     pub fn from_json(body: &[u8]) -> Result<Self> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
@@ -45,10 +46,10 @@ impl Args {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    /// A string that may be absent.
+    /// An optional string.
     ///
     /// # Errors
-    /// Something that is not a string.
+    /// A value that is not a string.
     pub fn maybe_text(&self, key: &str) -> Result<Option<&str>> {
         match self.value(key) {
             None => Ok(None),
@@ -57,18 +58,18 @@ impl Args {
         }
     }
 
-    /// A string that must be there and not be empty.
+    /// A required string that is not empty.
     ///
     /// # Errors
-    /// Nothing there, or something that is not a string.
+    /// A missing value, or one that is not a string.
     pub fn text(&self, key: &str) -> Result<&str> {
         self.maybe_text(key)?.filter(|text| !text.is_empty()).ok_or_else(|| missing(key))
     }
 
-    /// A string that must be there; it may be empty.
+    /// A required string that may be empty.
     ///
     /// # Errors
-    /// Nothing there, or something that is not a string.
+    /// A missing value, or one that is not a string.
     pub fn text_or_empty(&self, key: &str) -> Result<&str> {
         self.maybe_text(key)?.ok_or_else(|| missing(key))
     }
@@ -76,7 +77,7 @@ impl Args {
     /// `run_id`, or `run_uuid` from old clients.
     ///
     /// # Errors
-    /// Neither is there.
+    /// Both are missing.
     pub fn run_id(&self) -> Result<&str> {
         match self.maybe_text("run_id")?.filter(|text| !text.is_empty()) {
             Some(id) => Ok(id),
@@ -84,10 +85,10 @@ impl Args {
         }
     }
 
-    /// A whole number that may be absent; a string of digits will do.
+    /// An optional whole number; a string of digits is accepted.
     ///
     /// # Errors
-    /// Something else.
+    /// Another value.
     pub fn maybe_integer(&self, key: &str) -> Result<Option<i64>> {
         let Some(value) = self.value(key) else { return Ok(None) };
         let number = match value {
@@ -99,18 +100,18 @@ impl Args {
         number.map(Some).ok_or_else(wrong)
     }
 
-    /// A whole number that must be there.
+    /// A required whole number.
     ///
     /// # Errors
-    /// Nothing there, or something else.
+    /// A missing or another value.
     pub fn integer(&self, key: &str) -> Result<i64> {
         self.maybe_integer(key)?.ok_or_else(|| missing(key))
     }
 
-    /// A floating-point number that must be there; `"1.5"`, `"NaN"`, `"Infinity"` and `"-Infinity"` will do.
+    /// A required floating-point number; `"1.5"`, `"NaN"`, `"Infinity"` and `"-Infinity"` are accepted.
     ///
     /// # Errors
-    /// Nothing there, or something else.
+    /// A missing or another value.
     pub fn number(&self, key: &str) -> Result<f64> {
         let value = self.value(key).ok_or_else(|| missing(key))?;
         let number = match value {
@@ -121,10 +122,10 @@ impl Args {
         number.ok_or_else(|| TrackingError::invalid_value(&value.to_string(), key, "it must be a number."))
     }
 
-    /// Whether a flag is set; absent means no.
+    /// Whether a flag is set; absent means false.
     ///
     /// # Errors
-    /// Something that is no truth value.
+    /// A value that is not a boolean.
     pub fn flag(&self, key: &str) -> Result<bool> {
         match self.value(key) {
             None => Ok(false),
@@ -135,10 +136,10 @@ impl Args {
         }
     }
 
-    /// The strings of a list; absent is an empty list, one string is a list of one.
+    /// The strings of a list. Absent is an empty list; one string is a list of one.
     ///
     /// # Errors
-    /// Something that is not a string.
+    /// A value that is not a string.
     pub fn texts(&self, key: &str) -> Result<Vec<&str>> {
         let wrong = |value: &Value| TrackingError::invalid_value(&value.to_string(), key, "it must be a string.");
         match self.value(key) {
@@ -149,10 +150,10 @@ impl Args {
         }
     }
 
-    /// The objects of a list, each as arguments of its own; absent is an empty list.
+    /// The objects of a list, each as separate arguments; absent is an empty list.
     ///
     /// # Errors
-    /// Something that is not an object.
+    /// A value that is not an object.
     pub fn records(&self, key: &str) -> Result<Vec<Args>> {
         let wrong = |value: &Value| TrackingError::invalid_value(&value.to_string(), key, "it must be an object.");
         let record = |value: &Value| value.as_object().cloned().map(Args).ok_or_else(|| wrong(value));
@@ -166,7 +167,7 @@ impl Args {
     /// The `{key, value}` pairs of a list; absent is an empty list.
     ///
     /// # Errors
-    /// Something else in the list.
+    /// Another value in the list.
     pub fn pairs(&self, key: &str) -> Result<Vec<Tag>> {
         self.records(key)?.iter().map(Args::pair).collect()
     }
@@ -179,10 +180,10 @@ impl Args {
         Ok(Tag::new(self.text("key")?, self.text_or_empty("value")?))
     }
 
-    /// How many results a page may have: absent means `default`, more than `most` is an error.
+    /// The most results on a page: absent means `default`, more than `most` is an error.
     ///
     /// # Errors
-    /// Something else than a number from 1 to `most`.
+    /// Anything but a number from 1 to `most`.
     pub fn max_results(&self, default: usize, most: usize) -> Result<usize> {
         let Some(number) = self.maybe_integer("max_results")? else { return Ok(default) };
         let number = usize::try_from(number).ok().filter(|number| (1..=most).contains(number));
@@ -200,7 +201,7 @@ fn missing(key: &str) -> TrackingError {
     TrackingError::Invalid(message)
 }
 
-/// A whole number that was written as a floating-point one.
+/// A whole number that was written as a floating-point number.
 fn whole(number: f64) -> Option<i64> {
     // Within 2^53 every whole f64 is exact, so the conversion loses nothing.
     #[allow(clippy::cast_possible_truncation)]

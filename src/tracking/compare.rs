@@ -1,9 +1,9 @@
-//! Whether a comparison of a filter holds for a value that was found in a record: searching in memory.
+//! Evaluates the comparisons of a filter for values of a record: searches in memory.
 
 use super::error::{Result, TrackingError};
 use super::filter::{Comparison, Field, Op, Operand};
 
-/// A value found in a record.
+/// A value of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// A string.
@@ -13,7 +13,7 @@ pub enum Found {
 }
 
 impl Comparison {
-    /// Whether the comparison holds for what a record has in this field; with nothing there, only `IS NULL` holds.
+    /// Whether the comparison matches the value of this field; without a value, only `IS NULL` matches.
     ///
     /// # Errors
     /// An operator or a value that does not fit the field's type.
@@ -73,7 +73,7 @@ impl Field {
         }
     }
 
-    /// The error for a field that the searched records do not have.
+    /// The error for a field that the records do not have.
     pub(crate) fn unknown<T>(&self, known: &[&str]) -> Result<T> {
         let known = known.join("', '");
         Err(TrackingError::Invalid(format!(
@@ -94,7 +94,7 @@ fn like(text: &str, pattern: &str) -> bool {
                 p += 1;
             }
             Some(c) if *c == '_' || *c == text[t] => (t, p) = (t + 1, p + 1),
-            // Give the last `%` one character more.
+            // Let the last `%` match one more character.
             _ => match back {
                 Some((after, start)) => {
                     back = Some((after, start + 1));

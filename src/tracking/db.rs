@@ -1,8 +1,8 @@
-//! The tracking database: its tables, its one connection, its transactions. The questions are in the rooms below.
+//! The tracking database: its tables, its one connection, its transactions. The queries are in the modules below.
 //!
-//! Tables and columns carry MLflow's own names, so that its tools can learn to read the file; `job_runs` is ours.
-//! Each request is one transaction. NaN is kept as value 0 with `is_nan`, the infinities as the greatest numbers, as
-//! MLflow's SQL store does.
+//! Tables and columns have MLflow's names, so that its tools can learn to read the file; `job_runs` is amlrun's own.
+//! Each request is one transaction. As in MLflow's SQL store, NaN is stored as value 0 with `is_nan`, and infinities
+//! as the largest numbers.
 
 mod deferred;
 mod experiments;
@@ -100,7 +100,7 @@ CREATE TABLE latest_metrics (
 ) WITHOUT ROWID;
 "];
 
-/// Something to be written.
+/// A deferred write.
 enum Deferred {
     /// A run begins.
     Begin(Box<NewRun>, Vec<Tag>),
@@ -108,11 +108,11 @@ enum Deferred {
     End(String, RunStatus, Timestamp),
 }
 
-/// The open database. Threads take turns; other processes too, by SQLite's own lock.
+/// The open database. Threads take turns; processes do, too, by SQLite's own lock.
 pub(super) struct Db {
     path: PathBuf,
     connection: Mutex<Connection>,
-    /// What is still to be written; taken only by whoever has the connection.
+    /// The deferred writes. Only the owner of the connection takes them.
     waiting: Mutex<Vec<Deferred>>,
 }
 
@@ -122,22 +122,22 @@ impl Db {
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), waiting: Mutex::default() })
     }
 
-    /// The folder of the database, to which folders of runs are relative.
+    /// The folder of the database. Folders of runs are relative to it.
     fn base(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
 
-    /// What a panicking thread left behind is a rolled back transaction, so its lock can be taken over.
+    /// The connection. A thread that panicked left a rolled back transaction, so its lock can be taken over.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks something that changes nothing, on one state of the database.
+    /// Runs a query that changes nothing, on one state of the database.
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T> {
         self.transact(TransactionBehavior::Deferred, |transaction| ask(transaction))
     }
 
-    /// Changes something, wholly or not at all.
+    /// Changes something in one transaction.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>) -> Result<T> {
         self.transact(TransactionBehavior::Immediate, change)
     }
@@ -162,7 +162,7 @@ impl Db {
     }
 }
 
-/// Inside a transaction: an answer for the caller, or SQLite's own trouble that still lacks the file's name.
+/// An error inside a transaction: one for the caller, or one of SQLite that still needs the file's name.
 enum Trouble {
     Said(TrackingError),
     Sql(rusqlite::Error),

@@ -1,6 +1,6 @@
-//! What can go wrong, and how MLflow says it: an error code, an HTTP status, a message.
+//! Errors, and how MLflow reports them: an error code, an HTTP status, a message.
 //!
-//! Clients retry 5xx answers for minutes, so what the user did wrong is never one of them.
+//! Clients retry 5xx responses for minutes, so a mistake of the user is never one of them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,34 +9,34 @@ use crate::sqlite::SqlError;
 use crate::sqlite::SqliteError;
 use crate::store::tree::TreeError;
 
-/// What the functions of this module return.
+/// The result of this module's functions.
 pub type Result<T, E = TrackingError> = std::result::Result<T, E>;
 
-/// Why the tracking store or its server did not do what was asked.
+/// Why an operation of the tracking store or its server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackingError {
     /// A parameter is missing, malformed or not allowed.
     #[error("{0}")]
     Invalid(String),
-    /// Something of this name is there already.
+    /// Something of this name already exists.
     #[error("{0}")]
     Exists(String),
-    /// There is no such experiment, run, model or artifact.
+    /// The experiment, run, model or artifact does not exist.
     #[error("{0}")]
     Missing(String),
-    /// There is no such route.
+    /// The route does not exist.
     #[error("{0}")]
     NoEndpoint(String),
     /// The route exists, but not for this method.
     #[error("{0}")]
     WrongMethod(String),
-    /// No token, or not the right one.
+    /// The token is missing or wrong.
     #[error("{0}")]
     Unauthenticated(String),
-    /// The request comes from where none should come from.
+    /// The request comes from a foreign origin or host.
     #[error("{0}")]
     Denied(String),
-    /// The JSON body is longer than the server reads.
+    /// The JSON body is too long.
     #[error("{0}")]
     TooLong(String),
     /// The database could not be opened.
@@ -47,32 +47,32 @@ pub enum TrackingError {
     Database {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: SqlError,
     },
-    /// The registry did not take or find an asset.
+    /// An error of the registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// A model could not be sealed.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// A file or folder failed.
+    /// An error of the file system.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The server could not listen.
     #[error("the tracking server cannot listen on {address}: {source}")]
     Listen {
-        /// The address asked for.
+        /// The requested address.
         address: std::net::SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The server itself broke while it answered.
+    /// The server failed internally.
     #[error("{0}")]
     Internal(String),
 }
@@ -121,7 +121,7 @@ impl TrackingError {
         }
     }
 
-    /// A parameter whose value is not allowed, in MLflow's words.
+    /// The error for an invalid value of a parameter, with MLflow's message.
     pub(crate) fn invalid_value(value: &str, parameter: &str, why: &str) -> Self {
         Self::Invalid(format!("Invalid value {value} for parameter '{parameter}' supplied: {why}"))
     }
@@ -133,7 +133,7 @@ impl TrackingError {
     }
 }
 
-/// Whether the system refused a name, and not what is done with it: too long, through a file, with a NUL in it.
+/// Whether the system refused the name itself: it is too long, leads through a file, or contains NUL.
 fn is_of_the_name(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
     let kinds = [InvalidFilename, InvalidInput, NotADirectory, IsADirectory, AlreadyExists];

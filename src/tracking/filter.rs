@@ -1,12 +1,12 @@
 //! MLflow's search language: comparisons joined by AND, and orders such as `metrics.loss ASC`.
 //!
-//! `ident op value`, where an identifier is bare (an attribute) or `entity.key`, and entity and key may be quoted.
-//! There is no OR, NOT or parenthesis in the language. This room parses, and compares single values in memory; it does
-//! not know which attributes exist: whoever searches says that. Runs are searched in SQL (`db`), the rest in memory.
+//! A comparison is `ident op value`. An identifier is plain (an attribute) or `entity.key`; entity and key may be
+//! quoted. The language has no OR, NOT or parentheses. This module only parses; it does not know which attributes
+//! exist. Runs are searched in SQL (`db`), everything else in memory.
 
 use super::error::{Result, TrackingError};
 
-/// What a comparison or an order looks at.
+/// The field of a comparison or an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
     /// A field of the record itself.
@@ -19,7 +19,7 @@ pub enum Field {
     Tag(String),
 }
 
-/// How it is compared.
+/// The operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// `=`
@@ -48,7 +48,7 @@ pub enum Op {
     IsNotNull,
 }
 
-/// What it is compared with.
+/// The value to compare with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {
     /// A quoted string.
@@ -57,40 +57,40 @@ pub enum Operand {
     Number(f64),
     /// The strings of `IN (…)`.
     List(Vec<String>),
-    /// Nothing, after `IS NULL`.
+    /// No value, after `IS NULL`.
     Nothing,
 }
 
 /// One comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// What it looks at.
+    /// The field.
     pub field: Field,
-    /// How.
+    /// The operator.
     pub op: Op,
-    /// With what.
+    /// The value.
     pub operand: Operand,
 }
 
 /// One criterion of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// What it looks at.
+    /// The field.
     pub field: Field,
-    /// The greatest first.
+    /// Whether the greatest comes first.
     pub descending: bool,
 }
 
-/// So long a filter may be, and so many comparisons and orders it may have: whatever comes, an answer takes little time.
+/// The longest filter, and the most comparisons and orders, so that every response is fast.
 const LONGEST: usize = 100_000;
 const MOST: usize = 100;
-/// SQLite takes no pattern of `LIKE` that is much longer.
+/// SQLite accepts no pattern of `LIKE` that is much longer.
 const LONGEST_PATTERN: usize = 10_000;
 
-/// Reads a filter; an empty one has no comparisons.
+/// Parses a filter; an empty one has no comparisons.
 ///
 /// # Errors
-/// What is not in the language, in MLflow's words where it has some; what is too long.
+/// A syntax error, with MLflow's message if there is one; a filter that is too long.
 pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
     if filter.len() > LONGEST {
         return invalid(format!("The filter string has {} characters; {LONGEST} are the most", filter.len()));
@@ -126,10 +126,10 @@ pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
     Ok(comparisons)
 }
 
-/// Refuses more criteria of `order_by` than anybody needs.
+/// Limits the criteria of `order_by`.
 ///
 /// # Errors
-/// Too many of them, or too long ones.
+/// Too many criteria, or one that is too long.
 pub fn check_orders(orders: &[&str]) -> Result<()> {
     if orders.len() > MOST || orders.iter().any(|order| order.len() > LONGEST_PATTERN) {
         return invalid(format!("order_by has too many criteria or too long ones; {MOST} are the most"));
@@ -137,10 +137,10 @@ pub fn check_orders(orders: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Reads one criterion of `order_by`, ascending unless it says otherwise.
+/// Parses one criterion of `order_by`, ascending by default.
 ///
 /// # Errors
-/// What is no identifier with an optional `ASC` or `DESC`.
+/// Anything but an identifier with an optional `ASC` or `DESC`.
 pub fn parse_order(text: &str) -> Result<Order> {
     let mut parser = Parser { rest: text };
     parser.space();
@@ -186,7 +186,7 @@ impl<'a> Parser<'a> {
         rest.is_some()
     }
 
-    /// A word in any case that ends where a word ends.
+    /// A keyword in any case, if it ends at a word boundary.
     fn keyword(&mut self, word: &str) -> bool {
         let Some((head, tail)) = self.rest.split_at_checked(word.len()) else { return false };
         let ends = !tail.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
@@ -205,7 +205,7 @@ impl<'a> Parser<'a> {
         word
     }
 
-    /// Text in one of these quotes, if it stands here.
+    /// Text in one of these quotes, if it begins here.
     fn quoted(&mut self, quotes: &[char]) -> Result<Option<&'a str>> {
         let Some(quote) = self.rest.chars().next().filter(|c| quotes.contains(c)) else { return Ok(None) };
         let inside = &self.rest[1..];

@@ -1,8 +1,8 @@
-//! Who may talk to the server: whoever holds its token, from this machine, and no web page.
+//! Access control: a client needs the token, must be on this machine, and must not be a foreign web page.
 //!
-//! A loopback server can be reached by any page in a browser. So the Host header must name this machine (a foreign name
-//! that resolves to 127.0.0.1 is DNS rebinding), a request that changes something must not come from a foreign Origin,
-//! and all but `/health` and `/version` need the token.
+//! Any page in a browser can reach a loopback server. So the Host header must name this machine (a foreign name that
+//! resolves to 127.0.0.1 is DNS rebinding), a request that changes something must not come from a foreign Origin, and
+//! everything except `/health` and `/version` needs the token.
 
 use std::net::IpAddr;
 
@@ -12,12 +12,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::error::{Result, TrackingError};
 
-/// What a request must show.
+/// What a request must have.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
-    /// The token's hash: comparing hashes takes the same time whatever is in them.
+    /// The hash of the token: comparing hashes takes the same time for every token.
     token: blake3::Hash,
-    /// The address listened on, which a Host header may name even when it is not loopback.
+    /// The address of the server, which a Host header may name even if it is not loopback.
     address: IpAddr,
 }
 
@@ -73,7 +73,7 @@ impl Guard {
         let Some(space) = authorization.iter().position(|byte| *byte == b' ') else { return false };
         let (scheme, credentials) = authorization.split_at(space);
         let credentials = credentials.trim_ascii();
-        // An empty token, given by mistake, must not open the door to everybody.
+        // An empty token, set by mistake, must not give access to everybody.
         let right = |secret: &[u8]| !secret.is_empty() && blake3::hash(secret) == self.token;
         if scheme.eq_ignore_ascii_case(b"bearer") {
             return right(credentials);

@@ -1,13 +1,14 @@
 //! The tracking server: experiments, runs, metrics, artifacts and registered models over MLflow's REST API.
 //!
-//! Two doors lead to one store. The runner uses [`Tracking`] directly: it makes a run for every job and step and has
-//! the last word on how each ended. Steps use HTTP, through [`Server`], with any MLflow client. Registered models are
-//! not kept here: they are assets of the workspace's registry, with a sealed copy of their bytes.
+//! There are two ways to one store. The runner uses [`Tracking`] directly: it creates a run for every job and step
+//! and sets the final status of each. Steps use HTTP, through [`Server`], with any MLflow client. Registered models
+//! are not stored here: they are assets of the workspace's registry, with a sealed copy of their content.
 //!
 //! A request goes server -> api -> (db | registry | place). [`error`] and [`args`] know MLflow's wire conventions,
-//! [`model`] its records, [`filter`] and [`compare`] its search language; `db` is the only room with SQL, [`place`] the only one that
-//! turns an outside path into one on disk, [`seal`] the only one that copies models. Nothing here knows of jobs, steps
-//! or plans. Trouble is a value: that recording failed is for the caller to say, and never stops a run.
+//! [`model`] its records, [`filter`] and [`compare`] its search language. `db` is the only module with SQL, [`place`]
+//! the only one that turns an outside path into one on disk, [`seal`] the only one that copies models. This module
+//! knows nothing of jobs, steps or plans. Errors are values: the caller decides what to do when recording fails, and
+//! it never stops a run.
 
 pub mod args;
 pub mod compare;
@@ -46,9 +47,9 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    /// Opens the store kept in the file `db`. Models registered over HTTP are sealed below the folder `models` and
-    /// recorded in `registry`; artifacts of runs without a folder of their own go below `artifacts`. Both folders are
-    /// made when they are needed.
+    /// Opens the store in the file `db`. Models registered over HTTP are sealed below the folder `models` and
+    /// recorded in `registry`. Artifacts of runs without their own folder go below `artifacts`. Both folders are made
+    /// when they are needed.
     ///
     /// # Errors
     /// When the database cannot be opened.
@@ -56,20 +57,20 @@ impl Tracking {
         Ok(Self { db: Db::open(db)?, registry, models, artifacts, requests: AtomicU64::new(0) })
     }
 
-    /// The id of the experiment of this name, which is made when there is none (and restored when it was deleted).
+    /// The id of the experiment with this name. It is created if it does not exist, and restored if it was deleted.
     ///
     /// # Errors
-    /// An empty or too long name, or trouble with the database.
+    /// An empty or too long name, or an error of the database.
     pub fn experiment(&self, name: &str) -> Result<String> {
         self.db.experiment(name)
     }
 
-    /// Makes a run in state RUNNING that belongs to the runner: clients may log to it, but only [`Tracking::end_run`]
-    /// says for good how it ended. For a run that exists already (a retried or resumed step) this sets it back to
-    /// RUNNING, adds the tags and keeps what was logged.
+    /// Creates a run in state RUNNING that belongs to the runner: clients may log to it, but only
+    /// [`Tracking::end_run`] sets its final status. If the run already exists (a retried or resumed step), this sets
+    /// it back to RUNNING, adds the tags and keeps what was logged.
     ///
     /// # Errors
-    /// An unknown experiment, an id that is no run id, or trouble with the database.
+    /// An unknown experiment, an invalid run id, or an error of the database.
     pub fn create_run(&self, new: &NewRun) -> Result<Run> {
         let mut tags = vec![Tag::new(model::RUN_NAME_TAG, &new.run_name)];
         tags.extend(new.parent.iter().map(|parent| Tag::new(model::PARENT_TAG, parent)));
@@ -77,10 +78,10 @@ impl Tracking {
         self.db.create_job_run(new, &tags)
     }
 
-    /// Like [`Tracking::create_run`], for many runs: it is written when somebody asks for anything.
+    /// Like [`Tracking::create_run`], for many runs: the write is deferred until the database is needed.
     ///
     /// # Errors
-    /// Trouble with the database.
+    /// An error of the database.
     pub fn begin_run(&self, new: NewRun) -> Result<()> {
         let mut tags = vec![Tag::new(model::RUN_NAME_TAG, &new.run_name)];
         tags.extend(new.parent.iter().map(|parent| Tag::new(model::PARENT_TAG, parent)));
@@ -88,53 +89,54 @@ impl Tracking {
         self.db.begin_later(new, tags)
     }
 
-    /// Says how a run that [`Tracking::begin_run`] made ended; it is written when somebody asks for anything.
+    /// Sets the status of a run that [`Tracking::begin_run`] created; the write is deferred until the database is
+    /// needed.
     ///
     /// # Errors
-    /// Trouble with the database.
+    /// An error of the database.
     pub fn finish_run(&self, run_id: &str, status: RunStatus, time: Timestamp) -> Result<()> {
         self.db.end_later(run_id, status, time)
     }
 
-    /// How many requests clients have made so far. Where none came, nothing was logged.
+    /// How many requests clients have sent so far. Without requests, nothing was logged.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// A client asks for something.
+    /// Counts a request of a client.
     fn asked(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes what [`Tracking::begin_run`] and [`Tracking::finish_run`] left for later.
+    /// Writes what [`Tracking::begin_run`] and [`Tracking::finish_run`] deferred.
     ///
     /// # Errors
-    /// Trouble with the database.
+    /// An error of the database.
     pub fn flush(&self) -> Result<()> {
         self.db.flush()
     }
 
-    /// Says how a run of the runner ended. Clients can no longer change its status afterwards.
+    /// Sets the final status of a run of the runner. Clients cannot change it afterwards.
     ///
     /// # Errors
-    /// An unknown run, or trouble with the database.
+    /// An unknown run, or an error of the database.
     pub fn end_run(&self, run_id: &str, status: RunStatus, time: Timestamp) -> Result<()> {
         self.db.end_job_run(run_id, status, time)
     }
 
-    /// The values of a metric of a run, in the order of time.
+    /// The values of a metric of a run, sorted by time.
     ///
     /// # Errors
-    /// Trouble with the database.
+    /// An error of the database.
     pub fn history(&self, run_id: &str, metric: &str) -> Result<Vec<model::Metric>> {
         Ok(self.db.history(run_id, metric, None)?.items)
     }
 
-    /// Removes runs with all that was logged to them: a later run of that name must not inherit it.
+    /// Removes runs with everything that was logged to them: a later run of the same name must not inherit it.
     ///
     /// # Errors
-    /// Trouble with the database.
+    /// An error of the database.
     pub fn forget(&self, run_ids: &[String]) -> Result<()> {
         self.db.forget(run_ids)
     }
@@ -142,7 +144,7 @@ impl Tracking {
     /// A run with its latest metrics, its parameters and its tags.
     ///
     /// # Errors
-    /// An unknown run, or trouble with the database.
+    /// An unknown run, or an error of the database.
     pub fn run(&self, run_id: &str) -> Result<Run> {
         self.db.run(run_id)
     }

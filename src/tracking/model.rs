@@ -1,4 +1,4 @@
-//! MLflow's records as they go over the wire: snake_case names, ids as strings, absent fields left out.
+//! MLflow's records in their wire format: snake_case names, ids as strings, absent fields left out.
 
 use std::borrow::Cow;
 
@@ -13,20 +13,20 @@ use std::path::PathBuf;
 
 /// The tag that mirrors a run's name.
 pub const RUN_NAME_TAG: &str = "mlflow.runName";
-/// The tag that names the run which a run is part of.
+/// The tag for the parent run.
 pub const PARENT_TAG: &str = "mlflow.parentRunId";
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunStatus {
-    /// It goes on.
+    /// It is running.
     Running,
-    /// It waits for its turn.
+    /// It is queued.
     Scheduled,
-    /// It ended well.
+    /// It succeeded.
     Finished,
-    /// It ended badly.
+    /// It failed.
     Failed,
     /// It was stopped from outside.
     Killed,
@@ -35,7 +35,7 @@ pub enum RunStatus {
 impl RunStatus {
     const ALL: [Self; 5] = [Self::Running, Self::Scheduled, Self::Finished, Self::Failed, Self::Killed];
 
-    /// The word on the wire.
+    /// The value on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,14 +47,14 @@ impl RunStatus {
         }
     }
 
-    /// The status of this word, if it is one.
+    /// The status for a value on the wire, if it is valid.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }
 
-/// Which of the living and the deleted are asked for.
+/// Whether active or deleted records are requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewType {
     /// Not deleted.
@@ -66,10 +66,10 @@ pub enum ViewType {
 }
 
 impl ViewType {
-    /// Reads the word on the wire; nothing means active only.
+    /// Parses the value on the wire; absent means active only.
     ///
     /// # Errors
-    /// Another word.
+    /// Another value.
     pub fn parse(word: Option<&str>) -> Result<Self> {
         match word {
             None | Some("ACTIVE_ONLY") => Ok(Self::ActiveOnly),
@@ -82,7 +82,7 @@ impl ViewType {
         }
     }
 
-    /// Whether something in this lifecycle stage is meant.
+    /// Whether the view contains records in this lifecycle stage.
     #[must_use]
     pub fn admits(self, lifecycle_stage: &str) -> bool {
         match self {
@@ -110,7 +110,7 @@ impl Tag {
     }
 }
 
-/// A parameter looks like a tag, and never changes.
+/// A parameter has the form of a tag, and never changes.
 pub type Param = Tag;
 
 /// One value of a metric.
@@ -118,7 +118,7 @@ pub type Param = Tag;
 pub struct Metric {
     /// Its name.
     pub key: String,
-    /// Its value; `NaN` goes over the wire as a string.
+    /// Its value; `NaN` is a string on the wire.
     #[serde(serialize_with = "number")]
     pub value: f64,
     /// Milliseconds since the Unix epoch.
@@ -131,20 +131,20 @@ fn number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> 
     if value.is_nan() { serializer.serialize_str("NaN") } else { serializer.serialize_f64(*value) }
 }
 
-/// What is known of a run without what it logged.
+/// The description of a run, without what it logged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunInfo {
     /// Its id: 32 hexadecimal digits, or a job's name.
     pub run_id: String,
     /// The same, under its old name.
     pub run_uuid: String,
-    /// What people read.
+    /// Its display name.
     pub run_name: String,
     /// The experiment that it belongs to.
     pub experiment_id: String,
-    /// Whose it is.
+    /// The user.
     pub user_id: String,
-    /// How it stands.
+    /// Its status.
     pub status: RunStatus,
     /// When it began, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +152,7 @@ pub struct RunInfo {
     /// When it ended, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<i64>,
-    /// The URI that clients put its artifacts under.
+    /// The URI for its artifacts.
     pub artifact_uri: String,
     /// `active` or `deleted`.
     pub lifecycle_stage: String,
@@ -180,29 +180,29 @@ impl RunData {
     }
 }
 
-/// An object without fields; clients expect it where data sets would be.
+/// An object without fields; clients expect it in place of data sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Nothing {}
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
-    /// What it is.
+    /// Its description.
     pub info: RunInfo,
     /// What it logged.
     pub data: RunData,
-    /// Data sets that it read: none are kept yet.
+    /// The data sets that it read: none are stored yet.
     pub inputs: Nothing,
 }
 
-/// An experiment: runs that belong together.
+/// An experiment: a group of runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Experiment {
     /// A whole number, as text.
     pub experiment_id: String,
     /// Unique among experiments.
     pub name: String,
-    /// What the artifact URIs of its runs begin with.
+    /// The prefix of the artifact URIs of its runs.
     pub artifact_location: String,
     /// `active` or `deleted`.
     pub lifecycle_stage: String,
@@ -218,7 +218,7 @@ pub struct Experiment {
 /// A file or folder among artifacts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileInfo {
-    /// Relative to what was listed or to the run's root, by route.
+    /// Relative to the listed folder or to the run's root, depending on the route.
     pub path: String,
     /// Whether it is a folder.
     pub is_dir: bool,
@@ -257,7 +257,8 @@ impl From<&Asset> for ModelVersion {
             description: asset.description.clone(),
             source: asset.source.clone().unwrap_or_else(|| asset.path.to_string_lossy().into_owned()),
             run_id: asset.run.clone().unwrap_or_default(),
-            // Sealed before it is registered, so it is always ready: clients poll for minutes otherwise.
+            // A version is sealed before it is registered, so it is always ready. Otherwise clients would poll for
+            // minutes.
             status: "READY",
             run_link: String::new(),
             tags: asset.tags.iter().map(|(key, value)| Tag::new(key, value)).collect(),
@@ -266,7 +267,7 @@ impl From<&Asset> for ModelVersion {
     }
 }
 
-/// What an alias points at.
+/// An alias and its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Alias {
     alias: String,
@@ -306,29 +307,29 @@ impl RegisteredModel {
     }
 }
 
-/// One page of a longer answer.
+/// One page of a longer result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// Its items.
     pub items: Vec<T>,
-    /// The token of the page after it, if there is one.
+    /// The token of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// Where a page begins and how long it may be.
+/// Where a page begins, and its maximum length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// How many items come before it.
+    /// The number of items before it.
     pub offset: usize,
-    /// At most so many are on it.
+    /// The most items on it.
     pub limit: usize,
 }
 
 impl Span {
-    /// Reads a page token: base64 of `{"offset": N}`.
+    /// Parses a page token: base64 of `{"offset": N}`.
     ///
     /// # Errors
-    /// A token that this server did not give.
+    /// A token that is not from this server.
     pub fn read(token: Option<&str>, limit: usize) -> Result<Self> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(Self { offset: 0, limit }) };
         let offset = || -> Option<u64> {
@@ -340,7 +341,7 @@ impl Span {
         Ok(Self { offset: offset.ok_or_else(bad)?, limit })
     }
 
-    /// The page, from up to one item more than fits on it.
+    /// The page, from at most one item more than fits on it.
     #[must_use]
     pub fn page<T>(self, mut items: Vec<T>) -> Page<T> {
         let more = items.len() > self.limit;
@@ -356,7 +357,7 @@ impl Span {
     }
 }
 
-/// `text` shortened to `limit` characters, as MLflow does with long values.
+/// `text` truncated to `limit` characters, as MLflow does with long values.
 #[must_use]
 pub fn shorten(text: &str, limit: usize) -> Cow<'_, str> {
     match text.char_indices().nth(limit) {
@@ -365,20 +366,20 @@ pub fn shorten(text: &str, limit: usize) -> Cow<'_, str> {
     }
 }
 
-/// A run that the runner makes for a job or a step.
+/// A run that the runner creates for a job or a step.
 #[derive(Clone, Debug)]
 pub struct NewRun {
     /// Its id: a job name such as `brave_fox_1a2b3c` or `brave_fox_1a2b3c-train`.
     pub run_id: String,
-    /// What people read.
+    /// Its display name.
     pub run_name: String,
     /// From [`Tracking::experiment`].
     pub experiment_id: String,
-    /// The run id of the pipeline that this step is part of.
+    /// The run id of the pipeline, if this is a step.
     pub parent: Option<String>,
     /// More tags; `mlflow.runName` and `mlflow.parentRunId` are added.
     pub tags: Vec<(String, String)>,
-    /// Where this run's artifacts lie on disk; below the `artifacts` folder when absent.
+    /// The folder of its artifacts; `None` for one below the `artifacts` folder.
     pub artifact_dir: Option<PathBuf>,
     /// When it began.
     pub start_time: Timestamp,

@@ -1,8 +1,10 @@
-//! Where artifacts lie: from the path behind `mlflow-artifacts:/` to one on disk, and never outside its folder.
+//! The location of artifacts: turns the path behind `mlflow-artifacts:/` into one on disk, and never outside its
+//! folder.
 //!
-//! `<experiment>/<run>/artifacts/…` is the run's own folder, `models/<name>/<version>/…` the sealed bytes of a
-//! registered model, which nobody can write. What a job left beside what it logged is part of its tree. Every path is checked twice: as text (no `..`, no root, nothing encoded),
-//! and, after following symbolic links, against the folder that it must lie in.
+//! `<experiment>/<run>/artifacts/…` is the run's own folder. `models/<name>/<version>/…` is the sealed content of a
+//! registered model, which nobody can write. The other artifacts of a job are part of its tree. Every path is checked
+//! twice: as text (no `..`, no root, nothing encoded), and, after symbolic links are followed, against the folder in
+//! which it must be.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +14,10 @@ use crate::registry::{Asset, AssetKind, Selector};
 use crate::store::left::left_beside;
 use crate::store::tree::PARTIAL;
 
-/// What artifact URIs begin with.
+/// The prefix of artifact URIs.
 pub const SCHEME: &str = "mlflow-artifacts:/";
 
-/// A place for artifacts: a folder on disk, and a path inside it that was checked as text.
+/// The location of artifacts: a folder on disk, and a path inside it that was checked as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     root: PathBuf,
@@ -23,22 +25,22 @@ pub struct Place {
     keeper: Keeper,
 }
 
-/// Who writes to a place.
+/// Who writes to a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keeper {
-    /// Nobody: these are the bytes of a registered model.
+    /// Nobody: it is the content of a registered model.
     Nobody,
-    /// This server alone, which replaces files and never writes into them.
+    /// Only this server, which replaces files and never writes into them.
     Server,
-    /// A step as well: the runner gave the run a folder of its own.
+    /// A step as well: the runner gave the run its own folder.
     Step,
 }
 
 impl Tracking {
-    /// The place of a path behind `mlflow-artifacts:/`.
+    /// The location of a path behind `mlflow-artifacts:/`.
     ///
     /// # Errors
-    /// A path that could escape, or a model version that is not registered.
+    /// A path that could lead outside, or a model version that is not registered.
     pub fn place(&self, path: &str) -> Result<Place> {
         let inside = check(path)?;
         let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
@@ -48,7 +50,7 @@ impl Tracking {
             self.registry.intact(&asset)?;
             return Ok(Place { root: sealed_root(&asset), inside: below(&inside, 3), keeper: Keeper::Nobody });
         }
-        // Only a run that was given a folder of its own lies elsewhere than its URI says.
+        // Only a run with its own folder is not where its URI says.
         if let Some(at) = parts.iter().position(|part| *part == "artifacts").filter(|at| *at > 0) {
             match self.db.artifact_place(parts[at - 1]) {
                 Ok((Some(root), uri)) if uri == format!("{SCHEME}{}", parts[..=at].join("/")) => {
@@ -61,10 +63,10 @@ impl Tracking {
         Ok(Place { root: self.artifacts.clone(), inside, keeper: Keeper::Server })
     }
 
-    /// The place of a path inside a run's artifacts.
+    /// The location of a path inside a run's artifacts.
     ///
     /// # Errors
-    /// An unknown run, or a path that could escape.
+    /// An unknown run, or a path that could lead outside.
     pub fn run_place(&self, run_id: &str, path: &str) -> Result<Place> {
         let inside = check(path)?;
         let (folder, uri) = self.db.artifact_place(run_id)?;
@@ -81,8 +83,8 @@ impl Tracking {
     }
 }
 
-/// The URI under which the sealed bytes of a model version are served. A model of one file is that file; one that was
-/// registered by its address is there.
+/// The URI for the sealed content of a model version. A model with one file is that file; a model that was registered
+/// by its address is at that address.
 #[must_use]
 pub fn sealed_uri(asset: &Asset) -> String {
     if let Some(address) = asset.uri() {
@@ -95,7 +97,7 @@ pub fn sealed_uri(asset: &Asset) -> String {
     }
 }
 
-/// The folder that holds a sealed model: itself, or the folder around a single file.
+/// The folder that contains a sealed model: itself, or the folder around a single file.
 fn sealed_root(asset: &Asset) -> PathBuf {
     match asset.path.parent() {
         Some(folder) if asset.path.is_file() => folder.to_owned(),
@@ -103,15 +105,15 @@ fn sealed_root(asset: &Asset) -> PathBuf {
     }
 }
 
-/// What follows the parts that name a run or a model version.
+/// The path after the parts that name a run or a model version.
 fn below(path: &Path, parts: usize) -> PathBuf {
     path.components().skip(parts).collect()
 }
 
-/// A path from outside as a relative path that cannot leave the folder it is joined to.
+/// Turns a path from outside into a relative path that cannot leave the folder to which it is joined.
 ///
 /// # Errors
-/// `..`, an absolute path, a drive, a backslash, a NUL, or any of these hidden behind percent-encoding.
+/// `..`, an absolute path, a drive, a backslash, a NUL, or any of these hidden by percent-encoding.
 pub fn check(path: &str) -> Result<PathBuf> {
     let bad = || TrackingError::Invalid(format!("Invalid path: '{path}'"));
     let lower = path.to_ascii_lowercase();
@@ -125,10 +127,10 @@ pub fn check(path: &str) -> Result<PathBuf> {
 }
 
 impl Place {
-    /// The path on disk, if something is there.
+    /// The path on disk, if it exists.
     ///
     /// # Errors
-    /// Nothing is there, or a symbolic link leads out.
+    /// The path does not exist, or a symbolic link leads outside.
     pub fn existing(&self) -> Result<PathBuf> {
         match (self.logged(), self.beside()) {
             (Err(TrackingError::Missing(_)), Some(beside)) => beside.logged(),
@@ -136,7 +138,7 @@ impl Place {
         }
     }
 
-    /// The same path in a folder that the job left beside what it logged, and that is part of the same tree on Azure ML.
+    /// The same path in another folder of the job that is part of the same tree on Azure ML.
     fn beside(&self) -> Option<Self> {
         let first = self.inside.iter().next().filter(|_| self.keeper == Keeper::Step)?;
         let (_, root) = left_beside(&self.root).into_iter().find(|(name, _)| first == *name)?;
@@ -156,10 +158,10 @@ impl Place {
         Ok(path)
     }
 
-    /// The path on disk to write a file to; the folders above it are made.
+    /// The path on disk for writing a file; its parent folders are made.
     ///
     /// # Errors
-    /// A sealed model, a path without a file name, or a symbolic link that leads out.
+    /// A sealed model, a path without a file name, or a symbolic link that leads outside.
     pub fn for_writing(&self) -> Result<PathBuf> {
         if self.keeper == Keeper::Nobody {
             return Err(TrackingError::Invalid("A registered model version is sealed and cannot be changed.".into()));
@@ -170,7 +172,7 @@ impl Place {
         std::fs::create_dir_all(&self.root).map_err(TrackingError::io(&self.root))?;
         let root = self.root.canonicalize().map_err(TrackingError::io(&self.root))?;
         let folder = root.join(self.inside.parent().unwrap_or(Path::new("")));
-        // What exists already must lie inside before anything is made below it.
+        // An existing part of the path must be inside before anything is made below it.
         if let Some(there) = folder.ancestors().find(|path| path.exists()) {
             self.inside_of(&root, &there.canonicalize().map_err(TrackingError::io(there))?)?;
         }
@@ -182,11 +184,11 @@ impl Place {
         Ok(target)
     }
 
-    /// The files and folders right below, by name, with names relative to this place; nothing for a file or when
-    /// nothing is there, as MLflow does.
+    /// The files and folders directly below, sorted by name, with names relative to this location. Empty for a file
+    /// or if nothing exists, as in MLflow.
     ///
     /// # Errors
-    /// A symbolic link that leads out, or a folder that cannot be read.
+    /// A symbolic link that leads outside, or a folder that cannot be read.
     pub fn list(&self) -> Result<Vec<FileInfo>> {
         let mut files = self.list_logged()?;
         let mut more = self.beside().map_or_else(|| Ok(Vec::new()), |beside| beside.list_logged())?;
@@ -195,7 +197,7 @@ impl Place {
             let has_files = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
             more.extend(left_beside(&self.root).into_iter().filter(|(_, left)| has_files(left)).map(folder));
         }
-        // What was logged goes before what lies beside it under the same name.
+        // Logged artifacts take precedence over others of the same name.
         more.retain(|file| files.iter().all(|logged| logged.path != file.path));
         files.append(&mut more);
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -212,7 +214,7 @@ impl Place {
         for entry in std::fs::read_dir(&folder).map_err(TrackingError::io(&folder))? {
             let path = entry.map_err(TrackingError::io(&folder))?.path();
             let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
-            // A link to nowhere is no artifact; an unfinished upload is not one yet.
+            // A broken link is not an artifact; an unfinished upload is not one yet.
             let Ok(metadata) = path.metadata() else { continue };
             if !name.starts_with(PARTIAL) {
                 let is_dir = metadata.is_dir();
@@ -222,7 +224,7 @@ impl Place {
         Ok(files)
     }
 
-    /// Whether files here are only ever replaced, never written in place, so that a link to them is as good as a copy.
+    /// Whether files here are only replaced, never written in place. Then a hard link to them is as good as a copy.
     #[must_use]
     pub fn may_be_linked(&self) -> bool {
         self.keeper != Keeper::Step

@@ -1,4 +1,4 @@
-//! How a request reaches a call: methods, arguments, threads, and errors as MLflow writes them.
+//! Routes requests to calls: methods, arguments, threads, and errors in MLflow's format.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use super::Tracking;
 use super::args::Args;
 use super::error::{Result, TrackingError};
 
-/// The longest JSON body that is read. A batch at MLflow's own limits has about 2 MiB.
+/// The longest JSON body. A batch at MLflow's own limits has about 2 MiB.
 const LONGEST_BODY: usize = 16 << 20;
 
-/// What a router of this server knows.
+/// A router of this server.
 pub(super) type Router = axum::Router<Arc<Tracking>>;
 
 /// A call of the REST API: from arguments to JSON, on a thread that may block.
@@ -55,7 +55,7 @@ async fn answer(tracking: Arc<Tracking>, args: Args, call: Call) -> Response {
     }
 }
 
-/// Does work that may wait for a disk or a lock, away from the runtime's own threads.
+/// Runs work that may wait for a disk or a lock on a blocking thread.
 pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panicked| Err(TrackingError::Internal(format!("the server broke here: {panicked}"))))
@@ -80,7 +80,7 @@ impl<S: Send + Sync> FromRequest<S> for Args {
         let (head, body) = request.into_parts();
         let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let body = read_body(body).await?;
-        // Also what keeps a web form from being read as a command.
+        // This also prevents that a web form is read as a command.
         if !content_type.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("application/json")) {
             let message = "Bad Request. Content-Type must be one of ['application/json'].";
             return Err(TrackingError::Invalid(message.to_owned()));

@@ -1,6 +1,5 @@
-//! Seals models: what a client registers is copied below the `models` folder, under the digest of its bytes, and made
-//! read-only. The same model registered twice is kept once. What the run does with its artifacts afterwards changes
-//! nothing.
+//! Seals models: a client's model is copied below the `models` folder, under the digest of its content, and made
+//! read-only. A model that is registered twice is stored once. Later changes of the run's artifacts do not affect it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,34 +8,34 @@ use crate::digest::Digest;
 use crate::registry::AssetType;
 use crate::store::tree;
 
-/// Sealed bytes, ready to be registered.
+/// Sealed content, ready to be registered.
 #[derive(Debug)]
 pub struct Sealed {
     /// The file or folder, below `models/<digest>`.
     pub path: PathBuf,
     /// Its digest.
     pub digest: Digest,
-    /// Its bytes.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// `mlflow_model` when it has an `MLmodel` file, else `custom_model`.
+    /// `mlflow_model` if it has an `MLmodel` file, otherwise `custom_model`.
     pub asset_type: AssetType,
 }
 
-/// Seals the file or folder `source` below `models`. With `link` the bytes may be shared with `source`.
+/// Seals the file or folder `source` below `models`. With `link`, the content may be shared with `source`.
 ///
 /// # Errors
-/// An empty folder, a symbolic link that leads out of `source`, or trouble with the disk.
+/// An empty folder, a symbolic link that leads out of `source`, or an error of the file system.
 pub fn seal(models: &Path, source: &Path, link: bool) -> Result<Sealed> {
     let copy = if link { tree::link_or_copy_tree } else { tree::copy_tree };
     std::fs::create_dir_all(models).map_err(TrackingError::io(models))?;
     let building = tree::sibling_for_building(&models.join("new"));
-    // A file keeps its name inside a folder of its own.
+    // A single file keeps its name in its own folder.
     let name = source.file_name().filter(|_| source.is_file());
     let inside = |folder: &Path| name.map_or(folder.to_owned(), |name| folder.join(name));
     let sealed =
         copy(source, &inside(&building)).map_err(TrackingError::from).and_then(|()| settle(models, &building, &inside));
     if building.exists() {
-        // Best effort: it is either one more copy of what is sealed already, or the rest of a failure.
+        // Best effort: it is either another copy of sealed content, or the rest of a failure.
         let _ = std::fs::remove_dir_all(&building);
     }
     sealed
@@ -50,7 +49,7 @@ fn settle(models: &Path, building: &Path, inside: &dyn Fn(&Path) -> PathBuf) -> 
     }
     tree::make_read_only(&copied)?;
     let digest = Digest::of_tree(&copied).map_err(TrackingError::io(&copied))?;
-    // For a single file the folder around it counts, because its name does.
+    // For a single file the folder around it counts, because the name counts.
     let whole = if copied == building {
         digest.clone()
     } else {
@@ -58,14 +57,15 @@ fn settle(models: &Path, building: &Path, inside: &dyn Fn(&Path) -> PathBuf) -> 
     };
     let home = models.join(whole.as_str());
     if home.exists() && !Digest::of_tree(&home).is_ok_and(|digest| digest == whole) {
-        // Somebody edited what was sealed. Nobody may get it under this digest, so it makes room for the true bytes.
+        // Somebody edited the sealed content. It must not be served under this digest, so the real content replaces
+        // it.
         let aside = tree::sibling_for_building(&home);
         std::fs::rename(&home, &aside).map_err(TrackingError::io(&home))?;
         let _ = std::fs::remove_dir_all(&aside);
     }
     if !home.exists() {
         match std::fs::rename(building, &home) {
-            // Somebody else sealed the same bytes in between.
+            // Another process sealed the same content meanwhile.
             Err(_) if home.is_dir() => {}
             renamed => renamed.map_err(TrackingError::io(&home))?,
         }

@@ -1,7 +1,7 @@
-//! The HTTP server: listening, who may come in, where requests go, and stopping.
+//! The HTTP server: listens, checks access, routes requests, and stops.
 //!
-//! One axum router on the caller's tokio runtime. Database work runs on tokio's blocking threads, so a slow disk never
-//! holds up the runner's own tasks.
+//! It is one axum router on the caller's tokio runtime. Database work runs on tokio's blocking threads, so a slow
+//! disk never delays the runner's own tasks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use super::guard::Guard;
 use super::route::Router;
 use super::{Result, Tracking, TrackingError, api};
 
-/// How long requests in progress may go on after [`Server::stop`].
+/// How long requests in progress may continue after [`Server::stop`].
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a client may take to send the head of a request, the first or the next one on a connection.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// How many connections are open at once; more wait for their turn.
+/// How many connections are open at the same time; others wait.
 const MOST_OPEN: usize = 512;
 
 const BREATH: Duration = Duration::from_millis(50);
@@ -46,11 +46,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve `tracking` on `address` (port 0 takes a free one) to whoever holds `token`, on the tokio runtime
-    /// that the caller is in.
+    /// Starts to serve `tracking` on `address` (port 0 takes a free one) to clients with `token`, on the current
+    /// tokio runtime.
     ///
     /// # Errors
-    /// [`TrackingError::Listen`], e.g. when the port is taken.
+    /// [`TrackingError::Listen`], for example when the port is in use.
     pub fn start(tracking: Arc<Tracking>, token: &str, address: SocketAddr) -> Result<Self> {
         let failed = |source| TrackingError::Listen { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
@@ -63,13 +63,13 @@ impl Server {
         Ok(Self { address, stop, serving })
     }
 
-    /// What `MLFLOW_TRACKING_URI` must be: `http://127.0.0.1:<port>`.
+    /// The value for `MLFLOW_TRACKING_URI`: `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Takes no new connections, lets requests in progress finish for up to two seconds, and ends.
+    /// Accepts no new connections, lets requests in progress finish for up to two seconds, and ends.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         if tokio::time::timeout(GRACE, &mut self.serving).await.is_err() {
@@ -85,8 +85,9 @@ impl Drop for Server {
     }
 }
 
-/// Takes connections until it is to stop; then those that are in the middle of a request end it. Whoever connects and
-/// says nothing, or says it one byte at a time, is let go: it needs no token for that, and each connection is a file.
+/// Accepts connections until it must stop; then requests in progress finish. A connection on which a client sends no
+/// request, or sends it one byte at a time, is closed: that needs no token, and each connection uses a file
+/// descriptor.
 async fn serve(listener: TcpListener, router: axum::Router, mut stopping: watch::Receiver<bool>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD);
@@ -103,16 +104,17 @@ async fn serve(listener: TcpListener, router: axum::Router, mut stopping: watch:
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         let Ok((connection, _)) = accepted else {
-            // There are no more files for a moment.
+            // The process has no more file descriptors for a moment.
             tokio::time::sleep(BREATH).await;
             continue;
         };
-        // Head and body of an answer are two packets: without this the second waits 40 ms for the first one's receipt.
+        // Head and body of a response are two packets. Without this the second waits 40 ms for the acknowledgement of
+        // the first.
         let _ = connection.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
         let served = graceful.watch(http.serve_connection(TokioIo::new(connection), service));
         serving.spawn(async move {
-            // What goes wrong is seen by the client, and recording trouble never breaks a run.
+            // The client sees an error, and errors of recording never stop a run.
             let _ = served.await;
             drop(place);
         });

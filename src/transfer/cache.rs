@@ -1,16 +1,16 @@
-//! What was fetched, kept once for all pipelines of a workspace.
+//! The download cache: fetched data is stored once for all pipelines of a workspace.
 //!
 //! ```text
-//! downloads/v1/<address, hashed>/
-//!   lock                        who fetches, alone among all processes
-//!   now.json                    which state is the one that was seen last
-//!   <state>/…                   the files, read-only; the name tells the versions of all of them
-//!   <state>.json                their versions, so that a later state takes over what is the same, and their stat, by
-//!                               which it is seen that somebody touched them
-//!   <state>.building/…          a state that is being fetched; a fetch that was broken off goes on with it
+//! downloads/v1/<hash of the address>/
+//!   lock                        held by the one process that fetches
+//!   now.json                    the last state that was seen
+//!   <state>/…                   the files, read-only; the name depends on the versions of all of them
+//!   <state>.json                their versions, so that a later state can reuse unchanged files, and their stat, which
+//!                               shows whether somebody touched them
+//!   <state>.building/…          a state that is being fetched; an interrupted download continues with it
 //! ```
 //!
-//! A state never changes: who reads it may go on while a newer one is fetched.
+//! A state never changes: you can continue to read it while a newer one is fetched.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,13 @@ use super::{Transfer, is_unfinished, local};
 use crate::store::remote::{Remote, RemoteFile, TransferError};
 use crate::store::tree;
 
-/// How long to wait before looking whether another process has finished.
+/// How often to check whether another process has finished.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Downloads of a workspace.
+/// The download cache of a workspace.
 pub struct Cache {
     folder: PathBuf,
-    /// Who fetches in this process, by address.
+    /// The downloads of this process that are under way, by address.
     fetching: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -42,11 +42,11 @@ pub struct Kept {
     pub path: PathBuf,
     /// How many files it has.
     pub files: u64,
-    /// Their bytes.
+    /// Their total size.
     pub bytes: u64,
 }
 
-/// Which state was seen last.
+/// The last state that was seen.
 #[derive(Serialize, Deserialize)]
 struct Now {
     address: String,
@@ -56,24 +56,24 @@ struct Now {
 /// What is known of a state.
 #[derive(Serialize, Deserialize)]
 struct State {
-    /// The name of the file, when it is one.
+    /// The name of the file, if it is a single file.
     name: Option<String>,
     files: u64,
     bytes: u64,
-    /// Of the stat of all files.
+    /// A fingerprint of the stat of all files.
     stamp: String,
-    /// By file.
+    /// The version of each file.
     versions: HashMap<String, String>,
 }
 
 impl State {
-    /// A state whose files are what they were when they were fetched.
+    /// A state whose files are unchanged since they were fetched.
     fn intact(place: &Path, state: &str) -> Option<Self> {
         let known = Self::read(place, state)?;
         (stamp(&place.join(state)).ok()? == known.stamp).then_some(known)
     }
 
-    /// Where it lies. Not kept: a workspace may move.
+    /// Its local copy. The path is not stored, because a workspace may move.
     fn kept(&self, place: &Path, state: &str) -> Kept {
         let folder = place.join(state);
         let path = self.name.as_ref().map_or(folder.clone(), |name| folder.join(name));
@@ -85,7 +85,7 @@ impl State {
     }
 }
 
-/// What nobody needs. As long as this is held, nobody fetches there.
+/// Data that nobody needs. As long as this is held, nobody fetches there.
 pub struct Old {
     /// The file or folder.
     pub path: PathBuf,
@@ -93,27 +93,27 @@ pub struct Old {
 }
 
 impl Cache {
-    /// The cache in that folder, which is made when something is fetched.
+    /// The cache in that folder, which is made at the first download.
     #[must_use]
     pub fn at(folder: PathBuf) -> Self {
         Self { folder, fetching: Mutex::default() }
     }
 
     fn place(&self, address: &str, shape: Shape) -> PathBuf {
-        // A folder is the same with a slash at its end and without.
+        // A folder is the same with and without a trailing slash.
         let address = if shape == Shape::File { address } else { address.trim_end_matches('/') };
         let hash = blake3::hash(format!("{shape:?} {address}").as_bytes()).to_hex();
         self.folder.join(&hash[..24])
     }
 
-    /// What is kept of an address in just that state.
+    /// The local copy of an address in exactly that state.
     #[must_use]
     pub fn known(&self, address: &str, shape: Shape, found: &Found) -> Option<Kept> {
         let (place, state) = (self.place(address, shape), state(&found.files)?);
         Some(State::intact(&place, &state)?.kept(&place, &state))
     }
 
-    /// What was kept of an address last, whatever has become of it since.
+    /// The last local copy of an address, whatever its state is now.
     #[must_use]
     pub fn last(&self, address: &str, shape: Shape) -> Option<Kept> {
         let place = self.place(address, shape);
@@ -121,8 +121,8 @@ impl Cache {
         Some(State::intact(&place, &state)?.kept(&place, &state))
     }
 
-    /// What nobody needs: states of which there is a newer one, fetches that were broken off, and, when a time is given, data
-    /// that was fetched longer ago. What is being fetched at this moment is left alone.
+    /// Data that nobody needs: states of which there is a newer one, interrupted downloads, and, if a time is given,
+    /// data that was fetched before that time. Downloads that are under way are not included.
     #[must_use]
     pub fn old(&self, older_than: Option<Duration>) -> Vec<Old> {
         let below = |folder: &Path| -> Vec<PathBuf> {
@@ -151,10 +151,11 @@ impl Cache {
         old
     }
 
-    /// Fetches what was found, unless it is there. However many ask at the same time, one fetches.
+    /// Fetches what was found, unless there is a local copy. However many callers ask at the same time, it is fetched
+    /// once.
     ///
     /// # Errors
-    /// What the transfer could not overcome; what was fetched until then is used the next time.
+    /// The error of the transfer; the next fetch uses what was fetched until then.
     pub async fn fetch(
         &self,
         transfer: &Transfer,
@@ -208,7 +209,7 @@ async fn fetch(
     place: &Path,
     found: Found,
 ) -> Result<Kept, TransferError> {
-    // Without versions nothing tells whether it is still the same: then what was begun is of no use to anybody.
+    // Without versions nothing shows whether the remote data is still the same, so a partial download is useless.
     let seen = state(&found.files);
     let building = place.join(format!("{}.building", seen.as_deref().unwrap_or("unknown")));
     if seen.is_none() {
@@ -225,7 +226,7 @@ async fn fetch(
     let mut there = Vec::new();
     for file in &found.files {
         let target = target(file)?;
-        // Files appear here whole, and the folder's name tells their versions.
+        // Files appear here only when complete, and the folder's name contains their versions.
         if target.exists() || old.as_ref().is_some_and(|old| take_over(old, file, &target, &building)) {
             transfer.progress.expect(1, file.size.unwrap_or(0));
             transfer.progress.file_skipped(file.size.unwrap_or(0));
@@ -241,7 +242,7 @@ async fn fetch(
     finish(address, place, &building, &state, &files, found.is_file.then_some(name.as_str()))
 }
 
-/// Makes a state of what was built, and the one that is seen from now on.
+/// Turns the finished download into a state, and makes it the last state.
 fn finish(
     address: &str,
     place: &Path,
@@ -257,7 +258,7 @@ fn finish(
     if State::intact(place, state).is_some() {
         remove(building)?;
     } else {
-        // Touched, or of a fetch that ended before it could say what it had.
+        // The state was changed, or its download ended before it was complete.
         remove(&folder)?;
         std::fs::rename(building, &folder).map_err(|e| local("rename", building, &e))?;
     }
@@ -270,7 +271,7 @@ fn finish(
     Ok(made.kept(place, state))
 }
 
-/// Removes what fetches of other states, or of files that changed meanwhile, left half done.
+/// Removes partial downloads of other states, or of files that changed meanwhile.
 fn tidy(place: &Path, building: &Path) -> Result<(), TransferError> {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
     for other in entries.filter(|path| path.extension().is_some_and(|e| e == "building") && path != building) {
@@ -287,7 +288,7 @@ fn tidy(place: &Path, building: &Path) -> Result<(), TransferError> {
     Ok(())
 }
 
-/// Makes a file of the state before one of this state, when it is the same.
+/// Reuses a file of the state before, if it is the same in this state.
 fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target: &Path, building: &Path) -> bool {
     let (folder, versions) = old;
     let same = !file.version.is_empty() && versions.get(&file.name) == Some(&file.version);
@@ -296,8 +297,8 @@ fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target
         && copy(&folder.join(inner), target).is_ok()
 }
 
-/// A copy that is there whole or not at all. A second name would do, but change the stat of a file that somebody may be
-/// reading.
+/// Copies a file, completely or not at all. A hard link would be sufficient, but it changes the stat of a file that
+/// somebody may be reading.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     let partial = to.with_file_name(format!(".amlrun-{:016x}.part", fastrand::u64(..)));
     let copied = std::fs::copy(from, &partial).and_then(|_| std::fs::rename(&partial, to));
@@ -307,18 +308,18 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     copied
 }
 
-/// A state that nobody has seen before.
+/// A unique name for a state.
 fn unseen() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
 
-/// The name of the state that was found; another one each time when the place tells no versions.
+/// The name of the state that was found. It is unique each time if the remote storage reports no versions.
 #[must_use]
 pub fn state_of(found: &Found) -> String {
     state(&found.files).unwrap_or_else(unseen)
 }
 
-/// The name of a state: the names, sizes and versions of all its files. `None` when a version is not told.
+/// The name of a state: a digest of the names, sizes and versions of all its files. `None` if a version is unknown.
 fn state(files: &[RemoteFile]) -> Option<String> {
     let mut hasher = blake3::Hasher::new();
     for file in files {
@@ -334,7 +335,8 @@ fn read_now(place: &Path) -> Option<Now> {
     serde_json::from_slice(&std::fs::read(place.join("now.json")).ok()?).ok()
 }
 
-/// What changes when anything in a folder is touched: a file's stat, with what nobody can set, and the names of folders.
+/// A fingerprint that changes when anything in a folder is touched: the stat of files, including the times that
+/// nobody can set, and the names of folders.
 fn stamp(folder: &Path) -> std::io::Result<String> {
     use std::os::unix::fs::MetadataExt as _;
     let mut lines = Vec::new();

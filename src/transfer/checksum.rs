@@ -1,7 +1,7 @@
-//! Checksums of content on its way, and the ids of blocks.
+//! Checksums of transferred content, and the ids of blocks.
 //!
-//! Blocks carry a CRC-64/NVME, which is what Azure Storage calls CRC64: it is computed at memory speed, and those of blocks
-//! join to that of the whole file. Whole files of other people carry an MD5.
+//! Blocks have a CRC-64/NVME, which Azure Storage calls CRC64: it is computed at memory speed, and the CRCs of blocks
+//! can be combined to the CRC of the whole file. Files that others uploaded have an MD5.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ use md5::{Digest as _, Md5};
 
 use crate::store::remote::Checksums;
 
-/// The CRC of bytes that come one after the other.
+/// The CRC of bytes that arrive in order.
 pub struct Crc(Digest);
 
 impl Default for Crc {
@@ -23,12 +23,12 @@ impl Default for Crc {
 }
 
 impl Crc {
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The CRC of all of them.
+    /// The CRC of all bytes.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.finalize()
@@ -41,7 +41,7 @@ pub fn crc64(bytes: &[u8]) -> u64 {
     crc_fast::checksum(Crc64Nvme, bytes)
 }
 
-/// The CRC of a content that consists of parts: the CRC of each with its length in bytes.
+/// The CRC of content that consists of parts: combines the CRC of each part with its length in bytes.
 #[must_use]
 pub fn joined(parts: impl IntoIterator<Item = (u64, u64)>) -> u64 {
     parts.into_iter().fold(crc64(b""), |all, (crc, length)| checksum_combine(Crc64Nvme, all, crc, length))
@@ -53,7 +53,7 @@ pub fn md5(bytes: &[u8]) -> [u8; 16] {
     Md5::digest(bytes).into()
 }
 
-/// Checksums of a file on disk: those that `wanted` has, and no other.
+/// Checksums of a local file: only the kinds that `wanted` has.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -77,14 +77,14 @@ pub fn of_file(path: &Path, wanted: Checksums) -> std::io::Result<Checksums> {
     Ok(Checksums { md5: hash.map(|hash| hash.finalize().into()), crc64: crc.map(|crc| crc.value()) })
 }
 
-/// The id of a block: its number, length and CRC, so that a block that is there under this id is this one. Azure wants
-/// base64 of at most 64 bytes, and one length for all blocks of a file.
+/// The id of a block: its number, length and CRC, so that an existing block with this id has this content. Azure
+/// requires base64 of at most 64 bytes, and the same length for all blocks of a file.
 #[must_use]
 pub fn block_id(number: u64, length: u64, crc: u64) -> String {
     STANDARD.encode(format!("{number:08x}-{length:08x}-{crc:016x}"))
 }
 
-/// A CRC as Azure writes it: base64 of its eight bytes, the lowest first.
+/// A CRC in Azure's format: base64 of its eight bytes, the lowest first.
 #[must_use]
 pub fn crc64_text(crc: u64) -> String {
     STANDARD.encode(crc.to_le_bytes())

@@ -1,4 +1,4 @@
-//! Whether a local file has the content of a remote one.
+//! Compares the content of a local file with a remote one.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use super::task::broken;
 use super::{BLOCK, checksum, local};
 use crate::store::remote::{Checksums, RemoteFile, TransferError};
 
-/// Whether a local file has those checksums. When there are none nobody can say so.
+/// Whether a local file has those checksums. False if there are none to compare.
 pub(super) async fn is_same(path: &Path, size: u64, checksums: Checksums) -> Result<bool, TransferError> {
-    // One will do, and the CRC is found out sooner.
+    // One checksum is sufficient, and the CRC is faster.
     let wanted = if checksums.crc64.is_some() { Checksums { md5: None, ..checksums } } else { checksums };
     if wanted == Checksums::default() {
         return Ok(false);
@@ -19,7 +19,7 @@ pub(super) async fn is_same(path: &Path, size: u64, checksums: Checksums) -> Res
     own.map(|own| own == wanted).map_err(|e| local("read", path, &e))
 }
 
-/// Whether a file is at its target with the very content.
+/// Whether the file already exists at its target with exactly that content.
 pub(super) async fn is_there(target: &Path, file: &RemoteFile) -> bool {
     let Ok(stat) = std::fs::symlink_metadata(target) else { return false };
     let same_size = stat.is_file() && file.size == Some(stat.len());

@@ -1,8 +1,9 @@
-//! How many requests may be under way: found out by measuring.
+//! The concurrency limit: how many requests may run at the same time, adapted to the measured throughput.
 //!
-//! It begins with a few, asks for more as long as more is moved by more of them, goes back when more of them moved less, and
-//! falls back when the server says that it is too much. That less is moved than before is no reason to ask for less: it would
-//! be moved by fewer, which is less again, down to next to nothing. A number that a person gives stays as it is.
+//! The limit begins low. It increases as long as more requests transfer more, decreases if more requests transferred
+//! less, and drops when the server is overloaded. Less throughput than before is no reason to decrease the limit:
+//! fewer requests would transfer even less, and the limit would go down to almost nothing. A limit that the user sets
+//! does not change.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,12 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const FIRST: usize = 8;
 const FEWEST: usize = 2;
 const MOST: usize = 32;
-/// So long is measured before anything is changed.
+/// How long to measure before the limit changes.
 const SPELL: Duration = Duration::from_millis(250);
-/// What a request costs whatever it moves, as bytes.
+/// The overhead of a request, in bytes.
 const REQUEST: u64 = 64 << 10;
 
-/// The number of requests that may be under way.
+/// Limits the number of requests that run at the same time.
 pub struct ConcurrencyLimiter {
     places: Arc<Semaphore>,
     state: Mutex<State>,
@@ -26,24 +27,24 @@ pub struct ConcurrencyLimiter {
 
 struct State {
     width: usize,
-    /// Places that are to go when they become free.
+    /// Permits to remove when they are returned.
     surplus: usize,
     best: f64,
-    /// How many there were before there were more, until it is known what that brought.
+    /// The limit before the last increase, until its effect is known.
     before: Option<usize>,
     since: Instant,
     moved: u64,
     requests: usize,
 }
 
-/// A place for one request.
+/// A permit for one request.
 pub struct Permit {
     limiter: Arc<ConcurrencyLimiter>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl ConcurrencyLimiter {
-    /// A limiter with the number that a person gave, or one that finds it.
+    /// A limiter with the user's limit, or one that adapts.
     #[must_use]
     pub fn new(jobs: Option<usize>) -> Self {
         let width = jobs.unwrap_or(FIRST).max(1);
@@ -51,14 +52,14 @@ impl ConcurrencyLimiter {
         Self { places: Arc::new(Semaphore::new(width)), state: Mutex::new(state), fixed: jobs.is_some() }
     }
 
-    /// Waits for a place.
+    /// Waits for a permit.
     pub async fn enter(self: &Arc<Self>) -> Permit {
-        // The semaphore is never closed; without a permit there would merely be one request more.
+        // The semaphore is never closed; without a permit there would only be one more request.
         let permit = self.places.clone().acquire_owned().await.ok();
         Permit { limiter: self.clone(), permit }
     }
 
-    /// The server asked to be spared.
+    /// Lowers the limit, because the server asked for fewer requests.
     pub fn back_off(&self) {
         if !self.fixed {
             let mut state = self.state();
@@ -79,7 +80,7 @@ impl ConcurrencyLimiter {
         state.width -= fewer;
     }
 
-    /// Counts what a request moved, and from time to time draws the conclusion.
+    /// Counts what a request transferred, and adapts the limit from time to time.
     fn moved(&self, bytes: u64) {
         if self.fixed {
             return;
@@ -109,19 +110,19 @@ impl ConcurrencyLimiter {
     }
 }
 
-/// How many requests there should be after so many of them moved so much, and what is to be surpassed then.
+/// The next limit after `width` requests at a time had this throughput, and the throughput that it must exceed.
 fn conclusion(width: usize, rate: f64, best: f64, before: Option<usize>) -> (usize, f64) {
     match before {
         _ if rate > best * 1.1 => ((width + width / 2).min(MOST), rate),
         Some(before) if rate < best * 0.9 => (before, best),
-        // Times have changed.
+        // The conditions have changed.
         _ if rate < best * 0.7 => (width, rate),
         _ => (width, best.max(rate)),
     }
 }
 
 impl Permit {
-    /// The request is over and moved so many bytes.
+    /// Returns the permit after the request transferred `bytes`.
     pub fn leave(self, bytes: u64) {
         self.limiter.moved(bytes);
     }

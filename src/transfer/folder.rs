@@ -1,4 +1,4 @@
-//! Many files at once: small ones side by side, large ones a few at a time, in blocks.
+//! Transfers many files: small files in parallel, large files a few at a time, in blocks.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -13,35 +13,35 @@ use super::task::broken;
 use super::{Transfer, local};
 use crate::store::remote::{Remote, RemoteFile, TransferError};
 
-/// So many files are under way at once; how many of them have a request is for the limiter to say.
+/// How many files are handled at the same time. The concurrency limiter decides how many of them have a request.
 const FILES: usize = 64;
 
-/// The longest name of a file that file systems have, in bytes.
+/// The longest file name in common file systems, in bytes.
 const NAME: usize = 255;
 
-/// A file to fetch, and where to.
+/// A file to download, and its target.
 pub struct Wanted {
     /// The file.
     pub file: RemoteFile,
-    /// Its path on this machine.
+    /// Its local path.
     pub target: PathBuf,
 }
 
-/// A file to send, and its name there.
+/// A file to upload, and its remote name.
 pub struct Offered {
-    /// Its path on this machine.
+    /// Its local path.
     pub from: PathBuf,
     /// Its size in bytes.
     pub size: u64,
-    /// The name that it gets.
+    /// Its remote name.
     pub name: String,
 }
 
-/// Fetches files and gives each as it was when it was fetched, in the same order. Files that are at their target already,
-/// with the same checksum, are left as they are. Folders are made.
+/// Downloads files and returns each in the version that was downloaded, in the same order. Files that are already at
+/// their target with the same checksum are skipped. Folders are made.
 ///
 /// # Errors
-/// The first trouble that did not pass; files that were fetched by then stay.
+/// The first error that persisted; files that were downloaded before stay.
 pub async fn receive_all(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -85,10 +85,10 @@ fn make_folders(wanted: &[Wanted]) -> Result<(), TransferError> {
     Ok(())
 }
 
-/// Sends files. `there` are those that are known to be in the place.
+/// Uploads files. `there` are files that are known to exist in the remote storage.
 ///
 /// # Errors
-/// The first trouble that did not pass; files that were sent by then stay.
+/// The first error that persisted; files that were uploaded before stay.
 pub async fn send_all(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -114,14 +114,14 @@ pub async fn send_all(
     Ok(())
 }
 
-/// Where a file of a remote folder belongs below a local one. `prefix` is the folder's name with its slash.
+/// The local path of a file in a remote folder. `prefix` is the folder's name with its slash.
 ///
 /// # Errors
-/// When the name would lead out of the folder, or is no file name here.
+/// When the name would lead out of the folder, or is not a valid file name here.
 pub fn below(folder: &Path, prefix: &str, file: &RemoteFile) -> Result<PathBuf, TransferError> {
     let inner = file.name.strip_prefix(prefix).unwrap_or(&file.name);
     let plain = Path::new(inner).components().all(|part| matches!(part, Component::Normal(_)));
-    // `a//b` and `a/` are names of blobs, but not of files.
+    // `a//b` and `a/` are valid names of blobs, but not of files.
     let same = inner.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !plain || !same || inner.contains('\0') {
         let name = file.name.escape_debug();
@@ -136,7 +136,7 @@ pub fn below(folder: &Path, prefix: &str, file: &RemoteFile) -> Result<PathBuf, 
     Ok(folder.join(inner))
 }
 
-/// The files of a listing that would have to be a file and a folder at once on this machine.
+/// The files of a listing that would have to be both a file and a folder on this machine.
 #[must_use]
 pub fn clash(files: &[RemoteFile]) -> Option<&str> {
     let names: HashSet<&str> = files.iter().map(|file| file.name.as_str()).collect();

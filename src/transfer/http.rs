@@ -1,8 +1,9 @@
-//! The client that every request goes through: connections are kept and used again, proxies are taken from the
-//! environment, and nothing is waited for without end.
+//! The HTTP client for all requests: it reuses connections, takes proxies from the environment, and has a timeout for
+//! everything.
 //!
-//! A request is given up when it moves next to nothing for a while, in either direction: a total time would be wrong for
-//! somebody, and a time without any byte would let a server hold us with one byte at a time.
+//! A request fails when it transfers almost nothing for a while, in either direction. A limit on the total time would
+//! be wrong for large transfers or slow connections. A limit on the time without any byte would let a server block us
+//! with one byte at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,16 +18,16 @@ use crate::diagnostic::article::with_article;
 use crate::secret::signatures;
 use crate::store::remote::{Chunks, TransferError};
 
-/// How long a connection may take to be made.
+/// The timeout for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// So many bytes must move in a second, or nothing counts as moved.
+/// Fewer bytes in a second do not count as progress.
 const LEAST: u64 = 32;
-/// A request's body goes out in pieces of this size, so that it is seen how far it got.
+/// The body of a request is sent in pieces of this size, so that progress is visible.
 const PIECE: usize = 256 << 10;
 /// How many redirects are followed.
 const REDIRECTS: usize = 10;
 
-/// A client for one command.
+/// The client of one command.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
@@ -37,7 +38,7 @@ impl Http {
     /// A client that follows redirects to other web addresses, or none at all.
     ///
     /// # Errors
-    /// A sentence, when the system's certificates or proxies cannot be used.
+    /// A message, if the system's certificates or proxies cannot be used.
     pub fn new(stall: Duration, redirects: bool) -> Result<Self, String> {
         let redirects = if redirects { Policy::custom(follow) } else { Policy::none() };
         let client = reqwest::Client::builder()
@@ -46,17 +47,17 @@ impl Http {
             .tcp_nodelay(true)
             .pool_idle_timeout(Duration::from_secs(30))
             .redirect(redirects)
-            // The address that led here may be signed.
+            // The original address may contain a signature.
             .referer(false)
             .build()
             .map_err(|e| format!("cannot set up HTTP: {}", chain(&e.without_url())))?;
         Ok(Self { client, stall })
     }
 
-    /// Sends a request, with its body in pieces, and waits for the head of the answer.
+    /// Sends a request, with its body in pieces, and waits for the head of the response.
     ///
     /// # Errors
-    /// [`TransferError::Transient`] when the network fails or nothing moves.
+    /// [`TransferError::Transient`] when the network fails or the request stalls.
     pub async fn send(&self, mut request: Request, body: Bytes) -> Result<Response, TransferError> {
         let host = host(request.url());
         let moved = Arc::new(AtomicU64::new(0));
@@ -80,7 +81,7 @@ impl Http {
         }
     }
 
-    /// The body of an answer as it comes; ends with trouble when the connection breaks or stalls.
+    /// The body of a response as a stream. It ends with an error if the connection breaks or stalls.
     pub fn body(&self, answer: Response) -> Chunks {
         struct State<S> {
             chunks: S,
@@ -113,7 +114,7 @@ impl Http {
         }))
     }
 
-    /// What must move before a request counts as stalled.
+    /// How many bytes must be transferred before a request counts as stalled.
     fn least(&self) -> u64 {
         (LEAST * self.stall.as_secs()).max(1)
     }
@@ -123,14 +124,14 @@ impl Http {
     }
 }
 
-/// The server of an address, for people.
+/// The server of an address, for messages.
 fn host(url: &Url) -> String {
     let name = url.host_str().unwrap_or("the server");
     url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
-/// TransferError for an answer that is no success; `None` for one that is. `address` is told to people, `detail` is what the
-/// server says of it.
+/// The error for a response that is not a success; `None` for a success. `address` is shown in messages, `detail` is
+/// the server's explanation.
 #[must_use]
 pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: &str) -> Option<TransferError> {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
@@ -154,7 +155,8 @@ pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: 
     })
 }
 
-/// What `Retry-After` says: seconds, or a date (RFC 9110, section 10.2.3); Azure has milliseconds in a header of its own.
+/// The value of `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). Azure has milliseconds in a separate
+/// header.
 fn retry_after(headers: &header::HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     if let Some(millis) = text("x-ms-retry-after-ms").and_then(|text| text.parse().ok()) {
@@ -170,7 +172,7 @@ fn retry_after(headers: &header::HeaderMap, now: SystemTime) -> Option<Duration>
     Some(Duration::try_from(wait).unwrap_or_default())
 }
 
-/// Web addresses lead to web addresses, and never from a secret connection to an open one.
+/// Follows redirects only to web addresses, and never from a secure connection to an insecure one.
 fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let from = attempt.previous().last().map(|url| url.scheme().to_owned());
     let to = attempt.url().scheme().to_owned();
@@ -189,25 +191,25 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     attempt.follow()
 }
 
-/// Whether an address has in it what signed one before it, at another host.
+/// Whether an address on another host contains the signature of an address before it.
 fn carries_signature(before: &[Url], next: &Url) -> bool {
     let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     let whole = plain(next.as_str());
     before.iter().filter(|url| url.origin() != next.origin()).any(|url| {
         let query = format!("?{}", url.query().unwrap_or_default());
-        // A shorter one opens nothing, and would be found everywhere.
+        // A shorter signature protects nothing, and would match everywhere.
         signatures(&query).into_iter().any(|signature| signature.len() >= 8 && whole.contains(&plain(signature)))
     })
 }
 
-/// What the client could not do. The address stays out of it: there may be a signature in it.
+/// An error of the client. It does not contain the address, which may contain a signature.
 fn failed(host: &str, error: reqwest::Error) -> TransferError {
     let error = error.without_url();
     if error.is_redirect() || error.is_builder() {
         return TransferError::Permanent(format!("{host}: {}", chain(&error)));
     }
     let why = chain(&error);
-    // The client tells it in words only.
+    // The client reports this only in its message.
     if error.is_connect() && why.contains("dns error") {
         return TransferError::NoHost(format!("{host} cannot be found: {why}"));
     }

@@ -1,4 +1,4 @@
-//! What there is under a name in a remote place: a file, a folder, or what a pattern finds.
+//! Finds what a name in remote storage means: a file, a folder, or the files that match a pattern.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use super::retry::with_retries;
 use super::{Transfer, web};
 use crate::store::remote::{Remote, RemoteFile, TransferError};
 
-/// What somebody expects to find.
+/// What the caller expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// One file.
     File,
-    /// All files below a name, or those that a pattern finds.
+    /// All files below a name, or those that match a pattern.
     Folder,
     /// Either.
     Any,
@@ -25,16 +25,17 @@ pub enum Shape {
 pub struct Found {
     /// Whether it is one file that was named as such.
     pub is_file: bool,
-    /// What all names begin with, as far as it is no part of the folder's own names.
+    /// The common prefix of all names that is not part of the names in the folder.
     pub prefix: String,
-    /// The files, in order of their names.
+    /// The files, sorted by name.
     pub files: Vec<RemoteFile>,
 }
 
-/// Looks what is there.
+/// Lists what exists.
 ///
 /// # Errors
-/// [`TransferError::NotFound`] when nothing is; [`TransferError::Permanent`] for names that cannot all lie in one folder here.
+/// [`TransferError::NotFound`] when nothing does; [`TransferError::Permanent`] for names that cannot all be in one
+/// local folder.
 pub async fn look(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -62,7 +63,7 @@ pub async fn look(
     } else {
         let prefix = if name.is_empty() || name.ends_with('/') { name.to_owned() } else { format!("{name}/") };
         let mut files = with_retries(transfer, || remote.list(&prefix)).await?;
-        // A blob of the folder's own name is another tool's mark of it.
+        // A blob with the folder's own name is another tool's marker for the folder.
         files.retain(|file| file.name != prefix && !file.name.ends_with('/'));
         Found { is_file: false, prefix, files }
     };
@@ -97,17 +98,17 @@ async fn is_folder(remote: &Arc<dyn Remote>, name: &str) -> bool {
     remote.list(&format!("{name}/")).await.is_ok_and(|files| !files.is_empty())
 }
 
-/// Whether a name finds files by a pattern.
+/// Whether a name is a pattern.
 #[must_use]
 pub fn is_pattern(name: &str) -> bool {
     name.contains('*')
 }
 
-/// The files that a pattern finds: `*` within a name, `**` over folders.
+/// The files that match a pattern: `*` within a name, `**` across folders.
 async fn pattern(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str) -> Result<Found, TransferError> {
     let fixed = name.find('*').unwrap_or(name.len());
     let prefix = name[..name[..fixed].rfind('/').map_or(0, |at| at + 1)].to_owned();
-    // Only stars stand for others: a blob may well be called `a[1]`.
+    // Only stars are wildcards: a blob may be called `a[1]`.
     let plain = name.replace('[', "\0").replace(']', "[]]").replace('\0', "[[]");
     let plain = ['?', '{', '}'].iter().fold(plain, |name, c| name.replace(*c, &format!("[{c}]")));
     let glob = GlobBuilder::new(&plain).literal_separator(true).backslash_escape(false).build();
@@ -119,7 +120,7 @@ async fn pattern(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str) -> R
 }
 
 impl Found {
-    /// The name that a single file has on this machine.
+    /// The local name of a single file.
     #[must_use]
     pub fn file_name(&self) -> String {
         let name = self.files.first().map_or("", |file| file.name.as_str());
@@ -134,7 +135,7 @@ mod tests {
     use crate::store::remote::{Answer, Checksums, Chunks};
     use crate::transfer::Limits;
 
-    /// A place with names only.
+    /// Remote storage that has only names.
     struct Names(&'static [&'static str]);
 
     impl Remote for Names {

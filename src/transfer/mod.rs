@@ -2,12 +2,13 @@
 //!
 //! A [`Transfer`] is what all uploads and downloads of one command share: how many requests may run at once
 //! ([`concurrency`] adapts that to the measured throughput), when to give up ([`retry`]), what has been moved
-//! ([`progress`]) and whether the user asked to stop. [`receive`] and [`send`] move one file, in blocks when it is large;
-//! [`folder`] moves many. [`cache`] keeps what was downloaded, once for all pipelines; [`listing`] finds the files of an
-//! address. Every request goes through the client in [`http`]; [`web`] is any web server as remote storage.
+//! ([`progress`]) and whether the user asked to stop. [`receive`] and [`send`] move one file, in blocks when it is
+//! large; [`folder`] moves many. [`cache`] keeps what was downloaded, once for all pipelines; [`listing`] finds the
+//! files of an address. Every request goes through the client in [`http`]; [`web`] is any web server as remote
+//! storage.
 //!
-//! The rules: memory does not grow with files; a file appears under its name whole and checked or not at all; a transfer
-//! that was interrupted resumes; files that are already there are not moved again.
+//! The rules: memory does not grow with files; a file appears under its name whole and checked or not at all; a
+//! transfer that was interrupted resumes; files that are already there are not moved again.
 //!
 //! This module knows [`Remote`](crate::store::remote::Remote) storage and local paths. It knows nothing of what data
 //! mean, of credentials, and of Azure.
@@ -38,23 +39,23 @@ use concurrency::ConcurrencyLimiter;
 pub use partial::is_unfinished;
 use progress::Progress;
 
-/// The size of the blocks in which large files are sent, in bytes.
+/// The size of the blocks in which large files are uploaded, in bytes.
 pub const BLOCK: u64 = 8 << 20;
-/// The size of the parts in which they are fetched: the most for which Azure gives a checksum with what is read.
+/// The size of the parts in which large files are downloaded: the most for which Azure returns a checksum.
 pub const PART: u64 = 4 << 20;
-/// So many blocks are held in memory at once.
+/// How many blocks are in memory at the same time.
 const BLOCKS_IN_MEMORY: usize = 8;
-/// So many large files are moved at once: more would only spread the same blocks over more files.
+/// How many large files are transferred at the same time: more would only spread the same blocks over more files.
 const LARGE_FILES: usize = 3;
 
-/// What bounds a transfer.
+/// The limits of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many requests may be under way; found out by measuring when nobody says.
+    /// How many requests may run at the same time; `None` adapts to the measured throughput.
     pub jobs: Option<usize>,
-    /// A request that moves next to nothing for so long is given up, and tried again.
+    /// A request that transfers almost nothing for this time fails, and is retried.
     pub stall: Duration,
-    /// So long trouble of the network or the server is borne before a transfer fails.
+    /// How long transient errors are retried before a transfer fails.
     pub retry_timeout: Duration,
 }
 
@@ -64,16 +65,16 @@ impl Default for Limits {
     }
 }
 
-/// What all movement of one command shares. Copies share it, too.
+/// The state that all transfers of one command share. Copies share it, too.
 #[derive(Clone)]
 pub struct Transfer {
-    /// What bounds it.
+    /// The limits.
     pub limits: Limits,
     /// What has been moved.
     pub progress: Arc<Progress>,
     limiter: Arc<ConcurrencyLimiter>,
     memory: Arc<Semaphore>,
-    /// Memory for blocks that has been used and can be again: fresh memory costs as much as the copy into it.
+    /// Memory of blocks for reuse: allocating new memory costs as much as copying into it.
     back_off: Arc<Mutex<Vec<BytesMut>>>,
     large: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -94,27 +95,27 @@ impl Transfer {
         }
     }
 
-    /// The same with figures of its own, which count for `whole`, too.
+    /// The same with separate progress, which also counts for `whole`.
     #[must_use]
     pub fn counted_within(&self, whole: &Arc<Progress>) -> Self {
         Self { progress: Arc::new(Progress::within(whole.clone())), ..self.clone() }
     }
 
-    /// Memory for a block of so many bytes.
+    /// Memory for a block of `length` bytes.
     fn block(&self, length: u64) -> BytesMut {
         let mut block = self.back_off.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         block.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
         block
     }
 
-    /// The memory of a block that nobody holds any more is used again.
+    /// Makes the memory of a block available again, if nobody else holds it.
     fn give_back(&self, block: Bytes) {
         if let Ok(block) = block.try_into_mut() {
             self.back_off.lock().unwrap_or_else(PoisonError::into_inner).push(block);
         }
     }
 
-    /// Does the work unless somebody asks to stop, which ends it where it is.
+    /// Does the work unless a stop is requested, which interrupts it.
     ///
     /// # Errors
     /// Those of the work, and [`TransferError::Stopped`].
@@ -125,14 +126,14 @@ impl Transfer {
         let mut stop = self.stop.clone();
         tokio::select! {
             biased;
-            // When nobody is left who could ask, nobody asks.
+            // If the sender is gone, no stop can be requested.
             Ok(_) = stop.wait_for(|stop| *stop) => Err(TransferError::Stopped),
             done = work => done,
         }
     }
 }
 
-/// The threads on which bytes are moved: apart from those of a run, so that neither waits for the other.
+/// The threads for transfers: separate from those of a run, so that neither waits for the other.
 ///
 /// # Errors
 /// When the system has no more threads.
@@ -145,7 +146,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// What the system said of a local file, as trouble that does not pass.
+/// A system error on a local file, as a permanent error.
 pub(crate) fn local(what: &str, path: &std::path::Path, error: &std::io::Error) -> TransferError {
     TransferError::Permanent(format!("cannot {what} {}: {error}", path.display()))
 }

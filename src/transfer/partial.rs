@@ -1,7 +1,8 @@
-//! A large file while it is being fetched: its bytes beside the place where it will be, and what is known of its blocks.
+//! A large file during its download: its bytes beside the target, and a ledger of its blocks.
 //!
-//! Both files are named after what is fetched: another version of it has others, and a fetch that was broken off, even by
-//! the end of this program, finds its own again and goes on. One process has them at a time; another one waits.
+//! The names of both files depend on the remote file. Another version of it has other names, and an interrupted
+//! download, even of an earlier process, finds its own files again and continues. One process uses them at a time;
+//! others wait.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -10,43 +11,44 @@ use std::path::{Path, PathBuf};
 use super::{PART, local};
 use crate::store::remote::{RemoteFile, TransferError};
 
-/// What is kept of a block: whether it is there, and its CRC.
+/// The size of a ledger entry: whether the block is there, and its CRC.
 const RECORD: u64 = 9;
 
-/// A file that is not whole yet.
+/// A file that is not complete yet.
 pub(super) struct Partial {
     content: File,
     blocks: File,
     path: PathBuf,
     ledger: PathBuf,
     size: u64,
-    /// Whose turn it is to write. The system lets one write to a file at a time, and others spin meanwhile; here they can
-    /// go on to read.
+    /// Serializes writes. The system lets only one thread write to a file at a time, and others spin meanwhile; with
+    /// this lock they can continue to read.
     turn: tokio::sync::Mutex<()>,
 }
 
-/// Where the bytes of a file lie until it is whole. Short, so that any name that a file system allows can have one.
+/// The path for the bytes of a file until it is complete. It is short, so that it works for every name that a file
+/// system allows.
 pub(super) fn place(address: &str, file: &RemoteFile, target: &Path, ending: &str) -> PathBuf {
     let what = format!("{address}\n{}\n{:?}\n{}\n{PART}", file.version, file.size, target.display());
     let hash = blake3::hash(what.as_bytes()).to_hex();
     target.with_file_name(format!(".amlrun-{}.{ending}", &hash[..16]))
 }
 
-/// Whether a name is that of a file that is not whole yet, or of what is known of one.
+/// Whether a name is that of an incomplete file or of its ledger.
 #[must_use]
 pub fn is_unfinished(name: &str) -> bool {
     name.starts_with(".amlrun-") && name.ends_with(".part")
 }
 
-/// Opens a file for whoever comes first; `None` while somebody has it.
+/// Opens a file for one process; `None` while another process uses it.
 pub(super) fn alone(path: &Path) -> Result<Option<File>, TransferError> {
     let file = open(path)?;
-    // Where a file system has no locks, nobody can be kept out.
+    // Without locks in the file system, other processes cannot be excluded.
     if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
         return Ok(None);
     }
     let is = |stat: std::io::Result<std::fs::Metadata>| stat.map(|stat| (stat.dev(), stat.ino())).ok();
-    // Whoever had it may have given it its final name meanwhile, or removed it.
+    // The process that used it may have renamed it to its final name meanwhile, or removed it.
     let same = is(file.metadata()) == is(std::fs::metadata(path));
     Ok(same.then_some(file))
 }
@@ -57,7 +59,7 @@ fn open(path: &Path) -> Result<File, TransferError> {
 }
 
 impl Partial {
-    /// Begins, or goes on with the content that [`alone`] opened.
+    /// Starts, or continues with the content that [`alone`] opened.
     pub fn open(
         content: File,
         address: &str,
@@ -70,19 +72,19 @@ impl Partial {
         let blocks = open(&ledger)?;
         let there = content.metadata().map_err(|e| local("read", &path, &e))?.len();
         if there != size {
-            // The ledger first: it must never tell of what is not there.
+            // The ledger first: it must never list a block that does not exist.
             blocks.set_len(0).map_err(|e| local("write", &ledger, &e))?;
             content.set_len(size).map_err(|e| local("write", &path, &e))?;
         }
         Ok(Self { content, blocks, path, ledger, size, turn: tokio::sync::Mutex::default() })
     }
 
-    /// The part of the file that a block is.
+    /// The byte range of a block.
     pub fn part(&self, block: u64) -> std::ops::Range<u64> {
         block * PART..((block + 1) * PART).min(self.size)
     }
 
-    /// How many blocks there are.
+    /// The number of blocks.
     pub fn blocks(&self) -> u64 {
         self.size.div_ceil(PART)
     }
@@ -106,26 +108,26 @@ impl Partial {
         self.content.write_all_at(bytes, at).map_err(|e| local("write", &self.path, &e))
     }
 
-    /// A block is there.
+    /// Records in the ledger that a block is there.
     pub fn done(&self, block: u64, crc: u64) -> Result<(), TransferError> {
         let mut record = [1; RECORD as usize];
         record[1..].copy_from_slice(&crc.to_le_bytes());
         self.blocks.write_all_at(&record, block * RECORD).map_err(|e| local("write", &self.ledger, &e))
     }
 
-    /// Where the bytes lie.
+    /// The path of the bytes.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// All of it is there: it gets its name.
+    /// Renames the complete file to its target.
     pub fn finish(self, target: &Path) -> Result<(), TransferError> {
-        // In this order: a ledger that outlived its content would stay for ever.
+        // In this order: a ledger without its content would never be removed.
         std::fs::remove_file(&self.ledger).map_err(|e| local("remove", &self.ledger, &e))?;
         std::fs::rename(&self.path, target).map_err(|e| local("write", target, &e))
     }
 
-    /// It is of no use.
+    /// Removes the file, which is useless.
     pub fn discard(self) {
         let _ = std::fs::remove_file(&self.ledger);
         let _ = std::fs::remove_file(&self.path);

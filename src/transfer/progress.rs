@@ -1,9 +1,9 @@
-//! What has been moved so far, for whoever wants to show it.
+//! The progress of transfers, for display.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Figures that grow while bytes are moved.
+/// Counters that grow during transfers.
 #[derive(Debug, Default)]
 pub struct Progress {
     files: AtomicU64,
@@ -12,32 +12,32 @@ pub struct Progress {
     moved_bytes: AtomicU64,
     skipped_files: AtomicU64,
     skipped_bytes: AtomicU64,
-    /// What is being waited out, and whether anything is: asked for every few bytes.
+    /// The transient error that is being retried, and a flag for it, because it is checked every few bytes.
     trouble: Mutex<Option<String>>,
     troubled: AtomicBool,
-    /// All of which this is a part.
+    /// The progress of which this is a part.
     whole: Option<Arc<Progress>>,
 }
 
-/// The figures at one moment.
+/// The values at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// How many files there are in all.
+    /// The number of all files.
     pub files: u64,
-    /// Their bytes, as far as they are known.
+    /// Their size, as far as it is known.
     pub bytes: u64,
     /// How many files have been moved.
     pub moved_files: u64,
     /// How many bytes have been moved.
     pub moved_bytes: u64,
-    /// How many files were there already.
+    /// How many files were already there.
     pub skipped_files: u64,
-    /// Their bytes, and those of blocks that were there already.
+    /// Their size, and the size of blocks that were already there.
     pub skipped_bytes: u64,
 }
 
 impl Progress {
-    /// Figures that count for others, too.
+    /// Progress that also counts for `whole`.
     #[must_use]
     pub fn within(whole: Arc<Progress>) -> Self {
         Self { whole: Some(whole), ..Self::default() }
@@ -50,19 +50,19 @@ impl Progress {
         }
     }
 
-    /// There is so much more to do.
+    /// Adds work to do.
     pub fn expect(&self, files: u64, bytes: u64) {
         self.add(|p| &p.files, files);
         self.add(|p| &p.bytes, bytes);
     }
 
-    /// Bytes were moved.
+    /// Adds transferred bytes.
     pub fn moved(&self, bytes: u64) {
         self.add(|p| &p.moved_bytes, bytes);
         self.goes_on();
     }
 
-    /// Bytes that were moved are of no use: they are moved again.
+    /// Removes transferred bytes that are useless: they are transferred again.
     pub fn lost(&self, bytes: u64) {
         self.moved_bytes.fetch_sub(bytes, Relaxed);
         if let Some(whole) = &self.whole {
@@ -70,23 +70,23 @@ impl Progress {
         }
     }
 
-    /// A file is where it should be.
+    /// Adds a transferred file.
     pub fn file_moved(&self) {
         self.add(|p| &p.moved_files, 1);
     }
 
-    /// A file was there already.
+    /// Adds a file that was already there.
     pub fn file_skipped(&self, bytes: u64) {
         self.add(|p| &p.skipped_files, 1);
         self.skipped(bytes);
     }
 
-    /// Bytes were there already.
+    /// Adds bytes that were already there.
     pub fn skipped(&self, bytes: u64) {
         self.add(|p| &p.skipped_bytes, bytes);
     }
 
-    /// Something went wrong, and it is tried again in a while.
+    /// Reports an error that is retried after a wait.
     pub fn waits(&self, why: &str) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
         self.troubled.store(true, Relaxed);
@@ -95,7 +95,7 @@ impl Progress {
         }
     }
 
-    /// Nothing is waited for.
+    /// Reports that nothing is waited for.
     pub fn goes_on(&self) {
         if self.troubled.swap(false, Relaxed) {
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -105,13 +105,13 @@ impl Progress {
         }
     }
 
-    /// The last trouble that is being waited out.
+    /// The last error that is being retried.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How it stands.
+    /// The current values.
     #[must_use]
     pub fn figures(&self) -> Figures {
         Figures {

@@ -1,4 +1,4 @@
-//! One file from a remote place to this machine: whole, checked, and under its name only then.
+//! Downloads one file: it gets its name only when it is complete and verified.
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
@@ -17,19 +17,19 @@ use super::task::{back_off, broken};
 use super::{PART, Transfer, local};
 use crate::store::remote::{Checksums, Remote, RemoteFile, TransferError};
 
-/// How long to wait before looking whether another process has fetched the same.
+/// How often to check whether another process has fetched the same file.
 const PAUSE: Duration = Duration::from_millis(50);
-/// So often a file that changes while it is read is begun anew.
+/// How often a download starts again if the file changes while it is read.
 const CHANGES: u32 = 3;
-/// So often content that does not match its checksum is fetched.
+/// How often content that does not match its checksum is downloaded.
 const MISMATCHES: u32 = 2;
 
-/// Fetches a file to `target`, in place of what was there. Its folder must be there. Gives the version that was fetched,
-/// which is a newer one when the file changed meanwhile.
+/// Downloads a file to `target` and replaces an existing one. Its folder must exist. Returns the version that was
+/// downloaded, which is a newer one if the file changed meanwhile.
 ///
 /// # Errors
-/// A permanent error, or a transient one that lasted longer than the retry timeout. Then there is nothing new at `target`; large files go on where they
-/// were when they are fetched again.
+/// A permanent error, or a transient one that lasted longer than the retry timeout. Then `target` is unchanged; the
+/// next download of a large file continues where this one stopped.
 pub async fn receive(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -79,7 +79,7 @@ async fn once(
     )))
 }
 
-/// In one stream, from the beginning at each try. False when a checksum says that it is something else.
+/// Downloads in one stream, from the beginning at each attempt. False if a checksum does not match.
 async fn whole(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -95,7 +95,7 @@ async fn whole(
     let mut tries = RetryState::new(transfer);
     let checksums = loop {
         let place = transfer.limiter.enter().await;
-        // An empty blob has no first byte that could be asked for: Azure answers 416 to any range of it.
+        // An empty blob has no first byte to request: Azure answers 416 to any range of it.
         let mut moved = 0;
         let read = match file.size {
             Some(0) => Ok(Checksums { md5: Some(checksum::md5(b"")), crc64: Some(checksum::crc64(b"")) }),
@@ -122,7 +122,7 @@ async fn whole(
     Ok(true)
 }
 
-/// A file that goes when nothing becomes of it.
+/// A file that is removed unless the download is finished.
 struct Unfinished<'a>(&'a Path);
 
 impl Drop for Unfinished<'_> {
@@ -131,7 +131,8 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// The file beside the target, when nobody else has it. `None` when somebody had it, and now the target is there.
+/// Opens the partial file, once no other process uses it. `None` if another process has finished the download
+/// meanwhile.
 async fn alone(path: &Path, file: &RemoteFile, target: &Path) -> Result<Option<File>, TransferError> {
     let mut waited = false;
     loop {
@@ -172,7 +173,7 @@ async fn stream(
     }
 }
 
-/// The checksums that a file is known by, of bytes that come in order.
+/// Computes the checksums that are known of a file, from bytes in order.
 struct Sums {
     md5: Option<md5::Md5>,
     crc: Option<Crc>,
@@ -197,13 +198,13 @@ impl Sums {
     }
 }
 
-/// Whether nothing that is known of a file speaks against what came.
+/// Whether no known checksum differs from what was received.
 fn matches(wanted: Checksums, came: Checksums) -> bool {
     let md5 = wanted.md5.is_none_or(|wanted| came.md5.is_none_or(|came| came == wanted));
     md5 && wanted.crc64.is_none_or(|wanted| came.crc64.is_none_or(|came| came == wanted))
 }
 
-/// In blocks, several at once, on top of those that an earlier try left.
+/// Downloads in blocks, several at the same time, and keeps the blocks of an earlier attempt.
 async fn in_blocks(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -237,7 +238,7 @@ async fn in_blocks(
         (*crc, part.end - part.start)
     }));
     let mut came = Checksums { crc64: Some(crc64), md5: None };
-    // An upload of ours left its CRC; then reading it all again for the MD5 would tell nothing more.
+    // An upload by amlrun stored its CRC; then reading everything again for the MD5 would verify nothing more.
     if file.checksums.crc64.is_none() && file.checksums.md5.is_some() {
         let path = partial.path().to_owned();
         let wanted = Checksums { md5: file.checksums.md5, crc64: None };
@@ -252,7 +253,7 @@ async fn in_blocks(
     Ok(true)
 }
 
-/// Fetches the blocks that are missing and gives the CRC of each. Nobody uses the file any more when it is done.
+/// Downloads the missing blocks and returns the CRC of each. When it is done, nobody uses the file any more.
 async fn blocks(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -304,7 +305,7 @@ fn index(block: u64) -> usize {
     usize::try_from(block).unwrap_or(usize::MAX)
 }
 
-/// One block; trouble in the middle goes on from there.
+/// Downloads one block. After an error in the middle, it continues from there.
 async fn block(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -344,7 +345,7 @@ async fn block(
             Err(trouble) => {
                 back_off(transfer, &trouble);
                 if at == part.end {
-                    // All of it came, and it is not what was sent.
+                    // All of it arrived, but it is not what was sent.
                     transfer.progress.lost(part.end - part.start);
                     (at, crc) = (part.start, Crc::default());
                 } else if at > before {

@@ -1,8 +1,8 @@
-//! Retries: how long to wait after a transient error, and when to give up.
+//! The retry policy: how long to wait after a transient error, and when to give up.
 //!
-//! Waits double and have jitter, so that many blocks that failed together do not come back together; a server's
+//! Waits double and have jitter, so that blocks that failed together do not retry at the same moment. A server's
 //! `Retry-After` is the minimum. Progress resets the count: the timeout is for errors, not for slow connections.
-//! [`Progress`] shows what is waited for.
+//! [`Progress`] shows the error that is being retried.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::store::remote::TransferError;
 
 /// The first wait.
 const FIRST: Duration = Duration::from_millis(200);
-/// The longest one.
+/// The longest wait.
 const LONGEST: Duration = Duration::from_secs(15);
-/// So long a host is looked for that nobody knows: a laptop without a network need not wait for minutes.
+/// How long to retry a host name that cannot be resolved: without a network you should not have to wait for minutes.
 const NO_HOST: Duration = Duration::from_secs(5);
-/// So many tries there are at least, however long they take.
+/// The minimum number of attempts, however long they take.
 const TRIES: u32 = 4;
 
-/// The tries of one request.
+/// The attempts of one request.
 pub struct RetryState {
     retry_timeout: Duration,
     progress: Arc<Progress>,
@@ -29,14 +29,14 @@ pub struct RetryState {
 }
 
 impl RetryState {
-    /// No try yet.
+    /// The state before the first attempt.
     #[must_use]
     pub fn new(transfer: &Transfer) -> Self {
         let (retry_timeout, progress) = (transfer.limits.retry_timeout, transfer.progress.clone());
         Self { retry_timeout, progress, since: Instant::now(), failed: 0 }
     }
 
-    /// Something was moved: what went wrong before does not count.
+    /// Resets the errors, because something was transferred.
     pub fn progressed(&mut self) {
         if self.failed > 0 {
             self.failed = 0;
@@ -44,10 +44,10 @@ impl RetryState {
         }
     }
 
-    /// Waits after trouble that may pass.
+    /// Waits after a transient error.
     ///
     /// # Errors
-    /// TransferError that does not pass, or that lasted too long.
+    /// An error that is permanent, or that lasted too long.
     pub async fn again(&mut self, trouble: TransferError) -> Result<(), TransferError> {
         let (why, after, limit) = match trouble {
             TransferError::Transient { why, after } => (why, after, self.retry_timeout),
@@ -70,17 +70,17 @@ impl RetryState {
     }
 }
 
-/// Whether it was done or given up, nothing is waited for any more.
+/// Whether the request succeeded or failed, nothing is waited for any more.
 impl Drop for RetryState {
     fn drop(&mut self) {
         self.progressed();
     }
 }
 
-/// Asks until there is an answer or the retry timeout is over.
+/// Repeats a request until it succeeds or the retry timeout is over.
 ///
 /// # Errors
-/// The last trouble.
+/// The last error.
 pub async fn with_retries<T, F: Future<Output = Result<T, TransferError>>>(
     transfer: &Transfer,
     mut ask: impl FnMut() -> F,
@@ -98,7 +98,7 @@ pub async fn with_retries<T, F: Future<Output = Result<T, TransferError>>>(
 fn wait(failed: u32, after: Option<Duration>, jitter: f64) -> Duration {
     let doubled = FIRST.saturating_mul(1 << (failed - 1).min(10)).min(LONGEST);
     let ours = doubled.mul_f64(0.5 + jitter / 2.0);
-    // A server that wants hours is not waited for: the retry timeout ends first, with an error that says so.
+    // A server that asks for hours is not waited for: the retry timeout ends first, with an error that says so.
     ours.max(after.unwrap_or_default())
 }
 

@@ -1,7 +1,7 @@
-//! One file from this machine to a remote place: in one request when it is small, else in blocks.
+//! Uploads one file: in one request if it is small, otherwise in blocks.
 //!
-//! The id of a block says what is in it. So a block that is there already, because an earlier upload was broken off, is
-//! not sent again; and a file whose checksum is that of the one that is there is not sent at all.
+//! The id of a block identifies its content. So a block that an interrupted upload has sent is not sent again. A file
+//! whose checksum is that of the existing remote file is not sent at all.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -18,24 +18,25 @@ use super::task::{back_off, broken};
 use super::{BLOCK, Transfer, local};
 use crate::store::remote::{Checksums, Remote, RemoteFile, TransferError};
 
-/// So large a file is held in memory whatever else is, in bytes.
+/// Files up to this size are held in memory without a memory permit, in bytes.
 const SMALL: u64 = 256 << 10;
-/// Azure takes this many blocks for a blob.
+/// The most blocks that Azure accepts for a blob.
 const MOST_BLOCKS: u64 = 50_000;
 
-/// What became of a file.
+/// The result for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It was sent.
+    /// It was uploaded.
     Moved,
-    /// It was there already.
+    /// It was already there.
     Skipped,
 }
 
-/// Sends the file at `from` to `name`. `there` is what is known of a file of that name.
+/// Uploads the file at `from` to `name`. `there` is the existing remote file of that name, if it is known.
 ///
 /// # Errors
-/// A permanent error, or a transient one that lasted longer than the retry timeout; blocks that were sent wait for the next try.
+/// A permanent error, or a transient one that lasted longer than the retry timeout; the next upload uses the blocks
+/// that were sent.
 pub async fn send(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -61,7 +62,7 @@ pub async fn send(
     Ok(Sent::Moved)
 }
 
-/// What a file looked like when it was opened.
+/// The stat of a file when it was opened.
 struct Stat {
     size: u64,
     modified: std::time::SystemTime,
@@ -82,7 +83,7 @@ async fn small(
     name: &str,
     size: u64,
 ) -> Result<(), TransferError> {
-    // Many small ones are under way at once, but not many that are nearly blocks.
+    // Many small files are transferred at the same time, but not many that are almost as large as a block.
     let _memory = match size {
         0..=SMALL => None,
         _ => transfer.memory.clone().acquire_owned().await.ok(),
@@ -92,7 +93,7 @@ async fn small(
     one(transfer, size, || remote.write(name, content.clone(), checksums)).await
 }
 
-/// One request that moves so many bytes, until it is done or the retry timeout is over.
+/// Repeats one request that transfers so many bytes, until it succeeds or the retry timeout is over.
 async fn one<F: Future<Output = Result<(), TransferError>>>(
     transfer: &Transfer,
     size: u64,
@@ -171,8 +172,8 @@ async fn large(
     commit(transfer, remote, name, &ids, checksums, before.size).await
 }
 
-/// Makes a file of the blocks. When the answer to that was lost, the blocks are gone into the file: then trying again
-/// fails, and a look at the file tells that all is well.
+/// Commits the blocks. If the response to that was lost, the blocks are already part of the file. Then another
+/// attempt fails, and the remote file shows that the commit succeeded.
 async fn commit(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -216,7 +217,7 @@ async fn commit(
     }
 }
 
-/// Blocks are larger where there would be too many of them.
+/// The length of blocks: larger if there would be too many of them.
 fn block_length(size: u64) -> u64 {
     BLOCK.max(size.div_ceil(MOST_BLOCKS).next_multiple_of(1 << 20))
 }

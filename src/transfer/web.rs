@@ -1,7 +1,7 @@
-//! A web server as a remote place: one file at each address.
+//! A web server as remote storage: one file at each address.
 //!
-//! What its headers say is believed as far as it goes: `ETag`, else `Last-Modified`, tells versions apart; without
-//! `Accept-Ranges` a file is read from its beginning each time; a `Content-MD5` is checked.
+//! Its headers are used as far as they go. `ETag`, or else `Last-Modified`, identifies a version. Without
+//! `Accept-Ranges` a file is read from its beginning each time. A `Content-MD5` is verified.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use reqwest::{Method, Request, Response, Url};
 use super::http::{self, Http};
 use crate::store::remote::{Answer, Checksums, Chunks, Remote, RemoteFile, TransferError};
 
-/// The web. Names of files in it are whole addresses.
+/// The web. The names of its files are full addresses.
 pub struct Web {
     http: Http,
 }
@@ -36,7 +36,7 @@ impl Web {
     ) -> Result<Response, TransferError> {
         let url = Url::parse(name).map_err(|e| TransferError::Permanent(format!("{}: {e}", self.address(name))))?;
         let mut request = Request::new(method, url);
-        // Content as it is: a compressed one could not be read in parts, nor be compared with its size.
+        // Content without compression: compressed content could not be read in parts, nor be compared with its size.
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for (header, value) in headers {
             if let Ok(value) = value.parse() {
@@ -61,7 +61,7 @@ impl Remote for Web {
     fn describe<'a>(&'a self, name: &'a str) -> Answer<'a, RemoteFile> {
         Box::pin(async move {
             let answer = match self.ask(Method::HEAD, name, &[]).await {
-                // Some servers do not know HEAD or choke on it, and signed addresses may allow GET alone.
+                // Some servers do not support HEAD or fail on it, and signed addresses may allow only GET.
                 Err(TransferError::Permanent(_) | TransferError::Denied(_) | TransferError::Transient { .. }) => {
                     self.ask(Method::GET, name, &[]).await?
                 }
@@ -90,7 +90,8 @@ impl Remote for Web {
             let mut headers = Vec::new();
             if let Some(part) = &part {
                 headers.push((header::RANGE, format!("bytes={}-{}", part.start, part.end - 1)));
-                // A weak tag says nothing about bytes, and If-Match would always fail with it (RFC 9110, section 13.1.1).
+                // A weak `ETag` says nothing about bytes, and `If-Match` would always fail with it (RFC 9110, section
+                // 13.1.1).
                 if file.version.starts_with('"') {
                     headers.push((header::IF_MATCH, file.version.clone()));
                 }
@@ -113,7 +114,7 @@ impl Remote for Web {
                 return Ok(unpacked(chunks));
             }
             Ok(match part {
-                // The server sends all of it whatever it is asked for.
+                // The server sends the whole file for every request.
                 Some(part) if whole => cut(chunks, part),
                 _ => chunks,
             })
@@ -121,7 +122,7 @@ impl Remote for Web {
     }
 }
 
-/// The name that a file at an address, or a blob of that name, has on this machine.
+/// The local name of a file at an address, or of a blob with that name.
 #[must_use]
 pub fn file_name(name: &str) -> String {
     let path = match name.split_once("://") {
@@ -149,7 +150,7 @@ fn is_gzip(headers: &HeaderMap) -> bool {
     text(headers, &header::CONTENT_ENCODING).is_some_and(|coding| matches!(coding.trim(), "gzip" | "x-gzip"))
 }
 
-/// `Content-MD5`, as Azure and others send it, or what Google's storage sends instead.
+/// `Content-MD5`, as Azure and others send it, or the header of Google's storage.
 fn md5(headers: &HeaderMap) -> Option<[u8; 16]> {
     let own = headers.get("content-md5").and_then(|value| value.to_str().ok());
     let google = || {
@@ -159,7 +160,7 @@ fn md5(headers: &HeaderMap) -> Option<[u8; 16]> {
     STANDARD.decode(own.or_else(google)?.trim()).ok()?.try_into().ok()
 }
 
-/// Only a part of what comes.
+/// Only a part of the stream.
 fn cut(chunks: Chunks, part: Range<u64>) -> Chunks {
     Box::pin(stream::unfold((chunks, 0u64), move |(mut chunks, mut at)| {
         let part = part.clone();
@@ -183,7 +184,7 @@ fn cut(chunks: Chunks, part: Range<u64>) -> Chunks {
     }))
 }
 
-/// Content without its gzip coding. A coding that ends early is trouble, as a body that ends early is.
+/// Content without its gzip encoding. A truncated encoding is an error, like a truncated body.
 fn unpacked(chunks: Chunks) -> Chunks {
     let decoder = flate2::write::GzDecoder::new(Vec::new());
     Box::pin(stream::unfold(Some((chunks, decoder)), |state| async move {

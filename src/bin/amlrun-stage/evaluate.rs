@@ -15,7 +15,7 @@ use crate::mlflow::{Client, MlflowError, Repeat};
 use crate::net::matrix;
 use crate::progress;
 use crate::register::{FILE, Registered};
-use crate::report::{self, Verdict};
+use crate::report::{self, RequirementResult};
 use crate::require::RequireError;
 use crate::run::Run;
 use crate::score::{Scores, score};
@@ -59,20 +59,20 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
 
     let metrics = scores.metrics(&architecture.classes);
     // An unknown metric is told before anything else: it is a mistake of the one who asks, not of the model.
-    let verdicts = arguments
+    let results = arguments
         .require
         .iter()
         .map(|requirement| {
             let (met, value) = requirement.check(&metrics)?;
-            Ok(Verdict { requirement: requirement.to_string(), met, value })
+            Ok(RequirementResult { requirement: requirement.to_string(), met, value })
         })
         .collect::<Result<Vec<_>, RequireError>>()?;
-    report::write(&arguments.report, &subject, &scores, &metrics, &verdicts)?;
+    report::write(&arguments.report, &subject, &scores, &metrics, &results)?;
     // A file on this machine is scored without a server, unless there is one.
     if let Some(client) = client {
         log(client, &metrics, &subject);
     }
-    conclude(&scores, &verdicts, &arguments.report)
+    conclude(&scores, &results, &arguments.report)
 }
 
 fn probabilities(logits: &Tensor, classes: usize) -> Result<Vec<Vec<f64>>, StageError> {
@@ -99,19 +99,19 @@ fn log(client: Client, metrics: &BTreeMap<String, f64>, subject: &Subject) {
     }
 }
 
-fn conclude(scores: &Scores, verdicts: &[Verdict], folder: &Path) -> Result<(), StageError> {
+fn conclude(scores: &Scores, results: &[RequirementResult], folder: &Path) -> Result<(), StageError> {
     progress::say(format!("accuracy {:.4} on {} rows", scores.accuracy, scores.rows));
     if let Some(area) = scores.roc_auc {
         progress::say(format!("ROC AUC {area:.4}, log loss {:.4}", scores.log_loss));
     }
     progress::say(format!("report in {}", folder.display()));
-    for verdict in verdicts.iter().filter(|verdict| verdict.met) {
-        progress::say(format!("required {}: met ({:.4})", verdict.requirement, verdict.value));
+    for result in results.iter().filter(|result| result.met) {
+        progress::say(format!("required {}: met ({:.4})", result.requirement, result.value));
     }
-    let missed: Vec<String> = verdicts
+    let missed: Vec<String> = results
         .iter()
-        .filter(|verdict| !verdict.met)
-        .map(|verdict| format!("required {}, it is {:.4}", verdict.requirement, verdict.value))
+        .filter(|result| !result.met)
+        .map(|result| format!("required {}, it is {:.4}", result.requirement, result.value))
         .collect();
     if missed.is_empty() { Ok(()) } else { Err(RequireError::NotMet(missed).into()) }
 }

@@ -14,7 +14,7 @@ use crate::score::Scores;
 use crate::subject::Subject;
 
 /// Whether one requirement is met.
-pub struct Verdict {
+pub struct RequirementResult {
     /// The condition as text.
     pub requirement: String,
     /// Whether it holds.
@@ -32,7 +32,7 @@ pub fn write(
     subject: &Subject,
     scores: &Scores,
     metrics: &BTreeMap<String, f64>,
-    verdicts: &[Verdict],
+    results: &[RequirementResult],
 ) -> Result<(), StageError> {
     let classes = &subject.architecture.classes;
     let record = json!({
@@ -40,19 +40,19 @@ pub fn write(
         "metrics": metrics,
         "classes": classes,
         "confusion_matrix": scores.confusion,
-        "requirements": verdicts.iter().map(|verdict| {
-            json!({"requirement": verdict.requirement, "met": verdict.met, "value": verdict.value})
+        "requirements": results.iter().map(|result| {
+            json!({"requirement": result.requirement, "met": result.met, "value": result.value})
         }).collect::<Vec<_>>(),
     });
     write_json(&folder.join("metrics.json"), &record)?;
     plot::confusion_matrix(&folder.join("confusion_matrix.png"), classes, &scores.confusion)?;
     plot::roc_curve(&folder.join("roc_curve.png"), classes, scores)?;
-    let text = markdown(subject, scores, verdicts);
+    let text = markdown(subject, scores, results);
     Ok(atomic::write(&folder.join("report.md"), text.as_bytes())?)
 }
 
 /// The report for people.
-fn markdown(subject: &Subject, scores: &Scores, verdicts: &[Verdict]) -> String {
+fn markdown(subject: &Subject, scores: &Scores, results: &[RequirementResult]) -> String {
     let architecture = &subject.architecture;
     let mut text = format!(
         "# {}\n\n{} {}, {} `{}`, scored on {} rows.\n\n| Metric | Value |\n|---|---:|\n",
@@ -76,11 +76,11 @@ fn markdown(subject: &Subject, scores: &Scores, verdicts: &[Verdict]) -> String 
             class.precision, class.recall, class.f1, class.support
         );
     }
-    if !verdicts.is_empty() {
+    if !results.is_empty() {
         text.push_str("\n| Required | Is | |\n|---|---:|---|\n");
-        for verdict in verdicts {
-            let word = if verdict.met { "met" } else { "**not met**" };
-            let _ = writeln!(text, "| `{}` | {:.4} | {word} |", verdict.requirement, verdict.value);
+        for result in results {
+            let word = if result.met { "met" } else { "**not met**" };
+            let _ = writeln!(text, "| `{}` | {:.4} | {word} |", result.requirement, result.value);
         }
     }
     text.push_str("\n![Confusion matrix](confusion_matrix.png)\n\n![ROC curve](roc_curve.png)\n");

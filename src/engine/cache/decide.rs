@@ -1,8 +1,8 @@
-//! Decides before a run which steps run and which results are reused, and why.
+//! Decides before a run which steps run, which results are reused, and why.
 //!
-//! Before a run all steps are looked at whose inputs are known; `amlrun plan` shows the answers. A step that reads what
-//! another step is still to write is decided when its turn comes: when that step wrote the same again, an earlier result
-//! can stand for it all the same.
+//! Before a run, all steps whose inputs are known are looked up; `amlrun plan` shows the decisions. A step that reads
+//! an output that another step still has to write is decided when its turn comes. If that step writes the same bytes
+//! as before, an earlier result can still be reused.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,14 +14,14 @@ use crate::plan::{Plan, Substitute};
 use crate::relative;
 use crate::reuse::Reuse;
 
-/// What a job file is called among the results of a workspace: by it steps are known from run to run.
+/// The name of a job file among the results of a workspace. It identifies steps from run to run.
 #[must_use]
 pub fn scope(job_file: &Path, workspace: &Path) -> String {
     relative::to(workspace, job_file).display().to_string()
 }
 
-/// Decides what can be decided before a run. `wanted` are the steps that were asked for, `given` those that get the outputs
-/// of an earlier run whatever is asked of them.
+/// Makes all decisions that are possible before a run. `wanted` are the steps that the user chose, `given` the steps
+/// that get the outputs of an earlier run unconditionally.
 #[must_use]
 pub fn decide(
     plan: &Plan,
@@ -37,19 +37,19 @@ pub fn decide(
         let each = plan.steps.iter().zip(wanted);
         let mut all: Vec<Decision> =
             each.map(|(step, wanted)| aside(step, *wanted).unwrap_or_else(|| Decision::run(none))).collect();
-        given.into_iter().for_each(|(index, standing)| all[index] = Decision::given(standing));
+        given.into_iter().for_each(|(index, cached)| all[index] = Decision::given(cached));
         return all;
     };
     let lookup = CacheLookup::new(plan, snapshot, reuse, force, scope).for_those(wanted);
     let mut decisions: Vec<Option<Decision>> = plan.steps.iter().map(|_| None).collect();
-    given.into_iter().for_each(|(index, standing)| decisions[index] = Some(Decision::given(standing)));
+    given.into_iter().for_each(|(index, cached)| decisions[index] = Some(Decision::given(cached)));
     let mut open: Vec<usize> = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
         if decisions[index].is_some() {
             continue;
         }
         match aside(step, wanted[index]) {
-            // What nobody asked for may still be needed: then an earlier result must stand for it.
+            // A step that was not chosen may still be needed: then an earlier result must exist for it.
             Some(decision) if !matches!(decision.cache, CacheDecision::Skipped) || skipped(step) => {
                 decisions[index] = Some(decision);
             }
@@ -62,7 +62,7 @@ pub fn decide(
             decisions[index] = Some(decision);
         }
     }
-    // Samples stand for a step, too: they are laid out for whoever was asked for and reads them.
+    // A stub that a chosen step reads is prepared too, even if it was not chosen itself.
     let mut stubs = vec![false; plan.steps.len()];
     for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
         step.needs
@@ -79,7 +79,7 @@ pub fn decide(
         .collect()
 }
 
-/// Steps by the length of the longest path to them: each level depends only on those before it.
+/// Groups steps by the length of the longest path to them: each level depends only on the levels before it.
 fn levels(plan: &Plan, steps: &[usize]) -> Vec<Vec<usize>> {
     let mut depth = vec![0; plan.steps.len()];
     let mut levels: Vec<Vec<usize>> = Vec::new();
@@ -95,12 +95,12 @@ fn levels(plan: &Plan, steps: &[usize]) -> Vec<Vec<usize>> {
     levels
 }
 
-/// Whether the project leaves a step out.
+/// Whether the project skips a step.
 fn skipped(step: &crate::plan::Step) -> bool {
     step.substitute == Some(Substitute::Skip)
 }
 
-/// Steps that are not looked up.
+/// The decision for steps that are not looked up.
 fn aside(step: &crate::plan::Step, wanted: bool) -> Option<Decision> {
     match &step.substitute {
         Some(Substitute::Skip) => Some(Decision::new(CacheDecision::Skipped, Vec::new())),

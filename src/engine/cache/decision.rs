@@ -1,8 +1,8 @@
-//! What was decided for a step, and why.
+//! The decision for a step, and the reasons.
 
 use std::collections::HashSet;
 
-use crate::because::Because;
+use crate::reason::Reason;
 use crate::reuse::Kept;
 
 /// Whether a step runs.
@@ -12,9 +12,9 @@ pub enum CacheDecision {
     Hit(Box<CachedResult>),
     /// Cache miss: it runs.
     Miss,
-    /// It reads what other steps are still to write: it runs unless they write the same as before.
+    /// The step reads outputs that other steps still have to write: it runs unless they write the same as before.
     Pending,
-    /// It is left out: the project says so, or nobody asked for it.
+    /// The step is skipped: the project says so, or it was not chosen.
     Skipped,
 }
 
@@ -27,42 +27,42 @@ pub struct CachedResult {
     pub job: String,
     /// Its outputs.
     pub outputs: Vec<Kept>,
-    /// What it logged.
+    /// The metrics that it logged.
     pub metrics: Vec<(String, f64)>,
 }
 
-/// What was decided for a step, and why.
+/// The decision for a step, and the reasons.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// What becomes of the step.
+    /// What happens to the step.
     pub cache: CacheDecision,
-    /// Why it runs, or what is to be said of what stands for it.
-    pub because: Vec<Because>,
+    /// Why the step runs, or remarks on the result that is reused.
+    pub because: Vec<Reason>,
 }
 
 impl Decision {
-    pub(in crate::engine) fn new(cache: CacheDecision, because: Vec<Because>) -> Self {
+    pub(in crate::engine) fn new(cache: CacheDecision, because: Vec<Reason>) -> Self {
         Self { cache, because }
     }
 
-    /// The outputs of an earlier run stand for it, because somebody says so.
-    pub(in crate::engine) fn given(standing: CachedResult) -> Self {
-        Self::new(CacheDecision::Hit(Box::new(standing)), Vec::new())
+    /// The outputs of an earlier run are used, because the user asked for it.
+    pub(in crate::engine) fn given(cached: CachedResult) -> Self {
+        Self::new(CacheDecision::Hit(Box::new(cached)), Vec::new())
     }
 
-    /// It runs, for the reason that the sentence tells.
+    /// The step runs, for the reason in `sentence`.
     pub(in crate::engine) fn run(sentence: &str) -> Self {
-        Self::new(CacheDecision::Miss, vec![Because::reason(sentence)])
+        Self::new(CacheDecision::Miss, vec![Reason::sentence(sentence)])
     }
 
-    /// Whether the step runs for sure or perhaps.
+    /// Whether the step runs, certainly or possibly.
     #[must_use]
     pub fn may_run(&self) -> bool {
         matches!(self.cache, CacheDecision::Miss | CacheDecision::Pending)
     }
 }
 
-/// What runs whatever was made before.
+/// The steps that run even if an earlier result exists.
 #[derive(Clone, Debug, Default)]
 pub struct Force {
     /// All steps.

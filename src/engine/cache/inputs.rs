@@ -1,7 +1,7 @@
-//! What is known of a plan's local inputs and code: the stat of their files at once, their digests when they are needed.
+//! What is known of a plan's local inputs and code: the stat of their files immediately, their digests when needed.
 //!
-//! Reading a large input takes longer than many a step. So it is read before a step only when that may save the step, else
-//! after it, while nobody waits.
+//! Reading a large input takes longer than many steps. So an input is read before a step only if that may save the
+//! step. Otherwise it is read afterwards, when nothing waits for it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,15 +19,15 @@ pub struct InputSnapshot {
     data: HashMap<PathBuf, InputTree>,
     remotes: HashMap<(String, Form, Option<String>), RemoteInput>,
     code: HashMap<Code, InputTree>,
-    /// What the machine has for every step; `None` where nothing is reused and nobody asks.
+    /// The programs, packages and variables of the machine; `None` if nothing is reused and no caller needs them.
     pub host: Option<Host>,
-    /// The texts of shell scripts that commands name, by where they are.
+    /// The texts of shell scripts that commands name, by their paths.
     scripts: Mutex<HashMap<PathBuf, Option<Arc<str>>>>,
 }
 
-/// Remote data: what was seen of it before the run, and its copy here.
+/// Remote data: what was seen of it before the run, and the local copy.
 struct RemoteInput {
-    /// The state in which it was seen.
+    /// Its state before the run.
     state: String,
     copy: Mutex<Option<Arc<LocalCopy>>>,
 }
@@ -41,9 +41,9 @@ pub(in crate::engine) struct LocalCopy {
 /// What was seen of remote data before a run.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The state that it is in: when that changes, so may its content.
+    /// Its state, such as an `ETag`: when the state changes, the content may have changed.
     pub state: String,
-    /// The copy of just that state that an earlier run fetched.
+    /// The copy of exactly that state that an earlier run fetched.
     pub copy: Option<PathBuf>,
 }
 
@@ -51,7 +51,7 @@ pub struct Seen {
 pub(in crate::engine) struct InputTree {
     /// Its name in the stat cache.
     place: String,
-    /// Its files when the run began; a sentence when they could not be listed.
+    /// Its files when the run began; an error message if they could not be listed.
     pub listing: Result<Listing, String>,
     digest: OnceLock<Option<Digest>>,
 }
@@ -61,7 +61,7 @@ impl InputTree {
         Self { place, listing, digest: OnceLock::new() }
     }
 
-    /// The digest, when it is known without reading anything.
+    /// The digest, if it is known without reading files.
     pub fn known(&self, reuse: &Reuse) -> Option<Digest> {
         if let Some(known) = self.digest.get() {
             return known.clone();
@@ -71,8 +71,8 @@ impl InputTree {
         Some(known.digest)
     }
 
-    /// The digest of just what was listed; what the stat cache does not know is read. `None` when that is not possible,
-    /// or it is something else by now.
+    /// The digest of exactly what was listed. Files that are not in the stat cache are read. `None` if that is
+    /// impossible, or if the files have changed since.
     pub fn digest(&self, reuse: &Reuse) -> Option<Digest> {
         let read = || {
             let listing = self.listing.as_ref().ok()?;
@@ -84,7 +84,7 @@ impl InputTree {
 }
 
 impl InputSnapshot {
-    /// Takes what was seen of the plan's remote data.
+    /// Adds what was seen of the plan's remote data.
     #[must_use]
     pub fn with(mut self, seen: Vec<(Remote, Seen)>) -> Self {
         for (remote, seen) in seen {
@@ -104,12 +104,12 @@ impl InputSnapshot {
         self.remote(remote).map(|tree| tree.state.as_str())
     }
 
-    /// The copy of remote data, when it has been fetched.
+    /// The copy of remote data, once it has been fetched.
     pub(in crate::engine) fn copy(&self, remote: &Remote) -> Option<Arc<LocalCopy>> {
         self.remote(remote)?.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether there is a copy that nobody has touched.
+    /// Whether there is an unchanged copy.
     pub(in crate::engine) fn has_intact(&self, remote: &Remote) -> bool {
         self.copy(remote).is_some_and(|copy| {
             let now = Listing::of(&copy.path).map(|now| now.fingerprint());
@@ -117,14 +117,14 @@ impl InputSnapshot {
         })
     }
 
-    /// Remote data has been fetched.
+    /// Stores the path of remote data that has been fetched.
     pub(in crate::engine) fn fetched(&self, remote: &Remote, path: PathBuf) {
         if let Some(tree) = self.remote(remote) {
             *tree.copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy_at(path));
         }
     }
 
-    /// Looks at the local inputs and the code of those steps that may be reused.
+    /// Lists the local inputs and the code of those steps that may be reused.
     #[must_use]
     pub fn gather(plan: &Plan, workspace: &Path) -> Self {
         let mut snapshot = Self::default();
@@ -151,7 +151,7 @@ impl InputSnapshot {
         self.code.get(code)
     }
 
-    /// The text of a shell script in a step's code, by the name that a command or another script has for it.
+    /// The text of a shell script in a step's code, by the name that a command or another script uses for it.
     pub(in crate::engine) fn script(&self, code: &Code, name: &str) -> Option<Arc<str>> {
         let name = name.strip_prefix("./").unwrap_or(name);
         let listing = self.code(code)?.listing.as_ref().ok()?;
@@ -167,10 +167,10 @@ impl InputSnapshot {
     }
 }
 
-/// No larger file is looked at as a script, in bytes.
+/// Larger files are not read as scripts, in bytes.
 const LARGEST_SCRIPT: u64 = 256 << 10;
 
-/// The text of a file, if it is a shell's.
+/// The text of a file, if it is a shell script.
 fn shell_script(path: &Path) -> Option<Arc<str>> {
     let text = std::fs::read_to_string(path).ok()?;
     let first = text.lines().next().unwrap_or_default();
@@ -189,7 +189,7 @@ fn tree_at(path: &Path) -> InputTree {
     InputTree::new(place, listing)
 }
 
-/// A listing that tells every change that comes after it.
+/// A listing in which every later change is visible.
 fn settled(list: impl Fn() -> Result<Listing, String>) -> Result<Listing, String> {
     let listing = list()?;
     let Some(wait) = listing.unsettled() else { return Ok(listing) };
@@ -197,13 +197,13 @@ fn settled(list: impl Fn() -> Result<Listing, String>) -> Result<Listing, String
     list()
 }
 
-/// The files of a step's code as they are now.
+/// The current files of a step's code.
 pub(in crate::engine) fn code_listing(code: &Code, in_pipeline: bool, workspace: &Path) -> Result<Listing, String> {
     let snapshot = Snapshot::of(code.root.as_deref(), &code.includes, in_pipeline, workspace);
     Listing::of_files(snapshot.map_err(|e| e.to_string())?.files()).map_err(|e| e.to_string())
 }
 
-/// The local files and folders that a step reads, or the samples that stand for it.
+/// The local files and folders that a step reads, or the samples that replace it.
 pub(in crate::engine) fn local_paths(step: &Step) -> Vec<&Path> {
     match &step.substitute {
         Some(Substitute::Stub { outputs }) => outputs.values().map(PathBuf::as_path).collect(),

@@ -1,7 +1,8 @@
-//! What decides whether an earlier result can stand for a step: its key (design decision 5).
+//! The cache key of a step: what decides whether an earlier result can be reused (design decision 5).
 //!
-//! In it: the command template, literal inputs, digests of data and code, the environment, variables, the types of
-//! outputs, the distribution, the names of files that are inputs. Not in it: other names, tags, compute, paths, run ids.
+//! The key contains the command template, literal inputs, digests of data and code, the environment, variables, the
+//! types of outputs, the distribution, and the names of files that are inputs. It does not contain other names, tags,
+//! compute, paths or run ids.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use crate::reuse::{Given, Key, Reuse};
 
 use super::inputs::{InputSnapshot, InputTree};
 
-/// A key as far as it is known.
+/// A cache key as far as it is known.
 pub(in crate::engine) struct Known {
-    /// The key; digests that are not known yet are those of nothing.
+    /// The key; digests that are not known yet are digests of an empty text.
     pub key: Key,
     /// The steps whose outputs have no digest yet.
     pub steps: Vec<usize>,
@@ -23,19 +24,19 @@ pub(in crate::engine) struct Known {
     pub unread: bool,
     /// Whether remote data has not been fetched yet.
     pub unfetched: bool,
-    /// The inputs and variables that have such digests.
+    /// The inputs and variables whose digests are not known yet.
     pub unknown: Vec<String>,
 }
 
 impl Known {
-    /// Whether nothing is left to find out.
+    /// Whether all of the key is known.
     pub fn is_complete(&self) -> bool {
         self.steps.is_empty() && !self.unread && !self.unfetched
     }
 }
 
-/// The key of a step. `output` gives the digest of another step's output when it is known; with `read`, local data that
-/// the stat cache does not know is read. `None` when something cannot be read: then nothing is ever reused.
+/// The cache key of a step. `output` gives the digest of another step's output if it is known. With `read`, local
+/// data that is not in the stat cache is read. `None` if something cannot be read: then nothing is reused.
 pub(in crate::engine) fn of(
     step: &Step,
     snapshot: &InputSnapshot,
@@ -47,7 +48,7 @@ pub(in crate::engine) fn of(
         Known { key: Key::default(), steps: Vec::new(), unread: false, unfetched: false, unknown: Vec::new() };
     known.key.outputs = step.outputs.iter().map(|o| (o.name.clone(), o.kind.to_string())).collect();
     if let Some(Substitute::Stub { outputs }) = &step.substitute {
-        // Samples decide what a stub gives, and nothing else does.
+        // Only the samples decide the outputs of a stub.
         known.key.settings.insert("policy".to_owned(), "stub".to_owned());
         for (name, sample) in outputs {
             let sample = Value { parts: vec![Part::Path(sample.clone())] };
@@ -60,8 +61,8 @@ pub(in crate::engine) fn of(
     if let Some(code) = &step.code {
         let tree = snapshot.code(code)?;
         tree.listing.as_ref().ok()?;
-        // Read in any case: it is little, only what changed is read, and without it nobody could say whether there is
-        // anything that waiting for data may save.
+        // The code is always read: it is small and only changed files are read. Without it nobody could say whether
+        // waiting for data may save anything.
         known.key.code = Some(tree.digest(reuse)?);
     }
     for input in &step.inputs {
@@ -100,15 +101,15 @@ pub(in crate::engine) fn of(
     Some(known)
 }
 
-/// The digest of what the machine has for a step. To be asked before the step starts: the programs that are found when it
-/// is asked first are those that it counts on.
+/// The digest of what the machine provides for a step. Call this before the step starts: the programs that the first
+/// call finds are the ones that the key contains.
 pub(in crate::engine) fn machine(step: &Step, snapshot: &InputSnapshot, reuse: &Reuse) -> Option<Digest> {
     let scripts = scripts(step, snapshot);
     let texts = texts(step).chain(scripts.iter().map(|script| &**script));
     snapshot.host.as_ref()?.machine(texts, own_path(step), reuse)
 }
 
-/// What may name programs: the command, and literal inputs, which become part of it.
+/// The texts that may name programs: the command, and literal inputs, which become part of it.
 fn texts(step: &Step) -> impl Iterator<Item = &str> {
     let inputs = step.inputs.iter().filter_map(|input| input.value.as_ref());
     let literals = inputs.flat_map(|value| &value.parts).filter_map(|part| match part {
@@ -118,7 +119,7 @@ fn texts(step: &Step) -> impl Iterator<Item = &str> {
     std::iter::once(step.command.as_str()).chain(literals)
 }
 
-/// The shell scripts of a step's code that its command names, and those that they name.
+/// The shell scripts of a step's code that its command names, and the scripts that these name.
 fn scripts(step: &Step, snapshot: &InputSnapshot) -> Vec<Arc<str>> {
     let Some(code) = &step.code else { return Vec::new() };
     let named = |text: &str| words(text).filter_map(|word| snapshot.script(code, word)).collect::<Vec<_>>();
@@ -133,7 +134,7 @@ fn scripts(step: &Step, snapshot: &InputSnapshot) -> Vec<Arc<str>> {
     found
 }
 
-/// The shell scripts that a step's command names and that have the line ends of Windows, by the words that name them.
+/// The shell scripts with Windows line endings that a step's command names, by the words that name them.
 #[must_use]
 pub fn windows_scripts<'s>(step: &'s Step, snapshot: &InputSnapshot) -> Vec<&'s str> {
     let Some(code) = &step.code else { return Vec::new() };
@@ -143,7 +144,7 @@ pub fn windows_scripts<'s>(step: &'s Step, snapshot: &InputSnapshot) -> Vec<&'s 
     found
 }
 
-/// The search path that a step sets for itself.
+/// The `PATH` that a step sets for itself.
 fn own_path(step: &Step) -> Option<&str> {
     let (_, value) = step.environment_variables.iter().find(|(name, _)| name == "PATH")?;
     match value.parts.as_slice() {
@@ -152,7 +153,8 @@ fn own_path(step: &Step) -> Option<&str> {
     }
 }
 
-/// The path that a step gets ends with the file's own name; that of a folder is nobody's business.
+/// The path that a step gets ends with the name of an input file, so the name is part of the key. The name of a
+/// folder is not.
 fn name_of_file(path: &Path, tree: &InputTree, input: &str, key: &mut Key) -> Option<()> {
     if tree.listing.as_ref().ok()?.is_file {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -190,7 +192,7 @@ fn given(
                 known.unread |= digest.is_none();
                 digest
             }
-            // What a step reads by itself is known by its state only.
+            // For data that a step reads by itself, only the state is known.
             Part::Remote(remote) if is_direct => {
                 Some(Digest::of(format!("{} {}", remote.uri, snapshot.state(remote)?).as_bytes()))
             }

@@ -1,5 +1,5 @@
-//! How a verdict on one step is found: its key is looked up among earlier results, whose outputs must still be what they
-//! were; where none stands, the difference to what the step did last time is put into words.
+//! The cache lookup for one step: finds an earlier result with the same key and checks that its outputs are
+//! unchanged. Without such a result, it explains the difference to the last run of the step.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,21 +8,21 @@ use std::path::PathBuf;
 use super::decision::{CacheDecision, CachedResult, Decision, Force};
 use super::inputs::InputSnapshot;
 use super::key::{self, Known};
-use crate::because::Because;
 use crate::digest::Digest;
 use crate::event::OutputInfo;
 use crate::plan::Plan;
-use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Python, Reuse, because};
+use crate::reason::Reason;
+use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Python, Reuse, differences};
 
-/// Everything that a verdict rests on.
+/// Everything that a decision depends on.
 pub(in crate::engine) struct CacheLookup<'a> {
     pub plan: &'a Plan,
     pub snapshot: &'a InputSnapshot,
     pub reuse: &'a Reuse,
     pub force: &'a Force,
-    /// The job file, by which steps are known from run to run.
+    /// The job file, which identifies steps from run to run.
     pub scope: &'a str,
-    /// The steps that are asked for; all when it is empty.
+    /// The steps that the user chose; all steps if it is empty.
     wanted: &'a [bool],
     manifests: RefCell<HashMap<Digest, Option<Manifest>>>,
     machines: RefCell<HashMap<Digest, Option<Machine>>>,
@@ -50,7 +50,7 @@ impl<'a> CacheLookup<'a> {
         }
     }
 
-    /// The same for a run of which only some steps were asked for.
+    /// The same for a run in which only some steps were chosen.
     pub fn for_those(self, wanted: &'a [bool]) -> Self {
         Self { wanted, ..self }
     }
@@ -59,8 +59,8 @@ impl<'a> CacheLookup<'a> {
         self.wanted.get(index).copied().unwrap_or(true)
     }
 
-    /// Why a step runs whatever was made before. One that is only needed by others does not.
-    pub fn forced(&self, index: usize) -> Option<Because> {
+    /// Why a step runs even if an earlier result exists. This does not apply to steps that are only needed by others.
+    pub fn forced(&self, index: usize) -> Option<Reason> {
         if !self.is_wanted(index) {
             return None;
         }
@@ -73,14 +73,14 @@ impl<'a> CacheLookup<'a> {
         } else {
             return None;
         };
-        Some(Because::reason(sentence))
+        Some(Reason::sentence(sentence))
     }
 
-    /// The verdicts on steps that depend on nothing undecided, looked up together.
+    /// Decides steps that depend on nothing undecided, with one lookup.
     pub fn level(&self, steps: &[usize], decided: &[Option<Decision>]) -> Vec<(usize, Decision)> {
         let output = |step: usize, name: &str| match decided[step].as_ref().map(|d| &d.cache) {
-            Some(CacheDecision::Hit(standing)) => {
-                standing.outputs.iter().find(|k| k.name == name).map(|k| k.digest.clone())
+            Some(CacheDecision::Hit(cached)) => {
+                cached.outputs.iter().find(|k| k.name == name).map(|k| k.digest.clone())
             }
             _ => None,
         };
@@ -88,7 +88,7 @@ impl<'a> CacheLookup<'a> {
         let mut asked: Vec<(usize, Key, Digest)> = Vec::new();
         for &index in steps {
             if let Some(because) = self.forced(index) {
-                // Its result is filed under what it finds now.
+                // Its result is stored under the machine as it is now.
                 let _ = key::machine(&self.plan.steps[index], self.snapshot, self.reuse);
                 answers.push((index, Decision::new(CacheDecision::Miss, vec![because])));
                 continue;
@@ -106,7 +106,7 @@ impl<'a> CacheLookup<'a> {
                         0 => "its data is fetched first, and may be the same".to_owned(),
                         _ => format!("{names} {verb} before it and may write something else"),
                     };
-                    answers.push((index, Decision::new(CacheDecision::Pending, vec![Because::reason(sentence)])));
+                    answers.push((index, Decision::new(CacheDecision::Pending, vec![Reason::sentence(sentence)])));
                 }
                 KeyState::Miss(because) => answers.push((index, Decision::new(CacheDecision::Miss, because))),
             }
@@ -115,13 +115,13 @@ impl<'a> CacheLookup<'a> {
         // Two steps with the same key share their entry.
         let known = self.reuse.find_many(&hashes).unwrap_or_default();
         let kept: Vec<&Kept> = hashes.iter().filter_map(|h| known.get(h)).flat_map(|e| &e.outputs).collect();
-        let mut verdicts = reuse::verify_many(&kept).into_iter();
+        let mut states = reuse::verify_many(&kept).into_iter();
         let mut refreshed = Vec::new();
         for (index, key, hash) in &asked {
             let decision = match known.get(hash) {
                 Some(entry) => {
-                    let verdicts: Vec<_> = verdicts.by_ref().take(entry.outputs.len()).collect();
-                    standing(entry, &verdicts, &mut refreshed)
+                    let states: Vec<_> = states.by_ref().take(entry.outputs.len()).collect();
+                    check_outputs(entry, &states, &mut refreshed)
                 }
                 None if !self.is_wanted(*index) => self.last_of(*index, key, &mut refreshed),
                 None => Decision::new(CacheDecision::Miss, self.explain(*index, key, &[])),
@@ -129,16 +129,16 @@ impl<'a> CacheLookup<'a> {
             answers.push((*index, decision));
         }
         if !refreshed.is_empty() {
-            // Only the next look is slower when it cannot be kept.
+            // If it cannot be stored, only the next lookup is slower.
             let _ = self.reuse.refreshed(&refreshed);
         }
         answers
     }
 
-    /// The key of a step, as far as that is needed.
+    /// The cache key of a step, as far as it is needed.
     pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> KeyState {
         let unreadable = || {
-            KeyState::Miss(vec![Because::reason(
+            KeyState::Miss(vec![Reason::sentence(
                 "its inputs or its code cannot be read, or change while they are read",
             )])
         };
@@ -147,7 +147,7 @@ impl<'a> CacheLookup<'a> {
         if known.is_complete() {
             return KeyState::Complete(known.key);
         }
-        // Reading and waiting pay only when there is something that they may save.
+        // Reading and waiting are worth it only if they may save the step.
         if !self.reuse.has_shape(&known.key.shape()).unwrap_or(false) {
             return KeyState::Miss(self.explain(index, &known.key, &known.unknown));
         }
@@ -159,24 +159,25 @@ impl<'a> CacheLookup<'a> {
         }
     }
 
-    /// A step that is not asked for but needed: its last result will do, though it would not stand for the step itself.
+    /// For a step that was not chosen but is needed: its last result is sufficient, even if it would not be reused
+    /// for the step itself.
     fn last_of(&self, index: usize, key: &Key, refreshed: &mut Vec<(PathBuf, Fingerprint)>) -> Decision {
         match self.reuse.last(self.scope, &self.plan.steps[index].path) {
             Ok(Some(last)) if last.key == *key => {
-                let verdicts: Vec<_> = last.outputs.iter().map(reuse::verify).collect();
-                standing(&last, &verdicts, refreshed)
+                let states: Vec<_> = last.outputs.iter().map(reuse::verify).collect();
+                check_outputs(&last, &states, refreshed)
             }
             _ => Decision::run("no earlier result of it is known"),
         }
     }
 
-    /// What an earlier result says to a complete key.
+    /// Looks up an earlier result for a complete key.
     pub fn ask(&self, index: usize, key: &Key) -> Decision {
         match self.reuse.find(&key.hash()) {
             Ok(Some(entry)) => {
-                let verdicts: Vec<_> = entry.outputs.iter().map(reuse::verify).collect();
+                let states: Vec<_> = entry.outputs.iter().map(reuse::verify).collect();
                 let mut refreshed = Vec::new();
-                let decision = standing(&entry, &verdicts, &mut refreshed);
+                let decision = check_outputs(&entry, &states, &mut refreshed);
                 if !refreshed.is_empty() {
                     let _ = self.reuse.refreshed(&refreshed);
                 }
@@ -186,15 +187,15 @@ impl<'a> CacheLookup<'a> {
         }
     }
 
-    /// Why no earlier result stands for a step: the difference to what it did last time.
-    fn explain(&self, index: usize, key: &Key, unknown: &[String]) -> Vec<Because> {
+    /// Why no earlier result can be reused: the difference to the last run of the step.
+    fn explain(&self, index: usize, key: &Key, unknown: &[String]) -> Vec<Reason> {
         let path = &self.plan.steps[index].path;
         let Ok(Some(last)) = self.reuse.last(self.scope, path) else {
-            return vec![Because::reason("no earlier result of it is known")];
+            return vec![Reason::sentence("no earlier result of it is known")];
         };
         let (mut before, mut after) = (last.key, key.clone());
         for name in unknown {
-            // What has not been fetched yet has no name either.
+            // The file name of an input that has not been fetched is not known yet.
             let file = format!("file name of {name}");
             if !after.settings.contains_key(&file) {
                 before.settings.remove(&file);
@@ -204,9 +205,9 @@ impl<'a> CacheLookup<'a> {
                 key.variables.remove(name);
             }
         }
-        let mut differences = because(&before, &after, self);
+        let mut differences = differences(&before, &after, self);
         if differences.is_empty() {
-            differences.push(Because::reason(if unknown.is_empty() {
+            differences.push(Reason::sentence(if unknown.is_empty() {
                 "its last result was not offered for reuse"
             } else {
                 "what it reads is new"
@@ -235,24 +236,28 @@ impl reuse::Known for CacheLookup<'_> {
     }
 }
 
-/// A key, or why none is needed.
+/// A cache key, or why none is needed.
 pub(in crate::engine) enum KeyState {
-    /// All of it is known.
+    /// The whole key is known.
     Complete(Key),
-    /// The digests of these steps' outputs are missing, and an earlier result may stand for the step.
+    /// The digests of these steps' outputs are missing, and an earlier result may match.
     Pending(Vec<usize>),
-    /// Nothing can stand for it.
-    Miss(Vec<Because>),
+    /// No earlier result can match.
+    Miss(Vec<Reason>),
 }
 
-/// Whether the outputs of an earlier result are still what they were.
-fn standing(entry: &Entry, verdicts: &[reuse::OutputState], refreshed: &mut Vec<(PathBuf, Fingerprint)>) -> Decision {
+/// Whether the outputs of an earlier result are unchanged.
+fn check_outputs(
+    entry: &Entry,
+    states: &[reuse::OutputState],
+    refreshed: &mut Vec<(PathBuf, Fingerprint)>,
+) -> Decision {
     let mut outputs = entry.outputs.clone();
     let mut because = Vec::new();
     let mut usable = true;
-    for (kept, verdict) in outputs.iter_mut().zip(verdicts) {
-        let mut say = |what: &str| because.push(Because::reason(format!("its output {} {what}", kept.name)));
-        match verdict {
+    for (kept, state) in outputs.iter_mut().zip(states) {
+        let mut say = |what: &str| because.push(Reason::sentence(format!("its output {} {what}", kept.name)));
+        match state {
             reuse::OutputState::Same => {}
             reuse::OutputState::SameBytes(fingerprint) => {
                 refreshed.push((kept.path.clone(), fingerprint.clone()));
@@ -275,7 +280,7 @@ fn standing(entry: &Entry, verdicts: &[reuse::OutputState], refreshed: &mut Vec<
     Decision::new(CacheDecision::Hit(Box::new(CachedResult { run, job, outputs, metrics })), because)
 }
 
-/// An output of an earlier result as the record tells it.
+/// An output of an earlier result in the form of the record.
 pub(in crate::engine) fn info(kept: &Kept) -> OutputInfo {
     OutputInfo {
         name: kept.name.clone(),

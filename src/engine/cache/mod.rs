@@ -1,7 +1,7 @@
-//! Results of earlier runs: which step can reuse one, and what this run adds.
+//! The cache of results: which step can reuse an earlier result, and what this run adds.
 //!
-//! [`inputs`] is what was seen of a plan's data and code, [`key`] what decides a result, [`lookup`] finds an earlier result
-//! for a key, [`decide`] asks that for a whole plan, and [`recorder`] stores what completed steps wrote.
+//! [`inputs`] holds what was seen of a plan's data and code. [`key`] computes cache keys, [`lookup`] finds an earlier
+//! result for a key, [`decide`] does that for a whole plan, and [`recorder`] stores the results of completed steps.
 
 mod decide;
 mod decision;

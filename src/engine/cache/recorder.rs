@@ -1,7 +1,8 @@
-//! What steps wrote, made known to later runs, off the road: digests are found out on a thread of their own.
+//! Stores the results of completed steps for later runs. Digests are computed on a separate thread, so that no step
+//! waits for them.
 //!
-//! One after the other, in the order in which the steps ended: whoever read an output ended after its writer, so the
-//! digests that a step's key needs are there when its turn comes.
+//! Results are handled in the order in which the steps ended. A step that reads an output ends after the step that
+//! writes it, so the digests that its key needs are known by then.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, PoisonError};
@@ -15,15 +16,15 @@ use crate::event::{OutputInfo, What};
 use crate::plan::PortType;
 use crate::reuse::{Entry, Fingerprint, Kept, Listing, Manifest, read_tree};
 
-/// The thread.
+/// The thread that stores results.
 pub(in crate::engine) struct Recorder {
     completed_steps: Option<Sender<CompletedStep>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// So many results are kept in one transaction.
+/// How many results are stored in one transaction.
 const BATCH: usize = 256;
-/// So long a result waits for others.
+/// How long a result waits for others.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl Recorder {
@@ -36,14 +37,14 @@ impl Recorder {
         Self { completed_steps: Some(completed_steps), thread }
     }
 
-    /// Hands over what a step left.
+    /// Hands over the result of a step.
     pub fn record(&self, completed: CompletedStep) {
         if let Some(completed_steps) = &self.completed_steps {
             let _ = completed_steps.send(completed);
         }
     }
 
-    /// Waits until everything is kept.
+    /// Waits until everything is stored.
     pub fn finish(mut self) {
         self.completed_steps = None;
         if let Some(thread) = self.thread.take() {
@@ -55,7 +56,7 @@ impl Recorder {
 fn work<E, W>(completed_steps: &Receiver<CompletedStep>, shared: &RunState<E, W>) {
     let mut found = Found::default();
     loop {
-        // A transaction costs as much as a small step: results wait for each other, but not for long.
+        // A transaction costs as much as a small step, so results are collected, but not for long.
         let next = if found.entries.is_empty() {
             completed_steps.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
@@ -75,18 +76,18 @@ fn work<E, W>(completed_steps: &Receiver<CompletedStep>, shared: &RunState<E, W>
     }
 }
 
-/// What was found out and is still to be kept.
+/// Results that are known and not stored yet.
 #[derive(Default)]
 struct Found {
     entries: Vec<Entry>,
-    /// The files of outputs, by which a later difference is told file by file.
+    /// The files of outputs: with them, a later difference can be reported file by file.
     trees: Vec<(Digest, Manifest)>,
-    /// Whether the machine is another one than when the run began: then nobody knows what results rest on.
+    /// Whether the machine changed since the run began: then it is unclear what the results depend on.
     machine_changed: bool,
 }
 
 impl Found {
-    /// TransferError here costs a later run its reuse, never this one its result.
+    /// An error here costs a later run the reuse, but never costs this run its result.
     fn keep<E, W>(&mut self, shared: &RunState<E, W>) {
         if let Some(reuse) = shared.request.reuse.as_ref().filter(|_| !self.entries.is_empty())
             && self.is_same_machine(shared)
@@ -102,7 +103,7 @@ impl Found {
         self.trees.clear();
     }
 
-    /// Looked at after all of these steps ended: what is the same now was the same while they ran.
+    /// Checked after all of these steps ended: what is unchanged now was unchanged while they ran.
     fn is_same_machine<E, W>(&mut self, shared: &RunState<E, W>) -> bool {
         let Some(host) = &shared.request.snapshot.host else { return true };
         if !self.machine_changed && !host.is_same() {
@@ -155,10 +156,10 @@ fn entry<E, W>(
     })
 }
 
-/// Of larger outputs only the digest is kept: a list of all their files would be larger than most outputs.
+/// For outputs with more files, only the digest is stored: the list of files would be larger than most outputs.
 const LISTED: u64 = 10_000;
 
-/// An output with its digest; `None` when it was touched since it was sealed, or cannot be read.
+/// An output with its digest; `None` if it was touched since it was sealed, or cannot be read.
 fn kept(info: &OutputInfo, trees: &mut Vec<(Digest, Manifest)>) -> Option<Kept> {
     let listing = Listing::of(&info.path).ok()?;
     let fingerprint: Fingerprint = listing.fingerprint();

@@ -26,31 +26,31 @@ const ODD: &str = "is used in a way in which no model uses it";
 
 /// The verdict on an import that is not harmless, and what it could do.
 pub(super) fn judge(module: &str, name: &str, uses: Uses) -> (Safety, String) {
-    let verdict = |safety, power: &str| (safety, power.to_owned());
+    let rated = |safety, power: &str| (safety, power.to_owned());
     if table::is_unusual(module, name, uses) {
         return (Safety::Unknown, runs(module));
     }
     if let Some(power) = power(module, name, uses) {
-        return verdict(Safety::Dangerous, power);
+        return rated(Safety::Dangerous, power);
     }
     if table::harmless(module, name).is_some() {
-        return verdict(Safety::Unjudged, ODD);
+        return rated(Safety::Unjudged, ODD);
     }
     if module == "cloudpickle" || module.starts_with("cloudpickle.") {
-        return verdict(Safety::Unjudged, BY_VALUE);
+        return rated(Safety::Unjudged, BY_VALUE);
     }
     if !is_dotted_name(module) || !is_dotted_name(name) {
-        return verdict(Safety::Unjudged, NO_NAME);
+        return rated(Safety::Unjudged, NO_NAME);
     }
     // Python makes an object without its constructor of classes only, so these are functions, or classes that are called.
     if uses.has(Uses::CALLED) {
         let last = name.rsplit('.').next().unwrap_or(name);
         if !is_class(last) && !last.starts_with("__pyx_unpickle_") {
             let of_torch = module == "torch" || module.starts_with("torch.");
-            return if of_torch { verdict(Safety::Dangerous, CALLED) } else { verdict(Safety::Unjudged, NOT_KNOWN) };
+            return if of_torch { rated(Safety::Dangerous, CALLED) } else { rated(Safety::Unjudged, NOT_KNOWN) };
         }
         if uses.has(Uses::TEXT) {
-            return verdict(Safety::Unjudged, WITH_TEXT);
+            return rated(Safety::Unjudged, WITH_TEXT);
         }
     }
     (Safety::Unknown, runs(module))

@@ -50,7 +50,7 @@ impl Import {
 }
 
 /// Judges all that a file's pickles would import and do: the verdict, and the imports in order.
-pub fn verdict(evidence: &Evidence) -> (Safety, Vec<Import>) {
+pub fn assess(evidence: &Evidence) -> (Safety, Vec<Import>) {
     let all = evidence.imports().iter().enumerate();
     let imports: Vec<Import> =
         all.map(|(index, (module, name))| Import::judge(module, name, evidence.uses(index))).collect();

@@ -1,6 +1,6 @@
-//! What steps made: the rows of `entries`, each a JSON record beside what it is found by.
+//! The results of steps: the rows of `entries`, each a JSON record with columns to find it by.
 //!
-//! A record that cannot be read (somebody else wrote it) is as good as never kept.
+//! A record that cannot be read (another program wrote it) counts as missing.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::reuse::entry::Entry;
 use crate::reuse::listing::Fingerprint;
 use crate::sqlite::SqlError;
 
-/// As many records are read by one thread.
+/// How many records one thread reads.
 const FEW: usize = 64;
 
 const FIND: &str = "SELECT body FROM entries WHERE hash = ?1 AND offered = 1 ORDER BY id DESC LIMIT 1";
@@ -28,7 +28,7 @@ impl Db {
 
     pub(in crate::reuse) fn find_many(&self, hashes: &[Digest]) -> Result<HashMap<Digest, Entry>, ReuseError> {
         let bodies = self.read(|db| {
-            // One snapshot for all, and one lock of the file instead of a thousand.
+            // One snapshot for all queries, and one lock of the file instead of a thousand.
             let db = db.unchecked_transaction()?;
             let mut ask = db.prepare_cached(FIND)?;
             let mut bodies = Vec::with_capacity(hashes.len());
@@ -146,13 +146,13 @@ impl Db {
         Ok(ask.query_row(by, read).optional()?.flatten())
     }
 
-    /// An entry as it is kept.
+    /// An entry in the form that is stored.
     fn kept(&self, mut entry: Entry) -> Entry {
         entry.outputs.iter_mut().for_each(|kept| kept.path = relative::to(&self.base, &kept.path));
         entry
     }
 
-    /// The entry that is kept so.
+    /// The entry of a stored record.
     fn entry(&self, body: &str) -> Option<Entry> {
         let mut entry: Entry = serde_json::from_str(body).ok()?;
         entry.outputs.iter_mut().for_each(|kept| kept.path = relative::from(&self.base, &kept.path));

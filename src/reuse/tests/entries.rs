@@ -1,4 +1,4 @@
-//! What steps made: kept, found, verified, forgotten.
+//! Results of steps: stored, found, verified, removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ fn the_newest_offered_result_is_found() {
     assert_eq!(reuse.last("job.yml", "other").unwrap(), None);
     assert!(reuse.has_shape(&first.key.shape()).unwrap() && !reuse.has_shape(&hash).unwrap());
 
-    // Two runners in one workspace: the other sees it, and what it keeps is seen.
+    // Two runners in one workspace: each sees what the other stores.
     let other = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
     other.forget_runs(&["run2".to_owned()]).unwrap();
     assert_eq!(reuse.find(&hash).unwrap().as_ref(), Some(&first));

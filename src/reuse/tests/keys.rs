@@ -1,12 +1,12 @@
-//! Keys and the difference of two.
+//! Keys and the difference of two keys.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::because::Because;
 use crate::digest::{Digest, HashedFile};
-use crate::reuse::{Given, Key, Known, Machine, Manifest, Python, because};
+use crate::reason::Reason;
+use crate::reuse::{Given, Key, Known, Machine, Manifest, Python, differences};
 
 fn given() -> impl Strategy<Value = Given> {
     let leaf = prop_oneof![
@@ -103,7 +103,7 @@ proptest! {
 
     #[test]
     fn the_difference_names_what_changed_and_nothing_else((one, other) in two()) {
-        let found = because(&one, &other, &Trees(&[]));
+        let found = differences(&one, &other, &Trees(&[]));
         let of = |whats: &[&str]| found.iter().filter(|because| whats.contains(&because.what.as_str())).count();
         prop_assert_eq!(of(&["command"]), usize::from(one.command != other.command));
         prop_assert_eq!(of(&["code"]), usize::from(one.code != other.code));
@@ -134,7 +134,7 @@ proptest! {
 
 #[test]
 fn a_hash_is_the_same_tomorrow() {
-    // A change here makes every result that is kept unknown. If that is meant, FORMAT says so.
+    // A change here makes every stored result unknown. If that is intended, change FORMAT.
     let key = Key { command: "python train.py".to_owned(), ..Key::default() };
     assert_eq!(key.hash().short(), "ff5b892c55f9");
 }
@@ -150,7 +150,7 @@ fn manifest(is_file: bool, files: &[(&str, &str)]) -> Manifest {
 }
 
 fn sentences(before: &Key, after: &Key, known: &[Manifest]) -> Vec<String> {
-    because(before, after, &Trees(known)).iter().map(ToString::to_string).collect()
+    differences(before, after, &Trees(known)).iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn differences_read_as_sentences() {
             "the setting mode of data was added (download)",
         ]
     );
-    let shown = serde_json::to_string(&because(&before, &after, &Trees(&[]))).unwrap();
+    let shown = serde_json::to_string(&differences(&before, &after, &Trees(&[]))).unwrap();
     assert!(shown.contains(r#"{"what":"variable","name":"TOKEN","before":"(not shown)","after":"(not shown)"}"#));
     assert!(shown.contains(r#"{"what":"parameter","name":"note","before":null,"after":"hi"}"#));
 }
@@ -223,7 +223,7 @@ fn files_are_named_where_they_are_known() {
             "the file train.csv of the variable ARGS changed",
         ]
     );
-    let found: Vec<Because> = because(&key(0, 2), &key(1, 3), &Trees(&known));
+    let found: Vec<Reason> = differences(&key(0, 2), &key(1, 3), &Trees(&known));
     assert_eq!((found[0].what.as_str(), found[0].name.as_str()), ("file", "code/a.py"));
     assert_eq!(found[0].before.as_deref(), Some(Digest::of(b"1").short()));
     assert_eq!((found[1].name.as_str(), &found[1].after), ("code/lib/b.py", &None));

@@ -1,4 +1,4 @@
-//! The stat cache: nothing is read twice, nothing is missed.
+//! The stat cache: no file is read twice, no change is missed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -68,7 +68,7 @@ fn a_file_that_had_not_rested_is_read_again_until_it_has() {
     assert_eq!(reuse.contents("tree", &at_once).unwrap().read, 2, "nothing vouches for them yet");
     assert_eq!(reuse.contents("tree", &rested(&tree)).unwrap().read, 2);
     assert_eq!(reuse.contents("tree", &rested(&tree)).unwrap().read, 0);
-    // The clock was set back: the files lie in the future. What is known stays known, the rest is read.
+    // The clock was set back: the files are in the future. Known files stay known, the others are read.
     let mut past = Listing::of(&tree).unwrap();
     past.began = 1;
     assert_eq!(reuse.contents("tree", &past).unwrap().read, 0);
@@ -117,13 +117,13 @@ fn one_file_alone_has_its_own_digest_under_any_name() {
         let contents = reuse.contents(name, &rested(&file)).unwrap();
         assert_eq!(contents.digest, Digest::of_file(&file).unwrap());
         assert_eq!(contents.read, 1);
-        // Touched, so that the stat cache is asked file by file.
+        // Touched, so that the stat cache checks file by file.
         tick(root.path());
         write(&file, "1,2");
         assert_eq!(reuse.contents(name, &rested(&file)).unwrap().read, 1);
         assert_eq!(reuse.contents(name, &rested(&file)).unwrap().read, 0);
     }
-    // A folder with one file is something else; so is an empty one, though an empty file has the same digest.
+    // A folder with one file is different; so is an empty one, although an empty file has the same digest.
     let folder = root.path().join("folder");
     write(&folder.join("a.csv"), "1,2");
     assert_eq!(reuse.contents("a.csv", &rested(&folder)).unwrap().digest, Digest::of_tree(&folder).unwrap());
@@ -187,7 +187,7 @@ fn what_nothing_names_is_pruned() {
     assert!(reuse.size() > 0);
 }
 
-/// What a person does to a tree.
+/// An edit of a tree.
 #[derive(Clone, Debug)]
 enum Edit {
     Write(usize, String),
@@ -213,7 +213,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 }
 
 impl Edit {
-    /// Does it; what cannot be done (the file is not there) is not done.
+    /// Applies the edit; an edit that is impossible (the file does not exist) is skipped.
     fn apply(&self, tree: &Path) {
         let at = |index: usize| tree.join(NAMES[index]);
         let restore = |path: &Path, modified| {
@@ -261,7 +261,7 @@ proptest! {
         fs::create_dir_all(&tree).unwrap();
         let reuse = Reuse::open(&root.path().join("reuse"), root.path()).unwrap();
         for (edits, at_once) in rounds {
-            // Edits at once may share a time with what was there; a listing made at once must not trust it.
+            // Immediate edits may have the same time as the file before; a listing made at once must not trust it.
             if !at_once {
                 tick(root.path());
             }

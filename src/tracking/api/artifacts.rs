@@ -1,7 +1,8 @@
-//! Artifacts: `artifacts/list` of a run, and the proxy behind `mlflow-artifacts:` through which clients read and write.
+//! Artifacts: `artifacts/list` of a run, and the proxy behind `mlflow-artifacts:` through which clients read and
+//! write.
 //!
-//! Bytes stream both ways, so size is not a matter of memory. An upload is built beside its place and renamed: a reader
-//! sees the old file or the new one, and a broken upload leaves nothing.
+//! Bytes are streamed in both directions, so memory does not limit the size. An upload is written beside its target
+//! and renamed: a reader sees the old file or the new one, and an interrupted upload leaves nothing.
 
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use crate::tracking::model::FileInfo;
 use crate::tracking::route::{Router, ask, off_thread};
 use crate::tracking::{Result, Tracking, TrackingError};
 
-/// How much of a file is read at once.
+/// How much of a file is read at a time.
 const CHUNK: usize = 256 << 10;
 
 pub(super) fn routes() -> Router {
@@ -52,7 +53,7 @@ fn list_of_run(tracking: &Tracking, args: &Args) -> Result<Value> {
     Ok(answer)
 }
 
-/// Paths are relative to the folder asked for.
+/// Paths are relative to the requested folder.
 fn list(tracking: &Tracking, args: &Args) -> Result<Value> {
     Ok(listing(&tracking.place(args.maybe_text("path")?.unwrap_or_default())?.list()?))
 }
@@ -112,16 +113,16 @@ fn chunks(file: tokio::io::Take<File>) -> impl stream::Stream<Item = std::io::Re
     })
 }
 
-/// What a Range header asks for.
+/// The result of a Range header.
 #[derive(Debug, PartialEq, Eq)]
 enum Range {
-    /// From the first byte to the last, both counted.
+    /// From the first byte to the last, both included.
     Part(u64, u64),
     /// Nothing of the file.
     Beyond,
 }
 
-/// One range of bytes; anything else is ignored, as HTTP allows.
+/// Parses one range of bytes; anything else is ignored, as HTTP allows.
 fn range(header: &str, size: u64) -> Option<Range> {
     let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
     let (first, last) = match (first.trim(), last.trim()) {
@@ -139,7 +140,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A name for the inside of a quoted header value.
+/// A name for a quoted header value.
 fn quotable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' || c == ' ' { c } else { '_' }).collect()
 }
@@ -158,19 +159,19 @@ async fn fill(path: &Path, body: Body) -> Result<()> {
     let mut file = File::create_new(path).await.map_err(io)?;
     let mut body = body.into_data_stream();
     while let Some(chunk) = body.next().await {
-        // A client that breaks off must not leave half a file, so this error keeps the rename from happening.
+        // If the client breaks off, this error prevents the rename, so that no partial file stays.
         let chunk = chunk.map_err(|error| TrackingError::Invalid(format!("The upload broke off: {error}")))?;
         file.write_all(&chunk).await.map_err(io)?;
     }
     file.flush().await.map_err(io)
 }
 
-/// A file that goes away unless it was renamed; also when the client leaves and the request is dropped.
+/// A file that is removed unless it was renamed, also when the client disconnects and the request is dropped.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // After the rename there is nothing under this name any more.
+        // After the rename there is nothing under this name.
         let _ = std::fs::remove_file(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! `experiments/…`
+//! The routes `experiments/…`
 
 use serde_json::{Value, json};
 

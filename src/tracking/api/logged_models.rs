@@ -1,8 +1,8 @@
-//! `logged-models/…`: MLflow 3's models that are neither artifacts of a run nor registered. None are kept yet: making
-//! one answers ENDPOINT_NOT_FOUND, as on Azure ML.
+//! The routes `logged-models/…`: MLflow 3's models that are neither artifacts of a run nor registered. None are
+//! stored yet: creating one answers ENDPOINT_NOT_FOUND, as on Azure ML.
 //!
-//! A search is answered truthfully, with none, because every 3.x client asks it before it reads any `runs:/` URI, and
-//! looks among the run's artifacts only when it got an answer.
+//! A search returns an empty list, because every 3.x client sends one before it reads any `runs:/` URI, and looks
+//! among the run's artifacts only after a response.
 
 use serde_json::{Value, json};
 

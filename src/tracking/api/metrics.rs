@@ -1,4 +1,4 @@
-//! `metrics/…`
+//! The routes `metrics/…`
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,8 @@
 //! The routes of MLflow's REST API, one file per resource.
 //!
-//! A call is a plain function from arguments to JSON; it knows the store, but neither HTTP nor threads. Only the
-//! artifact proxy is asynchronous, because it streams. What is not here answers ENDPOINT_NOT_FOUND: there are no stubs. A new resource is a new file and a line in [`rest`].
+//! A call is a plain function from arguments to JSON. It knows the store, but neither HTTP nor threads. Only the
+//! artifact proxy is asynchronous, because it streams. Unknown routes answer ENDPOINT_NOT_FOUND: there are no stubs.
+//! A new resource is a new file and a line in [`rest`].
 
 pub(super) mod artifacts;
 mod experiments;

@@ -1,4 +1,4 @@
-//! `registered-models/…`: names of models. Their versions are in `versions`.
+//! The routes `registered-models/…`: names of models. Their versions are in `versions`.
 
 use std::collections::BTreeMap;
 
@@ -80,8 +80,8 @@ fn find(container: &AssetContainer, field: &Field) -> Result<Option<Found>> {
     }
 }
 
-/// A tag's value. MLflow's clients add `tag.mlflow.prompt.is_prompt != 'true'` to every search of models, and mean
-/// models without the tag, too.
+/// The value of a tag. MLflow's clients add `tag.mlflow.prompt.is_prompt != 'true'` to every search for models, and
+/// expect models without the tag, too.
 pub(super) fn tag(tags: &BTreeMap<String, String>, key: &str) -> Option<Found> {
     let default = (key == "mlflow.prompt.is_prompt").then_some("false");
     tags.get(key).map(String::as_str).or(default).map(|value| Found::Text(value.to_owned()))
@@ -115,7 +115,7 @@ fn get_alias(tracking: &Tracking, args: &Args) -> Result<Value> {
     let (name, alias) = (args.text("name")?, args.text("alias")?);
     let found = tracking.registry.get(MODEL, name, &Selector::Label(alias.to_owned()));
     let asset = found.map_err(|error| match error {
-        // 400 and not 404: MLflow's own choice.
+        // MLflow uses 400 here, not 404.
         RegistryError::NoSuchVersion { .. } => {
             TrackingError::Invalid(format!("Registered model alias {alias} not found."))
         }
@@ -145,7 +145,7 @@ fn record(tracking: &Tracking, container: &AssetContainer) -> Result<RegisteredM
     Ok(RegisteredModel::new(container, &latest_per_stage(&assets)))
 }
 
-/// The newest version of each stage, from versions that come newest first; archived ones do not count.
+/// The newest version of each stage, from versions sorted newest first; archived ones do not count.
 fn latest_per_stage(assets: &[Asset]) -> Vec<&Asset> {
     let mut latest: Vec<&Asset> = Vec::new();
     for asset in assets.iter().filter(|asset| !asset.archived) {
@@ -160,7 +160,7 @@ pub(super) fn pairs_to_map(tags: Vec<Tag>) -> BTreeMap<String, String> {
     tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
 }
 
-/// The registry's answer in the words that MLflow's clients look for.
+/// The registry's error with the message that MLflow's clients look for.
 pub(super) fn in_mlflow_s_words(error: RegistryError) -> TrackingError {
     match error {
         RegistryError::NoSuchName { name, .. } => {
@@ -173,7 +173,7 @@ pub(super) fn in_mlflow_s_words(error: RegistryError) -> TrackingError {
     }
 }
 
-/// The same, where a version was asked for.
+/// The same, if a version was requested.
 pub(super) fn version_error(error: RegistryError, version: &str) -> TrackingError {
     match error {
         RegistryError::NoSuchVersion { name, .. } => {

@@ -1,10 +1,10 @@
-//! Filtering and sorting of records as a search asks for it.
+//! Filters and sorts records for a search.
 
 use crate::tracking::compare::Found;
 use crate::tracking::error::Result;
 use crate::tracking::filter::{self, Comparison, Field};
 
-/// Keeps the records for which every comparison holds.
+/// Keeps the records that match every comparison.
 pub(super) fn keep<T>(
     records: Vec<T>,
     filter: &[Comparison],
@@ -22,7 +22,7 @@ pub(super) fn keep<T>(
     Ok(kept)
 }
 
-/// Sorts records by `order_by`; the sort is stable, so the given order decides between equals. Missing values are last.
+/// Sorts records by `order_by`. The sort is stable, so equal records keep their order. Missing values are last.
 pub(super) fn sort<T>(
     records: &mut [T],
     order_by: &[&str],

@@ -1,4 +1,4 @@
-//! `runs/…`
+//! The routes `runs/…`
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -59,7 +59,7 @@ fn get(tracking: &Tracking, args: &Args) -> Result<Value> {
 
 fn update(tracking: &Tracking, args: &Args) -> Result<Value> {
     let change = RunChange {
-        // MLflow ignores a status that it does not know.
+        // MLflow ignores an unknown status.
         status: args.maybe_text("status")?.and_then(RunStatus::parse),
         end_time: args.maybe_integer("end_time")?,
         run_name: args.maybe_text("run_name")?.filter(|name| !name.is_empty()),
@@ -81,7 +81,7 @@ fn search(tracking: &Tracking, args: &Args) -> Result<Value> {
     let orders = args.texts("order_by")?;
     filter::check_orders(&orders)?;
     let page = tracking.db.search_runs(&RunSearch {
-        // An id that is no number was never given, so nothing is in it.
+        // Experiment ids are numbers, so another text matches no experiment.
         experiments: args.texts("experiment_ids")?.iter().filter_map(|id| id.parse().ok()).collect(),
         view: ViewType::parse(args.maybe_text("run_view_type")?)?,
         filter: filter::parse(args.maybe_text("filter")?.unwrap_or_default())?,
@@ -180,7 +180,7 @@ fn param(args: &Args) -> Result<Param> {
     Ok(param)
 }
 
-/// MLflow's rule for keys: its file store makes files of them.
+/// Checks a key by MLflow's rule: its file store makes files of keys.
 fn check_key(what: &str, key: &str) -> Result<()> {
     let legal = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | ':' | '/');
     let name = format!("'{key}'");
@@ -201,12 +201,12 @@ fn check_key(what: &str, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// 64 bits that nobody can foresee: the standard library seeds every `RandomState` from the system.
+/// 64 unpredictable bits: the standard library seeds every `RandomState` from the system.
 fn random() -> u64 {
     RandomState::new().hash_one(Timestamp::now())
 }
 
-/// A name for a run that was given none, as MLflow makes them: `brave-fox-417`.
+/// A name for a run without one, in MLflow's style: `brave-fox-417`.
 fn random_name(chance: u64) -> String {
     const HOW: [&str; 8] = ["brave", "calm", "eager", "gentle", "keen", "lively", "patient", "swift"];
     const WHO: [&str; 8] = ["crane", "fox", "heron", "lynx", "otter", "owl", "seal", "wren"];

@@ -1,7 +1,8 @@
-//! `model-versions/…`: versions of registered models. A new one gets a sealed copy of the bytes at its source.
+//! The routes `model-versions/…`: versions of registered models. A new version gets a sealed copy of the content of
+//! its source.
 //!
-//! The source is checked as MLflow checks it: it must lie among the artifacts of the run that it names, so that nobody
-//! can register (and then download) any file of this machine.
+//! The source is checked as in MLflow: it must be among the artifacts of the run that it names, so that nobody can
+//! register (and then download) any file of this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -60,11 +61,11 @@ fn create(tracking: &Tracking, args: &Args) -> Result<Value> {
     Ok(json!({"model_version": ModelVersion::from(&asset)}))
 }
 
-/// Where the bytes of a new version lie.
+/// The location of a new version's content.
 struct Origin {
     path: PathBuf,
     run_id: Option<String>,
-    /// Whether a link to the bytes is as good as a copy.
+    /// Whether a hard link to the content is as good as a copy.
     link: bool,
 }
 
@@ -107,7 +108,7 @@ fn origin(tracking: &Tracking, source: &str, run_id: Option<&str>) -> Result<Ori
     let Some(run_id) = run_id else {
         return Err(refused("To use a local path as a model version source, give the run_id that it belongs to."));
     };
-    // Checked after following links, so that neither `..` nor a link can lead elsewhere.
+    // Checked after links are followed, so that neither `..` nor a link can lead outside.
     let decoded_dots = local.to_ascii_lowercase().contains("%2e");
     let root = tracking.run_place(run_id, "")?;
     let path = Path::new(local).canonicalize().map_err(TrackingError::io(Path::new(local)));
@@ -165,7 +166,7 @@ fn search(tracking: &Tracking, args: &Args) -> Result<Value> {
     let filter = filter::parse(args.maybe_text("filter")?.unwrap_or_default())?;
     let mut found = keep(tracking.registry.list(MODEL, None)?, &filter, find)?;
     found.retain(|asset| !asset.archived);
-    // MLflow's default order; registration order (newest first) decides between equals.
+    // MLflow's default order; equal versions keep the registration order (newest first).
     found.sort_by(|a, b| b.updated.cmp(&a.updated).then_with(|| a.name.cmp(&b.name)));
     sort(&mut found, &args.texts("order_by")?, find)?;
     let page = span.cut(found);

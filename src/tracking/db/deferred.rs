@@ -1,5 +1,5 @@
-//! What the runner has to say of its own runs, written when somebody asks for the database: most steps never do, and a
-//! transaction for each would cost more than they do.
+//! Writes of the runner about its own runs, deferred until the database is needed. Most steps never need it, and a
+//! transaction for each would cost more than the steps.
 
 use std::sync::PoisonError;
 
@@ -11,21 +11,21 @@ use crate::clock::Timestamp;
 use crate::tracking::error::Result;
 use crate::tracking::model::{NewRun, RunStatus, Tag};
 
-/// So much may wait.
+/// The most writes that may wait.
 const MANY: usize = 512;
 
 impl Db {
-    /// A run of the runner begins; whoever asks for it will find it.
+    /// Defers the beginning of a run of the runner. Every query finds the run.
     pub(in crate::tracking) fn begin_later(&self, new: NewRun, tags: Vec<Tag>) -> Result<()> {
         self.later(Deferred::Begin(Box::new(new), tags))
     }
 
-    /// A run of the runner ended.
+    /// Defers the end of a run of the runner.
     pub(in crate::tracking) fn end_later(&self, id: &str, status: RunStatus, time: Timestamp) -> Result<()> {
         self.later(Deferred::End(id.to_owned(), status, time))
     }
 
-    /// Writes what waits.
+    /// Writes everything that was deferred.
     pub(in crate::tracking) fn flush(&self) -> Result<()> {
         self.read(|_| Ok(()))
     }
@@ -43,7 +43,8 @@ impl Db {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what waits, in one transaction. The caller has the connection, so nobody sees the database without it.
+    /// Writes everything that was deferred, in one transaction. The caller has the connection, so nobody sees the
+    /// database without it.
     pub(super) fn write_waiting(&self, connection: &mut Connection) -> Result<(), Trouble> {
         let waiting = std::mem::take(&mut *self.waiting());
         if waiting.is_empty() {

@@ -84,7 +84,7 @@ pub(super) fn require_active(db: &Connection, id: &str) -> Result<Experiment, Tr
 }
 
 fn require(db: &Connection, id: &str) -> Result<Experiment, Trouble> {
-    // An id that is no number is one that was never given.
+    // Experiment ids are numbers, so another text matches no experiment.
     let number = id.parse::<i64>().ok();
     let mut query = db.prepare_cached("SELECT * FROM experiments WHERE experiment_id = ?1")?;
     match query.query_row([number], experiment).optional()? {

@@ -1,4 +1,4 @@
-//! What runs log: metrics with their history, parameters, tags in batches.
+//! The data that runs log: metrics with their history, parameters, batches of tags.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -8,10 +8,10 @@ use super::{Db, Trouble};
 use crate::tracking::error::{Result, TrackingError};
 use crate::tracking::model::{Metric, Page, Param, Span, Tag, shorten};
 
-/// The longest value of a parameter, in characters; longer ones are cut, as MLflow does.
+/// The longest value of a parameter, in characters. Longer ones are truncated, as in MLflow.
 const LONGEST_PARAM: usize = 6000;
 
-/// What one request logs, in one transaction.
+/// The data of one request, written in one transaction.
 #[derive(Default)]
 pub(in crate::tracking) struct Batch {
     pub(in crate::tracking) metrics: Vec<Metric>,
@@ -34,7 +34,7 @@ impl Db {
         })
     }
 
-    /// The values of one metric in the order of time. Without a span, all of them.
+    /// The values of one metric, sorted by time. Without a span, all of them.
     pub(in crate::tracking) fn history(&self, run_id: &str, key: &str, span: Option<Span>) -> Result<Page<Metric>> {
         self.read(|db| {
             let mut query = db.prepare_cached(
@@ -54,7 +54,7 @@ impl Db {
 }
 
 fn log_metrics(db: &Connection, run_id: &str, metrics: &[Metric]) -> Result<(), Trouble> {
-    // Prepared once for a batch: looking a statement up costs as much as running it.
+    // Prepared once for a batch: looking up a statement costs as much as running it.
     let mut all = db.prepare_cached(
         "INSERT OR IGNORE INTO metrics (run_uuid, key, timestamp, step, value, is_nan) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;

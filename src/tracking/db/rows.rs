@@ -1,4 +1,4 @@
-//! Rows of the tables as MLflow's records.
+//! Converts rows of the tables into MLflow's records.
 
 use rusqlite::{Connection, Row};
 

@@ -1,4 +1,4 @@
-//! Runs: made, changed, deleted, read; and the runner's last word on its own.
+//! Runs: created, changed, deleted, read, and ended by the runner.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::tracking::error::{Result, TrackingError};
 use crate::tracking::model::NewRun;
 use crate::tracking::model::{Nothing, RUN_NAME_TAG, Run, RunData, RunInfo, RunStatus, Tag, shorten};
 
-/// The longest value of a tag, in characters; longer ones are cut, as MLflow does.
+/// The longest value of a tag, in characters. Longer ones are truncated, as in MLflow.
 const LONGEST_TAG: usize = 8000;
 
-/// A run that a client makes.
+/// A run that a client creates.
 pub(in crate::tracking) struct FreshRun<'a> {
     pub(in crate::tracking) run_id: &'a str,
     pub(in crate::tracking) run_name: &'a str,
@@ -26,14 +26,14 @@ pub(in crate::tracking) struct FreshRun<'a> {
     pub(in crate::tracking) tags: &'a [Tag],
 }
 
-/// What a client changes of a run.
+/// A client's changes of a run.
 pub(in crate::tracking) struct RunChange<'a> {
     pub(in crate::tracking) status: Option<RunStatus>,
     pub(in crate::tracking) end_time: Option<i64>,
     pub(in crate::tracking) run_name: Option<&'a str>,
 }
 
-/// Makes the runner's run, or sets it back to RUNNING.
+/// Creates the runner's run, or sets it back to RUNNING.
 pub(super) fn begin_job_run(db: &Connection, base: &Path, new: &NewRun, tags: &[Tag]) -> Result<(), Trouble> {
     let folder = new.artifact_dir.as_deref().map(|folder| relative::to(base, folder).display().to_string());
     let exists = db.prepare_cached("SELECT 1 FROM runs WHERE run_uuid = ?1")?.exists([&new.run_id])?;
@@ -65,7 +65,7 @@ pub(super) fn begin_job_run(db: &Connection, base: &Path, new: &NewRun, tags: &[
     Ok(())
 }
 
-/// The runner's last word on its run.
+/// Sets the final status of the runner's run.
 pub(super) fn end_job_run(db: &Connection, id: &str, status: RunStatus, time: Timestamp) -> Result<(), Trouble> {
     let mut change = db.prepare_cached("UPDATE runs SET status = ?2, end_time = ?3 WHERE run_uuid = ?1")?;
     if change.execute(params![id, status.as_str(), time.0])? == 0 {
@@ -94,7 +94,7 @@ impl Db {
         self.write(|db| end_job_run(db, run_id, status, time))
     }
 
-    /// Removes runs with all that was logged to them.
+    /// Removes runs with everything that was logged to them.
     pub(in crate::tracking) fn forget(&self, run_ids: &[String]) -> Result<()> {
         const TABLES: [&str; 6] = ["metrics", "latest_metrics", "params", "tags", "job_runs", "runs"];
         self.write(|db| {
@@ -112,7 +112,7 @@ impl Db {
         self.read(|db| read(db, run_id))
     }
 
-    /// The folder that the runner gave a run for its artifacts, and the run's artifact URI.
+    /// The folder for a run's artifacts, if the runner set one, and the run's artifact URI.
     pub(in crate::tracking) fn artifact_place(&self, run_id: &str) -> Result<(Option<PathBuf>, String)> {
         self.read(|db| {
             let mut query = db.prepare_cached(
@@ -130,7 +130,7 @@ impl Db {
             let ended = db.prepare_cached("SELECT 1 FROM job_runs WHERE run_uuid = ?1 AND ended")?.exists([run_id])?;
             if !ended {
                 if let Some(status) = change.status {
-                    // A run that goes on has no end, whatever it had before.
+                    // A run that is running again has no end time.
                     let end = change.end_time;
                     db.execute(
                         "UPDATE runs SET status = ?2, end_time = CASE WHEN ?2 IN ('RUNNING', 'SCHEDULED')
@@ -202,7 +202,7 @@ fn insert(db: &Connection, new: &FreshRun<'_>) -> Result<(), Trouble> {
     set_tag(db, new.run_id, &Tag::new(RUN_NAME_TAG, new.run_name))
 }
 
-/// MLflow's rule for run ids, which job names keep.
+/// Checks a run id by MLflow's rule, which job names satisfy.
 fn check_id(id: &str) -> Result<()> {
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if id.len() <= 256 && id.chars().all(legal) && id.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -212,12 +212,12 @@ fn check_id(id: &str) -> Result<()> {
     Err(TrackingError::invalid_value(&format!("'{id}'"), "run_id", why))
 }
 
-/// The error that clients expect for a run that is not there.
+/// The error that clients expect for a run that does not exist.
 pub(super) fn no_run(run_id: &str) -> TrackingError {
     TrackingError::Missing(format!("Run with id={run_id} not found"))
 }
 
-/// Refuses to write to a run that is not there or deleted.
+/// Refuses to write to a run that does not exist or is deleted.
 pub(super) fn require_active(db: &Connection, run_id: &str) -> Result<(), Trouble> {
     let mut query = db.prepare_cached("SELECT lifecycle_stage FROM runs WHERE run_uuid = ?1")?;
     let stage: Option<String> = query.query_row([run_id], |row| row.get(0)).optional()?;
@@ -231,7 +231,7 @@ pub(super) fn require_active(db: &Connection, run_id: &str) -> Result<(), Troubl
     }
 }
 
-/// Sets a tag; the tag of the run's name is the run's name.
+/// Sets a tag. The tag for the run's name sets the run's name.
 pub(super) fn set_tag(db: &Connection, run_id: &str, tag: &Tag) -> Result<(), Trouble> {
     let value = shorten(&tag.value, LONGEST_TAG);
     db.prepare_cached("INSERT OR REPLACE INTO tags (run_uuid, key, value) VALUES (?1, ?2, ?3)")?
@@ -242,7 +242,7 @@ pub(super) fn set_tag(db: &Connection, run_id: &str, tag: &Tag) -> Result<(), Tr
     Ok(())
 }
 
-/// A run with all that it logged.
+/// A run with everything that it logged.
 pub(super) fn read(db: &Connection, run_id: &str) -> Result<Run, Trouble> {
     let info = info(db, run_id)?;
     let pair = |row: &Row<'_>| Ok(Tag { key: row.get(0)?, value: row.get(1)? });

@@ -1,4 +1,5 @@
-//! Searching runs: MLflow's filters and orders as SQL, so that a hundred of a hundred thousand runs are read alone.
+//! Searches runs: MLflow's filters and orders as SQL, so that a page of a hundred runs does not read a hundred
+//! thousand.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -9,7 +10,7 @@ use crate::tracking::error::Result;
 use crate::tracking::filter::{Comparison, Field, Op, Operand, Order};
 use crate::tracking::model::{Page, Run, Span, ViewType};
 
-/// What is searched for, and which page of it.
+/// The search, and the requested page.
 pub(in crate::tracking) struct RunSearch {
     pub(in crate::tracking) experiments: Vec<i64>,
     pub(in crate::tracking) view: ViewType,
@@ -37,7 +38,7 @@ fn ids(db: &Connection, sql: &Sql) -> Result<Vec<String>, Trouble> {
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
-/// A statement and the values of its `?`s, in their order. Nothing from outside is ever part of the text.
+/// A statement and the values of its `?`s, in order. The text never contains input from a client.
 #[derive(Default)]
 struct Sql {
     text: String,
@@ -87,7 +88,7 @@ impl Sql {
         }
     }
 
-    /// A condition on the row that a run has for a key, if it has one.
+    /// A condition on the row of a run for a key, if it exists.
     fn table(
         &mut self,
         table: &str,
@@ -142,7 +143,7 @@ impl Sql {
         Ok(())
     }
 
-    /// Missing values last in both directions, NaN just before them.
+    /// Missing values are last in both directions, NaN just before them.
     fn order(&mut self, order: &Order) -> Result<()> {
         let direction = if order.descending { "DESC" } else { "ASC" };
         let value = |table: &str, what: &str| {
@@ -183,7 +184,7 @@ fn column(field: &Field, name: &str) -> Result<(&'static str, bool)> {
     }
 }
 
-/// LIKE's pattern as GLOB's, because SQLite's LIKE does not tell case.
+/// The pattern of LIKE for GLOB, because SQLite's LIKE ignores case.
 fn glob(pattern: &str) -> String {
     let mut glob = String::with_capacity(pattern.len());
     for c in pattern.chars() {
@@ -249,7 +250,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// The two ways to search, SQL and memory, give the same answers.
+        /// Both ways to search, SQL and memory, give the same results.
         #[test]
         fn sql_and_memory_agree(
             text in "[aAb%_*?\\[\\]^.-]{0,6}",

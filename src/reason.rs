@@ -11,7 +11,7 @@ const SHOWN: usize = 80;
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Because {
+pub struct Reason {
     /// Of what kind it is: `command`, `code`, `input`, `parameter`, `variable`, `environment`, `output`,
     /// `distribution`, `setting`, `package`, `program`, `shell variable`, `file` (its content), `mode` (who may execute it),
     /// `link`, `folder`, or `reason` for a free sentence in `name`.
@@ -25,10 +25,10 @@ pub struct Because {
     pub after: Option<String>,
 }
 
-impl Because {
+impl Reason {
     /// A free sentence, without a full stop.
     #[must_use]
-    pub fn reason(sentence: impl Into<String>) -> Self {
+    pub fn sentence(sentence: impl Into<String>) -> Self {
         Self { what: "reason".to_owned(), name: sentence.into(), before: None, after: None }
     }
 
@@ -60,7 +60,7 @@ fn shown(value: &str) -> String {
     text
 }
 
-impl fmt::Display for Because {
+impl fmt::Display for Reason {
     /// One sentence, without a full stop.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = (self.before.as_deref(), self.after.as_deref());
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn differences_read_as_sentences() {
         let it = |what: &str, name: &str, before: Option<&str>, after: Option<&str>| {
-            Because::new(what, name, before.map(str::to_owned), after.map(str::to_owned)).to_string()
+            Reason::new(what, name, before.map(str::to_owned), after.map(str::to_owned)).to_string()
         };
         assert_eq!(it("parameter", "epochs", Some("5"), Some("6")), "the parameter epochs changed from 5 to 6");
         assert_eq!(it("file", "code/prep.py", Some("a1"), Some("b2")), "the file prep.py of its code changed");

@@ -1,21 +1,21 @@
-//! Why a step has to run: the difference of two keys, in words.
+//! Explains why a step has to run: the difference of two keys, in words.
 //!
-//! Trees whose files are known are compared file by file. What is secret is never shown.
+//! Trees whose files are known are compared file by file. Secrets are never shown.
 
 use super::key::{Given, Key};
-use super::machine::{Known, Machine, differences};
+use super::machine::{self, Known, Machine};
 use super::manifest::Manifest;
 use super::stat::Special;
-use crate::because::{Because, tree_in_words};
 use crate::digest::{Digest, HashedFile, tree_order};
+use crate::reason::{Reason, tree_in_words};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// As many files of one tree are named.
+/// How many files of one tree are named.
 const NAMED: usize = 20;
 
-/// Everything in which two keys differ; nothing exactly when they are equal.
-pub fn because(before: &Key, after: &Key, known: &dyn Known) -> Vec<Because> {
+/// All differences of two keys; empty exactly if they are equal.
+pub fn differences(before: &Key, after: &Key, known: &dyn Known) -> Vec<Reason> {
     let mut found = Differences { found: Vec::new(), known };
     if before.command != after.command {
         let (old, new) = first_difference(&before.command, &after.command);
@@ -36,7 +36,7 @@ pub fn because(before: &Key, after: &Key, known: &dyn Known) -> Vec<Because> {
     found.found
 }
 
-/// What differences of inputs or variables are called.
+/// The words for differences of inputs or of variables.
 struct Words {
     literal: &'static str,
     tree: &'static str,
@@ -44,13 +44,13 @@ struct Words {
 }
 
 struct Differences<'a> {
-    found: Vec<Because>,
+    found: Vec<Reason>,
     known: &'a dyn Known,
 }
 
 impl Differences<'_> {
     fn add(&mut self, what: &str, name: &str, before: Option<String>, after: Option<String>) {
-        self.found.push(Because::new(what, name, before, after));
+        self.found.push(Reason::new(what, name, before, after));
     }
 
     fn machines(&mut self, before: Option<&Digest>, after: Option<&Digest>) {
@@ -62,9 +62,11 @@ impl Differences<'_> {
             None => Some(Machine::default()),
         };
         let known = machine(before).zip(machine(after));
-        let differences = known.map(|(old, new)| differences(&old, &new, self.known)).unwrap_or_default();
+        let differences = known.map(|(old, new)| machine::differences(&old, &new, self.known)).unwrap_or_default();
         match differences.is_empty() {
-            true => self.found.push(Because::reason("the Python, a program or a variable of the shell is another one")),
+            true => {
+                self.found.push(Reason::sentence("the Python, a program or a variable of the shell is another one"));
+            }
             false => self.found.extend(differences),
         }
     }
@@ -113,7 +115,7 @@ impl Differences<'_> {
         }
     }
 
-    /// The files in which two trees differ, or that they do.
+    /// Adds the files in which two trees differ, or only that they differ.
     fn trees(&mut self, what: &str, name: &str, folder: &str, before: &Digest, after: &Digest) {
         let files = self.known.manifest(before).zip(self.known.manifest(after));
         let files = files.map(|(old, new)| changed_files(folder, &old, &new)).unwrap_or_default();
@@ -121,21 +123,21 @@ impl Differences<'_> {
             self.add(what, name, Some(short(before)), Some(short(after)));
             return;
         }
-        // One more is named rather than counted.
+        // One more file is named rather than counted.
         let named = if files.len() == NAMED + 1 { files.len() } else { NAMED };
         let more = files.len().saturating_sub(named);
         self.found.extend(files.into_iter().take(named));
         if more > 0 {
             let of = tree_in_words(folder);
-            self.found.push(Because::reason(format!("{more} more files of {of} changed")));
+            self.found.push(Reason::sentence(format!("{more} more files of {of} changed")));
         }
     }
 }
 
 /// Added, removed and changed files.
-fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Because> {
+fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Reason> {
     let file = |path: &str, old: Option<Digest>, new: Option<Digest>| {
-        Because::new("file", &format!("{folder}/{path}"), old.as_ref().map(short), new.as_ref().map(short))
+        Reason::new("file", &format!("{folder}/{path}"), old.as_ref().map(short), new.as_ref().map(short))
     };
     if let ([old], [new]) = (before.files.as_slice(), after.files.as_slice())
         && before.is_file
@@ -158,7 +160,7 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Becau
             && old.hash == new.hash
         {
             if old.execute != new.execute {
-                found.push(Because::new("mode", &format!("{folder}/{}", new.path), mode(old), mode(new)));
+                found.push(Reason::new("mode", &format!("{folder}/{}", new.path), mode(old), mode(new)));
             }
         } else if let Some(any) = gone.or(come) {
             found.push(file(&any.path, gone.map(HashedFile::digest), come.map(HashedFile::digest)));
@@ -166,8 +168,8 @@ fn changed_files(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Becau
     }
 }
 
-/// Empty folders and links that came, went or point elsewhere.
-fn changed_specials(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Because> {
+/// Empty folders and links that were added, removed or changed.
+fn changed_specials(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Reason> {
     let by_path = |manifest: &Manifest| -> BTreeMap<String, String> {
         let text = |special: &Special| special.target.clone().unwrap_or_default();
         manifest.specials.iter().map(|special| (special.path.clone(), text(special))).collect()
@@ -177,7 +179,7 @@ fn changed_specials(folder: &str, before: &Manifest, after: &Manifest) -> Vec<Be
     let one = |path: &String| {
         let is_link = [old.get(path), new.get(path)].into_iter().flatten().any(|target| !target.is_empty());
         let what = if is_link { "link" } else { "folder" };
-        Because::new(what, &format!("{folder}/{path}"), old.get(path).cloned(), new.get(path).cloned())
+        Reason::new(what, &format!("{folder}/{path}"), old.get(path).cloned(), new.get(path).cloned())
     };
     changed.map(one).collect()
 }
@@ -186,7 +188,7 @@ fn mode(file: &HashedFile) -> Option<String> {
     Some(if file.execute == 0 { "not executable" } else { "executable" }.to_owned())
 }
 
-/// Whether two joined texts have the same pieces, but for the content of data.
+/// Whether two joined texts have the same pieces, except for the content of data.
 fn differ_by_data(before: &[Given], after: &[Given]) -> bool {
     before.len() == after.len()
         && before.iter().zip(after).all(|(old, new)| match (old, new) {
@@ -227,7 +229,7 @@ fn short(digest: &Digest) -> String {
     digest.short().to_owned()
 }
 
-/// The first line in which two texts differ, of each; `None` for a text that has no such line.
+/// The first line in which two texts differ, from each; `None` for a text without such a line.
 fn first_difference(before: &str, after: &str) -> (Option<String>, Option<String>) {
     let (mut old, mut new) = (before.lines(), after.lines());
     loop {
@@ -236,7 +238,7 @@ fn first_difference(before: &str, after: &str) -> (Option<String>, Option<String
             return (old.map(str::to_owned), new.map(str::to_owned));
         }
         if old.is_none() {
-            // They differ in how lines end.
+            // They differ in their line endings.
             return (Some(before.to_owned()), Some(after.to_owned()));
         }
     }

@@ -1,6 +1,6 @@
-//! Bytes on their way: a bar with rate and rest time on a terminal, a line now and then elsewhere.
+//! The progress of transfers: a bar with rate and remaining time on a terminal, a line from time to time elsewhere.
 //!
-//! Trouble that is waited out stands beside the bar; where there is none it is told when it begins.
+//! Errors that are retried are shown beside the bar. Where there is no bar, they are reported when they begin.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -8,34 +8,34 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How often it is looked how things stand.
+/// The time between two updates.
 const FRAME: Duration = Duration::from_millis(100);
-/// How often a line is written where nobody sees a bar.
+/// The time between two lines where there is no bar.
 const LINE: Duration = Duration::from_secs(10);
 
-/// How far it is, as far as that is shown.
+/// The progress, as far as it is shown.
 #[derive(Clone, Debug, Default)]
 pub struct Way {
-    /// The bytes of all files.
+    /// The size of all files.
     pub bytes: u64,
-    /// Those that are moved or need not be.
+    /// The bytes that are transferred or were already there.
     pub done: u64,
     /// How many files there are.
     pub files: u64,
-    /// How many of them are where they should be.
+    /// How many of them are done.
     pub files_done: u64,
-    /// What went wrong and is tried again.
+    /// The error that is being retried.
     pub trouble: Option<String>,
 }
 
-/// A view that is drawn until it is dropped.
+/// A view that draws until it is dropped.
 pub struct Moving {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Moving {
-    /// Draws on stderr, with a bar when that is a terminal.
+    /// Draws on stderr, with a bar if that is a terminal.
     pub fn draw(way: impl Fn() -> Way + Send + 'static, terminal: bool, line: impl Fn(&str) + Send + 'static) -> Self {
         let (end, ended) = channel();
         let thread = std::thread::Builder::new().name("moving".to_owned()).spawn(move || {
@@ -77,12 +77,12 @@ fn bar() -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// What is said where nobody sees a bar.
+/// The lines where there is no bar.
 struct Lines {
     began: Instant,
-    /// When it was last told how far it is.
+    /// The time of the last line about progress.
     told: Instant,
-    /// When trouble was last told.
+    /// The time of the last line about an error.
     warned: Option<Instant>,
 }
 
@@ -92,10 +92,10 @@ impl Lines {
         Self { began: now, told: now, warned: None }
     }
 
-    /// What is to be said now. Trouble comes and goes with each of many requests, and one word of it will do.
+    /// The lines to print now. Errors come and go with each of many requests, so only one of them is reported.
     fn at(&mut self, now: Instant, way: &Way) -> Vec<String> {
         let mut lines = Vec::new();
-        // Before anything is known there is nothing to tell.
+        // Before anything is known there is nothing to report.
         if now.duration_since(self.told) >= LINE && way.files > 0 {
             self.told = now;
             lines.push(sentence(way, now.duration_since(self.began)));
@@ -129,7 +129,7 @@ fn sentence(way: &Way, took: Duration) -> String {
     )
 }
 
-/// A number of bytes for people: `512 B`, `3.4 MB`.
+/// A size in readable units: `512 B`, `3.4 MB`.
 #[must_use]
 pub fn human_bytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
