@@ -1,4 +1,4 @@
-//! TransferError at the border: every room's errors become one message, perhaps a hint, and an exit code.
+//! Errors as the command line shows them: one message, perhaps a hint, and an exit code.
 
 use crate::again::amlrun;
 use crate::diagnostic::{Diagnostics, Sources};

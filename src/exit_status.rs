@@ -21,7 +21,7 @@ pub(crate) const TABLE: &str = "Exit codes:\n  \
     1    a step failed, a file was refused, or something could not be done\n  \
     2    the command line is wrong\n  \
     3    a file, run, step or model is not there\n  \
-    70   amlrun made a mistake: please report it\n  \
+    70   internal error: please report it\n  \
     129  stopped by the terminal closing (SIGHUP)\n  \
     130  stopped by Ctrl-C (SIGINT)\n  \
     143  stopped by SIGTERM";

@@ -1,32 +1,33 @@
 //! `amlrun` runs Azure ML v2 job YAML on the machine in front of you, unmodified.
 //!
-//! This file is the map. A layer uses the layers above its own line in this list and nothing below;
-//! `tests/architecture.rs` reads the list and fails the build of whoever forgets.
+//! This file lists the layers. A module uses only modules above its own line, and on its own line only those before it;
+//! `tests/architecture.rs` reads the list and fails when a change breaks it.
 //!
 //! ```layers
-//! words     again outcome reason fs digest id clock number toposort relative secret diagnostic
+//! base      again outcome reason fs digest id clock number toposort relative secret diagnostic
 //! reading   yaml language spec
-//! keeping   sqlite store reuse model_file registry
+//! storage   sqlite store reuse model_file registry
 //! planning  plan
-//! saying    event
-//! doing     transfer exec environment engine
-//! faces     report tracking azure
-//! running   exit_status error config history data runner render
-//! door      cli
+//! events    event
+//! execution transfer exec environment engine
+//! services  report tracking azure
+//! runs      exit_status error config history data runner render
+//! commands  cli
 //! ```
 //!
-//! Finer rules, kept by the same test:
+//! Narrower rules, kept by the same test:
 //!
-//! - `plan` sees words and `spec` only: it asks the `spec::Catalog` trait for assets, which the registry implements.
-//! - `event` and `exec` see words only.
-//! - `environment` sees `exec`, `reuse` and words; `engine` sees `plan`, `event`, `exec`, `environment`, `store`, `reuse` and
-//!   words: what it needs of a workspace it asks of a trait.
-//! - `transfer` sees words and `store`; `azure` sees these and `transfer`. Azure's crates are named in `azure` only, and
-//!   one client (`transfer/http.rs`) goes to the network.
-//! - `report` sees `event` and words; faces never use each other.
-//! - nobody uses `cli`; `cli/context.rs` is the only place that wires the rooms together.
-//! - printing only in `cli/printer.rs`, process spawning only in `exec/`, indicatif only in `report/terminal.rs` and `report/progress.rs`, SQLite only in `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db`.
-//! - `tch` only under `src/bin/amlrun-stage`: the runner never links libtorch.
+//! - `plan` uses the base and `spec` only: it asks the `spec::Catalog` trait for assets, which `runner` implements.
+//! - `event` and `exec` use the base only.
+//! - `environment` uses `exec`, `reuse` and the base; `engine` uses `plan`, `event`, `exec`, `environment`, `store`, `reuse`
+//!   and the base: what it needs of a workspace it asks of a trait.
+//! - `transfer` uses the base and `store`; `azure` uses these and `transfer`. Only `azure` names Azure's crates, and one client
+//!   (`transfer/http.rs`) goes to the network.
+//! - `report` uses `event` and the base; the services do not use each other.
+//! - Nothing uses `cli`. `runner/project.rs` puts the modules together.
+//! - Only `cli/printer.rs` prints, only `exec/` starts processes, only `report/terminal.rs` and `report/progress.rs` use
+//!   indicatif, and only `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db` use SQLite.
+//! - Only `src/bin/amlrun-stage` uses `tch`: the runner never links libtorch.
 
 pub mod again;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! Why a step is run again, or why an earlier result stands for it: one difference at a time.
 //!
-//! A word that the reuse room finds out, the journal keeps, and `plan` and `why` say. What is secret is never in it.
+//! Why a step runs, or what is to be said of a reused result: `reuse` finds it, the journal records it, `plan` and `why` show it. What is secret is never in it.
 
 use std::fmt;
 

@@ -46,7 +46,7 @@ const ONLY_IN: [(&str, &[&str], &str); 11] = [
     ("reqwest", &["transfer/http.rs", "transfer/web.rs", "azure/transport.rs"], "one client goes to the network"),
     ("tch::", &["bin/amlrun-stage"], "the runner never links libtorch"),
     ("rusqlite", &["sqlite.rs", "registry/", "tracking/db", "reuse/db"], "SQL stays with the databases"),
-    ("indicatif", &["report/terminal.rs", "report/moving.rs", "bin/amlrun-stage"], "two views draw progress"),
+    ("indicatif", &["report/terminal.rs", "report/progress.rs", "bin/amlrun-stage"], "two views draw progress"),
     ("println!", &["bin/amlrun-stage", "../build.rs"], "only cli/printer.rs prints"),
     ("eprint", &["bin/amlrun-stage"], "only cli/printer.rs prints"),
     ("io::stdout()", &["cli/printer.rs", "bin/amlrun-stage"], "only cli/printer.rs prints"),

@@ -4,18 +4,24 @@
 //! perhaps an `amlrun.toml`. Its `expected.yml` lists `runs`: what is edited before each, the arguments of `amlrun`, and
 //! what then must be so. [`Wanted`] is the whole language. Texts are compared without newlines at their ends, and
 //! `{project}` in any file of a case is the folder of the copy. Scripts need bash alone.
-//! `CORPUS_CASE=reuse/ cargo test corpus_run` runs those whose name has that in it.
+//! Each case is a test of its own: `cargo test --test corpus reuse/` runs those whose name has that in it. A case whose
+//! program is not there counts as ignored.
+// A broken step of a test is best told where it breaks.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::ExitCode;
 
+use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::support::{Project, Ran};
+
+#[allow(dead_code, reason = "shared with the other tests")]
+mod support;
 
 /// What `expected.yml` says.
 #[derive(Deserialize)]
@@ -91,32 +97,27 @@ enum Content {
     Files(BTreeMap<String, String>),
 }
 
-#[test]
-fn every_pipeline_of_the_corpus_ends_as_expected() {
+fn main() -> ExitCode {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/run");
-    let chosen = std::env::var("CORPUS_CASE").unwrap_or_default();
-    let topics = folders(&corpus);
-    let cases: Vec<PathBuf> = topics.iter().flat_map(|topic| folders(topic)).collect();
+    let cases: Vec<PathBuf> = folders(&corpus).iter().flat_map(|topic| folders(topic)).collect();
     assert!(cases.len() >= 65, "only {} cases", cases.len());
-    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let name = case.strip_prefix(&corpus).unwrap().display().to_string();
-                    if name.contains(&chosen) {
-                        let found = std::panic::catch_unwind(|| try_case(case));
-                        let found = found.unwrap_or_else(|_| Some("the case itself is broken".to_owned()));
-                        wrong.lock().unwrap().extend(found.map(|what| format!("{name}: {what}")));
-                    }
-                }
-            });
+    let trial = |folder: PathBuf| {
+        let name = folder.strip_prefix(&corpus).unwrap().display().to_string();
+        match read(&folder) {
+            Ok(case) => {
+                let lacks = case.with.as_ref().is_some_and(|program| !is_there(program));
+                let has = case.without.as_ref().is_some_and(|program| is_there(program));
+                Trial::test(name, move || try_case(&case, &folder)).with_ignored_flag(lacks || has)
+            }
+            Err(why) => Trial::test(name, move || Err(why.into())),
         }
-    });
-    let mut wrong = wrong.into_inner().unwrap();
-    wrong.sort();
-    assert!(wrong.is_empty(), "{} of {} cases\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    };
+    libtest_mimic::run(&Arguments::from_args(), cases.into_iter().map(trial).collect()).exit_code()
+}
+
+fn read(folder: &Path) -> Result<Case, String> {
+    let text = std::fs::read_to_string(folder.join("expected.yml")).map_err(|why| format!("expected.yml: {why}"))?;
+    serde_yaml::from_str(&text).map_err(|why| format!("expected.yml: {why}"))
 }
 
 fn folders(folder: &Path) -> Vec<PathBuf> {
@@ -127,15 +128,7 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs a case up to the first command that did not do what was wanted: that one in words.
-fn try_case(folder: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join("expected.yml")).unwrap();
-    let case: Case = match serde_yaml::from_str(&text) {
-        Ok(case) => case,
-        Err(why) => return Some(format!("expected.yml: {why}")),
-    };
-    if case.with.is_some_and(|program| !is_there(&program)) || case.without.is_some_and(|program| is_there(&program)) {
-        return None;
-    }
+fn try_case(case: &Case, folder: &Path) -> Result<(), Failed> {
     let project = Project::new();
     copy(folder, &project.path(""), &project);
     for (index, wanted) in case.runs.iter().enumerate() {
@@ -147,10 +140,10 @@ fn try_case(folder: &Path) -> Option<String> {
         if !differences.found.is_empty() {
             let (command, shows, found) = (&wanted.command, &case.shows, differences.found.join("\n    "));
             let printed = format!("stdout:\n{}stderr:\n{}", ran.out, ran.err);
-            return Some(format!("run {}, {command:?} ({shows})\n    {found}\n{printed}", index + 1));
+            return Err(format!("run {}, {command:?} ({shows})\n    {found}\n{printed}", index + 1).into());
         }
     }
-    None
+    Ok(())
 }
 
 fn is_there(program: &str) -> bool {

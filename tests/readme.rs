@@ -33,3 +33,31 @@ fn commands_that_only_read_print_what_the_readme_shows() {
     }
     assert!(count >= 6, "{count} commands of the README were run");
 }
+
+#[test]
+fn files_that_documents_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    for folder in ["docs", "docs/design"] {
+        let entries = std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        documents.extend(entries.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    }
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let code = text.split('`').skip(1).step_by(2);
+        let is_file = |word: &&str| {
+            let ours = ["src/", "tests/", "docs/", "scripts/", "docker/", "pipelines/", "benches/", "fuzz/"];
+            ours.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '<', '{', ' ', '\n'])
+        };
+        for file in code.filter(is_file) {
+            count += 1;
+            if !root.join(file).exists() {
+                missing.push(format!("{}: {file}", document.strip_prefix(root).unwrap().display()));
+            }
+        }
+    }
+    assert!(count > 50, "only {count} files are named");
+    assert!(missing.is_empty(), "these are named and do not exist:\n{}", missing.join("\n"));
+}

@@ -5,9 +5,9 @@ use std::sync::mpsc::channel;
 
 use super::printer::Printer;
 use crate::again::amlrun;
-use crate::diagnostic::visible::{tame, visible};
+use crate::diagnostic::visible::{sanitize, visible};
 use crate::error::Failed;
-use crate::event::{Note, RunView, StepView, What};
+use crate::event::{EventKind, Note, RunView, StepView};
 use crate::exit_status::Exit;
 use crate::history::find;
 use crate::history::find::Job;
@@ -151,7 +151,9 @@ fn follow_job(job: &Job, printer: &Printer) -> Result<Exit, Failed> {
                 Note::Event(event) => {
                     view.apply(&event);
                     match (&event.what, &wanted) {
-                        (What::StepFinished { step, .. } | What::StepReused { step, .. }, Some(one)) if step == one => {
+                        (EventKind::StepFinished { step, .. } | EventKind::StepReused { step, .. }, Some(one))
+                            if step == one =>
+                        {
                             break;
                         }
                         _ => continue,
@@ -159,7 +161,7 @@ fn follow_job(job: &Job, printer: &Printer) -> Result<Exit, Failed> {
                 }
                 Note::Line { step, text } => match &wanted {
                     None => plain::line(&view, &step, &text, paint),
-                    Some(one) if *one == step => format!("{}\n", tame(&text)),
+                    Some(one) if *one == step => format!("{}\n", sanitize(&text)),
                     Some(_) => continue,
                 },
                 Note::Past(_) | Note::Moving(_) | Note::Progress { .. } => continue,

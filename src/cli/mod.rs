@@ -1,9 +1,8 @@
-//! The door: what a person types, and what they get to see.
+//! The command line: parses what a person types, calls the modules below, and shows what comes of it.
 //!
-//! One file for each verb. [`context`] is the only place that wires the rooms together, [`printer`] the only one that
-//! writes to stdout and stderr, [`error`] the only one that turns trouble into a message and an exit code. Nouns, verbs
-//! and flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`,
-//! `logs`) are for people. Nobody uses this room.
+//! One file or folder for each verb or noun. [`printer`] is the only file that writes to stdout and stderr. Nouns, verbs and
+//! flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`, `logs`) are for
+//! people. Nothing uses this module.
 
 mod arguments;
 mod asset;

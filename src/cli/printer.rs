@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use crate::data::Reporter;
-use crate::diagnostic::visible::{painted, tame, visible, visible_lines};
+use crate::diagnostic::visible::{painted, sanitize, visible, visible_lines};
 use crate::diagnostic::{Diagnostics, Finding, Severity, Sources, render};
 use crate::error::Failed;
 use crate::exit_status::Exit;
@@ -108,7 +108,7 @@ impl Printer {
         for line in String::from_utf8_lossy(bytes).lines() {
             // Of a line that was redrawn the last state, as in the views of a run.
             let text = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
-            self.write(&format!("{}\n", tame(text)));
+            self.write(&format!("{}\n", sanitize(text)));
         }
     }
 

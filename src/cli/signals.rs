@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use super::printer::Printer;
-use crate::event::{Bus, What};
+use crate::event::{Bus, EventKind};
 use crate::exec::{Stop, signal};
 use crate::exit_status::Exit;
 
@@ -120,7 +120,7 @@ async fn listen(streams: [Option<Signal>; 4]) {
         // From here on no view is waited for, so that it can be told before it is asked: the end is told last.
         run.bus.hurry();
         if run.stopped_by.set(exit).is_ok() {
-            run.bus.say(What::CancelRequested { by: by.to_owned() });
+            run.bus.publish(EventKind::CancelRequested { by: by.to_owned() });
             run.ask.send_replace(Stop::Graceful);
         } else {
             run.ask.send_replace(Stop::Forced);

@@ -1,4 +1,4 @@
-//! The session that data take: threads, limits and remote places, put together for one command.
+//! What all transfers of one command share: threads, limits and connections to remote storage.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,9 +73,8 @@ impl TransferSession {
         let Some(runtime) = &self.runtime else { return Err(TransferError::Stopped) };
         runtime.block_on(async move {
             let work = tokio::spawn(async move { transfer.until_stopped(work).await });
-            work.await.unwrap_or_else(|e| {
-                Err(TransferError::Permanent(format!("amlrun made a mistake; please report it: {e}")))
-            })
+            work.await
+                .unwrap_or_else(|e| Err(TransferError::Permanent(format!("internal error; please report it: {e}"))))
         })
     }
 

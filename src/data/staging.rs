@@ -379,7 +379,7 @@ fn shape(form: Form) -> Shape {
     }
 }
 
-/// TransferError with what a step reads, told before anything runs.
+/// An error with remote data that a step reads, reported before anything runs.
 fn about(remote: &Remote, step: &str, trouble: &TransferError, is_kept: bool) -> Failed {
     match trouble {
         TransferError::NotFound(_) => {

@@ -2,7 +2,7 @@
 //!
 //! A [`Diagnostic`] is one mistake: a stable code, a sentence, the place in the file, and help. All mistakes of a
 //! document are collected in [`Diagnostics`] and shown together; nothing runs while one of them is an error.
-//! This room knows places in sources, not YAML and not Azure ML. `yaml`, `spec` and `plan` fill the collection;
+//! This module knows places in sources, not YAML and not Azure ML. `yaml`, `spec` and `plan` fill the collection;
 //! the command line draws it as text with carets ([`render`]), JSON ([`json`]), annotations ([`github`]) or SARIF
 //! ([`sarif`]).
 

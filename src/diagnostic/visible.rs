@@ -21,7 +21,7 @@ pub fn painted(text: &str) -> String {
 
 /// A line that a step printed: tabs and colours stay, these up to its end; whatever else would move the cursor goes.
 #[must_use]
-pub fn tame(text: &str) -> String {
+pub fn sanitize(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn colours_stay_and_cursor_moves_go() {
-        assert_eq!(tame("a\tb"), "a\tb");
-        assert_eq!(tame("\x1b[31mred\x1b[0m"), "\x1b[31mred\x1b[0m\x1b[0m");
-        assert_eq!(tame("\x1b[38;5;8mgrey"), "\x1b[38;5;8mgrey\x1b[0m");
-        assert_eq!(tame("up\x1b[2Ahome\x1b[H\x07\x1b"), "uphome");
-        assert_eq!(tame("a\x1b]0;title\x07b\x1b]8;;http://x\x1b\\c"), "abc");
-        assert_eq!(tame("a\x1b]0;never ends"), "a]0;never ends");
+        assert_eq!(sanitize("a\tb"), "a\tb");
+        assert_eq!(sanitize("\x1b[31mred\x1b[0m"), "\x1b[31mred\x1b[0m\x1b[0m");
+        assert_eq!(sanitize("\x1b[38;5;8mgrey"), "\x1b[38;5;8mgrey\x1b[0m");
+        assert_eq!(sanitize("up\x1b[2Ahome\x1b[H\x07\x1b"), "uphome");
+        assert_eq!(sanitize("a\x1b]0;title\x07b\x1b]8;;http://x\x1b\\c"), "abc");
+        assert_eq!(sanitize("a\x1b]0;never ends"), "a]0;never ends");
         for hidden in ["\x1b[8mx", "\x1b[1;8mx", "\x1b[08mx", "\x1b[>4;1mx", "\x1b[?25mx", "\u{9b}8mx\u{202e}"] {
-            assert!(!tame(hidden).contains(['\x1b', '\u{9b}', '\u{202e}']), "{hidden:?}");
+            assert!(!sanitize(hidden).contains(['\x1b', '\u{9b}', '\u{202e}']), "{hidden:?}");
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
             for shown in [visible(&text), visible_lines(&text)] {
                 prop_assert!(!shown.contains(|c: char| c.is_control() && !"\t\r\n".contains(c)), "{:?}", shown);
             }
-            for shown in [tame(&text), painted(&text)] {
+            for shown in [sanitize(&text), painted(&text)] {
                 for after in shown.split('\x1b').skip(1) {
                     let colour = after.strip_prefix('[').and_then(|rest| rest.split_once('m')).map(|(body, _)| body);
                     prop_assert!(colour.is_some_and(is_colour), "{:?}", shown);

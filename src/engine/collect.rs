@@ -5,7 +5,7 @@ use std::path::Path;
 use super::state::warn;
 use super::{OutputAsset, Request, Services, Workspace};
 use crate::diagnostic::article::with_article;
-use crate::event::{OutputInfo, What};
+use crate::event::{EventKind, OutputInfo};
 use crate::exec::StopWatch;
 use crate::outcome::Failure;
 use crate::plan::PortType;
@@ -136,7 +136,7 @@ pub(super) fn register<E, W: Workspace>(
         let message = format!("its output '{}' cannot be registered as '{}': {why}", output.name, asset.name);
         Failure::Other { message }
     })?;
-    services.bus.say(What::AssetRegistered { step: step.path.clone(), output: output.name.clone(), id });
+    services.bus.publish(EventKind::AssetRegistered { step: step.path.clone(), output: output.name.clone(), id });
     Ok(())
 }
 
@@ -162,7 +162,7 @@ pub(super) fn upload<E, W: Workspace>(
         Failure::Other { message }
     })?;
     let output = output.name.clone();
-    services.bus.say(What::OutputUploaded { step: step.clone(), output, uri: remote.uri, moved });
+    services.bus.publish(EventKind::OutputUploaded { step: step.clone(), output, uri: remote.uri, moved });
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::outputs::OutputTable;
 use super::schedule::{Node, Schedule, Skip};
 use super::state::{CompletedStep, Finished, RunState, warn};
 use super::{Request, Services, Workspace, collect, staging, step};
-use crate::event::{OutputInfo, StepInfo, What};
+use crate::event::{EventKind, OutputInfo, StepInfo};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
 use crate::plan::{Phase, Plan, Step, StepOutput, Substitute};
@@ -21,12 +21,12 @@ use crate::reuse::Listing;
 
 /// Runs a plan to its end and returns its status. `asked` signals a request to stop.
 pub async fn run<E: Executor, W: Workspace>(request: Request, services: Services<E, W>, asked: StopWatch) -> JobStatus {
-    services.bus.say(started(&request));
+    services.bus.publish(started(&request));
     for message in &request.plan.notes {
-        services.bus.say(What::Note { message: message.clone() });
+        services.bus.publish(EventKind::Note { message: message.clone() });
     }
     for message in &request.warnings {
-        services.bus.say(What::Warning { step: None, message: message.clone() });
+        services.bus.publish(EventKind::Warning { step: None, message: message.clone() });
     }
     let nodes = request.plan.steps.iter().map(|step| Node {
         needs: step.needs.clone(),
@@ -56,7 +56,7 @@ pub async fn run<E: Executor, W: Workspace>(request: Request, services: Services
     let (mut asked_to_stop, mut hurry) = (asked.clone(), asked.clone());
     run.drive(asked).await;
     let outputs = run.job_outputs();
-    run.shared.services.bus.say(What::RunFinished { status: run.status, outputs });
+    run.shared.services.bus.publish(EventKind::RunFinished { status: run.status, outputs });
     *run.shared.pending_uploads.lock().unwrap_or_else(PoisonError::into_inner) = None;
     let (status, recorder, grace) = (run.status, run.recorder, run.shared.request.grace);
     // A user who does not wait for the digests loses the reuse of these results, and nothing else.
@@ -86,16 +86,16 @@ pub fn step_info(plan: &Plan, step: &Step, job: String) -> StepInfo {
     }
 }
 
-fn started(request: &Request) -> What {
+fn started(request: &Request) -> EventKind {
     let plan = &request.plan;
     let amlrun = env!("CARGO_PKG_VERSION").to_owned();
     if let Some(resumed) = &request.resumed {
         let steps = resumed.open.iter().map(|&index| plan.steps[index].path.clone()).collect();
-        return What::RunResumed { pid: std::process::id(), amlrun, grace: request.grace.as_secs(), steps };
+        return EventKind::RunResumed { pid: std::process::id(), amlrun, grace: request.grace.as_secs(), steps };
     }
     let steps = plan.steps.iter().enumerate();
     let steps = steps.map(|(index, step)| step_info(plan, step, request.step_job(index)));
-    What::RunStarted {
+    EventKind::RunStarted {
         run: request.run.name.to_string(),
         kind: plan.kind.clone(),
         display_name: plan.display_name.clone(),
@@ -147,13 +147,13 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 // An upload to remote storage takes time, so it is handled as a step.
                 CacheDecision::Hit(cached) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
                     if shared.request.plan.steps[index].outputs.iter().any(StepOutput::goes_on) {
-                        shared.services.bus.say_all(std::mem::take(&mut reused));
+                        shared.services.bus.publish_all(std::mem::take(&mut reused));
                     }
                     reused.push(self.apply_cached(index, cached, decision.because.clone()));
                     self.schedule.completed(index);
                 }
                 CacheDecision::Skipped if self.schedule.is_waiting(index) => {
-                    shared.services.bus.say_all(std::mem::take(&mut reused));
+                    shared.services.bus.publish_all(std::mem::take(&mut reused));
                     self.say_skipped(index, self.left_out(index).unwrap_or(SkipReason::NotChosen));
                     let skipped = self.schedule.left_out(index);
                     self.skip(skipped);
@@ -161,7 +161,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                 _ => {}
             }
         }
-        shared.services.bus.say_all(reused);
+        shared.services.bus.publish_all(reused);
     }
 
     async fn drive(&mut self, mut asked: StopWatch) {
@@ -268,9 +268,9 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         if let Some(cached) = &finished.cached {
             let reused = self.apply_cached(index, cached, finished.because);
-            self.shared.services.bus.say(reused);
+            self.shared.services.bus.publish(reused);
         } else {
-            self.shared.services.bus.say(What::StepFinished {
+            self.shared.services.bus.publish(EventKind::StepFinished {
                 step: self.shared.request.plan.steps[index].path.clone(),
                 outcome,
                 outputs: finished.outputs.clone(),
@@ -297,7 +297,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
 
     /// Reuses an earlier result for a step: its outputs are published and registered as if the step had run. Returns
     /// the event to record.
-    fn apply_cached(&self, index: usize, cached: &CachedResult, because: Vec<Reason>) -> What {
+    fn apply_cached(&self, index: usize, cached: &CachedResult, because: Vec<Reason>) -> EventKind {
         let RunState { request, services, output_table, .. } = &*self.shared;
         let step = &request.plan.steps[index];
         let mut outputs: Vec<OutputInfo> = cached.outputs.iter().map(info).collect();
@@ -326,7 +326,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         output_table.digested(index, Some(cached.outputs.clone()));
         output_table.sealed(index, outputs.clone());
-        What::StepReused {
+        EventKind::StepReused {
             step: step.path.clone(),
             run: cached.run.clone(),
             job: cached.job.clone(),
@@ -338,8 +338,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
 
     /// A step's task panicked, which is a bug of ours. The run still ends in order: all other steps are stopped.
     fn broken(&mut self, why: &str) {
-        let message = format!("amlrun made a mistake while running a step; please report it: {why}");
-        self.shared.services.bus.say(What::Warning { step: None, message });
+        let message = format!("internal error while running a step; please report it: {why}");
+        self.shared.services.bus.publish(EventKind::Warning { step: None, message });
         self.status = JobStatus::Failed;
         self.halt(Stop::Graceful, true);
         let skipped = self.schedule.stop();
@@ -375,7 +375,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         }
         let step = self.shared.request.plan.steps[index].path.clone();
         let outcome = StepOutcome::Skipped { reason };
-        self.shared.services.bus.say(What::StepFinished { step, outcome, outputs: Vec::new() });
+        self.shared.services.bus.publish(EventKind::StepFinished { step, outcome, outputs: Vec::new() });
     }
 
     fn job_outputs(&self) -> Vec<OutputInfo> {

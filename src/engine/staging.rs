@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::state::{Finished, RunState, blocking};
 use super::{Workspace, collect};
-use crate::event::{OutputInfo, What};
+use crate::event::{EventKind, OutputInfo};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{SkipReason, StepOutcome};
 use crate::plan::{DatastorePath, Remote};
@@ -36,7 +36,7 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
         }
         for (remote, (path, moved)) in wanted.iter().zip(services.workspace.fetch(&wanted, &step.path, &watch)?) {
             request.snapshot.fetched(remote, path);
-            services.bus.say(What::DataFetched { step: step.path.clone(), uri: remote.uri.clone(), moved });
+            services.bus.publish(EventKind::DataFetched { step: step.path.clone(), uri: remote.uri.clone(), moved });
         }
         Ok(())
     });

@@ -9,7 +9,7 @@ use super::cache::CachedResult;
 use super::outputs::OutputTable;
 use super::{Request, Services};
 use crate::clock::Timestamp;
-use crate::event::{OutputInfo, What};
+use crate::event::{EventKind, OutputInfo};
 use crate::outcome::{Failure, StepOutcome};
 use crate::reason::Reason;
 
@@ -74,7 +74,7 @@ impl CompletedStep {
 /// Reports something about a step that does not stop it.
 pub(super) fn warn<E, W>(services: &Services<E, W>, request: &Request, index: usize, message: String) {
     let step = Some(request.plan.steps[index].path.clone());
-    services.bus.say(What::Warning { step, message });
+    services.bus.publish(EventKind::Warning { step, message });
 }
 
 /// Runs disk and database work on a blocking thread, away from the thread that serves pipes and timers.
@@ -83,6 +83,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(broken) => Err(format!("amlrun made a mistake; please report it: {broken}")),
+        Err(broken) => Err(format!("internal error; please report it: {broken}")),
     }
 }

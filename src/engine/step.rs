@@ -10,7 +10,7 @@ use super::protect::OwnCopy;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
 use super::{Request, Tracked, Workspace, collect, protect, staging, unchanged};
 use crate::clock::Timestamp;
-use crate::event::{OutputInfo, ProcessLog, What};
+use crate::event::{EventKind, OutputInfo, ProcessLog};
 use crate::exec::{Ended, Ending, Executor, LineSink, RankProcess, Shown, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{InputMode, PortType, Substitute};
@@ -50,7 +50,7 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     let mut attempt = first;
     loop {
         let because = if attempt == first { decision.because.clone() } else { Vec::new() };
-        shared.services.bus.say(What::StepPreparing { step: step.path.clone(), attempt, because });
+        shared.services.bus.publish(EventKind::StepPreparing { step: step.path.clone(), attempt, because });
         let finished = attempt_once(index, attempt, &shared, &mut stop).await;
         let StepOutcome::Failed { failure } = &finished.outcome else { return finished };
         // If the step changed its inputs, another attempt would read the changed data. If only the upload failed, the
@@ -60,8 +60,8 @@ pub(super) async fn run<E: Executor, W: Workspace>(
             return finished;
         }
         let of = last + 1 - first;
-        let what = What::StepRetried { step: step.path.clone(), failure: failure.clone(), attempt, of };
-        shared.services.bus.say(what);
+        let what = EventKind::StepRetried { step: step.path.clone(), failure: failure.clone(), attempt, of };
+        shared.services.bus.publish(what);
         attempt += 1;
     }
 }
@@ -101,7 +101,7 @@ async fn attempt_once<E: Executor, W: Workspace>(
         Ok(place) if *stop.borrow() == Stop::None => Some(place),
         Ok(_) => None,
         Err(_) => {
-            shared.services.bus.say(What::StepQueued { step: step.path.clone() });
+            shared.services.bus.publish(EventKind::StepQueued { step: step.path.clone() });
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop != Stop::None) => None,
@@ -117,7 +117,7 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let logs = launch.processes.iter();
     let logs = logs.filter_map(|process| Some(ProcessLog { process: process.label.clone()?, log: recorded(process) }));
     let logs = logs.collect();
-    shared.services.bus.say(What::StepStarted { step: step.path.clone(), command, log, logs });
+    shared.services.bus.publish(EventKind::StepStarted { step: step.path.clone(), command, log, logs });
     let lines: LineSink = {
         let (shared, index) = (shared.clone(), index);
         Arc::new(move |shown| {
@@ -312,7 +312,7 @@ fn finish<E, W: Workspace>(
         Tracked::default()
     });
     if !metrics.is_empty() || !models.is_empty() {
-        services.bus.say(What::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
+        services.bus.publish(EventKind::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
     }
     // Also if the upload failed: then another attempt does not have to make the outputs again.
     if made {

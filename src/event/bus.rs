@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::journal::Journal;
-use super::{Event, What};
+use super::{Event, EventKind};
 use crate::clock::Timestamp;
 
 /// What views get.
@@ -143,17 +143,17 @@ impl Bus {
 
     /// Records an event and tells the views. When the record cannot be written the run goes on without it, and the
     /// views are told so once: recording trouble never breaks a run.
-    pub fn say(&self, what: What) {
-        self.say_all(vec![what]);
+    pub fn publish(&self, what: EventKind) {
+        self.publish_all(vec![what]);
     }
 
     /// The same for events that happened together: they are recorded by one write.
-    pub fn say_all(&self, happened: Vec<What>) {
+    pub fn publish_all(&self, happened: Vec<EventKind>) {
         if happened.is_empty() {
             return;
         }
         let mut inner = self.lock();
-        let last = happened.iter().any(|what| matches!(what, What::RunFinished { .. }));
+        let last = happened.iter().any(|what| matches!(what, EventKind::RunFinished { .. }));
         let events: Vec<Event> = happened.into_iter().map(|what| inner.event(what)).collect();
         let written = inner.journal.as_mut().map_or(Ok(()), |journal| {
             journal.append(&events)?;
@@ -164,7 +164,7 @@ impl Bus {
         let trouble = written.err().map(|error| format!("the record of this run cannot be written: {error}"));
         if let Some(message) = trouble.filter(|_| inner.trouble.is_none()) {
             inner.trouble = Some(message.clone());
-            let event = inner.event(What::Warning { step: None, message });
+            let event = inner.event(EventKind::Warning { step: None, message });
             inner.send(Note::Event(event), &self.hurry);
         }
     }
@@ -224,7 +224,7 @@ impl Bus {
 
 impl Inner {
     /// What happened, with its number and time.
-    fn event(&mut self, what: What) -> Event {
+    fn event(&mut self, what: EventKind) -> Event {
         let event = Event { seq: self.next, time: Timestamp::now(), what };
         self.next += 1;
         event
@@ -328,9 +328,9 @@ mod tests {
                 });
             }
         });
-        bus.say(What::StepPreparing { step: "a".into(), attempt: 1, because: Vec::new() });
+        bus.publish(EventKind::StepPreparing { step: "a".into(), attempt: 1, because: Vec::new() });
         bus.line("a", "hello");
-        bus.say(What::CancelRequested { by: "test".into() });
+        bus.publish(EventKind::CancelRequested { by: "test".into() });
         bus.close();
         assert_eq!(*seen.lock().unwrap(), ["0", "hello", "1"]);
     }

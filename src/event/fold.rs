@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Event, OutputInfo, ProcessLog, StepInfo, What};
+use super::{Event, EventKind, OutputInfo, ProcessLog, StepInfo};
 use crate::clock::Timestamp;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 use crate::reason::Reason;
@@ -143,7 +143,7 @@ impl RunView {
     /// Adds one event.
     pub fn apply(&mut self, event: &Event) {
         match &event.what {
-            What::RunStarted {
+            EventKind::RunStarted {
                 run,
                 kind,
                 display_name,
@@ -171,7 +171,7 @@ impl RunView {
                 self.by_path = steps.iter().enumerate().map(|(index, s)| (s.path.clone(), index)).collect();
                 self.tally = HashMap::from([(JobStatus::NotStarted, steps.len())]);
             }
-            What::RunResumed { pid, grace, steps, .. } => {
+            EventKind::RunResumed { pid, grace, steps, .. } => {
                 (self.pid, self.grace) = (*pid, *grace);
                 self.status = JobStatus::Running;
                 (self.resumed, self.ended) = (Some(event.time), None);
@@ -179,8 +179,8 @@ impl RunView {
                     self.with(path, StepView::again);
                 }
             }
-            What::Note { message } => self.notes.push(message.clone()),
-            What::StepPreparing { step, attempt, because } => self.with(step, |s| {
+            EventKind::Note { message } => self.notes.push(message.clone()),
+            EventKind::StepPreparing { step, attempt, because } => self.with(step, |s| {
                 s.status = JobStatus::Preparing;
                 s.attempt = *attempt;
                 s.begun = true;
@@ -189,7 +189,7 @@ impl RunView {
                     s.because.clone_from(because);
                 }
             }),
-            What::StepReused { step, run, job, outputs, metrics, because } => self.with(step, |s| {
+            EventKind::StepReused { step, run, job, outputs, metrics, because } => self.with(step, |s| {
                 s.status = JobStatus::Completed;
                 s.outcome = Some(StepOutcome::Completed);
                 s.reused_from = Some(job.clone());
@@ -198,36 +198,36 @@ impl RunView {
                 s.metrics.clone_from(metrics);
                 s.because.clone_from(because);
             }),
-            What::StepQueued { step } => self.with(step, |s| s.status = JobStatus::Queued),
-            What::StepRetried { step, .. } => self.with(step, |s| s.status = JobStatus::Preparing),
-            What::StepStarted { step, command, log, logs } => self.with(step, |s| {
+            EventKind::StepQueued { step } => self.with(step, |s| s.status = JobStatus::Queued),
+            EventKind::StepRetried { step, .. } => self.with(step, |s| s.status = JobStatus::Preparing),
+            EventKind::StepStarted { step, command, log, logs } => self.with(step, |s| {
                 s.status = JobStatus::Running;
                 s.started = Some(event.time);
                 s.command = Some(command.clone());
                 s.log = Some(log.clone());
                 s.logs.clone_from(logs);
             }),
-            What::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
-            What::DataFetched { step, .. } => self.with(step, |s| s.begun = true),
-            What::OutputUploaded { .. } => {}
-            What::StepTracked { step, metrics, models } => self.with(step, |s| {
+            EventKind::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
+            EventKind::DataFetched { step, .. } => self.with(step, |s| s.begun = true),
+            EventKind::OutputUploaded { .. } => {}
+            EventKind::StepTracked { step, metrics, models } => self.with(step, |s| {
                 s.metrics.clone_from(metrics);
                 s.assets.extend(models.iter().cloned());
             }),
-            What::Warning { step, message } => self.warnings.push(match step {
+            EventKind::Warning { step, message } => self.warnings.push(match step {
                 Some(step) => format!("{step}: {message}"),
                 None => message.clone(),
             }),
-            What::StepFinished { step, outcome, outputs } => self.with(step, |s| {
+            EventKind::StepFinished { step, outcome, outputs } => self.with(step, |s| {
                 s.status = outcome.status();
                 s.ended = Some(event.time);
                 s.outcome = Some(outcome.clone());
                 s.outputs.clone_from(outputs);
             }),
             // A signal may still be heard when the run has ended: then nobody was stopped.
-            What::CancelRequested { .. } if self.status.is_final() => {}
-            What::CancelRequested { .. } => self.status = JobStatus::CancelRequested,
-            What::RunFinished { status, outputs } => {
+            EventKind::CancelRequested { .. } if self.status.is_final() => {}
+            EventKind::CancelRequested { .. } => self.status = JobStatus::CancelRequested,
+            EventKind::RunFinished { status, outputs } => {
                 self.status = *status;
                 self.ended = Some(event.time);
                 self.outputs.clone_from(outputs);

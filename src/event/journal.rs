@@ -142,7 +142,7 @@ fn parse(bytes: &[u8], base: &Path) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use super::super::What;
+    use super::super::EventKind;
     use super::*;
     use crate::clock::Timestamp;
 
@@ -150,7 +150,7 @@ mod tests {
         Event {
             seq,
             time: Timestamp(seq.cast_signed()),
-            what: What::StepPreparing { step: "a".into(), attempt: 1, because: Vec::new() },
+            what: EventKind::StepPreparing { step: "a".into(), attempt: 1, because: Vec::new() },
         }
     }
 
@@ -195,11 +195,15 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (old, new) = (root.path().join("old/.amlrun"), root.path().join("new/.amlrun"));
         let path = root.path().join("events.jsonl");
-        let what =
-            What::StepStarted { step: "a".into(), command: "true".into(), log: old.join("runs/r/log"), logs: vec![] };
+        let what = EventKind::StepStarted {
+            step: "a".into(),
+            command: "true".into(),
+            log: old.join("runs/r/log"),
+            logs: vec![],
+        };
         let mut journal = Journal::of(File::create(&path).unwrap(), &old);
         journal.append(&[Event { seq: 0, time: Timestamp(0), what }]).unwrap();
         let read = read(&path, &new).unwrap().events;
-        assert!(matches!(&read[0].what, What::StepStarted { log, .. } if *log == new.join("runs/r/log")));
+        assert!(matches!(&read[0].what, EventKind::StepStarted { log, .. } if *log == new.join("runs/r/log")));
     }
 }

@@ -4,7 +4,7 @@
 //! the record) and then hands it to whoever watches: terminal, plain text, JSON lines. All of them draw the same
 //! [`RunView`], which is the [`fold`] of the events so far; so does `amlrun job show` long after the run.
 //!
-//! This room knows words only: no plan, no store, no process. Lines that a step prints pass over the bus but are not
+//! This module uses the base only: no plan, no store, no process. Lines that a step prints pass over the bus but are not
 //! events: they have a file of their own.
 
 pub mod bus;
@@ -31,7 +31,7 @@ pub struct Event {
     pub time: Timestamp,
     /// What.
     #[serde(flatten)]
-    pub what: What,
+    pub what: EventKind,
 }
 
 /// A step, as the first event lists it.
@@ -108,7 +108,7 @@ pub struct Moved {
 /// What can happen.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum What {
+pub enum EventKind {
     /// The run begins.
     RunStarted {
         /// Its name.
@@ -293,14 +293,14 @@ impl Event {
             outputs.iter_mut().for_each(|output| output.path = change(&output.path));
         };
         match &mut self.what {
-            What::RunStarted { job_file, .. } => *job_file = change(job_file),
-            What::StepStarted { log, logs, .. } => {
+            EventKind::RunStarted { job_file, .. } => *job_file = change(job_file),
+            EventKind::StepStarted { log, logs, .. } => {
                 *log = change(log);
                 logs.iter_mut().for_each(|process| process.log = change(&process.log));
             }
-            What::StepReused { outputs: all, .. }
-            | What::StepFinished { outputs: all, .. }
-            | What::RunFinished { outputs: all, .. } => outputs(all),
+            EventKind::StepReused { outputs: all, .. }
+            | EventKind::StepFinished { outputs: all, .. }
+            | EventKind::RunFinished { outputs: all, .. } => outputs(all),
             _ => {}
         }
         self
@@ -309,10 +309,10 @@ impl Event {
     /// Whether a record keeps paths of it.
     fn has_paths(&self) -> bool {
         match &self.what {
-            What::RunStarted { .. } | What::StepStarted { .. } => true,
-            What::StepReused { outputs, .. }
-            | What::StepFinished { outputs, .. }
-            | What::RunFinished { outputs, .. } => !outputs.is_empty(),
+            EventKind::RunStarted { .. } | EventKind::StepStarted { .. } => true,
+            EventKind::StepReused { outputs, .. }
+            | EventKind::StepFinished { outputs, .. }
+            | EventKind::RunFinished { outputs, .. } => !outputs.is_empty(),
             _ => false,
         }
     }

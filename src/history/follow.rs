@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::event::{Note, What, journal};
+use crate::event::{EventKind, Note, journal};
 use crate::store::RunFolder;
 
 /// How often another process's files are looked at. There is no cheaper way to hear of them that works everywhere.
@@ -25,7 +25,7 @@ pub(crate) fn follow(run: &RunFolder, notes: &Sender<Note>) -> std::io::Result<b
         let live = run.is_live();
         for line in record.lines() {
             let Ok(event) = journal::event(line.as_bytes(), run.workspace()) else { continue };
-            if let What::StepStarted { step, log, logs: several, .. } = &event.what {
+            if let EventKind::StepStarted { step, log, logs: several, .. } = &event.what {
                 let mut tails: Vec<Tail> = several.iter().map(|p| Tail::of_process(&p.process, &p.log)).collect();
                 if tails.is_empty() {
                     tails.push(Tail::new(log));
@@ -33,12 +33,12 @@ pub(crate) fn follow(run: &RunFolder, notes: &Sender<Note>) -> std::io::Result<b
                 logs.insert(step.clone(), tails);
             }
             // All that a step printed comes before its end.
-            if let What::StepFinished { step, .. } = &event.what
+            if let EventKind::StepFinished { step, .. } = &event.what
                 && let Some(mut tails) = logs.remove(step)
             {
                 tails.iter_mut().for_each(|tail| pass_on(step, tail, notes, true));
             }
-            let over = matches!(event.what, What::RunFinished { .. });
+            let over = matches!(event.what, EventKind::RunFinished { .. });
             if notes.send(Note::Event(event)).is_err() || over {
                 return Ok(over);
             }

@@ -8,7 +8,7 @@ use crate::diagnostic::suggest;
 use crate::engine;
 use crate::error::Failed;
 use crate::event::journal::{self, Record};
-use crate::event::{Event, RunView, What};
+use crate::event::{Event, EventKind, RunView};
 use crate::plan::Plan;
 use crate::relative;
 use crate::store::RunFolder;
@@ -57,7 +57,7 @@ pub(crate) fn mended(run: &RunFolder, record: Record) -> Vec<Event> {
         return events;
     }
     warn(run, &damaged);
-    let begins = events.iter().any(|event| matches!(event.what, What::RunStarted { .. }));
+    let begins = events.iter().any(|event| matches!(event.what, EventKind::RunStarted { .. }));
     if let (false, Ok(plan)) = (begins, kept_plan(run)) {
         let time = events.first().map_or(Timestamp(0), |event| event.time);
         events.insert(0, Event { seq: 0, time, what: started(run, &plan) });
@@ -77,10 +77,10 @@ fn warn(run: &RunFolder, damaged: &[usize]) {
 }
 
 /// The first event of a run, from what is kept beside its record.
-fn started(run: &RunFolder, plan: &Plan) -> What {
+fn started(run: &RunFolder, plan: &Plan) -> EventKind {
     let job = |path: &str| if plan.kind != "pipeline" { run.name.to_string() } else { run.name.step_job(path) };
     let steps = plan.steps.iter().map(|step| engine::step_info(plan, step, job(&step.path)));
-    What::RunStarted {
+    EventKind::RunStarted {
         run: run.name.to_string(),
         kind: plan.kind.clone(),
         display_name: plan.display_name.clone(),

@@ -8,8 +8,8 @@ use super::progress::human_bytes;
 use super::style::{Paint, capped, for_locale, sign};
 use super::summary;
 use crate::clock::human_duration;
-use crate::diagnostic::visible::{tame, visible};
-use crate::event::{Event, Moving, Note, RunView, What};
+use crate::diagnostic::visible::{sanitize, visible};
+use crate::event::{Event, EventKind, Moving, Note, RunView};
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 
 /// The time between two lines about the progress of data.
@@ -50,30 +50,30 @@ pub fn draw(notes: Receiver<Note>, mut out: impl Write, paint: Paint, quiet: boo
 pub fn line(view: &RunView, step: &str, text: &str, paint: Paint) -> String {
     let (width, index) = (view.width.min(NAME), view.position(step).unwrap_or(0));
     let name = paint.step(index, &format!("{:width$}", capped(&visible(step), NAME)));
-    format!("{name} {} {}\n", paint.dim("|"), tame(text))
+    format!("{name} {} {}\n", paint.dim("|"), sanitize(text))
 }
 
 fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String {
     match &event.what {
-        What::RunFinished { .. } => summary::end(view, paint),
-        What::StepFinished { step, outcome: StepOutcome::Failed { .. }, .. } => {
+        EventKind::RunFinished { .. } => summary::end(view, paint),
+        EventKind::StepFinished { step, outcome: StepOutcome::Failed { .. }, .. } => {
             view.step(step).map(|s| summary::failure(s, paint)).unwrap_or_default()
         }
         _ if quiet => String::new(),
-        What::RunStarted { .. } => headline(view, paint),
-        What::RunResumed { steps, .. } => resumed(view, steps.len(), paint),
-        What::Note { message } => format!("{}\n", paint.dim(&format!("note: {}", visible(message)))),
-        What::StepReused { step, job, .. } => {
+        EventKind::RunStarted { .. } => headline(view, paint),
+        EventKind::RunResumed { steps, .. } => resumed(view, steps.len(), paint),
+        EventKind::Note { message } => format!("{}\n", paint.dim(&format!("note: {}", visible(message)))),
+        EventKind::StepReused { step, job, .. } => {
             let words =
                 view.step(step).and_then(summary::stood_in).map(|words| format!(": {words}")).unwrap_or_default();
             format!("{} {} {}{words}\n", paint.status(JobStatus::Completed, "✓"), visible(step), reused(job))
         }
-        What::StepRetried { step, failure, attempt, of } => {
+        EventKind::StepRetried { step, failure, attempt, of } => {
             let sign = paint.status(JobStatus::Canceled, "↻");
             format!("{sign} {} {}\n", visible(step), retried(failure, *attempt, *of))
         }
-        What::StepStarted { step, .. } => format!("▶ {} started\n", visible(step)),
-        What::StepFinished { step, outcome, .. } => {
+        EventKind::StepStarted { step, .. } => format!("▶ {} started\n", visible(step)),
+        EventKind::StepFinished { step, outcome, .. } => {
             let status = outcome.status();
             let time = view.step(step).and_then(|s| s.duration(event.time)).map(human_duration);
             let time = time.map(|t| format!(" in {t}")).unwrap_or_default();
@@ -86,18 +86,18 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
                 if matches!(outcome, StepOutcome::Skipped { .. }) { "skipped".into() } else { status.to_string() };
             format!("{} {} {word}{time}{}\n", paint.status(status, sign(status)), visible(step), visible(&why))
         }
-        What::CancelRequested { by } => format!("{by}: ending the steps; once more ends them at once\n"),
-        What::Warning { step, message } => {
+        EventKind::CancelRequested { by } => format!("{by}: ending the steps; once more ends them at once\n"),
+        EventKind::Warning { step, message } => {
             let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
             format!("warning: {}\n", visible(&format!("{about}{message}")))
         }
-        What::DataFetched { .. } | What::OutputUploaded { .. } => {
+        EventKind::DataFetched { .. } | EventKind::OutputUploaded { .. } => {
             moved(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
         }
-        What::StepPreparing { .. }
-        | What::StepQueued { .. }
-        | What::AssetRegistered { .. }
-        | What::StepTracked { .. } => String::new(),
+        EventKind::StepPreparing { .. }
+        | EventKind::StepQueued { .. }
+        | EventKind::AssetRegistered { .. }
+        | EventKind::StepTracked { .. } => String::new(),
     }
 }
 
@@ -138,10 +138,10 @@ pub fn on_its_way(moving: &Moving) -> String {
 
 /// The line about a finished transfer; nothing if the data was already there.
 #[must_use]
-pub fn moved(what: &What) -> Option<String> {
+pub fn moved(what: &EventKind) -> Option<String> {
     let (step, verb, uri, moved) = match what {
-        What::DataFetched { step, uri, moved } => (step, "fetched", uri, moved),
-        What::OutputUploaded { step, uri, moved, .. } => (step, "uploaded", uri, moved),
+        EventKind::DataFetched { step, uri, moved } => (step, "fetched", uri, moved),
+        EventKind::OutputUploaded { step, uri, moved, .. } => (step, "uploaded", uri, moved),
         _ => return None,
     };
     let count = match (moved.moved_files, moved.files) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::style::{Paint, sign};
 use crate::again::amlrun;
 use crate::clock::{Timestamp, human_duration};
-use crate::diagnostic::visible::{tame, visible};
+use crate::diagnostic::visible::{sanitize, visible};
 use crate::event::{RunView, StepView};
 use crate::outcome::{JobStatus, SkipReason, StepOutcome};
 
@@ -36,7 +36,7 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
         if !lines.is_empty() {
             let _ = writeln!(out, "  the last lines that it printed:");
             for line in &lines {
-                let _ = writeln!(out, "  {} {}", paint.dim("|"), tame(line));
+                let _ = writeln!(out, "  {} {}", paint.dim("|"), sanitize(line));
             }
         }
         if let Some(module) = lines.iter().rev().find_map(|line| missing_module(line)) {
@@ -239,7 +239,7 @@ pub fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, StepInfo, What};
+    use crate::event::{Event, EventKind, StepInfo};
     use crate::outcome::Failure;
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
             needs: vec![],
         };
         let all = [
-            What::RunStarted {
+            EventKind::RunStarted {
                 run: "r".into(),
                 kind: "pipeline".into(),
                 display_name: None,
@@ -270,8 +270,8 @@ mod tests {
                 grace: 0,
                 steps: vec![step],
             },
-            What::StepStarted { step: "train".into(), command: "false".into(), log: log.clone(), logs: vec![] },
-            What::StepFinished {
+            EventKind::StepStarted { step: "train".into(), command: "false".into(), log: log.clone(), logs: vec![] },
+            EventKind::StepFinished {
                 step: "train".into(),
                 outcome: StepOutcome::Failed { failure: Failure::ExitCode { code: 3 } },
                 outputs: vec![],

@@ -10,8 +10,8 @@ use super::plain;
 use super::style::{Paint, capped, for_locale, is_utf8, sign};
 use super::summary;
 use crate::clock::human_duration;
-use crate::diagnostic::visible::{painted, tame, visible};
-use crate::event::{Moving, Note, RunView, StepView, What};
+use crate::diagnostic::visible::{painted, sanitize, visible};
+use crate::event::{EventKind, Moving, Note, RunView, StepView};
 use crate::outcome::{JobStatus, StepOutcome};
 
 /// With more steps, only running ones have a line; the others are counted.
@@ -50,58 +50,60 @@ struct Screen {
 }
 
 impl Screen {
-    fn happened(&mut self, what: &What) {
+    fn happened(&mut self, what: &EventKind) {
         match what {
-            What::RunStarted { .. } => {
+            EventKind::RunStarted { .. } => {
                 self.print(&plain::headline(&self.view, self.paint));
                 self.begin();
             }
-            What::RunResumed { steps, .. } => {
+            EventKind::RunResumed { steps, .. } => {
                 self.clear();
                 self.print(&plain::resumed(&self.view, steps.len(), self.paint));
                 self.begin();
             }
-            What::Note { message } => self.print(&self.paint.dim(&format!("note: {}", visible(message)))),
-            What::StepPreparing { step, .. } | What::StepQueued { step } | What::StepStarted { step, .. } => {
+            EventKind::Note { message } => self.print(&self.paint.dim(&format!("note: {}", visible(message)))),
+            EventKind::StepPreparing { step, .. }
+            | EventKind::StepQueued { step }
+            | EventKind::StepStarted { step, .. } => {
                 self.update(step);
             }
-            What::StepReused { step, .. } => {
+            EventKind::StepReused { step, .. } => {
                 self.update(step);
                 self.update_waiting(step);
             }
-            What::StepRetried { step, failure, attempt, of } => {
+            EventKind::StepRetried { step, failure, attempt, of } => {
                 let text = format!("{step}: {}", plain::retried(failure, *attempt, *of));
                 self.print(&self.paint.status(JobStatus::Canceled, &text));
                 self.update(step);
             }
-            What::StepFinished { step, outcome, .. } => {
+            EventKind::StepFinished { step, outcome, .. } => {
                 self.update(step);
                 self.update_waiting(step);
                 if let (StepOutcome::Failed { .. }, Some(view)) = (outcome, self.view.step(step)) {
                     self.print(&summary::failure(view, self.paint));
                 }
             }
-            What::CancelRequested { by } => {
+            EventKind::CancelRequested { by } => {
                 self.print(&format!("{by}: ending the steps; once more ends them at once"));
             }
-            What::Warning { step, message } => {
+            EventKind::Warning { step, message } => {
                 let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
                 let text = visible(&format!("{about}{message}"));
                 self.print(&format!("{} {text}", self.paint.status(JobStatus::Canceled, "warning:")));
             }
-            What::RunFinished { .. } => {
+            EventKind::RunFinished { .. } => {
                 self.clear();
                 self.print(&summary::end(&self.view, self.paint));
             }
-            What::DataFetched { .. } | What::OutputUploaded { .. } => {
+            EventKind::DataFetched { .. } | EventKind::OutputUploaded { .. } => {
                 if let Some(text) = plain::moved(what) {
                     self.print(&self.paint.dim(&text));
                 }
-                if let What::DataFetched { step, .. } | What::OutputUploaded { step, .. } = what {
+                if let EventKind::DataFetched { step, .. } | EventKind::OutputUploaded { step, .. } = what {
                     self.update(step);
                 }
             }
-            What::AssetRegistered { .. } | What::StepTracked { .. } => {}
+            EventKind::AssetRegistered { .. } | EventKind::StepTracked { .. } => {}
         }
     }
 
@@ -207,7 +209,7 @@ impl Screen {
 
     fn printed(&self, step: &str, text: &str, quiet: bool) {
         // The width of a tab is unknown when a line is redrawn.
-        let text = tame(&text.replace('\t', "    "));
+        let text = sanitize(&text.replace('\t', "    "));
         if !quiet {
             self.print(&plain::line(&self.view, step, &text, self.paint));
         }
@@ -219,7 +221,7 @@ impl Screen {
     /// Shows a tool's progress bar in the step's own line.
     fn redrawn(&self, step: &str, text: &str) {
         if let Some(line) = self.lines.get(step) {
-            line.set_message(tame(&text.replace('\t', "    ")));
+            line.set_message(sanitize(&text.replace('\t', "    ")));
         }
     }
 

@@ -46,7 +46,7 @@ impl Rest {
         Ok(Self { plan, document, nodes: BTreeMap::new(), unknown: Vec::new() })
     }
 
-    /// Why each step of the run_plan cannot run: because of itself, or because of one that it needs.
+    /// Why steps cannot run: because of themselves, or because of a step that they depend on.
     pub fn hindered(&self, run_plan: &RunPlan) -> BTreeMap<usize, String> {
         let mut hindered = BTreeMap::new();
         for (index, step) in run_plan.plan.steps.iter().enumerate() {

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::data::staging::RemoteData;
 use crate::digest::Digest;
 use crate::engine::{OutputAsset, Tracked, Workspace};
-use crate::event::{Bus, Moved, Moving, What};
+use crate::event::{Bus, EventKind, Moved, Moving};
 use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
 use crate::plan::{Plan, Remote};
@@ -101,7 +101,7 @@ impl LocalWorkspace {
             let started = self.registry().and_then(|registry| Recorder::start(self, registry));
             started.map_err(|why| {
                 let message = format!("this run is not tracked: {why}");
-                self.bus.say(What::Warning { step: None, message });
+                self.bus.publish(EventKind::Warning { step: None, message });
             })
         };
         self.tracking.get_or_init(|| start().ok()).as_ref()

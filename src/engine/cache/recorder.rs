@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::key;
 use crate::digest::Digest;
 use crate::engine::state::{CompletedStep, RunState, warn};
-use crate::event::{OutputInfo, What};
+use crate::event::{EventKind, OutputInfo};
 use crate::plan::PortType;
 use crate::reuse::{Entry, Fingerprint, Kept, Listing, Manifest, read_tree};
 
@@ -110,7 +110,7 @@ impl Found {
             self.machine_changed = true;
             let message = "a program or an installed package changed while the run went on: \
                            results since then are not kept for reuse";
-            shared.services.bus.say(What::Warning { step: None, message: message.to_owned() });
+            shared.services.bus.publish(EventKind::Warning { step: None, message: message.to_owned() });
         }
         !self.machine_changed
     }
