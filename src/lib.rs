@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` reads the list and fails when a change breaks it.
 //!
 //! ```layers
-//! base      again outcome reason fs digest id clock number order relative secret diagnostic
+//! base      again outcome reason fs digest id clock number toposort relative secret diagnostic
 //! reading   yaml language spec
 //! storage   sqlite store reuse model_file registry
 //! planning  plan
@@ -36,11 +36,11 @@ pub mod digest;
 pub mod fs;
 pub mod id;
 pub mod number;
-pub mod order;
 pub mod outcome;
 pub mod reason;
 pub mod relative;
 pub mod secret;
+pub mod toposort;
 
 pub mod language;
 pub mod spec;

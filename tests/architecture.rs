@@ -13,7 +13,7 @@ const FINER: [(&str, &[&str]); 10] = [
         "reuse",
         &["outcome", "reason", "fs", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"],
     ),
-    ("plan", &["again", "outcome", "digest", "id", "clock", "order", "relative", "secret", "diagnostic", "spec"]),
+    ("plan", &["again", "outcome", "digest", "id", "clock", "toposort", "relative", "secret", "diagnostic", "spec"]),
     ("event", &["outcome", "reason", "digest", "id", "clock", "number", "relative", "diagnostic"]),
     ("exec", &["outcome", "digest", "id", "clock", "secret", "diagnostic"]),
     (

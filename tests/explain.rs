@@ -99,10 +99,13 @@ fn codes_are_listed_shown_and_guessed() {
     let one = project.amlrun(&["explain", "error[unknown-field]"]).ended(0);
     assert!(one.out.starts_with("unknown-field\n\nA key that is not known here.\n"), "{}", one.out);
     assert!(one.out.contains("\n  # job.yml\n  comand: python train.py\n") && !one.out.contains("```"), "{}", one.out);
-    let json = project.amlrun(&["explain", "cycle", "two-writers", "-o", "json"]).ended(0);
+    let json = project.amlrun(&["explain", "cycle", "duplicate-output", "-o", "json"]).ended(0);
     let json: Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(json[1]["code"], "two-writers");
+    assert_eq!(json[1]["code"], "duplicate-output");
     assert!(json[0]["page"].as_str().unwrap().starts_with("# cycle\n"));
+    let renamed = project.amlrun(&["explain", "error[two-writers]"]).ended(0);
+    assert!(renamed.out.starts_with("duplicate-output\n\n"), "{}", renamed.out);
+    assert_eq!(renamed.err, "note: 'two-writers' is now called 'duplicate-output'\n");
     let slip = project.amlrun(&["explain", "unknown-feild"]).ended(3);
     assert!(slip.err.contains("did you mean 'unknown-field'?"), "{}", slip.err);
 }

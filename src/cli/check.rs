@@ -6,9 +6,9 @@
 
 use std::path::Path;
 
-use super::recognise::{could_be_azure_ml, other_kind};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
+use crate::language::detect::{could_be_azure_ml, other_kind};
 use crate::language::{self, Kind};
 use crate::plan::Local;
 use crate::runner::project::Project;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 use ignore::WalkBuilder;
 
-use super::recognise::is_azure_ml;
 use crate::error::Failed;
+use crate::language::detect::is_azure_ml;
 
 /// So much of a file is read to see whether it is an Azure ML document.
 const ENOUGH: u64 = 1 << 20;

@@ -24,7 +24,6 @@ mod model;
 mod plan;
 mod printer;
 mod read_only;
-mod recognise;
 mod run;
 mod shell;
 mod show;

@@ -15,7 +15,7 @@ use crate::engine::{CacheDecision, Decision};
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::outcome::JobStatus;
-use crate::plan::StandIn;
+use crate::plan::Substitute;
 use crate::reason::Reason;
 use crate::report::style::{Paint, wrapped};
 use crate::runner::partial_plan::Rest;
@@ -85,7 +85,7 @@ fn json(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>) -> Value {
         }
         (None, CacheDecision::Skipped) => None,
         (None, _) => {
-            let policy = step.stand_in.as_ref().map(StandIn::policy);
+            let policy = step.substitute.as_ref().map(Substitute::policy);
             Some(entry(&step.path, decision.may_run(), policy, &decision.because))
         }
     });
@@ -116,7 +116,9 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
                 let why = wrapped(&visible(&hindered[&index]), width + 14, columns);
                 (paint.status(JobStatus::Failed, "✗"), "cannot", why)
             }
-            CacheDecision::Miss | CacheDecision::Pending if matches!(step.stand_in, Some(StandIn::Stub { .. })) => {
+            CacheDecision::Miss | CacheDecision::Pending
+                if matches!(step.substitute, Some(Substitute::Stub { .. })) =>
+            {
                 counts[0] += 1;
                 reasons.by_ref().for_each(drop);
                 (paint.status(JobStatus::Running, "▷"), "stub", "samples stand in for it".to_owned())
@@ -132,7 +134,7 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
             CacheDecision::Hit(cached) => {
                 counts[1] += 1;
                 let mut from = format!("from {}", cached.job);
-                if matches!(step.stand_in, Some(StandIn::Stub { .. })) {
+                if matches!(step.substitute, Some(Substitute::Stub { .. })) {
                     from.push_str(": samples stand in for it");
                 }
                 (paint.status(JobStatus::Completed, "✓"), "reuse", from)

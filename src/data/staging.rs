@@ -149,7 +149,7 @@ impl RemoteData {
             for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted == is_wanted) {
                 let fetched = step.remotes().map(|remote| (remote, is_wanted));
                 let direct = step.values().flat_map(Value::remotes).map(|remote| (remote, false));
-                for (remote, must) in fetched.chain(direct).filter(|_| step.stand_in.is_none()) {
+                for (remote, must) in fetched.chain(direct).filter(|_| step.substitute.is_none()) {
                     if asked.iter().all(|a| a.remote.is_other(remote)) {
                         asked.push(Asked { remote, must, step: &step.path });
                     }

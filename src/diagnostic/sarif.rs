@@ -153,6 +153,6 @@ mod tests {
         assert_eq!(uri(Path::new("./a b/ü%.yml")), "a%20b/%C3%BC%25.yml");
         assert_eq!(uri(Path::new("/x/y.yml")), "file:///x/y.yml");
         assert_eq!(uri(Path::new("../y.yml")), "../y.yml");
-        assert_eq!(pascal("two-writers"), "TwoWriters");
+        assert_eq!(pascal("duplicate-output"), "DuplicateOutput");
     }
 }

@@ -15,7 +15,7 @@ use super::{Request, Services, Workspace, collect, staging, step};
 use crate::event::{EventKind, OutputInfo, StepInfo};
 use crate::exec::{Executor, Stop, StopWatch};
 use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
-use crate::plan::{Phase, Plan, StandIn, Step, StepOutput};
+use crate::plan::{Phase, Plan, Step, StepOutput, Substitute};
 use crate::reason::Reason;
 use crate::reuse::Listing;
 
@@ -81,7 +81,7 @@ pub fn step_info(plan: &Plan, step: &Step, job: String) -> StepInfo {
         display_name: step.display_name.clone(),
         job,
         kind: step.kind.clone(),
-        stand_in: step.stand_in.as_ref().map(|stand_in| stand_in.policy().to_owned()),
+        stand_in: step.substitute.as_ref().map(|substitute| substitute.policy().to_owned()),
         needs: step.needs.iter().map(|need| plan.steps[*need].path.clone()).collect(),
     }
 }
@@ -362,8 +362,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
     fn left_out(&self, index: usize) -> Option<SkipReason> {
         let request = &self.shared.request;
         matches!(request.decisions[index].cache, CacheDecision::Skipped).then(|| {
-            match request.plan.steps[index].stand_in {
-                Some(StandIn::Skip) => SkipReason::LeftOut,
+            match request.plan.steps[index].substitute {
+                Some(Substitute::Skip) => SkipReason::LeftOut,
                 _ => SkipReason::NotChosen,
             }
         })

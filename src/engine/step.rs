@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::event::{EventKind, OutputInfo, ProcessLog};
 use crate::exec::{Ended, Ending, Executor, LineSink, RankProcess, Shown, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
-use crate::plan::{InputMode, PortType, StandIn};
+use crate::plan::{InputMode, PortType, Substitute};
 use crate::reason::Reason;
 use crate::store::tree;
 
@@ -73,7 +73,7 @@ async fn attempt_once<E: Executor, W: Workspace>(
     stop: &mut StopWatch,
 ) -> Finished {
     let step = &shared.request.plan.steps[index];
-    if let Some(StandIn::Stub { .. }) = &step.stand_in {
+    if let Some(Substitute::Stub { .. }) = &step.substitute {
         let (shared, watch) = (shared.clone(), stop.clone());
         let stub = blocking(move || Ok(stub(index, attempt, &shared, &watch)));
         return match unless_stopped(stub, stop).await {
@@ -249,7 +249,7 @@ fn has_changed<E, W>(index: usize, shared: &RunState<E, W>) -> bool {
 fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &RunState<E, W>, stop: &StopWatch) -> Finished {
     let RunState { request, services, .. } = shared;
     let step = &request.plan.steps[index];
-    let Some(StandIn::Stub { outputs }) = &step.stand_in else { return Finished::broken(String::new()) };
+    let Some(Substitute::Stub { outputs }) = &step.substitute else { return Finished::broken(String::new()) };
     for output in &step.outputs {
         let place = request.output(index, &output.name, attempt);
         let sample = outputs.get(&output.name).map(|sample| tree::copy_tree(sample, &place));

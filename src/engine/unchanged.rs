@@ -57,7 +57,7 @@ pub(super) fn copied(input: &StepInput, request: &Request, output_table: &Output
 
 /// Whether the code of a step changed since the run began.
 pub(super) fn code(step: &Step, request: &Request) -> bool {
-    let Some(code) = step.code.as_ref().filter(|_| step.stand_in.is_none()) else { return false };
+    let Some(code) = step.code.as_ref().filter(|_| step.substitute.is_none()) else { return false };
     let before = request.snapshot.code(code).and_then(|tree| tree.listing.as_ref().ok());
     let now = code_listing(code, request.plan.kind == "pipeline", request.root());
     !before.is_some_and(|before| now.is_ok_and(|now| now.fingerprint() == before.fingerprint()))

@@ -1,5 +1,4 @@
-//! What people mean who write a field or a value where it does not belong: advice that says more than what else may
-//! stand there.
+//! Advice for common mistakes: what to write instead of a field or a value that does not belong in its place.
 
 use super::grammar::Class;
 
@@ -37,7 +36,7 @@ pub(super) fn field(key: &str, class: &Class) -> Option<String> {
     Some(advice.to_owned())
 }
 
-/// What to write instead of a value that is none of those allowed: the type of a parameter, where a job gives data.
+/// What to write instead of a value that is not allowed: the type of a parameter, where a job gives data.
 pub(super) fn value(text: &str, allowed: &[String]) -> Option<String> {
     let is_parameter = ["string", "number", "float", "integer", "int", "boolean", "bool"].contains(&text.trim());
     (is_parameter && allowed.iter().any(|word| word == "uri_folder")).then(|| {

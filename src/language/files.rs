@@ -4,21 +4,21 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::read::{At, Scope};
+use super::cursor::{Cursor, Scope};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 use crate::yaml::{self, Node};
 
-/// No Azure ML document comes near it; PyYAML would take minutes for such a file.
+/// Azure ML documents are far smaller; PyYAML would take minutes for a file of this size.
 const MAX_BYTES: u64 = 16 << 20;
-/// How many files may name one another in a row.
+/// How many files may be nested: each names the next one.
 const MAX_DEPTH: usize = 32;
-/// How many YAML nodes the named files may have in all, counted each time that one is named: thirty small files that
-/// name the next one twice would be a billion.
+/// How many YAML nodes the named files may have in total. A file counts each time that it is named: thirty small files,
+/// each naming the next one twice, would have a billion nodes.
 const MAX_NODES: usize = 500_000;
 
 /// A file of YAML.
 pub(super) struct File {
-    /// What it holds.
+    /// Its content.
     pub(super) root: Node,
     /// Its path.
     pub(super) path: Arc<Path>,
@@ -33,7 +33,7 @@ pub(super) struct File {
 pub struct Files {
     /// Their texts, for messages.
     pub sources: Sources,
-    /// What is wrong with their YAML without keeping it from being read.
+    /// Warnings about their YAML.
     pub(super) warnings: Vec<Diagnostic>,
     read: HashMap<PathBuf, Result<Arc<File>, Vec<Diagnostic>>>,
     /// Those that are being read, the innermost last.
@@ -49,7 +49,7 @@ impl Files {
         text: &str,
         what: &str,
         node: &Node,
-        at: At<'_>,
+        at: Cursor<'_>,
         scope: &Scope,
     ) -> Result<Arc<File>, Vec<Diagnostic>> {
         let path = tidy(&scope.base.join(text));
@@ -80,7 +80,7 @@ impl Files {
         Ok(file)
     }
 
-    /// Whether the files have more nodes in all than a document may have; no further file is opened then.
+    /// Whether the files together have more nodes than a document may have; no further file is opened then.
     pub(super) fn too_large(&self) -> bool {
         self.opened > MAX_NODES
     }
@@ -129,8 +129,8 @@ impl Files {
     }
 }
 
-/// The mistake of a path that is not there, with the nearest name beside it.
-pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: At<'_>) -> Diagnostic {
+/// The diagnostic of a path that does not exist, with the nearest name in the same folder.
+pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: Cursor<'_>) -> Diagnostic {
     let fault = Diagnostic::error("missing-path", span, format!("there is no {what} '{text}'")).at(at.to_string());
     match neighbour(path) {
         _ if text.contains('\\') => fault.help(format!("write it with slashes: {}", text.replace('\\', "/"))),
@@ -166,13 +166,13 @@ pub(crate) fn tidy(path: &Path) -> PathBuf {
     plain
 }
 
-/// A path relative to the current folder when it lies below it, for messages.
+/// A path relative to the current folder when it is below it, for messages.
 pub(super) fn shown(path: &Path) -> PathBuf {
     let plain = tidy(path);
     std::env::current_dir().ok().and_then(|here| plain.strip_prefix(here).map(Path::to_owned).ok()).unwrap_or(plain)
 }
 
-/// The text of a file that a document names; of a pipe or a device there is none, and whoever reads it may wait for ever.
+/// The text of a file that a document names; `None` for a pipe or a device, where reading may wait for ever.
 pub(crate) fn text_of(path: &Path) -> Option<String> {
     if path.is_file() { std::fs::read_to_string(path).ok() } else { None }
 }

@@ -1,15 +1,15 @@
 //! Prompt flows in pipelines: a parallel node may name a flow, or a run of one, instead of a component.
 //!
-//! Of such a file the SDK reads a few fields and drops the others, `inputs` and `outputs` among them: every flow has the
+//! The SDK reads a few fields of such a file and drops the others, including `inputs` and `outputs`: every flow has the
 //! same ports, and takes any further input as the mapping of a column.
 
+use super::cursor::{Cursor, Scope};
 use super::grammar::grammar;
-use super::read::{At, Scope};
 use super::value::Object;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{Entry, Kind, Node, Scalar};
 
-/// What the SDK takes for a flow, letter by letter.
+/// The schema by which the SDK recognises a flow; it must match exactly.
 const FLOW: &str = "https://azuremlschemas.azureedge.net/promptflow/latest/Flow.schema.json";
 const RUN: &str = "https://azuremlschemas.azureedge.net/promptflow/latest/Run.schema.json";
 /// The file that makes a folder a flow.
@@ -60,7 +60,7 @@ fn entry(key: &str, value: Node) -> Entry {
 }
 
 /// A run names a flow by its file, or by the folder that holds its definition.
-pub(super) fn definition(run: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
+pub(super) fn definition(run: &Object, at: Cursor<'_>, scope: &Scope) -> Vec<Diagnostic> {
     let Some((flow, text)) = run.get("flow").and_then(|flow| Some((flow, flow.text()?))) else { return Vec::new() };
     let path = scope.base.join(text);
     if !path.is_dir() || path.join(DEFINITION).is_file() {

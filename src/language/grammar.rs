@@ -1,6 +1,6 @@
 //! The grammar of Azure ML's documents: which fields a class has, and what each may hold.
 //!
-//! The grammar is data: the text files beside this one, a paragraph for each class. A newcomer reads them as they stand.
+//! The grammar is data: the text files beside this one, a paragraph for each class. They can be read without this code.
 //!
 //! ```text
 //! CommandJob : ParameterizedCommand, BaseJob     a class and the classes whose fields it takes over
@@ -15,9 +15,9 @@
 //! @Compute = enum(local) | arm(computes) | str   a shape with a name of its own
 //! ```
 //!
-//! Shapes: `str int int! float float! number bool any version path url git` and more scalars (see [`Shape`]); an `!` says
-//! that nothing else is turned into that number. `[x]` is a list, `{x}` a mapping with free keys, `{}` a free mapping,
-//! `a | b` the first that fits, `Class+` a class that keeps unknown fields. This room refuses to know YAML.
+//! Shapes: `str int int! float float! number bool any version path url git` and more scalars (see [`Shape`]); an `!`
+//! says that nothing else is turned into that number. `[x]` is a list, `{x}` a mapping with free keys, `{}` a free
+//! mapping, `a | b` the first that fits, `Class+` a class that keeps unknown fields. This module knows nothing of YAML.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -47,7 +47,7 @@ pub enum Shape {
     Bool,
     /// A version: text or a number.
     Version,
-    /// A version of a component: text, or whatever stands there as Python prints it.
+    /// A version of a component: text, or any other value as Python prints it.
     Printed,
     /// Numbers joined by dots.
     NumberVersion,
@@ -414,7 +414,7 @@ impl<'a> Notation<'a> {
         Some((low.parse().ok()?, high.parse().ok()?))
     }
 
-    /// What stands in the parentheses after a word.
+    /// The text in the parentheses after a word.
     fn argument(&mut self) -> &'a str {
         let Some(inner) = self.rest.strip_prefix('(') else { return "" };
         let Some((argument, rest)) = inner.split_once(')') else { return "" };

@@ -1,45 +1,53 @@
 //! The whole language of Azure ML's YAML: every kind of document, loaded and checked as Azure's own SDK does.
 //!
-//! The road: a file is parsed ([`crate::yaml`]), its kind is found ([`kind`]), its nodes are read against the
-//! [`grammar`] into [`value`]s (`read`, with `leaf` for scalars, `node` for the nodes of pipelines, `make` for what the
-//! SDK checks while it makes objects, and `blame` for the branch that the author meant), and what the SDK validates
-//! afterwards is checked (`check`). The result is a [`Document`] with all findings, accepted or refused.
+//! The steps: a file is parsed ([`crate::yaml`]), its kind is found (`detect`, and `class` for the class that it must
+//! fit), its nodes are read against the [`grammar`] into [`value`]s (`read`, with `scalar` for scalars, `node` for the
+//! nodes of pipelines, `post_load` for what the SDK checks when it builds objects, and `union` for the branch that the
+//! author meant), and what the SDK validates afterwards is checked (`check`). The result is a [`Document`] with all
+//! findings, accepted or refused.
 //!
-//! This room refuses to run anything: what a document means for a run is the business of `spec` and `plan`.
+//! This module runs nothing: `spec` and `plan` find out what a document means for a run.
 
 mod advice;
-mod blame;
+mod case;
 mod check;
+mod class;
+mod cursor;
+mod describe;
+pub(crate) mod detect;
 mod files;
 mod flow;
 pub mod grammar;
 pub mod graph;
 pub mod kind;
-mod leaf;
-mod make;
 mod node;
+mod post_load;
 mod read;
+mod registered;
 pub mod resolved;
 pub mod rest;
+mod scalar;
 pub mod schema;
+mod union;
 pub mod value;
-mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::yaml::overrides::{self, Override};
-use read::{At, Bindings, Reader, Scope};
+use cursor::{Bindings, Cursor, Scope};
+use read::Reader;
 
 use check::control_flow::{body_name, port_name};
 use check::nodes as check_nodes;
 pub(crate) use files::text_of;
 pub(crate) use files::tidy;
 pub use kind::Kind;
+pub use registered::RegisteredComponents;
 pub use value::Value;
 
-/// Whose verdict is asked for.
+/// Whose rules apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
     /// Azure ML's: what its SDK refuses is an error, what it overlooks a warning.
@@ -49,23 +57,16 @@ pub enum Target {
     Local,
 }
 
-/// The components that a workspace has registered.
-pub trait RegisteredComponents: std::fmt::Debug + Send + Sync {
-    /// The component file behind `name:version`, `name@label` or `name`, when there is one. `from` is the folder of the
-    /// file that names it: what a registered component names is pinned to what it was then.
-    fn file(&self, reference: &str, from: &Path) -> Option<PathBuf>;
-}
-
 /// How to read.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Whose verdict.
+    /// Whose rules apply.
     pub target: Target,
     /// Changes to the document before it is read.
     pub set: Vec<Override>,
     /// Whether Azure ML's preview features are on (`AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED`).
     pub preview: bool,
-    /// The kind, when the caller knows it; otherwise the document tells.
+    /// The kind, when the caller knows it; otherwise it is detected.
     pub kind: Option<Kind>,
     /// Registered components: a reference that they know is read as the file behind it. Others stay references.
     pub components: Option<Arc<dyn RegisteredComponents>>,
@@ -79,7 +80,7 @@ pub struct Document {
     pub value: Option<Value>,
     /// Every finding.
     pub diagnostics: Diagnostics,
-    /// The texts that they speak of.
+    /// The texts that the diagnostics refer to.
     pub sources: Sources,
     /// Whether the file itself is not there.
     pub not_found: bool,
@@ -98,7 +99,7 @@ impl Document {
     pub fn describe(&self) -> String {
         match self.value.as_ref().and_then(Value::object) {
             Some(object) => {
-                let words = words::class(object.class);
+                let words = describe::class(object.class);
                 words.trim_start_matches("an ").trim_start_matches("a ").to_owned()
             }
             None => self.kind.map_or("document", Kind::word).to_owned(),
@@ -119,7 +120,7 @@ pub fn load(path: &Path, options: &Options) -> Document {
     let mut found = Vec::new();
     let (kind, mut value) = document(path, options, &mut files, &mut found);
     if files.too_large() {
-        // What follows from that is no mistake of its own.
+        // Its consequences are not mistakes of their own.
         found.retain(|d| d.code == "too-large");
         found.truncate(1);
         value = None;
@@ -131,14 +132,14 @@ pub fn load(path: &Path, options: &Options) -> Document {
     }
     if let Some(object) = value.as_ref().and_then(Value::object) {
         for mut finding in check::run(object, &files.sources) {
-            // What was typed for this one time is a mistake wherever it goes.
+            // A wrong `--set` is a mistake under both targets.
             if options.target == Target::Azure && finding.code != "bad-override" {
                 finding.severity = Severity::Warning;
             }
-            let told = |f: &Diagnostic| {
+            let is_reported = |f: &Diagnostic| {
                 f.span == finding.span && (f.code == finding.code || finding.code.starts_with("unknown-"))
             };
-            if !found.iter().any(told) {
+            if !found.iter().any(is_reported) {
                 found.push(finding);
             }
         }
@@ -162,7 +163,8 @@ fn document(
             return (None, None);
         }
     };
-    let kind = options.kind.unwrap_or_else(|| Kind::of(&file.root, files.sources.first().map_or("", |(_, text)| text)));
+    let kind =
+        options.kind.unwrap_or_else(|| detect::kind(&file.root, files.sources.first().map_or("", |(_, text)| text)));
     let mut root = file.root;
     overrides::apply(&mut root, &options.set, &mut files.sources, found);
     if !found.is_empty() {
@@ -173,7 +175,7 @@ fn document(
         // The SDK takes anything for a version, and sends its text.
         root.stringify("version");
     }
-    let class = match kind::class(kind, &root) {
+    let class = match class::of(kind, &root) {
         Ok(class) => class,
         Err(fault) => {
             found.push(*fault);
@@ -188,9 +190,9 @@ fn document(
     let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
     // Components keep fields that the grammar does not know, jobs do not.
     let open = kind == Kind::Component;
-    let value = match reader.class(class, open, &root, At::ROOT, &scope) {
+    let value = match reader.class(class, open, &root, Cursor::ROOT, &scope) {
         Ok(value) => value,
-        // What could be read is looked at as well: every mistake in one go.
+        // The part that could be read is checked as well, to report every mistake at once.
         Err(fault) => {
             found.extend(fault.all);
             match fault.partial {

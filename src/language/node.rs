@@ -1,9 +1,10 @@
 //! A node of a pipeline: which class it is, and the component that it names (reference, sections 1.5, 2.2, 2.5).
 
+use super::cursor::{Bindings, Cursor, Fault, Read, Scope, wrong_type};
 use super::grammar::{Shape, grammar};
-use super::read::{At, Bindings, Fault, Read, Reader, Scope, from_file, wrong_type};
+use super::read::{Reader, from_file};
 use super::value::Origin;
-use super::{flow, leaf};
+use super::{flow, scalar};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::yaml::{Kind, Node};
 
@@ -47,7 +48,7 @@ const CLASSES: &[(&str, &[(&str, bool)])] = &[
     ),
 ];
 
-/// Keys that are no slips of others.
+/// Keys that are not typos of others.
 const FIELDS_OF_NODES: [&str; 10] =
     ["type", "command", "compute", "comment", "task", "inputs", "outputs", "limits", "identity", "resources"];
 
@@ -55,7 +56,7 @@ const PREVIEW: [&str; 3] = ["do_while", "if_else", "parallel_for"];
 
 impl Reader<'_> {
     /// Reads a node: by its `type`, or by the first class that fits when it has none.
-    pub(super) fn node(&mut self, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    pub(super) fn node(&mut self, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         if !matches!(node.kind, Kind::Mapping(_)) {
             return Err(wrong_type(node, at, "a node, which is a mapping").into());
         }
@@ -89,20 +90,26 @@ impl Reader<'_> {
     }
 
     /// A component file that a node names by its bare path.
-    pub(super) fn component_file(&mut self, kind: &str, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    pub(super) fn component_file(&mut self, kind: &str, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         let Some(text) = node.as_str() else {
-            return Err(leaf::refused(node, at, "wrong-type", &Shape::File(kind.into())).into());
+            return Err(scalar::refused(node, at, "wrong-type", &Shape::File(kind.into())).into());
         };
         if text.starts_with("file:") && kind != "Flow" {
             let fault = Diagnostic::error("bad-reference", node.span, "this path must be written without 'file:'");
             let bare = text.trim_start_matches("file:");
-            return Err(fault.at(at.to_string()).help(format!("write: {}: {bare}", super::read::last(at))).into());
+            return Err(fault.at(at.to_string()).help(format!("write: {}: {bare}", super::cursor::last(at))).into());
         }
         self.component_at(kind, text, node, at, scope)
     }
 
     /// A component that is named by its reference, when the workspace has registered it.
-    pub(super) fn registered(&mut self, branches: &[Shape], node: &Node, at: At<'_>, scope: &Scope) -> Option<Read> {
+    pub(super) fn registered(
+        &mut self,
+        branches: &[Shape],
+        node: &Node,
+        at: Cursor<'_>,
+        scope: &Scope,
+    ) -> Option<Read> {
         let reference = node.as_str()?.strip_prefix("azureml:")?;
         let takes = |shape: &Shape| matches!(shape, Shape::Asset { kind, .. } if kind == "components");
         let kind = branches.iter().find_map(|shape| match shape {
@@ -114,7 +121,7 @@ impl Reader<'_> {
         Some(self.component_at(kind, file.to_str()?, node, at, scope))
     }
 
-    fn component_at(&mut self, kind: &str, path: &str, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    fn component_at(&mut self, kind: &str, path: &str, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         let file = self.files.open(path, "component file", node, at, scope)?;
         let scope = Scope { base: file.folder.clone(), bindings: Bindings::No };
         let read = match (kind, flow::class(&file.root)) {
@@ -130,7 +137,7 @@ impl Reader<'_> {
 }
 
 /// The class whose signs the node bears, among those that were tried.
-fn meant(node: &Node, attempts: &[(&'static str, Fault)], at: At<'_>) -> &'static str {
+fn meant(node: &Node, attempts: &[(&'static str, Fault)], at: Cursor<'_>) -> &'static str {
     // A misspelt key is a sign as well.
     let near = |key: &str| {
         let keys = node.as_mapping().unwrap_or_default().iter().map(|e| e.key.as_str());
@@ -139,8 +146,8 @@ fn meant(node: &Node, attempts: &[(&'static str, Fault)], at: At<'_>) -> &'stati
     let has = |key: &str| node.get(key).is_some() || near(key);
     let inline = |name: &str| name.starts_with("Inline") || grammar().class(name).is("AutoMLNode");
     let tried = |name: &str| attempts.iter().any(|(n, _)| *n == name);
-    // `task` tells AutoML and data transfer nodes apart.
-    let task = node.get("task").and_then(Node::as_str).map(super::words::snake_case);
+    // `task` distinguishes AutoML nodes from data transfer nodes.
+    let task = node.get("task").and_then(Node::as_str).map(super::case::snake_case);
     let of_task = |name: &str| match (grammar().class(name).field("task").map(|r| &r.shape), &task) {
         (Some(Shape::Enum { words, .. }), Some(task)) => words.contains(task) && inline(name) != has("component"),
         _ => false,
@@ -171,8 +178,8 @@ fn meant(node: &Node, attempts: &[(&'static str, Fault)], at: At<'_>) -> &'stati
         .unwrap_or_default()
 }
 
-fn unknown_type(tag: &Node, at: At<'_>, known: &[String]) -> Diagnostic {
-    let mut fault = leaf::not_one_of(tag, at.key("type"), known);
+fn unknown_type(tag: &Node, at: Cursor<'_>, known: &[String]) -> Diagnostic {
+    let mut fault = scalar::not_one_of(tag, at.key("type"), known);
     if let Some(text) = tag.as_str() {
         if PREVIEW.contains(&text) {
             let message = format!("nodes of type '{text}' are a preview feature");

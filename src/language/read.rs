@@ -1,108 +1,19 @@
-//! The walk: a YAML node against a shape of the grammar, as Azure ML's SDK loads it (reference, sections 1 and 2).
+//! Reads a YAML node against a shape of the grammar, as Azure ML's SDK loads it (reference, sections 1 and 2).
 //!
-//! A value that fits comes back in the SDK's form; what does not fit comes back as diagnostics, all of one attempt.
-//! Where the grammar leaves a choice, each branch is tried in order, as the SDK does; when none fits, [`super::blame`]
+//! A value that fits is returned in the SDK's form. A value that does not fit is returned as all of its diagnostics.
+//! Where the grammar has a union, each branch is tried in order, as the SDK does; when none fits, [`super::union`]
 //! finds the branch that the author meant.
 
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
+use super::cursor::{Bindings, Cursor, Fault, Read, Scope, last, wrong_type};
 use super::files::Files;
 use super::grammar::{Class, FieldRule, Shape, grammar};
+use super::registered::RegisteredComponents;
 use super::value::{Data, Entry, Object, Origin, Value};
-use super::{RegisteredComponents, blame, leaf, make};
+use super::{post_load, scalar, union};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::yaml::{self, Kind, Node};
-
-/// What one attempt gives.
-pub(super) type Read = Result<Value, Fault>;
-
-/// A value that does not fit: every mistake in it, and what could be read of it.
-pub(super) struct Fault {
-    /// The mistakes.
-    pub(super) all: Vec<Diagnostic>,
-    /// The value with [`Data::Unread`] where the mistakes are, so that the rest can be looked at as well.
-    pub(super) partial: Option<Value>,
-}
-
-impl From<Vec<Diagnostic>> for Fault {
-    fn from(all: Vec<Diagnostic>) -> Self {
-        Self { all, partial: None }
-    }
-}
-
-impl From<Diagnostic> for Fault {
-    fn from(one: Diagnostic) -> Self {
-        vec![one].into()
-    }
-}
-
-impl Fault {
-    /// Moves the mistakes into a list, and gives what could be read.
-    fn into(self, faults: &mut Vec<Diagnostic>, span: Span) -> Value {
-        faults.extend(self.all);
-        self.partial.unwrap_or(Value { span, data: Data::Unread })
-    }
-}
-
-/// Where in the document's structure the walk is.
-#[derive(Clone, Copy)]
-pub(super) struct At<'a> {
-    up: Option<&'a At<'a>>,
-    key: &'a str,
-    place: Option<Span>,
-}
-
-impl<'a> At<'a> {
-    /// The document itself.
-    pub(super) const ROOT: At<'static> = At { up: None, key: "", place: None };
-
-    /// What stands under a key.
-    pub(super) fn key(&'a self, key: &'a str) -> At<'a> {
-        At { up: Some(self), key, place: None }
-    }
-
-    /// What stands under a key that was written.
-    pub(super) fn entry(&'a self, entry: &'a yaml::Entry) -> At<'a> {
-        At { up: Some(self), key: &entry.key, place: Some(entry.key_span) }
-    }
-
-    /// Where the key was written.
-    pub(super) fn place(&self) -> Option<Span> {
-        self.place
-    }
-}
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.up {
-            None => f.write_str(self.key),
-            Some(up) if up.up.is_none() && up.key.is_empty() => f.write_str(self.key),
-            Some(up) => write!(f, "{up}.{}", self.key),
-        }
-    }
-}
-
-/// Whether `${{…}}` may stand for a value (reference, section 4.2).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bindings {
-    /// It may not.
-    No,
-    /// In all fields but `type`, `component`, `trial` and `inputs`.
-    Node,
-    /// In all fields.
-    All,
-}
-
-/// What holds in the part of the document where the walk is.
-#[derive(Clone)]
-pub(super) struct Scope {
-    /// The folder of the file.
-    pub(super) base: Arc<Path>,
-    /// Whether bindings are allowed.
-    pub(super) bindings: Bindings,
-}
+use crate::yaml::{Kind, Node};
 
 /// Reads nodes.
 pub(super) struct Reader<'a> {
@@ -120,7 +31,7 @@ const NEVER_BOUND: [&str; 4] = ["type", "component", "trial", "inputs"];
 
 impl Reader<'_> {
     /// Reads a node that a shape is expected at.
-    pub(super) fn value(&mut self, shape: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    pub(super) fn value(&mut self, shape: &Shape, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         if let Shape::Nullable(inner) = shape {
             if node.is_null() {
                 return Ok(Value { span: node.span, data: Data::Null });
@@ -134,8 +45,8 @@ impl Reader<'_> {
                 .into());
         }
         if scope.bindings != Bindings::No
-            && leaf::takes_binding(shape)
-            && let Some(text) = node.as_str().filter(|t| leaf::has_binding(t))
+            && scalar::takes_binding(shape)
+            && let Some(text) = node.as_str().filter(|t| scalar::has_binding(t))
         {
             return Ok(Value { span: node.span, data: Data::Text(text.to_owned()) });
         }
@@ -151,11 +62,11 @@ impl Reader<'_> {
             Shape::File(kind) => self.component_file(kind, node, at, scope),
             Shape::Node => self.node(node, at, scope),
             Shape::Union(branches) => self.union(branches, node, at, scope),
-            leaf => leaf::read(leaf, node, at, scope),
+            leaf => scalar::read(leaf, node, at, scope),
         }
     }
 
-    fn list(&mut self, item: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    fn list(&mut self, item: &Shape, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         let Kind::Sequence(items) = &node.kind else { return Err(wrong_type(node, at, "a list").into()) };
         let (mut values, mut faults) = (Vec::new(), Vec::new());
         for (index, one) in items.iter().enumerate() {
@@ -167,12 +78,12 @@ impl Reader<'_> {
         done(node.span, Data::List(values), faults)
     }
 
-    fn map(&mut self, key: &Shape, value: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    fn map(&mut self, key: &Shape, value: &Shape, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         let Kind::Mapping(entries) = &node.kind else { return Err(wrong_type(node, at, "a mapping").into()) };
         let (mut read, mut faults) = (Vec::new(), Vec::new());
         for entry in entries {
             let here = at.entry(entry);
-            faults.extend(leaf::key(key, entry, here));
+            faults.extend(scalar::key(key, entry, here));
             let value = match self.value(value, &entry.value, here, scope) {
                 Ok(value) => value,
                 Err(fault) => fault.into(&mut faults, entry.value.span),
@@ -182,8 +93,8 @@ impl Reader<'_> {
         done(node.span, Data::Map(read), faults)
     }
 
-    /// `choice` with values of one shape, or its like.
-    fn choice(&mut self, values: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    /// A `choice` whose values have one shape.
+    fn choice(&mut self, values: &Shape, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         let value = self.class("Choice", false, node, at, scope)?;
         if let Some(given) = node.get("values") {
             self.list(values, given, at.key("values"), scope)?;
@@ -191,7 +102,7 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    pub(super) fn class(&mut self, name: &str, open: bool, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    pub(super) fn class(&mut self, name: &str, open: bool, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         let class = grammar().class(name);
         if let Some(path) = node.as_str().and_then(|t| t.strip_prefix("file:"))
             && class.is("YamlFile")
@@ -206,7 +117,14 @@ impl Reader<'_> {
     }
 
     /// The fields of a class.
-    pub(super) fn object(&mut self, class: &'static Class, open: bool, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    pub(super) fn object(
+        &mut self,
+        class: &'static Class,
+        open: bool,
+        node: &Node,
+        at: Cursor<'_>,
+        scope: &Scope,
+    ) -> Read {
         let Kind::Mapping(entries) = &node.kind else {
             return Err(wrong_type(node, at, "a mapping").into());
         };
@@ -241,7 +159,7 @@ impl Reader<'_> {
                 _ => {
                     faults.push(unknown_field(class, entry.key_span, &entry.key, here, self.preview));
                     match self.misspelt(class, node, &entry.key) {
-                        // The author's slip has been told; what stands there is read as what was meant.
+                        // The typo has been reported; the value is read as that of the field that was meant.
                         Some(rule) => {
                             let inner = bindings_below(class, rule, scope);
                             let value = match self.value(&rule.shape, &entry.value, here, &inner) {
@@ -270,7 +188,7 @@ impl Reader<'_> {
         let base = scope.base.clone();
         let object = Object { class: &class.name, fields, passed_over, base, origin: Origin::Inline, damaged };
         if faults.is_empty() {
-            faults = make::object(&object, at, scope);
+            faults = post_load::object(&object, at, scope);
         }
         done(node.span, Data::Object(Box::new(object)), faults)
     }
@@ -282,13 +200,13 @@ impl Reader<'_> {
         class.field(name).filter(|_| node.get(name).is_none())
     }
 
-    fn union(&mut self, branches: &[Shape], node: &Node, at: At<'_>, scope: &Scope) -> Read {
+    fn union(&mut self, branches: &[Shape], node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         if let Some(read) = self.registered(branches, node, at, scope) {
             return read;
         }
         let mut attempts = Vec::with_capacity(branches.len());
         for branch in branches {
-            if leaf::rules_out(branch, node) {
+            if scalar::rules_out(branch, node) {
                 attempts.push((branch, None));
                 continue;
             }
@@ -297,17 +215,17 @@ impl Reader<'_> {
                 Err(fault) => attempts.push((branch, Some(fault))),
             }
         }
-        // Only now somebody reads what was wrong with those that were out of the question.
+        // Branches that were ruled out are read only now, because their mistakes are needed.
         let explained = attempts.into_iter().filter_map(|(branch, fault)| {
             let fault = fault.or_else(|| self.value(branch, node, at, scope).err());
             Some((branch, fault?))
         });
         let attempts = explained.collect();
-        Err(blame::branch(attempts, node, at))
+        Err(union::branch(attempts, node, at))
     }
 }
 
-/// Inside a node's fields bindings may stand for values; never inside the component that it names.
+/// Bindings are allowed in a node's fields, but not inside the component that it names.
 fn bindings_below(class: &Class, rule: &FieldRule, scope: &Scope) -> Scope {
     let starts = class.is("BaseNode") || class.is("AutoMLNode");
     let bindings = match rule.name.as_str() {
@@ -353,37 +271,8 @@ fn named_here(faults: Vec<Diagnostic>, span: Span) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// The last key of a place, for messages.
-pub(super) fn last<'a>(at: At<'a>) -> &'a str {
-    if at.key.is_empty() { "the document" } else { at.key }
-}
-
-/// What a value is called in messages: `'epochs'`, `an item of 'enum'`.
-fn called(at: At<'_>) -> String {
-    match at.up {
-        Some(list) if !at.key.is_empty() && at.place.is_none() && at.key.bytes().all(|b| b.is_ascii_digit()) => {
-            format!("an item of '{}'", last(*list))
-        }
-        _ => format!("'{}'", last(at)),
-    }
-}
-
-/// The mistake of a value of another type.
-pub(super) fn wrong_type(node: &Node, at: At<'_>, wanted: &str) -> Vec<Diagnostic> {
-    let message = format!("{} must be {wanted}, but is {}", called(at), node.describe());
-    let fault = Diagnostic::error("wrong-type", node.span, message).at(at.to_string());
-    let written = match &node.kind {
-        Kind::Scalar(scalar) if scalar.plain && !node.is_null() => Some(&scalar.text),
-        _ => None,
-    };
-    vec![match written.filter(|_| wanted.split([',', ' ']).any(|word| word == "string")) {
-        Some(text) => fault.help(format!("put it in quotes: \"{text}\"")),
-        None => fault,
-    }]
-}
-
-fn unknown_field(class: &Class, span: Span, key: &str, at: At<'_>, preview: bool) -> Diagnostic {
-    let what = super::words::class(&class.name);
+fn unknown_field(class: &Class, span: Span, key: &str, at: Cursor<'_>, preview: bool) -> Diagnostic {
+    let what = super::describe::class(&class.name);
     let message = format!("unknown field '{key}' in {what}");
     let fault = Diagnostic::error("unknown-field", span, message).at(at.to_string());
     if let Some(advice) = super::advice::field(key, class) {
@@ -402,22 +291,22 @@ fn known_fields(class: &Class, preview: bool) -> Vec<&str> {
     written.map(|f| f.name.as_str()).collect()
 }
 
-/// A required field that is not there. Where unknown fields are kept, one of them may be it, misspelt.
-fn missing_field(class: &Class, rule: &FieldRule, node: &Node, at: At<'_>) -> Diagnostic {
-    let what = super::words::class(&class.name);
+/// A required field that is missing. Where unknown fields are kept, one of them may be the misspelt field.
+fn missing_field(class: &Class, rule: &FieldRule, node: &Node, at: Cursor<'_>) -> Diagnostic {
+    let what = super::describe::class(&class.name);
     let path = at.key(&rule.name).to_string();
-    let strangers = node.as_mapping().unwrap_or_default().iter().filter(|e| class.field(&e.key).is_none());
-    let near = crate::diagnostic::suggest::nearest(&rule.name, strangers.clone().map(|e| e.key.as_str()));
-    if let Some(slip) = near.and_then(|near| strangers.clone().find(|e| e.key == near)) {
-        let message = format!("{what} needs the field '{}', but here stands '{}'", rule.name, slip.key);
-        let fault = Diagnostic::error("missing-field", slip.key_span, message).at(path);
+    let unknown = node.as_mapping().unwrap_or_default().iter().filter(|e| class.field(&e.key).is_none());
+    let near = crate::diagnostic::suggest::nearest(&rule.name, unknown.clone().map(|e| e.key.as_str()));
+    if let Some(typo) = near.and_then(|near| unknown.clone().find(|e| e.key == near)) {
+        let message = format!("{what} needs the field '{}', but here stands '{}'", rule.name, typo.key);
+        let fault = Diagnostic::error("missing-field", typo.key_span, message).at(path);
         return fault.help(format!("did you mean '{}'?", rule.name));
     }
     let message = format!("{what} needs the field '{}'", rule.name);
     let fault = Diagnostic::error("missing-field", at.place().unwrap_or(node.span), message).at(path);
     match &rule.shape {
         Shape::Enum { .. } | Shape::Union(_) | Shape::Asset { .. } => {
-            fault.help(format!("write {}: {}", rule.name, super::words::shape(&rule.shape)))
+            fault.help(format!("write {}: {}", rule.name, super::describe::shape(&rule.shape)))
         }
         _ => fault,
     }

@@ -1,6 +1,6 @@
-//! What the `$schema` of a document says it is. Documents name it under that key, or in a comment for an editor.
+//! The kind of a document by its `$schema`. Documents name it under that key, or in a comment for an editor.
 
-use super::Kind;
+use super::kind::{DATASTORES, Kind};
 use crate::diagnostic::suggest;
 use crate::yaml::Node;
 
@@ -42,9 +42,6 @@ const ASSETS: [(&str, Kind); 5] = [
     ("datastore", Kind::Datastore),
 ];
 
-const DATASTORES: [&str; 6] =
-    ["azureblob", "azurefile", "azuredatalakegen1", "azuredatalakegen2", "onelake", "hdfsdatastore"];
-
 /// The address of a document's schema: the value of `$schema`, misspelt or not, or that of an editor's comment.
 pub(super) fn address<'a>(root: &'a Node, text: &'a str) -> Option<&'a str> {
     let entries = root.as_mapping().unwrap_or_default();
@@ -67,8 +64,8 @@ pub fn modeline(text: &str) -> Option<&str> {
         .find_map(|comment| comment.trim_start().strip_prefix("yaml-language-server:")?.trim().strip_prefix("$schema="))
 }
 
-/// The kind that the schema at an address describes: `…/commandJob.schema.json`, `http://azureml/sdk-2-0/Schedule.json`.
-/// `None` for a schema that nobody knows.
+/// The kind that the schema at an address describes: `…/commandJob.schema.json`,
+/// `http://azureml/sdk-2-0/Schedule.json`. `None` for an unknown schema.
 #[must_use]
 pub fn kind(address: &str) -> Option<Kind> {
     let address = address.trim().to_lowercase();
@@ -81,7 +78,8 @@ pub fn kind(address: &str) -> Option<Kind> {
     if name.ends_with("component") {
         return Some(Kind::Component);
     }
-    if DATASTORES.contains(&name) {
+    // The schema of a datastore has the name of its class.
+    if name == "hdfsdatastore" || DATASTORES.iter().any(|(_, class)| class.eq_ignore_ascii_case(name)) {
         return Some(Kind::Datastore);
     }
     let asset = ASSETS.iter().find(|(asset, _)| *asset == name).map(|(_, kind)| *kind);

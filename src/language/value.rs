@@ -12,7 +12,7 @@ use crate::yaml::{Kind, Literal, Node};
 /// A value and where it was written.
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// Its place; for a default, the place of what it belongs to.
+    /// Its place; for a default, the place of the object that it belongs to.
     pub span: Span,
     /// What it is.
     pub data: Data,
@@ -39,7 +39,7 @@ pub enum Data {
     Map(Vec<Entry>),
     /// A mapping with the fields of a class.
     Object(Box<Object>),
-    /// What did not fit: its mistake has been told.
+    /// A value that did not fit: its mistake has been reported.
     Unread,
 }
 
@@ -48,7 +48,7 @@ pub enum Data {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// The place of the key.
     pub key_span: Span,
     /// The value.
     pub value: Value,
@@ -62,17 +62,17 @@ pub struct Object {
     /// The fields that are there, and unknown ones where the class keeps them, in the order of the text.
     pub fields: Vec<Entry>,
     /// What was written though only the service fills it, such as the `name` of a component that a node names: the SDK
-    /// drops it, people know the object by it.
+    /// drops it, but people know the object by it.
     pub passed_over: Vec<Entry>,
     /// The folder that relative paths in it start from.
     pub base: Arc<Path>,
-    /// How it came to be where it is.
+    /// Whether it was written in place or in another file.
     pub origin: Origin,
     /// Whether fields are missing or misspelt: what is absent may only be hidden.
     pub damaged: bool,
 }
 
-/// Whether an object was written in place or stands in a file of its own.
+/// Whether an object was written in place or in a file of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Written in place.
@@ -135,7 +135,7 @@ impl Value {
         }
     }
 
-    /// Whether Python counts it as false: null, false, zero, and whatever is empty.
+    /// Whether Python counts it as false: null, false, zero, and empty text, lists and mappings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match &self.data {
@@ -183,7 +183,7 @@ impl Value {
         }
     }
 
-    /// A node that no rule speaks of, as PyYAML reads it.
+    /// A node without a rule, as PyYAML reads it.
     #[must_use]
     pub fn plain(node: &Node) -> Self {
         let data = match &node.kind {

@@ -1,7 +1,7 @@
 //! Following bindings: from what a node's input says to a value.
 //!
-//! That what a binding names is there, the language room has seen to; what is left to tell here are assets, local paths
-//! and addresses that only planning looks up.
+//! `language` has checked that bindings name something that exists. Planning looks up assets, local paths and
+//! addresses, and reports those that are missing.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,28 +19,28 @@ use crate::spec::data_uri::DataUri;
 use crate::spec::expr::{Expr, Piece, Template};
 use crate::spec::io::{Data, Input, InputValue, PortType};
 
-/// A value with what is known of it.
+/// A value with its type and mode.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
     /// Its type.
     pub kind: PortType,
-    /// How it is given, when somebody said so.
+    /// How it is given, when that is set.
     pub mode: Option<InputMode>,
     /// The value; `None` for an optional input of the pipeline that was left out.
     pub value: Option<Value>,
 }
 
-/// What planning asks, and for whom it speaks.
+/// What planning looks things up in.
 pub(super) struct World<'a> {
     /// Registered assets and datastores.
     pub catalog: &'a dyn Catalog,
     /// The texts, for places in messages.
     pub sources: &'a Sources,
-    /// What `${{default_datastore}}` stands for.
+    /// The value of `${{default_datastore}}`.
     pub default_datastore: &'a str,
 }
 
-/// The names that bindings of one pipeline can refer to, and what is needed to follow them.
+/// The names that bindings of one pipeline can refer to, and what is needed to resolve them.
 pub(super) struct Scope<'a> {
     /// The pipeline's inputs.
     pub inputs: HashMap<String, Bound>,
@@ -292,7 +292,7 @@ impl Scope<'_> {
     }
 }
 
-/// How to run with a file of this machine in place of what is not here.
+/// How to run with a local file instead of a missing one.
 fn substitute(site: Site<'_>) -> String {
     format!("use a copy on this machine: --set {}=<path>", site.path)
 }

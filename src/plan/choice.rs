@@ -1,7 +1,7 @@
 //! A part of a plan: `--only`, `--from`, `--until`.
 //!
-//! A step that is left out must not be needed by one that is taken, unless an earlier result stands for it: that is found
-//! out later, so the choice only says which steps are to run and which must be there already.
+//! A step that is left out must not be needed by one that is taken, unless an earlier result can be reused. That is
+//! found out later, so the choice only says which steps are to run and which must have a result already.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Which steps of a plan are wanted, by index. A name of a pipeline inside stands for all of its steps.
+    /// Which steps of a plan are wanted, by index. The name of a nested pipeline selects all of its steps.
     ///
     /// # Errors
     /// A sentence, when a name is no step of the plan.
@@ -32,7 +32,7 @@ impl Choice {
         }
         if !self.from.is_empty() {
             let mut after = named(&self.from, plan)?;
-            // Steps stand after those that they need.
+            // Steps come after those that they need.
             for (step, facts) in plan.steps.iter().enumerate() {
                 if facts.needs.iter().any(|need| after.contains(need)) {
                     after.insert(step);
@@ -53,7 +53,7 @@ impl Choice {
     }
 }
 
-/// The steps that names stand for.
+/// The steps that names select.
 ///
 /// # Errors
 /// A sentence with the nearest name, when one is no step.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::spec::expr::{Expr, Piece, Template};
 
-/// What the names in a command stand for.
+/// The values of the names in a command.
 pub trait Names {
     /// The text for an input; `None` when it is optional and was left out.
     fn input(&self, name: &str) -> Option<String>;
@@ -20,7 +20,7 @@ pub trait Names {
 /// Replaces every expression. No quoting, no escaping, as on the service: the shell sees the bare text.
 ///
 /// An optional block stays, without its brackets, when every input in it has a value. An input without a value outside
-/// of such a block becomes nothing. Expressions that mean nothing stay as written.
+/// such a block becomes an empty text. Unknown expressions stay as written.
 #[must_use]
 pub fn expand(command: &str, names: &dyn Names) -> String {
     let mut out = String::with_capacity(command.len());

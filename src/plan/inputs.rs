@@ -31,7 +31,7 @@ pub(super) fn given<'n>(
     given
 }
 
-/// The group that an input is bound to as a whole: `g: ${{parent.inputs.g}}` stands for `g.a`, `g.b` …
+/// The group that an input is bound to as a whole: `g: ${{parent.inputs.g}}` binds `g.a`, `g.b` …
 fn group(input: &Input) -> Option<&str> {
     let InputValue::Literal(Literal::Str(text)) = &input.value.value else { return None };
     match Template::binding(text).single() {
@@ -40,8 +40,8 @@ fn group(input: &Input) -> Option<&str> {
     }
 }
 
-/// Matches what the node gives with what its component declares. That all of it is declared, that nothing required is
-/// missing and that literals fit, the language room has seen to.
+/// Matches what the node gives with what its component declares. `language` has checked that all of it is declared,
+/// that nothing required is missing and that literals fit.
 pub(super) fn component_inputs(
     ports: &[Port],
     node: &Node,

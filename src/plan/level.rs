@@ -2,7 +2,7 @@
 //!
 //! A step of an inner pipeline is named by its path (`prepare.clean`). What an outer node reads of an inner pipeline
 //! (`${{parent.jobs.prepare.outputs.data}}`) is the output of the inner node that is bound to it
-//! (`${{parent.outputs.data}}`), however deep that node lies.
+//! (`${{parent.outputs.data}}`), however deep that node is nested.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) struct Level<'a> {
     pub places: Vec<Place<'a>>,
     /// The folder that relative paths in it start from.
     pub base: &'a Path,
-    /// What stands before the names of its nodes in the paths of steps: empty, or `prepare.`.
+    /// The text before the names of its nodes in the paths of steps: empty, or `prepare.`.
     pub prefix: String,
     by_name: HashMap<&'a str, usize>,
     /// The pipeline's outputs with the node, and its output, that writes each.
@@ -120,7 +120,7 @@ pub(super) fn output_type(node: &Node, name: &str) -> Option<PortType> {
     match &node.body {
         NodeBody::Component(component) => component.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
         NodeBody::Pipeline(inner) => inner.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
-        NodeBody::Elsewhere(other) => other.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
+        NodeBody::Unsupported(other) => other.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
         NodeBody::Inline(_) => said.map(|output| match &output.value.value {
             OutputValue::Data(data) => data.kind.unwrap_or(PortType::UriFolder),
             OutputValue::Binding(_) => PortType::UriFolder,
@@ -133,7 +133,7 @@ pub(super) fn output_names(node: &Node) -> Vec<&str> {
     let ports = match &node.body {
         NodeBody::Component(component) => &component.outputs,
         NodeBody::Pipeline(inner) => &inner.outputs,
-        NodeBody::Elsewhere(other) => &other.outputs,
+        NodeBody::Unsupported(other) => &other.outputs,
         NodeBody::Inline(_) => return node.outputs.iter().map(|o| o.name.value.as_str()).collect(),
     };
     ports.iter().map(|p| p.name.value.as_str()).collect()

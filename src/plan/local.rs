@@ -1,4 +1,5 @@
-//! What the project says of its runs on this machine, beside the job file: the tables of `amlrun.toml` that change a plan.
+//! The settings of a project for runs on this machine, beside the job file: the tables of `amlrun.toml` that change a
+//! plan.
 //!
 //! ```toml
 //! [steps.train]                 # a step by its path; "*" for all
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::StandIn;
+use super::Substitute;
 
 /// The tables of `amlrun.toml` about steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -35,7 +36,7 @@ pub struct Local {
     pub folder: PathBuf,
 }
 
-/// What is said of one step, or of all steps of a type.
+/// The rules for one step, or for all steps of a type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepRules {
@@ -43,9 +44,9 @@ pub struct StepRules {
     pub timeout: Option<u64>,
     /// How often it is tried again after a failure.
     pub retries: Option<u32>,
-    /// How many places it takes.
+    /// How many slots it takes.
     pub slots: Option<usize>,
-    /// What stands for it.
+    /// What is used instead of it.
     pub policy: Option<Policy>,
     /// Sample files and folders by output (`stub`).
     pub outputs: BTreeMap<String, PathBuf>,
@@ -61,12 +62,12 @@ pub enum Policy {
     Stub,
     /// Its outputs are those of an earlier run.
     Replay,
-    /// It is left out.
+    /// It is skipped.
     Skip,
 }
 
 impl Local {
-    /// What is said of a step: by its path first, then by its type, then for all.
+    /// The rules for a step: by its path first, then by its type, then for all.
     #[must_use]
     pub fn rules(&self, path: &str, kind: &str) -> StepRules {
         let mut rules = StepRules::default();
@@ -82,15 +83,15 @@ impl Local {
         rules
     }
 
-    /// The stand-in that rules ask for.
+    /// The substitute that the rules ask for.
     ///
     /// # Errors
     /// A sentence, when an output has no sample or a sample is not there.
-    pub fn stand_in(&self, rules: &StepRules, outputs: &[&str]) -> Result<Option<StandIn>, String> {
+    pub fn substitute(&self, rules: &StepRules, outputs: &[&str]) -> Result<Option<Substitute>, String> {
         Ok(match rules.policy {
             None => None,
-            Some(Policy::Skip) => Some(StandIn::Skip),
-            Some(Policy::Replay) => Some(StandIn::Replay { run: rules.run.clone() }),
+            Some(Policy::Skip) => Some(Substitute::Skip),
+            Some(Policy::Replay) => Some(Substitute::Replay { run: rules.run.clone() }),
             Some(Policy::Stub) => {
                 let mut samples = BTreeMap::new();
                 for name in outputs {
@@ -103,10 +104,10 @@ impl Local {
                     }
                     samples.insert((*name).to_owned(), place);
                 }
-                if let Some(stranger) = rules.outputs.keys().find(|name| !outputs.contains(&name.as_str())) {
-                    return Err(format!("it has no output '{stranger}', for which amlrun.toml names a sample"));
+                if let Some(unknown) = rules.outputs.keys().find(|name| !outputs.contains(&name.as_str())) {
+                    return Err(format!("it has no output '{unknown}', for which amlrun.toml names a sample"));
                 }
-                Some(StandIn::Stub { outputs: samples })
+                Some(Substitute::Stub { outputs: samples })
             }
         })
     }
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn a_stub_needs_a_sample_for_every_output() {
         let rules = StepRules { policy: Some(Policy::Stub), ..StepRules::default() };
-        let why = Local::default().stand_in(&rules, &["data"]).unwrap_err();
+        let why = Local::default().substitute(&rules, &["data"]).unwrap_err();
         assert!(why.contains("no sample for its output 'data'"), "{why}");
     }
 }

@@ -1,4 +1,5 @@
-//! MLTable files: the paths that one selects (reference, section 7.4). What it says of rows is for whoever loads it.
+//! MLTable files: the paths that one selects (reference, section 7.4). Its rules for rows are for the program that
+//! loads it.
 
 use std::path::{Path, PathBuf};
 

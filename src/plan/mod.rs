@@ -1,12 +1,12 @@
 //! What a document means: an immutable, flat, bound plan.
 //!
-//! [`resolve()`] goes through the one-way door from [`spec::Document`](crate::spec::Document) to [`Plan`]: pipelines
-//! inside the pipeline are laid open ([`level`]), defaults are filled in, every binding is followed to a literal, a path or
-//! another step's output, and the steps are put in order. What a laptop cannot run gets the stand-in that the project's
-//! `amlrun.toml` names ([`local`]). [`choice`] takes a part of a plan. Nobody changes a plan afterwards.
+//! [`resolve()`] turns a [`spec::Document`](crate::spec::Document) into a [`Plan`]: pipelines inside the pipeline are
+//! flattened ([`level`]), defaults are filled in, every binding is resolved to a literal, a path or another step's
+//! output, and the steps are put in topological order. A step that cannot run on a laptop gets the substitute that the
+//! project's `amlrun.toml` names ([`local`]). [`choice`] takes a part of a plan. A plan is not changed afterwards.
 //!
-//! Pure: no clock, no process, no async. The one thing asked of the outside is whether local input paths are there,
-//! and registered assets, through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
+//! Pure: no clock, no process, no async. It only checks whether local input paths exist, and looks up registered assets
+//! through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
 
 mod bind;
 pub mod choice;
@@ -38,7 +38,7 @@ use crate::secret::Secret;
 /// A job that can be run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
-    /// `pipeline`, `command`, or a type that something stands in for.
+    /// `pipeline`, `command`, or a type with a substitute.
     pub kind: String,
     /// Its name for people.
     pub display_name: Option<String>,
@@ -54,11 +54,11 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The job's own outputs: which step's output each one is.
     pub outputs: Vec<JobOutput>,
-    /// Whether steps that do not depend on a failed one go on. The service's default is true (reference, section 5).
+    /// Whether steps that do not depend on a failed one continue. The service's default is true (reference, section 5).
     pub continue_on_step_failure: bool,
     /// Whether no step may be reused (`settings.force_rerun`).
     pub force_rerun: bool,
-    /// What `${{default_datastore}}` stands for.
+    /// The value of `${{default_datastore}}`.
     pub default_datastore: String,
     /// What people should know about how this file runs here, once a run.
     pub notes: Vec<String>,
@@ -85,7 +85,7 @@ impl Plan {
             if let Some(code) = &mut step.code {
                 code.root.iter_mut().chain(&mut code.includes).for_each(|path| *path = change(path));
             }
-            if let Some(StandIn::Stub { outputs }) = &mut step.stand_in {
+            if let Some(Substitute::Stub { outputs }) = &mut step.substitute {
                 outputs.values_mut().for_each(|path| *path = change(path));
             }
             for place in step.outputs.iter_mut().filter_map(|output| output.place.as_mut()) {
@@ -120,7 +120,7 @@ pub struct JobOutput {
     pub output: String,
 }
 
-/// One process to run, or what stands for it.
+/// One process to run, or its substitute.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// Its name in the pipeline; inside of nested pipelines with theirs before it: `prepare.clean`.
@@ -150,15 +150,16 @@ pub struct Step {
     pub timeout: Option<Duration>,
     /// The processes that it runs as; `None` for one.
     pub distribution: Option<Distribution>,
-    /// Whether the same inputs always give the same outputs, so that an earlier result can stand for it.
+    /// Whether the same inputs always give the same outputs, so that an earlier result can be reused.
     pub is_deterministic: bool,
     /// When its turn comes.
     pub phase: Phase,
-    /// What stands for it on this machine.
-    pub stand_in: Option<StandIn>,
+    /// What is used instead of it on this machine. The stored plans of earlier versions have the same key.
+    #[serde(rename = "stand_in")]
+    pub substitute: Option<Substitute>,
     /// How often it is tried again after a failure.
     pub retries: u32,
-    /// How many of the places for steps it takes while it runs.
+    /// How many of the slots for steps it takes while it runs.
     pub slots: usize,
     /// The steps that must complete before it, by index, ascending.
     pub needs: Vec<usize>,
@@ -171,7 +172,7 @@ pub struct Step {
 pub struct Code {
     /// The file or folder that `code:` names.
     pub root: Option<PathBuf>,
-    /// Files and folders that are laid beside it.
+    /// Files and folders that are placed beside it.
     pub includes: Vec<PathBuf>,
 }
 
@@ -195,14 +196,14 @@ pub enum Phase {
     /// When what it needs is there.
     #[default]
     Main,
-    /// When everything else is over, whatever became of it (`settings.on_finalize`).
+    /// When everything else is over, successful or not (`settings.on_finalize`).
     Finalize,
 }
 
-/// What stands for a step that is not run on this machine.
+/// What is used instead of a step that is not run on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "policy")]
-pub enum StandIn {
+pub enum Substitute {
     /// Its outputs are copies of these files and folders.
     Stub {
         /// By the output's name.
@@ -213,11 +214,11 @@ pub enum StandIn {
         /// That run; the newest one in which the step completed when nothing is said.
         run: Option<String>,
     },
-    /// It is left out, and with it what needs it.
+    /// It is skipped, and with it every step that needs it.
     Skip,
 }
 
-impl StandIn {
+impl Substitute {
     /// The policy of `amlrun.toml` that asks for it.
     #[must_use]
     pub fn policy(&self) -> &'static str {
@@ -279,7 +280,7 @@ pub struct StepOutput {
 }
 
 impl StepOutput {
-    /// Whether it goes on from the step's folder: into the registry or into a datastore.
+    /// Whether it is copied from the step's folder: into the registry or into a datastore.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         self.asset.is_some() || self.place.is_some()
@@ -289,7 +290,7 @@ impl StepOutput {
 /// A path in a datastore, with `${{name}}` and `${{output_name}}` still in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatastorePath {
-    /// The datastore: a folder that stands for it, or a container.
+    /// The datastore: a local folder that it is mapped to, or a container.
     pub root: Located,
     /// The path in it.
     pub path: String,
@@ -310,7 +311,7 @@ impl DatastorePath {
         }
     }
 
-    /// Whether what lies at an address is, or may be, written through this.
+    /// Whether the data at an address is, or may be, written through this.
     #[must_use]
     pub fn covers(&self, address: &str) -> bool {
         let Located::Remote(root) = &self.root else { return false };
@@ -351,7 +352,7 @@ impl Plan {
         read.chain(written).any(|remote| remote.signed)
     }
 
-    /// Whether it reads anything elsewhere.
+    /// Whether it reads remote data.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         self.steps.iter().flat_map(Step::values).flat_map(Value::remotes).next().is_some()
@@ -393,7 +394,7 @@ impl Step {
         let given = self.inputs.iter().filter(|input| input.mode != InputMode::Direct || !input.kind.is_data());
         let values = given.filter_map(|input| input.value.as_ref());
         let values = values.chain(self.environment_variables.iter().map(|(_, value)| value));
-        values.filter(|_| self.stand_in.is_none()).flat_map(Value::remotes)
+        values.filter(|_| self.substitute.is_none()).flat_map(Value::remotes)
     }
 
     /// Every value that it is given: inputs, then variables.
@@ -407,7 +408,7 @@ impl Step {
 pub(crate) mod tests {
     use super::*;
 
-    /// Steps `s0`, `s1` … of which each needs the one before.
+    /// Steps `s0`, `s1` …, each of which needs the one before.
     pub(crate) fn chain(length: usize) -> Plan {
         let step = |index: usize| Step {
             path: format!("s{index}"),
@@ -425,12 +426,22 @@ pub(crate) mod tests {
             distribution: None,
             is_deterministic: true,
             phase: Phase::Main,
-            stand_in: None,
+            substitute: None,
             retries: 0,
             slots: 1,
             needs: index.checked_sub(1).into_iter().collect(),
             optional_needs: Vec::new(),
         };
         Plan { kind: "pipeline".to_owned(), steps: (0..length).map(step).collect(), ..Plan::default() }
+    }
+
+    #[test]
+    fn the_substitute_keeps_its_key_in_stored_plans() {
+        let mut plan = chain(1);
+        plan.steps[0].substitute = Some(Substitute::Skip);
+        let stored = serde_json::to_value(&plan).unwrap();
+        assert_eq!(stored["steps"][0]["stand_in"], serde_json::json!({ "policy": "skip" }));
+        let read: Plan = serde_json::from_value(stored).unwrap();
+        assert_eq!(read.steps[0].substitute, Some(Substitute::Skip));
     }
 }

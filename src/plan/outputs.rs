@@ -81,7 +81,8 @@ pub(super) fn of_step(
     outputs
 }
 
-/// Tells who reads a place elsewhere after a step wrote to it: the last of those that it needs, however indirectly.
+/// Records the writer of remote data that a later step reads: the last of the steps that it needs, directly or
+/// indirectly.
 pub(super) fn follow(steps: &mut [Step]) {
     let places: Vec<Vec<DatastorePath>> =
         steps.iter().map(|step| step.outputs.iter().filter_map(|output| output.place.clone()).collect()).collect();
@@ -108,8 +109,8 @@ pub(super) fn follow(steps: &mut [Step]) {
     }
 }
 
-/// What people should know of outputs that go to the same place: what comes last stays there, and each later run sends
-/// them all again.
+/// What people should know of outputs that go to the same place: the last one written stays there, and each later run
+/// uploads all of them again.
 pub(super) fn shared_places(steps: &[Step]) -> Vec<String> {
     let mut notes = Vec::new();
     let mut known: Vec<(&DatastorePath, String)> = Vec::new();
@@ -129,7 +130,7 @@ pub(super) fn shared_places(steps: &[Step]) -> Vec<String> {
     notes
 }
 
-/// Where an output shall lie besides: a path in a datastore, or a blob's address (reference, section 3.5).
+/// Where an output is uploaded as well: a path in a datastore, or a blob's address (reference, section 3.5).
 fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) -> Option<DatastorePath> {
     let target = data.path.as_ref()?;
     let text = target.value.replace("${{default_datastore}}", world.default_datastore);
@@ -138,7 +139,7 @@ fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) 
         None
     };
     let write = "write azureml://datastores/<name>/paths/<path>, or leave 'path' out";
-    // The root is asked for, and the path with its names stays apart until they are known.
+    // The root is looked up; the path stays separate until the names in it are known.
     let (root, path) = match DataUri::parse(&text) {
         Some(Ok(DataUri::Datastore { name, path })) => (DataUri::Datastore { name, path: String::new() }, path),
         Some(Ok(DataUri::Blob(mut blob))) => {

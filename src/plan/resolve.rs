@@ -1,4 +1,4 @@
-//! The one-way door: from a document to a plan, with every mistake that a run would trip over.
+//! From a document to a plan, with every mistake that would make a run fail.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,13 +9,13 @@ use super::outputs::{self, Said};
 use super::step::{self, Runs, check_inline_command};
 use super::{JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
-use crate::order;
 use crate::spec::Document;
 use crate::spec::catalog::Catalog;
 use crate::spec::component::RunSettings;
 use crate::spec::io::{Data, Output, OutputValue, PortType};
 use crate::spec::job::node::NodeBody;
 use crate::spec::job::{CommandJob, Job, Node, PipelineJob, ServiceJob};
+use crate::toposort;
 
 /// Resolves a document. Every mistake goes into `found`; the plan is `None` when one of them is an error.
 pub fn resolve(
@@ -87,7 +87,7 @@ fn command(
     Some(plan)
 }
 
-/// The plan of a job that something stands in for; without that, why it cannot run.
+/// The plan of a job with a substitute; without a substitute, why it cannot run.
 fn service(
     job: &ServiceJob,
     catalog: &dyn Catalog,
@@ -110,7 +110,7 @@ fn service(
         is_deterministic: true,
     };
     let step = step::of(runs, Vec::new(), step_outputs, &[], &scope, local, "", found);
-    if step.stand_in.is_none() {
+    if step.substitute.is_none() {
         let message = format!("a job of type '{}' is not run by amlrun yet", job.kind);
         let help = format!("say in amlrun.toml what stands in for it: [types.{}] policy = \"stub\"", job.kind);
         found.push(Diagnostic::error("not-yet", job.span, message).at("type").help(help));
@@ -207,7 +207,7 @@ fn pipeline(
         }
     }
     let needs: Vec<Vec<usize>> = steps.iter().map(|s| s.needs.clone()).collect();
-    match order::order(&needs) {
+    match toposort::order(&needs) {
         Ok(order) => {
             reorder(&mut plan, steps, &order);
             outputs::follow(&mut plan.steps);

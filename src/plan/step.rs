@@ -28,7 +28,7 @@ pub(super) struct Runs<'a> {
     pub is_deterministic: bool,
 }
 
-/// Where a node stands in the document: `prefix` is what stands before its name in the paths of steps.
+/// The place of a node in the document: `prefix` is the text before its name in the paths of steps.
 pub(super) fn at(prefix: &str, name: &str) -> String {
     format!("jobs.{}{name}", prefix.replace('.', ".jobs."))
 }
@@ -49,12 +49,12 @@ pub(super) fn of_node(
     let path = format!("{prefix}{}", node.name.value);
     let display_name = node.display_name.clone();
     let kind = match &node.body {
-        NodeBody::Elsewhere(other) => &other.kind,
+        NodeBody::Unsupported(other) => &other.kind,
         _ => "command",
     };
-    let (told, mut aside) = (found, Vec::new());
-    // What a node that is not run lacks is no mistake.
-    let found = if local.rules(&path, kind).policy.is_some() { &mut aside } else { &mut *told };
+    let (reported, mut aside) = (found, Vec::new());
+    // A field that is missing in a node that is not run is not a mistake.
+    let found = if local.rules(&path, kind).policy.is_some() { &mut aside } else { &mut *reported };
     let (inputs, runs) = match &node.body {
         NodeBody::Component(component) => {
             let name = component
@@ -89,7 +89,7 @@ pub(super) fn of_node(
             };
             (inputs, runs)
         }
-        NodeBody::Elsewhere(other) => {
+        NodeBody::Unsupported(other) => {
             let runs = Runs {
                 path,
                 kind: &other.kind,
@@ -103,14 +103,14 @@ pub(super) fn of_node(
         }
         NodeBody::Pipeline(_) => unreachable!("a pipeline inside is laid open"),
     };
-    let step = of(runs, inputs, step_outputs, own, scope, local, &at, told);
-    if let (NodeBody::Elsewhere(other), None) = (&node.body, &step.stand_in) {
+    let step = of(runs, inputs, step_outputs, own, scope, local, &at, reported);
+    if let (NodeBody::Unsupported(other), None) = (&node.body, &step.substitute) {
         let policy = || {
             let key = format!("[steps.\"{}\"]", step.path);
             format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
         };
         let help = other.help.clone().unwrap_or_else(policy);
-        told.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
+        reported.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
     }
     step
 }
@@ -130,14 +130,14 @@ pub(super) fn of(
     let body = runs.body;
     let rules = local.rules(&runs.path, runs.kind);
     let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
-    let stand_in = local.stand_in(&rules, &names).unwrap_or_else(|why| {
+    let substitute = local.substitute(&rules, &names).unwrap_or_else(|why| {
         let message = format!("the policy for the step '{}' cannot be followed: {why}", runs.path);
         found.push(Diagnostic::without_place("bad-policy", message).at(at));
         None
     });
     let mut aside = Vec::new();
     let found = if rules.policy.is_some() { &mut aside } else { found };
-    if let Some(code) = body.and_then(|body| body.code_elsewhere.as_ref()) {
+    if let Some(code) = body.and_then(|body| body.remote_code.as_ref()) {
         let message = format!("amlrun cannot fetch code from '{}' yet", code.value);
         let fault = Diagnostic::error("not-yet", code.span, message).at(under(at, "code"));
         found.push(fault.help("check it out beside the YAML file and name the folder"));
@@ -152,7 +152,7 @@ pub(super) fn of(
     });
     let timeout = [timeout, rules.timeout].into_iter().flatten().min();
     let distribution = distribution(&runs.settings, scope, at, found);
-    // Several processes are a load of several, unless somebody knows better.
+    // Several processes take several slots, unless the rules say otherwise.
     let processes = distribution.as_ref().map_or(1, Distribution::processes);
     let slots = rules.slots.unwrap_or(processes).max(1);
     let mut step = Step {
@@ -171,13 +171,13 @@ pub(super) fn of(
         distribution,
         is_deterministic: runs.is_deterministic,
         phase: Phase::Main,
-        stand_in,
+        substitute,
         retries: rules.retries.unwrap_or(0),
         slots,
         needs: Vec::new(),
         optional_needs: Vec::new(),
     };
-    if step.stand_in.is_none() {
+    if step.substitute.is_none() {
         (step.needs, step.optional_needs) = needs(&step);
     }
     step
@@ -218,7 +218,7 @@ fn distribution(
     let counts = written.counts.iter().filter(|(name, _)| name.ends_with("_count") || name.contains("count_per"));
     let mut given = BTreeMap::new();
     for (name, count) in counts {
-        // No parameter server is a number as good as any.
+        // Zero parameter servers are allowed.
         let count = if count.value == "0" { Some(0) } else { number(count, &format!("distribution.{name}")) };
         given.extend(count.map(|count| (name.clone(), count)));
     }
@@ -264,7 +264,7 @@ fn variables(
     all
 }
 
-/// An inline command may use the inputs and outputs that stand beside it. An input in an optional block only may be absent.
+/// An inline command may use the inputs and outputs of the same node. An input in an optional block only may be absent.
 pub(super) fn check_inline_command(
     body: &CommandBody,
     inputs: &[Input],

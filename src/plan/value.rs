@@ -20,7 +20,7 @@ pub struct Value {
 pub enum Part {
     /// Text.
     Text(String),
-    /// Text that came by a name that tells of a secret: the step gets it, and nobody else sees it.
+    /// Text under a name that suggests a secret: only the step sees it.
     Secret(String),
     /// A local file or folder.
     Path(PathBuf),
@@ -60,7 +60,7 @@ impl Value {
         self.parts.iter().any(|part| matches!(part, Part::Secret(_)))
     }
 
-    /// The same value under a name: when the name tells of a secret, its text is one.
+    /// The same value under a name: when the name suggests a secret, its text becomes one.
     #[must_use]
     pub(crate) fn under(mut self, name: &str) -> Self {
         if crate::spec::is_secret(name) {

@@ -50,7 +50,7 @@ pub(crate) fn path(home: &Home, plan: &Plan, decisions: &[Decision]) -> (Vec<Pat
 }
 
 fn uses_python(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| step.stand_in.is_none() && step.command.contains("python"))
+    plan.steps.iter().any(|step| step.substitute.is_none() && step.command.contains("python"))
 }
 
 /// A program on `PATH`.

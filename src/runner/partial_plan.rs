@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::Failed;
 use crate::plan::local::Policy;
-use crate::plan::{Local, Plan, StandIn, Step, Value};
+use crate::plan::{Local, Plan, Step, Substitute, Value};
 use crate::runner::project::Project;
 use crate::runner::run_plan::RunPlan;
 use crate::runner::stand_ins::step_of;
@@ -63,10 +63,10 @@ impl Rest {
     }
 
     fn why(&self, step: &Step, run_plan: &RunPlan) -> Option<String> {
-        if let (Some(why), Some(StandIn::Skip)) = (self.nodes.get(&step.path), &step.stand_in) {
+        if let (Some(why), Some(Substitute::Skip)) = (self.nodes.get(&step.path), &step.substitute) {
             return Some(why.clone());
         }
-        if step.stand_in.is_some() {
+        if step.substitute.is_some() {
             return None;
         }
         let unknown = self.unknown.iter().find(|(uri, _)| reads(step, uri)).map(|(_, why)| why.clone());

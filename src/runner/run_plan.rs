@@ -17,7 +17,7 @@ use crate::event::StepView;
 use crate::history::record;
 use crate::outcome::JobStatus;
 use crate::plan::choice::named;
-use crate::plan::{Plan, StandIn, Step};
+use crate::plan::{Plan, Step, Substitute};
 use crate::reuse::{Kept, Listing, Reuse, digest_of};
 use crate::store::Home;
 
@@ -94,7 +94,7 @@ impl RunPlan {
                 continue;
             }
             let left_out = |need: &&usize| matches!(self.decisions[**need].cache, CacheDecision::Skipped);
-            let asked = |need: &&usize| self.plan.steps[**need].stand_in.is_none();
+            let asked = |need: &&usize| self.plan.steps[**need].substitute.is_none();
             if let Some(&missing) = step.needs.iter().filter(asked).find(left_out) {
                 let other = &self.plan.steps[missing].path;
                 let message = format!("the step '{}' needs '{other}', of which no result is there", step.path);
@@ -122,7 +122,7 @@ fn strangers(plan: &Plan, config: &Config) -> Vec<String> {
 /// What is said of steps that name a variable of the shell which they do not inherit.
 fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
-    for step in plan.steps.iter().filter(|step| step.stand_in.is_none()) {
+    for step in plan.steps.iter().filter(|step| step.substitute.is_none()) {
         let is_set = |name: &str| step.environment_variables.iter().any(|(set, _)| set == name);
         for name in variables::named(&step.command, kept_out).into_iter().filter(|name| !is_set(name)) {
             warnings.push(format!(
@@ -137,7 +137,7 @@ fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
 
 /// Whether the steps that get the outputs of an earlier run find one.
 pub(crate) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
-    if !plan.steps.iter().any(|step| matches!(step.stand_in, Some(StandIn::Replay { .. }))) {
+    if !plan.steps.iter().any(|step| matches!(step.substitute, Some(Substitute::Replay { .. }))) {
         return Ok(());
     }
     let reuse = if home.root().is_dir() { Reuse::open(&home.reuse(), home.root()).ok() } else { None };
@@ -160,7 +160,7 @@ fn stumbling_blocks(step: &Step, snapshot: &InputSnapshot) -> Vec<String> {
 fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usize, CachedResult>, Failed> {
     let mut given = HashMap::new();
     for (index, step) in plan.steps.iter().enumerate() {
-        let Some(StandIn::Replay { run }) = &step.stand_in else { continue };
+        let Some(Substitute::Replay { run }) = &step.substitute else { continue };
         let found = match run {
             Some(run) => {
                 let folder = home.find_run(run)?;

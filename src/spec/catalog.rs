@@ -12,15 +12,15 @@ use crate::secret::Secret;
 /// A registered data asset or model, found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// `name:version` with the version that a label stood for.
+    /// `name:version` with the version of a label.
     pub id: String,
     /// Its type.
     pub kind: PortType,
-    /// Where its bytes lie.
+    /// Where its bytes are.
     pub located: Located,
 }
 
-/// Where data lies.
+/// Where data is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Located {
@@ -33,7 +33,7 @@ pub enum Located {
 /// Data in a place that is reached over a network.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Remote {
-    /// Its address as somebody wrote it, without a signature.
+    /// Its address as written, without a signature.
     pub uri: String,
     /// The address that it comes to: the same data have the same, however they are named.
     pub address: String,

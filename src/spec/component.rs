@@ -16,10 +16,10 @@ pub struct CommandBody {
     pub command: Spanned<String>,
     /// The file or folder that becomes the working directory, made absolute.
     pub code: Option<Spanned<PathBuf>>,
-    /// Files and folders that are laid beside it (`additional_includes`), made absolute.
+    /// Files and folders that are placed beside it (`additional_includes`), made absolute.
     pub includes: Vec<PathBuf>,
-    /// Its code when that is somewhere else, such as in a Git repository: that waits for a later version.
-    pub code_elsewhere: Option<Spanned<String>>,
+    /// Its code when that is remote, such as in a Git repository; amlrun cannot fetch it yet.
+    pub remote_code: Option<Spanned<String>>,
     /// What it runs in.
     pub environment: Option<Spanned<Environment>>,
     /// Variables of the step.
@@ -79,7 +79,7 @@ pub(super) fn command_body(object: &Object, path: &str, found: &mut Vec<Diagnost
     Some(CommandBody {
         command: Spanned::new(command.text()?.to_owned(), command.span),
         code: code(object),
-        code_elsewhere: code_elsewhere(object),
+        remote_code: remote_code(object),
         includes: includes(object),
         environment,
         environment_variables: environment_variables(object, &at("environment_variables"), found),
@@ -109,7 +109,7 @@ fn code(object: &Object) -> Option<Spanned<PathBuf>> {
 }
 
 /// `code:` in another form (reference, section 1.8).
-fn code_elsewhere(object: &Object) -> Option<Spanned<String>> {
+fn remote_code(object: &Object) -> Option<Spanned<String>> {
     let value = object.get("code")?;
     let text = value.text().filter(|text| !object.base.join(text).exists())?;
     Some(Spanned::new(text.to_owned(), value.span))
@@ -136,7 +136,7 @@ pub(super) fn environment_variables(
     all
 }
 
-/// `additional_includes` in their order; that each is there, the language room has seen to.
+/// `additional_includes` in their order; `language` has checked that each is there.
 fn includes(object: &Object) -> Vec<PathBuf> {
     let items = object.get("additional_includes").and_then(Value::list).unwrap_or_default();
     let places = items.iter().filter_map(Value::text).map(|text| object.base.join(text.trim_end_matches('/')));

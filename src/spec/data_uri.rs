@@ -1,6 +1,6 @@
 //! Addresses of data: every form in which a path can name something that is no local file (reference, section 3.2).
 //!
-//! Pure text: nobody is asked whether anything is there, and who may read it.
+//! Pure text: whether anything is there, and who may read it, is not checked.
 
 use std::fmt;
 
@@ -80,7 +80,7 @@ impl DataUri {
         let (scheme, rest) = text.split_once("://")?;
         Some(match scheme.to_ascii_lowercase().as_str() {
             "azureml" => azureml(rest),
-            // What stands before an '@' looks like a host to people, and to whoever is to trust it.
+            // The text before an '@' looks like a host to people who decide whether to trust it.
             "http" | "https" if rest.split(['/', '?', '#']).next().is_some_and(|host| !is_host(host)) => {
                 Err(format!("'{scheme}://…' has no plain host: a name, and perhaps a port, without user or password"))
             }
@@ -212,7 +212,7 @@ fn hadoop(scheme: &str, rest: &str) -> Result<DataUri, String> {
     }
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let endpoint = format!("https://{endpoint}");
-    // These addresses are not escaped: what stands there is the blob's name.
+    // These addresses are not escaped: the text is the blob's name.
     let path = inside(path)?;
     Ok(DataUri::Blob(BlobUri { account, endpoint, container: container.to_owned(), path, sas: sas(query) }))
 }
@@ -261,7 +261,8 @@ fn inside(path: &str) -> Result<String, String> {
     Ok(path.trim_start_matches('/').to_owned())
 }
 
-/// A name as it can stand in an address, where it means that name again. What no reader takes amiss stays as it is.
+/// A name as part of an address, which is decoded to the same name. Characters that are safe in every address are
+/// unchanged.
 #[must_use]
 pub fn escape(name: &str) -> String {
     name.replace('%', "%25").replace('?', "%3F").replace('#', "%23")

@@ -19,7 +19,7 @@ pub struct Document {
     pub job: Job,
 }
 
-/// What came of loading: the document when it was accepted, all findings, and the texts that they speak of.
+/// The result of loading: the document when it was accepted, all findings, and the texts that they refer to.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The document; `None` when it was refused, or is no job.
@@ -39,7 +39,7 @@ pub fn take(read: language::Document, path: &Path) -> Loaded {
     let mut found = Vec::new();
     let mut document = None;
     if matches!(read.kind, Some(Kind::Other(_))) {
-        // That it is no job was said when it was read.
+        // That it is not a job was reported when it was read.
     } else if read.kind.is_some_and(|kind| kind != Kind::Job) {
         let span = read.value.as_ref().map(|v| v.span).or(read.sources.first().map(|(start, _)| start));
         if let Some(span) = span {
@@ -55,8 +55,8 @@ pub fn take(read: language::Document, path: &Path) -> Loaded {
     Loaded { document, diagnostics, sources: read.sources, not_found: read.not_found }
 }
 
-/// The typed form of a document that Azure ML's language accepts. `None` when it is no job, or of a kind that is not run
-/// yet, which is then told.
+/// The typed form of a document that Azure ML's language accepts. `None` when it is not a job, or of a kind that is not
+/// run yet, which is then reported.
 pub fn of(read: &language::Document, path: &Path, found: &mut Vec<Diagnostic>) -> Option<Document> {
     let object = read.value.as_ref()?.object()?;
     let (_, text) = read.sources.first()?;

@@ -46,7 +46,7 @@ impl Environment {
         }
     }
 
-    /// Takes the field's value over. What the SDK finds out only when it sends the environment is told here.
+    /// Takes the field's value over. What the SDK finds only when it sends the environment is reported here.
     pub fn of(value: &Value, path: &str, found: &mut Vec<Diagnostic>) -> Option<Self> {
         if let Some(text) = value.text() {
             let full = if text.starts_with("azureml:") { text.to_owned() } else { format!("azureml:{text}") };
@@ -64,8 +64,8 @@ impl Environment {
     }
 }
 
-/// The fields as Python prints them, and the texts of the conda file and the Dockerfile in place of their paths. Of a
-/// build's other files nothing is read: the folder may be a whole repository.
+/// The fields as Python prints them, and the texts of the conda file and the Dockerfile in place of their paths. The
+/// other files of a build are not read: the folder may be a whole repository.
 fn definition(object: &Object) -> String {
     let file = |path: std::path::PathBuf| text_of(&path).unwrap_or_default();
     let mut parts = Vec::new();

@@ -20,7 +20,7 @@ pub enum Expr {
     Output(String),
     /// `name`: the job's name.
     Name,
-    /// `output_name`: the name of the output whose path it stands in.
+    /// `output_name`: the name of the output whose path contains it.
     OutputName,
     /// `default_datastore`: the pipeline's default datastore.
     DefaultDatastore,
@@ -77,7 +77,7 @@ impl Template {
         }
     }
 
-    /// Every expression with how it was written, and whether it stands in an optional block.
+    /// Every expression with how it was written, and whether it is in an optional block.
     pub fn expressions(&self) -> impl Iterator<Item = (&Expr, &str, bool)> {
         self.pieces.iter().flat_map(|piece| match piece {
             Piece::Text(_) => Vec::new(),

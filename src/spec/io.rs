@@ -142,7 +142,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// The port that an output of a node written in place stands for.
+    /// The port of an output of a node that is written in place.
     #[must_use]
     pub fn of_output(output: &Output) -> Self {
         let kind = match &output.value.value {

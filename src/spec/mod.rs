@@ -1,9 +1,8 @@
 //! Documents as written: the jobs that amlrun runs, in typed form.
 //!
-//! [`take()`] takes over what a file says that was read as Azure ML's language ([`crate::language`]), which tells every
-//! mistake: a [`Document`] is exactly what the author wrote, nothing resolved; `plan` finds out what it means. This room
-//! refuses to know YAML, runs, stores and processes; registered assets it only names ([`asset_ref`]), and whoever plans
-//! asks the [`catalog::Catalog`].
+//! [`take()`] takes over a file that [`crate::language`] has read and checked. A [`Document`] is exactly what the
+//! author wrote, nothing resolved; `plan` finds out what it means. This module knows nothing of YAML, runs, stores and
+//! processes. It only names registered assets ([`asset_ref`]); `plan` looks them up in the [`catalog::Catalog`].
 //!
 //! What this version does not run yet (other job kinds, other node kinds) is refused with a diagnostic, never ignored.
 

@@ -5,7 +5,7 @@ use crate::language::value::{Object, Value};
 /// What an author may settle for the whole pipeline.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Whether independent steps go on after a failure; `None` is the service's default.
+    /// Whether independent steps continue after a failure; `None` is the service's default.
     pub continue_on_step_failure: Option<bool>,
     /// Whether a step runs whose optional input comes from a step that failed; `None` is the service's default.
     pub continue_run_on_failed_optional_input: Option<bool>,
@@ -20,7 +20,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Takes the fields over. Unknown ones have been told by the language.
+    /// Takes the fields over. `language` has reported unknown ones.
     #[must_use]
     pub fn of(object: &Object) -> Self {
         let text = |name: &str| object.text(name).map(str::to_owned);

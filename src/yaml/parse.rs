@@ -281,7 +281,7 @@ impl Builder<'_> {
         Span { end_line: end.end_line, end_column: end.end_column, ..start }
     }
 
-    /// A mapping is shown by its first key: underlining a whole block helps nobody.
+    /// A mapping is shown by its first key: underlining a whole block would not help.
     fn whole(&self, start: Span, entries: &[Entry]) -> Span {
         entries.first().map_or(start, |first| first.key_span)
     }

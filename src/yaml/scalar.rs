@@ -3,7 +3,14 @@
 //! Azure ML sends a literal input as `str()` of what PyYAML read: `yes` reaches the command as `True`, `0.00001` as
 //! `1e-05`, `1e-3` as the very text `1e-3` (reference, section 1.10).
 
-use super::Scalar;
+/// A scalar as written.
+#[derive(Clone, Debug)]
+pub struct Scalar {
+    /// Its text after folding and unescaping.
+    pub text: String,
+    /// Whether it had no quotes and is no block, so that YAML 1.1 may read it as something other than text.
+    pub plain: bool,
+}
 
 /// A scalar as PyYAML types it.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,29 +192,6 @@ pub fn python_number(text: &str) -> Option<f64> {
         _ => return None,
     };
     Some(if negative { -number } else { number })
-}
-
-/// Python's `repr()` of a node: what its `str()` gives for a list or a mapping.
-#[must_use]
-pub fn python_repr(node: &super::Node) -> String {
-    use super::Kind;
-    let quoted = |text: &str| {
-        let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-        let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace(quote, &format!("\\{quote}"));
-        format!("{quote}{escaped}{quote}")
-    };
-    let literal = |literal: &Literal| match literal {
-        Literal::Str(text) => quoted(text),
-        other => other.python_str(),
-    };
-    match &node.kind {
-        Kind::Scalar(scalar) => literal(&Literal::read(scalar)),
-        Kind::Sequence(items) => format!("[{}]", items.iter().map(python_repr).collect::<Vec<_>>().join(", ")),
-        Kind::Mapping(entries) => {
-            let pairs = entries.iter().map(|e| format!("{}: {}", literal(&e.key_literal()), python_repr(&e.value)));
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
-        }
-    }
 }
 
 fn sign(text: &str) -> (bool, &str) {

@@ -43,7 +43,7 @@ pub(super) fn explain(args: &Args, printer: &Printer) -> Result<Exit, Failed> {
     let pages = if args.codes.is_empty() {
         pages::all().collect::<Vec<_>>()
     } else {
-        args.codes.iter().map(|code| find(code)).collect::<Result<_, _>>()?
+        args.codes.iter().map(|code| find(code, printer)).collect::<Result<_, _>>()?
     };
     match args.output {
         Output::Json => {
@@ -68,11 +68,15 @@ pub(super) fn explain(args: &Args, printer: &Printer) -> Result<Exit, Failed> {
     Ok(Exit::Ok)
 }
 
-/// The page of a code as somebody typed it: `error[unknown-field]` and `UNKNOWN_FIELD` are understood.
-fn find(typed: &str) -> Result<Page, Failed> {
+/// The page of a code as the user typed it. `error[unknown-field]`, `UNKNOWN_FIELD` and renamed codes are understood.
+fn find(typed: &str, printer: &Printer) -> Result<Page, Failed> {
     let inner = typed.split_once('[').map_or(typed, |(_, rest)| rest.trim_end_matches(']'));
     let code = inner.trim().to_lowercase().replace('_', "-");
-    pages::page(&code).ok_or_else(|| {
+    let renamed = pages::renamed(&code);
+    if let Some(new) = renamed {
+        printer.err(&format!("note: '{code}' is now called '{new}'\n"));
+    }
+    pages::page(renamed.unwrap_or(&code)).ok_or_else(|| {
         let failed = Failed::not_found(format!("there is no code '{typed}'"));
         match suggest::nearest(&code, pages::all().map(|page| page.code)) {
             Some(near) => failed.hint(format!("did you mean '{near}'?")),

@@ -28,6 +28,14 @@ pub(in crate::cli) fn page(code: &str) -> Option<Page> {
     all().find(|page| page.code == code)
 }
 
+/// Codes of earlier versions, each with its code of today.
+const RENAMED: [(&str, &str); 1] = [("two-writers", "duplicate-output")];
+
+/// The code that an earlier version gave to the same mistake, renamed since.
+pub(in crate::cli) fn renamed(code: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(old, _)| *old == code).map(|(_, new)| *new)
+}
+
 /// All pages in the order of their codes.
 pub(in crate::cli) fn all() -> impl Iterator<Item = Page> {
     PAGES.iter().map(|(code, text)| Page { code, text })
@@ -53,6 +61,7 @@ const PAGES: &[(&str, &str)] = table! {
     "cycle"
     "duplicate-entry"
     "duplicate-key"
+    "duplicate-output"
     "empty-file"
     "exclusive-fields"
     "ignored-field"
@@ -78,7 +87,6 @@ const PAGES: &[(&str, &str)] = table! {
     "self-reference"
     "too-deep"
     "too-large"
-    "two-writers"
     "unbound-output"
     "unknown-asset"
     "unknown-component"

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::decision::{CacheDecision, CachedResult, Decision, Force};
 use super::inputs::InputSnapshot;
 use super::lookup::CacheLookup;
-use crate::plan::{Plan, StandIn};
+use crate::plan::{Plan, Substitute};
 use crate::relative;
 use crate::reuse::Reuse;
 
@@ -67,7 +67,7 @@ pub fn decide(
     for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
         step.needs
             .iter()
-            .for_each(|&need| stubs[need] = matches!(plan.steps[need].stand_in, Some(StandIn::Stub { .. })));
+            .for_each(|&need| stubs[need] = matches!(plan.steps[need].substitute, Some(Substitute::Stub { .. })));
     }
     let decisions = decisions.into_iter().zip(wanted.iter().zip(stubs).map(|(wanted, stub)| *wanted || stub));
     decisions
@@ -97,13 +97,13 @@ fn levels(plan: &Plan, steps: &[usize]) -> Vec<Vec<usize>> {
 
 /// Whether the project skips a step.
 fn skipped(step: &crate::plan::Step) -> bool {
-    step.stand_in == Some(StandIn::Skip)
+    step.substitute == Some(Substitute::Skip)
 }
 
 /// The decision for steps that are not looked up.
 fn aside(step: &crate::plan::Step, wanted: bool) -> Option<Decision> {
-    match &step.stand_in {
-        Some(StandIn::Skip) => Some(Decision::new(CacheDecision::Skipped, Vec::new())),
+    match &step.substitute {
+        Some(Substitute::Skip) => Some(Decision::new(CacheDecision::Skipped, Vec::new())),
         _ if !wanted => Some(Decision::new(CacheDecision::Skipped, Vec::new())),
         _ => None,
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::digest::{Digest, tree_order};
 use crate::environment::Host;
-use crate::plan::{Code, Form, Part, Plan, Remote, StandIn, Step};
+use crate::plan::{Code, Form, Part, Plan, Remote, Step, Substitute};
 use crate::reuse::{Listing, Reuse};
 use crate::store::snapshot::Snapshot;
 
@@ -134,7 +134,7 @@ impl InputSnapshot {
                     snapshot.data.insert(path.to_owned(), tree_at(path));
                 }
             }
-            let code = step.code.as_ref().filter(|_| step.stand_in.is_none());
+            let code = step.code.as_ref().filter(|_| step.substitute.is_none());
             if let Some(code) = code.filter(|code| !snapshot.code.contains_key(*code)) {
                 let listing = settled(|| code_listing(code, plan.kind == "pipeline", workspace));
                 snapshot.code.insert(code.clone(), InputTree::new(format!("code:{code:?}"), listing));
@@ -205,8 +205,8 @@ pub(in crate::engine) fn code_listing(code: &Code, in_pipeline: bool, workspace:
 
 /// The local files and folders that a step reads, or the samples that replace it.
 pub(in crate::engine) fn local_paths(step: &Step) -> Vec<&Path> {
-    match &step.stand_in {
-        Some(StandIn::Stub { outputs }) => outputs.values().map(PathBuf::as_path).collect(),
+    match &step.substitute {
+        Some(Substitute::Stub { outputs }) => outputs.values().map(PathBuf::as_path).collect(),
         Some(_) => Vec::new(),
         None => {
             let parts = step.values().flat_map(|value| &value.parts);

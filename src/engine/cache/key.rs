@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::environment::words;
-use crate::plan::{InputMode, Part, StandIn, Step, Value};
+use crate::plan::{InputMode, Part, Step, Substitute, Value};
 use crate::reuse::{Given, Key, Reuse};
 
 use super::inputs::{InputSnapshot, InputTree};
@@ -47,7 +47,7 @@ pub(in crate::engine) fn of(
     let mut known =
         Known { key: Key::default(), steps: Vec::new(), unread: false, unfetched: false, unknown: Vec::new() };
     known.key.outputs = step.outputs.iter().map(|o| (o.name.clone(), o.kind.to_string())).collect();
-    if let Some(StandIn::Stub { outputs }) = &step.stand_in {
+    if let Some(Substitute::Stub { outputs }) = &step.substitute {
         // Only the samples decide the outputs of a stub.
         known.key.settings.insert("policy".to_owned(), "stub".to_owned());
         for (name, sample) in outputs {

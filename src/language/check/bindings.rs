@@ -1,15 +1,15 @@
-//! Expressions of nodes that are written in place: the SDK makes a component of each and asks what its expressions
-//! refer to, and refuses what it cannot find (reference, sections 3.7 and 6.3).
+//! Expressions of nodes that are written in place: the SDK makes a component of each, looks up what its expressions
+//! refer to, and refuses the ones that it cannot find (reference, sections 3.7 and 6.3).
 
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Entry, Object, Value};
-use super::{ByName, listed, nodes, under};
+use super::nodes::{ByName, listed, named, nodes, under};
 use crate::diagnostic::{Diagnostic, suggest};
 
 /// Whether an expression of a value begins with a text.
 pub(super) fn mentions(value: &Value, start: &str) -> bool {
     let path = value.object().and_then(|o| o.text("path"));
-    value.text().or(path).is_some_and(|t| leaf::bindings(t).iter().any(|e| e.starts_with(start)))
+    value.text().or(path).is_some_and(|t| scalar::bindings(t).iter().any(|e| e.starts_with(start)))
 }
 
 /// Whether the SDK makes a component of the node.
@@ -63,7 +63,7 @@ fn input_fault(
     let fault = |code: &'static str, message: String, help: &str| {
         Some(Diagnostic::error(code, value.span, message).at(at).help(help))
     };
-    let Some(expression) = leaf::only_binding(text).filter(|e| !e.contains("}}")) else {
+    let Some(expression) = scalar::only_binding(text).filter(|e| !e.contains("}}")) else {
         return fault(
             "bad-expression",
             format!("'{text}' joins several expressions in an input of a node that is written in place"),
@@ -140,7 +140,7 @@ fn input_fault(
 
 /// The ports that can be bound: what the component declares, else what the node says.
 fn ports_of<'a>(node: &'a Object, side: &str) -> Option<&'a [Entry]> {
-    match super::pipeline::named(node) {
+    match named(node) {
         Some(component) => listed(component, side),
         None => listed(node, side),
     }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::files;
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Entry, Object, Value};
+use super::nodes::{listed, typo};
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
 /// Checks a component file.
@@ -63,16 +64,16 @@ fn port_name(name: &str) -> bool {
 pub(super) fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) {
     let Some(command) = object.get("command") else { return };
     let Some(text) = command.text() else { return };
-    for expression in leaf::bindings(text) {
+    for expression in scalar::bindings(text) {
         let mut parts = expression.splitn(2, '.');
         let (side, name) = (parts.next().unwrap_or_default(), parts.next());
         let span = place(sources, command.span, expression);
         let ports = match side {
-            "inputs" | "outputs" => match super::listed(object, side) {
+            "inputs" | "outputs" => match listed(object, side) {
                 Some(ports) => ports,
                 None => continue,
             },
-            // Whatever else the SDK's object has as an attribute; nobody writes more than the name.
+            // The SDK accepts any attribute of its object; in practice only the name is written.
             "name" | "version" | "display_name" | "description" | "type" | "id" if name.is_none() => continue,
             _ => {
                 let message = format!("'${{{{{expression}}}}}' means nothing in the command of a component");
@@ -90,11 +91,11 @@ pub(super) fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagno
 }
 
 /// A port that the command uses and that is not declared. When a port with a similar name is declared and never used,
-/// the slip may be there.
+/// that name may be the typo.
 fn undeclared(object: &Object, side: &str, name: &str, ports: &[Entry], text: &str, span: Span) -> Diagnostic {
     let one = side.trim_end_matches('s');
     let near = suggest::nearest(name, ports.iter().map(|p| p.key.as_str()));
-    let used = |port: &str| leaf::bindings(text).iter().any(|e| *e == format!("{side}.{port}"));
+    let used = |port: &str| scalar::bindings(text).iter().any(|e| *e == format!("{side}.{port}"));
     if let Some(port) = ports.iter().find(|p| Some(p.key.as_str()) == near && !used(&p.key)) {
         let message = format!("the command uses the {one} '{name}', but what is declared is '{}'", port.key);
         return Diagnostic::error("unknown-port", port.key_span, message)
@@ -103,9 +104,9 @@ fn undeclared(object: &Object, side: &str, name: &str, ports: &[Entry], text: &s
             .help("write the same name in both places");
     }
     let message = format!("the command uses the {one} '{name}', which is not declared");
-    if let Some(slip) = super::slip(object, side).filter(|_| ports.is_empty()) {
-        return Diagnostic::error("unknown-port", slip.key_span, format!("{message}: '{}' declares nothing", slip.key))
-            .at(slip.key.as_str())
+    if let Some(typo) = typo(object, side).filter(|_| ports.is_empty()) {
+        return Diagnostic::error("unknown-port", typo.key_span, format!("{message}: '{}' declares nothing", typo.key))
+            .at(typo.key.as_str())
             .label(span, "used here")
             .help(format!("did you mean '{side}'?"));
     }

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::{listed, loop_items, nodes, under};
+use super::loop_items;
+use super::nodes::{listed, named, nodes, under};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// Checks all control flow nodes of a pipeline.
@@ -82,7 +83,7 @@ fn block<'a>(node: &'a Object, name: &str) -> Vec<&'a Value> {
 
 /// Whether a text holds an expression that begins so.
 fn refers(text: &str, start: &str) -> bool {
-    leaf::bindings(text).iter().any(|e| e.starts_with(start))
+    scalar::bindings(text).iter().any(|e| e.starts_with(start))
 }
 
 /// What a loop repeats.
@@ -95,14 +96,16 @@ struct Body<'a> {
 
 /// The name in `${{parent.jobs.<name>}}`, read as the SDK does: all between the last `.jobs.` and the braces.
 pub(in crate::language) fn body_name(text: &str) -> Option<&str> {
-    leaf::only_binding(text)?;
+    scalar::only_binding(text)?;
     Some(text.strip_suffix("}}")?.rsplit_once(".jobs.")?.1)
 }
 
 /// The name of a port of the body, written as it is or as an expression.
 pub(in crate::language) fn port_name<'t>(text: &'t str, body: &str, side: &str) -> &'t str {
     let marker = format!(".{body}.{side}.");
-    leaf::only_binding(text).and_then(|_| text.strip_suffix("}}")?.rsplit_once(&marker)).map_or(text, |(_, port)| port)
+    scalar::only_binding(text)
+        .and_then(|_| text.strip_suffix("}}")?.rsplit_once(&marker))
+        .map_or(text, |(_, port)| port)
 }
 
 fn body<'a>(pipeline: &'a Object, node: &'a Object, at: &str, found: &mut Vec<Diagnostic>) -> Option<Body<'a>> {
@@ -126,7 +129,7 @@ fn body<'a>(pipeline: &'a Object, node: &'a Object, at: &str, found: &mut Vec<Di
         found.push(fault.help("put the node's command into a component file, and name that in the node"));
         return None;
     }
-    Some(Body { name, span: value.span, node: body, component: super::pipeline::named(body) })
+    Some(Body { name, span: value.span, node: body, component: named(body) })
 }
 
 impl<'a> Body<'a> {

@@ -1,15 +1,15 @@
 //! Data transfer nodes and components (reference, section 2.11): which ports they have, and of which types.
 //!
-//! What a port must be called, the SDK asks while it loads (`make`); here is what it asks afterwards.
+//! The SDK checks the names of ports when it loads (`post_load`); the checks that come afterwards are here.
 
 use super::super::value::{Entry, Object, Value};
-use super::{listed, under};
+use super::nodes::{listed, under};
 use crate::diagnostic::Diagnostic;
 
 /// The type of data that has none.
 const FOLDER: &str = "uri_folder";
 
-/// Checks a node that stands under a key.
+/// Checks a node and its key.
 pub(super) fn node(object: &Object, entry: &Entry, at: &str, found: &mut Vec<Diagnostic>) {
     match object.class {
         "InlineDataTransferCopyNode" if object.map("outputs").len() > 1 => {

@@ -1,18 +1,17 @@
-//! What Azure refuses or misreads later: expressions where nothing resolves them, text that was meant to be an expression,
-//! environments that cannot be sent. The SDK reads all of it without a word; the service refuses some, and hands on the
-//! rest as it stands: to a shell, or as the name of a folder. `docs/azure-refuses-later.md` lists it.
+//! What Azure refuses or misreads later: expressions where nothing resolves them, text that was meant to be an
+//! expression, environments that cannot be sent. The SDK accepts all of it silently. The service refuses some, and
+//! passes the rest on unchanged: to a shell, or as the name of a folder. `docs/azure-refuses-later.md` lists it.
 
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::under;
+use super::nodes::under;
 use crate::diagnostic::{Diagnostic, Sources, Span};
 
 /// What the path of an output may refer to (reference, section 3.5).
 const OF_OUTPUTS: [&str; 3] = ["default_datastore", "name", "output_name"];
 
-/// Everything of that kind in a document; what a component file has is told once. All findings are errors: the caller
-/// knows what they are worth.
-pub(super) fn told(document: &Object, sources: &Sources) -> Vec<Diagnostic> {
+/// Checks a document; findings in a component file are reported once. The caller decides how severe the findings are.
+pub(super) fn check(document: &Object, sources: &Sources) -> Vec<Diagnostic> {
     let mut look = Look { sources, found: Vec::new() };
     look.object(document, "");
     look.found
@@ -57,9 +56,9 @@ impl Look<'_> {
 
     fn command(&mut self, owner: &Object, command: &Value, at: &str) {
         let Some(text) = command.text() else { return };
-        // Commands of components are looked at expression by expression elsewhere.
+        // The commands of components are checked in `component`.
         if !owner.class.ends_with("Component") {
-            for expression in leaf::bindings(text).into_iter().filter(|one| one.starts_with("parent.")) {
+            for expression in scalar::bindings(text).into_iter().filter(|one| one.starts_with("parent.")) {
                 let written = format!("${{{{{expression}}}}}");
                 let name = expression.rsplit('.').next().unwrap_or_default();
                 let message = format!("'{written}' means nothing in a command: it is left to the shell as it stands");
@@ -77,7 +76,7 @@ impl Look<'_> {
                 format!("'{name}' is optional, and stands outside of $[[ … ]]: Azure ML refuses the component");
             let span = self.sources.find(command.span, expression);
             let fault = Diagnostic::error("optional-outside", span, message).at(at);
-            self.tell(fault.help(format!("write $[[--{name} {written}]]: without a value all of it is left out")));
+            self.report(fault.help(format!("write $[[--{name} {written}]]: without a value all of it is left out")));
         }
     }
 
@@ -90,12 +89,12 @@ impl Look<'_> {
             };
             if let Some(wrong) = wrong {
                 let message = format!("an environment {wrong}: az refuses it when it is sent");
-                self.tell(Diagnostic::error("bad-environment", environment.span, message).at(at));
+                self.report(Diagnostic::error("bad-environment", environment.span, message).at(at));
             }
         }
         let image = environment.object().and_then(|object| object.get("image"));
         for value in [Some(environment), image].into_iter().flatten() {
-            let Some(expression) = value.text().and_then(|text| leaf::bindings(text).into_iter().next()) else {
+            let Some(expression) = value.text().and_then(|text| scalar::bindings(text).into_iter().next()) else {
                 continue;
             };
             let message = format!("nothing resolves '${{{{{expression}}}}}' in an environment");
@@ -110,8 +109,9 @@ impl Look<'_> {
         if let Some(address) = address {
             let Some(text) = address.text() else { return };
             let at = format!("{at}.path");
-            // What begins with one leads into the data that it stands for.
-            let expression = leaf::bindings(text).into_iter().next().filter(|_| !text.trim_start().starts_with("${{"));
+            // A path that begins with an expression is a path inside that data.
+            let expression =
+                scalar::bindings(text).into_iter().next().filter(|_| !text.trim_start().starts_with("${{"));
             if let Some(expression) = expression {
                 let message = format!("nothing resolves '${{{{{expression}}}}}' inside of an address");
                 let help =
@@ -131,18 +131,18 @@ impl Look<'_> {
         };
         let Some(text) = path.text() else { return };
         let at = format!("{at}.path");
-        if leaf::only_binding(text).is_some_and(|whole| whole.starts_with("parent.outputs.")) {
+        if scalar::only_binding(text).is_some_and(|whole| whole.starts_with("parent.outputs.")) {
             return;
         }
         let help = || "it can hold ${{default_datastore}}, ${{name}} (the job's) and ${{output_name}}".to_owned();
-        for expression in leaf::bindings(text).into_iter().filter(|one| !OF_OUTPUTS.contains(one)) {
+        for expression in scalar::bindings(text).into_iter().filter(|one| !OF_OUTPUTS.contains(one)) {
             let message = format!("nothing resolves '${{{{{expression}}}}}' in the path of an output");
             self.fault(path.span, expression, message, help(), &at);
         }
         for (written, _) in braces(text) {
             let message = format!("'{written}' is no expression: it is the name of a folder");
             let span = super::component::place(self.sources, path.span, written);
-            self.tell(Diagnostic::warning("bad-expression", span, message).at(&at).help(help()));
+            self.report(Diagnostic::warning("bad-expression", span, message).at(&at).help(help()));
         }
     }
 
@@ -159,18 +159,18 @@ impl Look<'_> {
             }
             // Azure ML runs it: one of Microsoft's own examples names an optional input so, and templates have braces.
             let span = super::component::place(self.sources, value.span, written);
-            self.tell(Diagnostic::warning("bad-expression", span, message).at(at).help(help));
+            self.report(Diagnostic::warning("bad-expression", span, message).at(at).help(help));
         }
     }
 
     fn fault(&mut self, scalar: Span, written: &str, message: String, help: String, at: &str) {
         let span = super::component::place(self.sources, scalar, written);
-        self.tell(Diagnostic::error("bad-expression", span, message).at(at).help(help));
+        self.report(Diagnostic::error("bad-expression", span, message).at(at).help(help));
     }
 
-    fn tell(&mut self, fault: Diagnostic) {
-        let told = |one: &Diagnostic| one.span == fault.span && one.message == fault.message;
-        if !self.found.iter().any(told) {
+    fn report(&mut self, fault: Diagnostic) {
+        let is_same = |one: &Diagnostic| one.span == fault.span && one.message == fault.message;
+        if !self.found.iter().any(is_same) {
             self.found.push(fault);
         }
     }
@@ -188,7 +188,7 @@ fn optional_in_the_open<'t>(component: &Object, command: &'t str) -> Vec<(&'t st
     let mut rest = command;
     while !rest.is_empty() {
         let start = rest.find("$[[").unwrap_or(rest.len());
-        for expression in leaf::bindings(&rest[..start]) {
+        for expression in scalar::bindings(&rest[..start]) {
             let Some(name) = expression.strip_prefix("inputs.") else { continue };
             let name = name.strip_suffix(".path").unwrap_or(name);
             if is_optional(name) {
@@ -200,7 +200,7 @@ fn optional_in_the_open<'t>(component: &Object, command: &'t str) -> Vec<(&'t st
     found
 }
 
-/// Braces that look like those of an expression and are not: what is written, and what stands in them.
+/// Braces that look like those of an expression and are not: the whole text, and the text inside them.
 fn braces(text: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut at = 0;

@@ -1,16 +1,17 @@
 //! Whether a literal fits the input that it is given to (reference, section 3.6).
 //!
-//! The service refuses a literal outside of `min` or `max`: "the job execution will fail", says the SDK of `Input`. One
-//! that is not of the input's type is taken to be refused as well. `enum` it does not look at: the workflow of one of
-//! Microsoft's examples submits 224 where 'True' and 'False' are declared (azureml-examples,
-//! cli/jobs/pipelines-with-components/image_classification_with_densenet). `docs/azure-refuses-later.md` has the sources.
+//! The service refuses a literal outside of `min` or `max`: "the job execution will fail", says the SDK of `Input`. We
+//! assume that it refuses a literal of another type as well. It ignores `enum`: the workflow of one of Microsoft's
+//! examples submits 224 where 'True' and 'False' are declared (azureml-examples,
+//! cli/jobs/pipelines-with-components/image_classification_with_densenet). `docs/azure-refuses-later.md` has the
+//! sources.
 
 use super::super::value::{Object, Value};
 use crate::diagnostic::{Severity, suggest};
 use crate::yaml::scalar;
 
 /// What is wrong with a literal.
-pub(super) struct Misfit {
+pub(super) struct Mismatch {
     /// What the service makes of it: an error where the pipeline is refused, a warning where it runs.
     pub severity: Severity,
     pub message: String,
@@ -19,9 +20,9 @@ pub(super) struct Misfit {
 }
 
 /// What is wrong with a text as a value of a declared parameter.
-pub(super) fn misfit(parameter: &Object, name: &str, text: &str) -> Option<Misfit> {
+pub(super) fn mismatch(parameter: &Object, name: &str, text: &str) -> Option<Mismatch> {
     if let Some((message, help)) = refused(parameter, name, text) {
-        return Some(Misfit { severity: Severity::Error, message, help });
+        return Some(Mismatch { severity: Severity::Error, message, help });
     }
     let words = parameter.get("enum").and_then(Value::list).unwrap_or_default();
     let words: Vec<&str> = words.iter().filter_map(Value::text).collect();
@@ -33,7 +34,7 @@ pub(super) fn misfit(parameter: &Object, name: &str, text: &str) -> Option<Misfi
         None => format!("it can be {}", suggest::one_of(words)),
     };
     let message = format!("'{text}' is not among the values of the input '{name}'");
-    Some(Misfit { severity: Severity::Warning, message, help })
+    Some(Mismatch { severity: Severity::Warning, message, help })
 }
 
 fn refused(parameter: &Object, name: &str, text: &str) -> Option<(String, String)> {

@@ -2,9 +2,9 @@
 
 use serde_json::Value as Json;
 
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::{listed, under};
+use super::nodes::{listed, under};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// An item: its keys with their places.
@@ -32,7 +32,7 @@ pub(super) fn check(node: &Object, component: Option<&Object>, at: &str, found: 
     let items = match &value.data {
         Data::Text(text) => {
             let Ok(read) = serde_json::from_str(text) else {
-                if !leaf::only_binding(text).is_some_and(|e| e.starts_with("parent")) {
+                if !scalar::only_binding(text).is_some_and(|e| e.starts_with("parent")) {
                     let help = "write a list of mappings, JSON in quotes, or ${{parent.inputs.<input>}}";
                     found.push(fault("'items' are neither JSON nor an expression".to_owned()).help(help));
                 }

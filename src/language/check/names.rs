@@ -2,15 +2,14 @@
 //! command gets as bare text, an input's name is a folder and a variable. Azure ML takes many more.
 
 use super::super::value::{Entry, Object, Value};
-use super::pipeline::named;
-use super::{nodes, under};
+use super::nodes::{named, nodes, under};
 use crate::diagnostic::Diagnostic;
 
-/// So many bytes leave room for the names of the run and of the pipelines around a step, which are part of the same path.
+/// The limit leaves room for the names of the run and of the pipelines around a step, which are part of the same path.
 const LONGEST: usize = 128;
 
 /// An error for each name that would lead out of its folder, or that a shell would not take as one plain word.
-pub(super) fn told(object: &Object) -> Vec<Diagnostic> {
+pub(super) fn check(object: &Object) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     level(object, "", &mut found);
     found

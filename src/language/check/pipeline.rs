@@ -1,9 +1,10 @@
 //! Pipelines: what nodes give to their components, compute, and inputs that are optional above and required below
 //! (reference, sections 5 and 6.3).
 
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::{bindings, component as ports, control_flow, data_transfer, listed, nodes, spark, under};
+use super::nodes::{is_missing, is_required, listed, misnamed, named, nodes, typo, under};
+use super::{bindings, component as ports, control_flow, data_transfer, spark};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
 
 /// Checks a pipeline job.
@@ -78,34 +79,6 @@ fn text_sweep(node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
     found.push(Diagnostic::error("not-sent", sweep.key_span, message).at(under(at, "sweep")).help(help));
 }
 
-/// The component file that a node names, unless it is registered or the node is written in place.
-pub(in crate::language) fn named(node: &Object) -> Option<&Object> {
-    node.get("component").or_else(|| node.get("trial")).and_then(Value::object)
-}
-
-fn is_required(port: &Object) -> bool {
-    port.get("optional").and_then(Value::bool) != Some(true) && port.get("default").is_none()
-}
-
-fn is_missing(node: &Object, port: &Entry, declared: &Object) -> bool {
-    is_required(declared) && !node.map("inputs").iter().any(|i| i.key == port.key)
-}
-
-/// What a node gives under a name that is not declared but near to that of a port.
-fn misnamed<'a>(node: &'a Object, component: &Object, port: &Entry) -> Option<&'a Entry> {
-    let strangers = node.map("inputs").iter().filter(|i| component.map("inputs").iter().all(|p| p.key != i.key));
-    let near = crate::diagnostic::suggest::nearest(&port.key, strangers.map(|i| i.key.as_str()))?;
-    node.map("inputs").iter().find(|i| i.key == near)
-}
-
-/// Whether an undeclared input of a node was told as the slip that it is: a required one under a wrong name.
-pub(super) fn told_as_missing(node: &Object, component: &Object, input: &Entry) -> bool {
-    component.map("inputs").iter().any(|port| {
-        port.value.object().is_some_and(|declared| is_missing(node, port, declared))
-            && misnamed(node, component, port).is_some_and(|slip| slip.key == input.key)
-    })
-}
-
 fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(component) = named(node) else { return };
     if listed(node, "inputs").is_none() || node.damaged {
@@ -120,15 +93,15 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
         }
         let kind = declared.text("type").unwrap_or("value");
         let message = format!("the node '{}' does not give its component the required input '{}'", entry.key, port.key);
-        let inputs = node.entry("inputs").or_else(|| super::slip(node, "inputs"));
+        let inputs = node.entry("inputs").or_else(|| typo(node, "inputs"));
         let span = inputs.map_or(entry.key_span, |i| i.key_span);
         let fault = Diagnostic::error("missing-input", span, message)
             .at(under(at, &format!("inputs.{}", port.key)))
             .label(port.key_span, "declared here");
         found.push(match misnamed(node, component, port) {
-            Some(slip) => {
-                let mut fault = fault.help(format!("the node gives '{}': did you mean '{}'?", slip.key, port.key));
-                fault.span = Some(slip.key_span);
+            Some(typo) => {
+                let mut fault = fault.help(format!("the node gives '{}': did you mean '{}'?", typo.key, port.key));
+                fault.span = Some(typo.key_span);
                 fault
             }
             None => fault.help(format!("add under 'inputs:': {}: <{kind}>", port.key)),
@@ -161,7 +134,7 @@ fn optional_to_required(pipeline: &Object, entry: &Entry, node: &Object, at: &st
     for input in node.map("inputs") {
         let path = input.value.object().and_then(|o| o.text("path"));
         let Some(text) = input.value.text().or(path) else { continue };
-        let Some(name) = leaf::only_binding(text).and_then(|e| e.strip_prefix("parent.inputs.")) else { continue };
+        let Some(name) = scalar::only_binding(text).and_then(|e| e.strip_prefix("parent.inputs.")) else { continue };
         let optional = pipeline
             .map("inputs")
             .iter()
@@ -209,7 +182,7 @@ fn inputs_of_the_component(job: &Object, component: &Object, found: &mut Vec<Dia
         let used = nodes(component).any(|(_, node)| {
             node.map("inputs").iter().any(|i| {
                 let text = i.value.text().or_else(|| i.value.object().and_then(|o| o.text("path")));
-                text.is_some_and(|t| leaf::bindings(t).contains(&wanted.as_str()))
+                text.is_some_and(|t| scalar::bindings(t).contains(&wanted.as_str()))
             })
         });
         if used && !job.map("inputs").iter().any(|i| i.key == port.key) {
@@ -232,10 +205,10 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
     let mut total = 0;
     without_compute(inner, "", &mut total, &mut missing);
     let settings = job.get("settings").and_then(Value::object);
-    if let Some(slip) = settings.and_then(|s| super::slip(s, "default_compute")).filter(|_| !missing.is_empty()) {
-        let message = format!("no compute is set: the settings have '{}', but no 'default_compute'", slip.key);
+    if let Some(typo) = settings.and_then(|s| typo(s, "default_compute")).filter(|_| !missing.is_empty()) {
+        let message = format!("no compute is set: the settings have '{}', but no 'default_compute'", typo.key);
         found.push(
-            Diagnostic::error("no-compute", slip.key_span, message)
+            Diagnostic::error("no-compute", typo.key_span, message)
                 .at("settings.default_compute")
                 .help("did you mean 'default_compute'?"),
         );
@@ -253,11 +226,11 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
         return;
     }
     for (path, entry) in missing {
-        let slip = entry.value.object().and_then(|node| super::slip(node, "compute"));
+        let typo = entry.value.object().and_then(|node| typo(node, "compute"));
         let message = format!("no compute is set for the node '{}'", entry.key);
-        let place = slip.map_or(entry.key_span, |s| s.key_span);
+        let place = typo.map_or(entry.key_span, |s| s.key_span);
         let fault = Diagnostic::error("no-compute", place, message).at(under(&path, "compute"));
-        found.push(fault.help(match slip {
+        found.push(fault.help(match typo {
             Some(_) => "did you mean 'compute'?",
             None => "write compute: azureml:<name>, or settings.default_compute for all nodes",
         }));

@@ -1,19 +1,19 @@
-//! What the SDK overlooks and a run would trip over: references to nothing, circles, two writers of one output, literals
-//! that do not fit, paths that are not there (reference, section 4.6).
+//! Mistakes that the SDK overlooks and a run would fail on: missing references, cycles, two nodes that write one
+//! output, literals that do not fit, paths that are not there (reference, section 4.6).
 
 use std::collections::{HashMap, HashSet};
 
 use super::super::flow::is_flow;
 use super::super::grammar::grammar;
 use super::super::value::{Entry, Object, Value};
-use super::super::{files, leaf};
-use super::literal::misfit;
-use super::pipeline::{named, told_as_missing};
-use super::{ByName, component::place, listed, nodes, under};
+use super::super::{files, scalar};
+use super::component::place;
+use super::literal::mismatch;
+use super::nodes::{ByName, listed, named, nodes, reported_missing, under};
 use crate::diagnostic::article::with_article;
 use crate::diagnostic::{Diagnostic, Sources, Span, suggest};
 
-/// Everything of that kind in a document. Most findings are errors; the caller knows what they are worth.
+/// Checks a document. Most findings are errors; the caller decides how severe they are.
 pub(super) fn document(object: &Object, sources: &Sources) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     match object.class {
@@ -47,7 +47,7 @@ fn paths(inputs: &[Entry], base: &std::path::Path, path: &str, found: &mut Vec<D
             let at = under(path, &format!("{}.path", input.key));
             let what =
                 if input.value.object().and_then(|o| o.text("type")) == Some("uri_file") { "file" } else { "folder" };
-            let mut fault = files::missing(&local, text, what, value.span, super::super::read::At::ROOT);
+            let mut fault = files::missing(&local, text, what, value.span, super::super::cursor::Cursor::ROOT);
             fault.path = at;
             found.push(fault);
         } else if let Some((kind, file)) = input.value.object().and_then(|o| marker(o.text("type")?))
@@ -81,7 +81,7 @@ fn command_inputs(job: &Object, body: &Object, sources: &Sources, found: &mut Ve
         if listed(job, side).is_none() {
             continue;
         }
-        for name in leaf::bindings(text).into_iter().filter_map(|e| e.strip_prefix(side)?.strip_prefix('.')) {
+        for name in scalar::bindings(text).into_iter().filter_map(|e| e.strip_prefix(side)?.strip_prefix('.')) {
             let plain = name.strip_suffix(".path").unwrap_or(name);
             if ports.iter().any(|p| p.key == plain || p.key == name) {
                 continue;
@@ -116,7 +116,7 @@ fn pipeline(pipeline: &Object, path: &str, sources: &Sources, found: &mut Vec<Di
         let mut reads = HashSet::new();
         for (value, key) in expressions(node) {
             let Some(text) = value.text() else { continue };
-            for expression in leaf::bindings(text) {
+            for expression in scalar::bindings(text) {
                 let span = place(sources, value.span, expression);
                 let at = under(&at, &key);
                 reads.extend(reference(pipeline, &by_name, expression, span, &at, found));
@@ -234,9 +234,9 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             let group = format!("{}.", input.key);
             if !is_flow(component)
                 && !declared.iter().any(|p| p.key.starts_with(&group))
-                && !told_as_missing(node, component, input)
+                && !reported_missing(node, component, input)
             {
-                // Azure ML takes it and gives it to nobody.
+                // Azure ML accepts it and does not use it.
                 let message = format!("the component has no input '{}': nothing reads what it is given", input.key);
                 let warning = Diagnostic::warning("unknown-port", input.key_span, message).at(path);
                 found.push(near(warning, &input.key, declared));
@@ -244,13 +244,13 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             continue;
         };
         let Some(parameter) = port.value.object() else { continue };
-        let bound = input.value.text().and_then(leaf::only_binding).and_then(|e| e.strip_prefix("parent.inputs."));
+        let bound = input.value.text().and_then(scalar::only_binding).and_then(|e| e.strip_prefix("parent.inputs."));
         let value = match bound {
             Some(name) => pipeline.map("inputs").iter().find(|i| i.key == name).map(|i| &i.value),
             None => Some(&input.value),
         };
         let Some(value) = value.filter(|v| v.text().is_none_or(|t| !t.contains("${{"))) else { continue };
-        // A literal of the pipeline job is told where it stands; a declared input has no value here.
+        // A literal of the pipeline job is reported in its place; a declared input has no value here.
         let Some(text) = value.literal().map(|l| l.python_str()) else { continue };
         if parameter.class == "InputPort" {
             let kind = parameter.text("type").unwrap_or("data");
@@ -259,10 +259,10 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
             let help = format!("write a mapping: {}: {{type: {kind}, path: {text}}}", input.key);
             let fault = Diagnostic::warning("literal-for-data", value.span, message).at(path);
             found.push(fault.label(port.key_span, "declared here").help(help));
-        } else if let Some(misfit) = misfit(parameter, &port.key, &text) {
-            let mut fault = Diagnostic::error("bad-value", value.span, misfit.message).at(path);
-            fault.severity = misfit.severity;
-            found.push(fault.label(port.key_span, "declared here").help(misfit.help));
+        } else if let Some(mismatch) = mismatch(parameter, &port.key, &text) {
+            let mut fault = Diagnostic::error("bad-value", value.span, mismatch.message).at(path);
+            fault.severity = mismatch.severity;
+            found.push(fault.label(port.key_span, "declared here").help(mismatch.help));
         }
     }
 }
@@ -286,7 +286,7 @@ fn outputs(
             continue;
         }
         let text = output.value.text().or_else(|| output.value.object().and_then(|o| o.text("path")));
-        let Some(name) = text.and_then(leaf::only_binding).and_then(|e| e.strip_prefix("parent.outputs.")) else {
+        let Some(name) = text.and_then(scalar::only_binding).and_then(|e| e.strip_prefix("parent.outputs.")) else {
             continue;
         };
         let Some(known) = listed(pipeline, "outputs") else { continue };
@@ -297,7 +297,7 @@ fn outputs(
         } else if let Some(first) = writers.get(name) {
             let message = format!("two nodes write the pipeline's output '{name}'");
             found.push(
-                Diagnostic::error("two-writers", output.value.span, message)
+                Diagnostic::error("duplicate-output", output.value.span, message)
                     .at(path)
                     .label(*first, "the first one")
                     .help("give each its own output of the pipeline"),
@@ -308,7 +308,7 @@ fn outputs(
     }
 }
 
-/// An output of the pipeline whose type is not that of the node's output that it is: which one counts, nobody says.
+/// An output of the pipeline whose type differs from that of the node's output: it is not documented which one counts.
 fn other_type(node: &Object, output: &Entry, above: Option<&Entry>, path: &str) -> Option<Diagnostic> {
     let kind = |entry: &Entry| entry.value.object().and_then(|object| object.text("type")).map(str::to_owned);
     let above = above?;
@@ -330,17 +330,17 @@ fn other_type(node: &Object, output: &Entry, above: Option<&Entry>, path: &str) 
 /// Nodes that wait for one another, and nodes that wait for those.
 fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagnostic>) {
     let wanted: Vec<Vec<usize>> = needs.iter().map(|(_, reads)| reads.iter().copied().collect()).collect();
-    let stuck = crate::order::sorted(&wanted).stuck;
-    let mut told: HashSet<usize> = HashSet::new();
+    let stuck = crate::toposort::sorted(&wanted).stuck;
+    let mut reported: HashSet<usize> = HashSet::new();
     for &start in &stuck {
-        if told.contains(&start) {
+        if reported.contains(&start) {
             continue;
         }
         let Some(circle) = circle_of(start, needs, &stuck) else { continue };
-        if circle.iter().any(|n| told.contains(n)) {
+        if circle.iter().any(|n| reported.contains(n)) {
             continue;
         }
-        told.extend(&circle);
+        reported.extend(&circle);
         let names: Vec<&str> = circle.iter().map(|n| needs[*n].0.key.as_str()).collect();
         let message = match names.as_slice() {
             [one] => format!("the node '{one}' reads its own output"),
@@ -353,7 +353,7 @@ fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagn
         }
         found.push(fault.help("a node can only read outputs of nodes that do not need it"));
     }
-    for &node in stuck.iter().filter(|n| !told.contains(n)) {
+    for &node in stuck.iter().filter(|n| !reported.contains(n)) {
         let name = &needs[node].0.key;
         let message = format!("the node '{name}' can never run: it waits for nodes that wait for each other");
         let at = under(path, &format!("jobs.{name}"));
@@ -361,7 +361,7 @@ fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagn
     }
 }
 
-/// The circle that a node is part of, in the order in which its nodes need each other.
+/// The cycle that a node is part of, in the order in which its nodes need each other.
 fn circle_of(start: usize, needs: &[(&Entry, HashSet<usize>)], stuck: &[usize]) -> Option<Vec<usize>> {
     let mut came_from: HashMap<usize, usize> = HashMap::new();
     let mut queue = std::collections::VecDeque::from([start]);

@@ -1,15 +1,14 @@
-//! Slips of `--set`: what it adds to a document that nothing reads. Written in a file it would be harmless, but whoever
-//! sets a value for one run wants it to count.
+//! Typos in `--set`: values that nothing reads. In a file they would be harmless, but a value that is set for one run
+//! is meant to have an effect.
 
 use super::super::grammar::grammar;
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::pipeline::named;
-use super::{nodes, under};
+use super::nodes::{named, nodes, under};
 use crate::diagnostic::{Diagnostic, Sources, suggest};
 
 /// A mistake for each input, output and setting that `--set` made and nothing reads.
-pub(super) fn told(document: &Object, sources: &Sources) -> Vec<Diagnostic> {
+pub(super) fn check(document: &Object, sources: &Sources) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     if sources.any_set() {
         look(document, "", sources, &mut found);
@@ -34,7 +33,7 @@ fn look(object: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnost
                 _ => format!("'{path}' has no {one} '{}'", entry.key),
             };
             let at = under(path, &format!("{side}.{}", entry.key));
-            found.push(slip(message, entry, &others, &at));
+            found.push(typo(message, entry, &others, &at));
         }
     }
     let settings = object.get("settings").and_then(Value::object);
@@ -43,7 +42,7 @@ fn look(object: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnost
         if sources.is_set(entry.key_span) && class.field(&entry.key).is_none() {
             let known: Vec<&str> = class.fields.iter().filter(|f| !f.read_only).map(|f| f.name.as_str()).collect();
             let message = format!("a pipeline has no setting '{}'", entry.key);
-            found.push(slip(message, entry, &known, &under(path, &format!("settings.{}", entry.key))));
+            found.push(typo(message, entry, &known, &under(path, &format!("settings.{}", entry.key))));
         }
     }
     for (entry, node) in nodes(object) {
@@ -51,7 +50,7 @@ fn look(object: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnost
     }
 }
 
-fn slip(message: String, entry: &Entry, known: &[&str], at: &str) -> Diagnostic {
+fn typo(message: String, entry: &Entry, known: &[&str], at: &str) -> Diagnostic {
     let fault = Diagnostic::error("bad-override", entry.key_span, message).at(at);
     match suggest::nearest(&entry.key, known.iter().copied()) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
@@ -73,7 +72,7 @@ fn is_read(owner: &Object, side: &str, name: &str) -> bool {
     };
     owner.fields.iter().any(|field| {
         any_text(&field.value, &|text| {
-            leaf::bindings(text).iter().any(|one| match field.key.as_str() {
+            scalar::bindings(text).iter().any(|one| match field.key.as_str() {
                 "jobs" => names(one, &from_nodes),
                 "inputs" | "outputs" => false,
                 _ => names(one, &own) || names(one, &from_nodes),

@@ -2,16 +2,16 @@
 
 use super::super::grammar::{Shape, grammar};
 use super::super::value::{Data, Entry, Object, Value};
-use super::super::{files, leaf};
-use super::under;
+use super::super::{files, scalar};
+use super::nodes::under;
 use crate::diagnostic::{Diagnostic, Span, suggest};
 
 const DRIVER_AND_EXECUTOR: [&str; 4] =
     ["spark.driver.cores", "spark.driver.memory", "spark.executor.cores", "spark.executor.memory"];
 
-/// Checks a spark job, or a node that stands under a key.
+/// Checks a spark job, or a node and its key.
 pub(super) fn check(object: &Object, entry: Option<&Entry>, at: &str, found: &mut Vec<Diagnostic>) {
-    let component = super::pipeline::named(object);
+    let component = super::nodes::named(object);
     if object.get("component").is_some() && component.is_none() || object.damaged {
         return;
     }
@@ -251,7 +251,7 @@ fn entry_file(body: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>)
 fn arguments(object: &Object, body: &Object, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(args) = object.entry("args").or_else(|| body.entry("args")) else { return };
     let Some(text) = args.value.text() else { return };
-    for name in leaf::bindings(text).into_iter().filter_map(|e| e.strip_prefix("inputs.")) {
+    for name in scalar::bindings(text).into_iter().filter_map(|e| e.strip_prefix("inputs.")) {
         let given = object.map("inputs").iter().chain(body.map("inputs")).any(|i| i.key == name);
         if !given {
             let message = format!("'args' uses the input '{name}', which is not there");

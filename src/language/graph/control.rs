@@ -1,8 +1,8 @@
 //! Control flow, a preview feature of Azure ML: conditions and loops, and the nodes that they control.
 
-use super::super::leaf;
+use super::super::scalar;
 use super::super::value::{Data, Object, Value};
-use super::{Edge, End, Link, source};
+use super::model::{Edge, End, Link, source};
 
 /// The edges of a node that controls others; none for other nodes.
 pub(super) fn edges(name: &str, node: &Object, edges: &mut Vec<Edge>) {
@@ -10,7 +10,7 @@ pub(super) fn edges(name: &str, node: &Object, edges: &mut Vec<Edge>) {
     let body = node.get("body").and_then(controlled).into_iter().next();
     for key in ["condition", "items"] {
         let Some(text) = node.text(key) else { continue };
-        let mut sources: Vec<End> = leaf::bindings(text).into_iter().filter_map(source).collect();
+        let mut sources: Vec<End> = scalar::bindings(text).into_iter().filter_map(source).collect();
         // A loop may name an output of its body by its bare name.
         if sources.is_empty() && key == "condition" {
             sources.extend(body.as_ref().map(|body| End { node: body.node.clone(), port: Some(text.to_owned()) }));
@@ -51,6 +51,6 @@ pub(super) fn note(node: &Object) -> Option<String> {
 
 /// The node that `${{parent.jobs.<node>}}` names.
 fn controlled(value: &Value) -> Option<End> {
-    let node = leaf::only_binding(value.text()?)?.strip_prefix("parent.jobs.")?;
+    let node = scalar::only_binding(value.text()?)?.strip_prefix("parent.jobs.")?;
     Some(End { node: Some(node.to_owned()), port: None })
 }

@@ -1,141 +1,23 @@
-//! The graph of a document: its nodes, what they hand on, and the boxes that nested pipelines are.
+//! The graph of a document: its nodes, the edges between them, and nested pipelines as graphs inside nodes.
 //!
-//! Facts only, for any job or component: `amlrun graph` draws them. Nothing is asked of a workspace, and a document with
-//! mistakes has the graph of what could be read of it: an edge whose end is not there is left out. `ports` tells what goes
-//! in and out, `control` what loops and conditions say of other nodes.
+//! It works for any job or component and needs no workspace; `amlrun graph` draws it. A document with mistakes has the
+//! graph of the part that could be read: an edge without one of its ends is left out. `ports` finds inputs and outputs,
+//! `control` the edges of loops and conditions.
 
 mod control;
-mod order;
+mod model;
 mod ports;
+mod toposort;
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+pub use model::{Edge, End, Graph, Link, Node, Port};
 
 use super::check::{named, nodes};
 use super::grammar::grammar;
 use super::value::{Object, Value};
-use super::{leaf, words};
-
-/// A pipeline, or the one node that another job or component is.
-#[derive(Clone, Debug, Serialize)]
-pub struct Graph {
-    /// What it is: `pipeline`, `command component` …
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Its name for people.
-    pub name: Option<String>,
-    /// What goes in.
-    pub inputs: Vec<Port>,
-    /// What comes out.
-    pub outputs: Vec<Port>,
-    /// The nodes, each after those that it waits for; nodes of a circle come last, as written.
-    pub nodes: Vec<Node>,
-    /// What is handed on, node by node in their order.
-    pub edges: Vec<Edge>,
-}
-
-/// An input or an output.
-#[derive(Clone, Debug, Serialize)]
-pub struct Port {
-    /// Its name.
-    pub name: String,
-    /// Its type; `None` when only the service knows it.
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    /// Whether it is files, not a literal value.
-    pub data: bool,
-    /// What is given to an input, its expressions as they stand; a local path as it is seen from the current folder.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// The asset that an output becomes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub asset: Option<String>,
-}
-
-/// A node of a pipeline.
-#[derive(Clone, Debug, Serialize)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// Its `type`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The component that it runs, as `name:version` or as it refers to it; `None` for a node written in place.
-    pub component: Option<String>,
-    /// What the node says of the nodes that it controls: `up to 5 times`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// What it is given, in the order of the component's declaration.
-    pub inputs: Vec<Port>,
-    /// What it makes.
-    pub outputs: Vec<Port>,
-    /// The pipeline inside.
-    #[serde(rename = "graph", skip_serializing_if = "Option::is_none")]
-    pub inside: Option<Graph>,
-}
-
-/// One end of an edge. Without a node it is an input or output of the pipeline itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct End {
-    /// The node.
-    pub node: Option<String>,
-    /// Its input or output; `None` for the node as a whole.
-    pub port: Option<String>,
-}
-
-/// Something that is handed on.
-#[derive(Clone, Debug, Serialize)]
-pub struct Edge {
-    /// Where it comes from.
-    pub from: End,
-    /// Where it goes.
-    pub to: End,
-    /// What it is.
-    pub kind: Link,
-}
-
-/// What an edge hands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Link {
-    /// Files.
-    Data,
-    /// A literal value.
-    Literal,
-    /// What a condition or a loop looks at.
-    Condition,
-    /// The node that runs when a condition is true.
-    True,
-    /// The node that runs when it is false.
-    False,
-    /// The node that a loop repeats.
-    Body,
-    /// What the next round of a loop takes over.
-    Next,
-}
-
-impl Link {
-    /// Whether one node tells another to run.
-    #[must_use]
-    pub fn is_control(self) -> bool {
-        matches!(self, Self::True | Self::False | Self::Body)
-    }
-
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Data => "data",
-            Self::Literal => "literal",
-            Self::Condition => "condition",
-            Self::True => "true",
-            Self::False => "false",
-            Self::Body => "body",
-            Self::Next => "next",
-        }
-    }
-}
+use super::{case, describe, scalar};
+use model::source;
 
 /// The graph of a document; `None` for assets and datastores, which have none.
 #[must_use]
@@ -152,7 +34,7 @@ pub fn of(object: &Object) -> Option<Graph> {
             Some(alone(object, kind(object), ports::of_job(object, object)))
         }
         class if class.ends_with("Component") => {
-            let kind = words::class(class);
+            let kind = describe::class(class);
             let kind = kind.split_once(' ').map_or(kind.as_str(), |(_, words)| words).to_owned();
             Some(alone(object, kind, ports::declared(object)))
         }
@@ -197,7 +79,7 @@ fn pipeline(kind: &str, object: &Object, body: &Object, inputs: Vec<Port>) -> Gr
         for input in &drawn.inputs {
             let kind = if input.data { Link::Data } else { Link::Literal };
             let to = End { node: Some(entry.key.clone()), port: Some(input.name.clone()) };
-            let sources = leaf::bindings(input.value.as_deref().unwrap_or_default()).into_iter().filter_map(source);
+            let sources = scalar::bindings(input.value.as_deref().unwrap_or_default()).into_iter().filter_map(source);
             edges.extend(sources.map(|from| Edge { from, to: to.clone(), kind }));
         }
         control::edges(&entry.key, node, &mut edges);
@@ -205,7 +87,7 @@ fn pipeline(kind: &str, object: &Object, body: &Object, inputs: Vec<Port>) -> Gr
         edges.retain(|e| [&e.from, &e.to].iter().all(|end| end.node.as_deref().is_none_or(|n| names.contains(n))));
         all.push((drawn, edges));
     }
-    let (nodes, edges): (Vec<Node>, Vec<Vec<Edge>>) = order::sorted(all).into_iter().unzip();
+    let (nodes, edges): (Vec<Node>, Vec<Vec<Edge>>) = toposort::sorted(all).into_iter().unzip();
     let kind = kind.to_owned();
     Graph { kind, name, inputs, outputs, nodes, edges: edges.into_iter().flatten().collect() }
 }
@@ -224,7 +106,7 @@ fn node(name: &str, node: &Object, data: &HashSet<&str>) -> Node {
     }
 }
 
-/// The `type` of a job, node or component; the class tells it where it was left out.
+/// The `type` of a job, node or component; its class decides where it was left out.
 fn kind(object: &Object) -> String {
     if let Some(kind) = object.text("type") {
         return kind.to_owned();
@@ -235,7 +117,7 @@ fn kind(object: &Object) -> String {
     }
     let bare = object.class.trim_start_matches("Anonymous").trim_start_matches("Inline");
     let bare = ["Node", "Job", "Component"].iter().find_map(|end| bare.strip_suffix(end)).unwrap_or(bare);
-    words::snake_case(bare)
+    case::snake_case(bare)
 }
 
 /// What a node runs, for people.
@@ -248,21 +130,12 @@ fn label(node: &Object, component: Option<&Object>) -> Option<String> {
     reference.or_else(|| node.text("task")).map(str::to_owned)
 }
 
-/// What an expression leads to, when that is an input of the pipeline or an output of a node.
-fn source(expression: &str) -> Option<End> {
-    if let Some(name) = expression.strip_prefix("parent.inputs.") {
-        return Some(End { node: None, port: Some(name.to_owned()) });
-    }
-    let (node, port) = expression.strip_prefix("parent.jobs.")?.split_once(".outputs.")?;
-    Some(End { node: Some(node.to_owned()), port: Some(port.to_owned()) })
-}
-
 /// The outputs of a node that are outputs of the pipeline.
 fn given_away(name: &str, node: &Object) -> Vec<Edge> {
     let mut edges = Vec::new();
     for output in node.map("outputs") {
         let text = output.value.text().or_else(|| output.value.object().and_then(|o| o.text("path")));
-        let Some(to) = text.and_then(leaf::only_binding).and_then(|e| e.strip_prefix("parent.outputs.")) else {
+        let Some(to) = text.and_then(scalar::only_binding).and_then(|e| e.strip_prefix("parent.outputs.")) else {
             continue;
         };
         let from = End { node: Some(name.to_owned()), port: Some(output.key.clone()) };

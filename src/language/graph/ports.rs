@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::super::value::{Data, Entry, Object, Value};
-use super::super::{files, leaf};
-use super::Port;
+use super::super::{files, scalar};
+use super::model::Port;
 
 /// The fields that give data to AutoML nodes without being inputs.
 const AUTOML_DATA: [&str; 3] = ["training_data", "validation_data", "test_data"];
@@ -40,7 +40,7 @@ pub(super) fn given(node: &Object, component: Option<&Object>, data: &HashSet<&s
     let mut ports = Vec::new();
     for entry in order {
         let mut port = value(entry, &node.base);
-        let bound = port.value.as_deref().and_then(leaf::only_binding);
+        let bound = port.value.as_deref().and_then(scalar::only_binding);
         let is_data = bound.is_some_and(|e| match e.strip_prefix("parent.inputs.") {
             Some(name) => data.contains(name),
             None => e.starts_with("parent.jobs."),

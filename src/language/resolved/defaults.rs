@@ -1,8 +1,8 @@
-//! What Azure ML takes where nothing was written (reference, sections 2.1, 2.3, 3.2-3.4 and 5).
+//! The defaults of Azure ML (reference, sections 2.1, 2.3, 3.2-3.4 and 5).
 
 use super::super::grammar::{Shape, grammar};
 use super::super::value::{Object, Value};
-use super::{Resolved, What};
+use super::model::{Resolved, What};
 use crate::yaml::Literal;
 
 /// Puts the defaults of a class behind what is there.
@@ -39,7 +39,7 @@ pub(super) fn fill(object: &Object, entries: &mut Vec<(String, Resolved)>) {
     }
 }
 
-/// Where the nodes of a pipeline run that do not say it, also inside the pipelines in it.
+/// The compute of the nodes of a pipeline, and of the pipelines in it, that do not name one.
 pub(super) fn compute(object: &Object) -> Option<&Value> {
     let job = Some(object).filter(|o| o.class == "PipelineJob")?;
     job.get("compute").or_else(|| job.get("settings")?.object()?.get("default_compute"))

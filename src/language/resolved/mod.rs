@@ -1,11 +1,13 @@
-//! A document as it stands once everything is in its place: components where they are named, references with their
-//! prefix again, defaults filled in, and for every value where it came from.
+//! A document with everything resolved: components in the place where they are named, references with their prefix
+//! again, defaults filled in, and the origin of every value.
 //!
-//! Paths of a file that was put in are told from the folder of the document. What looks like a secret is masked here, so
-//! that no way of printing can show it (`secret`); what Azure ML takes where nothing was written is in `defaults`.
+//! Paths in an inserted file are relative to the folder of the document. Values that look like secrets are masked here,
+//! so that no output format can show them (`secret`); the defaults of Azure ML are in `defaults`.
 
 mod defaults;
+mod model;
 mod secret;
+pub use model::{Resolved, What};
 pub(crate) use secret::is_secret;
 
 use std::collections::{HashMap, HashSet};
@@ -15,36 +17,6 @@ use super::grammar::{Shape, grammar};
 use super::value::{Data, Entry, Object, Origin, Value};
 use crate::diagnostic::{SourceId, Sources, Span};
 use crate::yaml::Literal;
-
-/// A value with where it came from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resolved {
-    /// What it is.
-    pub what: What,
-    /// Where it was written; `None` for a default.
-    pub place: Option<Span>,
-    /// The file whose content it is, when it was named there.
-    pub content_of: Option<PathBuf>,
-}
-
-/// The kinds of values.
-#[derive(Clone, Debug, PartialEq)]
-pub enum What {
-    /// A scalar as PyYAML and the SDK hold it.
-    Scalar(Literal),
-    /// A list.
-    List(Vec<Resolved>),
-    /// A mapping.
-    Map(Vec<(String, Resolved)>),
-    /// What did not fit: its mistake has been told.
-    Unread,
-}
-
-impl Resolved {
-    fn text(text: &str, place: Option<Span>) -> Self {
-        Self { what: What::Scalar(Literal::Str(text.to_owned())), place, content_of: None }
-    }
-}
 
 /// The whole document.
 #[must_use]
@@ -62,7 +34,7 @@ struct Walk<'a> {
     lines: HashMap<SourceId, Vec<&'a str>>,
     /// The folder of the document.
     base: &'a Path,
-    /// Where nodes run that do not say it.
+    /// The compute of nodes that do not name one.
     compute: Option<Resolved>,
 }
 
@@ -90,7 +62,7 @@ impl Walk<'_> {
     fn entry(&mut self, entry: &Entry, owner: Option<&Object>) -> (String, Resolved) {
         let mut value = self.value(&entry.value);
         if entry.key_span == entry.value.span && owner.is_some() {
-            // The reader gives a default the place of what it belongs to.
+            // The reader gives a default the place of the object that it belongs to.
             value =
                 Resolved { what: What::Scalar(entry.value.literal().unwrap_or(Literal::Null)), place: None, ..value };
         }
@@ -152,7 +124,8 @@ impl Walk<'_> {
         }
     }
 
-    /// A reference as it has to be written: the SDK takes the `azureml:` off, the author's text tells that it was there.
+    /// A reference as it has to be written: the SDK takes the `azureml:` off, the source text shows whether it was
+    /// there.
     fn reference(&mut self, text: &str, span: Span) -> String {
         if text.starts_with("azureml:") || text.contains("${{") {
             return text.to_owned();

@@ -1,6 +1,6 @@
 //! What must not be shown: values under keys that look secret, and the signature of an address.
 
-use super::{Resolved, What};
+use super::model::{Resolved, What};
 use crate::secret::{MASK, mask_signatures};
 use crate::yaml::Literal;
 

@@ -2,12 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
+use super::super::case::camel_case;
 use super::super::grammar::grammar;
 use super::super::value::{Data, Entry, Object, Value};
-use super::super::words::camel_case;
-use super::{
-    Fields, common, dump, duration, get, integer, io, job as envelope, plain, put, python_str, sweep, without_empty,
-};
+use super::envelope::{common, envelope};
+use super::fields::{Fields, duration, get, integer, plain, put, python_str, without_empty};
+use super::{dump, io, search_space};
 use crate::yaml::Literal;
 
 /// The body of a standalone AutoML job.
@@ -129,7 +129,7 @@ fn task(object: &Object) -> Fields {
         let mut body = Fields::new();
         put(&mut body, "samplingAlgorithm", get(sweep, "sampling_algorithm"));
         if let Some(policy) = sweep.get("early_termination").and_then(Value::object) {
-            body.insert("earlyTermination".to_owned(), Json::Object(sweep::policy_body(policy, false)));
+            body.insert("earlyTermination".to_owned(), Json::Object(search_space::policy_body(policy, false)));
         }
         fields.insert("sweepSettings".to_owned(), Json::Object(body));
     }
@@ -278,7 +278,7 @@ fn space(value: &Value) -> String {
     if value.object().is_none() {
         return decimal(value);
     }
-    let Json::Array(parts) = sweep::space(value) else { return String::new() };
+    let Json::Array(parts) = search_space::space(value) else { return String::new() };
     let kind = parts.first().and_then(Json::as_str).unwrap_or_default().to_owned();
     let object = value.object();
     let arguments: Vec<String> = if kind == "choice" {
@@ -336,7 +336,7 @@ pub(super) fn node(name: &str, node: &Object) -> Json {
         && let Some(policy) = policy.object()
         && let Some(body) = fields.get_mut("sweep").and_then(|s| s.get_mut("early_termination"))
     {
-        let mut all = sweep::policy_body(policy, true);
+        let mut all = search_space::policy_body(policy, true);
         all.remove("policy_type");
         all.insert("type".to_owned(), get(policy, "type").unwrap_or_default());
         *body = Json::Object(all);

@@ -4,7 +4,8 @@ use serde_json::{Value as Json, json};
 
 use super::super::value::{Data, Entry, Object, Value};
 use super::super::{body_name, check_nodes, port_name};
-use super::{Fields, dump, io, plain, put, python};
+use super::fields::{Fields, plain, put};
+use super::{dump, io, python};
 
 /// The body of a node that controls others.
 pub(super) fn body(pipeline: &Object, node: &Object) -> Json {
@@ -94,7 +95,7 @@ fn item(value: &Value) -> Json {
     Json::Object(fields.collect())
 }
 
-/// Values stay what they are; data is told as in the inputs of a node, its path first.
+/// Values are unchanged; data has the form of a node's input, its path first.
 fn input(value: &Value) -> Json {
     match value.object() {
         Some(object) if object.class == "InputLiteralValue" => object.get("value").map(plain).unwrap_or_default(),

@@ -3,7 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::super::value::{Object, Value};
-use super::{Fields, dump, get, put};
+use super::dump;
+use super::fields::{Fields, get, put};
 
 /// The component of Azure ML's own that an import or export written in place runs.
 pub(super) fn built_in(node: &Object) -> Option<&'static str> {

@@ -7,8 +7,9 @@ use serde_json::{Value as Json, json};
 
 use super::super::grammar::{Shape, grammar};
 use super::super::value::{Data, Object, Value};
-use super::super::{files, leaf, words};
-use super::{Fields, environment, plain, python_str};
+use super::super::{case, files, scalar};
+use super::environment;
+use super::fields::{Fields, plain, python_str};
 
 /// Dumps all fields of an object that its class knows, and the unknown ones as they are.
 pub(super) fn object(object: &Object) -> Fields {
@@ -24,7 +25,7 @@ pub(super) fn object(object: &Object) -> Fields {
             fields.insert(entry.key.clone(), dumped);
         }
     }
-    // What the SDK's objects have by themselves.
+    // Defaults of the SDK's objects.
     let default = match object.class {
         "FileSystem" => Some(("type", json!("file_system"))),
         "TensorFlowDistribution" => Some(("parameter_server_count", json!(0))),
@@ -55,14 +56,14 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         return Some(Json::Null);
     }
     if matches!(shape, Shape::Int { .. } | Shape::Float { .. } | Shape::Bool | Shape::Enum { .. })
-        && let Some(binding) = value.text().filter(|text| leaf::only_binding(text).is_some())
+        && let Some(binding) = value.text().filter(|text| scalar::only_binding(text).is_some())
     {
         return Some(Json::from(binding));
     }
     match shape {
         Shape::Nullable(inner) => self::value(inner, value, owner),
         Shape::Union(branches) => branches.iter().find_map(|b| self::value(b, value, owner)).or_else(|| {
-            // A binding stands where the shape takes something else.
+            // A binding is used instead of a value of the shape.
             value.text().map(Json::from)
         }),
         Shape::List(item) => {
@@ -74,7 +75,7 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         Shape::Class { name, .. } => {
             let inner = value.object().filter(|o| o.class == name)?;
             Some(match inner.class {
-                "AnonymousEnvironment" => environment::dump(inner),
+                "AnonymousEnvironment" => environment(inner),
                 _ => Json::Object(object(inner)),
             })
         }
@@ -106,7 +107,7 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         Shape::Enum { words: all, .. } => {
             let text = value.text()?;
             (all.iter().any(|w| w == text)
-                || all.contains(&words::snake_case(text))
+                || all.contains(&case::snake_case(text))
                 || all.contains(&text.to_lowercase()))
             .then(|| Json::from(text))
         }
@@ -121,7 +122,7 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         }
         Shape::Arm(_) | Shape::Asset { .. } => {
             let text = value.text()?;
-            Some(Json::from(if text.starts_with("azureml:") || leaf::only_binding(text).is_some() {
+            Some(Json::from(if text.starts_with("azureml:") || scalar::only_binding(text).is_some() {
                 text.to_owned()
             } else {
                 format!("azureml:{text}")
@@ -135,4 +136,39 @@ fn value(shape: &Shape, value: &Value, owner: &Object) -> Option<Json> {
         Shape::Any | Shape::Free => Some(plain(value)),
         Shape::File(_) | Shape::Node => None,
     }
+}
+
+/// An environment as a schema dumps it, under its digest.
+pub(super) fn environment(object: &Object) -> Json {
+    let mut fields = self::object(object);
+    for name in ["name", "version", "$schema"] {
+        fields.remove(name);
+    }
+    if let Some(conda) = environment::conda(object) {
+        fields.insert("conda_file".to_owned(), conda);
+    }
+    match environment_version(object) {
+        Some(version) => {
+            fields.insert("name".to_owned(), json!(environment::NAME));
+            fields.insert("version".to_owned(), json!(version));
+        }
+        // Nothing to make a digest of: the SDK gives it a random name.
+        None => {
+            fields.insert("name".to_owned(), json!("00000000-0000-0000-0000-000000000000"));
+            fields.insert("version".to_owned(), json!("1"));
+        }
+    }
+    Json::Object(fields)
+}
+
+/// The reference by which a job names it.
+pub(super) fn environment_reference(value: &Value) -> Option<String> {
+    match value.object() {
+        Some(object) => environment_version(object).map(|version| format!("{}:{version}", environment::NAME)),
+        None => value.text().map(str::to_owned),
+    }
+}
+
+fn environment_version(object: &Object) -> Option<String> {
+    environment::version(object, field(object, "inference_config").as_ref())
 }

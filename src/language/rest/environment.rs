@@ -2,45 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::super::files;
 use super::super::value::{Object, Value};
-use super::{dump, plain, python};
+use super::fields::{is_empty, plain};
+use super::python;
 
-const NAME: &str = "CliV2AnonymousEnvironment";
-
-/// An environment as a schema dumps it, under its digest.
-pub(super) fn dump(object: &Object) -> Json {
-    let mut fields = dump::object(object);
-    for name in ["name", "version", "$schema"] {
-        fields.remove(name);
-    }
-    if let Some(conda) = conda(object) {
-        fields.insert("conda_file".to_owned(), conda);
-    }
-    match version(object) {
-        Some(version) => {
-            fields.insert("name".to_owned(), json!(NAME));
-            fields.insert("version".to_owned(), json!(version));
-        }
-        // Nothing to make a digest of: the SDK gives it a random name.
-        None => {
-            fields.insert("name".to_owned(), json!("00000000-0000-0000-0000-000000000000"));
-            fields.insert("version".to_owned(), json!("1"));
-        }
-    }
-    Json::Object(fields)
-}
-
-/// The reference by which a job names it.
-pub(super) fn reference(value: &Value) -> Option<String> {
-    match value.object() {
-        Some(object) => version(object).map(|version| format!("{NAME}:{version}")),
-        None => value.text().map(str::to_owned),
-    }
-}
+/// The name that the SDK gives to an environment written in place.
+pub(super) const NAME: &str = "CliV2AnonymousEnvironment";
 
 /// The content of its conda file.
 pub(super) fn conda(object: &Object) -> Option<Json> {
@@ -53,8 +24,8 @@ pub(super) fn conda(object: &Object) -> Option<Json> {
     crate::yaml::parse(&text, source, &mut Vec::new()).map(|node| plain(&Value::plain(&node)))
 }
 
-/// The digest of its content, which is its version.
-pub(super) fn version(object: &Object) -> Option<String> {
+/// The digest of its content, which is its version. `inference_config` is that field as the schema dumps it.
+pub(super) fn version(object: &Object, inference_config: Option<&Json>) -> Option<String> {
     let build = object.get("build").and_then(Value::object);
     let text = match build.and_then(|b| b.text("path")) {
         Some(path) => {
@@ -67,10 +38,10 @@ pub(super) fn version(object: &Object) -> Option<String> {
         }
         None => {
             let mut text = digest(object.text("image")?);
-            if let Some(config) = dump::field(object, "inference_config") {
-                text = joined(&text, &digest(&python::yaml_dump(&config, true)));
+            if let Some(config) = inference_config {
+                text = joined(&text, &digest(&python::yaml_dump(config, true)));
             }
-            if let Some(conda) = conda(object).filter(|c| !super::is_empty(c)) {
+            if let Some(conda) = conda(object).filter(|c| !is_empty(c)) {
                 text = joined(&text, &digest(&python::yaml_dump(&conda, true)));
             }
             text
@@ -103,7 +74,7 @@ fn folder_digest(path: &Path) -> String {
 /// `above` are the folders that a path is in: a link back to one of them has no end.
 fn add(path: &Path, above: &mut Vec<PathBuf>, hash: &mut Sha256) {
     if !path.is_dir() {
-        // A pipe has no content, and whoever reads it waits for a writer.
+        // Reading a pipe would wait for a writer.
         if path.is_file()
             && let Ok(bytes) = std::fs::read(path)
         {

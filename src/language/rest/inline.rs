@@ -5,10 +5,12 @@ use serde_json::{Value as Json, json};
 
 use super::super::check_nodes;
 use super::super::grammar::grammar;
-use super::super::make::bytes_of;
+use super::super::post_load::bytes_of;
 use super::super::value::{Data, Object, Value};
-use super::component::{ANONYMOUS, Paths};
-use super::{Fields, dump, environment, get, node, put, python_str, spark, without_empty};
+use super::fields::{Fields, get, put, python_str, without_empty};
+use super::node_kind::kind;
+use super::reference::{ANONYMOUS, Paths};
+use super::{dump, spark};
 use crate::yaml::Literal;
 
 /// The component that the SDK makes of a node written in place.
@@ -18,7 +20,7 @@ pub(super) fn made(pipeline: &Object, node: &Object, paths: Paths) -> Fields {
     fields.insert("version".to_owned(), json!("1"));
     put(&mut fields, "description", get(node, "description"));
     put(&mut fields, "tags", get(node, "tags"));
-    fields.insert("type".to_owned(), json!(node::kind(node)));
+    fields.insert("type".to_owned(), json!(kind(node)));
     let inputs = node.map("inputs").iter().map(|i| (i.key.clone(), made_input(pipeline, &i.value)));
     fields.insert("inputs".to_owned(), Json::Object(inputs.collect()));
     let outputs = node.map("outputs").iter().map(|o| (o.key.clone(), made_output(pipeline, &o.value)));
@@ -51,7 +53,7 @@ pub(super) fn made(pipeline: &Object, node: &Object, paths: Paths) -> Fields {
         spark::first_executors(conf);
     }
     if let Some(object) = node.get("environment").and_then(Value::object) {
-        fields.insert("environment".to_owned(), environment::dump(object));
+        fields.insert("environment".to_owned(), dump::environment(object));
     }
     if paths == Paths::AsWritten {
         put(&mut fields, "code", get(node, "code"));

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::super::value::{Entry, Object, Value};
-use super::{Fields, plain, put, python_str};
+use super::fields::{Fields, plain, put, python_str};
 
 /// How fields are called: jobs are in camel case, the nodes of a pipeline in snake case.
 #[derive(Clone, Copy, PartialEq, Eq)]

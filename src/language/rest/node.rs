@@ -2,17 +2,15 @@
 
 use serde_json::{Value as Json, json};
 
-use super::super::check_nodes;
 use super::super::flow::is_flow;
 use super::super::grammar::grammar;
-use super::super::make::bytes_of;
+use super::super::post_load::bytes_of;
 use super::super::value::{Object, Value};
-use super::component::{Paths, inherited, mapping};
+use super::fields::{Fields, get, plain, put, without_empty};
 use super::io::Case;
-use super::{
-    Fields, automl, command, component, control_flow, data_transfer, dump, get, inline, io, plain, put, python,
-    python_str, spark, sweep, without_empty,
-};
+use super::node_kind::kind;
+use super::reference::{Paths, inherited, mapping, source};
+use super::{automl, control_flow, data_transfer, dump, inline, io, pipeline_spec, python, settings, spark, sweep};
 
 /// The body of a node.
 pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json, String> {
@@ -38,20 +36,20 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
     fields.insert("inputs".to_owned(), Json::Object(io::inputs(node.map("inputs"), declared("inputs"), Case::Snake)?));
     fields.insert("outputs".to_owned(), Json::Object(io::node_outputs(node.map("outputs"), declared("outputs"))));
     let built_in = data_transfer::built_in(node);
-    let source = match named {
+    let origin = match named {
         None if built_in.is_some() => "BUILTIN",
         None => "YAML.JOB",
         Some(value) => match value.object() {
-            Some(object) => component::source(object),
+            Some(object) => source(object),
             None if value.text().is_some_and(|t| t.starts_with("azureml://registries/")) => "REMOTE.REGISTRY",
             None => "REMOTE.WORKSPACE.COMPONENT",
         },
     };
-    fields.insert("_source".to_owned(), json!(source));
+    fields.insert("_source".to_owned(), json!(origin));
     if kind != "sweep" {
         let id = match named {
             Some(value) => match value.object() {
-                Some(object) => component::id(object),
+                Some(object) => pipeline_spec::id(object),
                 None => value.text().unwrap_or_default().to_owned(),
             },
             None => match built_in {
@@ -80,23 +78,11 @@ pub(super) fn body(pipeline: &Object, name: &str, node: &Object) -> Result<Json,
     Ok(body)
 }
 
-pub(super) fn kind(node: &Object) -> &'static str {
-    match node.class {
-        "CommandNode" | "InlineCommandNode" => "command",
-        "ParallelNode" | "InlineParallelNode" => "parallel",
-        "SweepNode" => "sweep",
-        "PipelineNode" => "pipeline",
-        "SparkNode" | "InlineSparkNode" => "spark",
-        "ImportNode" | "InlineImportNode" => "import",
-        _ => "data_transfer",
-    }
-}
-
 /// Fields that the SDK takes as arguments of its own though the grammar of a node does not name them.
 const TAKEN: [&str; 8] =
     ["name", "display_name", "description", "tags", "experiment_name", "version", "settings", "$schema"];
 
-/// Unknown fields of a node that names a component go along as they are.
+/// Unknown fields of a node that names a component are sent unchanged.
 fn unknown(node: &Object, fields: &mut Fields) {
     let class = grammar().class(node.class);
     for entry in &node.fields {
@@ -111,22 +97,22 @@ fn command_fields(node: &Object, component: Option<&Object>, in_place: bool, fie
     put(fields, "environment_variables", mapping(node.get("environment_variables")));
     let inherited = |name: &str| if in_place { node.get(name) } else { inherited(node, component, name) };
     if let Some(distribution) = inherited("distribution").and_then(Value::object) {
-        fields.insert("distribution".to_owned(), Json::Object(command::distribution(distribution, true)));
+        fields.insert("distribution".to_owned(), Json::Object(settings::distribution(distribution, true)));
     }
     if let Some(resources) = inherited("resources").and_then(Value::object) {
-        fields.insert("resources".to_owned(), Json::Object(command::resources(resources, true)));
+        fields.insert("resources".to_owned(), Json::Object(settings::resources(resources, true)));
     }
     if let Some(limits) = node.get("limits").and_then(Value::object) {
-        fields.insert("limits".to_owned(), Json::Object(command::node_limits(limits)));
+        fields.insert("limits".to_owned(), Json::Object(settings::node_limits(limits)));
     }
     if let Some(queue) = node.get("queue_settings").and_then(Value::object) {
-        fields.insert("queue_settings".to_owned(), Json::Object(command::queue_settings(queue, true)));
+        fields.insert("queue_settings".to_owned(), Json::Object(settings::queue_settings(queue, true)));
     }
     if let Some(identity) = node.get("identity").and_then(Value::object) {
-        fields.insert("identity".to_owned(), Json::Object(command::identity(identity, true)));
+        fields.insert("identity".to_owned(), Json::Object(settings::identity(identity, true)));
     }
     let services =
-        node.map("services").iter().filter_map(|s| Some((s.key.clone(), command::service(s.value.object()?, true))));
+        node.map("services").iter().filter_map(|s| Some((s.key.clone(), settings::service(s.value.object()?, true))));
     let services: Fields = services.collect();
     if !services.is_empty() {
         fields.insert("services".to_owned(), Json::Object(services));
@@ -149,7 +135,7 @@ fn parallel_fields(node: &Object, component: Option<&Object>, fields: &mut Field
     };
     put(fields, "mini_batch_size", Some(size).filter(|_| !component.is_some_and(is_flow)));
     if let Some(resources) = inherited(node, component, "resources").and_then(Value::object) {
-        fields.insert("resources".to_owned(), Json::Object(command::resources(resources, true)));
+        fields.insert("resources".to_owned(), Json::Object(settings::resources(resources, true)));
     }
     if let Some(retry) = inherited(node, component, "retry_settings").and_then(Value::object) {
         fields.insert("retry_settings".to_owned(), Json::Object(dump::object(retry)));
@@ -160,85 +146,9 @@ fn parallel_fields(node: &Object, component: Option<&Object>, fields: &mut Field
         fields.insert("partition_keys".to_owned(), json!(text));
     }
     if let Some(identity) = node.get("identity").and_then(Value::object) {
-        fields.insert("identity".to_owned(), Json::Object(command::identity(identity, true)));
+        fields.insert("identity".to_owned(), Json::Object(settings::identity(identity, true)));
     }
     if let Some(task) = inherited(node, component, "task").and_then(Value::object) {
         fields.insert("task".to_owned(), Json::Object(dump::object(task)));
-    }
-}
-
-/// The nodes of a pipeline component as the schema dumps them, with their components in place.
-pub(super) fn dumped(pipeline: &Object) -> Fields {
-    let dumped = |name: &str, node: &Object| match grammar().class(node.class).is("AutoMLNode") {
-        true => automl::dumped(name, node),
-        false => Json::Object(dumped_node(pipeline, node)),
-    };
-    check_nodes(pipeline).map(|(entry, node)| (entry.key.clone(), dumped(&entry.key, node))).collect()
-}
-
-fn dumped_node(pipeline: &Object, node: &Object) -> Fields {
-    if matches!(node.class, "IfElse" | "DoWhile" | "ParallelFor") {
-        return control_flow::dumped(node);
-    }
-    let mut fields = Fields::new();
-    fields.insert("type".to_owned(), json!(kind(node)));
-    let named = node.get("component").or_else(|| node.get("trial"));
-    let component = named.and_then(Value::object);
-    let declared = |side: &str| component.filter(|c| side != "inputs" || !is_flow(c)).map(|c| c.map(side));
-    let known = |side: &str, key: &str| declared(side).is_none_or(|ports| ports.iter().any(|p| p.key == key));
-    let inputs: Fields = node
-        .map("inputs")
-        .iter()
-        .filter(|i| known("inputs", &i.key))
-        .map(|i| (i.key.clone(), dumped_input(&i.value)))
-        .collect();
-    let outputs: Fields = node
-        .map("outputs")
-        .iter()
-        .filter(|o| known("outputs", &o.key) && !o.value.is_null())
-        .map(|o| (o.key.clone(), o.value.object().map_or_else(|| plain(&o.value), |o| Json::Object(dump::object(o)))))
-        .collect();
-    for name in ["compute", "environment_variables", "resources", "distribution", "limits", "comment", "properties"] {
-        put(&mut fields, name, dump::field(node, name));
-    }
-    for name in ["display_name", "description", "tags"] {
-        put(&mut fields, name, get(node, name));
-    }
-    fields.insert("inputs".to_owned(), Json::Object(inputs));
-    fields.insert("outputs".to_owned(), Json::Object(outputs));
-    let key = if node.get("trial").is_some() { "trial" } else { "component" };
-    let inner = match named {
-        Some(value) => match value.object() {
-            Some(object) if object.class.ends_with("PipelineComponent") => {
-                Some(Json::Object(component::pipeline_spec(object, Paths::Absolute)))
-            }
-            Some(object) => Some(Json::Object(component::spec(object, Paths::Absolute))),
-            None => dump::field(node, key),
-        },
-        None => Some(Json::Object(inline::made(pipeline, node, Paths::Absolute))),
-    };
-    put(&mut fields, key, inner);
-    match without_empty(Json::Object(fields)) {
-        Json::Object(fields) => fields,
-        _ => Fields::new(),
-    }
-}
-
-fn dumped_input(value: &Value) -> Json {
-    match value.object() {
-        Some(object) if object.class == "InputLiteralValue" => json!(object.get("value").map(python_str)),
-        Some(object) => {
-            let mut fields = dump::object(object);
-            if object.text("path").is_some_and(|p| p.starts_with("${{")) {
-                fields.remove("type");
-            } else if !fields.contains_key("type") {
-                fields.insert("type".to_owned(), json!("uri_folder"));
-            }
-            Json::Object(fields)
-        }
-        None => match value.text() {
-            Some(text) if text.starts_with("${{parent.") => json!({ "path": text }),
-            _ => plain(value),
-        },
     }
 }

@@ -4,8 +4,11 @@ use serde_json::{Value as Json, json};
 
 use super::super::check_nodes;
 use super::super::value::{Entry, Object, Value};
+use super::envelope::{common, envelope};
+use super::fields::{Fields, plain, put};
 use super::io::Case;
-use super::{Fields, common, component, io, job as envelope, node, plain, put};
+use super::reference::source;
+use super::{io, node, specification};
 
 /// The body of a pipeline job.
 pub(super) fn job(object: &Object) -> Result<Json, String> {
@@ -19,7 +22,7 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
     for port in declared("inputs").iter().filter(|p| !has(&given, &p.key)) {
         let Some(object) = port.value.object() else { continue };
         if let Some(default) = object.get("default") {
-            let text = component::parsed(default, object.text("type").unwrap_or_default());
+            let text = specification::parsed(default, object.text("type").unwrap_or_default());
             inputs.insert(port.key.clone(), json!({ "jobInputType": "literal", "value": text }));
         }
     }
@@ -30,11 +33,11 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
         Some(Json::Object(settings)) => settings,
         _ => Fields::new(),
     };
-    let source = match component {
+    let origin = match component {
         None => "YAML.JOB",
-        Some(value) => value.object().map_or("REMOTE.WORKSPACE.JOB", component::source),
+        Some(value) => value.object().map_or("REMOTE.WORKSPACE.JOB", source),
     };
-    settings.insert("_source".to_owned(), json!(source));
+    settings.insert("_source".to_owned(), json!(origin));
     settings.retain(|_, v| !v.is_null());
     fields.insert("settings".to_owned(), Json::Object(settings));
     let graph = named.unwrap_or(object);

@@ -3,8 +3,10 @@
 use serde_json::{Value as Json, json};
 
 use super::super::value::{Object, Value};
+use super::envelope::{common, envelope};
+use super::fields::{Fields, get, plain, put};
 use super::io::Case;
-use super::{Fields, command, common, environment, get, io, job as envelope, plain, put};
+use super::{dump, io, settings};
 
 /// The body of a standalone spark job.
 pub(super) fn job(object: &Object) -> Result<Json, String> {
@@ -12,7 +14,7 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
     fields.insert("inputs".to_owned(), Json::Object(io::inputs(object.map("inputs"), None, Case::Camel)?));
     fields.insert("outputs".to_owned(), Json::Object(io::job_outputs(object.map("outputs"))));
     put(&mut fields, "codeId", get(object, "code"));
-    put(&mut fields, "environmentId", object.get("environment").and_then(environment::reference).map(Json::from));
+    put(&mut fields, "environmentId", object.get("environment").and_then(dump::environment_reference).map(Json::from));
     for (key, name) in [("args", "args"), ("pyFiles", "py_files"), ("jars", "jars"), ("files", "files")] {
         put(&mut fields, key, get(object, name));
     }
@@ -86,7 +88,7 @@ pub(super) fn node(node: &Object, component: Option<&Object>, fields: &mut Field
         fields.insert("resources".to_owned(), Json::Object(body));
     }
     let identity = match node.get("identity").and_then(Value::object) {
-        Some(identity) => Some(Json::Object(command::identity(identity, true))),
+        Some(identity) => Some(Json::Object(settings::identity(identity, true))),
         None => default_identity(node, "identity_type"),
     };
     put(fields, "identity", identity);

@@ -2,9 +2,14 @@
 
 use serde_json::{Value as Json, json};
 
-use super::super::value::{Entry, Object, Value};
+use super::super::value::{Object, Value};
+use super::envelope::{common, envelope};
+use super::fields::{Fields, duration, get, integer, plain, put};
 use super::io::Case;
-use super::{Fields, command, common, component, dump, duration, get, integer, io, job as envelope, plain, put};
+use super::reference::{ANONYMOUS, Paths, source};
+use super::search_space::{policy_body, space};
+use super::specification::spec;
+use super::{command, dump, io, settings};
 
 /// The body of a standalone sweep job.
 pub(super) fn job(object: &Object) -> Result<Json, String> {
@@ -25,10 +30,10 @@ pub(super) fn job(object: &Object) -> Result<Json, String> {
         fields.insert("earlyTermination".to_owned(), Json::Object(policy_body(policy, false)));
     }
     if let Some(queue) = object.get("queue_settings").and_then(Value::object) {
-        fields.insert("queueSettings".to_owned(), Json::Object(command::queue_settings(queue, false)));
+        fields.insert("queueSettings".to_owned(), Json::Object(settings::queue_settings(queue, false)));
     }
     if let Some(resources) = object.get("resources").and_then(Value::object) {
-        fields.insert("resources".to_owned(), Json::Object(command::resources(resources, false)));
+        fields.insert("resources".to_owned(), Json::Object(settings::resources(resources, false)));
     }
     if let Some(trial) = object.get("trial").and_then(Value::object) {
         // The trial's command may use what the sweep searches: only inputs are looked up.
@@ -75,58 +80,6 @@ fn sampling(value: &Value) -> Json {
     }
 }
 
-/// A distribution as a list: `["uniform", [0, 1]]`.
-pub(super) fn space(value: &Value) -> Json {
-    let Some(object) = value.object() else { return plain(value) };
-    let kind = object.text("type").unwrap_or_default();
-    let numbers = |names: &[&str]| json!(names.iter().filter_map(|n| get(object, n)).collect::<Vec<_>>());
-    let arguments = match kind {
-        "choice" => {
-            let values = object.get("values").and_then(Value::list).unwrap_or_default();
-            json!([values.iter().map(choice).collect::<Vec<_>>()])
-        }
-        "randint" => numbers(&["upper"]),
-        "uniform" | "loguniform" => numbers(&["min_value", "max_value"]),
-        "quniform" | "qloguniform" => numbers(&["min_value", "max_value", "q"]),
-        "normal" | "lognormal" => numbers(&["mu", "sigma"]),
-        _ => numbers(&["mu", "sigma", "q"]),
-    };
-    json!([kind, arguments])
-}
-
-/// A value of a choice: a mapping may hold further distributions.
-fn choice(value: &Value) -> Json {
-    match value.map() {
-        Some(entries) => Json::Object(entries.iter().map(|e: &Entry| (e.key.clone(), space(&e.value))).collect()),
-        None => plain(value),
-    }
-}
-
-/// `early_termination`.
-pub(super) fn policy_body(policy: &Object, snake: bool) -> Fields {
-    let mut body = Fields::new();
-    let name = |text: &str| if snake { text.to_owned() } else { super::super::words::camel_case(text) };
-    let word = match policy.class {
-        "BanditPolicy" => "Bandit",
-        "MedianStoppingPolicy" => "MedianStopping",
-        _ => "TruncationSelection",
-    };
-    body.insert(name("policy_type"), json!(word));
-    let default = if word == "MedianStopping" { 1 } else { 0 };
-    body.insert(name("evaluation_interval"), get(policy, "evaluation_interval").unwrap_or(json!(default)));
-    body.insert(name("delay_evaluation"), get(policy, "delay_evaluation").unwrap_or(json!(0)));
-    match word {
-        "Bandit" => {
-            for field in ["slack_factor", "slack_amount"] {
-                body.insert(name(field), get(policy, field).unwrap_or(json!(0)));
-            }
-        }
-        "TruncationSelection" => put(&mut body, &name("truncation_percentage"), get(policy, "truncation_percentage")),
-        _ => {}
-    }
-    body
-}
-
 /// What a sweep node adds to a node.
 pub(super) fn node(node: &Object, fields: &mut Fields) {
     for name in ["objective", "search_space", "sampling_algorithm"] {
@@ -143,8 +96,8 @@ pub(super) fn node(node: &Object, fields: &mut Fields) {
         fields.insert("early_termination".to_owned(), Json::Object(policy_body(policy, true)));
     }
     for (name, body) in [
-        ("queue_settings", command::queue_settings as fn(&Object, bool) -> Fields),
-        ("resources", command::resources as fn(&Object, bool) -> Fields),
+        ("queue_settings", settings::queue_settings as fn(&Object, bool) -> Fields),
+        ("resources", settings::resources as fn(&Object, bool) -> Fields),
     ] {
         if let Some(object) = node.get(name).and_then(Value::object) {
             fields.insert(name.to_owned(), Json::Object(body(object, true)));
@@ -156,9 +109,23 @@ pub(super) fn node(node: &Object, fields: &mut Fields) {
 pub(super) fn trial(node: &Object) -> Json {
     match node.get("trial") {
         Some(trial) => match trial.object() {
-            Some(object) => component::trial(object),
+            Some(object) => trial_component(object),
             None => json!({ "componentId": plain(trial) }),
         },
         None => Json::Null,
     }
+}
+
+/// The trial of a sweep node: a component inside a body.
+fn trial_component(object: &Object) -> Json {
+    let mut spec = spec(object, Paths::Absolute);
+    spec.insert("_source".to_owned(), json!(source(object)));
+    let mut properties = Fields::new();
+    properties.insert("componentSpec".to_owned(), Json::Object(spec));
+    put(&mut properties, "description", get(object, "description"));
+    properties.insert("isAnonymous".to_owned(), json!(true));
+    properties.insert("isArchived".to_owned(), json!(false));
+    properties.insert("properties".to_owned(), get(object, "properties").unwrap_or_else(|| json!({})));
+    properties.insert("tags".to_owned(), get(object, "tags").unwrap_or_else(|| json!({})));
+    json!({ "name": ANONYMOUS, "properties": properties })
 }

@@ -2,9 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use super::super::case::camel_case;
 use super::super::value::{Entry, Object, Value};
-use super::super::words::camel_case;
-use super::{Fields, command, common, dump, get, io, job as envelope, plain, put, python};
+use super::envelope::{common, envelope};
+use super::fields::{Fields, get, plain, put};
+use super::{dump, io, python, settings};
 
 /// The body of a fine-tuning job.
 pub(super) fn finetuning(object: &Object) -> Result<Json, String> {
@@ -35,13 +37,13 @@ pub(super) fn finetuning(object: &Object) -> Result<Json, String> {
             fields.insert("resources".to_owned(), json!({ "instanceTypes": types }));
         }
         if let Some(queue) = object.get("queue_settings").and_then(Value::object) {
-            fields.insert("queueSettings".to_owned(), Json::Object(command::queue_settings(queue, false)));
+            fields.insert("queueSettings".to_owned(), Json::Object(settings::queue_settings(queue, false)));
         }
     }
     Ok(envelope(object, fields))
 }
 
-/// An input of data, or the text that stands for one.
+/// An input of data, or a text that is the path of one.
 fn data(value: &Value, kind: &str) -> Json {
     match value.object() {
         Some(object) => {

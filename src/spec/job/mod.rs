@@ -22,7 +22,7 @@ pub enum Job {
     Command(Box<CommandJob>),
     /// A graph of nodes.
     Pipeline(Box<PipelineJob>),
-    /// What only a service runs.
+    /// A job that only a service runs.
     Service(Box<ServiceJob>),
 }
 
@@ -48,7 +48,7 @@ impl Job {
     }
 }
 
-/// Takes a job over. `None` when it cannot be, which is then told.
+/// Takes a job over. `None` when it cannot be taken over, which is then reported.
 pub(super) fn of(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Job> {
     match object.class {
         "CommandJob" => command::of(object, found).map(|job| Job::Command(Box::new(job))),

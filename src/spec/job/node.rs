@@ -23,18 +23,18 @@ pub enum NodeBody {
     Inline(Box<CommandBody>),
     /// A pipeline component.
     Pipeline(Arc<PipelineComponent>),
-    /// What cannot run on this machine.
-    Elsewhere(Elsewhere),
+    /// A node that cannot run on this machine.
+    Unsupported(Unsupported),
 }
 
-/// A node that something else runs on Azure ML.
+/// A node of a kind that amlrun does not run.
 #[derive(Clone, Debug)]
-pub struct Elsewhere {
+pub struct Unsupported {
     /// Its `type`.
     pub kind: String,
-    /// The code of what keeps it from running here.
+    /// The code of the diagnostic that says why.
     pub code: &'static str,
-    /// Why it cannot run here, as a sentence without an end.
+    /// Why it cannot run here, without a full stop.
     pub why: String,
     /// What to do about it, when there is something.
     pub help: Option<String>,
@@ -144,13 +144,13 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
             let known = found.len();
             match components.command(named, &format!("{path}.component"), found) {
                 Some(component) => NodeBody::Component(component),
-                // It was read past its mistakes, because something stands in for the node.
-                None if found.len() == known => NodeBody::Elsewhere(elsewhere(entry, object)),
+                // It was accepted in spite of its mistakes, because a substitute is used instead of the node.
+                None if found.len() == known => NodeBody::Unsupported(unsupported(entry, object)),
                 None => return None,
             }
         }
         ("PipelineNode", Some(named)) => NodeBody::Pipeline(components.pipeline(named, found)),
-        _ => NodeBody::Elsewhere(elsewhere(entry, object)),
+        _ => NodeBody::Unsupported(unsupported(entry, object)),
     };
     let inline = matches!(body, NodeBody::Inline(_));
     if !inline {
@@ -168,7 +168,7 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
     })
 }
 
-/// Azure ML ignores these beside a component without a word (surprise 13).
+/// Azure ML silently ignores these beside a component (surprise 13).
 fn ignored(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
     if object.class != "CommandNode" {
         return;
@@ -195,7 +195,7 @@ pub fn kind(node: &Object) -> &str {
     })
 }
 
-fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
+fn unsupported(entry: &Entry, object: &Object) -> Unsupported {
     let tag = object.get("type");
     let kind = kind(object);
     let (mut help, mut code) = (None, "not-yet");
@@ -223,5 +223,5 @@ fn elsewhere(entry: &Entry, object: &Object) -> Elsewhere {
             outputs.push(Port::of_output(&output));
         }
     }
-    Elsewhere { kind: kind.to_owned(), code, why, help, span, outputs }
+    Unsupported { kind: kind.to_owned(), code, why, help, span, outputs }
 }

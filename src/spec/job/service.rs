@@ -1,4 +1,4 @@
-//! A standalone job that only a service runs: sweep, spark, automl and the like. Here something can stand in for it.
+//! A standalone job that only a service runs: sweep, spark, automl and the like. Here a substitute can be used instead.
 
 use super::common::Common;
 use crate::diagnostic::{Diagnostic, Span};

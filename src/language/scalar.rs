@@ -1,10 +1,10 @@
 //! Scalars against shapes, read as the SDK's fields read them (reference, sections 1.6, 1.8 and 1.10).
 
+use super::cursor::{Cursor, Read, Scope, last, wrong_type};
 use super::files;
 use super::grammar::{Fold, Shape};
-use super::read::{At, Read, Scope, last, wrong_type};
 use super::value::{Data, Value};
-use super::words;
+use super::{case, describe};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::yaml::{Entry, Kind, Literal, Node, scalar};
 
@@ -35,13 +35,13 @@ pub(super) fn only_binding(text: &str) -> Option<&str> {
     (!inner.contains(char::is_whitespace)).then_some(inner)
 }
 
-/// Whether a `${{…}}` may stand for a value of this shape where bindings are allowed.
+/// Whether a value of this shape may be a binding where bindings are allowed.
 pub(super) fn takes_binding(shape: &Shape) -> bool {
     !matches!(shape, Shape::Class { .. } | Shape::List(_) | Shape::Map { .. } | Shape::Free | Shape::Node)
 }
 
-/// Whether a shape is out of the question for a value, told by its first characters alone: most branches of a union are,
-/// and nobody reads what would be said of them.
+/// Whether the first characters of a value rule out a shape. This is true of most branches of a union, whose
+/// diagnostics are not shown.
 pub(super) fn rules_out(shape: &Shape, node: &Node) -> bool {
     let Kind::Scalar(scalar) = &node.kind else {
         let is_text = matches!(
@@ -75,7 +75,7 @@ pub(super) fn rules_out(shape: &Shape, node: &Node) -> bool {
 }
 
 /// Reads a scalar.
-pub(super) fn read(shape: &Shape, node: &Node, at: At<'_>, scope: &Scope) -> Read {
+pub(super) fn read(shape: &Shape, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
     let is = |data: Data| Ok(Value { span: node.span, data });
     match shape {
         Shape::Any => Ok(Value::plain(node)),
@@ -169,7 +169,7 @@ fn is_url(text: &str) -> bool {
 }
 
 /// What is wrong with a key of a mapping with free keys.
-pub(super) fn key(shape: &Shape, entry: &Entry, at: At<'_>) -> Option<Diagnostic> {
+pub(super) fn key(shape: &Shape, entry: &Entry, at: Cursor<'_>) -> Option<Diagnostic> {
     let literal = entry.key_literal();
     if !matches!(literal, Literal::Str(_)) {
         let message = format!("the key '{}' is {}, but a key must be a string", entry.key, literal.describe());
@@ -205,12 +205,12 @@ fn component_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase()) && node_name(text)
 }
 
-fn text<'n>(node: &'n Node, at: At<'_>) -> Result<&'n str, Vec<Diagnostic>> {
+fn text<'n>(node: &'n Node, at: Cursor<'_>) -> Result<&'n str, Vec<Diagnostic>> {
     node.as_str().ok_or_else(|| wrong_type(node, at, "a string"))
 }
 
 /// Marshmallow's integer: unless strict, what Python's `int()` takes, but no boolean.
-fn integer(node: &Node, at: At<'_>, strict: bool, range: Option<(i64, i64)>) -> Result<String, Vec<Diagnostic>> {
+fn integer(node: &Node, at: Cursor<'_>, strict: bool, range: Option<(i64, i64)>) -> Result<String, Vec<Diagnostic>> {
     let digits = match node.literal() {
         Some(Literal::Int(digits)) => Some(digits),
         Some(Literal::Float(x)) if !strict && x.is_finite() => Some(format!("{:.0}", x.trunc())),
@@ -229,7 +229,7 @@ fn integer(node: &Node, at: At<'_>, strict: bool, range: Option<(i64, i64)>) -> 
 }
 
 /// Marshmallow's number: what Python's `float()` takes, but no boolean and nothing infinite.
-fn float(node: &Node, at: At<'_>, strict: bool) -> Result<f64, Vec<Diagnostic>> {
+fn float(node: &Node, at: Cursor<'_>, strict: bool) -> Result<f64, Vec<Diagnostic>> {
     let number = match node.literal() {
         Some(Literal::Float(x)) => Some(x),
         Some(Literal::Int(digits)) if !strict => digits.parse().ok(),
@@ -266,7 +266,7 @@ fn boolean(node: &Node) -> Option<bool> {
     }
 }
 
-fn number_version(node: &Node, at: At<'_>) -> Read {
+fn number_version(node: &Node, at: Cursor<'_>) -> Read {
     let text = match node.literal() {
         Some(Literal::Str(text)) => text,
         Some(literal @ (Literal::Int(_) | Literal::Float(_))) => literal.python_str(),
@@ -278,7 +278,7 @@ fn number_version(node: &Node, at: At<'_>) -> Read {
     Err(refused(node, at, "bad-value", &Shape::NumberVersion).into())
 }
 
-fn prefixed(node: &Node, at: At<'_>, shape: &Shape, prefix: &str) -> Read {
+fn prefixed(node: &Node, at: Cursor<'_>, shape: &Shape, prefix: &str) -> Read {
     let text = text(node, at)?;
     if text.starts_with(prefix) {
         return Ok(Value { span: node.span, data: Data::Text(text.to_owned()) });
@@ -286,14 +286,14 @@ fn prefixed(node: &Node, at: At<'_>, shape: &Shape, prefix: &str) -> Read {
     Err(refused(node, at, "bad-reference", shape).into())
 }
 
-fn enumeration(node: &Node, at: At<'_>, fold: Fold, words: &[String], as_written: bool) -> Read {
+fn enumeration(node: &Node, at: Cursor<'_>, fold: Fold, words: &[String], as_written: bool) -> Read {
     let written = node.as_str();
     let folded = written.map(|text| match fold {
         Fold::Exact => text.to_owned(),
         Fold::Lower => text.to_lowercase(),
         Fold::Upper => text.to_uppercase(),
-        Fold::Snake => words::snake_case(text),
-        Fold::Camel => words::camel_case(text),
+        Fold::Snake => case::snake_case(text),
+        Fold::Camel => case::camel_case(text),
     });
     if let (Some(written), Some(folded)) = (written, &folded)
         && words.contains(folded)
@@ -304,9 +304,9 @@ fn enumeration(node: &Node, at: At<'_>, fold: Fold, words: &[String], as_written
     Err(not_one_of(node, at, words).into())
 }
 
-/// The mistake of a word that is none of those allowed.
-pub(super) fn not_one_of(node: &Node, at: At<'_>, words: &[String]) -> Diagnostic {
-    let list = words::quoted(words);
+/// The diagnostic of a word that is not one of those allowed.
+pub(super) fn not_one_of(node: &Node, at: Cursor<'_>, words: &[String]) -> Diagnostic {
+    let list = describe::quoted(words);
     let message = match node.as_str() {
         Some(text) => format!("'{text}' is no value of '{}'", last(at)),
         None => format!("'{}' must be one of {list}, but is {}", last(at), node.describe()),
@@ -324,7 +324,7 @@ pub(super) fn not_one_of(node: &Node, at: At<'_>, words: &[String]) -> Diagnosti
 }
 
 /// `azureml:<name>:<version>`, `azureml:<name>@<label>`, or an ARM id with a version (reference, section 1.6).
-fn asset(node: &Node, at: At<'_>, shape: &Shape, kind: &str, bare: bool) -> Read {
+fn asset(node: &Node, at: Cursor<'_>, shape: &Shape, kind: &str, bare: bool) -> Read {
     let Some(name) = text(node, at)?.strip_prefix("azureml:") else {
         return Err(refused(node, at, "bad-reference", shape).into());
     };
@@ -334,7 +334,7 @@ fn asset(node: &Node, at: At<'_>, shape: &Shape, kind: &str, bare: bool) -> Read
     if is_versioned_id(name) {
         return Ok(Value { span: node.span, data: Data::Text(name.to_owned()) });
     }
-    let one = words::asset(kind);
+    let one = describe::asset(kind);
     if name.to_lowercase().starts_with("/subscriptions/") && name.contains(&format!("/{kind}/")) {
         return fault(format!("this ARM id of {one} has no version"), "end it with /versions/<version>".to_owned());
     }
@@ -373,7 +373,7 @@ fn is_versioned_id(name: &str) -> bool {
     workspace || name.starts_with("azureml://registries/") && name.contains("/versions/")
 }
 
-fn output_binding(node: &Node, at: At<'_>, shape: &Shape) -> Read {
+fn output_binding(node: &Node, at: Cursor<'_>, shape: &Shape) -> Read {
     let inner = match &node.kind {
         Kind::Mapping(_) if ["mode", "name", "version"].iter().all(|k| node.get(k).is_none()) => node.get("path"),
         _ => Some(node),
@@ -386,12 +386,12 @@ fn output_binding(node: &Node, at: At<'_>, shape: &Shape) -> Read {
     }
 }
 
-/// The mistake of a value that is none of what the shape describes.
-pub(super) fn refused(node: &Node, at: At<'_>, code: &'static str, shape: &Shape) -> Vec<Diagnostic> {
-    let wanted = words::shape(shape);
+/// The diagnostic of a value that does not fit its shape.
+pub(super) fn refused(node: &Node, at: Cursor<'_>, code: &'static str, shape: &Shape) -> Vec<Diagnostic> {
+    let wanted = describe::shape(shape);
     match node.as_str() {
         Some(text) => {
-            let message = format!("'{}' must be {wanted}, but is '{}'", last(at), words::shortened(text));
+            let message = format!("'{}' must be {wanted}, but is '{}'", last(at), describe::shortened(text));
             vec![Diagnostic::error(code, node.span, message).at(at.to_string())]
         }
         None => wrong_type(node, at, &wanted),

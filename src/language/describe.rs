@@ -1,9 +1,9 @@
-//! The words of the field: how messages call classes, shapes and kinds of assets.
+//! Names of classes, shapes and kinds of assets for messages.
 
 use super::grammar::Shape;
 use crate::diagnostic::article::with_article;
 
-/// What a class is called, with its article: `a command job`.
+/// The name of a class with its article: `a command job`.
 pub(super) fn class(name: &str) -> String {
     let text = match name {
         "CommandJob" => "a command job",
@@ -42,14 +42,15 @@ pub(super) fn class(name: &str) -> String {
     if !text.is_empty() {
         return text.to_owned();
     }
-    // The others say what they are: `AnonymousCommandComponent`, `MLTableInput`, `TruncationSelectionPolicy`.
+    // The names of other classes describe them: `AnonymousCommandComponent`, `MLTableInput`,
+    // `TruncationSelectionPolicy`.
     let bare = name.trim_start_matches("Anonymous").trim_start_matches("Inline");
     with_article(&spaced(bare))
 }
 
 fn spaced(name: &str) -> String {
     let name = name.replace("AutoML", "Automl").replace("MPI", "Mpi").replace("AML", "Aml").replace("OpenAI", "Openai");
-    snake_case(&name).replace('_', " ")
+    super::case::snake_case(&name).replace('_', " ")
 }
 
 /// What a shape takes, for messages: `a string`, `one of 'a', 'b'`.
@@ -148,51 +149,9 @@ pub(super) fn shortened(text: &str) -> String {
     format!("{}…", line.chars().take(57).collect::<String>())
 }
 
-/// The SDK's way from camel case to snake case.
-pub(super) fn snake_case(text: &str) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let mut snake = String::with_capacity(text.len() + 4);
-    for (i, c) in chars.iter().enumerate() {
-        if c.is_ascii_uppercase() && i > 0 {
-            let before = chars[i - 1];
-            let after = chars.get(i + 1).is_some_and(char::is_ascii_lowercase);
-            if before.is_ascii_lowercase() || before.is_ascii_digit() || after && before != '_' {
-                snake.push('_');
-            }
-        }
-        snake.extend(c.to_lowercase());
-    }
-    snake
-}
-
-/// The SDK's way from snake case to camel case.
-pub(super) fn camel_case(text: &str) -> String {
-    let mut camel = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match chars.peek() {
-            Some(next) if c == '_' && next.is_ascii_alphanumeric() => {
-                camel.extend(next.to_uppercase());
-                chars.next();
-            }
-            _ => camel.push(c),
-        }
-    }
-    camel
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cases_are_folded_as_the_sdk_does() {
-        assert_eq!(snake_case("NormMacroRecall"), "norm_macro_recall");
-        assert_eq!(snake_case("AUCWeighted"), "auc_weighted");
-        assert_eq!(snake_case("already_snake"), "already_snake");
-        assert_eq!(camel_case("chat_completion"), "chatCompletion");
-        assert_eq!(camel_case("chatCompletion"), "chatCompletion");
-    }
 
     #[test]
     fn classes_have_names_that_people_use() {

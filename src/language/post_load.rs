@@ -1,16 +1,17 @@
-//! What the SDK checks while it makes an object of fields that fit: names, defaults, files that an environment names,
-//! fields that exclude or need each other (reference, sections 1.7, 2.6-2.11, 3.3, 3.6).
+//! What the SDK checks when it builds an object from fields that fit (marshmallow's `post_load`): names, defaults,
+//! files that an environment names, fields that exclude or need each other (reference, sections 1.7, 2.6-2.11, 3.3,
+//! 3.6).
 
 use std::collections::HashSet;
 
+use super::cursor::{Cursor, Scope};
 use super::files;
-use super::read::{At, Scope};
 use super::value::{Object, Value};
 use crate::diagnostic::Diagnostic;
 use crate::yaml::{Literal, scalar};
 
 /// What is wrong with an object whose fields all fit.
-pub(super) fn object(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
+pub(super) fn object(object: &Object, at: Cursor<'_>, scope: &Scope) -> Vec<Diagnostic> {
     match object.class {
         "Output" => output(object, at),
         "Data" => data(object, at),
@@ -31,7 +32,7 @@ pub(super) fn object(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnost
     }
 }
 
-fn output(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn output(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     if let Some(value) = object.get("name")
         && let Some(name) = value.text()
@@ -59,7 +60,7 @@ fn output(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// A version belongs to a name.
-fn data(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn data(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let Some(version) = object.entry("version").filter(|v| !v.value.is_null()) else { return Vec::new() };
     if object.get("name").is_some_and(|n| !n.is_empty()) {
         return Vec::new();
@@ -71,8 +72,8 @@ fn data(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
     ]
 }
 
-/// An environment's conda file must be there and be YAML; bindings cannot stand for it.
-fn environment(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
+/// An environment's conda file must be there and be YAML; a binding is not allowed.
+fn environment(object: &Object, at: Cursor<'_>, scope: &Scope) -> Vec<Diagnostic> {
     let Some(conda) = object.get("conda_file").filter(|v| !v.is_empty()) else { return Vec::new() };
     let here = at.key("conda_file");
     let Some(text) = conda.text() else {
@@ -97,7 +98,7 @@ fn environment(object: &Object, at: At<'_>, scope: &Scope) -> Vec<Diagnostic> {
 }
 
 /// A declared parameter: its default, smallest and greatest value must be of its type (reference, section 3.6).
-fn parameter(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn parameter(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let kind = object.text("type").unwrap_or_default();
     let mut faults = Vec::new();
     if let Some(entry) = object.entry("default")
@@ -121,7 +122,7 @@ fn parameter(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
     faults
 }
 
-fn bad_default(value: &Value, name: &str, kind: &str, at: At<'_>) -> Diagnostic {
+fn bad_default(value: &Value, name: &str, kind: &str, at: Cursor<'_>) -> Diagnostic {
     let text = value.literal().map(|l| l.python_str()).unwrap_or_default();
     let message = format!("'{text}' is no {kind}, but '{name}' of an input of type '{kind}' must be one");
     Diagnostic::error("bad-default", value.span, message).at(at.key(name).to_string())
@@ -148,7 +149,7 @@ fn parses(value: &Value, kind: &str) -> bool {
     }
 }
 
-fn port(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn port(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let Some(entry) = object.entry("default").filter(|e| !e.value.is_null()) else { return Vec::new() };
     vec![
         Diagnostic::error("bad-default", entry.key_span, "an input of data has no default")
@@ -158,7 +159,7 @@ fn port(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// `10`, `10kb`, `10mb`, `10gb` (reference, section 2.8).
-fn mini_batch_size(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn mini_batch_size(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let Some(value) = object.get("mini_batch_size") else { return Vec::new() };
     let Some(text) = value.text() else { return Vec::new() };
     if object.class.ends_with("Node") && text.starts_with("${{") || bytes_of(text).is_some() {
@@ -171,7 +172,7 @@ fn mini_batch_size(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
     ]
 }
 
-/// The number that a mini batch size stands for: files, or bytes with a unit.
+/// The number in a mini batch size: files, or bytes with a unit.
 #[must_use]
 pub(super) fn bytes_of(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -186,7 +187,7 @@ pub(super) fn bytes_of(text: &str) -> Option<u64> {
     count.checked_mul(unit)
 }
 
-fn jobs_or_component(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn jobs_or_component(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let (Some(jobs), Some(component)) = (object.entry("jobs"), object.entry("component")) else { return Vec::new() };
     if jobs.value.is_empty() {
         return Vec::new();
@@ -203,7 +204,7 @@ fn jobs_or_component(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
     ]
 }
 
-fn distillation(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn distillation(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let labels = object.text("data_generation_type") == Some("label_generation");
     if !labels || object.get("validation_data").is_some() {
         return Vec::new();
@@ -215,7 +216,7 @@ fn distillation(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// Spark's lists of files name each one once.
-fn duplicates(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn duplicates(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     for name in ["py_files", "jars", "files", "archives"] {
         let mut seen = HashSet::new();
@@ -232,7 +233,7 @@ fn duplicates(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
 }
 
 /// The ports that a data transfer may have (reference, section 2.11).
-fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
+fn data_transfer(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let task = object.text("task").unwrap_or_default();
     let port = if object.class.contains("Component") { "component" } else { "node" };
     let mut faults = Vec::new();
@@ -248,8 +249,8 @@ fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
             Some(wanted) => format!("the {side} of a {port} with task '{task}' are one, named '{wanted}'"),
             None => format!("a {port} with task '{task}' has no {side}"),
         };
-        let stranger = entry.value.map().unwrap_or_default().iter().find(|e| Some(e.key.as_str()) != wanted);
-        let span = stranger.filter(|_| wanted.is_some_and(|w| !w.is_empty())).map_or(entry.key_span, |e| e.key_span);
+        let unexpected = entry.value.map().unwrap_or_default().iter().find(|e| Some(e.key.as_str()) != wanted);
+        let span = unexpected.filter(|_| wanted.is_some_and(|w| !w.is_empty())).map_or(entry.key_span, |e| e.key_span);
         faults.push(Diagnostic::error("bad-value", span, message).at(at.key(side).to_string()));
     };
     match task {
@@ -264,7 +265,7 @@ fn data_transfer(object: &Object, at: At<'_>) -> Vec<Diagnostic> {
         }
         _ => {}
     }
-    // Azure ML has a component of its own for the way to a database, but none for the way to files.
+    // Azure ML has a built-in component that exports to a database, but none that exports to files.
     if object.class == "InlineDataTransferExportNode"
         && let Some(sink) = object.entry("sink")
         && sink.value.object().is_some_and(|sink| sink.class == "FileSystem")

@@ -1,15 +1,15 @@
-//! Fields that nobody reads. Component files and nodes that name a component keep what they do not know, without a word
-//! from Azure ML (reference, section 5); most of it is a slip.
+//! Fields that are never read. Component files and nodes that name a component keep unknown fields, and Azure ML does
+//! not warn (reference, section 5); most of them are typos.
 
 use super::super::grammar::grammar;
 use super::super::value::{Data, Object, Value};
-use super::under;
+use super::nodes::under;
 use crate::diagnostic::{Diagnostic, Span, suggest};
 
 const SETTINGS: &str = "Settings";
 
-/// A warning for each field that is kept and never read. A component that two nodes name is told once.
-pub(super) fn told(object: &Object) -> Vec<Diagnostic> {
+/// A warning for each field that is kept and never read. A component that two nodes name is reported once.
+pub(super) fn check(object: &Object) -> Vec<Diagnostic> {
     let mut found: Vec<(Span, Diagnostic)> = Vec::new();
     fields(object, "", &mut found);
     found.into_iter().map(|(_, warning)| warning).collect()
@@ -22,7 +22,7 @@ fn fields(object: &Object, path: &str, found: &mut Vec<(Span, Diagnostic)>) {
         if class.field(&entry.key).is_some() {
             value(&entry.value, &at, found);
         } else if !read_all_the_same(object.class, &entry.key) && is_new(found, entry.key_span) {
-            let what = super::super::words::class(&class.name);
+            let what = super::super::describe::class(&class.name);
             let warning = if object.class == SETTINGS {
                 let message = format!("nothing reads the setting '{}' of a pipeline", entry.key);
                 Diagnostic::warning("unknown-setting", entry.key_span, message)
@@ -51,7 +51,7 @@ fn value(value: &Value, path: &str, found: &mut Vec<(Span, Diagnostic)>) {
     }
 }
 
-/// What the grammar does not know, and Azure ML reads nevertheless.
+/// Fields that the grammar does not know, but Azure ML reads.
 fn read_all_the_same(class: &str, key: &str) -> bool {
     key.starts_with('$')
         || grammar().class(class).is("FlowComponent")
@@ -59,5 +59,5 @@ fn read_all_the_same(class: &str, key: &str) -> bool {
 }
 
 fn is_new(found: &[(Span, Diagnostic)], span: Span) -> bool {
-    found.iter().all(|(told, _)| *told != span)
+    found.iter().all(|(known, _)| *known != span)
 }

@@ -1,17 +1,17 @@
-//! None of several branches fits: which one did the author mean?
+//! When no branch of a union fits: which one the author meant.
 //!
-//! The SDK shows the mistakes of every branch. Here one branch speaks: the one whose `type` was written, the one whose
-//! fields were written, or the one whose form the text has. When no branch stands out, one sentence names them all.
+//! The SDK shows the mistakes of every branch. Here the mistakes of one branch are shown: the branch with the written
+//! `type`, the written fields or the form of the text. When no branch is the obvious one, one sentence names them all.
 
+use super::cursor::{Cursor, Fault, last, wrong_type};
 use super::grammar::{Shape, grammar};
-use super::leaf;
-use super::read::{At, Fault, last, wrong_type};
-use super::words;
+use super::scalar;
+use super::{case, describe};
 use crate::diagnostic::Diagnostic;
 use crate::yaml::{Kind, Node};
 
 /// The mistakes to show after every branch has failed.
-pub(super) fn branch(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
+pub(super) fn branch(attempts: Vec<(&Shape, Fault)>, node: &Node, at: Cursor<'_>) -> Fault {
     match &node.kind {
         Kind::Mapping(_) => mapping(attempts, node, at),
         Kind::Sequence(_) => match attempts.iter().position(|(s, _)| matches!(bare(s), Shape::List(_))) {
@@ -34,7 +34,7 @@ fn nth(mut attempts: Vec<(&Shape, Fault)>, index: usize) -> Fault {
 }
 
 /// The class whose `type` (or `task`) is the one written; failing that the class with the fewest mistakes.
-fn mapping(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
+fn mapping(attempts: Vec<(&Shape, Fault)>, node: &Node, at: Cursor<'_>) -> Fault {
     let takes_mapping =
         |shape: &Shape| matches!(bare(shape), Shape::Class { .. } | Shape::Map { .. } | Shape::Free | Shape::Choice(_));
     let mut candidates: Vec<_> = attempts.iter().enumerate().filter(|(_, (s, _))| takes_mapping(s)).collect();
@@ -46,7 +46,7 @@ fn mapping(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
         let fits = |shape: &Shape| match tag_words(shape, tag) {
             Some(words) => written.as_str().is_some_and(|t| {
                 words.contains(&t.to_lowercase())
-                    || words.contains(&words::snake_case(t))
+                    || words.contains(&case::snake_case(t))
                     || words.iter().any(|w| w == t)
             }),
             None => false,
@@ -58,7 +58,7 @@ fn mapping(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
         }
         let known: Vec<String> = candidates.iter().filter_map(|(_, (s, _))| tag_words(s, tag)).flatten().collect();
         if known.len() > 1 && !written.is_null() {
-            return leaf::not_one_of(written, at.key(tag), &known).into();
+            return scalar::not_one_of(written, at.key(tag), &known).into();
         }
     }
     // A missing field weighs more than a wrong value: the author of `{min_value: x}` meant that class.
@@ -86,7 +86,7 @@ fn tag_words(shape: &Shape, tag: &str) -> Option<Vec<String>> {
 }
 
 /// A scalar has a form: `azureml:` means a reference, a path means a file, and so on.
-fn scalar(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
+fn scalar(attempts: Vec<(&Shape, Fault)>, node: &Node, at: Cursor<'_>) -> Fault {
     let find = |wanted: &dyn Fn(&Shape) -> bool| attempts.iter().position(|(s, _)| wanted(bare(s)));
     if let Some(text) = node.as_str() {
         let index = if text.starts_with("azureml://registries/") || text.starts_with("azureml://feeds/") {
@@ -123,10 +123,10 @@ fn scalar(attempts: Vec<(&Shape, Fault)>, node: &Node, at: At<'_>) -> Fault {
     }
 }
 
-/// One sentence with all that would do.
-fn all(attempts: &[(&Shape, Fault)], node: &Node, at: At<'_>) -> Fault {
+/// One sentence with everything that is accepted.
+fn all(attempts: &[(&Shape, Fault)], node: &Node, at: Cursor<'_>) -> Fault {
     let union = Shape::Union(attempts.iter().map(|(s, _)| bare(s).clone()).collect());
-    let wanted = words::shape(&union);
+    let wanted = describe::shape(&union);
     let words: Vec<String> = attempts
         .iter()
         .filter_map(|(s, _)| match bare(s) {
@@ -138,11 +138,11 @@ fn all(attempts: &[(&Shape, Fault)], node: &Node, at: At<'_>) -> Fault {
     let Some(text) = node.as_str() else { return wrong_type(node, at, &wanted).into() };
     let environment = attempts.iter().any(|(s, _)| matches!(s, Shape::Registry(k) if k == "environments"));
     let (code, message) = if environment {
-        ("bad-environment", format!("'{}' is no environment", words::shortened(text)))
+        ("bad-environment", format!("'{}' is no environment", describe::shortened(text)))
     } else if words.is_empty() {
-        ("bad-reference", format!("'{}' is not {wanted}", words::shortened(text)))
+        ("bad-reference", format!("'{}' is not {wanted}", describe::shortened(text)))
     } else {
-        ("bad-value", format!("'{}' is no value of '{}'", words::shortened(text), last(at)))
+        ("bad-value", format!("'{}' is no value of '{}'", describe::shortened(text), last(at)))
     };
     let fault = Diagnostic::error(code, node.span, message).at(at.to_string());
     let fault = match crate::diagnostic::suggest::nearest(text, words.iter().map(String::as_str)) {

@@ -1,31 +1,20 @@
-//! Whether a text is meant to be an Azure ML document, told from its top level alone.
+//! What kind of document a file is.
 //!
-//! A folder holds YAML of many kinds: conda files, `MLmodel`, compose files, workflows, Kubernetes objects. A file with
-//! mistakes in it must still be known for what it was meant to be, so nothing is parsed: the lines of the outermost
-//! mapping are enough. What is doubtful is no Azure ML document; whoever names such a file has it checked all the same.
+//! [`kind`] finds it for a parsed document. [`is_azure_ml`] and [`could_be_azure_ml`] look at the text alone: a folder
+//! holds YAML of many kinds (conda files, `MLmodel`, compose files, workflows, Kubernetes objects), and a file with
+//! mistakes must still be recognised, so the lines of the outermost mapping have to be enough. A file that is in doubt
+//! is left out, unless the user names it.
 
 use std::path::Path;
 
+use super::kind::{COMPONENTS, DATA_TYPES, DATASTORES, JOBS, Kind, MODEL_TYPES};
+use super::schema::{self, modeline};
 use crate::diagnostic::{Sources, suggest};
-use crate::language::Kind;
-use crate::language::schema::{self, modeline};
-use crate::yaml;
+use crate::yaml::{self, Node};
 
-/// Words of `type:` that only Azure ML gives to jobs and components; each needs one of [`JOB_KEYS`] beside it.
-const JOB_TYPES: [&str; 12] = [
-    "command",
-    "pipeline",
-    "sweep",
-    "parallel",
-    "spark",
-    "automl",
-    "import",
-    "finetuning",
-    "distillation",
-    "data_transfer",
-    "promptflow_parallel",
-    "flow_parallel",
-];
+/// Types of nodes and flows beside those of jobs and components.
+const OTHER_TYPES: [&str; 2] = ["promptflow_parallel", "flow_parallel"];
+/// A type alone does not make a job or component: one of these keys must be beside it.
 const JOB_KEYS: [&str; 16] = [
     "jobs",
     "command",
@@ -44,11 +33,7 @@ const JOB_KEYS: [&str; 16] = [
     "display_name",
     "training_data",
 ];
-const DATA_TYPES: [&str; 3] = ["uri_file", "uri_folder", "mltable"];
-const MODEL_TYPES: [&str; 3] = ["custom_model", "mlflow_model", "triton_model"];
-const DATASTORE_TYPES: [&str; 6] =
-    ["azure_blob", "azure_file", "azure_data_lake_gen1", "azure_data_lake_gen2", "one_lake", "hdfs"];
-/// All that an environment asset may hold: `image` or `build` beside anything else is somebody else's file.
+/// The fields of an environment asset: a file with `image` or `build` and any other key belongs to another program.
 const ENVIRONMENT_KEYS: [&str; 12] = [
     "$schema",
     "name",
@@ -64,8 +49,32 @@ const ENVIRONMENT_KEYS: [&str; 12] = [
     "properties",
 ];
 
+/// The kind of a document, by its `$schema`, else by its fields. Azure's command line knows it from its verb; a file
+/// without any sign is read as a job, the most common kind.
+pub(super) fn kind(root: &Node, text: &str) -> Kind {
+    schema::address(root, text).and_then(schema::kind).unwrap_or_else(|| kind_by_fields(root))
+}
+
+fn kind_by_fields(root: &Node) -> Kind {
+    let has = |key: &str| root.get(key).is_some();
+    match root.get("type").and_then(Node::as_str).unwrap_or("") {
+        "amlcompute" | "computeinstance" | "virtualmachine" | "synapsespark" => Kind::Other("compute"),
+        _ if has("trigger") && has("create_job") => Kind::Other("schedule"),
+        word if is_one_of(&DATASTORES, word) => Kind::Datastore,
+        word if MODEL_TYPES.contains(&word) => Kind::Model,
+        word if DATA_TYPES.contains(&word) && has("path") => Kind::Data,
+        "" if has("image") || has("build") || has("conda_file") => Kind::Environment,
+        "" if has("path") && !has("command") && !has("jobs") => Kind::Data,
+        _ => Kind::Job,
+    }
+}
+
+fn is_one_of<T>(types: &[(&str, T)], word: &str) -> bool {
+    types.iter().any(|(name, _)| *name == word)
+}
+
 /// Whether the text is meant for Azure ML: an Azure `$schema`, or the keys of a job, component or asset.
-pub(super) fn is_azure_ml(text: &str) -> bool {
+pub(crate) fn is_azure_ml(text: &str) -> bool {
     if let Some(schema) = modeline(text) {
         return is_azure_schema(schema);
     }
@@ -73,7 +82,7 @@ pub(super) fn is_azure_ml(text: &str) -> bool {
     let value = |key: &str| top.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
     let has = |key: &str| value(key).is_some();
     let any = |keys: &[&str]| keys.iter().any(|key| has(key));
-    // A misspelt `$schema` still tells, and one that is no address tells nothing.
+    // A misspelt `$schema` counts, too; one that is not an address does not.
     if let Some((_, schema)) = top.iter().find(|(_, v)| v.contains("://") && v.ends_with(".schema.json")) {
         return is_azure_schema(schema);
     }
@@ -85,7 +94,7 @@ pub(super) fn is_azure_ml(text: &str) -> bool {
     }
     let kind = value("type").unwrap_or("").to_lowercase();
     let kind = kind.as_str();
-    let job = JOB_TYPES.contains(&kind) && any(&JOB_KEYS);
+    let job = (is_one_of(&JOBS, kind) || is_one_of(&COMPONENTS, kind) || OTHER_TYPES.contains(&kind)) && any(&JOB_KEYS);
     let command =
         has("command") && has("environment") && any(&["code", "compute", "inputs", "outputs", "name", "type"])
             || has("command") && has("code") && any(&["compute", "inputs", "outputs"]);
@@ -93,15 +102,16 @@ pub(super) fn is_azure_ml(text: &str) -> bool {
     let trial = has("trial") && any(&["search_space", "objective"]);
     let data = DATA_TYPES.contains(&kind) && has("path");
     let model = MODEL_TYPES.contains(&kind) && any(&["path", "name"]);
-    let datastore = DATASTORE_TYPES.contains(&kind) && any(&["name", "account_name"]);
+    let datastore = (kind == "hdfs" || is_one_of(&DATASTORES, kind)) && any(&["name", "account_name"]);
     let environment = has("conda_file") && any(&["image", "build", "name"])
         || any(&["image", "build"]) && has("name") && top.iter().all(|(k, _)| ENVIRONMENT_KEYS.contains(&k.as_str()));
     let schedule = has("trigger") && has("create_job");
     job || command || pipeline || trial || data || model || datastore || environment || schedule
 }
 
-/// What a text is whose schema says that amlrun does not read it. It may hold templates, and so be no YAML.
-pub(super) fn other_kind(text: &str) -> Option<&'static str> {
+/// The kind of a text whose schema is of a kind that amlrun does not read. The text may hold templates, so it need not
+/// be YAML.
+pub(crate) fn other_kind(text: &str) -> Option<&'static str> {
     let top = top_level(text);
     let written = top.iter().find(|(key, _)| key == "$schema").map(|(_, address)| address.as_str());
     match schema::kind(written.or_else(|| modeline(text))?)? {
@@ -110,7 +120,7 @@ pub(super) fn other_kind(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Keys of which every job, component and asset has at least one.
+/// Every job, component and asset has at least one of these keys.
 const SIGNS: [&str; 14] = [
     "command",
     "jobs",
@@ -128,9 +138,9 @@ const SIGNS: [&str; 14] = [
     "environment",
 ];
 
-/// Whether a text that its reader named could be meant for Azure ML, slips of the finger included. A conda file, a
-/// compose file, a workflow or a Kubernetes object cannot.
-pub(super) fn could_be_azure_ml(text: &str) -> bool {
+/// Whether a file that the user named could be meant for Azure ML, with typos. Conda files, compose files, workflows and
+/// Kubernetes objects cannot.
+pub(crate) fn could_be_azure_ml(text: &str) -> bool {
     let top = top_level(text);
     let has = |key: &str| top.iter().any(|(k, _)| k == key);
     if is_azure_ml(text) || top.is_empty() {
@@ -147,7 +157,7 @@ fn is_azure_schema(url: &str) -> bool {
     url.contains("azureml") || url.contains("componentsdk.azureedge.net")
 }
 
-/// The keys of the outermost mapping, each with what stands beside it on its line.
+/// The keys of the outermost mapping, each with the rest of its line.
 fn top_level(text: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let mut indent = None;
@@ -174,11 +184,11 @@ fn top_level(text: &str) -> Vec<(String, String)> {
     pairs
 }
 
-/// The same of a document in flow style, which JSON is as well: that has to be parsed.
+/// The same for a document in flow style, such as JSON, which has to be parsed.
 fn flow(text: &str) -> Vec<(String, String)> {
     let source = Sources::default().add(Path::new(""), text);
     let root = yaml::parse(text, source, &mut Vec::new());
-    let entries = root.as_ref().and_then(yaml::Node::as_mapping).unwrap_or_default();
+    let entries = root.as_ref().and_then(Node::as_mapping).unwrap_or_default();
     entries.iter().map(|e| (e.key.clone(), e.value.as_str().unwrap_or("").to_owned())).collect()
 }
 

@@ -1,12 +1,12 @@
-//! In which order nodes can run that need each other, and which never can.
+//! Topological order: in which order nodes with dependencies can run, and which are in a cycle or wait for one.
 
-/// Nodes by their place in the list that was sorted.
+/// The result: nodes by their index in the sorted list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sorted {
-    /// Those that can run, each after those that it needs. Among nodes that are free at the same time the one that the
-    /// author wrote first comes first.
+    /// Those that can run, each after those that it needs. Among nodes that are ready at the same time, the one written
+    /// first comes first.
     pub order: Vec<usize>,
-    /// Those that wait for each other, and those that wait for such, as written.
+    /// Those in a cycle, and those that wait for one, as written.
     pub stuck: Vec<usize>,
 }
 
