@@ -52,6 +52,7 @@ mod reuse_exact;
 mod run;
 mod show;
 mod sign_in;
+mod snapshots;
 #[cfg(feature = "torch")]
 mod stage_errors;
 #[cfg(feature = "torch")]

@@ -54,7 +54,7 @@ impl HttpClient for Transport {
             if said.starts_with(NO_CONTAINER) {
                 return Err(wrap(TransferError::NotFound(format!("{address}: there is no such container"))));
             }
-            let trouble = http::refused(status, &headers, &address, &said);
+            let trouble = http::classify_status(status, &headers, &address, &said);
             return Err(wrap(trouble.unwrap_or_else(|| TransferError::Permanent(format!("{address}: HTTP {status}")))));
         }
         let status = StatusCode::try_from(status)

@@ -139,7 +139,7 @@ impl Found {
             self.notes.insert(0, format!("the model is {name}"));
         }
         for (name, file) in self.opened.iter().skip(1).filter(|(_, file)| file.safety != Safety::Safe) {
-            self.notes.push(format!("{name} is {}: the verdict is the worst of the folder", file.safety));
+            self.notes.push(format!("{name} is {}: rated by the worst file of the folder", file.safety));
         }
         let mut chosen = match self.opened.into_iter().next() {
             Some((_, file)) => file,

@@ -133,7 +133,7 @@ fn host(url: &Url) -> String {
 /// The error for a response that is not a success; `None` for a success. `address` is shown in messages, `detail` is
 /// the server's explanation.
 #[must_use]
-pub fn refused(status: u16, headers: &header::HeaderMap, address: &str, detail: &str) -> Option<TransferError> {
+pub fn classify_status(status: u16, headers: &header::HeaderMap, address: &str, detail: &str) -> Option<TransferError> {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
     Some(match status {
         200..=299 => return None,
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn trouble_is_sorted() {
-        let sort = |status| refused(status, &header::HeaderMap::new(), "x", "why");
+        let sort = |status| classify_status(status, &header::HeaderMap::new(), "x", "why");
         assert_eq!(sort(206), None);
         assert!(matches!(sort(404), Some(TransferError::NotFound(_))));
         assert!(matches!(sort(403), Some(TransferError::Denied(why)) if why.contains("(why)")));

@@ -75,7 +75,7 @@ pub struct Transfer {
     limiter: Arc<ConcurrencyLimiter>,
     memory: Arc<Semaphore>,
     /// Memory of blocks for reuse: allocating new memory costs as much as copying into it.
-    back_off: Arc<Mutex<Vec<BytesMut>>>,
+    free_blocks: Arc<Mutex<Vec<BytesMut>>>,
     large: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
@@ -87,7 +87,7 @@ impl Transfer {
         Self {
             limiter: Arc::new(ConcurrencyLimiter::new(limits.jobs)),
             memory: Arc::new(Semaphore::new(BLOCKS_IN_MEMORY)),
-            back_off: Arc::default(),
+            free_blocks: Arc::default(),
             large: Arc::new(Semaphore::new(LARGE_FILES)),
             progress: Arc::new(Progress::default()),
             limits,
@@ -103,7 +103,7 @@ impl Transfer {
 
     /// Memory for a block of `length` bytes.
     fn block(&self, length: u64) -> BytesMut {
-        let mut block = self.back_off.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut block = self.free_blocks.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         block.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
         block
     }
@@ -111,7 +111,7 @@ impl Transfer {
     /// Makes the memory of a block available again, if nobody else holds it.
     fn give_back(&self, block: Bytes) {
         if let Ok(block) = block.try_into_mut() {
-            self.back_off.lock().unwrap_or_else(PoisonError::into_inner).push(block);
+            self.free_blocks.lock().unwrap_or_else(PoisonError::into_inner).push(block);
         }
     }
 

@@ -44,7 +44,7 @@ impl Web {
             }
         }
         let answer = self.http.send(request, Bytes::new()).await?;
-        match http::refused(answer.status().as_u16(), answer.headers(), &self.address(name), "") {
+        match http::classify_status(answer.status().as_u16(), answer.headers(), &self.address(name), "") {
             None => Ok(answer),
             Some(trouble) => Err(trouble),
         }

@@ -31,7 +31,7 @@ struct Start {
 
 impl<'a> Lines<'a> {
     pub fn of(written: &'a str) -> Self {
-        if !written.contains(&BREAKS[1..]) {
+        if written.is_ascii() || !written.contains(&BREAKS[1..]) {
             return Self { written, text: Cow::Borrowed(written), starts: Vec::new(), has_separators: false };
         }
         let (mut line, mut column) = (1, 0);

@@ -59,6 +59,9 @@ impl<'a> Readable<'a> {
 
     /// The column in the text without spaces.
     fn column(&self, marker: Marker) -> usize {
+        if self.spaced.is_none() {
+            return marker.col();
+        }
         let column = marker.col().saturating_sub(self.spaces.get(&marker.line()).copied().unwrap_or(0));
         let is_behind = self.comments.get(&marker.line()).is_some_and(|comment| column > *comment);
         column - usize::from(is_behind)

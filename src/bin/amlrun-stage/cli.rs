@@ -23,7 +23,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (libtorch ", env!("AM
     version = VERSION,
     max_term_width = 100,
     after_help = "\
-The whole road, by hand:
+All stages, by hand:
   amlrun-stage train    --data train.csv --label diagnosis --checkpoint ckpt
   amlrun-stage persist  --checkpoint ckpt --model model
   amlrun-stage register --model model --name simple-torch-model --output registered
