@@ -82,6 +82,17 @@ fn a_step_sees_its_input_as_it_is_and_leaves_no_copy_behind() {
 }
 
 #[test]
+fn byte_code_of_python_in_an_input_is_no_change() {
+    let project = project().with("data/helper.py", "VALUE = 1\n");
+    let command = "mkdir ${{inputs.d}}/__pycache__ && echo x > ${{inputs.d}}/__pycache__/helper.pyc";
+    project.write("pipeline.yml", &job(command, "uri_folder", "data"));
+    let ran = project.run("pipeline.yml").ended(0);
+    assert!(!ran.out.contains(WARNED), "{}", ran.out);
+    assert!(project.amlrun(&["plan", "pipeline.yml"]).ended(0).out.contains("reuse"));
+    assert!(!project.path("data/__pycache__").exists());
+}
+
+#[test]
 fn another_try_gets_the_data_that_the_one_before_spoilt() {
     let project = project().with("amlrun.toml", "[steps.a]\nretries = 1\n");
     let command = "cat ${{inputs.d}}; echo spoilt > ${{inputs.d}}; test -e ../second || { touch ../second; exit 1; }";

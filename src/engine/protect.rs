@@ -69,7 +69,7 @@ pub(super) fn read_in_place(step: &Step, copies: &[OwnCopy], request: &Request) 
 pub(super) fn make(input: &str, source: &Listing, place: PathBuf) -> Option<OwnCopy> {
     let folder = place.parent()?;
     let made = remove(folder).and_then(|()| fs::create_dir_all(folder)).and_then(|()| copy(source, &place));
-    match made.and_then(|()| Listing::of(&place)) {
+    match made.and_then(|()| listed(&place)) {
         Ok(before) => Some(OwnCopy { input: input.to_owned(), place, before }),
         Err(_) => {
             let _ = remove(folder);
@@ -98,10 +98,15 @@ fn copy(source: &Listing, place: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A copy as it is now. Byte code of Python does not count: where it cannot be written, as on Azure ML, Python goes without.
+fn listed(place: &Path) -> io::Result<Listing> {
+    Ok(Listing::of(place)?.only(|path| !path.split('/').any(|part| part == "__pycache__")))
+}
+
 impl OwnCopy {
     /// The file that the step changed, made or removed; empty if it cannot be named.
     pub fn written(&self) -> Option<String> {
-        let now = Listing::of(&self.place).ok();
+        let now = listed(&self.place).ok();
         if now.as_ref().is_some_and(|now| now.fingerprint() == self.before.fingerprint()) {
             return None;
         }

@@ -121,6 +121,14 @@ impl Listing {
         Self { files, specials, bytes, is_file, root: PathBuf::new(), began }
     }
 
+    /// The listing without what is at other paths.
+    #[must_use]
+    pub fn only(mut self, keep: impl Fn(&str) -> bool) -> Self {
+        self.files.retain(|file| keep(&file.path));
+        self.specials.retain(|special| keep(&special.path));
+        self
+    }
+
     /// The first file in which another listing of the same tree differs: changed, new or removed.
     #[must_use]
     pub fn first_difference(&self, now: &Self) -> Option<String> {
