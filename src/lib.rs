@@ -1,7 +1,7 @@
-//! `amlrun` runs Azure ML v2 job YAML on the machine in front of you, unmodified.
+//! `amlrun` runs Azure ML v2 job YAML on the local machine, unmodified.
 //!
-//! This file lists the layers. A module uses only modules above its own line, and on its own line only those before it;
-//! `tests/architecture.rs` reads the list and fails when a change breaks it.
+//! This file lists the layers. A module may use the modules of the lines above its own, and those before it on its own
+//! line. `tests/architecture.rs` reads the list and fails when a change breaks it.
 //!
 //! ```layers
 //! base      again outcome reason fs digest id clock number toposort relative secret diagnostic
@@ -15,10 +15,11 @@
 //! commands  cli
 //! ```
 //!
-//! Narrower rules, kept by the same test:
+//! The same test keeps these narrower rules:
 //!
-//! - `plan` uses the base and `spec` only: it asks the `spec::Catalog` trait for assets, which `runner` implements.
-//! - `event` and `exec` use the base only.
+//! - `plan` uses only the base and `spec`. It looks up assets through the `spec::Catalog` trait, which `runner`
+//! implements.
+//! - `event` and `exec` use only the base.
 //! - `environment` uses `exec`, `reuse` and the base; `engine` uses `plan`, `event`, `exec`, `environment`, `store`, `reuse`
 //!   and the base: what it needs of a workspace it asks of a trait.
 //! - `transfer` uses the base and `store`; `azure` uses these and `transfer`. Only `azure` names Azure's crates, and one client
