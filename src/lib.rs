@@ -18,16 +18,16 @@
 //! The same test keeps these narrower rules:
 //!
 //! - `plan` uses only the base and `spec`. It looks up assets through the `spec::Catalog` trait, which `runner`
-//! implements.
+//!   implements.
 //! - `event` and `exec` use only the base.
-//! - `environment` uses `exec`, `reuse` and the base; `engine` uses `plan`, `event`, `exec`, `environment`, `store`, `reuse`
-//!   and the base: what it needs of a workspace it asks of a trait.
-//! - `transfer` uses the base and `store`; `azure` uses these and `transfer`. Only `azure` names Azure's crates, and one client
-//!   (`transfer/http.rs`) goes to the network.
+//! - `environment` uses `exec`, `reuse` and the base; `engine` uses `plan`, `event`, `exec`, `environment`, `store`,
+//!   `reuse` and the base. `engine` reaches the workspace only through traits.
+//! - `transfer` uses the base and `store`; `azure` uses these and `transfer`. Only `azure` names Azure's crates, and
+//!   one client (`transfer/http.rs`) makes network requests.
 //! - `report` uses `event` and the base; the services do not use each other.
 //! - Nothing uses `cli`. `runner/project.rs` puts the modules together.
-//! - Only `cli/printer.rs` prints, only `exec/` starts processes, only `report/terminal.rs` and `report/progress.rs` use
-//!   indicatif, and only `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db` use SQLite.
+//! - Only `cli/printer.rs` prints, only `exec/` starts processes, only `report/terminal.rs` and `report/progress.rs`
+//!   use indicatif, and only `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db` use SQLite.
 //! - Only `src/bin/amlrun-stage` uses `tch`: the runner never links libtorch.
 
 pub mod again;

@@ -14,8 +14,8 @@
 //!
 //! [transfer]
 //! jobs = 8                                  # connections at once
-//! stall = 60                                # seconds without a byte until a connection is given up
-//! retry_timeout = 600                       # seconds for which a storage that fails is asked again
+//! stall = 60                                # seconds without a byte until a connection is dropped
+//! retry_timeout = 600                       # seconds for which failed requests are retried
 //! ```
 
 use std::path::PathBuf;

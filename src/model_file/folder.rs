@@ -1,4 +1,4 @@
-//! Opens a folder with a model: an MLflow model, or files of which one is chosen. The choice is explained.
+//! Opens a folder with a model: an MLflow model, or several files. It chooses one of them, and explains the choice.
 //!
 //! Every file is inspected, whatever its name. The safety is the worst of all files, and never "safe" if one of them
 //! was not understood.
