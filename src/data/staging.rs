@@ -177,7 +177,7 @@ impl RemoteData {
         for question in asked {
             let Asked { remote, .. } = question;
             if remote.after.is_some() {
-                // The step reads something else than what exists now.
+                // Another step writes this data first, so what is stored there now does not matter.
                 looked.seen.push((remote.clone(), unknown()));
                 continue;
             }

@@ -12,7 +12,7 @@ use crate::registry::{AssetKind, Registry};
 use crate::store::tree::PARTIAL;
 use crate::store::{Home, RunFolder};
 
-/// What can be removed from a workspace. No asset can be copied until this lock is dropped.
+/// What can be removed from a workspace. No asset can be copied until this value, which may hold a lock, is dropped.
 pub(crate) struct Leftovers {
     pub paths: Vec<PathBuf>,
     _alone: Option<std::fs::File>,

@@ -82,8 +82,8 @@ pub(crate) fn table(answer: &Value, width: usize, chose: bool) -> Table {
     Table { text, left_out }
 }
 
-/// The least important column: one with the same value in all rows, or else one that repeats the run's name, or else
-/// the last. Columns that identify the row or show its status are kept.
+/// The least important column: one with the same value in all rows, or else the type or the experiment, or else the
+/// last. Columns that identify the row or show its status are kept.
 fn dispensable(columns: &[Column]) -> Option<usize> {
     let can_go = |at: &usize| *at > 0 && !["status", "version"].contains(&columns[*at].key.as_str());
     let all = || (0..columns.len()).filter(can_go);

@@ -29,7 +29,7 @@ pub(crate) fn of_steps(home: &Home, run: &RunName, plan: &Plan) -> Result<Vec<St
     if plan.kind != "pipeline" {
         return Ok(plan.steps.iter().map(|_| run.to_string()).collect());
     }
-    // Names can collide only when one name is the other followed by a dash.
+    // Job names can collide only if one run's name begins with the other's name and a dash.
     let continues = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('-'));
     let near = names(home)?.into_iter();
     let near = near.filter(|other| continues(other, run.as_str()) || continues(run.as_str(), other));
