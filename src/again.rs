@@ -1,18 +1,17 @@
-//! The commands that people are told to type: they begin as this one did, with `--home` where it was given.
+//! The commands in messages for the user to type. If this command was given `--home`, they have it too.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 static HOME: OnceLock<PathBuf> = OnceLock::new();
 
-/// Has every command that is told name that workspace: it was given on the command line, and whoever types the next one
-/// has to give it again.
+/// Adds `--home` to every command in a message: it was given on the command line, so the next command needs it too.
 pub fn with_home(home: &Path) {
-    // The first one counts: a process has one command line.
+    // Only the first call counts: a process has one command line.
     let _ = HOME.set(home.to_owned());
 }
 
-/// `amlrun …`, to be typed as it stands. In a message it comes last, after a colon: then it is easy to copy.
+/// `amlrun …`, ready to be typed. In a message it comes last, after a colon, so that it is easy to copy.
 #[must_use]
 pub fn amlrun(rest: &str) -> String {
     match HOME.get() {

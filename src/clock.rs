@@ -1,27 +1,27 @@
-//! Time as the records keep it: milliseconds since the Unix epoch, and the text people read.
+//! Timestamps: milliseconds since the Unix epoch, and their text form.
 //!
-//! Knows nothing of who asks. Journal, registry and tracking store share this one notion of "now".
+//! The journal, the registry and the tracking store share this clock.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z, as MLflow's REST API counts them.
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z, as in MLflow's REST API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The system's clock now.
+    /// The current time.
     #[must_use]
     pub fn now() -> Self {
-        // A clock that was set to before 1970, or past what a calendar has, is wrong but no reason to stop.
+        // A clock that is set to before 1970, or past the supported range, is wrong, but no reason to stop.
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self(now.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// The time from `earlier` to `self`; zero when the clock went backwards in between.
+    /// The time from `earlier` to `self`. Zero if the clock went backwards in between.
     #[must_use]
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -38,7 +38,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A duration as people read it in a list of steps: `0.4s`, `12.3s`, `4m 05s`, `2h 03m`.
+/// A duration in short form, as in a list of steps: `0.4s`, `12.3s`, `4m 05s`, `2h 03m`.
 #[must_use]
 pub fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

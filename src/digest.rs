@@ -1,9 +1,8 @@
 //! Content digests (BLAKE3) of bytes, files and folders.
 //!
-//! A folder's digest covers each file's relative path, size and content, in path order: the same tree
-//! gives the same digest wherever it lies. Where more of a tree counts (which files are executable), the
-//! [`HashedFile`] says so. Knows nothing of what the bytes mean. The store, the registry and the snapshot of
-//! `code:` call it.
+//! A folder's digest covers each file's relative path, size and content, in path order: the same tree has the same
+//! digest in every location. [`HashedFile`] can add which files are executable. This module must not know what the
+//! bytes mean. The store, the registry and the snapshot of `code:` call it.
 
 mod read;
 
@@ -19,11 +18,11 @@ use crate::fs::at;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// As many files, with as many bytes together, are read by one thread.
+/// Up to this many files, with at most a certain number of bytes, are read by one thread.
 const FEW: usize = 32;
 const LITTLE: u64 = 256 << 10;
 
-/// As many bytes are hashed at once where they come in small pieces.
+/// Small pieces are collected into a buffer of this size before they are hashed.
 const MANY: usize = 64 << 10;
 
 /// A BLAKE3 digest, shown as 64 hexadecimal digits.
@@ -47,9 +46,8 @@ impl Digest {
         Ok(Self::from(read::hash(path, size)?.0))
     }
 
-    /// The digest of a file or folder. In a folder each file adds its path relative to the folder (with `/`),
-    /// its size and its own digest; symbolic links are followed, empty folders do not count (as on Azure ML,
-    /// where they vanish).
+    /// The digest of a file or folder. For a folder, it covers each file's path relative to the folder (with `/`), its
+    /// size and its own digest. Symbolic links are followed. Empty folders are ignored, because Azure ML drops them.
     ///
     /// # Errors
     /// The first I/O error, with the path in its text.
@@ -68,7 +66,7 @@ impl Digest {
         Ok(Self::of_hashed(&HashedFile::read_all(&files, &|_, _| true)?))
     }
 
-    /// The digest of a folder whose files have been read already. They must be in [`tree_order`].
+    /// The digest of a folder whose files were read before. They must be in [`tree_order`].
     #[must_use]
     pub fn of_hashed(files: &[HashedFile]) -> Self {
         let mut hasher = blake3::Hasher::new();
@@ -90,19 +88,19 @@ impl Digest {
         Self::from(hasher.finalize())
     }
 
-    /// The digest that these bytes are.
+    /// The digest with these bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self::from(blake3::Hash::from_bytes(bytes))
     }
 
-    /// A digest that was kept as its hexadecimal digits; they are believed.
+    /// A digest from its stored hexadecimal digits. They are not validated.
     #[must_use]
     pub fn from_text(digits: String) -> Self {
         Self(digits)
     }
 
-    /// Its first twelve digits: enough for people to tell two apart.
+    /// Its first twelve digits, which are enough for people to tell digests apart.
     #[must_use]
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
@@ -133,7 +131,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// One file of a tree, and the digest of its content.
+/// A file of a tree, and the digest of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashedFile {
     /// Its path in the tree, with `/`.
@@ -142,18 +140,18 @@ pub struct HashedFile {
     pub size: u64,
     /// Their BLAKE3 digest.
     pub hash: [u8; 32],
-    /// Who may execute it, as [`execute_bits`] has it; 0 where nobody asks.
+    /// Who may execute it, in the form of [`execute_bits`]. 0 if that does not matter.
     pub execute: u8,
 }
 
 impl HashedFile {
-    /// Reads many files, each given as its path in the tree, where it is and the size that the caller saw; they keep
-    /// their order. Where a file has another size by now, the bytes that were read count. All cores take part when
-    /// there is enough to read: waking them costs more than a few small files. `is_still` is asked of each file after
-    /// it was read, with its number and its metadata, whether it is the file that the caller wanted.
+    /// Reads many files, each given by its path in the tree, its location and its expected size. The results have the
+    /// same order. If a file's size has changed, the bytes that were read count. All cores are used if there is enough
+    /// to read: waking them costs more than reading a few small files. After a file was read, `is_still` gets its index
+    /// and metadata, and decides whether it is still the expected file.
     ///
     /// # Errors
-    /// The first I/O error, with the path in its text; also for a file of which `is_still` says no.
+    /// The first I/O error, with the path in its text; or an error for a file that `is_still` rejects.
     pub fn read_all(
         files: &[(&str, &Path, u64)],
         is_still: &(dyn Fn(usize, &Metadata) -> bool + Sync),
@@ -178,12 +176,12 @@ impl HashedFile {
     }
 }
 
-/// The order of files in a tree's digest: folder by folder, as paths compare, whatever bytes sort before `/`.
+/// The order of files in a tree's digest: folder by folder, in the order of path components, not of bytes.
 #[must_use]
 pub fn tree_order(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let common = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    // `/` counts as less than every other byte, so that a folder's files stay together.
+    // `/` sorts before every other byte, so that the files of a folder stay together.
     let rank = |path: &[u8]| path.get(common).map(|&byte| if byte == b'/' { 0 } else { byte });
     rank(a).cmp(&rank(b))
 }
@@ -194,8 +192,8 @@ pub fn execute_bits(metadata: &Metadata) -> u8 {
     (metadata.permissions().mode() & 0o111) as u8
 }
 
-/// A relative path as trees name it. Two paths never have the same name: a backslash is doubled, and bytes that are not
-/// Unicode become `\xNN`.
+/// A relative path as a name in a tree. Different paths always have different names: a backslash is doubled, and bytes
+/// that are not valid UTF-8 become `\xNN`.
 #[must_use]
 pub fn tree_path(path: &Path) -> String {
     use std::fmt::Write as _;
@@ -215,39 +213,39 @@ pub fn tree_path(path: &Path) -> String {
     }
 }
 
-/// Every file below `root`, relative to it, in no particular order. Symbolic links are followed.
+/// Every file below `root`, as a relative path, in no particular order. Symbolic links are followed.
 ///
 /// # Errors
-/// The first I/O error, with the path in its text; also for what is neither a file nor a folder: reading a pipe or a
-/// device could wait for ever.
+/// The first I/O error, with the path in its text; or an error for an entry that is neither a file nor a folder,
+/// because reading a pipe or a device might never end.
 pub fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
     walk(root, Links::Follow, &|_| false)
 }
 
 /// A folder or a symbolic link that a walk is about to enter or follow.
 pub struct Found<'a> {
-    /// Its path below the root of the walk.
+    /// Its path relative to the root of the walk.
     pub relative: &'a Path,
-    /// Its whole path.
+    /// Its full path.
     pub path: &'a Path,
     /// Whether it is a symbolic link.
     pub is_link: bool,
 }
 
-/// Says what a walk leaves out.
+/// Decides what a walk skips.
 pub type Skip<'a> = dyn Fn(&Found<'_>) -> bool + 'a;
 
 /// What a walk does with symbolic links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
-    /// They stand for what they lead to.
+    /// They are followed.
     Follow,
-    /// They are entries of their own: what they lead to belongs to somebody else.
+    /// They are entries of their own, and are not followed.
     Keep,
 }
 
-/// The entries below `root` that are no folders, relative to it. Folders and symbolic links for which `skip` says so are
-/// left out with all that is in them; it gets the path relative to `root` and the whole one, before any link is followed.
+/// The entries below `root` that are not folders, as relative paths. Folders and symbolic links for which `skip`
+/// returns true are left out with all their content. It is called before a link is followed.
 ///
 /// # Errors
 /// As [`files_below`].

@@ -1,4 +1,4 @@
-//! Errors as the command line shows them: one message, perhaps a hint, and an exit code.
+//! Errors as the command line shows them: a message, an optional hint, and an exit code.
 
 use crate::again::amlrun;
 use crate::diagnostic::{Diagnostics, Sources};
@@ -10,10 +10,10 @@ use crate::registry::datastore::DatastoreError;
 use crate::reuse::ReuseError;
 use crate::store::StoreError;
 
-/// Why a command could not do what it was asked to.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// The person's YAML is refused; all of it is to be shown.
+    /// The user's YAML is invalid. All diagnostics are shown.
     Refused { diagnostics: Diagnostics, sources: Sources, exit: Exit },
     /// Anything else.
     Message { message: String, hint: Option<String>, exit: Exit },
@@ -28,7 +28,7 @@ impl Failed {
         Self::Message { message: message.into(), hint: None, exit: Exit::Usage }
     }
 
-    /// Somebody asked for the end, and what was begun can go on.
+    /// The user stopped the command, and the work can be resumed.
     pub fn stopped() -> Self {
         let message = "stopped; the same command goes on where it was".to_owned();
         Self::Message { message, hint: None, exit: Exit::Interrupted }
@@ -46,7 +46,7 @@ impl Failed {
     }
 }
 
-/// The message alone, for a sentence that goes on from it.
+/// The message alone, for use inside another sentence.
 impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -1,8 +1,8 @@
-//! Exit codes: one table, the same in `amlrun --help`.
+//! Exit codes, and the table of them in `amlrun --help`.
 
 use std::process::ExitCode;
 
-/// What `amlrun` ends with.
+/// The exit code of `amlrun`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Ok,

@@ -1,8 +1,8 @@
 //! Names of runs and steps.
 //!
-//! A run is a job of Azure ML's: its name looks like the service's own (`brave_fox_1a2b3c`) and is unique in the
-//! workspace. A step has a path in its pipeline (`train`, or `sub.train` inside a pipeline component) and a job
-//! name of its own, made from both. Knows nothing of where either is kept.
+//! A run is a job: its name has the form of Azure ML's own names (`brave_fox_1a2b3c`) and is unique in the workspace. A
+//! step has a path in its pipeline (`train`, or `sub.train` inside a pipeline component), and a job name made from the
+//! run's name and that path. This module must not know where runs and steps are stored.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct RunName(String);
 
-/// Why a name given by a person cannot name a run.
+/// Why a name is not a valid run name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{name:?} cannot name a job: {reason}")]
 pub struct BadName {
@@ -23,11 +23,11 @@ pub struct BadName {
 }
 
 impl RunName {
-    /// Checks a name that a person gave. Azure ML allows letters, digits, `_` and `-`, at most 255 of them; since the
-    /// name is also a folder here, that is the whole alphabet.
+    /// Validates a name. Azure ML allows letters, digits, `_` and `-`, at most 255 of them. The name is also the name
+    /// of a folder, so nothing else is allowed here either.
     ///
     /// # Errors
-    /// [`BadName`], which says what is wrong.
+    /// [`BadName`], which describes the problem.
     pub fn parse(name: &str) -> Result<Self, BadName> {
         let bad = |reason| Err(BadName { name: name.to_owned(), reason });
         if name.is_empty() || name.len() > 255 {
@@ -42,7 +42,7 @@ impl RunName {
         Ok(Self(name.to_owned()))
     }
 
-    /// A fresh name in the service's style, from the clock and the process id: two runs started in the same
+    /// A generated name in Azure ML's style, from the clock and the process id: two runs that start in the same
     /// nanosecond on one machine have different process ids.
     #[must_use]
     pub fn generate() -> Self {
@@ -66,8 +66,8 @@ impl RunName {
         &self.0
     }
 
-    /// The job name of a step of this run: `brave_fox_1a2b3c-train`; the dots of a nested path become dashes, so that
-    /// the name is also a legal MLflow run id.
+    /// The job name of a step of this run: `brave_fox_1a2b3c-train`. Dots in a nested path become dashes, so that the
+    /// name is also a valid MLflow run id.
     #[must_use]
     pub fn step_job(&self, step: &str) -> String {
         format!("{}-{}", self.0, step.replace('.', "-"))

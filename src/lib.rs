@@ -1,7 +1,7 @@
-//! `amlrun` runs Azure ML v2 job YAML on the machine in front of you, unmodified.
+//! `amlrun` runs Azure ML v2 job YAML on the local machine, unmodified.
 //!
-//! This file lists the layers. A module uses only modules above its own line, and on its own line only those before it;
-//! `tests/architecture.rs` reads the list and fails when a change breaks it.
+//! This file lists the layers. A module may use the modules of the lines above its own, and those before it on its own
+//! line. `tests/architecture.rs` reads the list and fails when a change breaks it.
 //!
 //! ```layers
 //! base      again outcome reason fs digest id clock number toposort relative secret diagnostic
@@ -15,18 +15,19 @@
 //! commands  cli
 //! ```
 //!
-//! Narrower rules, kept by the same test:
+//! The same test keeps these narrower rules:
 //!
-//! - `plan` uses the base and `spec` only: it asks the `spec::Catalog` trait for assets, which `runner` implements.
-//! - `event` and `exec` use the base only.
-//! - `environment` uses `exec`, `reuse` and the base; `engine` uses `plan`, `event`, `exec`, `environment`, `store`, `reuse`
-//!   and the base: what it needs of a workspace it asks of a trait.
-//! - `transfer` uses the base and `store`; `azure` uses these and `transfer`. Only `azure` names Azure's crates, and one client
-//!   (`transfer/http.rs`) goes to the network.
+//! - `plan` uses only the base and `spec`. It looks up assets through the `spec::Catalog` trait, which `runner`
+//!   implements.
+//! - `event` and `exec` use only the base.
+//! - `environment` uses `exec`, `reuse` and the base; `engine` uses `plan`, `event`, `exec`, `environment`, `store`,
+//!   `reuse` and the base. `engine` reaches the workspace only through traits.
+//! - `transfer` uses the base and `store`; `azure` uses these and `transfer`. Only `azure` names Azure's crates, and
+//!   one client (`transfer/http.rs`) makes network requests.
 //! - `report` uses `event` and the base; the services do not use each other.
 //! - Nothing uses `cli`. `runner/project.rs` puts the modules together.
-//! - Only `cli/printer.rs` prints, only `exec/` starts processes, only `report/terminal.rs` and `report/progress.rs` use
-//!   indicatif, and only `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db` use SQLite.
+//! - Only `cli/printer.rs` prints, only `exec/` starts processes, only `report/terminal.rs` and `report/progress.rs`
+//!   use indicatif, and only `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db` use SQLite.
 //! - Only `src/bin/amlrun-stage` uses `tch`: the runner never links libtorch.
 
 pub mod again;

@@ -1,4 +1,4 @@
-//! The `amlrun` command: everything is in the library; this file turns its answer into an exit code.
+//! The `amlrun` command. Everything is in the library; this file turns its result into an exit code.
 
 use std::process::ExitCode;
 

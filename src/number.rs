@@ -1,10 +1,10 @@
-//! Numbers that JSON has no form for: not-a-number and the infinities. They are written as texts, as Protobuf's JSON mapping
-//! and with it MLflow's REST API does, and every form that ever was is read back.
+//! Numbers that JSON cannot represent: NaN and the infinities. They are written as strings, as in Protobuf's JSON
+//! mapping and MLflow's REST API. All forms that earlier versions wrote can be read.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// A number as JSON: a text when it is not finite.
+/// A number as JSON: a string if it is not finite.
 #[must_use]
 pub fn json(number: f64) -> Value {
     match text(number) {
@@ -22,7 +22,7 @@ fn text(number: f64) -> Option<&'static str> {
     }
 }
 
-/// Metrics as records keep them: pairs of a name and a number.
+/// Metrics in records: pairs of a name and a number.
 pub mod metrics {
     use super::{Deserialize, Deserializer, Serialize, Serializer, text};
 
@@ -31,23 +31,23 @@ pub mod metrics {
     enum Kept {
         Number(f64),
         Text(String),
-        // What serde_json made of every number that is not finite, before there were texts.
+        // `null`, which serde_json wrote for numbers that are not finite before strings were used.
         Nothing(()),
     }
 
-    /// Writes them.
+    /// Writes metrics.
     ///
     /// # Errors
-    /// The serializer's.
+    /// The error of the serializer.
     pub fn serialize<S: Serializer>(metrics: &[(String, f64)], to: S) -> Result<S::Ok, S::Error> {
         let kept = |number: f64| text(number).map_or(Kept::Number(number), |text| Kept::Text(text.to_owned()));
         to.collect_seq(metrics.iter().map(|(name, number)| (name, kept(*number))))
     }
 
-    /// Reads them.
+    /// Reads metrics.
     ///
     /// # Errors
-    /// The deserializer's.
+    /// The error of the deserializer.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
         let number = |kept| match kept {
             Kept::Number(number) => number,

@@ -1,7 +1,7 @@
-//! How a job stands and how a step ended, as values.
+//! The status of a job and the outcome of a step, as values.
 //!
-//! A failed step is not an error of ours: it is an answer. Errors (`thiserror` enums, one a module) are for
-//! surroundings that broke. The status words are Azure ML's own, so that scripts need not change.
+//! A failed step is a result, not an error. Errors (`thiserror` enums, one for each module) are for a broken
+//! environment. The status words are those of Azure ML, so that scripts need no change.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use serde::{Deserialize, Serialize};
 /// The status of a job or step, in Azure ML's words (reference, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum JobStatus {
-    /// Waits for the steps before it.
+    /// Waits for the steps that it depends on.
     NotStarted,
-    /// Its inputs and code are being laid out.
+    /// Its inputs and code are being prepared.
     Preparing,
-    /// It is ready and waits for a place.
+    /// It is ready and waits for a slot.
     Queued,
-    /// Its process runs.
+    /// Its process is running.
     Running,
-    /// Its process ended; outputs are being sealed and registered.
+    /// Its process ended; its outputs are being sealed and registered.
     Finalizing,
-    /// Somebody asked for the run to stop; its processes are still ending.
+    /// The user asked for the run to stop; its processes are still ending.
     CancelRequested,
-    /// Ended well.
+    /// Succeeded.
     Completed,
-    /// Ended badly.
+    /// Failed.
     Failed,
-    /// Stopped on request, timed out, or never started because the run ended before.
+    /// Stopped on request, timed out, or never started because the run ended first.
     Canceled,
-    /// The runner died before it could write how the run ended.
+    /// The runner died before it could record how the run ended.
     NotResponding,
 }
 
 impl JobStatus {
-    /// Whether nothing will change any more.
+    /// Whether the status is final.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Canceled | Self::NotResponding)
@@ -47,13 +47,13 @@ impl fmt::Display for JobStatus {
     }
 }
 
-/// How a step ended.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum StepOutcome {
-    /// Its process ended with 0 and everything it declared is there.
+    /// Its process ended with exit code 0, and all declared outputs exist.
     Completed,
-    /// It ran, or tried to, and failed.
+    /// It ran, or could not be started, and failed.
     Failed {
         /// What went wrong.
         failure: Failure,
@@ -73,7 +73,7 @@ impl StepOutcome {
     pub fn status(&self) -> JobStatus {
         match self {
             Self::Completed => JobStatus::Completed,
-            // The service cancels a job whose time is over (reference, section 7.1).
+            // Azure ML cancels a job that exceeds its timeout (reference, section 7.1).
             Self::Failed { failure: Failure::TimedOut { .. } } => JobStatus::Canceled,
             Self::Failed { .. } => JobStatus::Failed,
             Self::Canceled | Self::Skipped { .. } => JobStatus::Canceled,
@@ -85,56 +85,56 @@ impl StepOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Failure {
-    /// The process ended with a code other than 0.
+    /// The process ended with an exit code other than 0.
     ExitCode {
-        /// That code.
+        /// The exit code.
         code: i32,
     },
-    /// The shell ended with 127 and said which command it did not find.
+    /// The shell ended with exit code 127 and reported a command that it did not find.
     CommandNotFound {
-        /// That command.
+        /// The command.
         command: String,
     },
-    /// The kernel killed the process, or one of its own, because memory was short.
+    /// The kernel killed the process, or one of its child processes, because memory was low.
     OutOfMemory,
     /// A signal ended the process.
     Signal {
         /// Its number.
         signal: i32,
     },
-    /// `limits.timeout` ran out and the process was stopped.
+    /// The process ran longer than `limits.timeout` and was stopped.
     TimedOut {
         /// The limit.
         limit: Duration,
     },
-    /// The process ended with 0 but did not write an output that it declares.
+    /// The process ended with exit code 0, but did not write a declared output.
     MissingOutput {
         /// The output's name.
         output: String,
     },
-    /// While it ran, a file changed that it was given to read.
+    /// A file of an input changed while the step was running.
     InputModified {
         /// The input's name.
         input: String,
-        /// The file, as the input names it.
+        /// The file's path in the input.
         file: String,
     },
-    /// It ended with 0, but its outputs could not be kept because the disk is full.
+    /// It ended with exit code 0, but its outputs could not be stored because the disk is full.
     DiskFull {
-        /// Where.
+        /// The path that could not be written.
         path: String,
     },
-    /// One of its several processes failed, and the others were stopped.
+    /// One of its processes failed, and the others were stopped.
     Process {
-        /// Which, such as `rank 1`.
+        /// The process, such as `rank 1`.
         process: String,
-        /// How.
+        /// How it failed.
         failure: Box<Failure>,
     },
-    /// The step could not be laid out or started, or its outputs could not be kept.
+    /// The step could not be prepared or started, or its outputs could not be stored.
     #[serde(alias = "surroundings")]
     Other {
-        /// The whole story, with the path it happened at.
+        /// The message, with the path of the failure.
         message: String,
     },
 }
@@ -189,7 +189,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The name of a signal; none for numbers that are no signal.
+/// The name of a signal. `None` for a number that is not a known signal.
 fn signal_name(number: i32) -> Option<&'static str> {
     nix::sys::signal::Signal::try_from(number).ok().map(nix::sys::signal::Signal::as_str)
 }
@@ -198,7 +198,7 @@ fn signal_name(number: i32) -> Option<&'static str> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
 pub enum SkipReason {
-    /// A step that it needs failed, was skipped or was canceled.
+    /// A step that it depends on failed, was skipped or was canceled.
     DependencyFailed {
         /// That step.
         step: String,
@@ -208,13 +208,13 @@ pub enum SkipReason {
         /// The step that failed first.
         step: String,
     },
-    /// The run was canceled before its turn came.
+    /// The run was canceled before the step started.
     RunCanceled,
-    /// It alone was canceled before its turn came.
+    /// The step was canceled before it started.
     StepCanceled,
-    /// The project's `amlrun.toml` leaves it out (`policy = "skip"`).
+    /// `amlrun.toml` skips it (`policy = "skip"`).
     LeftOut,
-    /// `--only`, `--from` or `--until` did not take it.
+    /// `--only`, `--from` or `--until` did not select it.
     NotChosen,
 }
 

@@ -1,27 +1,27 @@
-//! Why a step is run again, or why an earlier result stands for it: one difference at a time.
+//! Why a step is run again, or why an earlier result is reused: one difference for each reason.
 //!
-//! Why a step runs, or what is to be said of a reused result: `reuse` finds it, the journal records it, `plan` and `why` show it. What is secret is never in it.
+//! `reuse` finds reasons, the journal records them, `plan` and `why` show them. They never contain secrets.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// As many characters of a value go into a sentence.
+/// How many characters of a value are shown.
 const SHOWN: usize = 80;
 
-/// One thing that changed.
+/// One difference, or a free sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// Of what kind it is: `command`, `code`, `input`, `parameter`, `variable`, `environment`, `output`,
-    /// `distribution`, `setting`, `package`, `program`, `shell variable`, `file` (its content), `mode` (who may execute it),
-    /// `link`, `folder`, or `reason` for a free sentence in `name`.
+    /// The kind: `command`, `code`, `input`, `parameter`, `variable`, `environment`, `output`, `distribution`,
+    /// `setting`, `package`, `program`, `shell variable`, `file` (its content), `mode` (who may execute it), `link`,
+    /// `folder`, or `reason` for a free sentence in `name`.
     pub what: String,
-    /// Its name. That of something in a tree is its path there, after `code/`, the input's name, or `$` and the
-    /// variable's.
+    /// Its name. For an entry of a tree, its path in the tree after `code/`, the input's name, or `$` and the
+    /// variable's name.
     pub name: String,
-    /// What it was; `None` if it was not there.
+    /// The value before. `None` if it did not exist.
     pub before: Option<String>,
-    /// What it is; `None` if it is not there.
+    /// The value now. `None` if it does not exist.
     pub after: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Reason {
     }
 }
 
-/// What a tree is called whose files have these names before theirs.
+/// The words for a tree whose entries have this prefix in their names.
 pub(crate) fn tree_in_words(folder: &str) -> String {
     match folder.strip_prefix('$') {
         Some(variable) => format!("the variable {variable}"),
@@ -47,7 +47,7 @@ pub(crate) fn tree_in_words(folder: &str) -> String {
     }
 }
 
-/// A value in a sentence: what fits of its first line that says something.
+/// A value in a sentence: its first line that is not empty, cut if it is long.
 fn shown(value: &str) -> String {
     let line = value.trim().lines().next().unwrap_or_default();
     if line.is_empty() {
@@ -88,7 +88,7 @@ impl fmt::Display for Reason {
             "output" => format!("the type of the output {}", self.name),
             what => format!("the {what} {}", self.name),
         };
-        // Digests tell people nothing, and what is secret is not shown.
+        // Digests mean nothing to people, and secrets are not shown.
         let is_digest = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let digests = self.what == "program" && [before, after].into_iter().flatten().all(is_digest);
         let silent = digests || matches!(self.what.as_str(), "file" | "folder" | "link" | "code" | "input");

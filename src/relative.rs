@@ -1,9 +1,9 @@
-//! Paths as records keep them: what is in a workspace, or beside it in its project, is kept relative to the workspace, so
-//! that a workspace that is moved or copied with its project finds its own files and never those of the original.
+//! Paths in records. A path in a workspace, or beside it in its project, is stored relative to the workspace. A
+//! workspace that is moved or copied with its project then finds its own files, and never those of the original.
 
 use std::path::{Path, PathBuf};
 
-/// A path as a record in the workspace `base` keeps it.
+/// The form in which a record in the workspace `base` stores a path.
 #[must_use]
 pub fn to(base: &Path, path: &Path) -> PathBuf {
     if let Ok(inner) = path.strip_prefix(base) {
@@ -17,7 +17,7 @@ pub fn to(base: &Path, path: &Path) -> PathBuf {
     }
 }
 
-/// The path that a record in the workspace `base` keeps. Records of before paths were relative have absolute ones.
+/// The path that is stored in a record in the workspace `base`. Older records have absolute paths.
 #[must_use]
 pub fn from(base: &Path, kept: &Path) -> PathBuf {
     if let Ok(inner) = kept.strip_prefix(".") {
@@ -29,7 +29,7 @@ pub fn from(base: &Path, kept: &Path) -> PathBuf {
     }
 }
 
-/// Joined without a slash at the end.
+/// Joins two paths, without a trailing slash.
 fn join(base: &Path, inner: &Path) -> PathBuf {
     if inner.as_os_str().is_empty() { base.to_owned() } else { base.join(inner) }
 }

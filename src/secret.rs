@@ -1,8 +1,9 @@
-//! Secrets: text that opens a storage account. It can be handed on and used, but not shown, kept or written by accident.
+//! Secrets: text that grants access to a storage account. It can be passed on and used, but not shown or stored by
+//! accident.
 //!
-//! A [`Secret`] has no `Display` and cannot be serialised; `Debug` shows a mask. [`mask_signatures`] takes the signature
-//! out of an address (a shared access signature is all of a credential, in the query of a URL), so that what is left may
-//! be recorded.
+//! A [`Secret`] has no `Display` and cannot be serialised; `Debug` shows a mask. [`mask_signatures`] removes the
+//! signature from a URL, so that the rest can be recorded: the shared access signature in the query is a complete
+//! credential.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
@@ -12,21 +13,21 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What stands in the place of a secret.
+/// What is shown in place of a secret.
 pub const MASK: &str = "********";
 
-/// A text that must not be seen. Copies share it.
+/// A text that must not be shown. Clones share it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// Takes a text as secret.
+    /// Marks a text as secret.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into().into())
     }
 
-    /// The text itself, for whoever sends it where it belongs.
+    /// The text itself, for sending it to its destination.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -39,39 +40,39 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// 32 random bytes as text, which nobody guesses.
+/// A random token of 32 bytes, as text.
 ///
 /// # Errors
-/// When the system gives none.
+/// When the system provides no random bytes.
 pub fn random_token() -> io::Result<String> {
     let mut bytes = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// Writes a file that may hold secrets: nobody but its owner may read it, whatever folder it is in.
+/// Writes a file that may hold secrets: only its owner can read it, in any folder.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn write_file(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // It may have been there, for others to read.
+    // The file may have existed with wider permissions.
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())
 }
 
-/// What opens a storage account.
+/// The credentials of a storage account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// The account's key, in base64.
     AccountKey(Secret),
     /// A shared access signature, without the question mark.
     Sas(Secret),
-    /// Nothing is given: what is public is read as such, for anything else Entra ID is asked who this is.
+    /// No secret is given: public blobs are read anonymously, and everything else uses a token of Entra ID.
     Identity,
 }
 
-/// The parameters of addresses that open what is there: shared access signatures of Azure, presigned addresses of others.
+/// URL parameters that grant access: Azure's shared access signatures, and presigned URLs of other services.
 const OPENING: [&str; 7] =
     ["sig", "signature", "x-amz-signature", "x-amz-security-token", "x-goog-signature", "token", "access_token"];
 

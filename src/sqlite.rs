@@ -1,9 +1,9 @@
-//! Opens the SQLite databases that amlrun keeps: one way, for all of them.
+//! Opens the SQLite databases of amlrun, all in the same way.
 //!
 //! Every database runs in WAL mode (readers never wait for a writer), waits for another process's lock instead of
-//! failing, keeps foreign keys, and is readable by its owner only. Its tables come from a list of migrations: the
-//! number of those already applied is SQLite's own `user_version`. Knows nothing of what the tables hold; the
-//! registry and the tracking store bring their own migrations. A file that cannot be used is never touched.
+//! failing, enforces foreign keys, and is readable by its owner only. Its tables come from a list of migrations;
+//! SQLite's `user_version` is the number of migrations applied so far. This module must not know what the tables hold:
+//! the registry and the tracking store bring their own migrations. A file that cannot be used is never modified.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
-/// SQLite's error, for the errors of the databases' modules to carry.
+/// SQLite's error, as the source of the errors of modules with databases.
 pub type SqlError = rusqlite::Error;
 
-/// Why a database could not be opened. Each message begins with the file.
+/// Why a database could not be opened. Each message begins with the path of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {
     /// The file is not a database, or is damaged.
@@ -27,10 +27,10 @@ pub enum SqliteError {
     Corrupt {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// A newer amlrun has migrated the file beyond what this one knows.
+    /// A newer amlrun has migrated the file to a format that this one does not know.
     #[error(
         "{}: written by a newer amlrun (format {found}, this one reads up to {known}); update amlrun", path.display()
     )]
@@ -39,30 +39,30 @@ pub enum SqliteError {
         path: PathBuf,
         /// The file's format.
         found: usize,
-        /// The newest format known here.
+        /// The newest format that this version knows.
         known: usize,
     },
-    /// The file or its folder could not be made.
+    /// The file or its folder could not be created.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// SQLite failed in some other way, e.g. a full disk or a lock held for too long.
+    /// SQLite failed in another way, such as a full disk or a lock held for too long.
     #[error("{}: {source}", path.display())]
     Sqlite {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
 }
 
-/// Opens `path`, makes it (and its folder) when it does not exist, and applies those of `migrations` that it lacks.
-/// Migration number n takes the file from format n to n + 1 in one IMMEDIATE transaction, so two processes that open
-/// a fresh file at once are safe.
+/// Opens `path`, creates it (and its folder) if it does not exist, and applies the missing `migrations`. Migration
+/// number n takes the file from format n to n + 1 in one IMMEDIATE transaction, so two processes can safely open a new
+/// file at once.
 ///
 /// # Errors
 /// See [`SqliteError`].
@@ -71,7 +71,7 @@ pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, SqliteError>
     let refused = |source| refusal(path, source);
     let mut db = Connection::open(path).map_err(refused)?;
     db.busy_timeout(BUSY_WAIT).map_err(refused)?;
-    // A newer or damaged file must stay as it is, so look before the journal mode writes to it.
+    // A newer or damaged file must not be modified, so this check comes before the journal mode writes to it.
     check_version(&db, path, migrations.len())?;
     switch_to_wal(&db).map_err(refused)?;
     db.pragma_update(None, "synchronous", "NORMAL").map_err(refused)?;
@@ -92,7 +92,7 @@ pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, SqliteError>
     }
 }
 
-/// The file's format, if this amlrun knows it.
+/// The file's format, if this version knows it.
 fn check_version(db: &Connection, path: &Path, known: usize) -> Result<usize, SqliteError> {
     let found: i64 =
         db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|source| refusal(path, source))?;
@@ -107,9 +107,9 @@ fn as_i64(version: usize) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
-/// The switch to WAL needs the file for itself for a moment, and SQLite answers "busy" without waiting when two
-/// processes make the switch at once. The mode stays in the file, so the wait is for the other process's switch:
-/// an empty IMMEDIATE transaction waits as long as any other.
+/// The switch to WAL needs an exclusive lock for a moment, and SQLite returns "busy" without waiting when two processes
+/// switch at once. The mode is stored in the file, so it is enough to wait for the other process's switch: an empty
+/// IMMEDIATE transaction waits as long as any other.
 fn switch_to_wal(db: &Connection) -> rusqlite::Result<()> {
     let mut tries = 0;
     loop {
@@ -132,7 +132,8 @@ fn refusal(path: &Path, source: rusqlite::Error) -> SqliteError {
     }
 }
 
-/// Makes the file with owner-only rights before SQLite does: SQLite gives its `-wal` and `-shm` files the same rights.
+/// Creates the file with owner-only permissions before SQLite does. SQLite gives its `-wal` and `-shm` files the same
+/// permissions.
 fn make_private_file(path: &Path) -> Result<(), SqliteError> {
     let io = |path: &Path| {
         let path = path.to_owned();

@@ -1,16 +1,17 @@
-//! Topological order: in which order nodes with dependencies can run, and which are in a cycle or wait for one.
+//! Topological order: the order in which nodes with dependencies can run, and the nodes that are in a cycle or depend
+//! on one.
 
-/// The result: nodes by their index in the sorted list.
+/// The result. Nodes are indices into the given list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sorted {
-    /// Those that can run, each after those that it needs. Among nodes that are ready at the same time, the one written
-    /// first comes first.
+    /// Nodes that can run, each after its dependencies. Among nodes that are ready at the same time, the order of the
+    /// given list is kept.
     pub order: Vec<usize>,
-    /// Those in a cycle, and those that wait for one, as written.
+    /// Nodes in a cycle or that depend on one, in the order of the given list.
     pub stuck: Vec<usize>,
 }
 
-/// Sorts nodes by what each of them needs; none may name another twice.
+/// Sorts nodes by their dependencies. A node must not name a dependency twice.
 #[must_use]
 pub fn sorted(needs: &[Vec<usize>]) -> Sorted {
     let mut waits: Vec<usize> = needs.iter().map(Vec::len).collect();
@@ -38,13 +39,13 @@ pub fn sorted(needs: &[Vec<usize>]) -> Sorted {
 /// An order of all nodes.
 ///
 /// # Errors
-/// The nodes of one cycle, in its order, each needing the next.
+/// The nodes of one cycle, in order. Each depends on the next.
 pub fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let sorted = sorted(needs);
     if sorted.stuck.is_empty() { Ok(sorted.order) } else { Err(cycle(needs, &sorted.stuck)) }
 }
 
-/// Every node left waits for another one that is left: following them must come back.
+/// Every remaining node depends on another remaining one, so following the dependencies leads into a cycle.
 fn cycle(needs: &[Vec<usize>], stuck: &[usize]) -> Vec<usize> {
     let Some(&start) = stuck.first() else { return Vec::new() };
     let mut walk = vec![start];

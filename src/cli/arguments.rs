@@ -1,8 +1,8 @@
-//! The words of the command line before they are parsed: `az` takes several values after one `--set`.
+//! Rewrites the command line before it is parsed: like `az`, amlrun accepts several values after one `--set`.
 
 use std::ffi::{OsStr, OsString};
 
-/// The same words with a `--set` before each value that follows one: `--set a=1 b=2` is `--set a=1 --set b=2`.
+/// The arguments with a `--set` before each value that follows one: `--set a=1 b=2` becomes `--set a=1 --set b=2`.
 pub(super) fn spread(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut spread: Vec<OsString> = Vec::new();
     let (mut in_set, mut is_value) = (false, false);
@@ -26,7 +26,7 @@ pub(super) fn spread(words: impl IntoIterator<Item = OsString>) -> Vec<OsString>
     spread
 }
 
-/// Whether a word is a path of keys with a value.
+/// Whether an argument is a path of keys with a value.
 fn is_setting(word: &OsStr) -> bool {
     let key = word.to_str().and_then(|text| text.split_once('=')).map_or("", |(key, _)| key);
     !key.is_empty() && !key.starts_with('-') && key.chars().all(|c| c.is_alphanumeric() || "._-".contains(c))

@@ -1,4 +1,4 @@
-//! `amlrun cache …`: what the workspace takes on the disk, and what of it can go.
+//! `amlrun cache …`: shows the disk usage of the workspace, and removes what is not needed.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         say(bytes, &format!("what was left of {}", name(path)));
     }
     drop(leftovers);
-    // Somebody may be reading what was fetched for them.
+    // A run may be reading the fetched data.
     if !home.runs()?.iter().any(RunFolder::is_live) {
         for old in Cache::at(home.downloads()).old(older_than.map(days)) {
             let (_, bytes) = size(&old.path);

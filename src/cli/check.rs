@@ -1,8 +1,8 @@
-//! The verdict on one file: the one place that `validate` asks.
+//! Checks one file, for `validate`.
 //!
-//! Azure ML's language has the first word ([`crate::language`]). For a run on this machine a job is then planned, and
-//! what planning finds is told as well. Everything that is shown, counted or written as JSON, annotations or SARIF comes
-//! out of [`check()`].
+//! First, the file is checked against Azure ML's language ([`crate::language`]). A job that is to run on this machine
+//! is then planned, and the diagnostics of planning are added. Everything that is shown, counted or written as JSON,
+//! annotations or SARIF comes from [`check()`].
 
 use std::path::Path;
 
@@ -35,31 +35,31 @@ impl From<Target> for language::Target {
     }
 }
 
-/// What planning finds to be missing here, and no mistake of the document: another machine may have it, or whoever runs
-/// the file will name it.
+/// Codes of planning for what is missing on this machine. This is not a mistake in the document: another machine may
+/// have it, or it may be given when the file is run.
 const LACKING: [&str; 6] =
     ["not-yet", "unknown-asset", "unknown-component", "unknown-datastore", "missing-path", "missing-field"];
 
-/// What is known of a file once it was checked.
+/// The result of checking a file.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// The texts that the findings speak of.
+    /// The texts that the diagnostics refer to.
     pub sources: Sources,
-    /// Every finding.
+    /// All diagnostics.
     pub diagnostics: Diagnostics,
-    /// What the document is, such as `pipeline` or `component`; `None` when that could not be found out.
+    /// The kind of the document, such as `pipeline` or `component`. `None` if it is unknown.
     pub kind: Option<String>,
-    /// The same for people, such as `pipeline with 4 steps`.
+    /// The kind in words, such as `pipeline with 4 steps`.
     pub says: String,
-    /// Whether the target takes it.
+    /// Whether the target accepts it.
     pub accepted: bool,
-    /// Whether the file is not there.
+    /// Whether the file does not exist.
     pub not_found: bool,
-    /// Whether it is meant for Azure ML, and of a kind that amlrun does not read.
+    /// Whether it is a document of Azure ML of a kind that amlrun does not read.
     pub is_passed_over: bool,
 }
 
-/// Checks a file of any kind, with the command line's `--set` put in. Nothing is run, nothing is written.
+/// Checks a file of any kind, with the `--set` values of the command line. Nothing is run, and nothing is written.
 pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, project: &Project) -> Checked {
     let mut document = project.check(file, set, target.unwrap_or(Target::Local).into(), None);
     if target == Some(Target::Local) {
@@ -97,7 +97,7 @@ pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, proje
     checked
 }
 
-/// The verdict on a file that only `az ml` can judge: none.
+/// The result for a file that only `az ml` can check.
 fn passed_over(sources: Sources, word: &str) -> Checked {
     Checked {
         sources,
@@ -110,7 +110,7 @@ fn passed_over(sources: Sources, word: &str) -> Checked {
     }
 }
 
-/// What planning a job for a run finds, and what the job is for people.
+/// Plans a job for a run. Returns the diagnostics and the job in words.
 fn plan(
     read: &language::Document,
     file: &Path,
@@ -130,12 +130,13 @@ fn plan(
     Some(format!("{} with {steps} step{}", plan.kind, if steps == 1 { "" } else { "s" }))
 }
 
-/// What the project says of steps. A broken amlrun.toml is reported when something runs; the document is not to blame.
+/// The project's settings of steps. A broken amlrun.toml is reported when something runs, because it is not a mistake
+/// in the document.
 fn local(file: &Path) -> Local {
     Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default()
 }
 
-/// A file that was never meant for Azure ML is told so in one sentence.
+/// Shortens the result for a file that is not an Azure ML document to one sentence.
 fn not_a_document(checked: &mut Checked) {
     let Some((start, text)) = checked.sources.first() else { return };
     if could_be_azure_ml(text) {

@@ -1,4 +1,4 @@
-//! Which files a command line means: files by name, all YAML below a folder, all that a pattern matches.
+//! Finds the files that a command line names: files by name, all YAML files below a folder, and matches of patterns.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use ignore::WalkBuilder;
 use crate::error::Failed;
 use crate::language::detect::is_azure_ml;
 
-/// So much of a file is read to see whether it is an Azure ML document.
+/// How many bytes of a file are read to decide whether it is an Azure ML document.
 const ENOUGH: u64 = 1 << 20;
 
-/// The files to check, in the order of the command line and below a folder in that of their paths.
+/// The files to check, in the order of the command line, and in the order of their paths below a folder.
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
-    /// Each file once.
+    /// The files, without duplicates.
     pub files: Vec<PathBuf>,
-    /// How many files of folders and patterns are no Azure ML documents.
+    /// How many files in folders and matches of patterns are not Azure ML documents.
     pub passed_over: usize,
-    /// Whether more than one file was asked for, so that each should be told of by name.
+    /// Whether several files may be checked, so that the output names each file.
     pub many: bool,
 }
 
-/// Finds the files. One that is named is taken whatever it is; of a folder or pattern only Azure ML documents are.
-/// Hidden folders, `.git`, `.amlrun` and what ignore files exclude are not looked into.
+/// Finds the files. A named file is always taken; from a folder or pattern, only Azure ML documents are. Hidden
+/// folders, `.git`, `.amlrun` and ignored files are skipped.
 ///
 /// # Errors
-/// A pattern that is none; a folder or pattern in which there is nothing to check.
+/// When a pattern is invalid, or a folder or pattern has nothing to check.
 pub(super) fn choose(named: &[PathBuf]) -> Result<Chosen, Failed> {
     let mut chosen = Chosen { many: named.len() > 1, ..Chosen::default() };
     let mut seen = HashMap::new();
@@ -56,7 +56,7 @@ pub(super) fn choose(named: &[PathBuf]) -> Result<Chosen, Failed> {
             }
         }
         if documents == 0 {
-            // A check that checks nothing would pass for ever.
+            // Without this error, a check of nothing would always succeed.
             let others = passed_over(chosen.passed_over - before);
             let aside = if others.is_empty() { others } else { format!(" ({others})") };
             return Err(Failed::not_found(format!("there is no Azure ML document in '{}'{aside}", path.display()))
@@ -66,7 +66,7 @@ pub(super) fn choose(named: &[PathBuf]) -> Result<Chosen, Failed> {
     Ok(chosen)
 }
 
-/// `3 files passed over`; empty for none.
+/// `3 files passed over`. Empty if there are none.
 pub(super) fn passed_over(count: usize) -> String {
     match count {
         0 => String::new(),
@@ -82,7 +82,7 @@ fn add(file: PathBuf, files: &mut Vec<PathBuf>, seen: &mut HashMap<PathBuf, ()>)
     }
 }
 
-/// A file that cannot be read is checked, so that somebody is told.
+/// A file that cannot be read counts as a document, so that the error is reported.
 fn is_document(file: &Path) -> bool {
     use std::io::Read as _;
     let mut start = Vec::new();
@@ -92,7 +92,7 @@ fn is_document(file: &Path) -> bool {
     }
 }
 
-/// The files below a folder: those that the pattern matches, or all YAML.
+/// The files below a folder that match the pattern, or all YAML files.
 fn walk(folder: &Path, pattern: Option<&GlobMatcher>) -> Result<Vec<PathBuf>, Failed> {
     let mut files = Vec::new();
     let walk = WalkBuilder::new(folder).require_git(false).sort_by_file_path(Path::cmp).build();
@@ -111,7 +111,8 @@ fn walk(folder: &Path, pattern: Option<&GlobMatcher>) -> Result<Vec<PathBuf>, Fa
     Ok(files)
 }
 
-/// A path with `*`, `?`, `[` or `{` in it that is no file: the folder before the first of them, and what to match.
+/// Splits a path with `*`, `?`, `[` or `{` that is not an existing file: the folder before the first of them, and the
+/// pattern.
 fn pattern(path: &Path) -> Result<Option<(PathBuf, GlobMatcher)>, Failed> {
     let magic = |part: &Path| part.to_string_lossy().contains(['*', '?', '[', '{']);
     if path.exists() || !magic(path) {
@@ -123,7 +124,7 @@ fn pattern(path: &Path) -> Result<Option<(PathBuf, GlobMatcher)>, Failed> {
     let glob = glob.map_err(|why| Failed::usage(format!("'{text}' is no pattern: {}", why.kind())))?;
     let folder: PathBuf = Path::new(text).components().take_while(|c| !magic(Path::new(c.as_os_str()))).collect();
     let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-    // Without the folder nothing can match, which is what the caller says.
+    // If the folder does not exist, nothing matches, and the caller reports that.
     let folder =
         if folder.is_dir() { folder } else { return Err(Failed::not_found(format!("no file matches '{text}'"))) };
     Ok(Some((folder, glob.compile_matcher())))

@@ -1,4 +1,4 @@
-//! `amlrun completion`: shell completions from the definitions themselves.
+//! `amlrun completion`: prints shell completions.
 
 use clap_complete::Shell;
 

@@ -1,4 +1,4 @@
-//! `amlrun component …`: components in the shape of `az ml component`, and the REST bodies of documents.
+//! `amlrun component …`: components with the commands of `az ml component`, and the REST bodies of documents.
 
 use std::path::{Path, PathBuf};
 
@@ -115,7 +115,7 @@ pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<E
 }
 
 impl Create {
-    /// `--set`, and the name and version that the command line gives.
+    /// The values of `--set`, and the name and version on the command line.
     fn overrides(&self) -> Vec<Override> {
         let given = [("name", &self.name), ("version", &self.version)];
         let given = given
@@ -138,7 +138,7 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Json,
             create.file.display()
         )));
     }
-    // Once more with its references left as they are: what is registered already is not copied again.
+    // Read again with unresolved references: assets that are registered already are not copied again.
     let options = language::Options {
         components: None,
         kind: Some(Kind::Component),
@@ -170,7 +170,7 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Json,
     })
 }
 
-/// The document that is accepted; warnings are shown, a refusal ends the command.
+/// The accepted document. Warnings are shown; an error ends the command.
 pub(super) fn accepted(mut checked: language::Document, printer: &Printer) -> Result<Object, Failed> {
     checked.diagnostics.drop_notes();
     let accepted = checked.accepted();
@@ -186,7 +186,8 @@ pub(super) fn accepted(mut checked: language::Document, printer: &Printer) -> Re
     }
 }
 
-/// The file's text with `--set` put in; `None` when there is none. Name and version stand in the record.
+/// The file's text with the `--set` values applied. `None` if there are none. The name and version are stored in the
+/// record.
 fn changed_text(create: &Create) -> Result<Option<String>, Failed> {
     if create.set.is_empty() {
         return Ok(None);
@@ -212,7 +213,7 @@ fn shown(record: &ComponentVersion, store: &ComponentStore) -> Json {
     answer
 }
 
-/// The REST body of a document that Azure ML would take. Warnings are shown; a refusal ends the command.
+/// The REST body of a document that Azure ML accepts. Warnings are shown; an error ends the command.
 pub(super) fn rest_body(file: &Path, set: &[Override], kind: Kind, printer: &Printer) -> Result<Json, Failed> {
     let mut checked = Project::check_for_azure(file, set, kind);
     let accepted = checked.accepted();

@@ -1,4 +1,4 @@
-//! `amlrun cp SRC DST`: files and folders between this machine, datastores, blobs, assets and the web.
+//! `amlrun cp SRC DST`: copies files and folders between this machine, datastores, blobs, assets and the web.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::spec::io::PortType;
 use crate::transfer::progress::Figures;
 use crate::transfer::web::file_name;
 
-/// What DST may be.
+/// The valid forms of DST.
 const DST: &str = "a local path, a blob's address (https, wasbs, abfss) or azureml://datastores/NAME/paths/PATH";
 
 /// Copy files and folders between this machine, datastores, blobs, assets and the web
@@ -93,7 +93,7 @@ pub(super) fn cp(args: &Args, project: &Project, printer: &Printer) -> Result<Ex
     Ok(Exit::Ok)
 }
 
-/// Where SRC leads, and of which type it is when it is an asset.
+/// The location of SRC, and its type if it is an asset.
 fn source(text: &str, places: &Places) -> Result<(Place, Option<PortType>), Failed> {
     let uri = match (DataUri::parse(text), Reference::parse(text)) {
         (Some(uri), _) => uri.map_err(Failed::usage)?,
@@ -114,7 +114,7 @@ fn source(text: &str, places: &Places) -> Result<(Place, Option<PortType>), Fail
     Ok((place, None))
 }
 
-/// Where DST leads.
+/// The location of DST.
 fn destination(text: &str, places: &Places) -> Result<Place, Failed> {
     let refused =
         |what: &str| Failed::usage(format!("nothing can be copied to {what}")).hint(format!("DST can be {DST}"));
@@ -138,12 +138,12 @@ fn destination(text: &str, places: &Places) -> Result<Place, Failed> {
     }
 }
 
-/// A path of this machine.
+/// A local path.
 fn local_path(text: &str) -> Place {
     Place::Local(PathBuf::from(text.strip_prefix("file://").unwrap_or(text)))
 }
 
-/// Whether both are one remote place. Of files here the copy itself finds that out.
+/// Whether both are the same remote location. For local files, the copy itself checks this.
 fn is_same(from: &Place, to: &Place) -> bool {
     let (Place::Blob { uri: from, .. }, Place::Blob { uri: to, .. }) = (from, to) else { return false };
     let root = from.endpoint == to.endpoint && from.container == to.container;

@@ -1,4 +1,4 @@
-//! `amlrun data …`: data assets in the shape of `az ml data`.
+//! `amlrun data …`: data assets with the commands of `az ml data`.
 
 use clap::Subcommand;
 
@@ -115,7 +115,7 @@ impl Versions {
         let versions = match &self.version {
             Some(version) => vec![version.clone()],
             None => {
-                // Of a name that is not there, the registry says so with one like it.
+                // If the name was not found, the registry's error suggests a similar one.
                 registry.container(AssetKind::Data, &self.name)?;
                 registry.list(AssetKind::Data, Some(&self.name))?.into_iter().map(|asset| asset.version).collect()
             }

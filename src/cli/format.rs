@@ -1,4 +1,4 @@
-//! `-o` and `--query`, as `az` has them.
+//! The options `-o` and `--query`, as in `az`.
 
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ pub(super) struct TextOr {
 }
 
 impl TextOr {
-    /// The format that was asked for; `None` means text.
+    /// The requested format. `None` means text.
     pub fn asked(&self) -> Option<Format> {
         let asked = self.output.is_some() || self.query.is_some();
         asked.then(|| Format { output: self.output.unwrap_or_default(), query: self.query.clone() })
@@ -65,7 +65,7 @@ impl TextOr {
 }
 
 impl Format {
-    /// Refuses a query that cannot be read, before anything is done.
+    /// Checks the syntax of the query before the command runs.
     pub fn check(&self) -> Result<(), Failed> {
         if let Some(query) = &self.query {
             jmespath::compile(query).map_err(|e| Failed::usage(format!("--query is no JMESPath: {e}")))?;
@@ -73,7 +73,7 @@ impl Format {
         Ok(())
     }
 
-    /// Prints an answer.
+    /// Prints a result.
     pub fn print(&self, answer: Value, printer: &Printer) -> Result<(), Failed> {
         let answer = match &self.query {
             None => answer,
@@ -112,7 +112,7 @@ fn ask(query: &str, answer: &Value) -> Result<Value, Failed> {
     Ok(in_order(answer, &asked_names(query)))
 }
 
-/// The names that a query gives to members, `{name: …, status: …}`, in its order.
+/// The member names in a query, `{name: …, status: …}`, in order.
 fn asked_names(query: &str) -> Vec<&str> {
     let ends = query.match_indices(':').map(|(at, _)| query[..at].trim_end());
     let plain = |c: char| c.is_alphanumeric() || c == '_';
@@ -121,7 +121,7 @@ fn asked_names(query: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The library answers with members in alphabetical order; a script that reads columns counts on the query's.
+/// The library returns members in alphabetical order, but scripts that read columns expect the order of the query.
 fn in_order(answer: Value, names: &[&str]) -> Value {
     match answer {
         Value::Array(items) => Value::Array(items.into_iter().map(|item| in_order(item, names)).collect()),
@@ -140,7 +140,8 @@ fn json(answer: &Value) -> String {
     text
 }
 
-/// Keys in blue, strings in green: line by line, since pretty JSON has one member a line.
+/// Colours keys blue and strings green. This works line by line, because pretty-printed JSON has one member on each
+/// line.
 fn coloured(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
@@ -160,7 +161,7 @@ fn hue(value: &str) -> String {
     if value.starts_with('"') { format!("\x1b[32m{value}\x1b[0m") } else { value.to_owned() }
 }
 
-/// One row a line; of an object its values, of a plain value the value itself. Booleans and null as Python writes them.
+/// One row on each line: the values of an object, or a scalar itself. Booleans and null are written as in Python.
 fn tsv(answer: &Value) -> String {
     let row = |value: &Value| match value {
         Value::Object(map) => map.values().map(cell).collect::<Vec<_>>().join("\t"),

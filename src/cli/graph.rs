@@ -1,4 +1,4 @@
-//! `amlrun graph`: a pipeline drawn, whatever its nodes are.
+//! `amlrun graph`: draws a pipeline with nodes of any kind.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `amlrun logs`: what the steps of a run printed.
+//! `amlrun logs`: prints the output of a run's steps.
 
 use std::io::Write as _;
 use std::sync::mpsc::channel;
@@ -73,7 +73,7 @@ pub(super) fn logs(args: &Args, project: &Project, printer: &Printer) -> Result<
         )));
     }
     for step in &job.view.steps {
-        // What never ran has nothing to show among the others.
+        // Steps that never ran are left out when all steps are shown.
         if let Ok(logs) = finder.of(&job.view, step) {
             let from = logs.made_by.map(|job| format!(" (reused from {job})")).unwrap_or_default();
             for log in &logs.files {
@@ -86,7 +86,7 @@ pub(super) fn logs(args: &Args, project: &Project, printer: &Printer) -> Result<
     Ok(Exit::Ok)
 }
 
-/// Who names a step alone means that of the last run.
+/// Adds a hint: a step without a run means a step of the last run.
 fn hinted(missing: Failed, name: &str, home: &Home) -> Failed {
     let last = find::last(home).and_then(|run| record::view(&run));
     match last {
@@ -139,7 +139,7 @@ fn print(log: &ProcessLog, printer: &Printer) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Prints what a run, or one step of it, printed and prints, until it is over.
+/// Prints the past and future output of a run or one of its steps until it is over.
 fn follow_job(job: &Job, printer: &Printer) -> Result<Exit, Failed> {
     let (sender, receiver) = channel::<Note>();
     let wanted = job.step.clone();

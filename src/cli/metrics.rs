@@ -1,4 +1,4 @@
-//! `amlrun metrics`: what runs were given and what they logged, side by side.
+//! `amlrun metrics`: compares the inputs and metrics of runs.
 
 use serde_json::{Map, Value, json};
 
@@ -77,7 +77,7 @@ pub(super) fn metrics(args: &Args, project: &Project, printer: &Printer) -> Resu
     for run in &runs {
         match record::view(run) {
             Ok(view) => compared.push((view.started, compare(run, &view, tracking.as_ref(), args.plot))),
-            // Among all, a run that never began is passed over.
+            // With `--all`, runs that never started are skipped.
             Err(_) if args.all => {}
             Err(failed) => return Err(failed),
         }

@@ -1,8 +1,8 @@
-//! The command line: parses what a person types, calls the modules below, and shows what comes of it.
+//! The command line: parses the arguments, calls the other modules, and shows the results.
 //!
-//! One file or folder for each verb or noun. [`printer`] is the only file that writes to stdout and stderr. Nouns, verbs and
-//! flags have the shape of `az ml`, so that a script changes one word; short verbs (`run`, `validate`, `graph`, `logs`) are for
-//! people. Nothing uses this module.
+//! Each command has one file or folder. [`printer`] is the only file that writes to stdout and stderr. Commands and
+//! options have the names of `az ml`, so that a script changes only one word; short commands (`run`, `validate`,
+//! `graph`, `logs`) are for typing. No other module uses this one.
 
 mod arguments;
 mod asset;
@@ -115,7 +115,7 @@ enum Verb {
     ReadOnly(read_only::Args),
 }
 
-/// Parses the command line, does what it says, and gives the exit code of the documented table.
+/// Parses the command line, runs the command, and returns its documented exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let printer = Printer::new();
@@ -123,12 +123,12 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(arguments::spread(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
-            // `--help` and `--version` end here as well, on stdout and with 0.
+            // `--help` and `--version` take this path too, with stdout and exit code 0.
             printer.command_line(&error);
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
-    // Whoever has it in the environment need not type it again.
+    // Commands in messages need no `--home` if the environment variable is set to the same value.
     if let Some(home) = cli.home.as_ref().filter(|home| std::env::var_os("AMLRUN_HOME").is_none_or(|set| set != **home))
     {
         crate::again::with_home(home);
@@ -140,7 +140,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(failed)) => printer.failed(&failed).into(),
-        // The panic hook has told what happened and where.
+        // The panic hook has already reported the panic.
         Err(_) => Exit::Internal.into(),
     }
 }

@@ -1,4 +1,4 @@
-//! `amlrun plan`: before a run, what will run and what need not, and why.
+//! `amlrun plan`: shows before a run which steps will run or be reused, and why.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub(super) fn plan(args: &Args, project: &Project, printer: &Printer) -> Result<
     let plan = std::mem::take(&mut rest.plan);
     let job_file = std::path::absolute(&rest.document.path).unwrap_or_else(|_| rest.document.path.clone());
     let home = project.home_of(&args.file);
-    // Whoever looks at a project of somebody else's wants nothing to be sent because of it.
+    // A project that never ran here may come from a stranger. Nothing is sent only to show its plan.
     let offline = !trust::ran_here(&home, &config);
     if offline && plan.is_remote() {
         printer.err(
@@ -92,7 +92,7 @@ fn json(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>) -> Value {
     entries.collect()
 }
 
-/// One step as `plan` and `why` tell it to scripts.
+/// A step in the JSON output of `plan` and `why`.
 pub(super) fn entry(step: &str, runs: bool, stand_in: Option<&str>, because: &[Reason]) -> Value {
     let mut entry = json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because });
     if let (Some(policy), Value::Object(map)) = (stand_in, &mut entry) {
@@ -144,7 +144,7 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
                 (paint.dim("·"), "leave out", String::new())
             }
         };
-        // Sign, name and word, and the spaces between them, are 14 wider than the name.
+        // The sign, the word and the spaces add 14 columns to the name.
         out.push_str(format!("{sign} {name}  {word:9} {}", paint.dim(&reason)).trim_end());
         out.push('\n');
         for reason in reasons {

@@ -1,4 +1,4 @@
-//! The only door to stdout and stderr.
+//! The only module that writes to stdout and stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use crate::report::style::{Paint, for_locale};
 use crate::transfer::progress::Progress;
 use std::any::Any;
 
-/// Writes for a person or a script. What cannot be written, because the reader is gone, is dropped.
+/// Writes for people and scripts. Output to a closed pipe is dropped.
 pub(super) struct Printer {
     stdout_colour: bool,
     stderr_colour: bool,
@@ -34,30 +34,30 @@ impl Printer {
         }
     }
 
-    /// Whether a person watches stdout on a terminal that can redraw.
+    /// Whether stdout is a terminal that can redraw lines.
     pub fn is_terminal(&self) -> bool {
         self.terminal
     }
 
-    /// The columns of the terminal, if stdout is one.
+    /// The width of the terminal, if stdout is one.
     pub fn width(&self) -> Option<usize> {
         let (width, _) = self.terminal.then(terminal_size::terminal_size)??;
         Some(usize::from(width.0))
     }
 
-    /// The columns that a table may have: those of the terminal, else what `COLUMNS` says, else 80.
+    /// The width of tables: that of the terminal, or else `COLUMNS`, or else 80.
     pub fn columns(&self) -> usize {
         let said = || std::env::var("COLUMNS").ok()?.parse().ok();
         self.width().or_else(said).filter(|width| *width > 0).unwrap_or(80)
     }
 
-    /// Whether there is somebody to ask: a build may have a terminal, and nobody who answers.
+    /// Whether a user can answer questions. A CI build may have a terminal, but no user.
     pub fn can_ask(&self) -> bool {
         let is_build = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
         std::io::stdin().is_terminal() && !is_build
     }
 
-    /// Asks a question that is answered with yes or no; no is anything but yes.
+    /// Asks a yes-or-no question. Any answer but yes means no.
     pub fn ask(&self, question: &str) -> bool {
         self.out(question);
         let mut answer = String::new();
@@ -65,32 +65,32 @@ impl Printer {
         read && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
-    /// Colours for stdout.
+    /// The colours for stdout.
     pub fn paint(&self) -> Paint {
         Paint { colour: self.stdout_colour }
     }
 
-    /// The stream for views of a run.
+    /// The stdout stream, for views of a run.
     pub fn stream(&self) -> impl std::io::Write + Send + 'static {
         Door { to: std::io::stdout(), guarded: std::io::stdout().is_terminal() }
     }
 
-    /// The same on stderr.
+    /// The stderr stream, for views of a run.
     pub fn side_stream(&self) -> impl std::io::Write + Send + 'static {
         Door { to: std::io::stderr(), guarded: std::io::stderr().is_terminal() }
     }
 
-    /// Writes text for people to stdout. What strangers wrote may be in it: no terminal obeys any of that.
+    /// Writes text for people to stdout. It may contain untrusted text, so control characters are replaced.
     pub fn out(&self, text: &str) {
         self.write(&for_locale(&visible_lines(text)));
     }
 
-    /// Writes text with colours of our own to stdout.
+    /// Writes text with our own colours to stdout.
     pub fn painted(&self, text: &str) {
         self.write(&for_locale(&if self.stdout_colour { painted(text) } else { visible_lines(text) }));
     }
 
-    /// Writes what a program reads to stdout: as it is, unless a person sees it.
+    /// Writes text for programs to stdout. It is unchanged unless stdout is a terminal.
     pub fn data(&self, text: &str) {
         self.write(&if std::io::stdout().is_terminal() { painted(text).into() } else { Cow::Borrowed(text) });
     }
@@ -100,13 +100,13 @@ impl Printer {
         let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     }
 
-    /// Writes what a step printed to stdout: as it is, unless a person sees it.
+    /// Writes the output of a step to stdout. It is unchanged unless stdout is a terminal.
     pub fn printed(&self, bytes: &[u8]) {
         if !std::io::stdout().is_terminal() {
             return self.bytes(bytes);
         }
         for line in String::from_utf8_lossy(bytes).lines() {
-            // Of a line that was redrawn the last state, as in the views of a run.
+            // Of a line that was redrawn, only its last state, as in the views of a run.
             let text = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
             self.write(&format!("{}\n", sanitize(text)));
         }
@@ -126,7 +126,7 @@ impl Printer {
         let _ = std::io::stderr().lock().write_all(for_locale(text).as_bytes());
     }
 
-    /// Shows on stderr how far bytes are, until what it gives is dropped.
+    /// Shows the progress of transfers on stderr until the returned value is dropped.
     pub fn moving(&self, progress: Arc<Progress>) -> Moving {
         let way = move || {
             let now = progress.figures();
@@ -142,23 +142,23 @@ impl Printer {
         Moving::draw(way, std::io::stderr().is_terminal(), line)
     }
 
-    /// Shows findings on stderr.
+    /// Shows diagnostics on stderr.
     pub fn diagnostics(&self, diagnostics: &Diagnostics, sources: &Sources) {
         self.complain(&render::render(diagnostics, sources, self.stderr_colour));
     }
 
-    /// Shows one finding on stderr.
+    /// Shows one diagnostic on stderr.
     pub fn finding(&self, finding: &Finding<'_>) {
         self.complain(&format!("{}\n", render::block(finding.diagnostic, finding.sources, self.stderr_colour)));
     }
 
-    /// Tells once, after errors, where to read more about a code.
+    /// Prints once, after errors, which command explains a code.
     pub fn more(&self, code: &str) {
         let paint = Paint { colour: self.stderr_colour };
         self.complain(&format!("{}\n", paint.dim(&format!("more about an error: amlrun explain {code}"))));
     }
 
-    /// Shows what is wrong with a command line, or the help that it asks for.
+    /// Shows an error in the command line, or the requested help.
     pub fn command_line(&self, error: &clap::Error) {
         if !error.use_stderr() {
             return drop(error.print());
@@ -191,7 +191,7 @@ impl Printer {
     }
 }
 
-/// A stream that lets colours through to a terminal and nothing else that it would obey.
+/// A stream for views. If `guarded`, it passes on colours and replaces all other control sequences.
 struct Door<W> {
     to: W,
     guarded: bool,
@@ -222,7 +222,7 @@ impl Reporter for Printer {
     }
 }
 
-/// Prints what modules warn of, on stderr.
+/// Prints the warnings of modules on stderr.
 struct Warnings;
 
 impl log::Log for Warnings {
@@ -239,9 +239,9 @@ impl log::Log for Warnings {
     fn flush(&self) {}
 }
 
-/// From now on warnings of modules are printed.
+/// Starts to print the warnings of modules.
 pub(super) fn print_warnings() {
-    // It fails where there is a logger already: then warnings go there.
+    // This fails if there is another logger, which then receives the warnings.
     if log::set_logger(&Warnings).is_ok() {
         log::set_max_level(log::LevelFilter::Warn);
     }

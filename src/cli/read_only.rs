@@ -1,5 +1,5 @@
-//! The hidden verb that mounts the inputs of a step read-only and becomes its command (see `exec::read_only`); nobody
-//! types it.
+//! A hidden command that mounts the inputs of a step read-only and becomes the step's command (see `exec::read_only`).
+//! The runner starts it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

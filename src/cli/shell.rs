@@ -1,4 +1,4 @@
-//! `amlrun shell`: a shell where a step runs, with what it sees there.
+//! `amlrun shell`: opens a shell with the working directory and environment of a step.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) fn shell(args: &Args, project: &Project, printer: &Printer) -> Result
     open(&args.run, &args.step, args.command.as_deref(), project, printer)
 }
 
-/// After a failure on a terminal: asks whether a shell at the step that failed is wanted.
+/// After a failure on a terminal, asks whether to open a shell in the failed step.
 pub(super) fn offer(
     exit: Exit,
     folder: &RunFolder,
@@ -91,7 +91,7 @@ fn open(run: &str, path: &str, once: Option<&str>, project: &Project, printer: &
     let code = spawn::in_foreground("bash", &arguments, &scene.wd, &variables, &scene.hidden);
     let code = code.map_err(Failed::new)?;
     drop(hearing);
-    // For MLflow the job and its step were running again as long as the shell was open: they stand as they stood.
+    // The job and its step were marked as running in MLflow while the shell was open. This restores their status.
     if let Some(was) = stands.step(path) {
         let _ = around.workspace.end_step(path, &was.job, was.status);
     }
@@ -103,7 +103,7 @@ fn open(run: &str, path: &str, once: Option<&str>, project: &Project, printer: &
     })
 }
 
-/// What an interactive shell reads first: the person's own settings, and two words for the step's command.
+/// The startup file of an interactive shell: the user's own settings, and two commands for the step's command.
 fn bashrc(run: &str, path: &str) -> String {
     format!(
         "[ -f ~/.bashrc ] && . ~/.bashrc\n\

@@ -1,4 +1,4 @@
-//! `amlrun show`: a document with everything in its place, and where each value came from.
+//! `amlrun show`: prints a document with everything resolved, and the origin of each value.
 
 use std::path::PathBuf;
 

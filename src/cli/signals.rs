@@ -1,7 +1,7 @@
-//! Ctrl-C, TERM and HUP while a run goes on, and after it.
+//! Handles Ctrl-C, TERM and HUP during and after a run.
 //!
-//! Once a signal was listened to, the system's own way with it is gone for the rest of the process. So one thread listens
-//! to the end, and what a signal means changes: see [`Now`].
+//! Once a signal handler is installed, the default action does not return for the rest of the process. So one thread
+//! listens until the end, and the meaning of a signal changes: see [`Now`].
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -13,16 +13,16 @@ use crate::event::{Bus, EventKind};
 use crate::exec::{Stop, signal};
 use crate::exit_status::Exit;
 
-/// Where it is kept which signal stopped the run first.
+/// The exit code of the signal that stopped the run first.
 pub(super) type StoppedBy = Arc<OnceLock<Exit>>;
 
-/// What a signal means at the moment.
+/// The present meaning of a signal.
 enum Now {
-    /// A run goes on: the first ends its steps, the next ends them at once.
+    /// A run is active: the first signal ends its steps gracefully, the next one ends them at once.
     Run(Run),
-    /// There is nothing to be ended in order: it ends the process.
+    /// Nothing needs to end gracefully: the signal ends the process.
     Idle,
-    /// A shell has the terminal: Ctrl-C is for what runs in it.
+    /// A shell has the terminal: Ctrl-C is for the program in it.
     Shell,
 }
 
@@ -37,7 +37,7 @@ struct Run {
 static NOW: Mutex<Now> = Mutex::new(Now::Idle);
 static LISTENS: Mutex<bool> = Mutex::new(false);
 
-/// While it lives, signals are for a run or a shell; afterwards they end the process.
+/// While it exists, signals are for a run or a shell. When it is dropped, they end the process.
 pub(super) struct Hearing(());
 
 impl Drop for Hearing {
@@ -50,13 +50,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hears the signals that end a run, on a thread of its own, so that nothing that waits can keep them from being heard:
-/// the first asks the steps to end and decides the exit code, the next ends them. A call (see [`signal::call`]) notifies
-/// `cancels`. Who started us with a signal ignored
-/// (`nohup`, a shell's background job) wants it ignored.
+/// Listens for the signals that end a run, on its own thread, so that no blocking operation can delay them. The first
+/// signal asks the steps to end and determines the exit code; the next one ends them. A request to cancel a single step
+/// (see [`signal::call`]) notifies `cancels`. Signals that are ignored when this process starts (`nohup`, a shell's
+/// background job) stay ignored.
 ///
 /// # Errors
-/// When the system gives no thread or no signals.
+/// When the system cannot create the thread or install the handlers.
 pub(super) fn hear(
     ask: watch::Sender<Stop>,
     bus: Arc<Bus>,
@@ -78,7 +78,7 @@ pub(super) fn hear(
                 listen(streams).await;
             });
         })?;
-        // From here on a signal ends the run in order, and not the process at once.
+        // From here on, a signal ends the run gracefully and does not end the process at once.
         let _ = is_ready.recv();
         *listens = true;
     }
@@ -111,13 +111,13 @@ async fn listen(streams: [Option<Signal>; 4]) {
             Now::Idle | Now::Shell => {
                 let printer = Printer::new();
                 if exit == Exit::Interrupted && printer.is_terminal() {
-                    // What is on the line by now is a question and '^C'.
+                    // The present line has a question and '^C'.
                     printer.out("\n");
                 }
                 std::process::exit(code)
             }
         };
-        // From here on no view is waited for, so that it can be told before it is asked: the end is told last.
+        // From now on, no view is waited for. This comes before asking the steps to end, so that the end is shown last.
         run.bus.hurry();
         if run.stopped_by.set(exit).is_ok() {
             run.bus.publish(EventKind::CancelRequested { by: by.to_owned() });
@@ -139,8 +139,8 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether this process was started with the signal ignored: the kernel's mask has one bit for each signal, from 1.
-/// Where there is no `/proc`, nothing counts as ignored.
+/// Whether the signal was ignored when this process started: the kernel's mask has one bit for each signal, from 1.
+/// Without `/proc`, no signal counts as ignored.
 fn ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|l| u64::from_str_radix(l.strip_prefix("SigIgn:")?.trim(), 16).ok());

@@ -1,4 +1,4 @@
-//! `amlrun step …`: one step of a run.
+//! `amlrun step …`: commands for one step of a run.
 
 use clap::Subcommand;
 

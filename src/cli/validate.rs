@@ -1,4 +1,4 @@
-//! `amlrun validate`: everything that is wrong with files, before anything runs.
+//! `amlrun validate`: shows all mistakes in files before anything runs.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ enum Output {
 pub(super) fn validate(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let chosen = choose(&args.paths)?;
     if args.target == Some(Target::Local) {
-        // A run starts with the project's file, and ends there when it has a mistake.
+        // A run reads the project's file first, and fails if that has a mistake.
         chosen.files.iter().try_for_each(|file| Config::near(file.parent().unwrap_or(file)).map(drop))?;
     }
     let checked = chosen.files.iter().map(PathBuf::as_path).zip(check_all(&chosen.files, args, project));
@@ -99,7 +99,7 @@ pub(super) fn validate(args: &Args, project: &Project, printer: &Printer) -> Res
     })
 }
 
-/// Checks on all cores; the checked come in the order of the files.
+/// Checks files on all cores. The results have the order of the files.
 fn check_all(files: &[PathBuf], args: &Args, project: &Project) -> Vec<Checked> {
     let slots: Vec<OnceLock<Checked>> = files.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
@@ -118,8 +118,8 @@ fn check_all(files: &[PathBuf], args: &Args, project: &Project) -> Vec<Checked> 
     slots.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
-/// The findings of each file in the order of its text. One that was found before, in a component that several files name
-/// or that is checked itself as well, is not told again.
+/// The diagnostics of each file, in the order of its text. A diagnostic that was shown before, because several files
+/// name the same component or it was checked itself, is left out.
 fn distinct<'a>(checked: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
     let mut told = HashSet::new();
     let mut fresh = |finding: &Finding<'_>| {
@@ -132,7 +132,7 @@ fn distinct<'a>(checked: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
         .iter()
         .map(|(file, checked)| {
             let of = |diagnostic| Finding { diagnostic, sources: &checked.sources, file };
-            // A note changes nothing: only scripts that read JSON get to see it.
+            // Notes are shown only in JSON.
             let told = checked.diagnostics.sorted().into_iter().filter(|d| d.severity != Severity::Note);
             told.map(of).filter(|finding| fresh(finding)).collect()
         })
@@ -141,7 +141,8 @@ fn distinct<'a>(checked: &'a [(&'a Path, Checked)]) -> Vec<Vec<Finding<'a>>> {
 
 type CheckedFile<'a> = (&'a Path, Checked);
 
-/// Findings on stderr, a line for each parts on stdout. A blank line keeps findings from the parts before them.
+/// Shows diagnostics on stderr, and one line for each file on stdout. A blank line separates the diagnostics of a file
+/// from the output before them.
 fn text(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'_>], printer: &Printer) {
     for (index, ((file, checked), findings)) in checked.iter().zip(distinct(checked)).enumerate() {
         if index > 0 && !findings.is_empty() {
@@ -197,7 +198,7 @@ fn summary(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// `3 of other kinds passed over (1 compute, 2 endpoint)`; empty for none.
+/// `3 of other kinds passed over (1 compute, 2 endpoint)`. Empty if there are none.
 fn of_other_kinds(others: &[CheckedFile<'_>]) -> String {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, other) in others {

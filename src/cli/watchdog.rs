@@ -1,4 +1,4 @@
-//! The hidden verb that makes this program the watchdog of a run (see `exec::watchdog`); nobody types it.
+//! A hidden command that turns this process into the watchdog of a run (see `exec::watchdog`). The runner starts it.
 
 use crate::exec;
 use crate::exit_status::Exit;

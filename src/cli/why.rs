@@ -1,4 +1,4 @@
-//! `amlrun why`: after a run, why a step ran or did not.
+//! `amlrun why`: shows after a run why each step ran or was reused.
 
 use serde_json::Value;
 

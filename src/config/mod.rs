@@ -1,7 +1,8 @@
-//! `amlrun.toml`: what a project says of its runs on this machine.
+//! Reads `amlrun.toml`: the settings of a project for its runs on this machine.
 //!
-//! Precedence: defaults, then this file, then `AMLRUN_*` variables, then flags. The file is optional; it also marks where
-//! the workspace is. What it can say of steps is described in [`crate::plan::local`], what of storage in [`storage`].
+//! Flags take precedence over `AMLRUN_*` variables, these over the file, and the file over the defaults. The file is
+//! optional; it also marks the location of the workspace. [`crate::plan::local`] describes its settings of steps, and
+//! [`storage`] those of storage.
 
 pub(crate) mod secret_ref;
 pub(crate) mod storage;
@@ -26,43 +27,44 @@ use std::sync::Once;
 /// The file's name.
 pub(crate) const FILE: &str = "amlrun.toml";
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// How many steps may run at once.
     pub jobs: Option<u16>,
-    /// Seconds that a step has to end by itself when it is told to stop.
+    /// Seconds that a step has to end by itself after it was asked to stop.
     pub grace: Option<u64>,
-    /// So many bytes of what a step prints are kept.
+    /// How many bytes of a step's output are kept.
     pub log_limit: Option<u64>,
-    /// How data is moved.
+    /// How data is transferred.
     pub transfer: Transfer,
-    /// Where datastores lie, by name.
+    /// The locations of datastores, by name.
     pub datastores: BTreeMap<String, DatastoreRules>,
-    /// How storage accounts are reached, by name.
+    /// The endpoints of storage accounts, by name.
     pub accounts: BTreeMap<String, AccountRules>,
-    /// Variables of the shell that steps inherit beside the usual ones; also those that hold secrets of storage.
+    /// Shell variables that steps inherit in addition to the usual ones. They may include variables with storage
+    /// secrets.
     pub pass_variables: Vec<String>,
-    /// What the person who runs this allows to every project.
+    /// What the user allows all projects to do.
     #[serde(skip)]
     pub user: UserConfig,
     steps: BTreeMap<String, StepRules>,
     types: BTreeMap<String, StepRules>,
     #[serde(skip)]
     folder: PathBuf,
-    /// Of the file's text.
+    /// The digest of the file's text.
     #[serde(skip)]
     digest: String,
 }
 
 impl Config {
-    /// The file beside or above something at `near`; the defaults when there is none.
+    /// The file in or above the folder of `near`; the defaults if it does not exist.
     ///
     /// # Errors
-    /// A message with the place in the file, when it cannot be read or says what nobody understands.
+    /// A message with the position, when the file cannot be read or has invalid content.
     pub fn near(near: &Path) -> Result<Self, Failed> {
-        // Joined, not made absolute: what is near a bare file name is the current folder, and that path is empty.
+        // Joined, not made absolute: the path near a bare file name is empty, and means the current folder.
         let start = std::env::current_dir().unwrap_or_default().join(near);
         let Some(folder) = start.ancestors().find(|folder| folder.join(FILE).is_file()) else {
             return Ok(Self { user: UserConfig::load()?, ..Self::default() });
@@ -86,8 +88,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the file's text. A mistake comes with its line and column, and without the text around it: that may be a
-    /// secret.
+    /// Reads the file's text. An error has its line and column, but not the text around it, which may be a secret.
     fn read(text: &str) -> Result<Self, (String, String)> {
         toml::from_str(text).map_err(|e| {
             let (line, column) = place(text, e.span().map_or(0, |span| span.start));
@@ -95,7 +96,7 @@ impl Config {
         })
     }
 
-    /// The variables that hold secrets of storage, but for those that steps are to get.
+    /// The variables that hold storage secrets, except those that are passed to steps.
     pub fn secret_variables(&self) -> Vec<String> {
         const AZ: [&str; 7] = [
             "AZURE_STORAGE_KEY",
@@ -113,12 +114,12 @@ impl Config {
         all.map(str::to_owned).collect()
     }
 
-    /// The folder of the file, from which its relative paths start.
+    /// The folder of the file. Relative paths in the file start there.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// What bounds transfers; what the command line says wins.
+    /// The limits of transfers. Command line options take precedence.
     pub fn limits(&self, jobs: Option<u16>) -> Limits {
         let default = Limits::default();
         let seconds = |given: Option<u64>, default| given.map_or(default, Duration::from_secs);
@@ -129,13 +130,13 @@ impl Config {
         }
     }
 
-    /// What it says of steps.
+    /// Its settings of steps.
     pub fn local(&self) -> Local {
         Local { steps: self.steps.clone(), types: self.types.clone(), folder: self.folder.clone() }
     }
 }
 
-/// Line and column of a place in a text, from 1.
+/// The line and column of a byte offset, counted from 1.
 fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -1,5 +1,5 @@
-//! Where a secret is found: `account_key = { env = "NAME" }` or `{ file = "PATH" }`, and never the secret itself, because
-//! `amlrun.toml` is often committed. It is read when the datastore or account that needs it is used.
+//! References to secrets: `account_key = { env = "NAME" }` or `{ file = "PATH" }`. The secret itself is never in
+//! `amlrun.toml`, because that file is often committed. It is read when the datastore or account that needs it is used.
 
 use std::path::{Path, PathBuf};
 
@@ -9,16 +9,16 @@ use serde::{Deserialize, Deserializer};
 use super::user::UserConfig;
 use crate::secret::{Credential, Secret};
 
-/// Where a secret is found.
+/// Where a secret is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SecretRef {
-    /// In a variable of the environment.
+    /// In an environment variable.
     Env(String),
-    /// In a file, relative to that of the configuration.
+    /// In a file, relative to the configuration file.
     File(PathBuf),
 }
 
-/// What opens a datastore or an account, by reference.
+/// The credentials of a datastore or an account, by reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CredentialRef {
     /// The account's key.
@@ -28,7 +28,7 @@ pub(crate) enum CredentialRef {
 }
 
 impl CredentialRef {
-    /// The variable of the environment that it is in.
+    /// The environment variable that holds it.
     pub(crate) fn variable(&self) -> Option<&str> {
         match self {
             Self::AccountKey(SecretRef::Env(name)) | Self::Sas(SecretRef::Env(name)) => Some(name),
@@ -36,7 +36,7 @@ impl CredentialRef {
         }
     }
 
-    /// The one of the two fields that was given.
+    /// The one that was given of the two fields.
     pub(crate) fn of(account_key: Option<SecretRef>, sas_token: Option<SecretRef>) -> Result<Option<Self>, String> {
         match (account_key, sas_token) {
             (Some(_), Some(_)) => Err("it has account_key and sas_token: one of them is enough".to_owned()),
@@ -44,11 +44,11 @@ impl CredentialRef {
         }
     }
 
-    /// Reads it. `table` is where it stands, as in `datastores.mine`.
+    /// Reads the secret. `table` is the table that names it, such as `datastores.mine`.
     ///
     /// # Errors
-    /// A sentence with the key and the variable or file, when that is unset, unreadable or empty, or is not the project's
-    /// to name.
+    /// A message with the key and the variable or file, when that is unset, unreadable or empty, or the project may not
+    /// read it.
     pub fn read(
         &self,
         table: &str,
@@ -89,7 +89,7 @@ impl CredentialRef {
 
 impl<'de> Deserialize<'de> for SecretRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Nothing that is said of a mistake may quote the value.
+        // No error message may quote the value.
         let wrong = || {
             D::Error::custom(
                 "write account_key = { env = \"NAME\" } or { file = \"PATH\" }: amlrun.toml is often committed, and a \

@@ -1,4 +1,4 @@
-//! The tables of `amlrun.toml` about storage: where datastores lie, how accounts are reached, how data is moved.
+//! The tables of `amlrun.toml` about storage: locations of datastores, endpoints of accounts, settings of transfers.
 //!
 //! ```toml
 //! [datastores.workspaceblobstore]           # a datastore that the YAML names
@@ -14,8 +14,8 @@
 //!
 //! [transfer]
 //! jobs = 8                                  # connections at once
-//! stall = 60                                # seconds without a byte until a connection is given up
-//! retry_timeout = 600                       # seconds for which a storage that fails is asked again
+//! stall = 60                                # seconds without a byte until a connection is dropped
+//! retry_timeout = 600                       # seconds for which failed requests are retried
 //! ```
 
 use std::path::PathBuf;
@@ -26,52 +26,52 @@ use super::secret_ref::{CredentialRef, SecretRef};
 use crate::azure::host::Host;
 use crate::secret::mask_signatures;
 
-/// What is said of a datastore.
+/// The settings of a datastore.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "DatastoreTable")]
 pub(crate) struct DatastoreRules {
-    /// Where it lies; a datastore that was created may have credentials here and nothing else.
+    /// Its location. `None` if only the credentials of a created datastore are set.
     pub place: Option<DatastorePlace>,
-    /// What opens it.
+    /// Its credentials.
     pub credential: Option<CredentialRef>,
 }
 
-/// Where a datastore lies.
+/// The location of a datastore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DatastorePlace {
-    /// In a folder, relative to the file.
+    /// A folder, relative to the file.
     Folder(PathBuf),
-    /// In a container: its address, perhaps with a path in it.
+    /// A container's address, which may include a path in it.
     Container(String),
 }
 
-/// What is said of a storage account.
+/// The settings of a storage account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "AccountTable")]
 pub(crate) struct AccountRules {
-    /// The root of its blob service, without a slash at the end.
+    /// The endpoint of its blob service, without a trailing slash.
     pub endpoint: Option<String>,
-    /// What opens it.
+    /// Its credentials.
     pub credential: Option<CredentialRef>,
 }
 
-/// How data is moved.
+/// The settings of transfers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Transfer {
     /// How many connections are open at once.
     #[serde(deserialize_with = "positive")]
     pub jobs: Option<u16>,
-    /// Seconds without a byte until a connection is given up.
+    /// Seconds without a byte until a connection is dropped.
     #[serde(deserialize_with = "positive")]
     pub stall: Option<u64>,
-    /// Seconds for which a storage that fails is asked again.
+    /// Seconds for which failed requests are retried.
     pub retry_timeout: Option<u64>,
-    /// The same under its former name.
+    /// The former name of `retry_timeout`.
     pub patience: Option<u64>,
 }
 
-/// A number that is no number of nothing.
+/// Reads a number greater than zero.
 fn positive<'de, D: serde::Deserializer<'de>, N: Deserialize<'de> + Default + PartialEq>(
     from: D,
 ) -> Result<Option<N>, D::Error> {
@@ -132,7 +132,7 @@ impl TryFrom<AccountTable> for AccountRules {
     }
 }
 
-/// An address without a signature, and without slashes at the end.
+/// An address without a signature and without trailing slashes.
 fn address(text: &str, field: &str) -> Result<String, String> {
     let mut masked = text.to_owned();
     mask_signatures(&mut masked);

@@ -1,4 +1,4 @@
-//! Whether a project ran on this machine before: nothing is sent for a look at one that never did.
+//! Records whether a project has run on this machine before. Before that, commands that only inspect it send nothing.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use super::Config;
 use crate::secret::{random_token, write_file};
 use crate::store::Home;
 
-/// What says that a project ran on this machine as it is now: a file outside of the workspace, which a stranger may have
-/// packed (`$XDG_STATE_HOME/amlrun/workspaces/…`, else `~/.local/state/amlrun/workspaces/…`). It holds what is in `own`, a
-/// file of the workspace that another one at the same path would not have, and the digest of `amlrun.toml`.
+/// The proof that a project has run on this machine as it is now: a file outside of the workspace, because a stranger
+/// may have made the workspace (`$XDG_STATE_HOME/amlrun/workspaces/…`, or else `~/.local/state/amlrun/workspaces/…`).
+/// It has the content of `own`, which differs between any two workspaces, and the digest of `amlrun.toml`.
 struct Mark {
     kept: PathBuf,
     own: PathBuf,
@@ -29,7 +29,7 @@ impl Mark {
     }
 }
 
-/// Whether a project ran on this machine before, with the `amlrun.toml` that it has now.
+/// Whether a project has run on this machine before, with its present `amlrun.toml`.
 pub(crate) fn ran_here(home: &Home, config: &Config) -> bool {
     let read = |path: &Path| std::fs::read_to_string(path).ok().filter(|text| !text.trim().is_empty());
     Mark::of(home).is_some_and(|mark| match (read(&mark.own), read(&mark.kept)) {
@@ -38,7 +38,7 @@ pub(crate) fn ran_here(home: &Home, config: &Config) -> bool {
     })
 }
 
-/// Remembers that a project runs on this machine. That it cannot be remembered is no reason not to run.
+/// Records that a project runs on this machine. A failure to record it does not prevent the run.
 pub(crate) fn remember(home: &Home, config: &Config) {
     if ran_here(home, config) {
         return;
@@ -47,7 +47,7 @@ pub(crate) fn remember(home: &Home, config: &Config) {
     let made = || -> std::io::Result<()> {
         let id = random_token()?;
         write_file(&mark.own, &id)?;
-        // Nobody else may say what ran here.
+        // Other users must not be able to write this record.
         let folder = mark.kept.parent().unwrap_or(&mark.kept);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         write_file(&mark.kept, &Mark::text(&id, config))

@@ -1,5 +1,5 @@
-//! What the person who runs this allows to every project, in a file outside of all projects: a project's `amlrun.toml` may
-//! come from a stranger, and names hosts and secrets.
+//! What the user allows all projects to do, in a file outside of all projects. A project's `amlrun.toml` may come from
+//! a stranger, and names hosts and secrets.
 //!
 //! ```toml
 //! # $AMLRUN_CONFIG, else $XDG_CONFIG_HOME/amlrun/config.toml, else ~/.config/amlrun/config.toml
@@ -7,8 +7,8 @@
 //! trusted_files = ["~/keys"]                                  # files, or folders of files, that a project may name
 //! ```
 //!
-//! Azure's own hosts and loopback need no entry, nor do files in the project or in the folder of this file. Beside it is
-//! known which workspaces had a run: nothing is sent for a look at a project that never ran here.
+//! Azure's own hosts and loopback need no entry, nor do files in the project or in the folder of this file.
+//! [`super::trust`] records which workspaces have run on this machine.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,24 +17,24 @@ use serde::Deserialize;
 
 use crate::error::Failed;
 
-/// What a person allows to every project.
+/// What the user allows all projects to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct UserConfig {
-    /// Hosts, each perhaps with a port.
+    /// Hosts, optionally with a port.
     pub trusted_hosts: Vec<String>,
     /// Files and folders.
     pub trusted_files: Vec<PathBuf>,
-    /// Where it is written, whether that is there or not.
+    /// The path of the file, whether it exists or not.
     #[serde(skip)]
     place: PathBuf,
 }
 
 impl UserConfig {
-    /// The person's file; nothing is allowed when there is none.
+    /// The user's file. If it does not exist, nothing is allowed.
     ///
     /// # Errors
-    /// A message, when it cannot be read or says what nobody understands.
+    /// A message, when the file cannot be read or has invalid content.
     pub fn load() -> Result<Self, Failed> {
         let Some(place) = place(&|name| std::env::var_os(name)) else { return Ok(Self::default()) };
         let text = match std::fs::read_to_string(&place) {
@@ -50,27 +50,28 @@ impl UserConfig {
         Ok(Self { place, ..read })
     }
 
-    /// Whether a host, given as `name` or `name:port`, may get secrets that a project names.
+    /// Whether a host, given as `name` or `name:port`, may receive secrets that a project names.
     pub fn trusts_host(&self, host: &str) -> bool {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         self.trusted_hosts.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
     }
 
-    /// Whether a project in that folder may name a file as a secret. Links are followed: what counts is the file.
+    /// Checks whether a project in that folder may use a file as a secret. Links are followed: the target decides.
     ///
     /// # Errors
-    /// A sentence that says what to do.
+    /// A message that says what to do.
     pub fn may_read(&self, project: &Path, file: &Path) -> Result<(), String> {
-        // What is not there is told by whoever reads it.
+        // A missing file is reported when it is read.
         let Ok(real) = file.canonicalize() else { return Ok(()) };
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         let trusted = self.trusted_files.iter().map(|path| match path.strip_prefix("~") {
             Ok(rest) => home.join(rest),
             Err(_) => path.clone(),
         });
-        // The secrets of all datastores together are for amlrun alone.
+        // The file with the secrets of all datastores is for amlrun alone.
         let is_ours = real.file_name().is_some_and(|name| name == "credentials.json");
-        // Beside a file of another name may lie anything: `AMLRUN_CONFIG=~/amlrun.toml`.
+        // With `AMLRUN_CONFIG=~/amlrun.toml`, the folder of the file may contain anything, so it is not allowed as a
+        // whole.
         let own = self.place.ends_with("amlrun/config.toml").then(|| self.place.parent()).flatten();
         let own = own.filter(|_| !is_ours).map(Path::to_owned);
         let allowed = trusted.chain(own).chain([project.to_owned()]).filter_map(|path| path.canonicalize().ok());
@@ -85,7 +86,7 @@ impl UserConfig {
         if real.is_file() { Ok(()) } else { Err(format!("is in {}, which is not a file", file.display())) }
     }
 
-    /// The file, for a sentence.
+    /// The path of the file, for messages.
     pub fn shown(&self) -> String {
         if self.place.as_os_str().is_empty() {
             return "the file that AMLRUN_CONFIG names".to_owned();

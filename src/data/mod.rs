@@ -1,7 +1,8 @@
-//! Data of a job: where an address leads, which credentials it needs, and how its bytes come here and go there.
+//! The data of a job: where an address leads, which credentials it needs, and how its bytes are downloaded and
+//! uploaded.
 //!
-//! [`location`] resolves addresses, [`session`] has the threads and connections of one command, [`staging`] fetches what a
-//! plan reads and uploads what it writes, [`copy`] copies for `cp` and downloads.
+//! [`location`] resolves addresses. [`session`] has the threads and connections of one command. [`staging`] fetches
+//! what a plan reads and uploads what it writes. [`copy`] copies for `cp` and for downloads.
 
 pub(crate) mod copy;
 pub(crate) mod location;
@@ -14,11 +15,11 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostics, Sources};
 use crate::transfer::progress::Progress;
 
-/// Shows a person what happens before a run has views of its own.
+/// Shows progress and diagnostics before a run has its own views.
 pub(crate) trait Reporter {
-    /// Shows what was found in a file.
+    /// Shows the diagnostics of a file.
     fn diagnostics(&self, diagnostics: &Diagnostics, sources: &Sources);
 
-    /// Shows how far transfers are, until the answer is dropped.
+    /// Shows the progress of transfers until the returned value is dropped.
     fn transfers(&self, progress: Arc<Progress>) -> Box<dyn Any>;
 }

@@ -16,19 +16,19 @@ use crate::transfer::http::Http;
 use crate::transfer::web::Web;
 use crate::transfer::{self, Limits, Transfer};
 
-/// A remote place and a name in it.
+/// A remote container and a name in it.
 type Reached = (Arc<dyn Remote>, String);
 
-/// So long what was under way has to tidy up.
+/// How long transfers in progress may take to clean up.
 const ENOUGH: Duration = Duration::from_secs(1);
 
-/// Threads that move bytes, and the places that were reached so far.
+/// Threads that transfer bytes, and the connections made so far.
 pub(crate) struct TransferSession {
-    /// Always there but at the end.
+    /// Always `Some`, except while it is dropped.
     runtime: Option<Runtime>,
     pub transfer: Transfer,
     stop: watch::Sender<bool>,
-    /// By address and credential: connections are made once.
+    /// Connections by address and credential, so that each is made once.
     reached: Mutex<HashMap<String, Arc<dyn Remote>>>,
 }
 
@@ -39,7 +39,7 @@ impl TransferSession {
         Ok(Self { runtime: Some(runtime), transfer: Transfer::new(limits, stopped), stop, reached: Mutex::default() })
     }
 
-    /// The remote place of an address and the name in it. `None` for a local one.
+    /// The remote container of a place, and the name in it. `None` for a local place.
     pub fn reach(&self, place: &Place) -> Result<Option<Reached>, TransferError> {
         let (key, name) = match place {
             Place::Local(_) => return Ok(None),
@@ -64,7 +64,7 @@ impl TransferSession {
         Ok(Some((remote, name)))
     }
 
-    /// Does the work on the session's threads, and waits for it here. Ends early when somebody asks.
+    /// Runs the work on the session's threads and waits for it. Ends early when the user asks for it.
     pub fn block_on<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, TransferError>> + Send + 'static,
@@ -78,12 +78,12 @@ impl TransferSession {
         })
     }
 
-    /// Ends everything that is under way.
+    /// Stops everything that is in progress.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    /// From now on Ctrl-C and TERM end what is under way, in order.
+    /// From now on, Ctrl-C and TERM stop the work in progress gracefully.
     pub fn hear_signals(self: &Arc<Self>) {
         use tokio::signal::unix::{SignalKind, signal};
         let session = Arc::downgrade(self);
@@ -108,8 +108,8 @@ impl TransferSession {
 impl Drop for TransferSession {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        // A run may drop it where nobody may wait. Elsewhere there is time to tidy up, but not to read a large file to its
-        // end for a checksum.
+        // A run may drop the session inside an async context, where blocking is not allowed. Otherwise there is time to
+        // clean up, but not to read a large file to its end for a checksum.
         match tokio::runtime::Handle::try_current() {
             Ok(_) => runtime.shutdown_background(),
             Err(_) => runtime.shutdown_timeout(ENOUGH),
@@ -117,7 +117,7 @@ impl Drop for TransferSession {
     }
 }
 
-/// Tells credentials apart without being one.
+/// Identifies a credential without revealing it.
 fn fingerprint(credential: &Credential) -> String {
     let (kind, secret) = match credential {
         Credential::AccountKey(secret) => ("key", secret.reveal()),

@@ -1,7 +1,8 @@
-//! The remote data of a plan: looked at before a run, fetched when a step needs it, and outputs sent where they belong.
+//! The remote data of a plan: inspected before a run, fetched when a step needs it, and uploaded to the destinations of
+//! outputs.
 //!
-//! Nothing is set up for a plan that has none. What was seen is kept until it is fetched, so that it is not asked for
-//! twice.
+//! Nothing is set up for a plan without remote data. What was inspected is kept until it is fetched, so that it is not
+//! requested twice.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -29,21 +30,22 @@ use crate::transfer::listing::{Found, Shape, look};
 use crate::transfer::progress::Progress;
 use crate::transfer::{Limits, Transfer};
 
-/// So long an unreachable place is asked when an earlier copy can stand for what it has, or when nothing is to run.
+/// The retry timeout for an unreachable storage when an earlier copy can be used instead, or when nothing is going to
+/// run.
 const OFFLINE: Duration = Duration::from_secs(5);
 
-/// How remote data is looked at.
+/// How remote data is inspected.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Looking<'a> {
-    /// How many requests may be under way.
+    /// How many requests may run at once.
     pub jobs: Option<u16>,
-    /// Whether a run goes on: the copy that it read will do.
+    /// Whether a run is resumed. Then the copy that it read before is enough.
     pub goes_on: bool,
-    /// Whether nothing is asked of any storage, and no program of the project: all that is there counts as new.
+    /// Whether to make no requests and start no program of the project. Then all remote data counts as changed.
     pub offline: bool,
-    /// Whether it is looked past what cannot be reached: nothing is to run.
+    /// Whether unreachable data is noted instead of being an error, because nothing is going to run.
     pub past_trouble: bool,
-    /// Who shows what takes long.
+    /// Shows the progress of long operations.
     pub reporter: Option<&'a dyn Reporter>,
 }
 
@@ -58,19 +60,19 @@ pub(crate) struct RemoteData {
     seen: Mutex<HashMap<(String, Form), Found>>,
 }
 
-/// What was seen of a plan's remote data.
+/// The inspected remote data of a plan.
 #[derive(Default)]
 pub(crate) struct Looked {
-    /// What there is.
+    /// What was found for each address.
     pub seen: Vec<(Remote, Seen)>,
-    /// What stands for what there should be.
+    /// Warnings about earlier copies that are used in place of unreachable data.
     pub warnings: Vec<String>,
-    /// What cannot be reached, with the step that reads it; only for whoever looks past that.
+    /// Unreachable addresses, with the steps that read them. Used only if unreachable data is no error.
     pub unreachable: Vec<(String, String)>,
 }
 
 impl Looked {
-    /// A copy of earlier stands for what cannot be had.
+    /// Uses an earlier copy in place of data that is unreachable.
     fn stands(&mut self, remote: &Remote, kept: Kept, why: &str) {
         self.warnings.push(format!("the copy of {} that was fetched before is used: {why}", remote.uri));
         self.seen.push((remote.clone(), Seen { state: GONE.to_owned(), copy: Some(kept.path) }));
@@ -84,10 +86,10 @@ impl Looked {
     }
 }
 
-/// What has more bytes is told before it is fetched.
+/// Warn about data with more bytes than this before it is fetched.
 const LARGE: u64 = 4_000_000_000;
 
-/// What is said of very much data that is to be fetched: a whole container is named as easily as one file.
+/// A warning about a very large download: it is easy to name a whole container by accident.
 fn large(step: &str, remote: &Remote, found: &Found) -> Option<String> {
     let bytes: u64 = found.files.iter().filter_map(|file| file.size).sum();
     let files = if found.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", found.files.len()) };
@@ -96,23 +98,23 @@ fn large(step: &str, remote: &Remote, found: &Found) -> Option<String> {
     (bytes > LARGE).then(say)
 }
 
-/// The state of what cannot be looked at.
+/// The version of data that cannot be inspected.
 const GONE: &str = "gone";
 
-/// Nobody can tell whether it is the same as before.
+/// The result for data that may or may not have changed.
 fn unknown() -> Seen {
     Seen { state: format!("{:016x}", fastrand::u64(..)), copy: None }
 }
 
-/// A question about what a step reads.
+/// A request about something that a step reads.
 struct Asked<'p> {
     remote: &'p Remote,
-    /// Whether nothing can go on without it.
+    /// Whether failure is an error.
     must: bool,
     step: &'p str,
 }
 
-/// What is needed to move one thing.
+/// A remote container and the name in it.
 type Way = (Arc<dyn Reached>, String);
 
 impl RemoteData {
@@ -128,7 +130,7 @@ impl RemoteData {
         }
     }
 
-    /// Of everything that the plan reads elsewhere, that nobody knows what it is now. Nothing is asked.
+    /// Marks all remote data that the plan reads as unknown. No request is made.
     pub fn unseen(&self, plan: &Plan) -> Looked {
         let mut looked = Looked::default();
         for remote in plan.steps.iter().flat_map(Step::values).flat_map(Value::remotes) {
@@ -139,12 +141,13 @@ impl RemoteData {
         looked
     }
 
-    /// Looks what there is of all that the plan reads, and what of it was fetched before. What is not there is told before
-    /// anything runs; of a run that goes on the copy that it read will do.
+    /// Inspects all remote data that the plan reads, and finds which of it was fetched before. Missing data is reported
+    /// before anything runs. A resumed run uses the copy that it read before.
     pub fn look(&self, plan: &Plan, wanted: &[bool], looking: Looking<'_>) -> Result<Looked, Failed> {
         let Looking { goes_on, past_trouble, reporter, .. } = looking;
         let mut asked: Vec<Asked<'_>> = Vec::new();
-        // Those that nobody asked for come last: an earlier result may stand for them, and what they read may be gone.
+        // Steps that were not selected come last: they may be reused from an earlier result although their inputs no
+        // longer exist.
         for is_wanted in [true, false] {
             for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted == is_wanted) {
                 let fetched = step.remotes().map(|remote| (remote, is_wanted));
@@ -157,7 +160,7 @@ impl RemoteData {
             }
         }
         let mut looked = Looked::default();
-        // Whether an output can be sent is not known before it is, but what opens its place is.
+        // Whether an output can be uploaded is known only later, but its credentials are checked now.
         for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
             for place in step.outputs.iter().filter_map(|output| output.place.as_ref()) {
                 if let Located::Remote(remote) = &place.root {
@@ -174,7 +177,7 @@ impl RemoteData {
         for question in asked {
             let Asked { remote, .. } = question;
             if remote.after.is_some() {
-                // What is there now is not what the step will read.
+                // Another step writes this data first, so what is stored there now does not matter.
                 looked.seen.push((remote.clone(), unknown()));
                 continue;
             }
@@ -195,7 +198,7 @@ impl RemoteData {
                 },
             }
         }
-        // Nobody watches a run yet: trouble that is waited out is told on the way.
+        // A run has no views yet, so retries are shown by the reporter.
         let telling = reporter.map(|reporter| reporter.transfers(session.transfer.progress.clone()));
         let answers = session.block_on(async move { Ok(ask(questions).await) })?;
         drop(telling);
@@ -214,11 +217,11 @@ impl RemoteData {
                 (Err(why @ (TransferError::Unreachable(_) | TransferError::NoHost(_))), Some(kept)) => {
                     looked.stands(remote, kept, &why.to_string());
                 }
-                // A run that goes on, or is looked at, read it when it was there.
+                // A resumed run, or a run that is only shown, read it when it existed.
                 (Err(why @ TransferError::NotFound(_)), Some(kept)) if goes_on => {
                     looked.stands(remote, kept, &why.to_string());
                 }
-                // Nobody asked for the step, or it reads it by itself and may have ways of its own.
+                // The step was not selected, or reads the data by itself and may have another way to reach it.
                 (Err(_), Some(kept)) if !must => {
                     looked.seen.push((remote.clone(), Seen { state: GONE.to_owned(), copy: Some(kept.path) }));
                 }
@@ -262,7 +265,7 @@ impl RemoteData {
         session.block_on(until(stop.clone(), async move { futures_util::future::try_join_all(tasks).await }))
     }
 
-    /// Sends a sealed output to its place.
+    /// Uploads a sealed output to its destination.
     pub fn upload(
         &self,
         from: &Path,
@@ -282,7 +285,7 @@ impl RemoteData {
         }))
     }
 
-    /// What opens the storage that the plan uses, for whoever must not show it.
+    /// The credentials of the storage that the plan uses, so that they can be masked in output.
     pub fn secrets(&self, plan: &Plan) -> Vec<Secret> {
         let mut secrets = Vec::new();
         for signed in &self.signed {
@@ -312,12 +315,12 @@ impl RemoteData {
         secrets
     }
 
-    /// The variables of the environment that hold secrets of storage: steps get them only when the project says so.
+    /// Environment variables that hold storage secrets. Steps get them only if the project passes them explicitly.
     pub fn hidden_variables(&self) -> Vec<String> {
         self.hidden.clone()
     }
 
-    /// The place of an address, and the name in it.
+    /// The remote container of an address, and the name in it.
     fn way(&self, remote: &Remote) -> Result<Way, Failed> {
         let signed = self.signed.iter().filter(|_| remote.signed).find_map(|signed| signed.of(&remote.uri));
         if remote.signed && signed.is_none() {
@@ -345,7 +348,7 @@ impl RemoteData {
     }
 }
 
-/// Answers to all questions, asked at once.
+/// Makes all requests at once, and returns the answers.
 async fn ask(questions: Vec<(Way, Shape, Transfer)>) -> Vec<Result<Found, TransferError>> {
     let asked = questions
         .into_iter()
@@ -353,7 +356,7 @@ async fn ask(questions: Vec<(Way, Shape, Transfer)>) -> Vec<Result<Found, Transf
     futures_util::future::join_all(asked).await
 }
 
-/// Work that ends when somebody wants the run to stop.
+/// Runs the work until it completes or the run is to stop.
 async fn until<T>(
     mut stop: StopWatch,
     work: impl Future<Output = Result<T, TransferError>>,
@@ -379,7 +382,7 @@ fn shape(form: Form) -> Shape {
     }
 }
 
-/// An error with remote data that a step reads, reported before anything runs.
+/// An error about remote data that a step reads, reported before anything runs.
 fn about(remote: &Remote, step: &str, trouble: &TransferError, is_kept: bool) -> Failed {
     match trouble {
         TransferError::NotFound(_) => {

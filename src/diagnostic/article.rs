@@ -1,13 +1,13 @@
-//! The article of a word that a message learns only when it is made: a kind, a class, a number.
+//! Chooses the article of a word that is inserted into a message, such as a kind, a class or a number.
 
-/// A word with `a` or `an` before it, by how it is spoken: `an environment`, `a uri_folder`, `an 8-16-2`.
+/// A word with `a` or `an`, according to its pronunciation: `an environment`, `a uri_folder`, `an 8-16-2`.
 #[must_use]
 pub fn with_article(word: &str) -> String {
     let spoken = word.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| spoken.starts_with(beginning));
-    // `you`, `one`: a consonant is heard.
+    // Pronounced with a consonant, as in `you` or `one`.
     let hides_consonant = begins(&["uni", "uri", "url", "use", "util", "eu", "one"]);
-    // `em-el`, `aitch-tee`, and numbers that are said with a vowel: a vowel is heard.
+    // Pronounced with a vowel: `em-el`, `aitch-tee`, and some numbers.
     let hides_vowel = begins(&["mlflow", "mltable", "http"]) || says_vowel(&spoken);
     let is_vowel = begins(&["a", "e", "i", "o", "u"]) && !hides_consonant;
     format!("{} {word}", if is_vowel || hides_vowel { "an" } else { "a" })

@@ -1,11 +1,11 @@
-//! Findings as workflow commands, which GitHub Actions shows beside the lines of a pull request.
+//! Diagnostics as workflow commands, which GitHub Actions shows at the lines of a pull request.
 
 use std::fmt::Write as _;
 
 use super::{Finding, Severity};
 
-/// One command a line: `::error file=…,line=…,col=…,endLine=…,endColumn=…,title=…::…`. Columns are left out of a place of
-/// several lines, since GitHub takes them on one line only.
+/// One command on each line: `::error file=…,line=…,col=…,endLine=…,endColumn=…,title=…::…`. A span of several lines
+/// has no columns, because GitHub accepts columns only within one line.
 #[must_use]
 pub fn commands(findings: &[Finding<'_>]) -> String {
     let mut out = String::new();
@@ -34,12 +34,12 @@ pub fn commands(findings: &[Finding<'_>]) -> String {
     out
 }
 
-/// The text of a command: what would end it is escaped.
+/// Escapes the characters that would end the text of a command.
 fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// A property's value: what would end it is escaped as well.
+/// Escapes the characters that would end the value of a property.
 fn property(text: &str) -> String {
     escaped(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Diagnostics, Sources};
 
-/// A list of objects with `code`, `severity`, `message`, `file`, `line`, `column`, `end_line`, `end_column`, `path`
-/// and `help`; the place's members are null when the file could not be read.
+/// A list of objects with `code`, `severity`, `message`, `file`, `line`, `column`, `end_line`, `end_column`, `path` and
+/// `help`. The members of the position are null if the file could not be read.
 #[must_use]
 pub fn to_json(diagnostics: &Diagnostics, sources: &Sources) -> Value {
     let all = diagnostics.sorted().into_iter().map(|d| {

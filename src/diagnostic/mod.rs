@@ -1,9 +1,9 @@
-//! What is wrong with a person's text, said so that it can be mended.
+//! Diagnostics: what is wrong in the user's files, and how to fix it.
 //!
-//! A [`Diagnostic`] is one mistake: a stable code, a sentence, the place in the file, and help. All mistakes of a
-//! document are collected in [`Diagnostics`] and shown together; nothing runs while one of them is an error.
-//! This module knows places in sources, not YAML and not Azure ML. `yaml`, `spec` and `plan` fill the collection;
-//! the command line draws it as text with carets ([`render`]), JSON ([`json`]), annotations ([`github`]) or SARIF
+//! A [`Diagnostic`] is one mistake: a stable code, a message, the position in the file, and help. All mistakes of a
+//! document are collected in [`Diagnostics`] and shown together. Nothing runs if one of them is an error. This module
+//! must not know YAML or Azure ML, only positions in files. `yaml`, `language`, `spec` and `plan` fill the collection.
+//! The command line shows it as text with carets ([`render`]), JSON ([`json`]), annotations ([`github`]) or SARIF
 //! ([`sarif`]).
 
 pub mod article;
@@ -22,63 +22,63 @@ use serde::Serialize;
 
 pub use source::{SourceId, Sources, Span};
 
-/// How much a diagnostic matters.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing; changes nothing.
+    /// For information only.
     Note,
-    /// Probably not what the author meant; the document is still accepted.
+    /// Probably not what the author meant. The document is still accepted.
     Warning,
     /// The document is refused.
     Error,
 }
 
-/// A second place that explains the first.
+/// A second position that explains the first.
 #[derive(Clone, Debug)]
 pub struct Label {
-    /// The place.
+    /// The position.
     pub span: Span,
-    /// What is to be seen there.
+    /// The text shown there.
     pub message: String,
 }
 
-/// One mistake, or one thing worth knowing.
+/// One mistake, or one note.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// A stable name of the kind of mistake, such as `unknown-field`.
+    /// The stable code of this kind of mistake, such as `unknown-field`.
     pub code: &'static str,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// One sentence: what is wrong.
+    /// One sentence that says what is wrong.
     pub message: String,
-    /// Where; `None` only for a file that could not be read at all.
+    /// Its position. `None` only for a file that could not be read at all.
     pub span: Option<Span>,
-    /// Where in the document's structure, as in `jobs.train.inputs.lr`.
+    /// Its path in the document, such as `jobs.train.inputs.lr`.
     pub path: String,
-    /// Other places that belong to it.
+    /// Related positions.
     pub labels: Vec<Label>,
-    /// What to do about it.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
-    /// An error at a place.
+    /// An error at a position.
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, code, Some(span), message)
     }
 
-    /// A warning at a place.
+    /// A warning at a position.
     pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code, Some(span), message)
     }
 
-    /// A note at a place.
+    /// A note at a position.
     pub fn note(code: &'static str, span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Note, code, Some(span), message)
     }
 
-    /// An error about a file that cannot be read, so that there is no place inside it.
+    /// An error about a file that cannot be read, and therefore has no position.
     pub fn without_place(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, code, None, message)
     }
@@ -88,21 +88,21 @@ impl Diagnostic {
         Self { code, severity, message, span, path: String::new(), labels: Vec::new(), help: None }
     }
 
-    /// Adds where in the document's structure it is.
+    /// Sets the path in the document.
     #[must_use]
     pub fn at(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Adds what to do about it.
+    /// Sets the help.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Adds "did you mean …" when one of the candidates is near the word.
+    /// Adds "did you mean …" if one of the candidates is similar to the word.
     #[must_use]
     pub fn did_you_mean<'a>(self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
         match suggest::nearest(word, candidates) {
@@ -111,7 +111,7 @@ impl Diagnostic {
         }
     }
 
-    /// Adds a second place.
+    /// Adds a second position.
     #[must_use]
     pub fn label(mut self, span: Span, message: impl Into<String>) -> Self {
         self.labels.push(Label { span, message: message.into() });
@@ -119,10 +119,10 @@ impl Diagnostic {
     }
 }
 
-/// A diagnostic with the texts that it speaks of and the file whose check found it.
+/// A diagnostic with the texts that it refers to and the file that was checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Finding<'a> {
-    /// What was found.
+    /// The diagnostic.
     pub diagnostic: &'a Diagnostic,
     /// The texts.
     pub sources: &'a Sources,
@@ -131,8 +131,8 @@ pub struct Finding<'a> {
 }
 
 impl<'a> Finding<'a> {
-    /// The file and the place in it; of a finding that is in no file (it cannot be read, the text came with `--set`) the
-    /// file that was checked, without a place.
+    /// The file and the position in it. If the diagnostic is in no file (the file cannot be read, or the text came with
+    /// `--set`), the file that was checked, without a position.
     #[must_use]
     pub fn place(&self) -> (&'a Path, Option<Span>) {
         let source = self.diagnostic.span.and_then(|s| self.sources.get(s.source)).filter(|s| s.is_file());
@@ -140,41 +140,41 @@ impl<'a> Finding<'a> {
     }
 }
 
-/// All that was found in a document and the files it names.
+/// All diagnostics of a document and the files that it names.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     found: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    /// Adds one.
+    /// Adds a diagnostic.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
     }
 
-    /// Whether the document must be refused.
+    /// Whether there is an error, so that the document is refused.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }
 
-    /// How many there are of one severity.
+    /// The number of diagnostics with that severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         self.found.iter().filter(|d| d.severity == severity).count()
     }
 
-    /// Leaves those out that are not to be kept; others may be changed.
+    /// Removes the diagnostics for which `keep` returns false. It may change the others.
     pub fn retain(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
         self.found.retain_mut(keep);
     }
 
-    /// Leaves the notes out: who wants to run a file has no use for them.
+    /// Removes the notes: they are of no use when a file is run.
     pub fn drop_notes(&mut self) {
         self.found.retain(|d| d.severity != Severity::Note);
     }
 
-    /// All of them in the order of the text they speak of: file by file, line by line.
+    /// All diagnostics in the order of their positions: file by file, line by line.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut all: Vec<&Diagnostic> = self.found.iter().collect();

@@ -1,4 +1,4 @@
-//! Diagnostics as text: the line, a caret under the mistake, and what to do.
+//! Diagnostics as text: the line, a caret under the mistake, and help.
 
 use std::fmt::Write as _;
 
@@ -8,8 +8,8 @@ use super::snippet::{self, Mark, Paint};
 use super::visible::visible;
 use super::{Diagnostic, Diagnostics, Severity, Sources};
 
-/// All diagnostics, each as a block of text with carets, and a closing line that counts them.
-/// `colour` says whether to add ANSI styles; the text is the same without.
+/// All diagnostics, each as a block of text with carets, and a closing line that counts them. `colour` adds ANSI
+/// styles; the text is the same without them.
 #[must_use]
 pub fn render(diagnostics: &Diagnostics, sources: &Sources, colour: bool) -> String {
     let mut out = String::new();
@@ -37,7 +37,8 @@ pub fn counts(errors: usize, warnings: usize, notes: usize) -> String {
     counts.join(", ")
 }
 
-/// One diagnostic: its sentence, its places with the marks of one file in one excerpt, its help. Ends with a line break.
+/// One diagnostic: its message, one excerpt for each file with its positions marked, and its help. Ends with a line
+/// break.
 #[must_use]
 pub fn block(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String {
     let paint = Paint { colour };

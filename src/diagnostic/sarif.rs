@@ -1,4 +1,4 @@
-//! Findings as SARIF 2.1.0, the form that code scanning and editors read.
+//! Diagnostics as SARIF 2.1.0, the format that code scanning and editors read.
 
 use std::collections::HashMap;
 use std::path::{Component, Path};
@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use super::{Finding, Severity, Span};
 use crate::digest::Digest;
 
-/// What there is to say of a code: one line, and a page of Markdown.
+/// The explanation of a code.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule<'a> {
     /// One line.
     pub summary: &'a str,
-    /// The whole page.
+    /// The whole page, as Markdown.
     pub page: &'a str,
 }
 
-/// A log with one run. `explain` gives the rule of a code; a code without one is a rule of its name alone.
+/// A log with one run. `explain` returns the explanation of a code. A code without one becomes a rule with only a name.
 ///
-/// Paths are relative URIs against `%SRCROOT%` where the file lies below the current folder. Columns count characters.
+/// Paths below the current folder are relative URIs based on `%SRCROOT%`. Columns count characters.
 #[must_use]
 pub fn log<'a>(findings: &[Finding<'_>], explain: &dyn Fn(&str) -> Option<Rule<'a>>) -> Value {
     let mut codes: Vec<&str> = findings.iter().map(|f| f.diagnostic.code).collect();
@@ -109,7 +109,7 @@ fn place(path: &Path, span: Option<Span>) -> Value {
     place
 }
 
-/// A path as a URI: relative paths stay relative; everything but unreserved characters is percent-encoded.
+/// A path as a URI. Relative paths stay relative. All but unreserved characters are percent-encoded.
 fn uri(path: &Path) -> String {
     let parts: Vec<String> = path
         .components()
@@ -127,7 +127,8 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-/// The same for the same mistake after lines were added above it: what, in which file, where in the document, which text.
+/// A fingerprint that stays the same when lines are added above the mistake. It covers the code, the file, the path in
+/// the document, and the text.
 fn fingerprint(finding: &Finding<'_>) -> String {
     let (path, span) = finding.place();
     let line = span.map_or("", |s| finding.sources.line(s.source, s.line).trim());

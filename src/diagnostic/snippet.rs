@@ -1,8 +1,8 @@
-//! Lines of a file with marks under them, fit for any terminal.
+//! Lines of a file with marks under them, for any terminal.
 //!
-//! Columns come in characters and leave in cells: tabs reach the next stop, wide characters take two cells, what would
-//! move the cursor is shown as a picture. Of a very long line only the part around the mark is shown. This file knows
-//! places and marks; [`super::render`] decides what to show and in which colours.
+//! Converts columns from characters to terminal cells: tabs extend to the next tab stop, wide characters take two
+//! cells, and control characters are shown as symbols. Of a very long line, only the part around the mark is shown.
+//! This file draws positions and marks; [`super::render`] decides what to show and in which colours.
 
 use anstyle::Style;
 use unicode_width::UnicodeWidthChar as _;
@@ -10,14 +10,14 @@ use unicode_width::UnicodeWidthChar as _;
 use super::visible::{picture, visible};
 use super::{Sources, Span};
 
-/// A line with more cells than this is shortened around its marks.
+/// A line with more cells is shortened around its marks.
 const WIDEST: usize = 110;
-/// Tab stops in excerpts; YAML allows tabs in values and comments only, so narrow ones do.
+/// The tab width in excerpts. YAML allows tabs only in values and comments, so a narrow one is enough.
 const TAB: usize = 4;
-/// A span of more lines than this is shown by its first and its last line.
+/// Of a span with more lines, only the first and the last line are shown.
 const MOST_LINES: usize = 4;
 
-/// Paints text, or leaves it plain.
+/// Adds styles to text, or leaves it plain.
 #[derive(Clone, Copy)]
 pub(super) struct Paint {
     pub colour: bool,
@@ -33,7 +33,7 @@ impl Paint {
     }
 }
 
-/// A place with what is to be said of it.
+/// A position with its message.
 pub(super) struct Mark<'a> {
     pub span: Span,
     pub message: &'a str,
@@ -41,7 +41,7 @@ pub(super) struct Mark<'a> {
     pub style: Style,
 }
 
-/// The part of a mark that lies on one line, in characters from 0; the message stands with the last part.
+/// The part of a mark on one line, in characters from 0. The message is shown at the last part.
 #[derive(Clone)]
 struct Stretch<'a> {
     line: usize,
@@ -51,8 +51,8 @@ struct Stretch<'a> {
     message: &'a str,
 }
 
-/// The lines of one file that hold the marks, each with its number and its marks; `...` stands for what is left out.
-/// `edge` is the style of the numbers, `gutter` their width.
+/// The lines of one file that have marks, each with its number and its marks. `...` replaces omitted lines. `edge` is
+/// the style of the numbers, and `gutter` is their width.
 pub(super) fn draw(marks: &[&Mark<'_>], sources: &Sources, gutter: usize, edge: Style, paint: Paint) -> Vec<String> {
     let mut stretches: Vec<Stretch<'_>> = marks.iter().flat_map(|mark| stretches(mark, sources)).collect();
     stretches.sort_by_key(|s| s.line);
@@ -80,14 +80,14 @@ pub(super) fn draw(marks: &[&Mark<'_>], sources: &Sources, gutter: usize, edge: 
     rows
 }
 
-/// How wide the numbers of these marks' lines are.
+/// The width of the line numbers of these marks.
 pub(super) fn gutter<'a>(marks: impl Iterator<Item = &'a Mark<'a>>, sources: &Sources) -> usize {
     marks.flat_map(|m| stretches(m, sources).into_iter().map(|s| s.line)).max().map_or(1, |line| line.to_string().len())
 }
 
 fn stretches<'a>(mark: &'a Mark<'a>, sources: &Sources) -> Vec<Stretch<'a>> {
     let span = mark.span;
-    // A block scalar ends at the beginning of the line after it.
+    // A block scalar ends at the start of the line after it.
     let last = if span.end_column <= 1 { span.end_line.saturating_sub(1) } else { span.end_line }.max(span.line);
     let mut all: Vec<Stretch<'a>> = Vec::new();
     for line in span.line..=last {
@@ -109,10 +109,10 @@ fn stretches<'a>(mark: &'a Mark<'a>, sources: &Sources) -> Vec<Stretch<'a>> {
     all
 }
 
-/// The line with its marks. A line too long to be shown at once comes again for marks that its first part lacks.
+/// The line with its marks. A long line is repeated for marks that are outside of its first part.
 fn excerpts(cells: &Cells, mut open: Vec<Stretch<'_>>, paint: Paint) -> Vec<(String, Vec<String>)> {
     let mut all = Vec::new();
-    // What matters most is seen first.
+    // The most important mark comes first.
     open.sort_by_key(|s| (s.mark.glyph != '^', s.from));
     while let Some(first) = open.first() {
         let (left, right) = cells.window(cells.at(first.from), cells.at(first.to));
@@ -133,7 +133,7 @@ fn excerpts(cells: &Cells, mut open: Vec<Stretch<'_>>, paint: Paint) -> Vec<(Str
     all
 }
 
-/// A mark in cells of the shown part.
+/// A mark, in cells of the visible part.
 struct Placed<'a> {
     from: usize,
     to: usize,
@@ -169,7 +169,7 @@ fn under(marks: &[Placed<'_>], paint: Paint) -> Vec<String> {
     rows
 }
 
-/// A bar for each mark whose message still comes, and the message whose turn it is.
+/// A bar for each mark whose message comes later, and the message of `mark`.
 fn bars(waiting: &[&Placed<'_>], mark: Option<&Placed<'_>>, paint: Paint) -> String {
     let mut row = String::new();
     let mut column = 0;
@@ -188,9 +188,9 @@ fn bars(waiting: &[&Placed<'_>], mark: Option<&Placed<'_>>, paint: Paint) -> Str
     row
 }
 
-/// A line as cells of a terminal.
+/// A line as terminal cells.
 struct Cells {
-    /// What to print for each character and the cell where it begins.
+    /// The text of each character, and the cell where it begins.
     shown: Vec<(String, usize)>,
     end: usize,
 }
@@ -202,10 +202,10 @@ impl Cells {
         for c in line.chars() {
             let (text, width) = match c {
                 '\t' => (" ".repeat(TAB - end % TAB), TAB - end % TAB),
-                // Parts of one emoji: what a joiner joins, a skin tone.
+                // Parts of one emoji: the joiner, or a skin tone.
                 '\u{200d}' | '\u{1f3fb}'..='\u{1f3ff}' if end > 0 => (c.to_string(), 0),
                 _ if joined && c.width() == Some(2) => (c.to_string(), 0),
-                // The sign before this one is asked to be a picture, which takes two cells.
+                // A variation selector: the character before it is shown as an emoji, which takes two cells.
                 '\u{fe0f}' if shown.last().is_some_and(|(_, at)| end - at == 1) => (c.to_string(), 1),
                 c => (picture(c).to_string(), picture(c).width().unwrap_or(0)),
             };
@@ -216,12 +216,12 @@ impl Cells {
         Self { shown, end }
     }
 
-    /// The cell where a character begins; beyond the text, as if blanks followed.
+    /// The cell where a character begins. Beyond the text, as if it were followed by spaces.
     fn at(&self, character: usize) -> usize {
         self.shown.get(character).map_or_else(|| self.end + (character - self.shown.len()), |(_, at)| *at)
     }
 
-    /// Which cells to show of a line so that a mark is seen with something around it.
+    /// The range of cells to show so that a mark is visible with some context.
     fn window(&self, from: usize, to: usize) -> (usize, usize) {
         if self.end <= WIDEST {
             return (0, self.end);
@@ -229,11 +229,11 @@ impl Cells {
         let around = WIDEST.saturating_sub(to - from).max(WIDEST / 4) / 2;
         let left = from.saturating_sub(around).min(self.end.saturating_sub(WIDEST));
         let right = (left + WIDEST).min(self.end);
-        // Near the beginning nothing is cut off there.
+        // Near its beginning, a line is not cut there.
         (if left < TAB { 0 } else { left }, right)
     }
 
-    /// The text of some cells, with `…` in the place of what is cut off.
+    /// The text of a range of cells, with `…` where it is cut.
     fn part(&self, left: usize, right: usize) -> String {
         let (cut_left, cut_right) = (left > 0, right < self.end);
         let (from, to) = (left + usize::from(cut_left), right - usize::from(cut_right));
@@ -242,7 +242,7 @@ impl Cells {
         for (index, (shown, at)) in self.shown.iter().enumerate() {
             let next = self.shown.get(index + 1).map_or(self.end, |(_, next)| *next);
             if *at >= from && next <= to && (next > *at || cell > from) {
-                // A wide character that is cut in half leaves a blank.
+                // A wide character that is cut in half becomes a space.
                 text.push_str(&" ".repeat(at - cell.min(*at)));
                 text.push_str(shown);
                 cell = next;
@@ -263,7 +263,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr;
 
     proptest::proptest! {
-        /// Whatever the line and the span, nothing panics, no control character comes through, and rows stay narrow.
+        /// For any line and any span: no panic, no control characters in the output, and no wide rows.
         #[test]
         fn every_line_is_shown_in_bounds(
             line in "[a-z\t\u{1b}日🦀\u{301} :]{0,300}", column in 1usize..320, length in 0usize..320,
@@ -283,7 +283,7 @@ mod tests {
             }
         }
 
-        /// In a line that is shown whole the caret stands in the cell where its character does.
+        /// If the whole line is shown, the caret is in the same cell as its character.
         #[test]
         fn the_caret_stands_under_its_character(before in "[a-z\t日 :]{0,40}", after in "[a-z\t日]{0,10}") {
             let line = format!("{before}X{after}");

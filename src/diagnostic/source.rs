@@ -1,13 +1,13 @@
-//! The files that diagnostics speak of, and places in them.
+//! The files that diagnostics refer to, and positions in them.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-/// Which of the loaded files.
+/// The number of a loaded file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(u32);
 
-/// A stretch of text: lines and columns count characters from 1; the end is exclusive.
+/// A range of text. Lines and columns count characters from 1; the end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The file.
@@ -18,12 +18,12 @@ pub struct Span {
     pub column: usize,
     /// Last line.
     pub end_line: usize,
-    /// The column after the last.
+    /// The column after the last character.
     pub end_column: usize,
 }
 
 impl Span {
-    /// The very beginning of a file.
+    /// The start of a file.
     #[must_use]
     pub fn start_of(source: SourceId) -> Self {
         Self { source, line: 1, column: 1, end_line: 1, end_column: 2 }
@@ -33,19 +33,19 @@ impl Span {
 /// One loaded file.
 #[derive(Debug)]
 pub struct Source {
-    /// The path as the person wrote it, or as it was reached from there.
+    /// The path as the user wrote it, or relative to a path that the user wrote.
     pub path: PathBuf,
     /// The whole text.
     pub text: Arc<str>,
-    /// Where each line begins, found out when the first one is asked for.
+    /// The offset of each line, computed on first use.
     starts: OnceLock<Vec<usize>>,
 }
 
 impl Source {
-    /// The name of a text that came with `--set` and is in no file.
+    /// The name of a text that came with `--set` and not from a file.
     pub const SET: &str = "--set";
 
-    /// A line without its break; lines count from 1. A large document asks for thousands of them.
+    /// A line without its line break, counted from 1. Large documents make thousands of such calls.
     fn line(&self, line: usize) -> Option<&str> {
         let after_breaks = || self.text.match_indices('\n').map(|(at, _)| at + 1);
         let starts = self.starts.get_or_init(|| std::iter::once(0).chain(after_breaks()).collect());
@@ -53,7 +53,7 @@ impl Source {
         self.text[from..].lines().next()
     }
 
-    /// Whether the text is that of a file.
+    /// Whether the text is from a file.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.path != Path::new(Self::SET)
@@ -67,34 +67,34 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The beginning of the first file, which is the one that the user named, and its text.
+    /// The start and the text of the first file, which is the one that the user named.
     #[must_use]
     pub fn first(&self) -> Option<(Span, &str)> {
         self.files.first().map(|file| (Span::start_of(SourceId(0)), &*file.text))
     }
 
-    /// Whether something came with `--set`.
+    /// Whether any text came with `--set`.
     #[must_use]
     pub fn any_set(&self) -> bool {
         self.files.iter().any(|file| !file.is_file())
     }
 
-    /// Whether what stands there came with `--set`.
+    /// Whether the text at a position came with `--set`.
     #[must_use]
     pub fn is_set(&self, span: Span) -> bool {
         self.get(span.source).is_some_and(|file| !file.is_file())
     }
 
-    /// The files that were read.
+    /// The paths of the files that were read.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().filter(|file| file.is_file()).map(|file| file.path.as_path())
     }
 
-    /// The place of a text inside a scalar: found in the lines of the file, since folding and quoting move columns. The
-    /// scalar's own place when it is not found.
+    /// The position of a text inside a scalar. It is searched in the lines of the file, because folding and quoting
+    /// shift columns. If it is not found, the position of the whole scalar.
     #[must_use]
     pub fn find(&self, scalar: Span, written: &str) -> Span {
-        // A block scalar's span may begin and end with its indicator line: look a little beyond it.
+        // The span of a block scalar may begin and end with its indicator line, so the search covers one line more.
         for line in scalar.line..=scalar.end_line.max(scalar.line) + 1 {
             let text = self.line(scalar.source, line);
             let from = if line == scalar.line { scalar.column - 1 } else { 0 };
@@ -108,7 +108,7 @@ impl Sources {
         scalar
     }
 
-    /// Adds a file's text and gives it a number. A byte order mark is no part of the text: columns do not count it.
+    /// Adds a file's text and returns its number. A byte order mark is removed, so that columns do not count it.
     pub fn add(&mut self, path: &Path, text: &str) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -116,7 +116,8 @@ impl Sources {
         id
     }
 
-    /// The same files with other texts, which must have the same lines and columns: for a file that holds secrets.
+    /// The same files with other texts, for a file that has secrets. The new texts must have the same lines and
+    /// columns.
     #[must_use]
     pub fn masked(&self, mask: impl Fn(&str) -> String) -> Self {
         let mut masked = Self::default();
@@ -126,7 +127,7 @@ impl Sources {
         masked
     }
 
-    /// The file with that number, when it is one of ours.
+    /// The file with that number, if there is one.
     #[must_use]
     pub fn get(&self, id: SourceId) -> Option<&Source> {
         self.files.get(id.0 as usize)

@@ -1,12 +1,12 @@
-//! "Did you mean": the nearest of the words that would have been right.
+//! "Did you mean": finds the valid word that is most similar.
 
-/// The candidate that is most like `word`, when one is like it at all: at most one edit for each three
-/// characters (swapped neighbours count as one edit), or the same but for case and `-`/`_`.
+/// The candidate that is most similar to `word`, if it is similar enough: at most one edit for each three characters
+/// (swapped neighbours count as one edit), or a difference only in case and `-`/`_`.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |s: &str| s.to_lowercase().replace('-', "_");
     let wanted = plain(word);
-    // Of words of one or two letters everything is one edit away.
+    // For words of one or two letters, one edit is too much.
     let allowed = match wanted.chars().count() {
         0..3 => 0,
         length => (length / 3).max(1),
@@ -19,7 +19,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, c)| c)
 }
 
-/// A list for people: `'a', 'b' or 'c'`.
+/// A list in a sentence: `'a', 'b' or 'c'`.
 #[must_use]
 pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let mut quoted: Vec<String> = words.into_iter().map(|w| format!("'{w}'")).collect();

@@ -1,25 +1,27 @@
-//! Text of strangers on a terminal: names, messages and what steps print move no cursor, change no title and no
-//! clipboard, hide nothing and do not turn the reading direction. Colours (SGR) stay where they are wanted.
+//! Makes untrusted text safe for a terminal. Names, messages and the output of steps must not move the cursor, change
+//! the title or the clipboard, hide text, or change the reading direction. Colours (SGR) are kept where they are
+//! wanted.
 
-/// One line: what a terminal would obey is shown as a sign for it.
+/// One line. Control characters are replaced with symbols.
 #[must_use]
 pub fn visible(text: &str) -> String {
     text.chars().map(picture).collect()
 }
 
-/// Several lines: line breaks and tabs stay.
+/// Several lines. Line breaks and tabs are kept.
 #[must_use]
 pub fn visible_lines(text: &str) -> String {
     filter(text, false)
 }
 
-/// Several lines with colours of our own in them: those stay as well.
+/// Several lines with our own colours. Line breaks, tabs and colours are kept.
 #[must_use]
 pub fn painted(text: &str) -> String {
     filter(text, true)
 }
 
-/// A line that a step printed: tabs and colours stay, these up to its end; whatever else would move the cursor goes.
+/// A line that a step printed. Tabs and colours are kept, and colours are reset at its end. Other control sequences are
+/// removed.
 #[must_use]
 pub fn sanitize(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -44,7 +46,7 @@ pub fn sanitize(text: &str) -> String {
     if out.contains('\x1b') { out + "\x1b[0m" } else { out }
 }
 
-/// What is shown for a character: itself, or a sign for what a terminal would obey.
+/// The symbol for a control character; any other character as it is.
 pub(super) fn picture(c: char) -> char {
     match c {
         '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
@@ -55,7 +57,7 @@ pub(super) fn picture(c: char) -> char {
 }
 
 fn filter(text: &str, colours: bool) -> String {
-    // Nearly every text is plain.
+    // A shortcut: nearly all text is plain.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
         return text.to_owned();
     }
@@ -81,19 +83,20 @@ fn filter(text: &str, colours: bool) -> String {
     out
 }
 
-/// The longest sequence that counts as one, in bytes.
+/// The longest escape sequence that is recognised, in bytes.
 const LONGEST: usize = 4096;
 
-/// What follows an escape character, with its length.
+/// An escape sequence, with its length.
 enum Sequence {
-    /// A colour or a style that hides nothing.
+    /// A colour or a style that does not hide text.
     Colour(usize),
-    /// Anything else; of what does not end nothing but the escape character.
+    /// Any other sequence. Of a sequence without an end, only the escape character.
     Other(usize),
 }
 
 fn sequence(after: &str) -> Sequence {
-    // Looked at up to here: a text with many sequences that never end must not be searched to its end for each.
+    // The search is limited, so that a text with many unterminated sequences is not searched to its end for each of
+    // them.
     let after = &after[..after.floor_char_boundary(LONGEST)];
     let Some(kind) = after.bytes().next() else { return Sequence::Other(0) };
     match kind {
@@ -104,7 +107,7 @@ fn sequence(after: &str) -> Sequence {
             let (body, last) = (&after[1..end], after.as_bytes()[end]);
             if last == b'm' && is_colour(body) { Sequence::Colour(end + 1) } else { Sequence::Other(end + 1) }
         }
-        // Titles, clipboards, links: text up to BEL or ESC \.
+        // Titles, clipboard, links: text up to BEL or ESC \.
         b']' | b'P' | b'X' | b'^' | b'_' => {
             let bell = after.find('\x07').map(|at| at + 1);
             let ended = after.find("\x1b\\").map(|at| at + 2);
@@ -114,7 +117,7 @@ fn sequence(after: &str) -> Sequence {
     }
 }
 
-/// Whether the parameters of SGR are colours and styles, and none hides the text (8).
+/// Whether all SGR parameters are colours and styles, and none hides the text (8).
 fn is_colour(parameters: &str) -> bool {
     if !parameters.bytes().all(|b| b.is_ascii_digit() || b == b';' || b == b':') {
         return false;
@@ -123,7 +126,7 @@ fn is_colour(parameters: &str) -> bool {
     while let Some(number) = numbers.next() {
         match number.trim_start_matches('0') {
             "8" => return false,
-            // A colour by its number or its parts, which may be 8.
+            // A colour by its number or its components, which may be 8.
             "38" | "48" | "58" => match numbers.next() {
                 Some("5") => drop(numbers.next()),
                 Some("2") => drop(numbers.by_ref().take(3).count()),

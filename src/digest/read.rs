@@ -1,8 +1,8 @@
-//! Reads files for their digests, on all cores.
+//! Reads files for their digests on all cores.
 //!
-//! Files are read and not mapped: a mapped file that another process cuts short ends this process with SIGBUS, and a
-//! map of a small file costs more than its bytes. A large file is hashed as the tree of parts that BLAKE3 is; the
-//! parts are read into aligned buffers (an unaligned one can make `read` five times slower).
+//! Files are read, not mapped. If another process truncates a mapped file, this process is killed by SIGBUS; and
+//! mapping a small file costs more than reading it. A large file is hashed as the tree of parts that BLAKE3 defines.
+//! The parts are read into aligned buffers, because an unaligned buffer can make `read` five times slower.
 
 use std::cell::RefCell;
 use std::fs::{File, Metadata};
@@ -16,18 +16,18 @@ use blake3::hazmat::{
 
 use crate::fs::at;
 
-/// What one thread reads at once: small enough that the bytes are still in its cache when they are hashed.
+/// How much one thread reads at once: small enough that the bytes are still in its cache when they are hashed.
 const PART: usize = 256 << 10;
 
-/// Parts for each thread before all threads move on together: near enough that the disk sees one forward reader.
+/// How many parts each thread reads before all threads proceed together, so that the disk sees mostly sequential reads.
 const PARTS_AHEAD: u64 = 64;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The digest of a file, and how many bytes went into it: `size`, or what the file has when it has changed since. With it
-/// what the system said of that very file after it was read.
+/// The digest of a file, and how many bytes were hashed: `size`, or the present size if the file has changed. Also
+/// returns the file's metadata, taken after it was read.
 pub(super) fn hash(path: &Path, size: u64) -> io::Result<(blake3::Hash, u64, Metadata)> {
     let mut file = File::open(path).map_err(|e| at(path, &e))?;
     let hashed =
@@ -42,10 +42,10 @@ pub(super) fn hash(path: &Path, size: u64) -> io::Result<(blake3::Hash, u64, Met
     Ok((hash, size, file.metadata().map_err(|e| at(path, &e))?))
 }
 
-/// One read; `None` when the file has another size by now.
+/// Reads the file at once. `None` if it does not have the expected size.
 fn small(file: &File, size: u64) -> io::Result<Option<(blake3::Hash, u64)>> {
     with_buffer(|buffer| {
-        // One byte more than expected: a file that grew is noticed without a second call.
+        // One byte more than expected shows that a file has grown, without a second call.
         let wanted = size as usize + 1;
         let mut got = 0;
         while got < wanted {
@@ -97,7 +97,7 @@ fn halves(file: &File, offset: u64, len: u64) -> io::Result<(ChainingValue, Chai
     Ok((first?, second?))
 }
 
-/// For a file that changes while it is read: whatever it has now.
+/// Hashes the present content of a file that changed while it was read.
 fn to_the_end(file: &mut File) -> io::Result<(blake3::Hash, u64)> {
     file.rewind()?;
     let mut hasher = blake3::Hasher::new();

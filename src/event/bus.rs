@@ -1,7 +1,7 @@
-//! From the engine to the record and the views.
+//! Passes events from the engine to the record and the views.
 //!
-//! The record is written on the caller's thread, at once. Views get their copy over a channel and draw on threads of
-//! their own: a slow terminal holds up nothing.
+//! The record is written at once, on the caller's thread. Views receive their copy over a channel and draw on their own
+//! threads, so that a slow terminal blocks nothing.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +15,12 @@ use super::journal::Journal;
 use super::{Event, EventKind};
 use crate::clock::Timestamp;
 
-/// What views get.
+/// What views receive.
 #[derive(Clone, Debug)]
 pub enum Note {
     /// An event, as recorded.
     Event(Event),
-    /// An event of the time before this runner: it counts, but has been shown.
+    /// An event from before this runner. Views count it, but do not show it again.
     Past(Event),
     /// A line that a step printed, without its line break.
     Line {
@@ -29,59 +29,59 @@ pub enum Note {
         /// The text.
         text: String,
     },
-    /// How a progress bar of a step stands: said now and then, and not recorded.
+    /// The state of a step's progress bar. Sent now and then, and not recorded.
     Progress {
         /// The step.
         step: String,
         /// The line as it is drawn.
         text: String,
     },
-    /// How far data is that is being moved for a step: said now and then, and not recorded.
+    /// The progress of a transfer for a step. Sent now and then, and not recorded.
     Moving(Moving),
 }
 
-/// How far data is that is being moved for a step.
+/// The progress of a transfer for a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Moving {
     /// The step.
     pub step: String,
     /// `fetch` or `upload`.
     pub what: &'static str,
-    /// The bytes that are where they should be.
+    /// The bytes that are transferred.
     pub done: u64,
-    /// The bytes of all of it.
+    /// The total number of bytes.
     pub bytes: u64,
-    /// How many milliseconds that took.
+    /// The elapsed time in milliseconds.
     pub millis: u64,
-    /// The trouble that is being waited out.
+    /// The error after which the transfer is being retried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
 }
 
 impl Moving {
-    /// Bytes a second.
+    /// Bytes per second.
     #[must_use]
     pub fn rate(&self) -> u64 {
         (self.done * 1000).checked_div(self.millis).unwrap_or(0)
     }
 
-    /// Seconds until the rest is there, if it goes on like that.
+    /// The estimated number of seconds until the transfer is complete.
     #[must_use]
     pub fn rest(&self) -> Option<u64> {
         self.bytes.saturating_sub(self.done).checked_div(self.rate())
     }
 }
 
-/// The way from the engine to everybody else.
+/// The connection from the engine to the record and the views.
 pub struct Bus {
     inner: Mutex<Inner>,
-    /// Set when the run is to end: from then on nobody waits for a view.
+    /// Set when the run is to end. From then on, nothing waits for a view.
     hurry: AtomicBool,
 }
 
 struct Inner {
     journal: Option<Journal>,
-    /// Why the record is not whole.
+    /// Why the record is incomplete.
     trouble: Option<String>,
     next: u64,
     views: Vec<View>,
@@ -89,10 +89,10 @@ struct Inner {
 }
 
 /// How many notes a view may lag behind. A step can print faster than any terminal draws; its log has everything. Lines
-/// have some kilobytes at most, so that this many do not fill the memory either.
+/// are limited to a few kilobytes, so that these notes do not fill the memory.
 const LAG: usize = 4_096;
 
-/// How long to let a full view be before looking again whether it has room.
+/// How long to wait before checking again whether a full channel has space.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How long views may take to draw the end of a run that was stopped.
 const LAST_DRAWING: Duration = Duration::from_secs(2);
@@ -102,33 +102,33 @@ const LAST_DRAWING: Duration = Duration::from_secs(2);
 pub enum Slow {
     /// The step waits, as any program waits for the pipe that it writes to.
     Waits,
-    /// Lines are left out, and how many is said: nobody waits for a screen.
+    /// Lines are dropped and counted, so that nothing waits for a terminal.
     LeavesOut,
 }
 
 struct View {
     notes: SyncSender<Note>,
     slow: Slow,
-    /// Lines that found no room.
+    /// Lines that were dropped.
     dropped: u64,
 }
 
 impl Bus {
-    /// A bus that records into that journal; `None` in tests that look at views only.
+    /// A bus that records into that journal. `None` in tests of views.
     #[must_use]
     pub fn new(journal: Option<Journal>) -> Self {
         let inner = Inner { journal, trouble: None, next: 0, views: Vec::new(), drawing: Vec::new() };
         Self { inner: Mutex::new(inner), hurry: AtomicBool::new(false) }
     }
 
-    /// The same, for a record that goes on: the next event gets that number.
+    /// A bus for a resumed record: the next event gets that number.
     #[must_use]
     pub fn from(self, next: u64) -> Self {
         self.lock().next = next;
         self
     }
 
-    /// Tells the views what was recorded before this runner.
+    /// Sends the views an event that was recorded before this runner.
     pub fn past(&self, event: Event) {
         self.lock().send(Note::Past(event), &self.hurry);
     }
@@ -141,13 +141,13 @@ impl Bus {
         inner.drawing.push(std::thread::spawn(move || view(receiver)));
     }
 
-    /// Records an event and tells the views. When the record cannot be written the run goes on without it, and the
-    /// views are told so once: recording trouble never breaks a run.
+    /// Records an event and sends it to the views. If the record cannot be written, the run continues without it, and
+    /// the views receive one warning: a recording failure never breaks a run.
     pub fn publish(&self, what: EventKind) {
         self.publish_all(vec![what]);
     }
 
-    /// The same for events that happened together: they are recorded by one write.
+    /// Publishes events that happened together. They are recorded by one write.
     pub fn publish_all(&self, happened: Vec<EventKind>) {
         if happened.is_empty() {
             return;
@@ -160,7 +160,7 @@ impl Bus {
             if last { journal.sync() } else { Ok(()) }
         });
         events.into_iter().for_each(|event| inner.send(Note::Event(event), &self.hurry));
-        // The record stays open, and with it the lock that says that this run goes on: there may be room again.
+        // The record stays open, and with it the lock that marks this run as live. The disk may have space again later.
         let trouble = written.err().map(|error| format!("the record of this run cannot be written: {error}"));
         if let Some(message) = trouble.filter(|_| inner.trouble.is_none()) {
             inner.trouble = Some(message.clone());
@@ -169,7 +169,7 @@ impl Bus {
         }
     }
 
-    /// The run is to end: views that do not draw are not waited for any more, neither now nor at the end.
+    /// The run is to end: from now on, nothing waits for views that do not draw.
     pub fn hurry(&self) {
         self.hurry.store(true, Ordering::Relaxed);
     }
@@ -179,12 +179,12 @@ impl Bus {
         self.lock().views.retain_mut(|view| view.line(step, text, &self.hurry));
     }
 
-    /// Passes on how far data is, to views that have room for it.
+    /// Passes on the progress of a transfer, to views whose channel has space.
     pub fn moving(&self, moving: &Moving) {
         self.in_passing(&|| Note::Moving(moving.clone()));
     }
 
-    /// Passes on how a progress bar of a step stands, to views that have room for it.
+    /// Passes on the state of a step's progress bar, to views whose channel has space.
     pub fn progress(&self, step: &str, text: &str) {
         self.in_passing(&|| Note::Progress { step: step.to_owned(), text: text.to_owned() });
     }
@@ -195,8 +195,8 @@ impl Bus {
         }
     }
 
-    /// Tells the views that nothing more comes, and waits until they have drawn all of it. The journal's lock is
-    /// released: from here on the run counts as over. Gives why the record is not whole, if it is not.
+    /// Closes the views, and waits until they have drawn everything. Releases the journal's lock: from then on, the run
+    /// is over. If the record is incomplete, returns why.
     pub fn close(&self) -> Option<String> {
         let (drawing, trouble) = {
             let mut inner = self.lock();
@@ -223,14 +223,14 @@ impl Bus {
 }
 
 impl Inner {
-    /// What happened, with its number and time.
+    /// An event with its number and time.
     fn event(&mut self, what: EventKind) -> Event {
         let event = Event { seq: self.next, time: Timestamp::now(), what };
         self.next += 1;
         event
     }
 
-    /// Events are few and are not lost while the run goes on: a view that lags that far is waited for.
+    /// Events are few and must not be lost during the run: this waits for a view whose channel is full.
     fn send(&mut self, note: Note, hurry: &AtomicBool) {
         if let [view] = &mut self.views[..] {
             // The usual case: nothing is copied.
@@ -243,7 +243,7 @@ impl Inner {
     }
 }
 
-/// Waits until there is room, or until nobody shall wait any more. False when nobody draws any more.
+/// Waits until the channel has space, or until waiting must end. False if the view has ended.
 fn patiently(notes: &SyncSender<Note>, mut note: Note, hurry: &AtomicBool) -> bool {
     loop {
         match notes.try_send(note) {
@@ -257,7 +257,7 @@ fn patiently(notes: &SyncSender<Note>, mut note: Note, hurry: &AtomicBool) -> bo
 }
 
 impl View {
-    /// Passes a line on when there is room, else waits or counts it. False when nobody draws any more.
+    /// Passes a line on if the channel has space, or else waits or counts it. False if the view has ended.
     fn line(&mut self, step: &str, text: &str, hurry: &AtomicBool) -> bool {
         let line = |text: String| Note::Line { step: step.to_owned(), text };
         if self.slow == Slow::Waits {

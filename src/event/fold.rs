@@ -1,4 +1,4 @@
-//! How a run stands: the sum of its events so far.
+//! The state of a run: the fold of its events so far.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -9,75 +9,75 @@ use crate::clock::Timestamp;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 use crate::reason::Reason;
 
-/// A run as its events tell it.
+/// The state of a run according to its events.
 #[derive(Clone, Debug)]
 pub struct RunView {
     /// Its name.
     pub run: String,
     /// `pipeline` or `command`.
     pub kind: String,
-    /// Its name for people.
+    /// Its display name.
     pub display_name: Option<String>,
-    /// What it is for.
+    /// Its description.
     pub description: Option<String>,
     /// The experiment that it belongs to.
     pub experiment: String,
-    /// Free labels.
+    /// Its tags.
     pub tags: Vec<(String, String)>,
     /// The job file.
     pub job_file: PathBuf,
     /// The runner's process.
     pub pid: u32,
-    /// How many seconds steps have to end by themselves when the run is stopped.
+    /// Seconds that steps have to end by themselves when the run is stopped.
     pub grace: u64,
-    /// How it stands.
+    /// Its status.
     pub status: JobStatus,
     /// When it began.
     pub started: Option<Timestamp>,
-    /// When it last went on, after it had ended or its runner had died.
+    /// When it was last resumed, after it had ended or its runner had died.
     pub resumed: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// Its steps, each after those it needs.
+    /// Its steps, each after the steps that it depends on.
     pub steps: Vec<StepView>,
     /// The job's own outputs.
     pub outputs: Vec<OutputInfo>,
-    /// What went wrong without stopping it.
+    /// Problems that did not stop it.
     pub warnings: Vec<String>,
-    /// What people should know about it.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// The numbers of lines of its record that cannot be read.
+    /// The line numbers of its record that cannot be read.
     pub damaged: Vec<usize>,
     /// The length of the longest step path, in characters.
     pub width: usize,
-    /// Where each step is in the list.
+    /// The position of each step in the list.
     by_path: HashMap<String, usize>,
-    /// How many steps stand how.
+    /// The number of steps with each status.
     tally: HashMap<JobStatus, usize>,
 }
 
-/// A step as its events tell it.
+/// The state of a step according to its events.
 #[derive(Clone, Debug)]
 pub struct StepView {
-    /// Its name in the pipeline.
+    /// Its path in the pipeline.
     pub path: String,
-    /// Its name for people.
+    /// Its display name.
     pub display_name: Option<String>,
     /// Its job name.
     pub job: String,
-    /// What it is on Azure ML: `command`, `spark`, `sweep` …
+    /// Its type on Azure ML: `command`, `spark`, `sweep` …
     pub kind: String,
-    /// The policy by which something stands in for it: `stub`, `replay` or `skip`.
+    /// The policy that replaces it: `stub`, `replay` or `skip`.
     pub stand_in: Option<String>,
-    /// The steps that it needs.
+    /// The steps that it depends on.
     pub needs: Vec<String>,
-    /// How it stands.
+    /// Its status.
     pub status: JobStatus,
-    /// When its process began.
+    /// When its process started.
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// The command as the shell got it.
+    /// The command as passed to the shell.
     pub command: Option<String>,
     /// Its log; of a step with several processes, the first one's.
     pub log: Option<PathBuf>,
@@ -87,19 +87,19 @@ pub struct StepView {
     pub outcome: Option<StepOutcome>,
     /// What it wrote.
     pub outputs: Vec<OutputInfo>,
-    /// The assets that it made, as `name:version`.
+    /// The assets that were registered from its outputs, as `name:version`.
     pub assets: Vec<String>,
     /// The last value of each metric that it logged.
     pub metrics: Vec<(String, f64)>,
-    /// The job name of the step whose result stands for it.
+    /// The job name of the step whose result is reused.
     pub reused_from: Option<String>,
     /// The run that made that result.
     pub reused_run: Option<String>,
-    /// Why it ran, or what is to be said of the result that stands for it.
+    /// Why it ran, or remarks about the reused result.
     pub because: Vec<Reason>,
-    /// Which try it is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Whether any try of it was begun in this run.
+    /// Whether any attempt was started in this run.
     pub begun: bool,
 }
 
@@ -132,7 +132,7 @@ impl Default for RunView {
 }
 
 impl RunView {
-    /// The view after all these events.
+    /// The state after all these events.
     #[must_use]
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
         let mut view = Self::default();
@@ -184,7 +184,7 @@ impl RunView {
                 s.status = JobStatus::Preparing;
                 s.attempt = *attempt;
                 s.begun = true;
-                // A try after a failure has no reason of its own.
+                // A retry after a failure has no reason of its own.
                 if !because.is_empty() {
                     s.because.clone_from(because);
                 }
@@ -224,7 +224,7 @@ impl RunView {
                 s.outcome = Some(outcome.clone());
                 s.outputs.clone_from(outputs);
             }),
-            // A signal may still be heard when the run has ended: then nobody was stopped.
+            // A signal may still arrive when the run has ended. Then nothing was canceled.
             EventKind::CancelRequested { .. } if self.status.is_final() => {}
             EventKind::CancelRequested { .. } => self.status = JobStatus::CancelRequested,
             EventKind::RunFinished { status, outputs } => {
@@ -235,31 +235,32 @@ impl RunView {
         }
     }
 
-    /// The step with that name.
+    /// The step with that path.
     #[must_use]
     pub fn step(&self, path: &str) -> Option<&StepView> {
         self.by_path.get(path).map(|&index| &self.steps[index])
     }
 
-    /// How many steps stand so.
+    /// The number of steps with that status.
     #[must_use]
     pub fn count(&self, status: JobStatus) -> usize {
         self.tally.get(&status).copied().unwrap_or(0)
     }
 
-    /// How many steps are over.
+    /// The number of steps that are over.
     #[must_use]
     pub fn over(&self) -> usize {
         self.tally.iter().filter(|(status, _)| status.is_final()).map(|(_, count)| count).sum()
     }
 
-    /// The place of a step in the list.
+    /// The position of a step in the list.
     #[must_use]
     pub fn position(&self, path: &str) -> Option<usize> {
         self.by_path.get(path).copied()
     }
 
-    /// A run whose runner is gone without having said how it ended does not respond any more, nor do its steps.
+    /// Marks a run whose runner died before it recorded the end as not responding. Its started steps are not responding
+    /// either, and the others are canceled.
     pub fn runner_is_gone(&mut self) {
         if !self.status.is_final() {
             self.status = JobStatus::NotResponding;
@@ -270,7 +271,8 @@ impl RunView {
         }
     }
 
-    /// A run that is over has no step that goes on: what its record cannot tell any more is told by how the run ended.
+    /// Ends the unfinished steps of a run that is over. If the record lost how they ended, it follows from how the run
+    /// ended.
     pub fn end_what_is_lost(&mut self) {
         if self.status.is_final() && !self.damaged.is_empty() {
             let status = match self.status {
@@ -321,7 +323,7 @@ impl StepView {
         }
     }
 
-    /// The step is to run again: how it ended before counts no more.
+    /// Resets a step that is to run again: how it ended before does not count any more.
     fn again(&mut self) {
         self.status = JobStatus::NotStarted;
         (self.started, self.ended, self.outcome) = (None, None, None);
@@ -332,7 +334,7 @@ impl StepView {
         self.because.clear();
     }
 
-    /// The number of the process that failed, of a step with several.
+    /// The number of the process that failed, for a step with several processes.
     #[must_use]
     pub fn process_that_failed(&self) -> Option<usize> {
         let Some(StepOutcome::Failed { failure: Failure::Process { process, .. } }) = &self.outcome else {
@@ -341,13 +343,13 @@ impl StepView {
         self.logs.iter().position(|log| log.process == *process)
     }
 
-    /// The log of the process that failed, else the step's own.
+    /// The log of the process that failed, or else the step's own.
     #[must_use]
     pub fn log_of_failure(&self) -> Option<&PathBuf> {
         self.process_that_failed().map(|number| &self.logs[number].log).or(self.log.as_ref())
     }
 
-    /// How long its process ran, up to `now` if it still does.
+    /// How long its process ran. If it is still running, up to `now`.
     #[must_use]
     pub fn duration(&self, now: Timestamp) -> Option<Duration> {
         Some(self.ended.unwrap_or(now).since(self.started?))

@@ -1,8 +1,8 @@
-//! `events.jsonl`: the record of a run, one event a line, written before anybody is told.
+//! `events.jsonl`: the record of a run, with one event on each line. It is written before the views receive the event.
 //!
-//! The writer holds a lock on the file as long as it lives, so that others can tell a run that goes on from one whose
-//! runner died. Paths are kept relative to the workspace, and read back as where it is now. A line that cannot be read
-//! costs that line and nothing else.
+//! The writer holds a lock on the file while it is alive, so that other processes can tell a live run from one whose
+//! runner died. Paths are stored relative to the workspace, and resolved against its present location when they are
+//! read. A damaged line affects no other line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -11,34 +11,34 @@ use std::path::{Path, PathBuf};
 use super::Event;
 use crate::relative;
 
-/// The writing end.
+/// Writes the record.
 #[derive(Debug)]
 pub struct Journal {
     file: File,
-    /// The workspace, to which paths are relative.
+    /// The workspace. Paths are relative to it.
     base: PathBuf,
-    /// How much of the file is whole events.
+    /// The length of the part of the file that has complete events.
     whole: u64,
-    /// Events that found no room yet.
+    /// Events that could not be written yet.
     waiting: Vec<u8>,
-    /// Whether some found none for too long.
+    /// Whether events were lost because too many were waiting.
     lost: bool,
 }
 
-/// How many bytes of events wait at most for a disk to have room again.
+/// The maximum number of bytes of events that wait until the disk has space again.
 const FLUSH_AT: usize = 16 << 20;
 
 impl Journal {
-    /// The record of a new run in the workspace `base`, which was made and locked with its folder.
+    /// The record of a new run in the workspace `base`. It was created and locked together with its folder.
     #[must_use]
     pub fn of(file: File, base: &Path) -> Self {
         Self { file, base: base.to_owned(), whole: 0, waiting: Vec::new(), lost: false }
     }
 
-    /// Opens the record of a run that goes on, locks it, and cuts off a torn last line.
+    /// Opens the record of a resumed run, locks it, and removes an incomplete last line.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when another runner has it; when the file cannot be read or written.
+    /// [`io::ErrorKind::WouldBlock`] when another runner holds the lock; or when the file cannot be read or written.
     pub fn resume(path: &Path, base: &Path) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).open(path)?;
         file.try_lock()?;
@@ -51,11 +51,11 @@ impl Journal {
         Ok(Self { file, base: base.to_owned(), whole: whole as u64, waiting: Vec::new(), lost: false })
     }
 
-    /// Appends events as one write, so that a killed runner leaves at most one torn line at the end. What cannot be
-    /// written waits, and is written with the next event that can be: the record has no torn line in its middle.
+    /// Appends events by one write, so that a killed runner leaves at most one incomplete line at the end. Events that
+    /// cannot be written wait, and are written together with later ones: no line inside the record is incomplete.
     ///
     /// # Errors
-    /// When the disk is full or gone.
+    /// When the disk is full or not available.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let before = self.waiting.len();
         for event in events {
@@ -78,47 +78,48 @@ impl Journal {
                     self.waiting.truncate(before);
                     self.lost = true;
                 }
-                // A part of a line may have found room.
+                // A part of a line may have been written.
                 self.file.set_len(self.whole)?;
                 Err(error)
             }
         }
     }
 
-    /// Whether everything that was said is in the file.
+    /// Whether all events are in the file.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.waiting.is_empty() && !self.lost
     }
 
-    /// Makes sure that everything written is on the disk.
+    /// Syncs the file to disk.
     ///
     /// # Errors
-    /// When the disk does not take it.
+    /// When syncing fails.
     pub fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
 }
 
-/// A record as it was read back.
+/// A record that was read.
 #[derive(Debug, Default)]
 pub struct Record {
     /// Its events, in order.
     pub events: Vec<Event>,
-    /// The numbers of lines that are no events, from 1.
+    /// The numbers of lines that are not valid events, from 1.
     pub damaged: Vec<usize>,
 }
 
-/// The event of one line of the record of a run in the workspace `base`.
+/// Parses one line of the record of a run in the workspace `base`.
 ///
 /// # Errors
-/// When the line is no event.
+/// When the line is not a valid event.
 pub fn event(line: &[u8], base: &Path) -> serde_json::Result<Event> {
     let event: Event = serde_json::from_slice(line.trim_ascii_end())?;
     Ok(event.with_paths(&|path| relative::from(base, path)))
 }
 
-/// Reads the record of a run in the workspace `base`. A torn last line, as a killed runner leaves it, is passed over.
+/// Reads the record of a run in the workspace `base`. An incomplete last line, as a killed runner leaves it, is
+/// ignored.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -1,11 +1,11 @@
-//! What happens in a run, said once.
+//! The events of a run.
 //!
-//! An [`Event`] is owned, numbered and serialisable. The [`bus`] writes it to the [`journal`] first (`events.jsonl` is
-//! the record) and then hands it to whoever watches: terminal, plain text, JSON lines. All of them draw the same
-//! [`RunView`], which is the [`fold`] of the events so far; so does `amlrun job show` long after the run.
+//! An [`Event`] is owned, numbered and serialisable. The [`bus`] first writes it to the [`journal`] (`events.jsonl` is
+//! the record), and then passes it to the views: terminal, plain text, JSON lines. All of them draw the same
+//! [`RunView`], which is the [`fold`] of the events so far. `amlrun job show` uses it too, long after the run.
 //!
-//! This module uses the base only: no plan, no store, no process. Lines that a step prints pass over the bus but are not
-//! events: they have a file of their own.
+//! This module uses only the base: no plan, no store, no process. Lines that a step prints pass over the bus, but are
+//! not events: they are stored in the step's log.
 
 pub mod bus;
 pub mod fold;
@@ -27,9 +27,9 @@ pub use fold::{RunView, StepView};
 pub struct Event {
     /// Its number in the run, from 0.
     pub seq: u64,
-    /// When.
+    /// When it happened.
     pub time: Timestamp,
-    /// What.
+    /// What happened.
     #[serde(flatten)]
     pub what: EventKind,
 }
@@ -37,20 +37,20 @@ pub struct Event {
 /// A step, as the first event lists it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepInfo {
-    /// Its name in the pipeline.
+    /// Its path in the pipeline.
     pub path: String,
-    /// Its name for people.
+    /// Its display name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub display_name: Option<String>,
     /// Its job name.
     pub job: String,
-    /// What it is on Azure ML: `command`, `spark`, `sweep` …
+    /// Its type on Azure ML: `command`, `spark`, `sweep` …
     #[serde(rename = "type", skip_serializing_if = "is_command", default = "command")]
     pub kind: String,
-    /// The policy of `amlrun.toml` by which something stands in for it: `stub`, `replay` or `skip`.
+    /// The policy in `amlrun.toml` that replaces it: `stub`, `replay` or `skip`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stand_in: Option<String>,
-    /// The steps that it needs, by name.
+    /// The paths of the steps that it depends on.
     pub needs: Vec<String>,
 }
 
@@ -62,19 +62,19 @@ pub struct OutputInfo {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// How many files it has.
+    /// Its number of files.
     pub files: u64,
     /// Its size in bytes.
     pub bytes: u64,
-    /// The stat of its files when it was sealed, by which it is seen that somebody touched it.
+    /// The fingerprint of its files' stat when it was sealed. If it differs, the output was changed.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub fingerprint: String,
 }
 
 impl OutputInfo {
-    /// The address by which another job names it as an input: that of an output of the job `job`.
+    /// The address by which another job can use it as an input. `job` is the job that has the output.
     #[must_use]
     pub fn uri(&self, job: &str) -> String {
         format!("azureml://jobs/{job}/outputs/{}", self.name)
@@ -90,41 +90,41 @@ pub struct ProcessLog {
     pub log: PathBuf,
 }
 
-/// Data that was moved, or that was where it should be.
+/// Data that was transferred, or was already at its destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// How many files it has.
+    /// Its number of files.
     pub files: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// How many files were moved.
+    /// How many files were transferred.
     pub moved_files: u64,
-    /// How many bytes that were.
+    /// How many bytes were transferred.
     pub moved_bytes: u64,
-    /// How many milliseconds that took.
+    /// The elapsed time in milliseconds.
     pub millis: u64,
 }
 
-/// What can happen.
+/// The kinds of events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
-    /// The run begins.
+    /// The run starts.
     RunStarted {
         /// Its name.
         run: String,
-        /// `pipeline`, `command`, or a type that something stands in for.
+        /// `pipeline`, `command`, or a type that a policy replaces.
         #[serde(rename = "type")]
         kind: String,
-        /// Its name for people.
+        /// Its display name.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         display_name: Option<String>,
-        /// What it is for.
+        /// Its description.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         description: Option<String>,
         /// The experiment that it belongs to.
         experiment: String,
-        /// Free labels.
+        /// Its tags.
         tags: Vec<(String, String)>,
         /// The job file.
         job_file: PathBuf,
@@ -132,50 +132,50 @@ pub enum EventKind {
         pid: u32,
         /// The runner's version.
         amlrun: String,
-        /// How many seconds steps have to end by themselves when the run is stopped.
+        /// Seconds that steps have to end by themselves when the run is stopped.
         #[serde(default)]
         grace: u64,
-        /// All steps, each after those it needs.
+        /// All steps, each after the steps that it depends on.
         steps: Vec<StepInfo>,
     },
-    /// A run that had ended, or whose runner had died, goes on.
+    /// A run that had ended, or whose runner had died, is resumed.
     RunResumed {
         /// The runner's process.
         pid: u32,
         /// The runner's version.
         amlrun: String,
-        /// How many seconds steps have to end by themselves when the run is stopped.
+        /// Seconds that steps have to end by themselves when the run is stopped.
         #[serde(default)]
         grace: u64,
-        /// The steps that are to run now; all others stay as they are.
+        /// The steps that are to run now. All others keep their state.
         steps: Vec<String>,
     },
-    /// Something about this run that people should know.
+    /// A note about this run for the user.
     Note {
-        /// What.
+        /// The note.
         message: String,
     },
-    /// A step's folders are being made.
+    /// The folders of a step are being created.
     StepPreparing {
         /// The step.
         step: String,
-        /// Which try it is, from 1.
+        /// The number of the attempt, from 1.
         #[serde(skip_serializing_if = "is_one", default = "one")]
         attempt: u32,
-        /// Why it runs and no earlier result stands for it.
+        /// Why it runs and no earlier result is reused.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         because: Vec<Reason>,
     },
-    /// A step is ready, and waits until fewer others run.
+    /// A step is ready and waits for a slot.
     StepQueued {
         /// The step.
         step: String,
     },
-    /// An earlier result stands for a step.
+    /// An earlier result is reused for a step.
     StepReused {
         /// The step.
         step: String,
-        /// The run that made it.
+        /// The run that made the result.
         run: String,
         /// The job name of the step in that run.
         job: String,
@@ -184,26 +184,26 @@ pub enum EventKind {
         /// What it logged.
         #[serde(skip_serializing_if = "Vec::is_empty", default, with = "crate::number::metrics")]
         metrics: Vec<(String, f64)>,
-        /// What somebody may want to know of it: that an output was touched, but has the same bytes.
+        /// Remarks about the result, such as that an output was modified but has the same content.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         because: Vec<Reason>,
     },
-    /// A step failed and is tried again.
+    /// A step failed and is retried.
     StepRetried {
         /// The step.
         step: String,
-        /// How the try ended.
+        /// How the attempt failed.
         failure: Failure,
-        /// Which try it was, from 1.
+        /// The number of the attempt, from 1.
         attempt: u32,
-        /// How many there may be.
+        /// The maximum number of attempts.
         of: u32,
     },
-    /// A step's process runs.
+    /// A step's process has started.
     StepStarted {
         /// The step.
         step: String,
-        /// The command as the shell got it.
+        /// The command as passed to the shell.
         command: String,
         /// Its log; of a step with several processes, the first one's.
         log: PathBuf,
@@ -211,29 +211,29 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         logs: Vec<ProcessLog>,
     },
-    /// Remote data that a step reads was fetched, or was here already.
+    /// Remote data that a step reads was downloaded, or was here already.
     DataFetched {
         /// The step.
         step: String,
-        /// Its address, without a signature.
+        /// The address of the data, without a signature.
         uri: String,
-        /// What was moved for it.
+        /// What was transferred.
         #[serde(flatten)]
         moved: Moved,
     },
-    /// An output was put into a remote place, or was there already.
+    /// An output was uploaded, or was at its destination already.
     OutputUploaded {
         /// The step.
         step: String,
         /// The output.
         output: String,
-        /// The place's address, without a signature.
+        /// The destination's address, without a signature.
         uri: String,
-        /// What was moved for it.
+        /// What was transferred.
         #[serde(flatten)]
         moved: Moved,
     },
-    /// An output became an asset of the registry.
+    /// An output was registered as an asset.
     AssetRegistered {
         /// The step.
         step: String,
@@ -242,7 +242,7 @@ pub enum EventKind {
         /// The asset, as `name:version`.
         id: String,
     },
-    /// What a step told the tracking server, at its end.
+    /// What a step logged to the tracking server, recorded when it ends.
     StepTracked {
         /// The step.
         step: String,
@@ -252,28 +252,28 @@ pub enum EventKind {
         /// The models that it registered itself, as `name:version`.
         models: Vec<String>,
     },
-    /// Something went wrong that does not stop the run.
+    /// A problem that does not stop the run.
     Warning {
-        /// The step it is about.
+        /// The step that has the problem.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         step: Option<String>,
-        /// What.
+        /// The message.
         message: String,
     },
-    /// A step ended or will never run.
+    /// A step ended, or will never run.
     StepFinished {
         /// The step.
         step: String,
-        /// How.
+        /// How it ended.
         #[serde(flatten)]
         outcome: StepOutcome,
         /// What it wrote.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         outputs: Vec<OutputInfo>,
     },
-    /// Somebody asked for the run to stop.
+    /// The user asked for the run to stop.
     CancelRequested {
-        /// How: `Ctrl-C`, `SIGTERM` …
+        /// By what: `Ctrl-C`, `SIGTERM` …
         by: String,
     },
     /// The run is over.
@@ -286,7 +286,7 @@ pub enum EventKind {
 }
 
 impl Event {
-    /// The same with other paths.
+    /// The same event with its paths mapped.
     #[must_use]
     pub(super) fn with_paths(mut self, change: &dyn Fn(&Path) -> PathBuf) -> Self {
         let outputs = |outputs: &mut Vec<OutputInfo>| {
@@ -306,7 +306,7 @@ impl Event {
         self
     }
 
-    /// Whether a record keeps paths of it.
+    /// Whether the event has paths.
     fn has_paths(&self) -> bool {
         match &self.what {
             EventKind::RunStarted { .. } | EventKind::StepStarted { .. } => true,

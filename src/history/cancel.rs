@@ -1,4 +1,4 @@
-//! Canceling a run, or one of its steps: it is asked to stop, and waited for.
+//! Cancels a run or one of its steps: asks the runner to stop, and waits until it has ended.
 
 use std::time::{Duration, Instant};
 
@@ -9,27 +9,27 @@ use crate::exec::signal;
 use crate::outcome::JobStatus;
 use crate::store::{Home, RunFolder};
 
-/// How long a runner may take to record which process it is.
+/// How long a runner may take to record its process id.
 const BEGINS: Duration = Duration::from_secs(10);
-/// How long it may take to end beyond the time that its steps have.
+/// How long it may take to end, in addition to the grace period of its steps.
 const ENDS: Duration = Duration::from_secs(60);
-/// How often to look.
+/// How often to check.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What became of it.
+/// The result of canceling a job.
 pub(crate) struct Canceled {
     /// The job's name.
     pub job: String,
-    /// Its status now. It may have ended by itself first.
+    /// Its status now. The job may have ended by itself first.
     pub status: JobStatus,
-    /// How many processes of a runner that is gone were ended.
+    /// How many processes of a dead runner were ended.
     pub orphans: Option<usize>,
 }
 
-/// Cancels the run, or the step of one, with that job name.
+/// Cancels the run, or the step of a run, with that job name.
 ///
 /// # Errors
-/// When there is none, it is over already, or it does not end.
+/// When it was not found, is over already, or does not end.
 pub(crate) fn cancel(home: &Home, name: &str) -> Result<Canceled, Failed> {
     let job = find::job(home, name)?;
     match job.step {
@@ -49,7 +49,7 @@ fn run(run: &RunFolder) -> Result<Canceled, Failed> {
         return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
     }
     signal::terminate(view.pid).map_err(Failed::new)?;
-    // The runner holds a lock on the record as long as it lives.
+    // The runner holds a lock on the record while it is alive.
     wait(run, &view, &|| Ok(!run.is_live()))?;
     Ok(Canceled { job: run.name.to_string(), status: record::view(run)?.status, orphans: None })
 }
@@ -67,7 +67,7 @@ fn step(run: &RunFolder, path: &str) -> Result<Canceled, Failed> {
     Ok(Canceled { job, status: of(&record::view(run)?), orphans: None })
 }
 
-/// The run, once its runner has recorded which process it is.
+/// The run, once its runner has recorded its process id.
 fn begun(run: &RunFolder) -> Result<RunView, Failed> {
     let mut view = record::view(run)?;
     let since = Instant::now();
@@ -82,7 +82,7 @@ fn begun(run: &RunFolder) -> Result<RunView, Failed> {
     Ok(view)
 }
 
-/// Waits until it is over, as long as the steps may take to end. A runner that was stopped is woken.
+/// Waits until the job is over, as long as its steps may take to end. A suspended runner is continued.
 fn wait(run: &RunFolder, view: &RunView, over: &dyn Fn() -> Result<bool, Failed>) -> Result<(), Failed> {
     let limit = ENDS + Duration::from_secs(view.grace);
     let (since, mut woken) = (Instant::now(), false);

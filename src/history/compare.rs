@@ -1,4 +1,4 @@
-//! Runs side by side: what they were given and what they logged.
+//! Compares runs: their inputs and what they logged.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::secret::MASK;
 use crate::store::{Home, RunFolder};
 use crate::tracking::Tracking;
 
-/// Which values are the better ones.
+/// Whether higher or lower values of a metric are better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// Higher is better
@@ -21,7 +21,7 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
-    /// What a metric of that name is for.
+    /// The goal that a metric's name suggests.
     fn of(metric: &str) -> Self {
         let name = metric.rsplit('.').next().unwrap_or(metric).to_lowercase();
         let lower = ["loss", "err", "mse", "mae", "mape", "perplexity", "deviance", "latency"];
@@ -33,15 +33,15 @@ impl Goal {
     }
 }
 
-/// A run as it is compared.
+/// A run in a comparison.
 pub(crate) struct Compared {
     pub name: String,
     pub status: String,
-    /// What it was given and what it logged as parameters.
+    /// Its inputs, and the parameters that it logged.
     pub parameters: Vec<(String, String)>,
     /// The last value of each metric.
     pub metrics: Vec<(String, f64)>,
-    /// Every value of each metric, by its step.
+    /// All values of each metric, with their steps.
     pub histories: Vec<(String, Vec<(f64, f64)>)>,
 }
 
@@ -51,7 +51,7 @@ impl Compared {
     }
 }
 
-/// Puts the best run first, and those that did not log the metric last. Gives its full name and what is best.
+/// Puts the best run first, and runs without the metric last. Returns the metric's full name and its goal.
 pub(crate) fn sort(runs: &mut [Compared], metric: &str, goal: Option<Goal>) -> Result<(String, Goal), Failed> {
     let mut names: Vec<&str> = runs.iter().flat_map(|run| &run.metrics).map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
@@ -78,7 +78,7 @@ pub(crate) fn sort(runs: &mut [Compared], metric: &str, goal: Option<Goal>) -> R
         };
     let goal = goal.unwrap_or_else(|| Goal::of(&found));
     let key = |run: &Compared| {
-        // Not-a-number is no result, either.
+        // NaN does not count as a value.
         let value = run.metric(&found).filter(|value| !value.is_nan());
         value.map_or(f64::INFINITY, |value| if goal == Goal::Maximize { -value } else { value })
     };
@@ -97,7 +97,7 @@ pub(crate) fn tracking(home: &Home) -> Result<Option<Tracking>, Failed> {
     opened.map(Some).map_err(|error| Failed::new(error.to_string()))
 }
 
-/// What is known of a run: what it was given is in its plan, what it logged in its record and with the tracking server.
+/// Collects the values of a run: its inputs from its plan, what it logged from its record and from the tracking store.
 pub(crate) fn compare(run: &RunFolder, view: &RunView, tracking: Option<&Tracking>, histories: bool) -> Compared {
     let mut compared = Compared {
         name: view.run.clone(),
@@ -117,7 +117,7 @@ pub(crate) fn compare(run: &RunFolder, view: &RunView, tracking: Option<&Trackin
             compared.parameters.extend(params);
         }
         let mut metrics = step.metrics.clone();
-        // A step that goes on has told the server only.
+        // The values of a running step are only in the tracking store.
         if let (true, Some(logged)) = (metrics.is_empty(), &logged) {
             metrics.extend(logged.data.metrics.iter().map(|metric| (metric.key.clone(), metric.value)));
         }
@@ -136,7 +136,7 @@ pub(crate) fn compare(run: &RunFolder, view: &RunView, tracking: Option<&Trackin
 fn history(tracking: &Tracking, step: &StepView, metric: &str) -> Vec<(f64, f64)> {
     let job = step.reused_from.as_ref().unwrap_or(&step.job);
     let values = tracking.history(job, metric).unwrap_or_default();
-    // Who logs without a step logs all at step 0: then they are counted.
+    // Code that logs without a step logs everything at step 0. Then the values are numbered.
     let counted = values.iter().all(|value| value.step == 0);
     let place = |(number, step): (usize, i64)| if counted { number as f64 } else { step as f64 };
     values.iter().enumerate().map(|(number, value)| (place((number, value.step)), value.value)).collect()

@@ -1,6 +1,6 @@
-//! What a person names on the command line: a run by its name or the beginning of it, a step by its job name.
+//! Finds what the user names on the command line: a run by its name or a prefix of it, a step by its job name.
 //!
-//! Addresses in files name runs in full: what they lead to must not change when another run is made.
+//! Addresses in files need full run names: what they refer to must not change when another run is made.
 
 use super::record;
 use crate::again::amlrun;
@@ -11,18 +11,18 @@ use crate::store::below;
 use crate::store::{Home, RunFolder, StoreError};
 use std::path::PathBuf;
 
-/// A job: a run, or one step of it.
+/// A job: a run, or one of its steps.
 pub(crate) struct Job {
     /// The run's folder.
     pub run: RunFolder,
     /// The run as recorded.
     pub view: RunView,
-    /// The step's path, when the job is a step of a pipeline.
+    /// The step's path, if the job is a step of a pipeline.
     pub step: Option<String>,
 }
 
 impl Job {
-    /// The step that the job is, or the only one of a standalone command job.
+    /// The step that this job is, or the only step of a standalone command job.
     pub fn step(&self) -> Option<&StepView> {
         match &self.step {
             Some(path) => self.view.step(path),
@@ -40,9 +40,9 @@ impl Job {
         }
     }
 
-    /// Where what the job leaves of itself lies: `outputs/` and `logs/` of its working directory, `user_logs/` beside it
-    /// and what it logged through MLflow are one folder on Azure ML, and are looked for where each lies here. All of it is
-    /// the working directory; of a pipeline, what its own MLflow run logged.
+    /// Where a job's artifacts are. On Azure ML, `outputs/` and `logs/` of the working directory, `user_logs/` and the
+    /// MLflow artifacts are one folder. Here each is looked up where it is stored. The empty path is the working
+    /// directory; for a pipeline, it is the artifacts of its own MLflow run.
     pub fn artifact(&self, path: &str) -> PathBuf {
         match self.step() {
             Some(step) => {
@@ -58,10 +58,10 @@ impl Job {
     }
 }
 
-/// So many candidates are listed.
+/// How many candidates are listed.
 const LISTED: usize = 5;
 
-/// The run of that name, or the only one whose name begins so.
+/// The run of that name, or the only run whose name has that prefix.
 pub(crate) fn run(home: &Home, name: &str) -> Result<RunFolder, Failed> {
     match home.find_run(name) {
         Err(missing @ StoreError::NoSuchRun { .. }) => beginning(home, name)?.ok_or_else(|| missing.into()),
@@ -69,7 +69,7 @@ pub(crate) fn run(home: &Home, name: &str) -> Result<RunFolder, Failed> {
     }
 }
 
-/// The run, or the step of one, with that job name; or the only run whose name begins so.
+/// The run, or the step of a run, with that job name; or the only run whose name has that prefix.
 pub(crate) fn job(home: &Home, name: &str) -> Result<Job, Failed> {
     home.check()?;
     let missing = match by_job_name(home, name) {
@@ -80,7 +80,7 @@ pub(crate) fn job(home: &Home, name: &str) -> Result<Job, Failed> {
     Ok(Job { view: record::view(&run)?, run, step: None })
 }
 
-/// The run that something happened in last.
+/// The run with the latest event.
 pub(crate) fn last(home: &Home) -> Result<RunFolder, Failed> {
     let written = |run: &RunFolder| std::fs::metadata(run.events()).and_then(|record| record.modified()).ok();
     let runs = home.runs()?.into_iter().filter_map(|run| Some((written(&run)?, run)));
@@ -91,7 +91,7 @@ pub(crate) fn last(home: &Home) -> Result<RunFolder, Failed> {
     })
 }
 
-/// The only run whose name begins so; none when there is none.
+/// The only run whose name has that prefix. `None` if there is no such run.
 fn beginning(home: &Home, name: &str) -> Result<Option<RunFolder>, Failed> {
     let mut runs = home.runs()?;
     runs.retain(|run| !name.is_empty() && run.name.as_str().starts_with(name));
@@ -109,14 +109,14 @@ fn beginning(home: &Home, name: &str) -> Result<Option<RunFolder>, Failed> {
 /// The run or step with that job name.
 ///
 /// # Errors
-/// A sentence, with a name like it.
+/// A message with a similar name.
 pub(crate) fn by_job_name(home: &Home, name: &str) -> Result<Job, String> {
     let read = |run: &RunFolder| record::view(run).map_err(|failed| failed.to_string());
     let missing = match home.find_run(name) {
         Ok(run) => return Ok(Job { view: read(&run)?, run, step: None }),
         Err(missing) => missing.to_string(),
     };
-    // A step's job name is its run's, a dash, and its path with dashes; either may have more of them.
+    // A step's job name is its run's name, a dash, and its path with dashes. Both parts may contain more dashes.
     let mut known = Vec::new();
     for (at, _) in name.match_indices('-').rev().filter(|(at, _)| *at > 0) {
         let Ok(run) = home.find_run(&name[..at]) else { continue };

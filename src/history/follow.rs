@@ -1,4 +1,4 @@
-//! Following a run of another process: its record and the logs of its steps, as they grow.
+//! Follows a run of another process: its record and the logs of its steps, as they grow.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,18 +10,18 @@ use std::time::Duration;
 use crate::event::{EventKind, Note, journal};
 use crate::store::RunFolder;
 
-/// How often another process's files are looked at. There is no cheaper way to hear of them that works everywhere.
+/// How often the other process's files are checked. No cheaper notification works on all systems.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Passes on everything that the run's record and logs hold and will hold, until it is over or its runner is gone.
-/// Returns whether the record tells the run's end.
+/// Passes on all present and future content of the run's record and logs, until the run is over or its runner is gone.
+/// Returns whether the record has the end of the run.
 pub(crate) fn follow(run: &RunFolder, notes: &Sender<Note>) -> std::io::Result<bool> {
-    // A record that cannot be read is trouble; a log that is not there yet is not.
+    // A record that cannot be read is an error; a log that does not exist yet is not.
     File::open(run.events())?;
     let mut record = Tail::new(&run.events());
     let mut logs: HashMap<String, Vec<Tail>> = HashMap::new();
     loop {
-        // Asked before reading, so that what a runner wrote last is read after it let go.
+        // Checked before reading, so that the last lines of a runner are read after it has released its lock.
         let live = run.is_live();
         for line in record.lines() {
             let Ok(event) = journal::event(line.as_bytes(), run.workspace()) else { continue };
@@ -32,7 +32,7 @@ pub(crate) fn follow(run: &RunFolder, notes: &Sender<Note>) -> std::io::Result<b
                 }
                 logs.insert(step.clone(), tails);
             }
-            // All that a step printed comes before its end.
+            // Everything that a step printed comes before its end.
             if let EventKind::StepFinished { step, .. } = &event.what
                 && let Some(mut tails) = logs.remove(step)
             {
@@ -66,10 +66,10 @@ fn pass_on(step: &str, tail: &mut Tail, notes: &Sender<Note>, all: bool) {
     }
 }
 
-/// A file that grows, or is still to be made.
+/// A file that grows, or does not exist yet.
 struct Tail {
     path: PathBuf,
-    /// Which of several processes prints into it.
+    /// Which of several processes writes to it.
     process: Option<String>,
     file: Option<BufReader<File>>,
     torn: String,
@@ -84,8 +84,8 @@ impl Tail {
         Self { process: Some(process.to_owned()), ..Self::new(path) }
     }
 
-    /// The whole lines that were added since the last call. A step's start is recorded a moment before its process has
-    /// made the log, so a log that is not there yet is looked for again.
+    /// The complete lines that were added since the last call. A step's start is recorded a moment before its process
+    /// has created the log, so a missing log is looked up again.
     fn lines(&mut self) -> Vec<String> {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok().map(BufReader::new);

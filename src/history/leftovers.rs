@@ -1,5 +1,5 @@
-//! What was left by commands that were ended in the middle: copies that were to be registered, folders of runs that never
-//! began. Nobody refers to it, and nobody writes to it any more.
+//! Leftovers of interrupted commands: copies for assets that were never registered, and folders of runs that never
+//! started. Nothing refers to them, and nothing writes to them.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -12,14 +12,14 @@ use crate::registry::{AssetKind, Registry};
 use crate::store::tree::PARTIAL;
 use crate::store::{Home, RunFolder};
 
-/// What can go of a workspace. The lock keeps others from copying anything until it is dropped.
+/// What can be removed from a workspace. No asset can be copied until this value, which may hold a lock, is dropped.
 pub(crate) struct Leftovers {
     pub paths: Vec<PathBuf>,
     _alone: Option<std::fs::File>,
 }
 
 impl Leftovers {
-    /// Looks for them; for none among copies while somebody is registering something.
+    /// Finds the leftovers. Copies are skipped while another process is registering an asset.
     pub fn of(home: &Home) -> Result<Self, Failed> {
         let mut paths: Vec<PathBuf> = entries(&home.root().join("runs"))
             .filter(|path| is_partial(path))
@@ -43,7 +43,7 @@ impl Leftovers {
     }
 }
 
-/// The names of all folders on the way to an asset: where the workspace was when an asset was registered does not matter.
+/// The names of all folders in the paths of assets. Only names count, because the workspace may have been moved since.
 fn known(home: &Home) -> Result<HashSet<OsString>, Failed> {
     let mut known = HashSet::new();
     if Registry::exists(&home.registry_db()) {
@@ -57,7 +57,7 @@ fn known(home: &Home) -> Result<HashSet<OsString>, Failed> {
     Ok(known)
 }
 
-/// Whether a copy was made after the registry: one that is older may have been registered in a registry that was lost.
+/// Whether a copy is newer than the registry. An older one may belong to a registry that was lost.
 fn is_younger(path: &Path, registry: SystemTime) -> bool {
     let changed = std::fs::symlink_metadata(path).ok().and_then(|metadata| {
         let seconds = u64::try_from(metadata.ctime()).ok()?;

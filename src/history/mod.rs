@@ -1,7 +1,7 @@
-//! Runs that were made: read back from their records, followed while they go on, kept and removed.
+//! Existing runs: reads their records, follows them while they run, and removes them.
 //!
-//! [`record`] is what a run recorded, [`find`] finds runs and steps by what a person calls them, [`follow`] watches one that
-//! another process makes, [`step_logs`] finds what steps printed, and [`retention`] knows what may be removed.
+//! [`record`] reads what a run recorded. [`find`] finds runs and steps by the names that users type. [`follow`] follows
+//! a run of another process. [`step_logs`] finds what steps printed. [`retention`] decides what may be removed.
 
 pub(crate) mod cancel;
 pub(crate) mod compare;

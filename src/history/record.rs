@@ -15,22 +15,22 @@ use crate::store::RunFolder;
 use crate::store::at;
 use std::path::PathBuf;
 
-/// How a run stands, from its record. A run whose runner died does not respond any more.
+/// The state of a run, from its record. A run whose runner died is `NotResponding`.
 pub(crate) fn view(run: &RunFolder) -> Result<RunView, Failed> {
-    // Asked before reading: a runner that ends in between has then written all of its record.
+    // Checked before reading: if the runner ends in between, its record is complete by then.
     let live = run.is_live();
     let record = journal::read(&run.events(), run.workspace()).map_err(|error| unreadable(run, &error))?;
     let damaged = record.damaged.clone();
     let mut view = RunView::of(&mended(run, record));
     view.damaged = damaged;
-    // A runner that was stopped before its first event still has a folder, and the folder has its name.
+    // A runner that was killed before its first event has left a folder, and the folder has the run's name.
     view.run = run.name.to_string();
     if !live {
         view.runner_is_gone();
     }
     view.end_what_is_lost();
     if !view.damaged.is_empty() {
-        // Where a log is may be what was lost.
+        // The path of the log may have been in the damaged lines.
         for step in view.steps.iter_mut().filter(|step| step.log.is_none() && step.reused_from.is_none()) {
             step.log = Some(run.step(&step.path).std_log()).filter(|log| log.exists());
         }
@@ -49,8 +49,8 @@ fn unreadable(run: &RunFolder, error: &std::io::Error) -> Failed {
     }
 }
 
-/// The events of a record, of which lines may be damaged; that is told once. What the first one said is in the plan as
-/// well.
+/// The events of a record that may have damaged lines, which are reported once. A lost first event is restored from the
+/// plan.
 pub(crate) fn mended(run: &RunFolder, record: Record) -> Vec<Event> {
     let Record { mut events, damaged } = record;
     if damaged.is_empty() {
@@ -76,7 +76,7 @@ fn warn(run: &RunFolder, damaged: &[usize]) {
     log::warn!("{shown}: {what} cannot be read and is left out: {lines} (it is damaged, or a newer amlrun wrote it)");
 }
 
-/// The first event of a run, from what is kept beside its record.
+/// The first event of a run, restored from the files beside its record.
 fn started(run: &RunFolder, plan: &Plan) -> EventKind {
     let job = |path: &str| if plan.kind != "pipeline" { run.name.to_string() } else { run.name.step_job(path) };
     let steps = plan.steps.iter().map(|step| engine::step_info(plan, step, job(&step.path)));
@@ -95,7 +95,7 @@ fn started(run: &RunFolder, plan: &Plan) -> EventKind {
     }
 }
 
-/// A step that a run does not have.
+/// The error for a step that a run does not have.
 pub(crate) fn no_step(view: &RunView, step: &str) -> Failed {
     let names = || view.steps.iter().map(|s| s.path.as_str());
     let failed = Failed::not_found(format!("the run '{}' has no step '{step}'", view.run));
@@ -105,7 +105,7 @@ pub(crate) fn no_step(view: &RunView, step: &str) -> Failed {
     }
 }
 
-/// The plan of a run that exists.
+/// The stored plan of a run.
 pub(crate) fn kept_plan(folder: &RunFolder) -> Result<Plan, Failed> {
     let path: PathBuf = folder.plan();
     let text = std::fs::read_to_string(&path).map_err(at("read", &path))?;

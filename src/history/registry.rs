@@ -1,4 +1,4 @@
-//! The registry of a workspace, opened; the user hears when it had to be restored.
+//! Opens the registry of a workspace, and tells the user if it was restored.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use crate::error::Failed;
 use crate::registry::Registry;
 use crate::store::Home;
 
-/// The registry when there is one; looking makes none.
+/// The registry, if it exists. It is not created.
 pub(crate) fn existing(home: &Home) -> Result<Option<Registry>, Failed> {
     home.check()?;
     Ok(open_existing(home)?)
 }
 
-/// The same where the workspace is known to be one of ours.
+/// The same, for a folder that is known to be a workspace of amlrun.
 pub(crate) fn open_existing(home: &Home) -> crate::registry::Result<Option<Registry>> {
     let path = home.registry_db();
     if Registry::exists(&path) { open(&path).map(Some) } else { Ok(None) }
 }
 
-/// Opens a registry, and tells when it had to be restored.
+/// Opens a registry, and tells the user if it was restored.
 pub(crate) fn open(path: &Path) -> crate::registry::Result<Registry> {
     let registry = Registry::open(path)?;
     if let Some(count) = registry.restored() {
@@ -30,7 +30,7 @@ pub(crate) fn open(path: &Path) -> crate::registry::Result<Registry> {
     Ok(registry)
 }
 
-/// The registry of a workspace, made when it is not there yet.
+/// The registry of a workspace. It is created if it does not exist.
 pub(crate) fn create(home: &Home) -> Result<Arc<Registry>, Failed> {
     home.create()?;
     Ok(Arc::new(open(&home.registry_db())?))

@@ -1,4 +1,4 @@
-//! What of a run may be removed without harm, and its removal.
+//! Decides what may be removed of a run, and removes it.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::reuse::Reuse;
 use crate::store::{Home, RunFolder, at, kept_log};
 use crate::tracking::Tracking;
 
-/// The file in a run's folder that says that lists need not show it.
+/// The file in a run's folder that hides the run in lists.
 const ARCHIVED: &str = "archived";
 
 /// Whether a run is archived.
@@ -21,7 +21,7 @@ pub(crate) fn is_archived(run: &RunFolder) -> bool {
     run.path.join(ARCHIVED).exists()
 }
 
-/// Has lists leave a run out, or show it again.
+/// Hides a run in lists, or shows it again.
 pub(crate) fn archive(run: &RunFolder, yes: bool) -> Result<(), Failed> {
     let mark = run.path.join(ARCHIVED);
     if yes {
@@ -32,12 +32,12 @@ pub(crate) fn archive(run: &RunFolder, yes: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Removes a run with what it wrote, but for outputs that assets or other runs refer to: those are given.
+/// Removes a run and what it wrote, except outputs that assets or other runs refer to. Returns those outputs.
 ///
 /// # Errors
-/// When there is no such run, it is still running, or something cannot be removed.
+/// When the run was not found, is still running, or something cannot be removed.
 pub(crate) fn delete(home: &Home, name: &str) -> Result<Vec<PathBuf>, Failed> {
-    // In full: the run that was meant may be gone already, and another's name may begin so.
+    // Only the full name: the intended run may be gone already, and another run's name may have the same prefix.
     let run = home.find_run(name).map_err(|missing| match find::run(home, name) {
         Ok(near) => Failed::not_found(format!("there is no run named '{name}'"))
             .hint(format!("to delete a run write its whole name: {}", near.name)),
@@ -54,7 +54,7 @@ pub(crate) fn delete(home: &Home, name: &str) -> Result<Vec<PathBuf>, Failed> {
     let trees = trees.filter(|tree| tree.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&own)));
     let (go, stay): (Vec<PathBuf>, Vec<PathBuf>) = trees.partition(|tree| !references.needs(tree));
     if let Some(reuse) = Reuse::open_existing(&home.reuse(), home.root())? {
-        // Forgotten first: a result whose files are half removed must not be found.
+        // The cache entries are removed first, so that no entry refers to files that are half removed.
         reuse.forget_paths(&go)?;
     }
     for tree in &go {
@@ -65,9 +65,9 @@ pub(crate) fn delete(home: &Home, name: &str) -> Result<Vec<PathBuf>, Failed> {
     Ok(stay)
 }
 
-/// Removes what a run and its steps logged.
+/// Removes what a run and its steps logged to the tracking store.
 fn forget_logged(home: &Home, run: &RunFolder) -> Result<(), Failed> {
-    // A run whose record cannot be read can be deleted as well.
+    // A run whose record cannot be read can be deleted too.
     let steps = record::view(run).map(|view| view.steps).unwrap_or_default();
     let jobs = steps.into_iter().map(|step| step.job).chain([run.name.to_string()]).collect::<Vec<_>>();
     if home.tracking_db().exists() {
@@ -78,7 +78,8 @@ fn forget_logged(home: &Home, run: &RunFolder) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Removes a run's folder and what it logged. Its record goes last, so that a removal that was broken off is seen as a run.
+/// Removes a run's folder and what it logged. Its record is removed last, so that an interrupted removal still shows as
+/// a run.
 pub(crate) fn remove_run(home: &Home, run: &RunFolder) -> Result<(), Failed> {
     forget_logged(home, run)?;
     let steps = run.path.join("steps");
@@ -95,21 +96,21 @@ pub(crate) fn remove_tree(tree: &Path) -> Result<(), Failed> {
     Ok(removed.map_err(at("remove", tree))?)
 }
 
-/// Which output trees somebody refers to.
+/// Which output trees are referred to.
 pub(crate) struct References {
     /// By assets and by the records of runs.
     needed: HashSet<PathBuf>,
-    /// By what may be reused.
+    /// By cache entries.
     reusable: HashSet<PathBuf>,
-    /// The runs that go on: what they are writing is nobody's business.
+    /// Runs in progress: their outputs must not be touched.
     live: HashSet<String>,
-    /// The job names of steps whose results are used or may be: others ask for their logs.
+    /// The job names of steps whose results are or can be reused: other runs need their logs.
     jobs: HashSet<String>,
     outputs: PathBuf,
 }
 
 impl References {
-    /// Asks the registry, the index of results, and every run but those that are as good as gone.
+    /// Reads the registry, the cache, and the records of all runs except those in `gone`.
     pub fn of(home: &Home, gone: &HashSet<String>) -> Result<Self, Failed> {
         let outputs = home.outputs();
         let (needed, reusable) = (HashSet::new(), HashSet::new());
@@ -120,7 +121,7 @@ impl References {
             if run.is_live() {
                 references.live.insert(run.name.to_string());
             }
-            // A record that cannot be read may name anything: its run keeps what it wrote.
+            // A record that cannot be read may refer to anything: its run keeps its outputs.
             match record::view(&run) {
                 Ok(view) => {
                     if !view.damaged.is_empty() {
@@ -140,7 +141,7 @@ impl References {
             }
         }
         if let Some(reuse) = Reuse::open_existing(&home.reuse(), home.root())? {
-            // What a deleted run made was left to those who refer to it, and goes with them.
+            // Outputs of a deleted run that are still referred to are removed together with the last reference.
             for entry in reuse.entries()?.into_iter().filter(|entry| entry.offered) {
                 let trees: Vec<_> = entry.outputs.iter().filter_map(|kept| references.tree_of(&kept.path)).collect();
                 if runs.contains(&entry.run) {
@@ -160,7 +161,7 @@ impl References {
         self.jobs.extend(view.steps.iter().filter_map(|step| step.reused_from.clone()));
     }
 
-    /// Every tree whose name is somewhere in a record that cannot be read as a whole.
+    /// Adds every tree whose name appears in a record that cannot be read completely.
     fn add_damaged(&mut self, run: &RunFolder) {
         let bytes = std::fs::read(run.events()).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
@@ -169,8 +170,8 @@ impl References {
         self.needed.extend(named.map(|tree| tree.path()));
     }
 
-    /// The output tree that a path is or lies in. Records of before paths were relative may name it where the workspace
-    /// was then.
+    /// The output tree that a path is or is in. Older records have absolute paths, which may be in the workspace's
+    /// former location.
     fn tree_of(&self, path: &Path) -> Option<PathBuf> {
         let there = path.strip_prefix(&self.outputs).ok();
         let moved = || {
@@ -186,7 +187,7 @@ impl References {
         self.needed.contains(tree) || self.live.contains(run)
     }
 
-    /// Keeps the logs of those steps of a run that is to be removed whose results are used or may be.
+    /// Keeps the logs of steps whose results are or can be reused, before their run is removed.
     pub fn keep_logs(&self, home: &Home, run: &RunFolder) -> Result<(), Failed> {
         let Ok(view) = record::view(run) else { return Ok(()) };
         for step in view.steps.iter().filter(|step| self.jobs.contains(&step.job)) {
@@ -195,20 +196,20 @@ impl References {
         Ok(())
     }
 
-    /// Kept logs that nobody will ask for any more.
+    /// Kept logs that are no longer needed.
     pub fn stale_logs(&self, home: &Home) -> Vec<PathBuf> {
         let kept = std::fs::read_dir(home.kept_logs()).into_iter().flatten().flatten();
         let stale = kept.filter(|entry| !self.jobs.contains(&*entry.file_name().to_string_lossy()));
         stale.map(|entry| entry.path()).collect()
     }
 
-    /// Whether anybody refers to a tree.
+    /// Whether anything refers to a tree.
     pub fn holds(&self, tree: &Path) -> bool {
         self.needs(tree) || self.reusable.contains(tree)
     }
 }
 
-/// The files below a folder and their bytes on the disk; links are not followed.
+/// The number of files below a folder, and their size on disk. Links are not followed.
 pub(crate) fn size(root: &Path) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt as _;
     let (mut files, mut bytes) = (0, 0);

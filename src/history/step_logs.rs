@@ -1,5 +1,5 @@
-//! Where what a step printed is: in its run's folder; of a reused step, with the run that made its result. When that run
-//! was deleted its log was kept with the result.
+//! Finds what a step printed. The log is in the folder of its run; for a reused step, in the run that made its result.
+//! If that run was deleted, the log was kept with the result.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,31 +16,31 @@ use crate::store::{Home, RunFolder, StepFolder};
 
 /// What a step printed.
 pub(crate) struct StepLogs {
-    /// The job name of the step that made the result, when that is another.
+    /// The job name of the step that made the result, if it was another step.
     pub made_by: Option<String>,
-    /// The log of each process, in their order.
+    /// The log of each process, in order.
     pub files: Vec<ProcessLog>,
 }
 
 /// What one process printed.
 pub(crate) struct ProcessLog {
-    /// Which of several it was.
+    /// Which of several processes it was.
     pub process: Option<String>,
-    /// The file; one that printed nothing has none.
+    /// The file. A process that printed nothing has no file.
     pub path: PathBuf,
 }
 
-/// Where what a step left is.
+/// Where the files of a step are.
 pub(crate) enum Made {
     /// In the folder of a step.
     Here(StepFolder),
-    /// Its run was deleted, and its logs were kept there.
+    /// The run was deleted, and its logs were kept in this folder.
     Kept(PathBuf),
-    /// Nowhere.
+    /// They do not exist any more.
     Gone,
 }
 
-/// Finds logs, and reads each record that it needs once.
+/// Finds logs, and reads each record only once.
 pub(crate) struct Finder {
     home: Home,
     records: HashMap<String, Option<Rc<RunView>>>,
@@ -59,7 +59,7 @@ impl Finder {
         let made_by = Some(job.clone());
         let run = step.reused_run.clone().unwrap_or_default();
         if let Some((maker, made)) = self.maker(&run, &job, view.ended.unwrap_or_else(Timestamp::now))
-            // A result may have been handed on by a step that was reused itself.
+            // The step that passed on the result may have been reused itself.
             && let Ok(logs) = self.of(&maker, &made)
         {
             return Ok(StepLogs { made_by: logs.made_by.or(made_by), files: logs.files });
@@ -90,7 +90,8 @@ impl Finder {
         if kept.is_dir() { Made::Kept(kept) } else { Made::Gone }
     }
 
-    /// The run and the step that made a result before `then`. A run that began later only has the name of a deleted one.
+    /// The run and the step that made a result before `then`. A run that started later is another run with the same
+    /// name.
     fn maker(&mut self, run: &str, job: &str, then: Timestamp) -> Option<(Rc<RunView>, StepView)> {
         let home = &self.home;
         let read = || {

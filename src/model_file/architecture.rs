@@ -1,7 +1,7 @@
-//! `architecture.json`: what a network looks like, so that it can be rebuilt around a `state_dict` without any code.
+//! `architecture.json`: describes a network, so that it can be rebuilt around a `state_dict` without running its code.
 //!
-//! It also keeps what the numbers mean: which column each input is, how it was standardised, and which class each
-//! output stands for. A model without that scores nonsense on tomorrow's data.
+//! It also records the meaning of inputs and outputs: the column of each input, how it was standardised, and the class
+//! of each output. Without these, a model gives wrong results on new data.
 
 use std::path::Path;
 
@@ -20,9 +20,9 @@ pub struct Architecture {
     pub format: u32,
     /// The kind of network.
     pub kind: Kind,
-    /// Units of each hidden layer, from the input on; may be empty (softmax regression).
+    /// The number of units of each hidden layer, from the input on. May be empty (softmax regression).
     pub hidden: Vec<usize>,
-    /// The share of hidden units that training leaves out, `0.0 <= dropout < 1.0`.
+    /// The fraction of hidden units that are dropped in training, `0.0 <= dropout < 1.0`.
     pub dropout: f64,
     /// The inputs, in order. Every value is standardised, `(value - mean) / std`, before it enters the network.
     pub features: Vec<Column>,
@@ -37,30 +37,30 @@ pub struct Architecture {
 pub enum Kind {
     /// Fully connected layers with ReLU between them.
     SimpleNet,
-    /// The module in the TorchScript file beside it: its layers are its own affair, and only what goes in and out is
-    /// described here.
+    /// The module in the TorchScript file beside this one. Its layers are not described here, only its inputs and
+    /// outputs.
     TorchScript,
 }
 
-/// One input: a column of the data and its standardisation, learned on training rows only.
+/// One input: a column of the data and its standardisation, computed from training rows only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Column {
-    /// The name in the header.
+    /// The column's name in the header.
     pub name: String,
-    /// What is subtracted.
+    /// The value that is subtracted.
     pub mean: f64,
-    /// What it is divided by; never zero.
+    /// The value to divide by; never zero.
     pub std: f64,
 }
 
-/// One fully connected layer: its name and its two sizes.
+/// A fully connected layer: its name and its two sizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
     /// `fc1`, `fc2`, …
     pub name: String,
-    /// Values in.
+    /// The number of inputs.
     pub inputs: usize,
-    /// Values out.
+    /// The number of outputs.
     pub outputs: usize,
 }
 
@@ -74,7 +74,7 @@ impl std::fmt::Display for Kind {
 }
 
 impl Architecture {
-    /// The fully connected layers in order; the last one gives a logit per class. A TorchScript module tells none.
+    /// The fully connected layers in order. The last one gives a logit for each class. Empty for a TorchScript module.
     pub fn layers(&self) -> Vec<Layer> {
         if self.kind == Kind::TorchScript {
             return Vec::new();
@@ -91,7 +91,7 @@ impl Architecture {
         sizes.windows(2).enumerate().map(layer).collect()
     }
 
-    /// The sizes in a row, such as `10-20-2`; `10-…-2` for a module whose layers are its own affair.
+    /// The layer sizes, such as `10-20-2`; or `10-…-2` for a TorchScript module, whose layers are unknown.
     pub fn shape(&self) -> String {
         if self.kind == Kind::TorchScript {
             return format!("{}-…-{}", self.features.len(), self.classes.len());
@@ -103,7 +103,7 @@ impl Architecture {
         text
     }
 
-    /// Name and shape of every parameter, in the order of the `state_dict`.
+    /// The name and shape of every parameter, in the order of the `state_dict`.
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         self.layers()
             .into_iter()
@@ -115,10 +115,10 @@ impl Architecture {
             .collect()
     }
 
-    /// Whether the description makes a network at all.
+    /// Validates the description.
     ///
     /// # Errors
-    /// Names the first thing that does not.
+    /// The first mistake.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Architecture(text));
         if self.format != FORMAT {
@@ -142,10 +142,11 @@ impl Architecture {
         Ok(())
     }
 
-    /// Whether `tensors` are exactly this network's `state_dict`, as `float32`. A TorchScript module brings its own.
+    /// Checks that `tensors` are exactly this network's `state_dict`, as `float32`. A TorchScript module is not
+    /// checked, because it has its own.
     ///
     /// # Errors
-    /// Names the first tensor that is missing, too many, of another shape or of another type.
+    /// The first tensor that is missing or unexpected, or has a different shape or type.
     pub fn check_state(&self, tensors: &[Tensor]) -> Result<(), Error> {
         if self.kind == Kind::TorchScript {
             return Ok(());
@@ -170,18 +171,18 @@ impl Architecture {
         }
     }
 
-    /// Reads and checks an `architecture.json`.
+    /// Reads and validates an `architecture.json`.
     ///
     /// # Errors
-    /// When it cannot be read, is not such a file, or makes no network.
+    /// When it cannot be read, is not such a file, or describes no valid network.
     pub fn read(path: &Path) -> Result<Self, Error> {
         Self::decode(&std::fs::read(path).map_err(io_error(path))?, path)
     }
 
-    /// The architecture in the bytes of an `architecture.json`; `path` is only named in errors.
+    /// Decodes the bytes of an `architecture.json`. `path` is used only in errors.
     ///
     /// # Errors
-    /// When the bytes are no such file, or make no network.
+    /// When the bytes are not such a file, or describe no valid network.
     pub fn decode(bytes: &[u8], path: &Path) -> Result<Self, Error> {
         let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
         let architecture: Self =
@@ -190,7 +191,7 @@ impl Architecture {
         Ok(architecture)
     }
 
-    /// Writes an `architecture.json`, whole or not at all.
+    /// Writes an `architecture.json` atomically.
     ///
     /// # Errors
     /// When the file cannot be written.

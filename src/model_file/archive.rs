@@ -1,5 +1,5 @@
-//! torch's archive: a zip whose members are stored, not compressed, under one top folder, each beginning at a multiple
-//! of 64 bytes so that a reader can map tensors straight into memory. The same members give the same bytes.
+//! Writes torch's archive format: a zip with uncompressed members under one top folder. Each member begins at a
+//! multiple of 64 bytes, so that readers can map tensors into memory. The same members result in the same bytes.
 
 use std::io::{Cursor, Seek, Write};
 
@@ -8,18 +8,18 @@ use zip::{CompressionMethod, DateTime};
 
 use crate::model_file::Error;
 
-/// Where each member's bytes begin, as torch itself aligns them.
+/// The alignment of members, as in torch.
 const ALIGNMENT: u16 = 64;
 
-/// An archive in the making: in memory, or straight into a file.
+/// An archive that is being written, to memory or to a file.
 pub struct Archive<W: Write + Seek = Cursor<Vec<u8>>> {
     top: String,
     zip: ZipWriter<W>,
 }
 
 impl Archive {
-    /// An empty archive in memory whose members live under the folder `top`; torch names it after the file, without its
-    /// ending.
+    /// An empty archive in memory, with its members under the folder `top`. torch names that folder after the file,
+    /// without its extension.
     pub fn new(top: &str) -> Self {
         Self::onto(top, Cursor::new(Vec::new()))
     }
@@ -27,7 +27,7 @@ impl Archive {
     /// The finished bytes.
     ///
     /// # Errors
-    /// When the directory of the zip cannot be written.
+    /// When the central directory cannot be written.
     pub fn finish(self) -> Result<Vec<u8>, Error> {
         Ok(self.close()?.into_inner())
     }
@@ -42,7 +42,7 @@ impl<W: Write + Seek> Archive<W> {
     /// Adds one member, such as `data/0`.
     ///
     /// # Errors
-    /// When the name is taken.
+    /// When the name is used already.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         self.add_with(name, bytes.len() as u64, |out| out.write_all(bytes))
     }
@@ -50,12 +50,12 @@ impl<W: Write + Seek> Archive<W> {
     /// Adds one member of `length` bytes that `write` writes.
     ///
     /// # Errors
-    /// When the name is taken, or the bytes cannot be written.
+    /// When the name is used already, or the bytes cannot be written.
     pub fn add_with<F>(&mut self, name: &str, length: u64, write: F) -> Result<(), Error>
     where
         F: FnOnce(&mut dyn Write) -> std::io::Result<()>,
     {
-        // The zip epoch, not the clock: an archive is known by its content.
+        // A fixed time, so that the same content gives the same bytes.
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .last_modified_time(DateTime::default())
@@ -67,10 +67,10 @@ impl<W: Write + Seek> Archive<W> {
         write(&mut self.zip).map_err(|error| Error::Archive(format!("{name}: {error}")))
     }
 
-    /// Writes the directory and gives back what was written to.
+    /// Writes the central directory and returns the underlying writer.
     ///
     /// # Errors
-    /// When the directory of the zip cannot be written.
+    /// When the central directory cannot be written.
     pub fn close(self) -> Result<W, Error> {
         self.zip.finish().map_err(|error| Error::Archive(error.to_string()))
     }

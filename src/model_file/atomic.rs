@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all: written under a temporary name in the same folder, synced, then renamed.
+//! Writes files atomically: under a temporary name in the same folder, synced, then renamed.
 
 use std::fs;
 use std::io::Write;
@@ -6,27 +6,28 @@ use std::path::{Path, PathBuf};
 
 use crate::model_file::{Error, io_error};
 
-/// Writes `bytes` to `path`, replacing what was there. A reader sees the old file or the new one, never half.
+/// Writes `bytes` to `path` and replaces an existing file. A reader sees the old file or the new one, never a part of
+/// it.
 ///
 /// # Errors
-/// When the folder of `path` does not take the file; nothing is left behind then.
+/// When the file cannot be written. Nothing is left behind then.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = temporary_beside(path);
     let written = fs::File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // The first error is the one to tell; the name may not even exist.
+        // The first error is reported. The temporary file may not even exist.
         let _ = fs::remove_file(&temporary);
     }
     written.map_err(io_error(path))
 }
 
-/// Lets `fill` write a new file and then puts it at `path`. What is large and can be made again is not waited for until
-/// it lies on the disk: a killed process leaves nothing under the final name, a power cut may.
+/// Lets `fill` write a new file, and then moves it to `path`. Large files that can be made again are not synced: a
+/// killed process leaves nothing under the final name, but a power failure may.
 ///
 /// # Errors
-/// What `fill` says, or when the folder does not take the file; nothing is left behind then.
+/// The error of `fill`, or when the file cannot be written. Nothing is left behind then.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut fs::File) -> Result<(), Error>) -> Result<(), Error> {
     let temporary = temporary_beside(path);
     let written = fs::File::create(&temporary)

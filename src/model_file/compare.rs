@@ -1,4 +1,4 @@
-//! Two models told apart: what only one of them has, what has another shape or type, and how far the numbers are off.
+//! Compares two models: names that only one has, different shapes and types, and how much the values differ.
 
 use std::collections::BTreeMap;
 
@@ -8,77 +8,77 @@ use crate::model_file::contents::{Contents, Kind, LazyTensor};
 use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::{Error, numbers, words};
 
-/// How two models differ. `missing` and `unexpected` are told as `load_state_dict` does: the first model is what is
-/// wanted, the second what is given.
+/// The differences of two models. `missing` and `unexpected` are used as in `load_state_dict`: the first model is the
+/// expected one, the second the given one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Difference {
-    /// Names that only the first has.
+    /// Names that only the first model has.
     pub missing: Vec<String>,
-    /// Names that only the second has.
+    /// Names that only the second model has.
     pub unexpected: Vec<String>,
-    /// A prefix that one of them has before the other's names; the names are compared without it.
+    /// A prefix that only one model's names have. Names are compared without it.
     pub renamed: Option<Renamed>,
-    /// Tensors of another shape.
+    /// Tensors with different shapes.
     pub reshaped: Vec<Reshaped>,
-    /// Tensors of another type.
+    /// Tensors with different types.
     pub retyped: Vec<Retyped>,
-    /// Tensors with other numbers.
+    /// Tensors with different values.
     pub changed: Vec<Changed>,
-    /// How many tensors are equal bit for bit.
+    /// How many tensors are bitwise equal.
     pub equal: usize,
 }
 
 /// A prefix such as `module.`, which `DataParallel` leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Renamed {
-    /// The prefix, with its point.
+    /// The prefix, with its dot.
     pub prefix: String,
     /// Whether the first or the second model has it.
     pub of: &'static str,
-    /// How many names it explains.
+    /// How many names have it.
     pub tensors: usize,
 }
 
-/// A tensor of two shapes.
+/// A tensor with different shapes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reshaped {
     /// Its name in the first model.
     pub name: String,
-    /// Its shape there.
+    /// Its shape in the first model.
     pub first: Vec<usize>,
-    /// Its shape in the second.
+    /// Its shape in the second model.
     pub second: Vec<usize>,
 }
 
-/// A tensor of two types.
+/// A tensor with different types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Retyped {
     /// Its name in the first model.
     pub name: String,
-    /// Its type there.
+    /// Its type in the first model.
     pub first: &'static str,
-    /// Its type in the second.
+    /// Its type in the second model.
     pub second: &'static str,
 }
 
-/// A tensor with other numbers.
+/// A tensor with different values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Changed {
     /// Its name in the first model.
     pub name: String,
-    /// The largest `|a - b|`; `None` when numbers cannot be compared, or one side has none there (NaN).
+    /// The largest `|a - b|`. `None` if the values cannot be compared, or one of two values is NaN.
     pub absolute: Option<f64>,
     /// The largest `|a - b| / max(|a|, |b|)`.
     pub relative: Option<f64>,
 }
 
 impl Difference {
-    /// Whether the models are the same, names, shapes, types and numbers.
+    /// Whether the models have the same names, shapes, types and values.
     pub fn is_none(&self) -> bool {
         *self == Self { equal: self.equal, ..Self::default() }
     }
 
-    /// The difference for a person, a line each.
+    /// The differences as text, one on each line.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let mut line = |text: String| out.push_str(&format!("{text}\n"));
@@ -112,10 +112,10 @@ impl Difference {
     }
 }
 
-/// Compares two models. Without `values` only names, shapes and types, and nothing is read.
+/// Compares two models. Without `values`, compares only names, shapes and types, and reads no tensor.
 ///
 /// # Errors
-/// When a tensor's numbers cannot be read.
+/// When the values of a tensor cannot be read.
 pub fn compare(first: &Contents, second: &Contents, values: bool) -> Result<Difference, Error> {
     let names = |contents: &Contents| -> Vec<String> { contents.tensors.iter().map(|t| t.name.clone()).collect() };
     let renamed = common_prefix(&names(first), &names(second));
@@ -142,7 +142,7 @@ pub fn compare(first: &Contents, second: &Contents, values: bool) -> Result<Diff
     Ok(found)
 }
 
-/// Compares a file with the names and shapes that a network wants, such as [`Architecture::parameters`] gives them.
+/// Compares a file with the names and shapes that a network expects, such as those from [`Architecture::parameters`].
 ///
 /// [`Architecture::parameters`]: crate::model_file::Architecture::parameters
 ///
@@ -152,7 +152,7 @@ pub fn fits(wanted: &[(String, Vec<usize>)], given: &Contents) -> Result<Differe
     let mut network = Contents::new(Kind::StateDict);
     let types: BTreeMap<&str, ScalarType> = given.tensors.iter().map(|t| (t.name.as_str(), t.scalar_type)).collect();
     for (name, shape) in wanted {
-        // The network computes with whatever type it is given: types are not compared.
+        // The network computes with any type, so types are not compared.
         let kind = types.get(name.as_str()).copied().unwrap_or(ScalarType::Float32);
         network
             .tensors
@@ -179,7 +179,7 @@ fn compare_tensors(
         found.reshaped.push(Reshaped { name, first: one.shape.clone(), second: other.shape.clone() });
         return Ok(());
     }
-    // What is only described (sparse, quantised) is compared by its description.
+    // Sparse and quantised tensors are compared only by their description.
     if !values || one.special.is_some() || other.special.is_some() {
         if same_type && one.special == other.special {
             found.equal += 1;
@@ -195,14 +195,14 @@ fn compare_tensors(
     }
     let numbers = numbers::decode(&left, one.scalar_type).zip(numbers::decode(&right, other.scalar_type));
     let (absolute, relative) = numbers.map_or((None, None), |(left, right)| largest(&left, &right));
-    // Rounding to another type is told by the type; only what it did not keep is a change.
+    // A conversion to another type is reported as a type difference; values count as changed only if they differ.
     if same_type || absolute != Some(0.0) {
         found.changed.push(Changed { name, absolute, relative });
     }
     Ok(())
 }
 
-/// The largest absolute and relative difference; `None` when a number stands against none.
+/// The largest absolute and relative difference. `None` if only one of two values is NaN.
 fn largest(left: &[f64], right: &[f64]) -> (Option<f64>, Option<f64>) {
     let (mut absolute, mut relative) = (0f64, 0f64);
     for (&a, &b) in left.iter().zip(right) {
@@ -219,7 +219,7 @@ fn largest(left: &[f64], right: &[f64]) -> (Option<f64>, Option<f64>) {
     (Some(absolute), Some(relative))
 }
 
-/// The prefix that makes most names of one side into names of the other, when it explains any that do not match.
+/// The prefix whose removal makes most names of one side match the other. `None` if it adds no matches.
 fn common_prefix(first: &[String], second: &[String]) -> Option<Renamed> {
     let candidates = |long: &[String], short: &[String], of: &'static str| {
         let short: std::collections::HashSet<&str> = short.iter().map(String::as_str).collect();

@@ -1,7 +1,7 @@
-//! What a model file holds: tensors that are described but not read, and what else could be learned about it.
+//! The contents of a model file: its tensors, which are described but not read, and other facts about it.
 //!
-//! Every reader of a form ends here. A tensor is a view into a storage, a storage is a part of a file; the bytes come
-//! when somebody asks for them.
+//! Readers of all formats return this. A tensor is a view of a storage, and a storage is a part of a file. The bytes
+//! are read on request.
 
 use serde::Serialize;
 
@@ -9,10 +9,10 @@ use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::source::Section;
 use crate::model_file::{Error, Tensor};
 
-/// The most that a tensor may grow by being expanded, as torch does with a step of zero.
+/// The maximum number of bytes of an expanded tensor, in which torch uses a stride of zero.
 const EXPANDED_LIMIT: u64 = 4 << 30;
 
-/// What a file is, by the way it was saved.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -20,7 +20,7 @@ pub enum Kind {
     Module,
     /// Names and tensors.
     StateDict,
-    /// A dictionary, or anything else, with tensors somewhere inside.
+    /// A dictionary or another value with tensors somewhere inside.
     Checkpoint,
     /// A TorchScript archive: code and weights.
     #[serde(rename = "torchscript")]
@@ -31,11 +31,11 @@ pub enum Kind {
     Export,
     /// A folder with an `MLmodel` file.
     MlflowModel,
-    /// None of these.
+    /// Something else.
     Unknown,
 }
 
-/// What a tensor is to the model.
+/// The role of a tensor in the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A trainable parameter.
@@ -44,65 +44,65 @@ pub enum Role {
     Buffer,
     /// Part of an optimiser's state.
     Optimizer,
-    /// The file does not say.
+    /// Unknown: the file does not say.
     Unsaid,
 }
 
 /// A tensor that has not been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LazyTensor {
-    /// The name in the `state_dict`, or the path of keys to it.
+    /// The name in the `state_dict`, or the path of keys that leads to it.
     pub name: String,
     /// The element type.
     pub scalar_type: ScalarType,
     /// The length of each dimension.
     pub shape: Vec<usize>,
-    /// How many elements of the storage one step along each dimension skips.
+    /// How many elements of the storage one step along each dimension moves.
     pub strides: Vec<usize>,
-    /// The first element, counted in elements of the storage.
+    /// The first element, as an index into the storage.
     pub offset: usize,
-    /// Its storage in [`Contents::storages`]; `None` when no bytes are kept.
+    /// Its storage in [`Contents::storages`]. `None` if the file has no bytes for it.
     pub storage: Option<usize>,
-    /// What it is to the model.
+    /// Its role in the model.
     pub role: Role,
-    /// Why its numbers are not plain bytes, such as `sparse_coo`.
+    /// Why its values are not plain bytes, such as `sparse_coo`.
     pub special: Option<String>,
 }
 
-/// One module of the tree of a model.
+/// A module in the module tree of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
-    /// The attribute of its parent that holds it; empty for the model itself.
+    /// The name of the parent's attribute that holds it; empty for the model itself.
     pub name: String,
     /// The name of its class.
     pub class: String,
-    /// How it was made, as `print(model)` shows it between the parentheses.
+    /// Its arguments, as `print(model)` shows them in parentheses.
     pub arguments: String,
-    /// The modules inside.
+    /// Its submodules.
     pub children: Vec<Module>,
 }
 
-/// Everything that a reader has found.
+/// What a reader found in a file.
 #[derive(Debug)]
 pub struct Contents {
-    /// What the file is.
+    /// The kind of the file.
     pub kind: Kind,
     /// The tensors, in the order of the file.
     pub tensors: Vec<LazyTensor>,
-    /// The storages that they are views of.
+    /// The storages of the tensors.
     pub storages: Vec<Section>,
-    /// The tree of modules, when the file keeps one.
+    /// The module tree, if the file has one.
     pub modules: Option<Module>,
-    /// What is worth knowing, a sentence each.
+    /// Remarks, one sentence each.
     pub notes: Vec<String>,
-    /// Whether the numbers are big-endian, and so cannot be taken as they are.
+    /// Whether the values are big-endian, so that they cannot be used unchanged.
     pub big_endian: bool,
-    /// The devices that a torch file's storages were on: `cpu`, `cuda:0`.
+    /// The devices of a torch file's storages: `cpu`, `cuda:0`.
     pub places: Vec<String>,
 }
 
 impl LazyTensor {
-    /// A tensor in row-major order that begins at the beginning of its storage.
+    /// A tensor in row-major order that begins at the start of its storage.
     pub fn contiguous(name: String, scalar_type: ScalarType, shape: Vec<usize>, storage: usize) -> Self {
         let strides = row_major(&shape);
         let storage = Some(storage);
@@ -114,12 +114,12 @@ impl LazyTensor {
         self.shape.iter().fold(1, |all: u64, &side| all.saturating_mul(side as u64))
     }
 
-    /// Bytes of all elements.
+    /// The size of all elements in bytes.
     pub fn bytes(&self) -> u64 {
         self.elements().saturating_mul(self.scalar_type.width() as u64)
     }
 
-    /// Whether the elements lie one after the other in row-major order.
+    /// Whether the elements are contiguous in row-major order.
     pub fn is_contiguous(&self) -> bool {
         if self.elements() == 0 {
             return true;
@@ -136,7 +136,7 @@ impl LazyTensor {
         true
     }
 
-    /// The elements of the storage that it reaches, from its first to its last; `None` when the sum overflows.
+    /// The number of elements of the storage from the tensor's first to its last one. `None` if it overflows.
     pub fn extent(&self) -> Option<u64> {
         if self.elements() == 0 {
             return Some(0);
@@ -154,10 +154,10 @@ impl LazyTensor {
                 == (other.storage, other.offset, &other.shape, &other.strides, other.scalar_type)
     }
 
-    /// Checks that the view lies inside a storage of so many bytes.
+    /// Checks that the view is inside a storage of that many bytes.
     ///
     /// # Errors
-    /// In words, when it does not.
+    /// A message, when it is not.
     pub fn check(&self, storage_bytes: u64) -> Result<(), Error> {
         let outside = || Error::Tensor {
             name: crate::model_file::words::printable(&self.name, 200),
@@ -179,7 +179,7 @@ fn overflowing(all: u64, side: &usize) -> Option<u64> {
     all.checked_mul(*side as u64).filter(|all| *all < 1 << 60)
 }
 
-/// How many elements one step along each dimension skips, in row-major order.
+/// The strides of a row-major tensor.
 pub fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
     for index in (1..shape.len()).rev() {
@@ -189,7 +189,7 @@ pub fn row_major(shape: &[usize]) -> Vec<usize> {
 }
 
 impl Contents {
-    /// Nothing, of a kind.
+    /// Empty contents of a kind.
     pub fn new(kind: Kind) -> Self {
         Self {
             kind,
@@ -202,10 +202,10 @@ impl Contents {
         }
     }
 
-    /// Where the bytes of a tensor lie in one piece; `None` when they must be gathered.
+    /// The range of bytes of a contiguous tensor. `None` if its elements must be gathered.
     ///
     /// # Errors
-    /// When it has no bytes here.
+    /// When the file has no bytes for it.
     pub fn place(&self, tensor: &LazyTensor) -> Result<Option<Section>, Error> {
         let storage = self.storage(tensor)?;
         if !tensor.is_contiguous() {
@@ -224,7 +224,7 @@ impl Contents {
     /// The bytes of a tensor, little-endian and row-major.
     ///
     /// # Errors
-    /// When it has none here, or the file cannot be read.
+    /// When the file has no bytes for it, or cannot be read.
     pub fn read(&self, tensor: &LazyTensor) -> Result<Vec<u8>, Error> {
         if let Some(place) = self.place(tensor)? {
             return place.read_all(u64::MAX);
@@ -243,10 +243,10 @@ impl Contents {
         Ok(gather(&window, width, &tensor.shape, &tensor.strides))
     }
 
-    /// A tensor with its bytes, for the stages.
+    /// The tensor with its bytes, for the native stages.
     ///
     /// # Errors
-    /// As [`Contents::read`], and when the stages do not compute with its type.
+    /// As [`Contents::read`], and when the stages do not support its type.
     pub fn tensor(&self, tensor: &LazyTensor) -> Result<Tensor, Error> {
         let dtype = tensor.scalar_type.dtype().ok_or_else(|| Error::Tensor {
             name: tensor.name.clone(),

@@ -1,7 +1,7 @@
-//! Archives of `torch.export.save`, described: a graph in JSON, and the weights beside it.
+//! Describes archives of `torch.export.save`: a graph in JSON, and its weights.
 //!
-//! `torch.export.load` gives the expressions of the graph to sympy, which evaluates them as Python, and looks for its
-//! operations by name; both are checked here. Weights that are pickles are the business of whoever reads all members.
+//! `torch.export.load` passes the expressions of the graph to sympy, which evaluates them as Python, and looks up its
+//! operations by name. Both are checked here. Weights that are pickles are checked by the reader of all members.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::model_file::{Error, words};
 
 const CONFIG_LIMIT: u64 = 32 << 20;
 
-/// Whether an archive is one of `torch.export`.
+/// Whether an archive is from `torch.export`.
 pub fn is_export(zip: &ZipDirectory) -> bool {
     zip.has("archive_format") || zip.has("serialized_exported_program.json")
 }
@@ -46,10 +46,10 @@ struct Meta {
     storage_offset: Value,
 }
 
-/// Reads the table of weights of an export archive, and judges its graphs.
+/// Reads the table of weights of an export archive, and checks its graphs.
 ///
 /// # Errors
-/// When the archive is not whole.
+/// When the archive is incomplete.
 pub fn read(zip: &ZipDirectory, evidence: &mut Evidence) -> Result<Contents, Error> {
     evidence.reservation("an exported program is a program: what it does is not judged");
     let mut contents = Contents::new(Kind::Export);
@@ -90,7 +90,7 @@ pub fn read(zip: &ZipDirectory, evidence: &mut Evidence) -> Result<Contents, Err
     Ok(contents)
 }
 
-/// The members that are numbers and nothing else, as the tables of weights and constants say.
+/// The members that hold only numbers, according to the tables of weights and constants.
 pub fn raw_members(zip: &ZipDirectory) -> HashSet<String> {
     let (mut raw, mut pickled) = (HashSet::new(), HashSet::new());
     for name in zip.names().into_iter().filter(|name| name.ends_with("_config.json")) {
@@ -108,7 +108,7 @@ pub fn raw_members(zip: &ZipDirectory) -> HashSet<String> {
     raw
 }
 
-/// What sympy's expressions may name, as torch prints them.
+/// The names allowed in sympy expressions, as torch prints them.
 const SYMBOLS: [&str; 62] = [
     "Symbol",
     "Integer",
@@ -174,7 +174,7 @@ const SYMBOLS: [&str; 62] = [
     "IsNonOverlappingAndDenseIndicator",
 ];
 
-/// Looks through a graph for expressions and operations.
+/// Searches a graph for expressions and operations.
 fn look(value: &Value, evidence: &mut Evidence, deep: u8) {
     match value {
         Value::Object(fields) if deep < 120 => {
@@ -202,7 +202,7 @@ fn look(value: &Value, evidence: &mut Evidence, deep: u8) {
 fn is_expression(text: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let known = |word: &str| {
-        // s0, u12, zuf3: a letter or two, and a number.
+        // `s0`, `u12`, `zuf3`: a few letters and a number.
         let digits = word.trim_start_matches(|c: char| c.is_ascii_lowercase());
         let symbol = word.len() - digits.len() <= 3 && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
         symbol || SYMBOLS.contains(&word) || word.starts_with("OpaqueUnaryFn_")
@@ -246,7 +246,7 @@ fn add(zip: &ZipDirectory, contents: &mut Contents, name: String, weight: &Weigh
     Ok(())
 }
 
-/// The numbers of `torch._export.serde.schema.ScalarType`, which are not those of torch itself.
+/// The type numbers of `torch._export.serde.schema.ScalarType`, which differ from those of torch itself.
 fn scalar_type(number: u32) -> Option<ScalarType> {
     Some(match number {
         1 => ScalarType::UInt8,

@@ -1,4 +1,5 @@
-//! A model file, whatever its form: opened, judged and described without reading a tensor.
+//! Opens a model file of any format: detects the format, assesses its safety, and describes it without reading a
+//! tensor.
 
 use std::path::{Path, PathBuf};
 
@@ -11,33 +12,33 @@ use crate::model_file::unpickle::{Budget, Evidence};
 use crate::model_file::zip_directory::{self, ZipDirectory};
 use crate::model_file::{Error, members, npy, packed, safetensors_header, saved, words};
 
-/// How many bytes tell the form of a file.
+/// How many bytes are needed to detect the format.
 const BEGINNING: u64 = 64;
-/// How often a file may be packed in another.
+/// How deeply packed files may be nested.
 const PACKED: u8 = 3;
 
-/// A model file that has been opened.
+/// An opened model file.
 #[derive(Debug)]
 pub struct ModelFile {
-    /// The file whose tensors these are: in a folder, the one that was chosen.
+    /// The file with the tensors. In a folder, the chosen file.
     pub path: PathBuf,
     /// What it holds.
     pub contents: Contents,
-    /// Whether loading it in Python would be safe; in a folder, the worst of all its files.
+    /// Whether loading it in Python would be safe. In a folder, the worst result of all its files.
     pub safety: Safety,
     /// What loading would import, in order.
     pub imports: Vec<Import>,
-    /// What its pickles do that no model's does, in words.
+    /// Operations in its pickles that no model needs.
     pub tricks: Vec<String>,
-    /// Why it cannot be judged, in words.
+    /// Why its safety cannot be determined.
     pub doubts: Vec<String>,
-    /// Why it is never called safe, in words.
+    /// Why it is never called safe.
     pub reservations: Vec<String>,
-    /// How it was saved and what is needed to load it, in a sentence.
+    /// How it was saved and what is needed to load it, in one sentence.
     pub saved: String,
-    /// The line of Python that loads it; empty when there is none.
+    /// The Python statement that loads it. Empty if there is none.
     pub loads: String,
-    /// The size of the file, or of all files that belong to it.
+    /// The size of the file, or of all its files.
     pub file_bytes: u64,
 }
 
@@ -62,7 +63,7 @@ impl ModelFile {
             }
             Err(error) => return Err(error),
         };
-        // The names in a TorchScript archive are its own, or torch's words for lists: nothing is imported for them.
+        // Names in a TorchScript archive are its own, or torch's names of list types. They import nothing.
         let own = |import: &Import| {
             contents.kind == Kind::TorchScript
                 && (import.module == "__torch__"
@@ -80,7 +81,7 @@ impl ModelFile {
             safety: safety::overall(&evidence, &imports),
             imports,
             file_bytes: contents.storages.iter().fold(section.length(), |all, part| {
-                // Files beside this one belong to it as well: the shards of an index.
+                // Other files that belong to this one count too: the shards of an index.
                 if part.path() == path { all } else { all + part.length() }
             }),
             contents,
@@ -89,7 +90,7 @@ impl ModelFile {
 }
 
 impl ModelFile {
-    /// Whose code runs when it is loaded, or else why it is not called safe, in words.
+    /// Whose code runs when it is loaded, or why it is not called safe.
     pub fn runs(&self) -> String {
         let mut packages: Vec<&str> = Vec::new();
         for import in self.imports.iter().filter(|import| import.safety == Safety::Unknown) {
@@ -106,7 +107,7 @@ impl ModelFile {
         }
     }
 
-    /// Why it is dangerous or cannot be judged, in words; empty when it is neither.
+    /// Why it is dangerous, or why its safety cannot be determined. Empty if it is neither.
     pub fn objections(&self) -> Vec<String> {
         let bad = self.imports.iter().filter(|import| import.safety == self.safety && self.safety >= Safety::Unjudged);
         let mut why: Vec<String> = bad.map(|import| format!("{} {}", import.dotted(), import.power)).collect();
@@ -116,7 +117,7 @@ impl ModelFile {
     }
 }
 
-/// Reads a file by its first bytes, not by its name, in the order in which torch looks at them.
+/// Detects the format by the first bytes, not by the name, with the same precedence as torch, and reads the file.
 pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence, deep: u8) -> Result<Contents, Error> {
     let beginning =
         file.part(0, BEGINNING.min(file.length())).map_or(Ok(Vec::new()), |part| part.read_all(BEGINNING))?;
@@ -156,11 +157,11 @@ pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence,
         evidence.reservation("it is packed");
         return read(&inner, budget, evidence, deep);
     }
-    // Any other bytes may still be a pickle: those of protocol 0 and 1 have no mark of their own.
+    // Other bytes may still be a pickle: protocols 0 and 1 have no signature.
     let mut own = Evidence::default();
     let read = torch_file::read_pickle(file, budget, &mut own);
     let what = if name.ends_with(".safetensors") { NO_HEADER } else { NEITHER };
-    // Words of a text may look like an import that nothing is done with.
+    // Words in a text may look like an import that is not used.
     let chance = own.is_empty()
         || is_text(&name)
             && own.is_idle()
@@ -184,18 +185,18 @@ fn no_model(file: &Section, reason: &str) -> Error {
     Error::NoModel { path: file.path().to_owned(), reason: reason.to_owned(), mistaken: false }
 }
 
-/// Whether a file begins as pickles do since protocol 2.
+/// Whether a file begins with the signature of pickle protocol 2 or later.
 fn is_pickle(beginning: &[u8]) -> bool {
     beginning.first() == Some(&0x80)
 }
 
-/// Whether a name says that a file is text, which now and then is a pickle by chance.
+/// Whether the name is that of a text file. Text can by chance be a valid pickle.
 fn is_text(name: &str) -> bool {
     let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     ending.is_none_or(|ending| names::DATA.contains(&ending.as_str()))
 }
 
-/// The bytes of a file of another form may be a pickle as well, which `torch.load` would run when it has torch's ending.
+/// A file of another format may also be a valid pickle, which `torch.load` would run if the file has torch's extension.
 fn suspect_pickle(file: &Section, evidence: &mut Evidence) {
     let mut other = Evidence::default();
     let read = torch_file::read_pickle(file, &mut Budget::default(), &mut other);

@@ -1,7 +1,7 @@
-//! A folder that holds a model: an MLflow model, or files among which one must be chosen. The choice is explained.
+//! Opens a folder with a model: an MLflow model, or several files. It chooses one of them, and explains the choice.
 //!
-//! Every file is looked into, whatever its name: the verdict is the worst of all, and never "safe" when one of them could
-//! not be understood.
+//! Every file is inspected, whatever its name. The safety is the worst of all files, and never "safe" if one of them
+//! was not understood.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::model_file::names::{ENDINGS, has_ending, is_code, is_data, is_native}
 use crate::model_file::safety::Safety;
 use crate::model_file::{Error, io_error, mlflow, words};
 
-/// How deep a model may lie, how many entries are looked at, and how many models are kept for the choice.
+/// The limits of folder depth, of inspected entries, and of models to choose from.
 const DEPTH: usize = 32;
 const ENTRIES: usize = 20_000;
 const KEPT: usize = 64;
@@ -30,12 +30,12 @@ struct Found {
 }
 
 impl ModelFile {
-    /// Opens a file, an index of safetensors files, or a folder that holds a model. No tensor is read and no pickle is
+    /// Opens a file, an index of safetensors files, or a folder with a model. No tensor is read, and no pickle is
     /// executed.
     ///
     /// # Errors
-    /// When it cannot be read, or is no model that is known. A pickle that breaks off but would have done dangerous
-    /// things before that is no error: it is described, and the verdict says what it is.
+    /// When it cannot be read, or is not a known kind of model. A truncated pickle that would do something dangerous
+    /// first is not an error: it is described, and its safety says so.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let metadata = std::fs::metadata(path).map_err(io_error(path))?;
         if metadata.is_dir() { open(path) } else { Self::open_file(path) }
@@ -45,7 +45,7 @@ impl ModelFile {
 /// Opens the model in a folder.
 ///
 /// # Errors
-/// [`Error::NoModel`] when there is none; [`Error::Malformed`] when none of its files could be read.
+/// [`Error::NoModel`] when there is no model; [`Error::Malformed`] when none of its files could be read.
 pub fn open(folder: &Path) -> Result<ModelFile, Error> {
     let malformed = |reason: &str| Error::Malformed { path: folder.to_owned(), reason: reason.to_owned() };
     let (files, links) = files(folder)?;
@@ -85,7 +85,7 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
 }
 
 impl Found {
-    /// Looks into a file. A shard counts for the verdict only.
+    /// Inspects a file. A shard counts only for the safety.
     fn look(&mut self, path: &Path, shown: String, shard: bool) {
         if is_code(&shown) || is_native(&shown) {
             self.reservations.push(format!("{shown} is code"));
@@ -128,7 +128,7 @@ impl Found {
         }
     }
 
-    /// The model that was chosen, with the verdict on all.
+    /// The chosen model, with the safety of all files.
     fn model(mut self, folder: &Path, described: Option<mlflow::Described>) -> ModelFile {
         if self.opened.len() > 1 {
             let name = |(name, file): &(String, ModelFile)| format!("{name} ({})", kind_word(file));
@@ -181,7 +181,7 @@ fn empty(folder: &Path) -> ModelFile {
     }
 }
 
-/// Whether a file is a shard of one of these indexes, which stands for all of its shards.
+/// Whether a file is a shard of one of these indexes. The index represents all its shards.
 fn is_shard(path: &Path, files: &[PathBuf]) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.ends_with(".safetensors")
@@ -192,7 +192,7 @@ fn is_shard(path: &Path, files: &[PathBuf]) -> bool {
         })
 }
 
-/// All files, sorted, and links to folders. Links are followed to files only, so the walk ends.
+/// All files, sorted, and links to folders. Only links to files are followed, so the walk ends.
 fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
     let mut found = Vec::new();
     let mut indexes = Vec::new();
@@ -230,7 +230,7 @@ fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
     Ok((found, links))
 }
 
-/// The order of choice: what needs least to be loaded, and runs least.
+/// The order of choice: models that need the least to be loaded, and run the least code, come first.
 fn rank(file: &ModelFile) -> u8 {
     let dangerous = if file.safety >= Safety::Unjudged { 10 } else { 0 };
     dangerous

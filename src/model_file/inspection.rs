@@ -1,4 +1,4 @@
-//! What `amlrun model inspect` tells: one record for scripts, one text for people.
+//! The result of `amlrun model inspect`, for scripts.
 
 use serde::Serialize;
 
@@ -7,48 +7,49 @@ use crate::model_file::file::ModelFile;
 use crate::model_file::safety::{Import, Safety};
 use crate::model_file::{saved, words};
 
-/// The description of a model file. Its JSON is a promise: names and forms do not change.
+/// The description of a model file. Its JSON form is stable: names and types do not change.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspection {
-    /// What the file is.
+    /// The kind of the file.
     pub kind: Kind,
     /// Whether loading it in Python would be safe.
     pub safety: Safety,
     /// What loading would import, as dotted names.
     pub imports: Vec<String>,
-    /// Elements of the model's parameters: no optimiser's state, no buffer that is known as one, tied ones once.
+    /// The number of elements of the model's parameters. Optimizer state and known buffers do not count, and tied
+    /// parameters count once.
     pub parameters: u64,
-    /// Bytes of all tensors, those that share a storage once.
+    /// The bytes of all tensors. A shared storage counts once.
     pub bytes: u64,
     /// The tensors, in the order of the file.
     pub tensors: Vec<TensorSummary>,
-    /// The tree of modules; `null` when the file keeps none.
+    /// The module tree. `null` if the file has none.
     pub modules: Option<ModuleSummary>,
-    /// What is worth knowing, a sentence each.
+    /// Remarks, one sentence each.
     pub notes: Vec<String>,
 }
 
 /// One tensor of an [`Inspection`].
 #[derive(Debug, Clone, Serialize)]
 pub struct TensorSummary {
-    /// The name in the `state_dict`, or the path of keys to it.
+    /// The name in the `state_dict`, or the path of keys that leads to it.
     pub name: String,
     /// The length of each dimension.
     pub shape: Vec<usize>,
-    /// The element type as torch spells it, without `torch.`.
+    /// The element type in torch's spelling, without `torch.`.
     pub dtype: &'static str,
-    /// Bytes of all its elements.
+    /// The size of all its elements in bytes.
     pub bytes: u64,
 }
 
 /// One module of an [`Inspection`].
 #[derive(Debug, Clone, Serialize)]
 pub struct ModuleSummary {
-    /// The attribute of its parent; empty for the model itself.
+    /// The name of the parent's attribute; empty for the model itself.
     pub name: String,
     /// The name of its class.
     pub class: String,
-    /// The modules inside.
+    /// Its submodules.
     pub children: Vec<ModuleSummary>,
 }
 
@@ -123,11 +124,12 @@ impl ModelFile {
         all
     }
 
-    /// Bytes of all tensors, a storage that several share counted once.
+    /// The bytes of all tensors. A storage that several tensors share counts once.
     pub fn bytes(&self) -> u64 {
         let mut shared: std::collections::HashMap<usize, u64> = std::collections::HashMap::new();
         for tensor in &self.contents.tensors {
-            // A view is as large as its elements, all views of a storage together at most as large as it.
+            // Each view counts with its elements, but all views of a storage together at most with the size of the
+            // storage.
             let Some(index) = tensor.storage else { continue };
             let whole = self.contents.storages.get(index).map_or(0, crate::model_file::source::Section::length);
             let sum = shared.entry(index).or_default();
@@ -136,7 +138,7 @@ impl ModelFile {
         shared.values().fold(0, |all, bytes| all.saturating_add(*bytes))
     }
 
-    /// A note for each group of tensors that are the same one.
+    /// A note for each group of tied tensors.
     fn ties(&self) -> Vec<String> {
         let mut groups: std::collections::BTreeMap<(usize, usize), Vec<&LazyTensor>> =
             std::collections::BTreeMap::new();
@@ -155,7 +157,7 @@ impl ModelFile {
     }
 }
 
-/// Buffers that every normalisation layer has, known by name where the file does not say what they are.
+/// Known names of the buffers of normalisation layers, for files that do not mark buffers.
 fn is_buffer(name: &str) -> bool {
     matches!(name.rsplit('.').next(), Some("running_mean" | "running_var" | "num_batches_tracked"))
 }

@@ -1,4 +1,4 @@
-//! All members of a zip judged, whatever they are: archives keep archives and pickles, and nobody knows who will load them.
+//! Inspects all members of a zip: archives may contain other archives and pickles, which any program may load.
 
 use crate::model_file::contents::{Contents, Kind};
 use crate::model_file::names;
@@ -8,13 +8,13 @@ use crate::model_file::unpickle::{Budget, Evidence};
 use crate::model_file::zip_directory::ZipDirectory;
 use crate::model_file::{Error, export, skops, words};
 
-/// Reads a file of any kind: an archive may hold others.
+/// Reads a file of any kind. Archives call it for their members.
 pub(super) type Read = fn(&Section, &mut Budget, &mut Evidence, u8) -> Result<Contents, Error>;
 
-/// Reads an archive: one of torch, one of `torch.export`, or any other zip.
+/// Reads an archive: of `torch.save`, of `torch.export`, or any other zip.
 ///
 /// # Errors
-/// When it is one of torch and not whole, or archives are nested too deep.
+/// When a torch archive is incomplete, or archives are nested too deeply.
 pub(super) fn read(
     directory: &ZipDirectory,
     budget: &mut Budget,
@@ -58,7 +58,7 @@ pub(super) fn read(
     Ok(contents)
 }
 
-/// Members of an export that are a word or JSON, which its own reader looks at.
+/// Members of an export with a single word or JSON, which the export reader checks.
 fn is_about_export(name: &str) -> bool {
     name.ends_with(".json")
         || matches!(

@@ -1,4 +1,4 @@
-//! The `MLmodel` of an MLflow model: what it says of the model, and whose code MLflow would run to load it.
+//! Reads the `MLmodel` file of an MLflow model: its description, and whose code MLflow would run to load it.
 
 use std::path::Path;
 
@@ -7,29 +7,29 @@ use serde_yaml::Value;
 use crate::model_file::source::Section;
 use crate::model_file::{Error, words};
 
-/// The longest `MLmodel`.
+/// The maximum size of an `MLmodel` file.
 const MLMODEL: u64 = 1 << 20;
-/// The loader that the native stages put into the models that they register.
+/// The loader that the native stages write into the models that they register.
 const OWN_LOADER: (&str, &str) = ("amlrun_pyfunc", include_str!("../bin/amlrun-stage/amlrun_pyfunc.py"));
-/// How MLflow's flavor for torch says who reads its pickle.
+/// The file in which MLflow's torch flavor names the module that reads its pickle.
 const PICKLE_MODULE: &str = "pickle_module_info.txt";
 
-/// What an `MLmodel` file says.
+/// The content of an `MLmodel` file.
 pub(super) struct Described {
     pub notes: Vec<String>,
     pub saved: String,
-    /// Why nobody can judge what loading runs.
+    /// Why it is unknown what loading runs.
     pub doubts: Vec<String>,
 }
 
-/// Reads an `MLmodel`, and looks at the code that it names. `None` when it names no flavor.
+/// Reads an `MLmodel` file and inspects the code that it names. `None` if it has no flavor.
 ///
 /// # Errors
-/// When it is none.
+/// When it is not a valid `MLmodel` file.
 pub(super) fn describe(path: &Path) -> Result<Option<Described>, Error> {
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
     let bytes = Section::open(path)?.read_all(MLMODEL)?;
-    // An alias in YAML can make a little text enormous; an MLmodel has none.
+    // YAML aliases can expand a small text to a huge one. An MLmodel has none.
     let text = String::from_utf8(bytes).map_err(|_| malformed("is no UTF-8".to_owned()))?;
     let mut events = saphyr_parser::Parser::new_from_str(&text).map_while(Result::ok);
     if events.any(|(event, _)| matches!(event, saphyr_parser::Event::Alias(_))) {
@@ -39,7 +39,7 @@ pub(super) fn describe(path: &Path) -> Result<Option<Described>, Error> {
         return Err(malformed("is no YAML that MLflow writes (it is nested too deep)".to_owned()));
     }
     let value: Value = serde_yaml::from_str(&text).map_err(|error| malformed(format!("is no YAML ({error})")))?;
-    // Without flavors MLflow loads nothing.
+    // Without flavors, MLflow loads nothing.
     let Some(flavors) = value.get("flavors").and_then(Value::as_mapping) else { return Ok(None) };
     let names: Vec<String> =
         flavors.keys().filter_map(Value::as_str).map(|name| words::printable(name, 60)).take(12).collect();
@@ -65,7 +65,7 @@ pub(super) fn describe(path: &Path) -> Result<Option<Described>, Error> {
     Ok(Some(Described { notes, saved, doubts: doubts(path, flavors) }))
 }
 
-/// How deep brackets are nested, whether in quotes or not: the parser takes long over what it refuses in the end.
+/// How deeply brackets are nested, including those in quotes. The parser is slow to refuse deep nesting.
 fn nesting(text: &str) -> usize {
     let step = |(depth, most): (usize, usize), c: char| match c {
         '[' | '{' => (depth + 1, most.max(depth + 1)),
@@ -75,7 +75,7 @@ fn nesting(text: &str) -> usize {
     text.chars().fold((0, 0), step).1
 }
 
-/// The code that MLflow would import from the folder, or from wherever it is installed.
+/// The code that MLflow would import from the folder or from an installed package.
 fn doubts(path: &Path, flavors: &serde_yaml::Mapping) -> Vec<String> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut doubts = Vec::new();
@@ -112,7 +112,7 @@ fn doubts(path: &Path, flavors: &serde_yaml::Mapping) -> Vec<String> {
     doubts
 }
 
-/// Whether a flavor names a file that is not in the folder. Where an artifact was taken from does not matter.
+/// Whether a flavor names a file outside of the folder. The original location of an artifact does not matter.
 fn leads_out(value: &Value, deep: u8) -> bool {
     match value {
         Value::String(text) => text.starts_with('/') || text.split(['/', '\\']).any(|part| part == ".."),
@@ -125,7 +125,7 @@ fn leads_out(value: &Value, deep: u8) -> bool {
     }
 }
 
-/// Whether a folder of code is exactly what the native stages write.
+/// Whether a code folder is exactly what the native stages write.
 fn is_own(code: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(code) else { return false };
     let names: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect();

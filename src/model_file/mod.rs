@@ -1,17 +1,18 @@
-//! Model files as people exchange them, read in every form and written in those that Python loads, in pure Rust.
+//! Model files: reads all common formats, and writes those that Python loads, in pure Rust.
 //!
-//! [`ModelFile::open`] takes a file or folder and gives an [`Inspection`]: what it is, its tensors, its modules, and
-//! whether loading it in Python would be safe. Nothing here knows libtorch, a network that computes, a registry or a
-//! run; that is why the runner can look into a model without linking hundreds of megabytes.
+//! [`ModelFile::open`] takes a file or folder and returns an [`Inspection`]: its kind, its tensors, its modules, and
+//! whether loading it in Python would be safe. This module must not know libtorch, networks that compute, registries or
+//! runs, so that the runner can inspect models without linking hundreds of megabytes.
 //!
-//! Reading, from the outside in: [`file`](mod@file) tells forms apart, [`folder`] chooses among files; [`torch_file`],
-//! [`safetensors_header`] and [`export`] are the forms. They read ranges of a file ([`source`]), [`zip_directory`] finds
-//! them, [`packed`] unpacks, and [`unpickle`] builds the values of a pickle without executing it. All end in
-//! [`contents`]: tensors described, not read. [`safety`] judges, [`inspection`] and [`view`] tell.
+//! Reading, from the outside in: [`file`](mod@file) detects the format, [`folder`] chooses among files; [`torch_file`],
+//! [`safetensors_header`] and [`export`] read the formats. They read ranges of a file ([`source`]), [`zip_directory`]
+//! finds these ranges, [`packed`] decompresses, and [`unpickle`] builds the values of a pickle without executing it.
+//! All return [`contents`]: tensors that are described, not read. [`safety`] assesses the result; [`inspection`] and
+//! [`view`] show it.
 //!
-//! Writing: [`safetensors`] and [`torchscript`] from [`Tensor`]s in memory, [`save`] from any [`Contents`] without
-//! holding them; [`compare`] tells two models apart. [`architecture`] describes a network beside its weights, [`atomic`]
-//! puts a finished file in its place.
+//! Writing: [`safetensors`] and [`torchscript`] write [`Tensor`]s from memory, [`save`] writes any [`Contents`] without
+//! loading all of it. [`compare`] compares two models. [`architecture`] describes a network beside its weights, and
+//! [`atomic`] writes files atomically.
 //!
 //! The stage binary, the registry and the model commands call it.
 
@@ -57,47 +58,47 @@ pub use tensors::{DType, Tensor};
 
 use std::path::{Path, PathBuf};
 
-/// What can go wrong with a model file.
+/// An error with a model file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file or folder at hand.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file is not what its name promises, or is not understood to its end: whether it is safe cannot be judged.
+    /// The file is malformed or was not understood to its end: its safety cannot be determined.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong, in words.
+        /// What is wrong.
         reason: String,
     },
-    /// The file is no model at all: no loader of models would run anything in it.
+    /// The file is not a model: no program that loads models would run anything in it.
     #[error("{}: {reason}", path.display())]
     NoModel {
         /// The file.
         path: PathBuf,
-        /// What it is instead, in words.
+        /// What it is instead.
         reason: String,
-        /// Whether it was surely meant as one: a pointer of Git LFS, a page of a web server.
+        /// Whether it was clearly meant to be a model: a Git LFS pointer, or an HTML page.
         mistaken: bool,
     },
-    /// A tensor does not fit where it is asked for.
+    /// A tensor does not meet the requirements.
     #[error("tensor '{name}': {reason}")]
     Tensor {
         /// Its name in the `state_dict`.
         name: String,
-        /// What is wrong, in words.
+        /// What is wrong.
         reason: String,
     },
-    /// The description of a network makes no network.
+    /// The description of a network is not valid.
     #[error("architecture: {0}")]
     Architecture(String),
-    /// The bytes of an archive could not be put together.
+    /// An archive could not be written.
     #[error("model archive: {0}")]
     Archive(String),
 }

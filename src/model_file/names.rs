@@ -1,9 +1,9 @@
-//! What the name of a file says it is.
+//! Classifies files by their names.
 
-/// Endings of files that are meant as models.
+/// Extensions of model files.
 pub(super) const ENDINGS: [&str; 12] =
     ["pt", "pth", "pt2", "ckpt", "bin", "safetensors", "pkl", "pickle", "joblib", "model", "npy", "npz"];
-/// Endings of files that describe a model or go with it, and that no loader of models runs.
+/// Extensions of files that describe a model or come with it, and that no program runs when it loads a model.
 pub(super) const DATA: [&str; 33] = [
     "json",
     "jsonl",
@@ -42,10 +42,10 @@ pub(super) const DATA: [&str; 33] = [
 
 const NATIVE: [&str; 7] = ["so", "dll", "dylib", "pyd", "exe", "o", "ptx"];
 
-/// Endings of code that Python or a shell runs when it is told to.
+/// Extensions of code for Python or a shell.
 const CODE: [&str; 8] = ["py", "pyc", "pyw", "ipynb", "sh", "bat", "ps1", "jar"];
 
-/// Whether a name has one of the endings of files that only describe.
+/// Whether a name has the extension of a descriptive file.
 pub(super) fn is_data(name: &str) -> bool {
     has_ending(name, &DATA) || !name.rsplit('/').next().unwrap_or(name).contains('.')
 }

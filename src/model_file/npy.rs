@@ -1,4 +1,4 @@
-//! numpy's own files, `.npy` and `.npz`. Numbers are only numbers; an array of objects is a pickle behind a header.
+//! NumPy's `.npy` and `.npz` files. Arrays of numbers are harmless; an array of objects is a pickle after a header.
 
 use crate::model_file::contents::{Contents, Kind};
 use crate::model_file::source::Section;
@@ -7,18 +7,18 @@ use crate::model_file::unpickle::{Budget, Evidence};
 use crate::model_file::{Error, words};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// The longest header; numpy's own limit is a sixth of that.
+/// The maximum length of a header; NumPy's own limit is a sixth of it.
 const HEADER: u64 = 1 << 16;
 
-/// Whether a file begins as `numpy.save` writes it.
+/// Whether a file begins with the signature of `numpy.save`.
 pub fn is_npy(beginning: &[u8]) -> bool {
     beginning.starts_with(MAGIC)
 }
 
-/// Reads an array for what `numpy.load(allow_pickle=True)` would do with it.
+/// Inspects an array for what `numpy.load(allow_pickle=True)` would do with it.
 ///
 /// # Errors
-/// [`Error::NoModel`] for numbers, and when it is not whole.
+/// [`Error::NoModel`] for numbers, and when it is incomplete.
 pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
     let cut = || file.malformed("the array of numpy has no whole header");
     let start = file.part(0, 12).ok_or_else(cut)?.read_all(12)?;
@@ -39,8 +39,8 @@ pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Res
     Ok(contents)
 }
 
-/// Whether the header may name an element type with objects in it. It is a literal of Python, and escapes or a key given
-/// twice could hide one: only a header as numpy writes it for numbers is one of numbers.
+/// Whether the element type in the header may contain objects. The header is a Python literal, and escapes or a
+/// duplicate key could hide one. Only a header exactly as NumPy writes it for numbers counts as one of numbers.
 fn holds_objects(header: &str) -> bool {
     let numbers = |header: &str| {
         let rest = header.trim().strip_prefix("{'descr': '")?;

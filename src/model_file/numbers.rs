@@ -1,8 +1,8 @@
-//! The numbers in a tensor's bytes: taken out for comparing, and rounded from one floating-point type into another.
+//! Decodes the numbers in a tensor's bytes, and converts them between floating-point types.
 
 use crate::model_file::scalar_type::ScalarType;
 
-/// The numbers of real and complex types as `f64`, a complex one as two; `None` for types whose bytes are no numbers.
+/// The numbers of real and complex types as `f64`, a complex number as two. `None` for other types.
 pub fn decode(bytes: &[u8], kind: ScalarType) -> Option<Vec<f64>> {
     use ScalarType as S;
     Some(match kind {
@@ -24,8 +24,8 @@ pub fn decode(bytes: &[u8], kind: ScalarType) -> Option<Vec<f64>> {
     })
 }
 
-/// The bytes of floating-point numbers in another floating-point type, rounded to nearest, ties to even, as torch does
-/// (from `float64` to the 16-bit types by way of `float32`).
+/// Converts floating-point numbers to another floating-point type, rounded to nearest, ties to even, as in torch (which
+/// converts `float64` to the 16-bit types via `float32`).
 pub fn convert(bytes: &[u8], from: ScalarType, to: ScalarType) -> Option<Vec<u8>> {
     if from == to {
         return Some(bytes.to_vec());
@@ -47,7 +47,7 @@ fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f6
     bytes.as_chunks::<N>().0.iter().map(|&chunk| number(chunk)).collect()
 }
 
-/// An 8-bit float without infinities: `mantissa` bits of fraction, a bias, and which bit pattern is no number.
+/// An 8-bit float without infinities, given its mantissa bits, its bias, and which bit patterns are NaN.
 fn small(byte: u8, mantissa: u32, bias: i32, is_nan: impl Fn(u8) -> bool) -> f64 {
     let rest = byte & 0x7f;
     let sign = if byte & 0x80 == 0 { 1.0 } else { -1.0 };
@@ -83,7 +83,7 @@ fn f32_to_half(value: f32) -> u16 {
         0x477f_f000.. => 0x7c00, // 65520 and more become infinite
         // A normal half: keep ten bits of the fraction, round the rest.
         0x3880_0000.. => round(magnitude, 13) - (112 << 10),
-        // A subnormal one is a whole number of 2^-24.
+        // A subnormal half is a multiple of 2^-24.
         _ => (f32::from_bits(magnitude) * 2f32.powi(24)).round_ties_even() as u32,
     };
     sign | rounded as u16

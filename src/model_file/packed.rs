@@ -1,21 +1,21 @@
-//! Files around other files: what joblib and people compress, and archives that torch once read.
+//! Decompresses files: those compressed by joblib or by hand. Detects tar archives, which torch could once read.
 
 use crate::model_file::source::Section;
 use crate::model_file::{Error, words};
 
-/// The most that a file may unpack to.
+/// The maximum decompressed size.
 const LIMIT: u64 = 4 << 30;
-/// A block of a tar.
+/// The size of a tar block.
 const BLOCK: u64 = 512;
 
-/// The most memory for a dictionary of xz and lzma, which is that of their highest level.
+/// The maximum dictionary size for xz and lzma, which is that of their highest level.
 const DICTIONARY: u32 = 80 << 10;
 
-/// The file inside of one that is packed in a way that joblib reads: several streams, one after the other, are one.
-/// `None` when it is not packed.
+/// The content of a file compressed with a format that joblib reads. Several consecutive streams count as one. `None`
+/// if it is not compressed.
 ///
 /// # Errors
-/// When it is packed with something that is not unpacked here, or not whole.
+/// When it uses a compression that is not supported here, or is incomplete.
 pub fn unpacked(file: &Section, beginning: &[u8]) -> Result<Option<Section>, Error> {
     let reader = file.reader();
     let whole = |reader: &mut dyn std::io::Read| Section::unpacked(file.path(), reader, LIMIT).map(Some);
@@ -49,7 +49,7 @@ pub fn unpacked(file: &Section, beginning: &[u8]) -> Result<Option<Section>, Err
     }
 }
 
-/// Gives one byte at a time: what unpacks it cannot take more than it needs, and it is known where it ends.
+/// Returns one byte at a time, so that the decompressor reads no further than its stream and the end is known.
 struct Single<R> {
     inner: R,
     taken: u64,
@@ -75,8 +75,8 @@ fn other(beginning: &[u8]) -> Option<&'static str> {
     marks.iter().find(|(mark, _)| beginning.starts_with(mark)).map(|(_, kind)| *kind)
 }
 
-/// Whether a file is a tar, whose first header has the right checksum. torch tries this before anything else but a zip,
-/// and the header's name may be any bytes.
+/// Whether a file is a tar, that is, its first header has a correct checksum. torch tries this before all other formats
+/// except zip, and the name in the header may be any bytes.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -90,7 +90,7 @@ pub fn is_tar(file: &Section) -> Result<bool, Error> {
     Ok(sum == unsigned || sum == signed)
 }
 
-/// A number of a tar's header as Python reads it: octal, or bytes behind a mark.
+/// A number in a tar header, decoded as in Python: octal, or binary after a marker.
 fn number(field: &[u8]) -> Option<i64> {
     match field {
         [0x80 | 0xff, rest @ ..] => Some(rest.iter().fold(0, |all, &byte| all << 8 | i64::from(byte))),
@@ -102,7 +102,7 @@ fn number(field: &[u8]) -> Option<i64> {
     }
 }
 
-/// What a file is that somebody took for a model: a pointer of Git LFS, a page of a web server. In words.
+/// What a file is if it is clearly no model: a Git LFS pointer, or an HTML page.
 pub fn mistaken(beginning: &[u8]) -> Option<&'static str> {
     let text = beginning.trim_ascii_start();
     let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
@@ -117,7 +117,7 @@ pub fn mistaken(beginning: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What is said of a tar.
+/// The error for a tar.
 pub fn tar(file: &Section) -> Error {
     file.malformed(&format!(
         "is a tar archive ({}), which torch.load reads in its oldest way: unpack it first",

@@ -1,9 +1,9 @@
-//! A writer of the little protocol-2 pickles inside torch's archives.
+//! Writes the small protocol-2 pickles in torch's archives.
 //!
-//! A pickle is a program for a stack machine; this writes the dozen instructions that torch's own unpickler needs for
-//! modules and tensors. It executes nothing and reads nothing.
+//! A pickle is a program for a stack machine. This writer uses only the few instructions that torch needs for modules
+//! and tensors. It executes nothing and reads nothing.
 
-/// What a pickle can say here.
+/// A value to be pickled.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// `None`.
@@ -12,24 +12,24 @@ pub enum Value {
     Bool(bool),
     /// An integer.
     Int(i64),
-    /// A text.
+    /// A string.
     Text(String),
     /// A tuple.
     Tuple(Vec<Value>),
-    /// A class or function by module and name.
+    /// A class or function, by module and name.
     Global(String, String),
     /// `callable(*arguments)`.
     Call(Box<Value>, Vec<Value>),
-    /// What a value (an empty dictionary, or a call that makes one) is after these keys were set in it.
+    /// A value (an empty dictionary, or a call that returns one) in which these keys are set.
     Entries(Box<Value>, Vec<(String, Value)>),
-    /// An instance of a class, made without its constructor, with these attributes in this order.
+    /// An instance of a class, created without its constructor, with these attributes in this order.
     Object(Box<Value>, Vec<(String, Value)>),
-    /// A thing that the surrounding archive keeps, known by this key.
+    /// An object stored in the surrounding archive under this key.
     Persistent(Box<Value>),
 }
 
 impl Value {
-    /// A text value.
+    /// A string value.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
@@ -39,7 +39,7 @@ impl Value {
         Self::Global(module.into(), name.into())
     }
 
-    /// A tuple of sizes, as torch writes shapes and strides.
+    /// A tuple of sizes, for shapes and strides.
     pub fn sizes(sizes: &[usize]) -> Self {
         Self::Tuple(sizes.iter().map(|&size| Self::size(size)).collect())
     }
@@ -114,13 +114,13 @@ fn push_tuple(out: &mut Vec<u8>, items: &[Value]) {
 
 fn push_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'X'); // BINUNICODE
-    // The names and keys written here are short; the format itself ends at 4 GiB.
+    // Names and keys are short here. The format's limit is 4 GiB.
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
-/// The shortest of the forms that torch's unpickler knows.
+/// Writes an integer in the shortest form that torch's unpickler supports.
 fn push_int(out: &mut Vec<u8>, number: i64) {
     if let Ok(small) = u8::try_from(number) {
         out.extend_from_slice(&[b'K', small]); // BININT1

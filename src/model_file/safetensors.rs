@@ -1,4 +1,4 @@
-//! Weights alone: a `state_dict` as a `.safetensors` file, the same bytes every time for the same tensors.
+//! Writes a `state_dict` as a `.safetensors` file. The same tensors always give the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -7,8 +7,8 @@ use ::safetensors::tensor::{Dtype, TensorView};
 
 use crate::model_file::{DType, Error, Tensor, atomic, io_error};
 
-/// The bytes of a safetensors file. Tensors are ordered by the format's own rule (wide types first, then by name), so
-/// equal tensors give equal bytes in whatever order they come.
+/// The bytes of a safetensors file. Tensors are in the order that the format's library uses (wide types first, then by
+/// name), so that equal tensors give equal bytes in any input order.
 ///
 /// # Errors
 /// When two tensors share a name.
@@ -22,12 +22,12 @@ pub fn encode(tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
             return Err(Error::Tensor { name: name.to_owned(), reason: "given twice".to_owned() });
         }
     }
-    // `format: pt` is what Python's loaders look for. One key only: the map has no order, and bytes must not vary.
+    // Python's loaders expect `format: pt`. There is only this key: the map is unordered, and the bytes must not vary.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     ::safetensors::serialize(views, Some(metadata)).map_err(|error| Error::Archive(error.to_string()))
 }
 
-/// Writes a safetensors file, whole or not at all.
+/// Writes a safetensors file atomically.
 ///
 /// # Errors
 /// As [`encode`], and when the file cannot be written.
@@ -38,15 +38,15 @@ pub fn write(path: &Path, tensors: &[Tensor]) -> Result<(), Error> {
 /// The tensors of a safetensors file, by name.
 ///
 /// # Errors
-/// When the file cannot be read, is no safetensors file, or holds an element type that torch does not have.
+/// When the file cannot be read, is not a safetensors file, or has an element type that torch does not have.
 pub fn read(path: &Path) -> Result<Vec<Tensor>, Error> {
     decode(&std::fs::read(path).map_err(io_error(path))?, path)
 }
 
-/// The tensors in the bytes of a safetensors file, by name; `path` is only named in errors.
+/// The tensors in the bytes of a safetensors file, by name. `path` is used only in errors.
 ///
 /// # Errors
-/// When the bytes are no safetensors file, or hold an element type that torch does not have.
+/// When the bytes are not a safetensors file, or have an element type that torch does not have.
 pub fn decode(bytes: &[u8], path: &Path) -> Result<Vec<Tensor>, Error> {
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
     let file = ::safetensors::SafeTensors::deserialize(bytes)

@@ -1,4 +1,4 @@
-//! A safetensors file by its header alone, and several of them by their index.
+//! Describes a safetensors file by its header, and a sharded model by its index.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -11,12 +11,12 @@ use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::source::Section;
 use crate::model_file::{Error, io_error, words};
 
-/// The longest header that is read; the format's own limit is three times that, and no model comes near.
+/// The maximum length of a header. The format's own limit is three times that, and no model comes near it.
 const HEADER_LIMIT: u64 = 32 << 20;
-/// The longest index of a sharded model.
+/// The maximum length of the index of a sharded model.
 const INDEX_LIMIT: u64 = 32 << 20;
 
-/// Whether a file begins as a safetensors file does.
+/// Whether a file begins like a safetensors file.
 pub fn is_safetensors(beginning: &[u8], file_length: u64) -> bool {
     let Some((length, rest)) = beginning.split_first_chunk::<8>() else { return false };
     let length = u64::from_le_bytes(*length);
@@ -26,7 +26,7 @@ pub fn is_safetensors(beginning: &[u8], file_length: u64) -> bool {
 /// Reads the header of a safetensors file.
 ///
 /// # Errors
-/// When it is not whole, or says what cannot be.
+/// When the header is incomplete or invalid.
 pub fn read(file: &Section) -> Result<Contents, Error> {
     let mut contents = Contents::new(Kind::Safetensors);
     add(file, &mut contents)?;
@@ -47,7 +47,7 @@ fn add(file: &Section, contents: &mut Contents) -> Result<(), Error> {
     if data + metadata.data_len() as u64 != file.length() {
         return Err(file.malformed("not a whole safetensors file (its tensors and its length do not agree)"));
     }
-    // The order of the file is the order of the bytes.
+    // The tensors in the order of their bytes in the file.
     let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
     tensors.sort_by(|(one, left), (two, right)| (left.data_offsets, one).cmp(&(right.data_offsets, two)));
     for (name, info) in tensors {
@@ -81,7 +81,8 @@ struct Index {
 /// Reads the headers of all files that an index names.
 ///
 /// # Errors
-/// When the index or a file is not whole, a file lies elsewhere, or a tensor is not where the index says.
+/// When the index or a file is incomplete, a file is in another folder, or a tensor is not in the file that the index
+/// names.
 pub fn read_index(index: &Section) -> Result<Contents, Error> {
     let parsed: Index = serde_json::from_slice(&index.read_all(INDEX_LIMIT)?)
         .map_err(|error| index.malformed(&format!("not an index of safetensors files ({error})")))?;

@@ -1,4 +1,4 @@
-//! How a model file was saved, and the line of Python that loads it: only what holds for torch 2.13.
+//! Describes how a model file was saved, and which Python statement loads it. All of it is valid for torch 2.13.
 
 use std::path::Path;
 
@@ -47,19 +47,19 @@ pub(super) fn saved(contents: &Contents, imports: &[Import], evidence: &Evidence
     }
 }
 
-/// The first thing that `torch.load(weights_only=True)` refuses; `None` when it opens the file.
+/// The first thing that `torch.load(weights_only=True)` refuses. `None` if it accepts the file.
 fn strict(imports: &[Import], evidence: &Evidence) -> Option<String> {
     let refused = imports.iter().find(|import| !safety::is_weights_only(&import.module, &import.name));
     refused.map(Import::dotted).or_else(|| evidence.strict().map(|what| words::printable(what, 120)))
 }
 
-/// The line of Python that loads it; empty when nothing should, or when none is known.
+/// The Python statement that loads it. Empty if it should not be loaded, or no statement is known.
 pub(super) fn loads(path: &Path, contents: &Contents, imports: &[Import], evidence: &Evidence) -> String {
     if safety::overall(evidence, imports) >= Safety::Unjudged {
         return String::new();
     }
     let name = words::printable(&path.file_name().unwrap_or_default().to_string_lossy(), 200).replace('"', "\\\"");
-    // A storage of another device is put back there, which fails where there is none.
+    // Storages are loaded to their original device, which fails if this machine does not have it.
     let device = if contents.places.iter().all(|place| place == "cpu") { "" } else { ", map_location=\"cpu\"" };
     match contents.kind {
         Kind::Module | Kind::Checkpoint | Kind::StateDict => {
@@ -73,7 +73,7 @@ pub(super) fn loads(path: &Path, contents: &Contents, imports: &[Import], eviden
     }
 }
 
-/// What is worth knowing of a torch file's names and devices, a sentence each.
+/// Remarks about a torch file's names and devices, one sentence each.
 pub(super) fn notes(contents: &Contents) -> Vec<String> {
     let mut notes = Vec::new();
     let away: Vec<String> =
@@ -91,7 +91,7 @@ pub(super) fn notes(contents: &Contents) -> Vec<String> {
     ];
     for (prefix, whose) in told {
         let states = contents.tensors.iter().map(|tensor| tensor.name.as_str());
-        // In a checkpoint the names stand behind the key of the dictionary that holds them.
+        // In a checkpoint, the names follow the key of the dictionary that holds them.
         let begins =
             |name: &str| name.starts_with(prefix) || after_key(name).is_some_and(|rest| rest.starts_with(prefix));
         let (all, with) = states.fold((0, 0), |(all, with), name| (all + 1, with + usize::from(begins(name))));

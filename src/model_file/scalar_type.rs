@@ -1,7 +1,7 @@
-//! Every element type that torch can save, by torch's own names.
+//! All element types that torch can save, with torch's names.
 //!
-//! [`DType`] is the closed set that the native stages compute with; this one is what a file may hold. It knows names
-//! and widths, and converts nothing.
+//! [`DType`] has the types that the native stages support; this type has all types in files. It knows names and widths,
+//! and does not convert.
 
 use serde::{Serialize, Serializer};
 
@@ -9,7 +9,7 @@ use crate::model_file::DType;
 
 macro_rules! scalar_types {
     ($($(#[$doc:meta])* $name:ident $torch:literal $width:literal $storage:literal $format:literal;)*) => {
-        /// The type of one element of a tensor, as `c10::ScalarType` has them.
+        /// The element type of a tensor, as in `c10::ScalarType`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ScalarType { $($(#[$doc])* $name,)* }
 
@@ -27,13 +27,13 @@ macro_rules! scalar_types {
                 match self { $(Self::$name => $width,)* }
             }
 
-            /// The class that torch's pickles name a storage of this type by; types newer than these classes have none.
+            /// The storage class of this type in torch's pickles. `None` for types newer than these classes.
             pub fn storage_class(self) -> Option<&'static str> {
                 let class = match self { $(Self::$name => $storage,)* };
                 (!class.is_empty()).then_some(class)
             }
 
-            /// The name in a safetensors header; some types cannot be kept there.
+            /// The name in a safetensors header. `None` for types that this format does not support.
             pub fn safetensors_name(self) -> Option<&'static str> {
                 let name = match self { $(Self::$name => $format,)* };
                 (!name.is_empty()).then_some(name)
@@ -73,7 +73,7 @@ scalar_types! {
     UInt32 "uint32" 4 "" "U32";
     /// `torch.float32`.
     Float32 "float32" 4 "FloatStorage" "F32";
-    /// `torch.complex32`, two halves. Older than the new dtypes, yet it has no storage class.
+    /// `torch.complex32`, two halves. It is older than the new dtypes, but has no storage class.
     Complex32 "complex32" 4 "" "";
     /// `torch.complex64`, two floats.
     Complex64 "complex64" 8 "ComplexFloatStorage" "C64";
@@ -85,7 +85,7 @@ scalar_types! {
     UInt64 "uint64" 8 "" "U64";
     /// `torch.complex128`, two doubles.
     Complex128 "complex128" 16 "ComplexDoubleStorage" "";
-    /// `torch.quint8`: bytes that mean numbers only together with a scale and a zero point.
+    /// `torch.quint8`: integers that are converted to numbers by a scale and a zero point.
     QUInt8 "quint8" 1 "QUInt8Storage" "";
     /// `torch.qint8`.
     QInt8 "qint8" 1 "QInt8Storage" "";
@@ -98,7 +98,7 @@ scalar_types! {
 }
 
 impl ScalarType {
-    /// The type with that name in torch; its second names (`half`, `float`, `long`, …) are known too.
+    /// The type with that name in torch. Aliases (`half`, `float`, `long`, …) are supported.
     pub fn from_torch_name(name: &str) -> Option<Self> {
         let name = match name {
             "half" => "float16",
@@ -125,12 +125,12 @@ impl ScalarType {
         Self::ALL.iter().copied().find(|kind| kind.safetensors_name() == Some(name))
     }
 
-    /// Whether it is a real floating-point type that can be converted into another one.
+    /// Whether it is a real floating-point type that can be converted to another one.
     pub fn is_float(self) -> bool {
         matches!(self, Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64)
     }
 
-    /// The same type among those that the stages compute with.
+    /// The corresponding type of the native stages.
     pub fn dtype(self) -> Option<DType> {
         Some(match self {
             Self::Bool => DType::Bool,

@@ -1,5 +1,5 @@
-//! Archives of skops: a tree of objects in JSON, arrays of numpy beside it. Its own reader loads only types that somebody
-//! trusts, and an MLflow model may bring the list of those along. So every type counts as if it were trusted.
+//! skops archives: a tree of objects in JSON, and NumPy arrays. skops loads only types that the caller trusts, but an
+//! MLflow model can contain its own list of trusted types. So every type is treated as trusted.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use crate::model_file::zip_directory::ZipDirectory;
 
 /// The member with the tree.
 pub(super) const TREE: &str = "schema.json";
-/// The longest tree.
+/// The maximum size of the tree.
 const LIMIT: u64 = 256 << 20;
 
-/// Notes every type that the tree names, and how its reader uses it.
+/// Records every type in the tree, and how skops would use it.
 pub(super) fn look(zip: &ZipDirectory, evidence: &mut Evidence) {
     let tree = zip.member(TREE).and_then(|member| member.map(|member| member.read_all(LIMIT)).transpose());
     match tree.ok().flatten().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {

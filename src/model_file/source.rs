@@ -1,7 +1,7 @@
-//! A file read by ranges: nothing of it is in memory but what was asked for.
+//! Reads ranges of a file: only requested ranges are in memory.
 //!
-//! Reads are positioned (`pread`), so that many readers share one open file, and a file that shrinks meanwhile gives
-//! an error where a memory map would kill the process.
+//! Reads are positioned (`pread`), so that many readers can share one open file. If the file shrinks, a read returns an
+//! error, while access to a memory map would kill the process.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use crate::model_file::{Error, io_error};
 
-/// A part of an open file: from `start`, `length` bytes long. Always inside the file as it was when it was opened.
+/// A range of an open file: `length` bytes from `start`. It is always inside the file's bounds at the time it was
+/// opened.
 #[derive(Debug, Clone)]
 pub struct Section {
     file: Arc<File>,
@@ -24,7 +25,7 @@ impl Section {
     /// A whole file.
     ///
     /// # Errors
-    /// When it cannot be opened or is no regular file.
+    /// When it cannot be opened, or is not a regular file.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(io_error(path))?;
         let metadata = file.metadata().map_err(io_error(path))?;
@@ -34,10 +35,11 @@ impl Section {
         Ok(Self { file: Arc::new(file), path: Arc::new(path.to_owned()), start: 0, length: metadata.len() })
     }
 
-    /// What a reader gives, unpacked into a nameless file on disk: bombs cost no memory. Messages name `path`.
+    /// Copies the output of a reader into an unnamed temporary file, so that decompression bombs use no memory. Errors
+    /// name `path`.
     ///
     /// # Errors
-    /// When there is more than `limit`, or it cannot be read or written.
+    /// When there are more than `limit` bytes, or reading or writing fails.
     pub fn unpacked(path: &Path, reader: impl std::io::Read, limit: u64) -> Result<Self, Error> {
         let mut file = tempfile::tempfile().map_err(io_error(&std::env::temp_dir()))?;
         let length = std::io::copy(&mut reader.take(limit + 1), &mut file).map_err(|error| Error::Malformed {
@@ -51,12 +53,12 @@ impl Section {
         Ok(Self { file: Arc::new(file), path: Arc::new(path.to_owned()), start: 0, length })
     }
 
-    /// A reader from the beginning.
+    /// A reader that starts at the beginning.
     pub fn reader(&self) -> Reader {
         Reader { section: self.clone(), at: 0 }
     }
 
-    /// The same bytes under the name that they have inside of the file.
+    /// The same bytes, under the name that they have inside the file.
     pub fn within(&self, name: &str) -> Self {
         Self { path: Arc::new(self.path.join(name)), ..self.clone() }
     }
@@ -66,12 +68,12 @@ impl Section {
         &self.path
     }
 
-    /// Bytes in it.
+    /// The length in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// A part of this part; `None` when it does not lie inside.
+    /// A part of this range. `None` if it is not inside.
     pub fn part(&self, start: u64, length: u64) -> Option<Self> {
         let end = start.checked_add(length)?;
         (end <= self.length).then(|| Self {
@@ -82,10 +84,10 @@ impl Section {
         })
     }
 
-    /// Fills `buffer` from `at` on.
+    /// Fills `buffer` with the bytes from `at`.
     ///
     /// # Errors
-    /// When the range is not inside or the system refuses.
+    /// When the range is not inside, or reading fails.
     pub fn read_into(&self, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
         if self.part(at, buffer.len() as u64).is_none() {
             return Err(self.malformed("ends too early"));
@@ -93,10 +95,10 @@ impl Section {
         self.file.read_exact_at(buffer, self.start + at).map_err(io_error(&self.path))
     }
 
-    /// All of it, when it has `limit` bytes at most.
+    /// All bytes, if there are at most `limit`.
     ///
     /// # Errors
-    /// When it is longer or the system refuses.
+    /// When it is longer, or reading fails.
     pub fn read_all(&self, limit: u64) -> Result<Vec<u8>, Error> {
         if self.length > limit {
             return Err(self.malformed(&format!("a part has {} bytes, {limit} are the most here", self.length)));
@@ -106,11 +108,11 @@ impl Section {
         Ok(bytes)
     }
 
-    /// Copies it to the end of what was written to a file. Parts of a model begin anywhere, and there a large buffer is
-    /// faster than `copy_file_range`, which goes in small steps once the two sides are not at the same place of a page.
+    /// Appends the range to a file. Model parts have arbitrary offsets; a large buffer is then faster than
+    /// `copy_file_range`, which copies in small steps if both sides have different offsets in a page.
     ///
     /// # Errors
-    /// When it ends too early or the system refuses.
+    /// When it ends too early, or writing fails.
     pub fn copy_to(&self, out: &mut File) -> std::io::Result<()> {
         const BUFFER: u64 = 1 << 20;
         let mut buffer = vec![0; self.length.min(BUFFER) as usize];
@@ -130,7 +132,7 @@ impl Section {
     }
 }
 
-/// Reads a part from its beginning to its end.
+/// Reads a range from start to end.
 pub struct Reader {
     section: Section,
     at: u64,

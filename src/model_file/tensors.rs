@@ -1,8 +1,8 @@
-//! A tensor as a file holds it: a name, an element type, a shape, and little-endian bytes in row-major order.
+//! A tensor as stored in a file: a name, an element type, a shape, and little-endian bytes in row-major order.
 
 use crate::model_file::Error;
 
-/// The element types that torch and safetensors share.
+/// The element types that torch and safetensors have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DType {
     /// `torch.bool`, one byte.
@@ -54,7 +54,7 @@ impl DType {
         }
     }
 
-    /// The class that torch's pickles name a storage of this type by, such as `FloatStorage`.
+    /// The storage class of this type in torch's pickles, such as `FloatStorage`.
     pub fn storage_class(self) -> &'static str {
         match self {
             Self::Bool => "BoolStorage",
@@ -71,7 +71,7 @@ impl DType {
     }
 }
 
-/// A named tensor. Its bytes always are as many as its shape and type ask for.
+/// A named tensor. The number of bytes always matches its shape and type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tensor {
     name: String,
@@ -84,7 +84,7 @@ impl Tensor {
     /// A tensor of `bytes` (little-endian, row-major).
     ///
     /// # Errors
-    /// When the number of bytes is not what `shape` and `dtype` ask for.
+    /// When the number of bytes does not match `shape` and `dtype`.
     pub fn new(name: impl Into<String>, dtype: DType, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self, Error> {
         let name = name.into();
         let wanted = shape.iter().try_fold(dtype.width(), |all, &side| all.checked_mul(side));
@@ -98,7 +98,7 @@ impl Tensor {
     /// A `float32` tensor of `values` in row-major order.
     ///
     /// # Errors
-    /// When the number of values is not what `shape` asks for.
+    /// When the number of values does not match `shape`.
     pub fn from_f32(name: impl Into<String>, shape: Vec<usize>, values: &[f32]) -> Result<Self, Error> {
         Self::new(name, DType::F32, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }

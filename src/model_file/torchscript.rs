@@ -1,9 +1,9 @@
-//! The whole model as one TorchScript file, written from an [`Architecture`] and its `state_dict`.
+//! Writes a model as a TorchScript file, from an [`Architecture`] and its `state_dict`.
 //!
-//! A tracer would bake the weights in as nameless constants. Written by hand, the file has a submodule per layer and
-//! named parameters: `torch.jit.load` shows the same `state_dict` as the safetensors file, and can move, freeze and
-//! fine-tune the model. The code inside is a few readable lines per layer. The format is the one that `torch.jit.save`
-//! writes (file format version 3): `data.pkl` holds the module tree, `data/N` the bytes, `code/` the classes.
+//! A tracer would store the weights as unnamed constants. This file has a submodule for each layer and named parameters
+//! instead: `torch.jit.load` shows the same `state_dict` as the safetensors file, and the model can be moved, frozen
+//! and fine-tuned. Its code has a few readable lines for each layer. The format is that of `torch.jit.save` (file
+//! format version 3): `data.pkl` holds the module tree, `data/N` the bytes, `code/` the classes.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub fn to_bytes(architecture: &Architecture, tensors: &[Tensor]) -> Result<Vec<u
     archive.finish()
 }
 
-/// Writes the TorchScript file, whole or not at all.
+/// Writes the TorchScript file atomically.
 ///
 /// # Errors
 /// As [`to_bytes`], and when the file cannot be written.
@@ -49,8 +49,8 @@ pub fn write(path: &Path, architecture: &Architecture, tensors: &[Tensor]) -> Re
     atomic::write(path, &to_bytes(architecture, tensors)?)
 }
 
-/// One submodule: the attribute it is kept under, and what it does. Each has a class of its own, in a file of its own,
-/// because its sizes are constants of the class.
+/// A submodule: the attribute that holds it, and what it does. Each has its own class in its own file, because its
+/// sizes are constants of the class.
 struct Module {
     name: String,
     kind: ModuleKind,
@@ -89,7 +89,7 @@ impl Module {
         }
     }
 
-    /// The module (in Python's sense) that defines the class, such as `__torch__.fc1`.
+    /// The Python module that defines the class, such as `__torch__.fc1`.
     fn package(&self) -> String {
         format!("__torch__.{}", self.name)
     }
@@ -102,7 +102,7 @@ impl Module {
         format!("code/{}.py", self.package().replace('.', "/"))
     }
 
-    /// The class in TorchScript, which is a small Python.
+    /// The class in TorchScript, a subset of Python.
     fn code(&self) -> String {
         let (parameters, attributes, constants, body) = match &self.kind {
             ModuleKind::Linear(layer) => (
@@ -115,7 +115,7 @@ impl Module {
                 "torch.linear(input, self.weight, self.bias)".to_owned(),
             ),
             ModuleKind::Relu => ("[]", "", String::new(), "torch.relu(input)".to_owned()),
-            // `{:?}` keeps the point of a float: 0.5, 1e-5.
+            // `{:?}` keeps the decimal point or exponent of a float: 0.5, 1e-5.
             ModuleKind::Dropout(p) => (
                 "[]",
                 "",
@@ -133,7 +133,7 @@ impl Module {
     }
 }
 
-/// The class of the network itself: its submodules, called one after the other.
+/// The class of the network, which calls its submodules in order.
 fn root_code(modules: &[Module]) -> String {
     let mut code = format!(
         "class {CLASS}(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n  \
@@ -153,8 +153,8 @@ fn root_code(modules: &[Module]) -> String {
     code
 }
 
-/// The tree of objects, in the order in which the classes declare their attributes (torch fills slots by name, and
-/// writes them in this order). The tensors it refers to are collected in `storages`.
+/// The object tree, in the order in which the classes declare their attributes (torch sets slots by name, and writes
+/// them in this order). The tensors in it are collected in `storages`.
 fn root_object<'a>(modules: &[Module], tensors: &'a [Tensor], storages: &mut Vec<&'a Tensor>) -> Value {
     let mut attributes = common_attributes();
     for module in modules {
@@ -174,7 +174,7 @@ fn root_object<'a>(modules: &[Module], tensors: &'a [Tensor], storages: &mut Vec
     object("__torch__", CLASS, attributes)
 }
 
-/// What every module has. The model is saved as one uses it after training: in evaluation mode.
+/// The attributes that every module has. The model is saved in evaluation mode, as it is used after training.
 fn common_attributes() -> Vec<(String, Value)> {
     vec![("training".to_owned(), Value::Bool(false)), ("_is_full_backward_hook".to_owned(), Value::None)]
 }
@@ -183,7 +183,7 @@ fn object(package: &str, class: &str, attributes: Vec<(String, Value)>) -> Value
     Value::Object(Box::new(Value::global(package, class)), attributes)
 }
 
-/// A tensor as torch pickles it: a call that rebuilds it over a storage which the archive keeps under `key`.
+/// A tensor as torch pickles it: a call that rebuilds it from the storage `key` in the archive.
 fn tensor_value(tensor: &Tensor, key: usize) -> Value {
     let storage = Value::Persistent(Box::new(Value::Tuple(vec![
         Value::text("storage"),
@@ -206,7 +206,7 @@ fn tensor_value(tensor: &Tensor, key: usize) -> Value {
     )
 }
 
-/// How many elements one step along each dimension skips.
+/// The strides of a row-major tensor.
 fn row_major_strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for index in (1..shape.len()).rev() {

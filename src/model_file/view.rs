@@ -1,4 +1,4 @@
-//! An inspection as a person reads it.
+//! The inspection of a model file as text.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::model_file::file::ModelFile;
 use crate::model_file::safety::Safety;
 use crate::model_file::words;
 
-/// How many tensors are listed before the rest is only counted; `None` lists all.
+/// How many tensors are listed before the rest is only counted. `None` lists all.
 pub type Most = Option<usize>;
 
 /// The text of `amlrun model inspect`.
@@ -52,7 +52,7 @@ pub fn text(file: &ModelFile, most: Most) -> String {
             out.push_str(&format!("  … and {} more; --all lists them\n", told.tensors.len() - shown));
         }
     }
-    // How it was saved and is loaded stands above; imports and tricks do, too.
+    // Sentences on saving, loading, imports and tricks are shown separately.
     let above = |note: &&String| {
         **note != file.saved
             && !note.starts_with("load it with ")
@@ -91,7 +91,7 @@ fn safety(file: &ModelFile) -> String {
     }
 }
 
-/// The mix of element types, by bytes.
+/// The element types, with their share of the bytes.
 fn dtypes(file: &ModelFile) -> String {
     let mut mix: BTreeMap<&str, u64> = BTreeMap::new();
     for tensor in &file.contents.tensors {
@@ -101,7 +101,7 @@ fn dtypes(file: &ModelFile) -> String {
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
-/// The tree as `print(model)` shows it.
+/// The module tree, in the form of `print(model)`.
 fn tree(module: &Module, depth: usize, out: &mut String) {
     let indent = "  ".repeat(depth);
     let name =

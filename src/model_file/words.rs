@@ -1,6 +1,6 @@
-//! Texts from files that nobody has checked, made fit for a person's terminal.
+//! Makes untrusted text from files safe for the terminal.
 
-/// A text without control characters and not longer than `most` characters.
+/// A text without control characters, cut to `most` characters.
 pub fn printable(text: &str, most: usize) -> String {
     let mut out: String =
         text.chars().take(most).map(|c| if c.is_control() || is_direction(c) { '\u{fffd}' } else { c }).collect();
@@ -10,12 +10,12 @@ pub fn printable(text: &str, most: usize) -> String {
     out
 }
 
-/// Characters that turn the reading direction: they can make one name look like another.
+/// Characters that change the reading direction, with which one name can be made to look like another.
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A number with its thousands apart, as in `1,234,567`.
+/// A number with thousands separators, such as `1,234,567`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -28,7 +28,7 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
-/// A size for people, as in `1.4 MB`.
+/// A human-readable size, such as `1.4 MB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {

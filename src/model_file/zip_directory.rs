@@ -1,18 +1,18 @@
-//! The members of a zip, read with suspicion: only what its central directory says and its local headers confirm.
+//! Reads the members of an untrusted zip. The central directory and the local headers must agree.
 //!
-//! torch keeps its members stored: such a member is a plain range of the file. One that is compressed is unpacked to disk,
-//! up to a limit. A file that two readers could understand in two ways is refused: members that overlap, bytes that belong
-//! to none, names given twice (torch does not tell capitals from small letters), names that lead outside, headers that
-//! disagree, sizes that do not fit, more than one end.
+//! torch's members are not compressed: each is a range of the file. A compressed member is unpacked to disk, up to a
+//! limit. A file that two readers could understand differently is refused: with overlapping members, bytes outside of
+//! all members, duplicate names (torch ignores case), names that lead out of the archive, conflicting headers, wrong
+//! sizes, or more than one end record.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::model_file::Error;
 use crate::model_file::source::Section;
 
-/// The most that a central directory may take: half a million members with short names.
+/// The maximum size of the central directory: half a million members with short names.
 const DIRECTORY_LIMIT: u64 = 48 << 20;
-/// The most members.
+/// The maximum number of members.
 const MEMBER_LIMIT: u64 = 400_000;
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_LENGTH: u64 = 22;
@@ -25,12 +25,12 @@ const LOCAL: [u8; 4] = *b"PK\x03\x04";
 const LOCAL_LENGTH: u64 = 30;
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
-/// Bits of a member's flags.
+/// Flag bits of a member.
 const ENCRYPTED: u16 = 1;
 const LENGTHS_FOLLOW: u16 = 8;
 const PATCHED: u16 = 0x20;
 const STRONG: u16 = 0x40;
-/// The most that one compressed member may unpack to; torch compresses none.
+/// The maximum size of an unpacked member. torch compresses none.
 const UNPACKED_LIMIT: u64 = 1 << 30;
 
 /// The members of one archive.
@@ -60,10 +60,10 @@ struct Entry {
 }
 
 impl ZipDirectory {
-    /// Reads the directory and checks every member's header.
+    /// Reads the central directory and checks every member's header.
     ///
     /// # Errors
-    /// When the file is no whole zip, or one that is refused; the reason is in words.
+    /// When the file is not a complete zip, or is refused.
     pub fn read(file: Section) -> Result<Self, Error> {
         let (at, length, count) = end_of_directory(&file)?;
         if length > DIRECTORY_LIMIT || count > MEMBER_LIMIT {
@@ -81,7 +81,7 @@ impl ZipDirectory {
         if !rest.is_empty() {
             return Err(file.malformed("the zip's directory has more members than its end says"));
         }
-        // torch takes the first name of the directory for the folder of all.
+        // torch uses the first name in the directory to determine the top folder.
         let top =
             entries.first().and_then(|entry| entry.name.split_once('/')).map_or("", |(folder, _)| folder).to_owned();
         entries.sort_by_key(|entry| entry.header);
@@ -137,7 +137,7 @@ impl ZipDirectory {
             let reason = "two members of the zip differ in capital letters alone, for which torch does not care";
             return Err(file.malformed(reason));
         }
-        // Old export archives have no top folder at all; the names then are taken as they are.
+        // Old export archives have no top folder: their names are used unchanged.
         let top = if shared { top } else { String::new() };
         Ok(Self { file, members, top })
     }
@@ -147,7 +147,7 @@ impl ZipDirectory {
         &self.file
     }
 
-    /// The folder that all members share, which torch names after the file; empty when there is none.
+    /// The folder that all members share, which torch names after the file. Empty if there is none.
     pub fn top(&self) -> &str {
         &self.top
     }
@@ -165,10 +165,10 @@ impl ZipDirectory {
         self.members.contains_key(&self.full(name))
     }
 
-    /// The bytes of a member below the top folder, not read yet; `None` when there is no such member.
+    /// The bytes of a member below the top folder, which are not read yet. `None` if there is no such member.
     ///
     /// # Errors
-    /// When the member is compressed in a way that torch does not read either, or unpacks to too much.
+    /// When its compression is one that torch does not support either, or it is too large.
     pub fn member(&self, name: &str) -> Result<Option<Section>, Error> {
         let Some(member) = self.members.get(&self.full(name)) else { return Ok(None) };
         let packed = self.file.part(member.start, member.packed);
@@ -191,7 +191,7 @@ impl ZipDirectory {
         }
     }
 
-    /// Whether every member is kept as it is, as torch keeps them.
+    /// Whether no member is compressed, as in torch's archives.
     pub fn is_stored(&self) -> bool {
         self.members.values().all(|member| member.method == STORED)
     }
@@ -201,18 +201,18 @@ impl ZipDirectory {
     }
 }
 
-/// Whether so many bytes may stand between two members: none, or the sizes of the one before.
+/// Whether a gap of that many bytes may be between two members: none, or the sizes of the previous member.
 fn may_lie_between(bytes: u64, sizes_follow: bool) -> bool {
     bytes == 0 || sizes_follow && matches!(bytes, 12 | 16 | 20 | 24)
 }
 
-/// Whether torch looks for a member of that name in the folder that it takes for the archive's.
+/// Whether torch looks up a member of that name in the archive's top folder.
 fn is_torch_s(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or(name);
     ["data.pkl", "constants.pkl", "archive_format"].iter().any(|own| last.eq_ignore_ascii_case(own))
 }
 
-/// Whether a file that does not begin as a zip ends as one: `torch.jit.load` looks at the end alone.
+/// Whether a file that does not begin like a zip ends like one: `torch.jit.load` reads only the end.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -231,9 +231,9 @@ pub fn has_end(file: &Section) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// Where the central directory begins, its length, and how many entries it has.
+/// The offset of the central directory, its length, and its number of entries.
 fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
-    // The comment after the end record has 64 KiB at most, so the record is in this last part.
+    // The comment after the end record has at most 64 KiB, so the record is in this part of the file.
     let tail_length = file.length().min(END_LENGTH + 0xffff);
     let tail_start = file.length() - tail_length;
     let tail = match file.part(tail_start, tail_length) {
@@ -245,7 +245,7 @@ fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
             record.starts_with(&END) && at + END_LENGTH as usize + usize::from(u16_at(record, 20)) == tail.len()
         })
     };
-    // Readers take the last end that they find; it must be that of the whole file.
+    // Readers use the last end record that they find, so it must be the one at the end of the file.
     let Some(found) = tail.windows(END.len()).rposition(|window| window == END) else {
         return Err(file.malformed("the zip has no end: the file is cut off"));
     };
@@ -291,7 +291,7 @@ fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
     Ok((start, length, count))
 }
 
-/// Takes one entry off the front of the directory.
+/// Parses one entry and advances `rest`.
 fn entry(rest: &mut &[u8]) -> Result<Entry, String> {
     let cut = || "the zip's directory is cut off".to_owned();
     let fixed = rest.get(..ENTRY_LENGTH).filter(|fixed| fixed.starts_with(&ENTRY)).ok_or_else(cut)?;
@@ -307,7 +307,7 @@ fn entry(rest: &mut &[u8]) -> Result<Entry, String> {
     }
     let extra = &whole[ENTRY_LENGTH + sizes[0]..ENTRY_LENGTH + sizes[0] + sizes[1]];
     let mut wide = wide_field(extra);
-    // A field of all ones says that the real number is in the wide extra field, in this order.
+    // If all bits of a field are set, its value is in the zip64 extra field, in this order.
     let mut number = |at: usize| match u32_at(fixed, at) {
         u32::MAX => match wide.get(..8) {
             Some(eight) => {
@@ -326,7 +326,7 @@ fn entry(rest: &mut &[u8]) -> Result<Entry, String> {
     Ok(Entry { name, method, flags, packed, length, header })
 }
 
-/// The zip64 extra field (tag 1), or nothing.
+/// The zip64 extra field (tag 1), or an empty slice.
 fn wide_field(mut extra: &[u8]) -> &[u8] {
     while extra.len() >= 4 {
         let (tag, size) = (u16_at(extra, 0), usize::from(u16_at(extra, 2)));
@@ -339,7 +339,7 @@ fn wide_field(mut extra: &[u8]) -> &[u8] {
     &[]
 }
 
-/// Where the bytes of a member begin, after its local header, which must name the same member.
+/// The offset of a member's data, after its local header, which must have the same name.
 fn data_start(file: &Section, entry: &Entry) -> Result<u64, String> {
     let outside = |_| "has no header in the file".to_owned();
     let mut header = vec![0; LOCAL_LENGTH as usize + entry.name.len()];
@@ -354,7 +354,7 @@ fn data_start(file: &Section, entry: &Entry) -> Result<u64, String> {
     if u16_at(&header, 8) != entry.method || u16_at(&header, 6) != entry.flags {
         return Err("has another compression in its header".to_owned());
     }
-    // With bit 3 the sizes follow the data; else the header must agree (or say that they are in a wide field).
+    // With bit 3, the sizes follow the data; otherwise the header must agree (or refer to the zip64 field).
     let lengths_follow = entry.flags & LENGTHS_FOLLOW != 0;
     let packed = u32_at(&header, 18);
     if !lengths_follow && packed != u32::MAX && u64::from(packed) != entry.packed {
@@ -363,7 +363,7 @@ fn data_start(file: &Section, entry: &Entry) -> Result<u64, String> {
     Ok(entry.header + LOCAL_LENGTH + u64::from(name) + u64::from(extra))
 }
 
-/// Refuses names that would leave the archive when unpacked.
+/// Refuses names that would lead out of the target folder when unpacked.
 fn check_name(name: &str) -> Result<(), String> {
     let escapes = name.starts_with('/')
         || name.contains(['\\', '\0'])
@@ -372,7 +372,7 @@ fn check_name(name: &str) -> Result<(), String> {
     if escapes { Err("leads out of the archive".to_owned()) } else { Ok(()) }
 }
 
-/// A name from outside, short and without control characters.
+/// An untrusted name, shortened and without control characters.
 fn printable(name: &str) -> String {
     crate::model_file::words::printable(name, 120)
 }
@@ -400,7 +400,7 @@ mod tests {
         let path = folder.path().join("m.pth");
         let mut archive = Archive::onto("m", std::fs::File::create(&path).unwrap());
         archive.add("data.pkl", b"N.").unwrap();
-        // A member that might have become larger than 4 GB has wide fields, however small it is.
+        // A member that could have become larger than 4 GB has zip64 fields, even if it is small.
         archive.add_with("data/0", 1 << 33, |out| out.write_all(b"bytes")).unwrap();
         archive.close().unwrap();
         let zip = ZipDirectory::read(Section::open(&path).unwrap()).unwrap();

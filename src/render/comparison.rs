@@ -1,4 +1,4 @@
-//! Compared runs as text: a column for each run, in as many blocks as the width needs, and charts.
+//! Compared runs as text: a column for each run, in as many blocks as the width requires, and charts.
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -7,11 +7,11 @@ use crate::history::compare::{Compared, Goal};
 use crate::report::chart::{Line, chart, short};
 use crate::report::style::Paint;
 
-/// As wide as a column of values is at most, and as the column of names is.
+/// The maximum width of a column of values, and of the column of names.
 const VALUE: usize = 14;
 const NAME: usize = 32;
 
-/// A table with the parameters, then the metrics. `order` is what the runs are sorted by.
+/// A table of the parameters, then the metrics. `order` is the metric by which the runs are sorted.
 pub(crate) fn table(runs: &[Compared], order: Option<&(String, Goal)>, width: usize, paint: Paint) -> String {
     let mut out = String::new();
     if let Some((metric, goal)) = order {
@@ -25,7 +25,7 @@ pub(crate) fn table(runs: &[Compared], order: Option<&(String, Goal)>, width: us
         let mut used = names;
         let fits = |run: &usize| {
             used += 2 + column(*run);
-            // One run is shown in any case.
+            // A block has at least one run.
             used <= width || *run == begin
         };
         let end = begin + (begin..runs.len()).take_while(fits).count();
@@ -88,14 +88,14 @@ impl Row {
     }
 }
 
-/// The names of runs, as long as tells them apart: the beginning of a name will do wherever a run is named.
+/// The shortest unique prefixes of run names: a prefix is accepted wherever a run is named.
 fn headings(runs: &[Compared]) -> Vec<String> {
     let cut = |name: &str| name.chars().take(VALUE).collect::<String>();
     let unique = |name: &str| runs.iter().filter(|run| run.name.starts_with(&cut(name))).count() < 2;
     runs.iter().map(|run| if unique(&run.name) { cut(&run.name) } else { run.name.clone() }).collect()
 }
 
-/// Every name, in the order of their first appearance.
+/// All names, in order of their first appearance.
 fn names<'a, T: 'a>(lists: impl Iterator<Item = &'a Vec<(String, T)>>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (name, _) in lists.flatten() {
@@ -106,7 +106,7 @@ fn names<'a, T: 'a>(lists: impl Iterator<Item = &'a Vec<(String, T)>>) -> Vec<St
     names
 }
 
-/// A text in a column: cut in the middle of what is too long, since names differ at their ends.
+/// A text in a column. A text that is too long is cut in the middle, because names often differ at their ends.
 fn padded(text: &str, width: usize) -> String {
     let long = text.width();
     if long <= width {
@@ -119,7 +119,7 @@ fn padded(text: &str, width: usize) -> String {
     format!("{begin}..{end}")
 }
 
-/// A chart for each metric that has more than one value in some run.
+/// A chart for each metric that has several values in some run.
 pub(crate) fn charts(runs: &[Compared], width: usize) -> String {
     let headings = headings(runs);
     let mut out = String::new();

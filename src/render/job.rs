@@ -1,4 +1,4 @@
-//! Runs and steps in the words of `az ml job show`.
+//! Runs and steps with the field names of `az ml job show`.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::outcome::StepOutcome;
 use crate::plan::{Part, Plan, Step};
 use crate::secret::MASK;
 
-/// A run, or one step of it. Of a run that an earlier amlrun made the inputs may not be known.
+/// A run or one of its steps. The inputs may be unknown for a run of an older amlrun.
 pub(crate) fn show_job(job: &Job) -> Value {
     let plan = kept_plan(&job.run).ok();
     let Some(path) = &job.step else { return show(&job.view, plan.as_ref()) };
@@ -47,7 +47,7 @@ pub(crate) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
     let Value::Object(map) = &mut answer else { return answer };
     match view.steps.as_slice() {
         [step] if view.kind != "pipeline" => {
-            // The one step of a standalone job is the job.
+            // A standalone job has one step, which is the job.
             let mut own = show_step(step, plan);
             for name in ["command", "error", "log", "logs", "inputs", "metrics", "assets", "reused_from", "stand_in"] {
                 map.insert(name.to_owned(), own[name].take());
@@ -64,7 +64,7 @@ pub(crate) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
     answer
 }
 
-/// One line of a list.
+/// An entry in a list.
 pub(crate) fn brief(view: &RunView) -> Value {
     json!({
         "name": view.run,
@@ -114,7 +114,7 @@ pub(crate) fn step_inputs(plan: &Plan, step: &Step) -> Value {
     Value::Object(given.map(|(input, given)| (input.name.clone(), value(plan, &given.parts, &input.kind))).collect())
 }
 
-/// A literal as text; data by its type and place. Nothing of it that is secret.
+/// A literal as text, or data by its type and location. Secrets are left out.
 fn value(plan: &Plan, parts: &[Part], kind: &crate::plan::PortType) -> Value {
     let text = parts.iter().map(|part| match part {
         Part::Text(text) => text.clone(),
@@ -127,7 +127,7 @@ fn value(plan: &Plan, parts: &[Part], kind: &crate::plan::PortType) -> Value {
     if kind.is_data() { json!({ "type": kind.to_string(), "path": text }) } else { json!(text) }
 }
 
-/// Outputs with their places here, and the address by which another job can name them as an input.
+/// Outputs with their local paths, and the address by which another job can use them as an input.
 fn outputs(job: &str, outputs: &[OutputInfo]) -> Value {
     let each = outputs.iter().map(|output| {
         let OutputInfo { name, kind, path, files, bytes, .. } = output;

@@ -1,7 +1,7 @@
-//! What the command line shows beside runs, as text: documents with the origins of their values, graphs, tables, jobs in
-//! the words of `az`, and runs side by side.
+//! Text for the command line, except for the progress of runs: documents with the origins of their values, graphs,
+//! tables, jobs with the field names of `az`, and comparisons of runs.
 //!
-//! It writes strings and prints nothing.
+//! This module returns strings and does not print.
 
 pub(crate) mod comparison;
 pub(crate) mod document;

@@ -1,5 +1,5 @@
-//! Answers as tables that fit a terminal: digests, times and paths are shortened, wide columns come last, and what has no
-//! room is left out and named.
+//! Results as tables that fit the terminal. Digests, times and paths are shortened, wide columns come last, and columns
+//! that do not fit are left out and listed.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use crate::diagnostic::visible::visible;
 use crate::report::style::ellipsis;
 use crate::report::summary::shown;
 
-/// A column that is wider than this can be cut, down to so many characters.
+/// A wider column can be cut down to this many characters.
 const LEAST: usize = 12;
-/// As many characters of a digest tell it apart, as git shows them.
+/// How many characters of a digest are shown, enough to identify it.
 const DIGEST: usize = 12;
-/// Columns have this between them.
+/// The space between columns.
 const GAP: usize = 2;
 
-/// A table of an answer.
+/// A result as a table.
 pub(crate) struct Table {
     /// The lines, each with its line break.
     pub text: String,
-    /// Columns that had no room.
+    /// Columns that did not fit.
     pub left_out: Vec<String>,
 }
 
@@ -29,11 +29,11 @@ struct Column {
     key: String,
     title: String,
     cells: Vec<String>,
-    /// Whether the end of a cell tells more than its beginning.
+    /// Whether the end of a cell is more informative than its beginning.
     is_path: bool,
-    /// Whether it says the same of all of several rows.
+    /// Whether all rows have the same value.
     is_constant: bool,
-    /// Whether a part of a cell would say nothing: times, digests, numbers.
+    /// Whether its cells must not be cut: times, digests, numbers.
     is_whole: bool,
 }
 
@@ -42,20 +42,20 @@ impl Column {
         self.cells.iter().map(|cell| cell.width()).max().unwrap_or(0).max(self.title.width())
     }
 
-    /// The width below which it is not cut.
+    /// The width to which it can be cut.
     fn least(&self) -> usize {
         if self.is_whole { self.width() } else { self.width().min(LEAST) }
     }
 }
 
-/// Lays an answer out in so many columns of characters. Members that a person `chose` keep their order and their place.
+/// Formats a result in that many characters. Columns that the user `chose` keep their order and position.
 pub(crate) fn table(answer: &Value, width: usize, chose: bool) -> Table {
     let mut columns = columns(answer);
     let mut left_out = Vec::new();
     if total(columns.iter().map(Column::width)) > width {
         columns.iter_mut().for_each(shorten);
         if !chose {
-            // The first names the row.
+            // The first column identifies the row.
             let first = columns.len().min(1);
             columns[first..].sort_by_key(|column| column.width() > 2 * LEAST);
             while total(least(&columns)) > width {
@@ -82,8 +82,8 @@ pub(crate) fn table(answer: &Value, width: usize, chose: bool) -> Table {
     Table { text, left_out }
 }
 
-/// The column that is missed least: one that says the same of all rows, else what a run's name tells anyway, else the
-/// last. What names a row and how it stands stays.
+/// The least important column: one with the same value in all rows, or else the type or the experiment, or else the
+/// last. Columns that identify the row or show its status are kept.
 fn dispensable(columns: &[Column]) -> Option<usize> {
     let can_go = |at: &usize| *at > 0 && !["status", "version"].contains(&columns[*at].key.as_str());
     let all = || (0..columns.len()).filter(can_go);
@@ -91,7 +91,7 @@ fn dispensable(columns: &[Column]) -> Option<usize> {
     all().find(|at| columns[*at].is_constant).or_else(|| all().find(least_of)).or_else(|| all().next_back())
 }
 
-/// Columns are the members that have a plain value in some row.
+/// The columns are the members that have a scalar value in some row.
 fn columns(answer: &Value) -> Vec<Column> {
     let rows: Vec<&Value> = match answer {
         Value::Array(rows) => rows.iter().collect(),
@@ -130,7 +130,7 @@ fn title(key: &str) -> String {
     chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
 }
 
-/// Leaves of digests, times and paths what tells them apart.
+/// Shortens digests, times and paths to the part that identifies them.
 fn shorten(column: &mut Column) {
     column.is_path = column.cells.iter().any(|cell| Path::new(cell).is_absolute());
     let whole = |cell: &String| cell.is_empty() || digest(cell).or(minute(cell).as_deref()).is_some();
@@ -152,13 +152,13 @@ fn shorten(column: &mut Column) {
     }
 }
 
-/// The digits of a digest, without the name of how it was made.
+/// The digits of a digest, without the name of the algorithm.
 fn digest(cell: &str) -> Option<&str> {
     let digits = cell.rsplit(':').next().unwrap_or(cell);
     (digits.len() >= 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
 }
 
-/// A time such as `2026-11-25T22:45:21.971Z` to the minute.
+/// A time such as `2026-11-25T22:45:21.971Z`, to the minute.
 fn minute(cell: &str) -> Option<String> {
     let is_time = cell.len() >= 20 && cell.ends_with('Z') && cell.as_bytes().get(10) == Some(&b'T');
     let (day, time) = (cell.get(..10)?, cell.get(11..16)?);
@@ -169,12 +169,12 @@ fn total(widths: impl Iterator<Item = usize>) -> usize {
     widths.map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
 }
 
-/// The first column names the row: it is not cut as long as others can be.
+/// The first column identifies the row: it is cut only when the other columns cannot be cut further.
 fn least(columns: &[Column]) -> impl Iterator<Item = usize> {
     columns.iter().enumerate().map(|(at, column)| if at == 0 { column.width() } else { column.least() })
 }
 
-/// The widths of columns, the widest cut until all fit.
+/// The widths of the columns. The widest is cut until all fit.
 fn fit(columns: &[Column], width: usize) -> Vec<usize> {
     let mut widths: Vec<usize> = columns.iter().map(Column::width).collect();
     let least: Vec<usize> = least(columns).collect();
@@ -186,7 +186,7 @@ fn fit(columns: &[Column], width: usize) -> Vec<usize> {
     widths
 }
 
-/// A text that is too long for its column, without its end, or without its beginning.
+/// A text without its end or its beginning, if it is too long for its column.
 fn cut(text: &str, width: usize, keep_end: bool) -> String {
     if text.width() <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! The workspace's assets and addresses as planning asks for them.
+//! Looks up the assets and data addresses of a workspace for planning.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -11,17 +11,17 @@ use crate::spec::catalog::{Catalog, Found};
 use crate::spec::data_uri::DataUri;
 use crate::spec::io::PortType;
 
-/// The workspace as planning sees it. Nothing of it is opened before a document names something.
+/// The workspace as planning sees it. Nothing in it is opened before a document names something.
 pub(super) struct Registered {
     pub places: Places,
-    /// Signatures that were written with addresses, for the run and nothing else.
+    /// Signatures that were written in addresses. They are used for the run and are not stored.
     pub signed: RefCell<Vec<Signed>>,
-    /// What is not known, and why, for whoever plans past that.
+    /// What could not be resolved, and why. `None` when an unresolved address is an error.
     pub unknown: Option<RefCell<Vec<(String, String)>>>,
 }
 
 impl Registered {
-    /// Something in place of what is not known.
+    /// Returns a placeholder and notes the reason when something could not be resolved.
     fn or_unknown<T>(&self, found: Result<T, String>, uri: &str, other: impl Fn(Located) -> T) -> Result<T, String> {
         match (found, &self.unknown) {
             (Err(why), Some(unknown)) => {
@@ -34,7 +34,7 @@ impl Registered {
         }
     }
 
-    /// Where data lies, for a plan: `uri` is how it was written.
+    /// The location of data, for a plan. `uri` is the address as written.
     fn located(&self, place: Place, uri: &str) -> Located {
         let (address, is_blob) = match place {
             Place::Local(path) => return Located::Here(path),
@@ -48,11 +48,11 @@ impl Registered {
         Located::Remote(Remote { uri: uri.to_owned(), address, form: Form::Any, after: None, is_blob, signed })
     }
 
-    /// Keeps the signature of an address apart, and gives the address without it.
+    /// Stores the signature of an address separately, and returns the address without it.
     fn sign(&self, uri: &DataUri, place: &Place) -> String {
         let (text, query) = match (uri, place) {
             (DataUri::Blob(blob), _) => (blob.address(), blob.sas.as_ref().map(|sas| sas.reveal().to_owned())),
-            // A blob by the address of a server that is known.
+            // A blob, written with the web address of a known endpoint.
             (DataUri::Web { url }, Place::Blob { uri: blob, .. }) => {
                 let query = url.split_once('?').map(|(_, query)| query.to_owned());
                 (blob.address(), query.filter(|query| !signatures(&format!("?{query}")).is_empty()))

@@ -1,4 +1,4 @@
-//! What this machine has in place of Azure ML's environments: the active Python, and the programs on `PATH`.
+//! What this machine has instead of Azure ML's environments: the active Python, and the programs on `PATH`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,26 +7,26 @@ use crate::environment::{Host, Look, is_program};
 use crate::plan::Plan;
 use crate::store::Home;
 
-/// What steps find on this machine beside their files. `near` is where version managers begin to look; `passed` are the
-/// variables that the project passes on. Of a project that may be a stranger's no program is started.
+/// What steps find on this machine in addition to their files. Version managers search from the folder `near`. `passed`
+/// are the variables that the project passes to its steps. No program is started when the project is not trusted.
 pub(crate) fn look(near: &Path, passed: &[String], is_strange: bool) -> Host {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let search: Vec<PathBuf> = std::env::split_paths(&path).chain(own_folder()).collect();
     Host::look(&Look { search: &search, near, passed, is_strange })
 }
 
-/// The Python that steps get: what `python` is, else `python3`.
+/// The Python that steps use: `python`, or else `python3`.
 fn python() -> Option<PathBuf> {
     find("python").or_else(|| find("python3"))
 }
 
-/// Where this program is, and `amlrun-stage` with it.
+/// The folder of this program, which also has `amlrun-stage`.
 fn own_folder() -> Option<PathBuf> {
     std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned))
 }
 
-/// Folders to add at the end of a step's `PATH`: the one with this program, where `amlrun-stage` lies too, and one with a
-/// `python` where the machine has only `python3`. With it a note that says how environments are met.
+/// Folders to append to a step's `PATH`: the folder of this program, which also has `amlrun-stage`, and a folder with
+/// `python` when the machine has only `python3`. Also returns a note that explains how environments are handled.
 pub(crate) fn path(home: &Home, plan: &Plan, decisions: &[Decision]) -> (Vec<PathBuf>, Option<String>) {
     let mut folders: Vec<PathBuf> = own_folder().into_iter().collect();
     if !decisions.iter().any(Decision::may_run) {
@@ -53,7 +53,7 @@ fn uses_python(plan: &Plan) -> bool {
     plan.steps.iter().any(|step| step.substitute.is_none() && step.command.contains("python"))
 }
 
-/// A program on `PATH`.
+/// Finds a program on `PATH`.
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))

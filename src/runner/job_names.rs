@@ -1,6 +1,5 @@
-//! The names of runs and of their steps are names of jobs, and no two jobs share one: by it metrics, outputs in datastores
-//! and processes are told apart. A step's is that of its run and its own, `RUN-STEP`; where that is taken already it gets
-//! a number at its end.
+//! Assigns job names. Runs and steps are both jobs, and no two jobs share a name: metrics, outputs in datastores and
+//! processes are identified by it. A step's job name is `RUN-STEP`. If that name is taken, a number is appended.
 
 use std::collections::HashSet;
 
@@ -10,8 +9,8 @@ use crate::id::RunName;
 use crate::plan::Plan;
 use crate::store::{Home, StoreError};
 
-/// Refuses a run whose name a step of another run has, or that a deleted run had of which outputs are left: a new run of
-/// that name would write over them.
+/// Refuses a run name that a step of another run already has, or that belonged to a deleted run whose outputs still
+/// exist: a new run of that name would overwrite them.
 pub(crate) fn check(home: &Home, name: &RunName) -> Result<(), Failed> {
     if left_of(home, name) {
         let message = format!("the run '{name}' was deleted, and others still use what it wrote");
@@ -25,12 +24,12 @@ pub(crate) fn check(home: &Home, name: &RunName) -> Result<(), Failed> {
     }
 }
 
-/// The job name of each step of a run that is to begin.
+/// The job name of each step of a new run.
 pub(crate) fn of_steps(home: &Home, run: &RunName, plan: &Plan) -> Result<Vec<String>, StoreError> {
     if plan.kind != "pipeline" {
         return Ok(plan.steps.iter().map(|_| run.to_string()).collect());
     }
-    // Only a run whose name continues with a dash as the other's does can have a step, or a name, like one of these.
+    // Job names can collide only if one run's name begins with the other's name and a dash.
     let continues = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('-'));
     let near = names(home)?.into_iter();
     let near = near.filter(|other| continues(other, run.as_str()) || continues(run.as_str(), other));
@@ -54,7 +53,7 @@ pub(crate) fn of_steps(home: &Home, run: &RunName, plan: &Plan) -> Result<Vec<St
     Ok(chosen)
 }
 
-/// Whether outputs are left of a run that is not there any more.
+/// Whether outputs of a deleted run still exist.
 fn left_of(home: &Home, name: &RunName) -> bool {
     let own = format!("{name}.");
     let is_own = |tree: std::fs::DirEntry| tree.file_name().to_string_lossy().starts_with(&own);
@@ -66,7 +65,7 @@ fn names(home: &Home) -> Result<HashSet<String>, StoreError> {
     Ok(home.runs()?.into_iter().map(|run| run.name.to_string()).collect())
 }
 
-/// The runs whose steps may have that name: those whose name comes before one of its dashes.
+/// The runs whose steps may have that name: those whose name is a prefix of it that ends before a dash.
 fn runs_that_begin<'r>(name: &str, runs: &'r HashSet<String>) -> impl Iterator<Item = &'r str> {
     let starts: Vec<String> = name.match_indices('-').map(|(at, _)| name[..at].to_owned()).collect();
     starts.into_iter().filter_map(|start| runs.get(&start).map(String::as_str))

@@ -1,8 +1,8 @@
-//! Makes runs of job files: reads and plans a file against its workspace, decides what runs, and starts or resumes the run.
-//!
-//! [`project`] is where the modules are put together: a workspace, its registry, and documents planned against it.
-//! [`run_plan`] is a plan with a decision for each step, [`session`] a run that was accepted, [`resume`] one that continues.
-//! The command line gives [`options`] and shows what comes of them.
+//! Makes runs from job files: reads a file, plans it against its workspace, decides which steps run, and starts or
+//! resumes the run.
+//! [`project`] puts the modules together: a workspace, its registry, and the documents planned against it. [`run_plan`]
+//! is a plan with a decision for each step, [`session`] is an accepted run, and [`resume`] continues an existing run.
+//! The command line passes [`options`] and shows the results.
 
 mod catalog;
 pub(crate) mod environment;

@@ -1,4 +1,4 @@
-//! How a run is made: what the command line, or whoever else starts a run, can choose.
+//! The options of a run, as chosen on the command line.
 
 use crate::plan::choice::Choice;
 use crate::yaml::overrides::Override;
@@ -6,35 +6,35 @@ use crate::yaml::overrides::Override;
 /// The options of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RunOptions {
-    /// Values of the file that are changed before it is read.
+    /// Overrides of values in the file, applied before it is read.
     pub set: Vec<Override>,
     /// Which steps run.
     pub steps: StepSelection,
-    /// The run's name; the file's own or a fresh one when absent.
+    /// The run's name. If `None`, the name in the file or a generated one.
     pub name: Option<String>,
-    /// How many steps may run at once; one for each core when absent.
+    /// How many steps may run at once. If `None`, one for each core.
     pub jobs: Option<u16>,
-    /// Seconds between TERM and KILL; 10 when absent.
+    /// Seconds between TERM and KILL. If `None`, 10.
     pub grace: Option<u64>,
-    /// How many requests for data may run at once; adapted to the measured throughput when absent.
+    /// How many data requests may run at once. If `None`, concurrency adapts to the measured throughput.
     pub transfer_jobs: Option<u16>,
 }
 
 /// Which steps of a plan run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StepSelection {
-    /// These alone.
+    /// Only these steps.
     pub only: Vec<String>,
-    /// These and everything that depends on them.
+    /// These steps and everything that depends on them.
     pub from: Vec<String>,
-    /// These and everything that they depend on.
+    /// These steps and everything that they depend on.
     pub until: Vec<String>,
-    /// These run whatever earlier results there are; all when the list is empty.
+    /// Steps that run even if there are earlier results. An empty list means all steps.
     pub force_rerun: Option<Vec<String>>,
 }
 
 impl StepSelection {
-    /// As planning takes it.
+    /// The selection in the form that planning takes.
     pub fn steps(&self) -> Choice {
         Choice { only: self.only.clone(), from: self.from.clone(), until: self.until.clone() }
     }

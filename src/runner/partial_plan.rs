@@ -1,4 +1,5 @@
-//! Planning what can be planned: a job of which one node cannot run here, or one input cannot be reached, has a rest.
+//! Plans the part of a job that can be planned, when one of its nodes cannot run here or one of its inputs is
+//! unreachable.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,18 +14,18 @@ use crate::runner::stand_ins::step_of;
 use crate::spec::{self, Document, Loaded};
 use crate::yaml::overrides::Override;
 
-/// A job as far as it can be planned.
+/// The part of a job that can be planned.
 pub(crate) struct Rest {
     pub plan: Plan,
     pub document: Document,
-    /// Nodes that cannot run here, by name, and why.
+    /// Nodes that cannot run here, by name, with the reason.
     nodes: BTreeMap<String, String>,
-    /// What inputs name and nobody knows, and why.
+    /// Addresses of inputs that could not be resolved, with the reason.
     unknown: Vec<(String, String)>,
 }
 
 impl Rest {
-    /// The plan of a file. One that is refused for anything else is refused.
+    /// The plan of a file. Any other mistake in the file is still refused.
     pub fn of(file: &Path, set: &[Override], local: &Local, project: &Project) -> Result<Self, Failed> {
         let mut read = project.read(file, set, local);
         let is_pipeline = read.job_type() == Some("pipeline");
@@ -46,7 +47,7 @@ impl Rest {
         Ok(Self { plan, document, nodes: BTreeMap::new(), unknown: Vec::new() })
     }
 
-    /// Why steps cannot run: because of themselves, or because of a step that they depend on.
+    /// Why steps cannot run: a reason of their own, or a step that they depend on cannot run.
     pub fn hindered(&self, run_plan: &RunPlan) -> BTreeMap<usize, String> {
         let mut hindered = BTreeMap::new();
         for (index, step) in run_plan.plan.steps.iter().enumerate() {
@@ -76,7 +77,7 @@ impl Rest {
 
 type Planned = (Plan, BTreeMap<String, String>, Vec<(String, String)>);
 
-/// The plan without the nodes that cannot run, and whatever inputs name; nothing when there are other mistakes.
+/// The plan without the nodes that cannot run. Inputs may name unknown data. `None` if there are other mistakes.
 fn planned(
     document: &Document,
     loaded: &Loaded,
@@ -92,7 +93,7 @@ fn planned(
         if !errors.all(|found| leaves_rest(found, is_pipeline, &mut nodes)) {
             return None;
         }
-        // Planning finds more nodes each time, or something else is wrong.
+        // Each pass must find more such nodes. If one does not, something else is wrong.
         if known.replace(nodes.len()) == Some(nodes.len()) {
             return None;
         }
@@ -102,7 +103,7 @@ fn planned(
         }
         found.clear();
         if let Some((plan, unknown)) = project.plan_past_unknown(document, &without, &loaded.sources, &mut found) {
-            // What no step reads keeps none from running, but the job.
+            // An address that no step reads prevents only the job as a whole from running.
             let is_read = |uri: &str| plan.steps.iter().any(|step| reads(step, uri));
             let all_read = unknown.iter().all(|(uri, _)| is_read(uri));
             return all_read.then_some((plan, nodes, unknown));
@@ -115,8 +116,8 @@ fn reads(step: &Step, uri: &str) -> bool {
     step.values().flat_map(Value::remotes).any(|remote| remote.uri == uri)
 }
 
-/// Whether the rest of a pipeline can be planned in spite of a mistake: it keeps one node from running, which is noted,
-/// or planning finds out which nodes read what is not there.
+/// Whether the rest of a pipeline can be planned in spite of a mistake: either the mistake prevents one node from
+/// running, which is noted, or planning finds out which nodes read the missing data.
 fn leaves_rest(found: &Diagnostic, is_pipeline: bool, nodes: &mut BTreeMap<String, String>) -> bool {
     let (step, field) = step_of(&found.path).map_or((None, found.path.as_str()), |(step, field)| (Some(step), field));
     match (found.code, step) {

@@ -1,4 +1,4 @@
-//! Where the rooms are wired together: a workspace on disk, its registry, and documents planned against it.
+//! Puts the modules together: a workspace on disk, its registry, and the documents planned against it.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -19,19 +19,19 @@ use crate::spec::{self, Document, Loaded};
 use crate::store::Home;
 use crate::yaml::overrides::Override;
 
-/// What every verb starts from.
+/// What every command starts from.
 pub(crate) struct Project {
     chosen: Option<PathBuf>,
     reporter: Box<dyn Reporter + Sync>,
 }
 
 impl Project {
-    /// The project around a file or the current folder; `home` is its workspace where the user chose one.
+    /// The project around a file or the current folder. `home` is its workspace, if the user chose one.
     pub fn new(home: Option<PathBuf>, reporter: Box<dyn Reporter + Sync>) -> Self {
         Self { chosen: home, reporter }
     }
 
-    /// Who shows what is found before a run has views.
+    /// Shows progress and diagnostics before a run has its own views.
     pub fn reporter(&self) -> &dyn Reporter {
         &*self.reporter
     }
@@ -46,7 +46,7 @@ impl Project {
         Home::locate(self.chosen.as_deref(), file.parent().unwrap_or(file))
     }
 
-    /// Reads a document of any kind against Azure ML's whole language.
+    /// Checks a document of any kind against the whole language of Azure ML.
     pub fn check(&self, file: &Path, set: &[Override], target: Target, kind: Option<Kind>) -> language::Document {
         let options = match target {
             Target::Local => language::Options { kind, ..self.local_options(file, set) },
@@ -55,26 +55,26 @@ impl Project {
         language::load(file, &options)
     }
 
-    /// Reads a document that is to be sent to Azure ML: what is registered here means nothing there.
+    /// Checks a document that is to be sent to Azure ML. Assets registered in this workspace do not exist there.
     pub fn check_for_azure(file: &Path, set: &[Override], kind: Kind) -> language::Document {
         language::load(file, &options(set, Target::Azure, Some(kind)))
     }
 
-    /// Reads a job file for a run here.
+    /// Reads a job file for a local run.
     pub fn read(&self, file: &Path, set: &[Override], local: &Local) -> language::Document {
         let mut read = language::load(file, &self.local_options(file, set));
         stand_ins::spare(&mut read, local);
         read
     }
 
-    /// Loads and resolves a job file. The plan is there when the file is accepted.
+    /// Loads and resolves a job file. Returns a plan if the file is accepted.
     pub fn plan(&self, file: &Path, set: &[Override], local: &Local) -> (Loaded, Option<Plan>) {
         let mut loaded = spec::take(self.read(file, set, local), file);
         let plan = self.plan_loaded(&mut loaded, local);
         (loaded, plan)
     }
 
-    /// Resolves a job file that was loaded; what is found is added to what was found before.
+    /// Resolves a loaded job file. New diagnostics are added to the existing ones.
     pub fn plan_loaded(&self, loaded: &mut Loaded, local: &Local) -> Option<Plan> {
         let mut found = Vec::new();
         let plan = loaded.document.as_ref().and_then(|d| self.plan_of(d, local, &loaded.sources, &mut found));
@@ -91,7 +91,7 @@ impl Project {
         sources: &Sources,
         found: &mut Vec<Diagnostic>,
     ) -> Option<Plan> {
-        // A file that cannot be read is told of where it is asked for other things.
+        // A configuration file that cannot be read is reported where its other settings are needed.
         let config = Config::near(document.path.parent().unwrap_or(&document.path)).unwrap_or_default();
         let places = Places::new(self.home_of(&document.path), &config).unopened();
         let catalog = Registered { places, signed: RefCell::default(), unknown: None };
@@ -100,7 +100,8 @@ impl Project {
         Some(plan)
     }
 
-    /// Resolves a document as far as it can be: what its inputs name need not be known. Gives what is not, and why.
+    /// Resolves a document as far as possible: the data that its inputs name may be unknown. Returns what is unknown,
+    /// and why.
     pub fn plan_past_unknown(
         &self,
         document: &Document,
@@ -116,19 +117,19 @@ impl Project {
         Some((plan, catalog.unknown.map(RefCell::into_inner).unwrap_or_default()))
     }
 
-    /// How a document is read for a run here.
+    /// The options for reading a document for a local run.
     pub fn local_options(&self, file: &Path, set: &[Override]) -> language::Options {
         let components = ComponentStore::at(self.home_of(file).components());
         language::Options { components: Some(Arc::new(components)), ..options(set, Target::Local, None) }
     }
 
-    /// The plan of a file that must be accepted. Warnings are shown; a refusal ends the command.
+    /// The plan of a file that must be accepted. Warnings are shown; an error ends the command.
     pub fn accepted(&self, file: &Path, set: &[Override], local: &Local) -> Result<(Plan, Document), Failed> {
         let (loaded, plan) = self.plan(file, set, local);
         self.accept(loaded, plan)
     }
 
-    /// The plan that came of a file, which must be accepted.
+    /// Returns the plan if the file was accepted. Warnings are shown; an error ends the command.
     pub fn accept(&self, loaded: Loaded, plan: Option<Plan>) -> Result<(Plan, Document), Failed> {
         match (plan, loaded.document) {
             (Some(plan), Some(document)) => {

@@ -1,7 +1,7 @@
-//! Going on with a run that exists: `run --resume`, and one step again, `step rerun`.
+//! Resumes a run that exists (`run --resume`), and runs one step again (`step rerun`).
 //!
-//! The plan is the one that the run was made with; code is read anew, since a mistake in it is what most resumes are for.
-//! Steps that completed stay as they are, unless somebody touched what they wrote.
+//! The plan of the original run is used. Code is read again, because most resumes follow a fix in the code. Completed
+//! steps are kept, unless their outputs were changed.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
@@ -30,7 +30,7 @@ use crate::runner::run_plan::RunPlan;
 use crate::runner::session::{Limits, RunSession};
 use crate::store::{Home, RunFolder, at};
 
-/// The run, ready to go on where it stopped.
+/// Prepares a run to continue from where it stopped.
 pub(crate) fn resume(name: &str, options: &RunOptions, project: &Project) -> Result<RunSession, Failed> {
     let open = Open::new(name, project)?;
     let mut changed = Vec::new();
@@ -47,7 +47,8 @@ pub(crate) fn resume(name: &str, options: &RunOptions, project: &Project) -> Res
             resumed.done.insert(index, open.seals.vouched(view));
         }
     }
-    // A runner may have died, or been stopped, between the end of its last step and its own: then that is made up for.
+    // A runner may have died after its last step ended, but before it recorded the end of the run. The end is recorded
+    // now.
     if resumed.open.is_empty() && open.view.status == JobStatus::Completed {
         return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to go on with"))
             .hint(format!("to run a step again: {}", amlrun(&format!("step rerun {name} STEP")))));
@@ -65,7 +66,7 @@ pub(crate) fn resume(name: &str, options: &RunOptions, project: &Project) -> Res
     open.into_session(resumed, &choice, options)
 }
 
-/// The run, ready to run one of its steps once more with the same inputs.
+/// Prepares a run to run one of its steps once more with the same inputs.
 pub(crate) fn rerun(name: &str, path: &str, options: &RunOptions, project: &Project) -> Result<RunSession, Failed> {
     let open = Open::new(name, project)?;
     let index = open.step(path)?;
@@ -98,7 +99,7 @@ pub(crate) fn rerun(name: &str, path: &str, options: &RunOptions, project: &Proj
     Ok(session)
 }
 
-/// The run and the index of one of its steps, to look at.
+/// The run and the index of one of its steps, for reading only.
 pub(crate) fn look(
     name: &str,
     path: &str,
@@ -128,15 +129,16 @@ fn never_began(name: &str) -> Failed {
     Failed::new(format!("the run '{name}' never began: run its job file again"))
 }
 
-/// How often a step was tried in a run. One that was never begun has no folder that another try would have to avoid.
+/// How many attempts of a step this run made. A step that was never started has no folder that a new attempt must
+/// avoid.
 fn tries(view: &StepView) -> u32 {
     if view.begun { view.attempt } else { 0 }
 }
 
-/// Tells whether outputs are what their steps wrote.
+/// Checks whether outputs are still what their steps wrote.
 struct Seals {
     home: Home,
-    /// What is known of the content of outputs, by path; looked up when a stat does not tell.
+    /// Known digests of outputs, by path. Loaded only when the stat of an output is not enough.
     digests: OnceCell<HashMap<PathBuf, Digest>>,
 }
 
@@ -145,8 +147,8 @@ impl Seals {
         Self { home, digests: OnceCell::new() }
     }
 
-    /// Whether an output is as its step left it. One that was touched, as all are in a copied workspace, is read. Of runs
-    /// before there were fingerprints only the size is known.
+    /// Whether an output is as its step left it. If its stat changed, as in a copied workspace, the content is read.
+    /// Runs of older versions recorded no fingerprint: then only the size is compared.
     fn hold(&self, output: &OutputInfo) -> bool {
         Listing::of(&output.path).is_ok_and(|listing| match output.fingerprint.as_str() {
             "" => (listing.files.len() as u64, listing.bytes) == (output.files, output.bytes),
@@ -164,8 +166,7 @@ impl Seals {
         known.is_some_and(|known| digest_of(listing).is_ok_and(|digest| digest == *known))
     }
 
-    /// The outputs of a step that completed; one that holds and has no fingerprint, or another one by now, gets that of
-    /// today.
+    /// The outputs of a completed step. A valid output whose fingerprint is missing or outdated gets its current one.
     fn vouched(&self, step: &StepView) -> Vec<OutputInfo> {
         let mut outputs = step.outputs.clone();
         for output in &mut outputs {
@@ -180,7 +181,7 @@ impl Seals {
     }
 }
 
-/// A run that exists, taken over by this process.
+/// An existing run that this process has taken over.
 pub(crate) struct Open<'a> {
     pub folder: RunFolder,
     pub plan: Plan,
@@ -192,13 +193,14 @@ pub(crate) struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    /// Takes a run over: no other runner may have it, and what a dead one left is ended first.
+    /// Takes a run over. No other runner may have it. Processes that a dead runner left behind are ended first.
     pub fn new(name: &str, project: &'a Project) -> Result<Self, Failed> {
         let folder = find::run(&project.home(), name)?;
         let name = folder.name.as_str();
         let path = folder.events();
         let journal = Journal::resume(&path, folder.workspace()).map_err(|error| match error.kind() {
-            // Its folder is made first: the runner died, or the disk was full, before it had a record.
+            // The folder is made before the record: the runner died, or the disk was full, before it could write the
+            // record.
             std::io::ErrorKind::NotFound => never_began(name),
             std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
                 .hint(format!("stop it first: {}", amlrun(&format!("job cancel -n {name}")))),
@@ -215,7 +217,7 @@ impl<'a> Open<'a> {
         }
         let mut plan = kept_plan(&folder)?;
         if plan.is_signed() {
-            // Signatures are not kept: they are read again where they were written.
+            // Signatures are not stored. They are read again from the file.
             let (_, again) = project.plan(&view.job_file, &[], &Local::default());
             plan.signed = again.map(|plan| plan.signed).unwrap_or_default();
         }
@@ -251,7 +253,7 @@ impl<'a> Open<'a> {
             } else if run_plan.plan.steps[index].needs.iter().any(done)
                 && !matches!(decision.cache, CacheDecision::Hit(_))
             {
-                // What it reads is there, but was not looked at: its turn will show.
+                // Its inputs exist but were not inspected. The decision is made when the step is ready.
                 decision.cache = CacheDecision::Pending;
             }
         }

@@ -1,4 +1,4 @@
-//! What a plan would do now: which steps run and which need not, against what earlier runs left.
+//! What a plan would do now: which steps run and which are reused, given the results of earlier runs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,28 +21,28 @@ use crate::plan::{Plan, Step, Substitute};
 use crate::reuse::{Kept, Listing, Reuse, digest_of};
 use crate::store::Home;
 
-/// A plan with a state for each of its steps.
+/// A plan with a decision for each of its steps.
 pub(crate) struct RunPlan {
     pub plan: Plan,
-    /// The job file, absolute: by it steps are known from run to run.
+    /// The absolute path of the job file. It identifies steps across runs.
     pub job_file: PathBuf,
     pub reuse: Option<Arc<Reuse>>,
     pub snapshot: InputSnapshot,
     pub force: Force,
     pub decisions: Vec<Decision>,
-    /// Which steps were asked for.
+    /// Which steps were selected.
     pub wanted: Vec<bool>,
-    /// What the plan reads and writes elsewhere.
+    /// The remote data that the plan reads and writes.
     pub data: Arc<RemoteData>,
-    /// Variables of the shell that steps do not inherit.
+    /// Shell variables that steps do not inherit.
     pub kept_out: Vec<String>,
     pub warnings: Vec<String>,
-    /// Steps whose data cannot be reached, and why.
+    /// Steps whose data is unreachable, with the reason.
     pub unreachable: Vec<(String, String)>,
 }
 
 impl RunPlan {
-    /// Looks at what earlier runs of the workspace left. Nothing is made but the stat cache.
+    /// Looks up the results of earlier runs in the workspace. Only the stat cache is written.
     pub fn new(
         plan: Plan,
         job_file: &Path,
@@ -87,7 +87,7 @@ impl RunPlan {
         Ok(Self { plan, job_file, reuse, snapshot, force, decisions, wanted, data, kept_out, warnings, unreachable })
     }
 
-    /// Whether what was asked for can be run: a step that is left out must not be needed by one that runs.
+    /// Checks that the selected steps can run: a step that runs must not depend on one that was left out.
     pub fn startable(&self) -> Result<(), Failed> {
         for (index, step) in self.plan.steps.iter().enumerate() {
             if !self.decisions[index].may_run() || !self.wanted[index] {
@@ -107,7 +107,7 @@ impl RunPlan {
     }
 }
 
-/// What is said of tables of `amlrun.toml` about steps that this file does not have.
+/// Warnings about tables in `amlrun.toml` for steps that this file does not have.
 fn strangers(plan: &Plan, config: &Config) -> Vec<String> {
     let names = || plan.steps.iter().map(|step| step.path.as_str());
     let local = config.local();
@@ -119,7 +119,7 @@ fn strangers(plan: &Plan, config: &Config) -> Vec<String> {
     unknown.map(sentence).collect()
 }
 
-/// What is said of steps that name a variable of the shell which they do not inherit.
+/// Warnings about steps that use a shell variable which they do not inherit.
 fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
     for step in plan.steps.iter().filter(|step| step.substitute.is_none()) {
@@ -135,7 +135,7 @@ fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
     warnings
 }
 
-/// Whether the steps that get the outputs of an earlier run find one.
+/// Checks that there is an earlier run for each step with `policy = "replay"`.
 pub(crate) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
     if !plan.steps.iter().any(|step| matches!(step.substitute, Some(Substitute::Replay { .. }))) {
         return Ok(());
@@ -144,7 +144,7 @@ pub(crate) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
     replay(plan, home, reuse.as_ref()).map(drop)
 }
 
-/// What is said of the scripts of a step that a shell cannot read.
+/// Warnings about scripts of a step that a shell cannot read.
 fn stumbling_blocks(step: &Step, snapshot: &InputSnapshot) -> Vec<String> {
     let told = |script: &str| {
         format!(
@@ -156,7 +156,7 @@ fn stumbling_blocks(step: &Step, snapshot: &InputSnapshot) -> Vec<String> {
     engine::windows_scripts(step, snapshot).into_iter().map(told).collect()
 }
 
-/// Steps that get the outputs of an earlier run because the project says so (`policy = "replay"`).
+/// Steps that take their outputs from an earlier run because the project says so (`policy = "replay"`).
 fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usize, CachedResult>, Failed> {
     let mut given = HashMap::new();
     for (index, step) in plan.steps.iter().enumerate() {
@@ -213,7 +213,7 @@ fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usi
     Ok(given)
 }
 
-/// Whether an output that was touched is known to hold what its step wrote.
+/// Whether an output with a changed stat is known to have the content that its step wrote.
 fn same_bytes(reuse: Option<&Reuse>, path: &Path, digest: &Digest) -> bool {
     let entries = reuse.and_then(|reuse| reuse.entries().ok()).unwrap_or_default();
     entries.iter().flat_map(|entry| &entry.outputs).any(|kept| kept.path == path && kept.digest == *digest)

@@ -1,7 +1,7 @@
-//! The workspace as the engine sees it: runs in the tracking store, the server that steps talk to, the registry.
+//! The workspace as the engine sees it: the tracking store and its server, and the registry.
 //!
-//! All of it is opened when the first step needs it: a run in which nothing runs needs none. Recording trouble never
-//! breaks a run: without a tracking store or server the steps run all the same, and the record says what was missing.
+//! Each part is opened when the first step needs it: a run that runs no steps opens nothing. A recording failure never
+//! breaks a run: steps run without a tracking store or server too, and the record says what was missing.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,10 +26,10 @@ use crate::store::{Home, RunFolder, tree};
 use crate::tracking::{NewRun, RunStatus, Server, Tracking};
 use crate::transfer::progress::Progress;
 
-/// How often views are told how far data is.
+/// How often views receive the progress of transfers.
 const TELLING: Duration = Duration::from_millis(500);
 
-/// Registry and tracking of one run.
+/// The registry and the tracking store of one run.
 pub(crate) struct LocalWorkspace {
     home: Home,
     registry: OnceLock<Result<Arc<Registry>, String>>,
@@ -40,7 +40,7 @@ pub(crate) struct LocalWorkspace {
     data: Arc<RemoteData>,
 }
 
-/// What the tracking store is told of the job.
+/// The description of the job for the tracking store.
 struct Job {
     name: String,
     kind: String,
@@ -48,11 +48,11 @@ struct Job {
     tags: Vec<(String, String)>,
     experiment: String,
     artifacts: PathBuf,
-    /// Whether an earlier runner began it.
+    /// Whether an earlier runner started it.
     goes_on: bool,
 }
 
-/// What a run with a working tracking store has.
+/// A working tracking store with its server.
 struct Recorder {
     store: Arc<Tracking>,
     server: tokio::sync::Mutex<Option<Server>>,
@@ -60,7 +60,7 @@ struct Recorder {
     token: String,
     experiment: String,
     experiment_name: String,
-    /// By running step: how many requests there were when it began.
+    /// For each running step, the number of requests when it started.
     begun: Mutex<HashMap<String, u64>>,
 }
 
@@ -95,7 +95,7 @@ impl LocalWorkspace {
         self.registry.get_or_init(open).clone()
     }
 
-    /// The tracking store with its server; made with the job's own MLflow run when it is asked for first.
+    /// The tracking store with its server. The first call also creates the job's own MLflow run.
     fn tracking(&self) -> Option<&Recorder> {
         let start = || {
             let started = self.registry().and_then(|registry| Recorder::start(self, registry));
@@ -110,7 +110,7 @@ impl LocalWorkspace {
     /// Ends the job's own MLflow run and the server.
     pub async fn close(&self, status: JobStatus) {
         let Some(Some(recorder)) = self.tracking.get() else { return self.end_earlier(status) };
-        // The runner has the last word; that it could not be written changes nothing that anybody waits for.
+        // The runner decides the final status. A failure to write it affects nothing else.
         let _ = recorder.store.end_run(&self.job.name, run_status(status), Timestamp::now());
         if let Some(server) = recorder.server.lock().await.take() {
             server.stop().await;
@@ -119,7 +119,7 @@ impl LocalWorkspace {
 }
 
 impl LocalWorkspace {
-    /// A run that goes on may have nothing left to run, but an MLflow run from before that still counts as running.
+    /// A resumed run may have nothing left to run, but its earlier MLflow run may still be marked as running.
     fn end_earlier(&self, status: JobStatus) {
         if !self.job.goes_on || !self.home.tracking_db().exists() {
             return;
@@ -134,7 +134,7 @@ impl LocalWorkspace {
 }
 
 impl LocalWorkspace {
-    /// Tells the views how far a step's data is, until what it gives is dropped.
+    /// Reports the progress of a step's data to the views until the returned ticker is dropped.
     fn telling(&self, step: &str, what: &'static str, progress: &Arc<Progress>) -> Ticker {
         let (bus, progress, step, began) = (self.bus.clone(), progress.clone(), step.to_owned(), Instant::now());
         Ticker::every(TELLING, move || {
@@ -204,7 +204,7 @@ impl Workspace for LocalWorkspace {
     fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, String> {
         let Some(recorder) = self.tracking() else { return Ok(Vec::new()) };
         recorder.begun().insert(job.to_owned(), recorder.store.requests());
-        // The one step of a standalone command job is the job: its run was made when the run began.
+        // A standalone command job is its only step: its MLflow run was created when the run started.
         if self.job.kind == "pipeline" {
             recorder.begin(job, step, Some(&self.job.name), &[], artifacts)?;
         }
@@ -215,7 +215,7 @@ impl Workspace for LocalWorkspace {
             ("MLFLOW_EXPERIMENT_ID", recorder.experiment.as_str()),
             ("MLFLOW_EXPERIMENT_NAME", recorder.experiment_name.as_str()),
             ("AZUREML_EXPERIMENT_ID", recorder.experiment.as_str()),
-            // Nothing leaves this machine, and a server that is gone must not hold up a script for minutes.
+            // No telemetry leaves this machine, and a missing server must not block a script for minutes.
             ("MLFLOW_DISABLE_TELEMETRY", "true"),
             ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
         ];
@@ -228,14 +228,14 @@ impl Workspace for LocalWorkspace {
         if self.job.kind == "pipeline" {
             store.finish_run(job, run_status(status), Timestamp::now()).map_err(|e| e.to_string())?;
         }
-        // Most steps log nothing: then there is nothing to look up.
+        // Most steps log nothing, so nothing needs to be looked up.
         if recorder.begun().remove(job) == Some(store.requests()) {
             return Ok(Tracked::default());
         }
         let run = store.run(job).map_err(|e| e.to_string())?;
         let metrics = run.data.metrics.iter().map(|m| (m.key.clone(), m.value)).collect();
         let models = self.registry()?.list(AssetKind::Model, None).map_err(|e| e.to_string())?;
-        // What the step registered over HTTP has a source; what the engine registers for it has none.
+        // Models that the step registered over HTTP have a source; those that the engine registers have none.
         let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.source.is_some());
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
     }

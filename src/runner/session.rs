@@ -1,4 +1,4 @@
-//! A run that was accepted: its plan, its folder, and what the engine needs to run it.
+//! An accepted run: its plan, its folder, and what the engine needs to run it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::secret::{mask_signatures, write_file};
 use crate::spec::Document;
 use crate::store::{Home, RunFolder, at};
 
-/// The time between TERM and KILL when nobody says anything.
+/// The default number of seconds between TERM and KILL.
 const GRACE: u64 = 10;
 
-/// A run that was accepted and has its folder.
+/// An accepted run that has its folder.
 pub(crate) struct RunSession {
     pub run_plan: RunPlan,
     pub home: Home,
@@ -36,16 +36,16 @@ pub(crate) struct RunSession {
     /// The job name of each step.
     pub jobs_of_steps: Vec<String>,
     pub limits: Limits,
-    /// Records what happens.
+    /// Records events and passes them to the views.
     pub bus: Arc<Bus>,
     pub resumed: Option<Resumed>,
-    /// What the record holds already.
+    /// The events that are already in the record.
     pub past: Vec<Event>,
-    /// Notified when single steps are to be canceled.
+    /// Notified when a single step is to be canceled.
     pub cancels: Arc<Notify>,
 }
 
-/// What bounds a run.
+/// The limits of a run.
 pub(crate) struct Limits {
     pub jobs: usize,
     pub grace: Duration,
@@ -53,7 +53,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// From the project's file and the command line, which wins.
+    /// Limits from the project's file and the command line. The command line takes precedence.
     pub fn of(options: &RunOptions, config: &Config) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -65,14 +65,14 @@ impl Limits {
 }
 
 impl RunSession {
-    /// Loads, checks, plans and looks ahead; nothing is written before the file is accepted.
+    /// Loads, checks and plans the file, and makes the cache decisions. Nothing is written before the file is accepted.
     pub fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
         let config = Config::near(file.parent().unwrap_or(file))?;
         let (plan, document) = project.accepted(file, &options.set, &config.local())?;
         let home = project.home_of(file);
         home.create()?;
         let name = run_name(options.name.as_deref(), &document)?;
-        // A fresh name is nobody's.
+        // A generated name cannot collide.
         if options.name.is_some() || document.job.common().name.is_some() {
             job_names::check(&home, &name)?;
         }
@@ -104,7 +104,7 @@ impl RunSession {
         })
     }
 
-    /// What the engine gets. To be called where a runtime is.
+    /// What the engine needs. Must be called inside a Tokio runtime.
     pub fn request<E>(self, bus: Arc<Bus>, executor: Arc<E>) -> Result<(Request, Services<E, LocalWorkspace>), Failed> {
         let Self { run_plan, home, folder, experiment, jobs_of_steps, limits, resumed, cancels, .. } = self;
         let shells = home.for_shells()?;
@@ -143,12 +143,12 @@ impl RunSession {
     }
 }
 
-/// Whether the longest names of folders that this run would make fit into a file system.
+/// Checks that the longest folder names that this run would create fit into the file system's limits.
 fn fits(home: &Home, name: &RunName, plan: &Plan) -> Result<(), Failed> {
     const LONGEST: usize = 255;
     let name_of = |path: PathBuf| path.file_name().map_or(0, std::ffi::OsStr::len);
     for step in &plan.steps {
-        // Room for many tries.
+        // Leave space for a large attempt number.
         let outputs = step.outputs.iter().map(|output| name_of(home.output(name, &step.path, &output.name, 1_000_000)));
         if outputs.chain([step.path.len()]).any(|length| length > LONGEST) {
             let message = format!("the names of the run and of '{}' with its outputs are too long together", step.path);
@@ -168,10 +168,11 @@ fn run_name(asked: Option<&str>, document: &Document) -> Result<RunName, Failed>
     }
 }
 
-/// The job as given and the plan that it became, for whoever looks at the run later or goes on with it.
+/// Stores the job as given and its plan, for resuming the run and for commands that show it.
 fn keep(folder: &RunFolder, plan: &Plan, document: &Document) -> Result<(), Failed> {
     let job_file = folder.job_file();
-    // Signatures open what they are for to anybody; keys under names of their own stand in `plan.json` for the steps.
+    // A signature grants access to anyone who has it. Keys in fields of their own stay in `plan.json`, because steps
+    // need them.
     let mut written = document.text.to_string();
     mask_signatures(&mut written);
     write_file(&job_file, &written).map_err(at("write", &job_file))?;

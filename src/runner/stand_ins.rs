@@ -1,7 +1,7 @@
-//! Mistakes in nodes that something stands in for (`amlrun.toml`): such a node needs nothing but its outputs.
+//! Mistakes in nodes that a policy in `amlrun.toml` replaces: such a node needs only its outputs.
 //!
-//! What it lacks here, its code or its component, is passed over; any other mistake is a warning. A run, a plan and
-//! `validate --target local` agree on that. What other nodes name as well is left as it is.
+//! Missing code and missing components of a replaced node are ignored, and any other mistake in it is a warning. `run`,
+//! `plan` and `validate --target local` agree on that. Mistakes in things that other nodes use too are kept.
 
 use std::collections::HashSet;
 
@@ -11,10 +11,10 @@ use crate::language::value::{Object, Origin, Value};
 use crate::plan::Local;
 use crate::spec::job::node;
 
-/// What a node can lack here.
+/// Codes of mistakes that mean that something is missing on this machine.
 const LACKS: [&str; 5] = ["missing-path", "not-yet", "unknown-asset", "unknown-component", "unknown-datastore"];
 
-/// Passes over what nodes lack that something stands in for.
+/// Ignores what is missing for replaced nodes.
 pub(crate) fn spare(document: &mut Document, local: &Local) {
     if local.steps.values().chain(local.types.values()).all(|rules| rules.policy.is_none()) {
         return;
@@ -38,7 +38,7 @@ pub(crate) fn spare(document: &mut Document, local: &Local) {
     });
 }
 
-/// The path of the step that a mistake is in, as in `outer.inner`, and the field of it.
+/// The path of the step that has the mistake, such as `outer.inner`, and the field.
 pub(crate) fn step_of(path: &str) -> Option<(String, &str)> {
     let mut rest = path.strip_prefix("component.").unwrap_or(path).strip_prefix("jobs.")?;
     let mut step = String::new();
@@ -53,7 +53,7 @@ pub(crate) fn step_of(path: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The node of a step.
+/// Finds the node of a step.
 fn find<'a>(root: &'a Object, step: &str) -> Option<&'a Object> {
     step.split('.').try_fold(root, |level, name| {
         let nodes = component(level).unwrap_or(level).map("jobs");
@@ -61,14 +61,14 @@ fn find<'a>(root: &'a Object, step: &str) -> Option<&'a Object> {
     })
 }
 
-/// The component files that nodes name which nothing stands in for.
+/// Collects the component files that are named by nodes which are not replaced.
 fn files(level: &Object, prefix: &str, stands_in: &impl Fn(&str, &Object) -> bool, needed: &mut HashSet<SourceId>) {
     for entry in component(level).unwrap_or(level).map("jobs") {
         let step = format!("{prefix}{}", entry.key);
         let Some(node) = entry.value.object().filter(|node| !stands_in(&step, node)) else { continue };
         let Some(named) = component(node) else { continue };
         let Some(first) = named.fields.first().filter(|_| named.origin != Origin::Inline) else { continue };
-        // A file that is known names what it named before.
+        // A file that was visited before needs no second visit.
         if needed.insert(first.key_span.source) {
             files(named, &format!("{step}."), stands_in, needed);
         }

@@ -1,21 +1,21 @@
-//! Something that is said again and again while something else goes on.
+//! Calls a function at an interval while other work is in progress.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Says it until it is dropped.
+/// Calls its function until it is dropped.
 pub(crate) struct Ticker {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    /// Says it for the first time after the interval.
+    /// Makes the first call after one interval.
     pub fn every(interval: Duration, say: impl Fn() + Send + 'static) -> Self {
         let (end, ended) = channel::<()>();
         let thread = std::thread::Builder::new().name("ticking".to_owned()).spawn(move || {
-            // The other end is dropped when it is over.
+            // The sender is dropped at the end.
             while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 say();
             }

@@ -1,6 +1,6 @@
-//! Where artifacts live: behind the MLflow server's own proxy, or in a folder that this machine sees.
+//! Artifact storage: behind the MLflow server's proxy, or in a local folder.
 //!
-//! Names come from the server; every one is checked to stay inside its place.
+//! Names come from the server, so each is checked not to lead out of its folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::mlflow::{Client, MlflowError, Payload, Repeat, percent_decode, percent_encode};
 
-/// The deepest folder in a model; a server that lists deeper is playing tricks.
+/// The maximum folder depth in a model. A server that lists deeper folders is not trusted.
 const DEPTH: usize = 16;
 
-/// A place for artifacts.
+/// A location of artifacts.
 pub enum Place<'a> {
     /// A path below the server's `mlflow-artifacts` route.
     Proxy(&'a Client, String),
@@ -21,15 +21,15 @@ pub enum Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The place that an artifact URI names.
+    /// The location of an artifact URI.
     ///
     /// # Errors
-    /// When it is a store that neither the server's proxy nor the file system reaches.
+    /// When neither the server's proxy nor the file system can access the store.
     pub fn of(client: &'a Client, uri: &str) -> Result<Self, MlflowError> {
         if let Some(rest) = uri.strip_prefix("mlflow-artifacts:") {
             let path = match rest.strip_prefix("//") {
                 None => rest,
-                // Credentials go to the server that they were given for, and to no other.
+                // Credentials are sent only to the server that they were given for.
                 Some(rest) => {
                     let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
                     let ours = client.server().split_once("://").map_or("", |(_, rest)| rest);
@@ -54,7 +54,7 @@ impl<'a> Place<'a> {
         Err(unreachable(uri))
     }
 
-    /// The place `name` below this one.
+    /// The location `name` below this one.
     #[must_use]
     pub fn below(self, name: &str) -> Self {
         match self {
@@ -66,7 +66,7 @@ impl<'a> Place<'a> {
     /// Stores a file under `name`.
     ///
     /// # Errors
-    /// When the server or the file system does not take it.
+    /// When the server refuses it, or the file cannot be written.
     pub fn put(&self, name: &str, file: &Path) -> Result<(), MlflowError> {
         match self {
             Self::Proxy(client, path) => {
@@ -82,10 +82,10 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The names of all files in this place, with `/` between folders.
+    /// The names of all files at this location, with `/` between folders.
     ///
     /// # Errors
-    /// When it cannot be listed, or a name leads outside.
+    /// When they cannot be listed, or a name leads outside.
     pub fn list(&self) -> Result<Vec<String>, MlflowError> {
         let mut names = Vec::new();
         self.list_below("", DEPTH, &mut names)?;
@@ -111,7 +111,7 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    /// Names directly in a folder, and whether each is a folder.
+    /// The names directly in a folder, and whether each is a folder.
     fn entries(&self, folder: &str) -> Result<Vec<(String, bool)>, MlflowError> {
         match self {
             Self::Proxy(client, path) => {
@@ -140,10 +140,10 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The bytes of a file that [`Place::list`] named.
+    /// The bytes of a file from [`Place::list`].
     ///
     /// # Errors
-    /// When it is not there or does not arrive whole.
+    /// When it does not exist or is incomplete.
     pub fn get(&self, name: &str) -> Result<Vec<u8>, MlflowError> {
         match self {
             Self::Proxy(client, path) => {
@@ -163,7 +163,7 @@ fn proxy(path: &str) -> String {
 }
 
 fn unreachable(uri: &str) -> MlflowError {
-    // The part before the first `?` tells what it is; what follows may be a signature.
+    // The type is in the part before the first `?`. What follows may be a signature.
     let uri = uri.split('?').next().unwrap_or_default();
     MlflowError::Artifacts(format!(
         "the artifacts live at {uri}, which this program does not reach: it goes through the server \

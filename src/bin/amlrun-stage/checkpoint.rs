@@ -1,4 +1,5 @@
-//! What training leaves: a folder from which `persist` makes a model and `--resume` goes on exactly.
+//! Checkpoints of training: `persist` makes a model from them, and `--resume` continues exactly where they were
+//! written.
 //!
 //! ```text
 //! DIR/latest               the name of the folder below that is whole
@@ -12,8 +13,8 @@
 //! DIR/metrics.jsonl        the same, as training goes
 //! ```
 //!
-//! A checkpoint is written under a hidden name, renamed, and only then named in `latest`: whoever is killed in between
-//! leaves the one before, whole.
+//! A checkpoint is written under a hidden name, renamed, and only then named in `latest`. If the process is killed in
+//! between, the previous checkpoint is still complete.
 
 use std::fs;
 use std::io::Write;
@@ -30,55 +31,55 @@ use crate::settings::Settings;
 pub struct EpochMetrics {
     /// Counted from 1.
     pub epoch: u64,
-    /// Mean cross-entropy over the training rows, as they were trained on.
+    /// Mean cross-entropy over the training rows, measured while training on them.
     pub train_loss: f64,
-    /// Share of training rows that were classed right.
+    /// The share of training rows that were classified correctly.
     pub train_accuracy: f64,
-    /// The same on the validation rows, when there are any.
+    /// The loss on the validation rows, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
-    /// The same on the validation rows, when there are any.
+    /// The accuracy on the validation rows, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
 }
 
-/// Where training stands.
+/// The progress of training.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Epochs done.
+    /// The number of finished epochs.
     pub epoch: u64,
-    /// The lowest loss so far (validation, else training), when early stopping watches it.
+    /// The lowest loss so far (on the validation rows if there are any), for early stopping.
     pub best_loss: Option<f64>,
     /// The epoch of the lowest loss.
     pub best_epoch: u64,
-    /// Whether patience ran out.
+    /// Whether training was stopped early.
     pub stopped_early: bool,
 }
 
-/// Where the weights come from, for people and for `--resume`.
+/// The origin of the weights, for people and for `--resume`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// Version of this program.
+    /// The version of this program.
     pub amlrun_version: String,
-    /// Version of libtorch.
+    /// The version of libtorch.
     pub libtorch_version: String,
     /// When the checkpoint was written.
     pub created: String,
-    /// How it was trained.
+    /// The settings of the training.
     pub settings: Settings,
     /// The file name of the data.
     pub data: String,
-    /// BLAKE3 of the data.
+    /// The BLAKE3 digest of the data.
     pub data_digest: String,
-    /// Rows trained on.
+    /// The number of training rows.
     pub training_rows: usize,
-    /// Rows kept out for validation.
+    /// The number of validation rows.
     pub validation_rows: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// CPU threads.
+    /// The number of CPU threads.
     pub threads: u32,
-    /// The file that Python saved and whose weights were the first ones, with its BLAKE3.
+    /// The file saved by Python that had the initial weights, with its BLAKE3 digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_with: Option<String>,
 }
@@ -90,25 +91,25 @@ pub struct Checkpoint {
     pub architecture: Architecture,
     /// The model's weights.
     pub weights: Vec<model_file::Tensor>,
-    /// The TorchScript file with these weights, when it is a module that is trained.
+    /// The TorchScript file with these weights, if the network is a module.
     pub module: Option<Vec<u8>>,
-    /// The TorchScript file where training stands.
+    /// The TorchScript file with the current weights.
     pub current: Option<Vec<u8>>,
-    /// The weights where training stands, and the optimizer's state.
+    /// The current weights, and the optimizer's state.
     pub optimizer: Vec<model_file::Tensor>,
-    /// Where training stands.
+    /// The progress of training.
     pub progress: Progress,
-    /// Where it comes from.
+    /// The origin of the weights.
     pub provenance: Provenance,
     /// The metrics of every epoch so far.
     pub metrics: Vec<EpochMetrics>,
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint into `folder` and then removes older ones there.
+    /// Writes the checkpoint into `folder`, and then removes older ones.
     ///
     /// # Errors
-    /// When the folder does not take it; the checkpoint before it is untouched then.
+    /// When it cannot be written. The previous checkpoint is then unchanged.
     pub fn write(&self, folder: &Path) -> Result<(), StageError> {
         fs::create_dir_all(folder).map_err(io_error(folder))?;
         let name = free_name(folder, self.progress.epoch);
@@ -134,7 +135,7 @@ impl Checkpoint {
     /// Reads the whole checkpoint in `folder`.
     ///
     /// # Errors
-    /// When there is none, or a file of it is broken or belongs to another network.
+    /// When there is no checkpoint, or one of its files is damaged or belongs to another network.
     pub fn read(folder: &Path) -> Result<Self, StageError> {
         let place = latest(folder)?;
         let architecture = Architecture::read(&place.join("architecture.json"))?;
@@ -162,11 +163,12 @@ impl Checkpoint {
     }
 }
 
-/// The TorchScript files of a module that is trained: the model, and where training stands.
+/// The TorchScript files of a module: the model, and the current state of training.
 const MODULE: &str = "module.pt";
 const CURRENT: &str = "current.pt";
 
-/// A name that is not taken: what `latest` names stays whole until it names the next, even of the same epoch.
+/// An unused name: the folder that `latest` names must stay complete until the next one is named, even for the same
+/// epoch.
 fn free_name(folder: &Path, epoch: u64) -> String {
     let name = format!("epoch-{epoch:06}");
     let again = (2..).map(|count| format!("{name}.{count}"));
@@ -190,7 +192,7 @@ fn latest(folder: &Path) -> Result<PathBuf, StageError> {
         }
         Err(error) => return Err(io_error(&pointer)(error)),
     };
-    // The name comes from outside: it must stay one folder below.
+    // The name is untrusted: it must be that of a folder directly below.
     let plain =
         name.strip_prefix("epoch-").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
     if !plain || !folder.join(&name).is_dir() {
@@ -199,7 +201,7 @@ fn latest(folder: &Path) -> Result<PathBuf, StageError> {
     Ok(folder.join(name))
 }
 
-/// Removes older checkpoints and what killed trainings left half done.
+/// Removes older checkpoints and incomplete ones of killed processes.
 fn remove_others(folder: &Path, keep: &str) -> Result<(), StageError> {
     for entry in fs::read_dir(folder).map_err(io_error(folder))? {
         let entry = entry.map_err(io_error(folder))?;
@@ -216,20 +218,20 @@ fn remove_others(folder: &Path, keep: &str) -> Result<(), StageError> {
     Ok(())
 }
 
-/// The file with one line per epoch, beside the checkpoints.
+/// The file with a line for each epoch, next to the checkpoints.
 const METRICS: &str = "metrics.jsonl";
 
-/// `metrics.jsonl`, written as training goes.
+/// `metrics.jsonl`, written during training.
 pub struct MetricsFile {
     path: PathBuf,
     file: fs::File,
 }
 
 impl MetricsFile {
-    /// Begins the file in `folder` with the epochs that were trained before.
+    /// Creates the file in `folder`, with the epochs of earlier training.
     ///
     /// # Errors
-    /// When the folder does not take it.
+    /// When the file cannot be created.
     pub fn begin(folder: &Path, earlier: &[EpochMetrics]) -> Result<Self, StageError> {
         fs::create_dir_all(folder).map_err(io_error(folder))?;
         let path = folder.join(METRICS);
@@ -242,7 +244,7 @@ impl MetricsFile {
     /// Adds an epoch.
     ///
     /// # Errors
-    /// When the disk is full, say.
+    /// When the file cannot be written, such as on a full disk.
     pub fn append(&mut self, line: &EpochMetrics) -> Result<(), StageError> {
         let text = serde_json::to_string(line).map_err(|error| StageError::message(error.to_string()))?;
         self.file.write_all(format!("{text}\n").as_bytes()).map_err(io_error(&self.path))
@@ -267,10 +269,10 @@ pub fn write_json(path: &Path, record: &impl Serialize) -> Result<(), StageError
     Ok(atomic::write(path, format!("{text}\n").as_bytes())?)
 }
 
-/// Reads a record that [`write_json`] wrote.
+/// Reads a record from [`write_json`].
 ///
 /// # Errors
-/// When it is not there, or is not such a record.
+/// When it does not exist, or is not such a record.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StageError> {
     let bytes = fs::read(path).map_err(io_error(path))?;
     serde_json::from_slice(&bytes).map_err(|error| StageError::message(format!("{}: {error}", path.display())))

@@ -1,13 +1,13 @@
-//! CSV in: a header, numeric columns, and one column that holds the class as a word or an integer.
+//! Reads CSV files: a header, numeric columns, and one column with the class as a word or an integer.
 //!
-//! Every refusal names the file, the line and the column: data are where most trainings go wrong.
+//! Every error names the file, the line and the column, because most problems with training come from the data.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use amlrun::model_file::Column;
 
-/// What is wrong with the data.
+/// An error in the data.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DataError {
     /// The file cannot be read.
@@ -15,7 +15,7 @@ pub enum DataError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong, in words.
+        /// What is wrong.
         reason: String,
     },
     /// One value is wrong.
@@ -27,7 +27,7 @@ pub enum DataError {
         line: u64,
         /// The column's name.
         column: String,
-        /// What is wrong, in words.
+        /// What is wrong.
         reason: String,
     },
 }
@@ -45,7 +45,7 @@ impl Table {
     /// Reads a CSV file with a header and at least one row.
     ///
     /// # Errors
-    /// When it cannot be read, is empty, has rows of unequal length, or two columns of one name.
+    /// When it cannot be read, is empty, has rows of unequal length, or has two columns with the same name.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let wrong = |reason: String| DataError::File { path: path.to_owned(), reason };
         if path.is_dir() {
@@ -75,15 +75,15 @@ impl Table {
         Ok(Self { path: path.to_owned(), header, rows, digest })
     }
 
-    /// BLAKE3 of the file's bytes, in hexadecimal.
+    /// The BLAKE3 digest of the file's bytes, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The columns to train on: those wanted, else all but the label.
+    /// The columns to train on: the requested ones, or else all but the label.
     ///
     /// # Errors
-    /// When one is not there, is the label, or none is left.
+    /// When one was not found or is the label, or there are none.
     pub fn feature_columns(&self, label: &str, wanted: &[String]) -> Result<Vec<String>, DataError> {
         self.index(label)?;
         let columns: Vec<String> = if wanted.is_empty() {
@@ -109,7 +109,7 @@ impl Table {
     /// The values of `columns`, row after row.
     ///
     /// # Errors
-    /// When a column is missing, or a value is missing, no number, or not finite.
+    /// When a column is missing, or a value is missing, not a number, or not finite.
     pub fn numbers<'a>(&self, columns: impl IntoIterator<Item = &'a str>) -> Result<Vec<f64>, DataError> {
         let columns: Vec<(usize, &str)> =
             columns.into_iter().map(|name| Ok((self.index(name)?, name))).collect::<Result<_, _>>()?;
@@ -148,10 +148,10 @@ impl Table {
         Ok(self.rows.iter().map(|(_, row)| row.get(index).unwrap_or_default()).collect())
     }
 
-    /// The number of each row's class in `classes`.
+    /// The index of each row's class in `classes`.
     ///
     /// # Errors
-    /// When a label is none of the classes.
+    /// When a label is not one of the classes.
     pub fn class_indices(&self, label: &str, classes: &[String]) -> Result<Vec<i64>, DataError> {
         let find = |(row, text): (usize, &str)| {
             let found = classes.iter().position(|class| class == text).and_then(|index| i64::try_from(index).ok());
@@ -183,7 +183,7 @@ impl Table {
     }
 }
 
-/// The classes in their order: by number when all are integers, else by the alphabet.
+/// The sorted classes: by number if all are integers, or else alphabetically.
 pub fn classes_of(labels: &[&str]) -> Vec<String> {
     let distinct: BTreeSet<&str> = labels.iter().copied().collect();
     let mut classes: Vec<&str> = distinct.into_iter().collect();
@@ -193,8 +193,8 @@ pub fn classes_of(labels: &[&str]) -> Vec<String> {
     classes.into_iter().map(str::to_owned).collect()
 }
 
-/// Mean and standard deviation (of the whole, not of a sample) of every column over the given rows.
-/// A column that never varies gets 1, so that it becomes zero and harms nothing.
+/// The mean and the population standard deviation of each column over the given rows. A constant column gets a
+/// deviation of 1, so that its values become zero.
 pub fn standardisation(names: &[String], numbers: &[f64], rows: &[usize]) -> Vec<Column> {
     let width = names.len();
     let count = rows.len().max(1) as f64;
@@ -209,7 +209,7 @@ pub fn standardisation(names: &[String], numbers: &[f64], rows: &[usize]) -> Vec
     names.iter().enumerate().map(column).collect()
 }
 
-/// The values as the network sees them.
+/// The standardised values, which are the network's inputs.
 pub fn standardised(columns: &[Column], numbers: &[f64]) -> Vec<f32> {
     let value = |(index, number): (usize, &f64)| {
         let column = &columns[index % columns.len()];
@@ -218,14 +218,14 @@ pub fn standardised(columns: &[Column], numbers: &[f64]) -> Vec<f32> {
     numbers.iter().enumerate().map(value).collect()
 }
 
-/// The known name that a wrong one probably meant.
+/// The known name that is most similar to a wrong one.
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
     let score = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase());
     let best = known.into_iter().max_by(|left, right| score(left).total_cmp(&score(right)))?;
     (score(best) > 0.8).then_some(best.as_str())
 }
 
-/// A CSV error without the crate's own prefixes.
+/// A CSV error without the prefixes of the `csv` crate.
 fn csv_reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {

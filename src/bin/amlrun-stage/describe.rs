@@ -1,6 +1,7 @@
-//! What a file that Python saved does not say: which columns go in, how they are standardised, which classes come out.
+//! Describes what a file saved by Python does not contain: the input columns, their standardisation, and the classes.
 //!
-//! Never guessed. It comes from an `architecture.json` (named, or beside the file), or from training data and a label.
+//! Nothing is guessed. The description comes from an `architecture.json` (given, or in the same folder), or from
+//! training data and a label.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,11 @@ use crate::imported_model::{Described, Ends};
 use crate::model_dir::ARCHITECTURE;
 use crate::progress;
 
-/// What the options say about the model at `path`. `scored` is the data at hand when none to learn from are named.
+/// The description of the model at `path` according to the options. `scored` is the data to use if no training data is
+/// given.
 ///
 /// # Errors
-/// When they say too little, or the data do not fit them; the message says which options are needed.
+/// When the options are not sufficient, or the data do not fit them. The message names the options that are needed.
 pub fn described(arguments: &DescribeArguments, path: &Path, scored: Option<&Table>) -> Result<Described, StageError> {
     if let Some(file) = architecture_file(arguments, path) {
         return Ok(Described::Whole(Architecture::read(&file)?));
@@ -38,7 +40,7 @@ pub fn described(arguments: &DescribeArguments, path: &Path, scored: Option<&Tab
     Ok(Described::Ends(ends(table, label, &arguments.features, arguments.raw)?))
 }
 
-/// Columns, standardisation and classes as a table has them.
+/// The columns, standardisation and classes of a table.
 fn ends(table: &Table, label: &str, features: &[String], raw: bool) -> Result<Ends, StageError> {
     let names = table.feature_columns(label, features)?;
     let classes = data::classes_of(&table.labels(label)?);
@@ -52,12 +54,12 @@ fn ends(table: &Table, label: &str, features: &[String], raw: bool) -> Result<En
     Ok(Ends { features, label: label.to_owned(), classes })
 }
 
-/// Columns that go into the network without standardisation.
+/// Columns that are not standardised.
 pub fn as_they_are(names: &[String]) -> Vec<Column> {
     names.iter().map(|name| Column { name: name.clone(), mean: 0.0, std: 1.0 }).collect()
 }
 
-/// The `architecture.json` that was named, or lies beside the model and nothing else was said.
+/// The given `architecture.json`, or the one in the model's folder if no other option was given.
 pub fn architecture_file(arguments: &DescribeArguments, path: &Path) -> Option<PathBuf> {
     if let Some(named) = &arguments.architecture {
         return Some(if named.is_dir() { named.join(ARCHITECTURE) } else { named.clone() });
@@ -66,7 +68,7 @@ pub fn architecture_file(arguments: &DescribeArguments, path: &Path) -> Option<P
         return None;
     }
     let folder = if path.is_dir() { path } else { path.parent()? };
-    // An MLflow model keeps its files in data/.
+    // An MLflow model has its files in data/.
     let beside = [folder.join(ARCHITECTURE), folder.join("data").join(ARCHITECTURE)];
     let found = beside.into_iter().find(|file| file.is_file())?;
     if !path.is_dir() {

@@ -1,13 +1,13 @@
-//! `--device auto|cpu|cuda[:n]`: where tensors live and who computes.
+//! `--device auto|cpu|cuda[:n]`: the device of tensors and computations.
 
 use std::str::FromStr;
 
 use crate::error::StageError;
 
-/// What the user asked for.
+/// The requested device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first GPU when there is one, else the CPU.
+    /// The first GPU, or else the CPU.
     Auto,
     /// The CPU.
     Cpu,
@@ -33,10 +33,10 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device itself.
+    /// The device in libtorch.
     ///
     /// # Errors
-    /// When a GPU is asked for that is not there.
+    /// When the requested GPU does not exist.
     pub fn resolve(self) -> Result<tch::Device, StageError> {
         match self {
             Self::Auto => Ok(tch::Device::cuda_if_available()),
@@ -56,7 +56,7 @@ impl DeviceChoice {
     }
 }
 
-/// The name of a device as torch writes it.
+/// The name of a device in torch's notation.
 pub fn name(device: tch::Device) -> String {
     match device {
         tch::Device::Cuda(number) => format!("cuda:{number}"),

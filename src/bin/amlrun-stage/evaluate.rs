@@ -1,5 +1,5 @@
-//! `evaluate`: a model on test data. It is fetched from the registry, and not taken from training's output; or it is a
-//! file or folder on this machine, such as Python saved.
+//! `evaluate`: scores a model on test data. The model is fetched from the registry, not from the output of training; or
+//! it is a local file or folder, such as one saved by Python.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,10 +21,10 @@ use crate::run::Run;
 use crate::score::{Scores, score};
 use crate::subject::Subject;
 
-/// Runs the stage. Everything is written before a requirement that is not met fails it.
+/// Runs the stage. All outputs are written before an unmet requirement makes it fail.
 ///
 /// # Errors
-/// When the model cannot be fetched or rebuilt, the data do not fit it, or it is not good enough.
+/// When the model cannot be fetched or rebuilt, the data do not fit it, or it does not meet the requirements.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
     let device = arguments.device.resolve()?;
     let client = Client::from_environment()?;
@@ -58,7 +58,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
     let scores = score(&truth, &probabilities, architecture.classes.len());
 
     let metrics = scores.metrics(&architecture.classes);
-    // An unknown metric is told before anything else: it is a mistake of the one who asks, not of the model.
+    // An unknown metric is reported first: it is a mistake in the options, not a property of the model.
     let results = arguments
         .require
         .iter()
@@ -68,7 +68,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
         })
         .collect::<Result<Vec<_>, RequireError>>()?;
     report::write(&arguments.report, &subject, &scores, &metrics, &results)?;
-    // A file on this machine is scored without a server, unless there is one.
+    // A local file is scored without a server, unless one is configured.
     if let Some(client) = client {
         log(client, &metrics, &subject);
     }
@@ -82,10 +82,10 @@ fn probabilities(logits: &Tensor, classes: usize) -> Result<Vec<Vec<f64>>, Stage
     Ok(values.chunks(classes).map(<[f64]>::to_vec).collect())
 }
 
-/// Logs the metrics to the run; trouble there does not spoil the evaluation.
+/// Logs the metrics to the run. A failure to do so does not fail the evaluation.
 fn log(client: Client, metrics: &BTreeMap<String, f64>, subject: &Subject) {
     let logged = Run::open(client, &format!("evaluate {}", subject.id)).and_then(|run| {
-        // MLflow takes letters, digits and `_-. :/` in a name; a class may be called anything.
+        // MLflow allows letters, digits and `_-. :/` in a name, but a class may have any name.
         let plain = |key: &str| {
             key.chars().map(|c| if c.is_alphanumeric() || "_-. :/".contains(c) { c } else { '_' }).collect()
         };

@@ -1,8 +1,8 @@
-//! A model from elsewhere: what Python saved, in any of its ways, as a network that computes here.
+//! Imports a model saved by Python, in any format, as a network that can compute.
 //!
 //! Weights (a `state_dict`, a checkpoint dictionary, safetensors, a whole-model pickle of standard layers) become a
-//! SimpleNet; a TorchScript module computes itself. What the file does not say, [`Described`] brings: which columns go
-//! in, how they are standardised, and which classes come out. No pickle is executed: `model_file` builds its values.
+//! SimpleNet; a TorchScript module is run as it is. [`Described`] has what the file does not contain: the input
+//! columns, their standardisation, and the classes. No pickle is executed: `model_file` builds its values.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,41 +19,41 @@ use crate::error::{StageError, io_error};
 use crate::progress;
 use crate::stack::{self, Linear};
 
-/// Prefixes that wrappers leave: data parallel, compiled, Lightning.
+/// Prefixes that wrappers add: data parallel, compiled, Lightning.
 const WRAPPERS: [&str; 4] = ["module.", "_orig_mod.", "model.", "net."];
 
 /// A model that can compute.
 #[derive(Debug, Clone)]
 pub struct Given {
-    /// The network; of kind `TorchScript` when `module` computes.
+    /// The network; of kind `TorchScript` if `module` computes.
     pub architecture: Architecture,
-    /// Its weights, under the names of the architecture, or of the module.
+    /// Its weights, with the names of the architecture or of the module.
     pub weights: Vec<model_file::Tensor>,
     /// The bytes of the TorchScript file.
     pub module: Option<Vec<u8>>,
-    /// The state of Python's optimizer, under the names of our own.
+    /// The state of Python's optimizer, with our names.
     pub optimizer: Vec<model_file::Tensor>,
     /// The file that was read.
     pub path: PathBuf,
 }
 
-/// What goes in and what comes out.
+/// The inputs and outputs of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ends {
     /// The columns with their standardisation.
     pub features: Vec<Column>,
     /// The label's column.
     pub label: String,
-    /// The classes in the order of the outputs.
+    /// The classes, in the order of the outputs.
     pub classes: Vec<String>,
 }
 
-/// What is known about a model beside its file.
+/// What is known about a model from other sources than its file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Described {
-    /// Everything, by an `architecture.json`.
+    /// Everything, from an `architecture.json`.
     Whole(Architecture),
-    /// Both ends only: what lies between them is taken from the file.
+    /// Only the inputs and outputs. The layers are read from the file.
     Ends(Ends),
 }
 
@@ -72,12 +72,12 @@ impl Given {
     /// Reads the model in a file or folder.
     ///
     /// # Errors
-    /// When it is no model, is one that cannot be rebuilt here, or does not fit its description; the message says which
-    /// tensors, and what is missing.
+    /// When it is not a model, cannot be rebuilt here, or does not fit its description. The message names the tensors,
+    /// and what is missing.
     pub fn read(path: &Path, described: &Described) -> Result<Self, StageError> {
         let mut file = ModelFile::open(path)?;
         if path.is_dir() {
-            // What is chosen among several is told by the first note; the verdict on the others is not this file's.
+            // The first note says which file was chosen. Objections to other files do not concern this one.
             if let Some(choice) = file.contents.notes.iter().find(|note| note.contains(" was chosen")) {
                 progress::say(format!("{}: {choice}", path.display()));
             }
@@ -146,7 +146,7 @@ impl Given {
     }
 }
 
-/// All tensors of a TorchScript archive, as a `state_dict` names them.
+/// All tensors of a TorchScript archive, with the names of the `state_dict`.
 ///
 /// # Errors
 /// When one cannot be read.
@@ -155,13 +155,13 @@ pub fn tensors_of(contents: &Contents) -> Result<Vec<model_file::Tensor>, StageE
     Ok(kept.map(|tensor| contents.tensor(tensor)).collect::<Result<_, _>>()?)
 }
 
-/// What Python's optimizer kept for each parameter, by its number (`…state.0.exp_avg`), under our names
-/// (`exp_avg.fc1.weight`). What is not there, or is not of a parameter's shape, is left out.
+/// The state of Python's optimizer for each parameter, by its index (`…state.0.exp_avg`), with our names
+/// (`exp_avg.fc1.weight`). State that is missing or has a different shape than its parameter is left out.
 fn optimizer_of(contents: &Contents, architecture: &Architecture) -> Result<Vec<model_file::Tensor>, StageError> {
     let find = |ending: &str| {
         let mut found =
             contents.tensors.iter().filter(|tensor| tensor.role == Role::Optimizer && tensor.name.ends_with(ending));
-        // Two optimizers in one file: nobody can tell which one is meant.
+        // With two optimizers in one file, it is unknown which one is meant.
         found.next().filter(|_| found.next().is_none())
     };
     let as_float = |name: &str, tensor: &LazyTensor| {
@@ -183,7 +183,7 @@ fn optimizer_of(contents: &Contents, architecture: &Architecture) -> Result<Vec<
     Ok(state)
 }
 
-/// The tensors as `float32`, without the prefix that a wrapper put before every name.
+/// The tensors as `float32`, without a wrapper's prefix before all names.
 fn unwrapped(weights: &[Weight<'_>]) -> Result<Vec<model_file::Tensor>, StageError> {
     let mut names: Vec<&str> = weights.iter().map(Weight::name).collect();
     while let Some(prefix) =
@@ -198,7 +198,7 @@ fn unwrapped(weights: &[Weight<'_>]) -> Result<Vec<model_file::Tensor>, StageErr
     weights.iter().zip(names).map(tensor).collect()
 }
 
-/// The network between both ends, from what the file says.
+/// The network between the given inputs and outputs, according to the file.
 fn between(
     file: &ModelFile,
     weights: &[model_file::Tensor],
@@ -234,7 +234,7 @@ fn assemble(kind: NetKind, hidden: Vec<usize>, dropout: f64, ends: Ends) -> Resu
     Ok(architecture)
 }
 
-/// The weights under the architecture's names and in its order.
+/// The weights with the architecture's names, in its order.
 fn fitted(
     path: &Path,
     architecture: &Architecture,
@@ -252,7 +252,7 @@ fn fitted(
         let named = |name: &str| weights.iter().find(|tensor| tensor.name() == name);
         fitted.extend(wanted.iter().filter_map(|(name, _)| named(name)).cloned());
     } else if let Ok(found) = stack::from_shapes(&shapes, alphabetical) {
-        // Other names for the same layers: those of a Sequential are 0, 2, …
+        // Other names for the same layers: in a Sequential, they are 0, 2, …
         let layers = architecture.layers();
         let alike = layers.len() == found.len()
             && layers.iter().zip(&found).all(|(l, f)| (l.inputs, l.outputs) == (f.inputs, f.outputs));
@@ -275,7 +275,7 @@ fn fitted(
     Err(mismatch(path, architecture, weights))
 }
 
-/// What the network wants and what the file gives, told as `amlrun model diff` tells it.
+/// The differences between the network and the file, in the form of `amlrun model diff`.
 fn mismatch(path: &Path, architecture: &Architecture, weights: &[model_file::Tensor]) -> StageError {
     let described = |tensors: Vec<(String, Vec<usize>, ScalarType)>| {
         let mut contents = Contents::new(Kind::StateDict);

@@ -1,13 +1,13 @@
 //! `amlrun-stage`: the native stages train, persist, register and evaluate, on libtorch.
 //!
-//! To a runner it is an ordinary command like `python train.py`: it speaks files, environment variables and HTTP, and
-//! knows nothing of who started it. The only code in the package that names `tch`.
+//! To a runner it is an ordinary command such as `python train.py`: it uses files, environment variables and HTTP, and
+//! must not know who started it. This is the only code in the package that names `tch`.
 //!
-//! A stage is a room of its own ([`train`], [`persist`], [`register`], [`evaluate`]). Under them lie the parts:
-//! [`data`] and [`prepare`] (CSV to tensors), [`net`], [`scripted`] and [`optimizer`] (tensors), [`checkpoint`] (what
-//! training leaves), [`given`], [`stack`] and [`describe`] (what Python left), [`pyfunc`] (an MLflow model), [`mlflow`],
-//! [`run`] and [`artifacts`] (the server), [`score`], [`report`], [`picture`] and [`require`] (what evaluation says),
-//! [`progress`] (the only one that prints).
+//! Each stage has its own module ([`train`], [`persist`], [`register`], [`evaluate`]). They use these modules: [`data`]
+//! and [`prepare`] (CSV to tensors), [`net`], [`scripted`] and [`optimizer`] (tensors), [`checkpoint`] (checkpoints of
+//! training), [`imported_model`], [`stack`] and [`describe`] (models saved by Python), [`pyfunc`] (an MLflow model),
+//! [`mlflow`], [`run`] and [`artifacts`] (the server), [`score`], [`report`], [`plot`] and [`require`] (results of an
+//! evaluation), and [`progress`] (the only one that prints).
 
 mod artifacts;
 mod checkpoint;

@@ -1,7 +1,7 @@
-//! A client of MLflow's REST API: one server, its credentials, and calls that are tried again when that is safe.
+//! A client of MLflow's REST API: one server, its credentials, and calls that are retried when that is safe.
 //!
-//! Knows routes and JSON, no models and no runs. What may be repeated is repeated a few times with growing pauses;
-//! what makes something new each time is only repeated when it surely did not arrive.
+//! It knows routes and JSON, but must not know models or runs. Calls that are safe to repeat are retried a few times
+//! with increasing delays. Calls that create something are retried only if the request did not reach the server.
 
 use std::time::Duration;
 
@@ -9,53 +9,53 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 use ureq::http;
 
-/// What can go wrong with the server.
+/// Errors with the server.
 #[derive(Debug, thiserror::Error)]
 pub enum MlflowError {
-    /// No server is named.
+    /// No server is configured.
     #[error("MLFLOW_TRACKING_URI is not set; it names the MLflow server, such as http://localhost:5000")]
     NoServer,
-    /// The name is no server.
+    /// The URI is not that of a supported server.
     #[error("MLFLOW_TRACKING_URI '{0}' is not served here; it must be http://, https:// or azureml://")]
     Unsupported(String),
-    /// The server did not answer.
+    /// The server did not respond.
     #[error("the MLflow server {server} did not answer: {reason}")]
     Unreachable {
-        /// Without credentials.
+        /// The server, without credentials.
         server: String,
-        /// What the network said.
+        /// The network error.
         reason: String,
     },
-    /// The server answered no.
+    /// The server returned an error.
     #[error("the MLflow server refused {call}: {status} {code}{message}")]
     Refused {
         /// Method and route.
         call: String,
         /// The HTTP status.
         status: u16,
-        /// MLflow's `error_code`, or nothing.
+        /// MLflow's `error_code`, or empty.
         code: String,
-        /// The server's own words.
+        /// The server's message.
         message: String,
     },
-    /// Artifacts live where this program cannot go.
+    /// The artifacts are in a store that this program cannot access.
     #[error("{0}")]
     Artifacts(String),
-    /// The answer makes no sense.
+    /// The response is not valid.
     #[error("the MLflow server gave an answer without {0}")]
     Answer(&'static str),
 }
 
 impl MlflowError {
-    /// Whether the server says so with this `error_code`.
+    /// Whether the server returned this `error_code`.
     pub fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == wanted)
     }
 }
 
-/// What a request may send.
+/// The body of a request.
 pub enum Payload<'a> {
-    /// Nothing.
+    /// An empty body.
     None,
     /// JSON.
     Json(&'a Value),
@@ -63,14 +63,14 @@ pub enum Payload<'a> {
     File(&'a std::path::Path),
 }
 
-/// How often a call may be repeated.
+/// Whether a call may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Doing it twice is doing it once.
+    /// The call is idempotent.
     Safe,
-    /// Each time makes something new.
+    /// Each call creates something new.
     MakesNew,
-    /// It is not worth waiting for.
+    /// The result is not worth waiting for.
     Never,
 }
 
@@ -84,14 +84,14 @@ pub struct Client {
 const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(120);
-/// For calls that are not worth waiting for: a server that hangs must not hold up a training.
+/// The timeout for calls that are not worth waiting for: a server that hangs must not delay training.
 const SHORT_ANSWER: Duration = Duration::from_secs(10);
 
 impl Client {
-    /// The server that the environment names; `None` when it names none.
+    /// The server in the environment. `None` if none is configured.
     ///
     /// # Errors
-    /// When the name is no server that speaks HTTP.
+    /// When the URI is not that of an HTTP server.
     pub fn from_environment() -> Result<Option<Self>, MlflowError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let Some(uri) = variable("MLFLOW_TRACKING_URI") else { return Ok(None) };
@@ -99,10 +99,10 @@ impl Client {
         Self::new(&uri, user, variable("MLFLOW_TRACKING_TOKEN")).map(Some)
     }
 
-    /// A server by its URI. A user (or one in the URI) goes before a token, as in MLflow's own client.
+    /// A server by its URI. A user (or one in the URI) takes precedence over a token, as in MLflow's own client.
     ///
     /// # Errors
-    /// When the URI is no server that speaks HTTP.
+    /// When the URI is not that of an HTTP server.
     pub fn new(uri: &str, user: Option<(String, String)>, token: Option<String>) -> Result<Self, MlflowError> {
         let (base, in_uri) = split_credentials(uri)?;
         let authorization = match (user.or(in_uri), token) {
@@ -130,7 +130,7 @@ impl Client {
     /// GET of an MLflow route, such as `runs/get`.
     ///
     /// # Errors
-    /// When the server does not answer, or answers no.
+    /// When the server does not respond, or returns an error.
     pub fn get(&self, route: &str, query: &[(&str, &str)]) -> Result<Value, MlflowError> {
         let bytes = self.call("GET", &api(route), query, &Payload::None, Repeat::Safe)?;
         Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
@@ -139,16 +139,16 @@ impl Client {
     /// POST of an MLflow route, such as `runs/create`.
     ///
     /// # Errors
-    /// When the server does not answer, or answers no.
+    /// When the server does not respond, or returns an error.
     pub fn post(&self, route: &str, body: &Value, repeat: Repeat) -> Result<Value, MlflowError> {
         let bytes = self.call("POST", &api(route), &[], &Payload::Json(body), repeat)?;
         Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
-    /// Any call; `path` begins with `/`. Returns the bytes of the answer.
+    /// Makes any call; `path` begins with `/`. Returns the bytes of the response.
     ///
     /// # Errors
-    /// When the server does not answer, or answers no.
+    /// When the server does not respond, or returns an error.
     pub fn call(
         &self,
         method: &str,
@@ -220,7 +220,7 @@ impl Client {
     }
 }
 
-/// Whether the request surely did not reach the server.
+/// Whether the request certainly did not reach the server.
 fn never_arrived(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,
@@ -234,7 +234,7 @@ fn api(route: &str) -> String {
     format!("/api/2.0/mlflow/{route}")
 }
 
-/// MLflow's own error when the body is one, else the beginning of a plain text; never a page of HTML.
+/// MLflow's error if the body has one, or else the start of a plain text. HTML pages are not shown.
 fn refused(method: &str, path: &str, status: u16, body: &[u8]) -> MlflowError {
     let json: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -254,7 +254,7 @@ fn refused(method: &str, path: &str, status: u16, body: &[u8]) -> MlflowError {
     }
 }
 
-/// The server's address without the user in it, and that user. `azureml://` is HTTPS by another name.
+/// The server's address without the user, and the user. `azureml://` means HTTPS.
 fn split_credentials(uri: &str) -> Result<(String, Option<(String, String)>), MlflowError> {
     let hidden = || MlflowError::Unsupported(uri.rsplit_once('@').map_or(uri, |(_, rest)| rest).to_owned());
     let (scheme, rest) = uri.split_once("://").ok_or_else(hidden)?;
@@ -272,7 +272,7 @@ fn split_credentials(uri: &str) -> Result<(String, Option<(String, String)>), Ml
     Ok((format!("{scheme}://{host}{}", path.trim_end_matches('/')), user))
 }
 
-/// Percent-encodes all but unreserved characters; `/` stays where `path` is a path.
+/// Percent-encodes all but unreserved characters. If `path` is true, `/` is kept.
 pub fn percent_encode(text: &str, path: bool) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -285,7 +285,7 @@ pub fn percent_encode(text: &str, path: bool) -> String {
     out
 }
 
-/// The text behind percent signs; what is no escape stays as it is.
+/// Decodes percent-encoding. Invalid escapes are kept.
 pub fn percent_decode(text: &str) -> String {
     let mut out = Vec::new();
     let mut bytes = text.bytes();

@@ -1,4 +1,4 @@
-//! The network itself: an [`Architecture`] with tensors, able to compute.
+//! The network: an [`Architecture`] with tensors, which can compute.
 
 use amlrun::model_file::{self, Architecture, DType};
 use rand::{RngExt, SeedableRng};
@@ -10,16 +10,16 @@ use crate::error::StageError;
 /// Linear, ReLU, (Dropout,) … Linear.
 pub struct SimpleNet {
     architecture: Architecture,
-    /// In the order of the `state_dict`: weight and bias of each layer.
+    /// The weight and bias of each layer, in the order of the `state_dict`.
     parameters: Vec<(String, Tensor)>,
 }
 
 impl SimpleNet {
-    /// A network with fresh weights: uniform within `1/sqrt(inputs)`, as `torch.nn.Linear` begins. They come from our
-    /// own generator, so that a seed means the same weights on every device and with every libtorch.
+    /// A network with initial weights: uniform within `1/sqrt(inputs)`, as in `torch.nn.Linear`. They come from our own
+    /// generator, so that a seed gives the same weights on every device and with every version of libtorch.
     ///
     /// # Errors
-    /// When libtorch refuses the memory.
+    /// When libtorch cannot allocate the memory.
     pub fn new(architecture: &Architecture, seed: u64, device: Device) -> Result<Self, StageError> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut tensors = Vec::new();
@@ -34,10 +34,10 @@ impl SimpleNet {
         Self::from_state(architecture, &tensors, device)
     }
 
-    /// A network around the weights of a `state_dict`.
+    /// A network with the weights of a `state_dict`.
     ///
     /// # Errors
-    /// When the tensors are those of another architecture; the message names the tensor.
+    /// When the tensors belong to another architecture. The message names the tensor.
     pub fn from_state(
         architecture: &Architecture,
         tensors: &[model_file::Tensor],
@@ -58,10 +58,10 @@ impl SimpleNet {
         &self.parameters
     }
 
-    /// One logit per class for each row of `input`. In training, dropout leaves units out.
+    /// One logit for each class, for each row of `input`. In training, dropout is applied.
     ///
     /// # Errors
-    /// When the input does not have one column per feature.
+    /// When the input does not have one column for each feature.
     pub fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, StageError> {
         let mut value = input.shallow_clone();
         let layers = self.parameters.as_chunks::<2>().0;
@@ -77,19 +77,19 @@ impl SimpleNet {
         Ok(value)
     }
 
-    /// The weights as a file keeps them.
+    /// The weights in the form of a model file.
     ///
     /// # Errors
-    /// When libtorch cannot hand them over.
+    /// When libtorch cannot copy them.
     pub fn state(&self) -> Result<Vec<model_file::Tensor>, StageError> {
         self.parameters.iter().map(|(name, tensor)| from_torch(name, tensor)).collect()
     }
 }
 
-/// A tensor of a file as libtorch's own.
+/// A tensor of a file as a libtorch tensor.
 ///
 /// # Errors
-/// When libtorch refuses the memory.
+/// When libtorch cannot allocate the memory.
 pub fn to_torch(tensor: &model_file::Tensor, device: Device) -> Result<Tensor, StageError> {
     let kind = match tensor.dtype() {
         DType::Bool => Kind::Bool,
@@ -107,10 +107,10 @@ pub fn to_torch(tensor: &model_file::Tensor, device: Device) -> Result<Tensor, S
     Ok(Tensor::f_from_data_size(tensor.bytes(), &shape, kind)?.f_to_device(device)?)
 }
 
-/// A `float32` tensor of libtorch as a file keeps it.
+/// A `float32` tensor of libtorch in the form of a model file.
 ///
 /// # Errors
-/// When libtorch cannot hand it over.
+/// When libtorch cannot copy it.
 pub fn from_torch(name: &str, tensor: &Tensor) -> Result<model_file::Tensor, StageError> {
     let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
     let mut values = vec![0f32; tensor.numel()];
@@ -119,19 +119,19 @@ pub fn from_torch(name: &str, tensor: &Tensor) -> Result<model_file::Tensor, Sta
     Ok(model_file::Tensor::from_f32(name, shape, &values)?)
 }
 
-/// A matrix of `values`, row after row.
+/// A matrix of `values` in row-major order.
 ///
 /// # Errors
-/// When libtorch refuses the memory.
+/// When libtorch cannot allocate the memory.
 pub fn matrix(values: &[f32], columns: usize, device: Device) -> Result<Tensor, StageError> {
     let columns = i64::try_from(columns).unwrap_or(i64::MAX);
     Ok(Tensor::f_from_slice(values)?.f_reshape([-1, columns])?.f_to_device(device)?)
 }
 
-/// Whether two tensors are the same bits, NaN included.
+/// Whether two tensors are bitwise equal, NaN included.
 ///
 /// # Errors
-/// When libtorch cannot hand them over.
+/// When libtorch cannot copy them.
 pub fn same_bits(left: &Tensor, right: &Tensor) -> Result<bool, StageError> {
     Ok(left.size() == right.size() && from_torch("", left)?.bytes() == from_torch("", right)?.bytes())
 }

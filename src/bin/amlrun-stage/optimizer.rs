@@ -1,7 +1,7 @@
-//! Adam, AdamW and SGD on plain tensors.
+//! Adam, AdamW and SGD on tensors.
 //!
-//! libtorch's own optimizers cannot hand out their state through `tch`, and without the state a training cannot be
-//! resumed exactly. The rules are those of `torch.optim` with its default betas and epsilon.
+//! `tch` does not expose the state of libtorch's optimizers, and without it training cannot be resumed exactly. The
+//! algorithms are those of `torch.optim` with its default betas and epsilon.
 
 use amlrun::model_file::{self, DType};
 use tch::{Device, Tensor};
@@ -16,7 +16,7 @@ const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
 impl Algorithm {
-    /// The running averages that the rule keeps for every parameter, by torch's names.
+    /// The running averages that the algorithm keeps for each parameter, with torch's names.
     fn averages(self) -> &'static [&'static str] {
         match self {
             Self::Adam | Self::AdamW => &["exp_avg", "exp_avg_sq"],
@@ -29,15 +29,15 @@ impl Algorithm {
 pub struct Optimizer {
     settings: Settings,
     step: i64,
-    /// For each parameter, in the order of the `state_dict`, its running averages.
+    /// The running averages of each parameter, in the order of the `state_dict`.
     averages: Vec<(String, Vec<Tensor>)>,
 }
 
 impl Optimizer {
-    /// A fresh optimizer for `parameters`.
+    /// A new optimizer for `parameters`.
     ///
     /// # Errors
-    /// When libtorch refuses the memory.
+    /// When libtorch cannot allocate the memory.
     pub fn new(settings: &Settings, parameters: &[(String, Tensor)]) -> Result<Self, StageError> {
         let mut averages = Vec::new();
         for (name, parameter) in parameters {
@@ -47,7 +47,7 @@ impl Optimizer {
         Ok(Self { settings: settings.clone(), step: 0, averages })
     }
 
-    /// One update of `parameters` by the gradients they hold, which are cleared.
+    /// Updates `parameters` by their gradients, and clears the gradients.
     ///
     /// # Errors
     /// When libtorch fails.
@@ -64,10 +64,10 @@ impl Optimizer {
         })
     }
 
-    /// The state as a file keeps it: `step`, and `exp_avg.fc1.weight` and so on.
+    /// The state in the form of a model file: `step`, and `exp_avg.fc1.weight` and so on.
     ///
     /// # Errors
-    /// When libtorch cannot hand it over.
+    /// When libtorch cannot copy it.
     pub fn state(&self) -> Result<Vec<model_file::Tensor>, StageError> {
         let step = model_file::Tensor::new("step", DType::I64, vec![], self.step.to_le_bytes().to_vec())?;
         let mut tensors = vec![step];
@@ -79,10 +79,10 @@ impl Optimizer {
         Ok(tensors)
     }
 
-    /// Takes a state that [`Optimizer::state`] gave.
+    /// Loads a state from [`Optimizer::state`].
     ///
     /// # Errors
-    /// Names the tensor that is missing or of another shape.
+    /// The tensor that is missing or has a different shape.
     pub fn load(&mut self, tensors: &[model_file::Tensor], device: Device) -> Result<(), StageError> {
         let find = |name: &str| {
             let missing = || StageError::message(format!("optimizer state: tensor '{name}' is missing"));
@@ -109,7 +109,7 @@ impl Optimizer {
     }
 }
 
-/// The update of one parameter.
+/// Updates one parameter.
 fn update(s: &Settings, step: i64, parameter: &mut Tensor, averages: &mut [Tensor]) -> Result<(), StageError> {
     let mut gradient = parameter.grad();
     if s.weight_decay != 0.0 {
@@ -132,13 +132,13 @@ fn update(s: &Settings, step: i64, parameter: &mut Tensor, averages: &mut [Tenso
         }
         (Algorithm::Sgd, [momentum]) => {
             if s.momentum != 0.0 {
-                // The first step takes the gradient whole; from zeros this is the same sum.
+                // The first step uses the whole gradient. Starting from zeros gives the same sum.
                 let _ = momentum.f_mul_scalar_(s.momentum)?.f_add_(&gradient)?;
                 gradient = momentum.shallow_clone();
             }
             let _ = parameter.f_sub_(&gradient.f_mul_scalar(s.learning_rate)?)?;
         }
-        // `Optimizer::new` made the averages by the same table.
+        // `Optimizer::new` creates the averages according to the same table.
         _ => return Err(StageError::message("optimizer state: another optimizer's")),
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! `persist`: a checkpoint or a file that Python saved in, a model directory out, in the ways that people save torch models.
+//! `persist`: writes a model folder from a checkpoint or a file saved by Python, in the common formats of torch models.
 //!
-//! Each form is loaded back from disk and must give the same bits as the network in memory before the stage succeeds.
+//! Each format is read back from disk, and must give bitwise the same outputs as the network in memory.
 
 use std::fs;
 use std::path::Path;
@@ -21,22 +21,22 @@ use crate::net::{SimpleNet, matrix, same_bits};
 use crate::scripted;
 use crate::{progress, pyfunc};
 
-/// The weights alone, as Python's torch saves them.
+/// The weights in the format of `torch.save`.
 pub const PTH: &str = "model.pth";
 /// The MLflow model.
 pub const MLFLOW: &str = "mlflow";
 
-/// Rows of the batch on which the forms are compared.
+/// The number of rows of the batch on which the formats are compared.
 const SAMPLE_ROWS: usize = 64;
 
 /// Runs the stage.
 ///
 /// # Errors
-/// When there is no whole checkpoint and no model, or a form does not load back as it was.
+/// When there is no complete checkpoint or model, or a format does not read back unchanged.
 pub fn persist(arguments: &PersistArguments) -> Result<(), StageError> {
     let given = model_at(arguments)?;
     let (architecture, weights, folder) = (&given.architecture, &given.weights, &arguments.model);
-    // A module that was scripted in Python stays the file that it is.
+    // A module that was scripted in Python is copied unchanged.
     let module = match &given.module {
         Some(bytes) => bytes.clone(),
         None => torchscript::to_bytes(architecture, weights)?,
@@ -96,7 +96,7 @@ pub fn persist(arguments: &PersistArguments) -> Result<(), StageError> {
     Ok(())
 }
 
-/// The checkpoint or the file that was named.
+/// The given checkpoint or file.
 fn model_at(arguments: &PersistArguments) -> Result<Given, StageError> {
     let path = &arguments.checkpoint;
     if !path.is_dir() || !holds_checkpoint(path) {
@@ -132,7 +132,7 @@ fn file_of(format: Format) -> &'static str {
     }
 }
 
-/// Forms from before that were not written now may be of another model.
+/// Warns about files in other formats from an earlier call, which may belong to another model.
 fn stale(folder: &Path, forms: &[Format]) {
     for format in [Format::Torchscript, Format::Safetensors, Format::Pth, Format::Mlflow] {
         if !forms.contains(&format) && folder.join(file_of(format)).exists() {
@@ -144,7 +144,7 @@ fn stale(folder: &Path, forms: &[Format]) {
     }
 }
 
-/// What the model gives, from what is in memory.
+/// The outputs of the model in memory.
 fn computed(given: &Given, input: &Tensor) -> Result<Tensor, StageError> {
     match (&given.module, given.architecture.kind) {
         (Some(bytes), _) => {
@@ -159,7 +159,7 @@ fn computed(given: &Given, input: &Tensor) -> Result<Tensor, StageError> {
     }
 }
 
-/// A batch of standardised rows, always the same.
+/// A fixed batch of standardised rows.
 fn sample(architecture: &Architecture) -> Result<Tensor, StageError> {
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let width = architecture.features.len();
@@ -180,7 +180,7 @@ fn verify_torchscript(
     check_output(path, &output, expected)
 }
 
-/// Compares the weights that were loaded back, and what a network around them gives.
+/// Compares the weights that were read back, and the outputs of a network with them.
 fn verify_state_dict(
     path: &Path,
     architecture: &Architecture,
@@ -197,7 +197,7 @@ fn verify_state_dict(
     check_output(path, &tch::no_grad(|| net.forward(input, false))?, expected)
 }
 
-/// Both must hold the same tensors; the message names the first that differs.
+/// Checks that both have the same tensors. The message names the first difference.
 fn compare(path: &Path, found: &[FileTensor], wanted: &[FileTensor]) -> Result<(), StageError> {
     let differs = |name: &str, how: &str| {
         Err(StageError::message(format!("{}: tensor '{name}' {how} when loaded back", path.display())))

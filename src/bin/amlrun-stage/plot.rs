@@ -1,4 +1,4 @@
-//! The pictures of an evaluation, drawn with a font that travels in the binary: no system fonts are needed.
+//! The charts of an evaluation, drawn with an embedded font, so that no system fonts are needed.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const FONT: &str = "stage";
 const INK: RGBColor = RGBColor(38, 50, 56);
 const FAINT: RGBColor = RGBColor(207, 216, 220);
 const BLUE: RGBColor = RGBColor(21, 101, 192);
-/// Apart from each other also for colour-blind eyes.
+/// Colours that colour-blind people can distinguish.
 const SERIES: [RGBColor; 10] = [
     BLUE,
     RGBColor(230, 126, 34),
@@ -26,17 +26,17 @@ const SERIES: [RGBColor; 10] = [
     RGBColor(84, 110, 122),
     RGBColor(192, 202, 51),
 ];
-/// More classes than this are drawn without names and numbers in the cells.
+/// With more classes, the cells have no labels and numbers.
 const READABLE: usize = 12;
-/// More classes than this, and the cells hold counts only, and empty ones nothing.
+/// With more classes, the cells show only counts, and empty cells show nothing.
 const ROOMY: usize = 6;
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
-/// How often each class was taken for which.
+/// The confusion matrix: how often rows of each class were classified as each class.
 ///
 /// # Errors
-/// When the picture cannot be written.
+/// When the chart cannot be written.
 pub fn confusion_matrix(path: &Path, classes: &[String], confusion: &[Vec<u64>]) -> Result<(), StageError> {
     draw(path, (760, 700), |root| {
         let (left, top, side) = (190, 90, 500);
@@ -76,10 +76,11 @@ pub fn confusion_matrix(path: &Path, classes: &[String], confusion: &[Vec<u64>])
     })
 }
 
-/// True against false positives, one curve for two classes, else one for each class against the rest.
+/// The true positive rate over the false positive rate: one curve for two classes, or else one for each class against
+/// the rest.
 ///
 /// # Errors
-/// When the picture cannot be written.
+/// When the chart cannot be written.
 pub fn roc_curve(path: &Path, classes: &[String], scores: &Scores) -> Result<(), StageError> {
     draw(path, (760, 700), |root| {
         let heading = scores.roc_auc.map_or_else(
@@ -141,12 +142,12 @@ pub fn roc_curve(path: &Path, classes: &[String], scores: &Scores) -> Result<(),
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
-/// Draws a picture of `size` and writes it, whole or not at all.
+/// Draws a chart of `size` and writes it atomically.
 fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Drawn) -> Result<(), StageError> {
     let wrong = |error: Box<dyn std::error::Error>| StageError::message(format!("{}: {error}", path.display()));
     register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|_| wrong("the font in this program is not readable".into()))?;
-    // The picture's kind is known by its ending, so the temporary name keeps it.
+    // The extension determines the image format, so the temporary name has the same one.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{}.{name}", std::process::id()));
     let drawn = (|| -> Drawn {
@@ -158,7 +159,7 @@ fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Drawn) -
         Ok(std::fs::rename(&temporary, path)?)
     })();
     drawn.map_err(|error| {
-        // The first error is the one to tell.
+        // The first error is reported.
         let _ = std::fs::remove_file(&temporary);
         wrong(error)
     })
@@ -174,7 +175,7 @@ fn text(root: &Area<'_>, words: &str, at: (i32, i32), size: f64, colour: RGBColo
     Ok(root.draw(&Text::new(words.to_owned(), at, style))?)
 }
 
-/// From nearly white to blue.
+/// A colour between nearly white and blue.
 fn shade(share: f64) -> RGBColor {
     let mix = |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * share).round() as u8;
     RGBColor(mix(236, BLUE.0), mix(243, BLUE.1), mix(250, BLUE.2))

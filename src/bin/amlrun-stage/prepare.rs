@@ -1,4 +1,4 @@
-//! From a table to what a training needs: the network's description, and rows to train on and to validate with.
+//! Prepares training from a table: the description of the network, the training rows and the validation rows.
 
 use amlrun::model_file::Architecture;
 use amlrun::model_file::architecture::{FORMAT, Kind as NetKind};
@@ -14,34 +14,35 @@ use crate::error::StageError;
 use crate::net::matrix;
 use crate::settings::Settings;
 
-/// The stream of the generator from which the split is drawn; the first weights have stream 0.
+/// The random stream for the split. The initial weights use stream 0.
 const SPLIT_STREAM: u64 = 1;
 
 /// Rows and their classes, on the device.
 pub struct Rows {
-    /// One row of standardised values each.
+    /// The standardised values, row by row.
     pub inputs: Tensor,
-    /// The number of each row's class.
+    /// The index of each row's class.
     pub classes: Tensor,
-    /// How many.
+    /// The number of rows.
     pub count: usize,
 }
 
-/// What a training needs.
+/// The input of training.
 pub struct Prepared {
     /// The network, with the standardisation of its inputs.
     pub architecture: Architecture,
     /// The rows to train on.
     pub training: Rows,
-    /// The rows kept out; may be none.
+    /// The validation rows; may be empty.
     pub validation: Rows,
 }
 
-/// Splits the rows, learns the standardisation from those to train on, and describes the network. When a training is
-/// resumed, the description is that of the model to go on with, and the data must fit it.
+/// Splits the rows, computes the standardisation from the training rows, and describes the network. When training is
+/// resumed, the description is that of the earlier model, and the data must fit it.
 ///
 /// # Errors
-/// When columns or values are missing or wrong, there is one class only, or the model to go on with is of other data.
+/// When columns or values are missing or invalid, there is only one class, or the earlier model was trained on other
+/// data.
 pub fn prepare(
     arguments: &TrainArguments,
     settings: &Settings,
@@ -92,7 +93,7 @@ pub fn prepare(
     Ok(Prepared { training: rows(&training)?, validation: rows(&validation)?, architecture })
 }
 
-/// Keeps a share of each class out of training. At least one row of every class is trained on.
+/// Keeps a share of each class for validation. At least one row of every class is used for training.
 fn split(labels: &[&str], classes: &[String], settings: &Settings) -> (Vec<usize>, Vec<usize>) {
     let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
     random.set_stream(SPLIT_STREAM);

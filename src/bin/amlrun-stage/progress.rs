@@ -1,30 +1,31 @@
-//! All that a stage prints. A bar on a terminal; plain lines elsewhere, which a runner prefixes with the step's name.
+//! Everything that a stage prints: a progress bar on a terminal, or else plain lines, which the runner prefixes with
+//! the step's name.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How many lines a whole training prints when there is no terminal.
+/// How many lines are printed for a whole training without a terminal.
 const LINES: u64 = 20;
 
-/// A line of the stage's own report, to standard output.
+/// Prints a line to standard output.
 pub fn say(text: impl Display) {
-    // A closed pipe is no reason to lose a training.
+    // A closed pipe must not stop training.
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Something that went wrong and does not matter enough to stop.
+/// Prints a warning.
 pub fn warn(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "warning: {text}");
 }
 
-/// Why the stage failed.
+/// Prints why the stage failed.
 pub fn error(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "error: {text}");
 }
 
-/// The progress of a training.
+/// The progress of training.
 pub struct Epochs {
     bar: Option<ProgressBar>,
     first: u64,
@@ -32,7 +33,7 @@ pub struct Epochs {
 }
 
 impl Epochs {
-    /// A training from epoch `first` to epoch `last`, both included.
+    /// Training from epoch `first` to epoch `last`, inclusive.
     pub fn new(first: u64, last: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:14.cyan/dim} {pos:>4}/{len}  {wide_msg} {eta:>4} left");
@@ -45,7 +46,7 @@ impl Epochs {
         Self { bar, first, last }
     }
 
-    /// One epoch is done: `short` is for the bar, `text` for a line of its own.
+    /// Reports a finished epoch: `short` is for the bar, `text` for a separate line.
     pub fn done(&self, epoch: u64, text: &str, short: &str) {
         if let Some(bar) = &self.bar {
             bar.set_position(epoch);
@@ -58,7 +59,7 @@ impl Epochs {
         }
     }
 
-    /// A warning that does not tear the bar.
+    /// Prints a warning without breaking the bar.
     pub fn warn(&self, text: impl Display) {
         match &self.bar {
             Some(bar) => bar.suspend(|| warn(text)),
@@ -66,7 +67,7 @@ impl Epochs {
         }
     }
 
-    /// The training is over; the bar goes away.
+    /// Ends the progress, and removes the bar.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,8 +1,8 @@
-//! An MLflow model folder: `MLmodel`, what it needs, and a loader of a few lines around the TorchScript file.
+//! Writes an MLflow model folder: `MLmodel`, its requirements, and a short loader for the TorchScript file.
 //!
-//! The flavor is `python_function` with a loader of its own, and not `pytorch`: that one pickles a class, while here the
-//! module comes with its code. The loader standardises, so `predict` takes a table with the columns as they are in the
-//! data, and gives one with the class and the probability of each class.
+//! The flavor is `python_function` with our own loader, not `pytorch`, which pickles a class; here, the code is part of
+//! the module. The loader standardises: `predict` takes a table with unstandardised columns, and returns a table with
+//! the class and the probability of each class.
 
 use std::fs;
 use std::path::Path;
@@ -17,14 +17,14 @@ use crate::model_dir::{ARCHITECTURE, TORCHSCRIPT};
 
 /// The loader, imported by MLflow from `code/`.
 const LOADER: &str = include_str!("amlrun_pyfunc.py");
-/// Python and MLflow that the folder was tried with.
+/// The Python version with which the folder was tested.
 const PYTHON: &str = "3.11";
 const MLFLOW: &str = "mlflow>=2.9";
 
-/// Writes the folder around the bytes of the TorchScript file. The same model gives the same bytes.
+/// Writes the folder for the bytes of the TorchScript file. The same model always gives the same bytes.
 ///
 /// # Errors
-/// When the folder does not take them.
+/// When the files cannot be written.
 pub fn write(folder: &Path, architecture: &Architecture, module: &[u8]) -> Result<(), StageError> {
     for part in ["code", "data"] {
         fs::create_dir_all(folder.join(part)).map_err(io_error(&folder.join(part)))?;
@@ -52,7 +52,7 @@ fn description(architecture: &Architecture, module: &[u8]) -> Value {
     let inputs: Vec<Value> = architecture.features.iter().map(|feature| column(&feature.name, "double")).collect();
     let mut outputs = vec![column("prediction", "string")];
     outputs.extend(architecture.classes.iter().map(|class| column(&format!("probability_{class}"), "double")));
-    // MLflow wants an id of 32 digits; the content's own does not change when it is written again.
+    // MLflow expects an id of 32 digits. A digest of the content does not change when the model is written again.
     let id = digest(module);
     json!({
         "flavors": {
@@ -65,7 +65,7 @@ fn description(architecture: &Architecture, module: &[u8]) -> Value {
             },
         },
         "model_uuid": id[..32],
-        // Signatures are JSON inside of the YAML, by MLflow's own rule.
+        // MLflow's format requires signatures as JSON inside the YAML.
         "signature": {
             "inputs": Value::Array(inputs).to_string(),
             "outputs": Value::Array(outputs).to_string(),

@@ -1,4 +1,4 @@
-//! `register`: a model directory in, a version in the registry out, through MLflow's REST API only.
+//! `register`: registers a model folder as a version of a model, only through MLflow's REST API.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,20 +20,20 @@ use crate::model_dir::{ARCHITECTURE, STATE_DICT, TORCHSCRIPT};
 use crate::progress;
 use crate::run::{Run, pairs};
 
-/// What the next step needs to fetch the model.
+/// What the next step needs in order to fetch the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     /// The model's name.
     pub name: String,
-    /// Its version, as MLflow writes it.
+    /// Its version, in MLflow's form.
     pub version: String,
-    /// `name:version`, as Azure ML writes it.
+    /// `name:version`, in Azure ML's form.
     pub id: String,
-    /// `models:/name/version`, as MLflow writes it.
+    /// `models:/name/version`, in MLflow's form.
     pub uri: String,
-    /// The run whose artifacts it is.
+    /// The run that has the artifacts.
     pub run_id: String,
-    /// BLAKE3 of every file, in hexadecimal.
+    /// The BLAKE3 digest of every file, in hexadecimal.
     pub files: BTreeMap<String, String>,
 }
 
@@ -43,7 +43,7 @@ pub const FILE: &str = "registered.json";
 /// Runs the stage.
 ///
 /// # Errors
-/// When the folder is no model, or the server refuses.
+/// When the folder is not a model, or the server returns an error.
 pub fn register(arguments: &RegisterArguments) -> Result<(), StageError> {
     let folder = &arguments.model;
     let architecture = check_model(folder)?;
@@ -87,7 +87,7 @@ fn register_in(
         ("architecture".to_owned(), format!("{} {}", architecture.kind, architecture.shape())),
     ];
     for (key, value) in &arguments.tags {
-        // A tag of the user's own replaces ours.
+        // A tag that the user sets replaces ours.
         tags.retain(|(known, _)| known != key);
         tags.push((key.clone(), value.clone()));
     }
@@ -112,7 +112,7 @@ fn register_in(
     })
 }
 
-/// Whether the folder is a model that `evaluate` can rebuild: better told now than after it is registered.
+/// Checks before registering that the folder is a model that `evaluate` can rebuild.
 fn check_model(folder: &Path) -> Result<Architecture, StageError> {
     let missing = |name: &str| {
         let text = format!("{} is no model directory: there is no {name} in it (persist writes one)", folder.display());
@@ -137,7 +137,7 @@ fn check_model(folder: &Path) -> Result<Architecture, StageError> {
     Ok(architecture)
 }
 
-/// The files of the model directory by their path in it. Links are left out: they could lead anywhere.
+/// The paths of the files in the model folder. Links are left out, because they could lead outside.
 fn files_below(folder: &Path) -> Result<Vec<String>, StageError> {
     let mut files = Vec::new();
     let mut open = vec![(folder.to_owned(), String::new())];
@@ -157,7 +157,7 @@ fn files_below(folder: &Path) -> Result<Vec<String>, StageError> {
     Ok(files)
 }
 
-/// A `.json` file as it is; anything else is a folder, made if need be.
+/// A path that ends with `.json` is the file. Any other path is a folder, which is created if needed.
 fn output_file(output: &Path) -> Result<PathBuf, StageError> {
     if !output.is_dir() && output.extension().is_some_and(|ending| ending == "json") {
         return Ok(output.to_owned());

@@ -1,4 +1,4 @@
-//! What an evaluation leaves: `metrics.json`, `report.md` and two pictures.
+//! Writes the results of an evaluation: `metrics.json`, `report.md` and two charts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,11 +13,11 @@ use crate::plot;
 use crate::score::Scores;
 use crate::subject::Subject;
 
-/// Whether one requirement is met.
+/// The result of checking one requirement.
 pub struct RequirementResult {
     /// The condition as text.
     pub requirement: String,
-    /// Whether it holds.
+    /// Whether it is met.
     pub met: bool,
     /// The metric's value.
     pub value: f64,
@@ -26,7 +26,7 @@ pub struct RequirementResult {
 /// Writes the whole report into `folder`.
 ///
 /// # Errors
-/// When the folder does not take it.
+/// When the files cannot be written.
 pub fn write(
     folder: &Path,
     subject: &Subject,
@@ -51,7 +51,7 @@ pub fn write(
     Ok(atomic::write(&folder.join("report.md"), text.as_bytes())?)
 }
 
-/// The report for people.
+/// The report as Markdown.
 fn markdown(subject: &Subject, scores: &Scores, results: &[RequirementResult]) -> String {
     let architecture = &subject.architecture;
     let mut text = format!(

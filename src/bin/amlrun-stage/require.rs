@@ -4,27 +4,27 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// What is wrong with the requirements, or with the model.
+/// A requirement is invalid or was not met.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RequireError {
-    /// A requirement names a metric that there is not.
+    /// A requirement names an unknown metric.
     #[error("--require '{requirement}': there is no metric '{metric}'{near}; the metrics are: {known}")]
     Unknown {
         /// The requirement as given.
         requirement: String,
-        /// The name in it.
+        /// The metric's name in it.
         metric: String,
-        /// A guess, or nothing.
+        /// A similar name, or empty.
         near: String,
-        /// Every name.
+        /// All metrics.
         known: String,
     },
-    /// The model is not good enough.
+    /// The model does not meet the requirements.
     #[error("not good enough: {}", .0.join("; "))]
     NotMet(Vec<String>),
 }
 
-/// A metric, how it is compared, and with what.
+/// A metric, a comparison, and a bound.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Requirement {
     metric: String,
@@ -41,11 +41,11 @@ enum Comparison {
 }
 
 impl Comparison {
-    /// Longer signs first: `>=` begins with `>`.
+    /// Longer operators first, because `>=` begins with `>`.
     const ALL: [(&'static str, Self); 4] =
         [(">=", Self::AtLeast), ("<=", Self::AtMost), (">", Self::Above), ("<", Self::Below)];
 
-    /// NaN meets nothing.
+    /// NaN never meets a bound.
     fn holds(self, value: f64, bound: f64) -> bool {
         match self {
             Self::AtLeast => value >= bound,
@@ -61,7 +61,7 @@ impl FromStr for Requirement {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("'{text}' is no condition; write it as 'accuracy>=0.9' (>=, >, <=, <)");
-        // The sign that comes first decides; at one place the longer sign is listed first and wins.
+        // The first operator in the text is used. At the same position, the longer one wins because it is listed first.
         let found = Comparison::ALL.iter().filter_map(|(sign, comparison)| Some((text.find(sign)?, sign, *comparison)));
         let (at, sign, comparison) = found.min_by_key(|(at, ..)| *at).ok_or_else(wrong)?;
         let metric = text[..at].trim();

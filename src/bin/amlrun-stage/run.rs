@@ -1,4 +1,4 @@
-//! A run on the MLflow server: the one that the environment names, else a new one; and what training logs to it.
+//! A run on the MLflow server: the one in the environment, or else a new one. Also logs training to it.
 
 use std::time::{Duration, Instant};
 
@@ -9,25 +9,25 @@ use crate::mlflow::{Client, MlflowError, Repeat};
 use crate::progress;
 use crate::settings::Settings;
 
-/// The most that MLflow takes in one batch.
+/// The maximum number of metrics in one MLflow batch.
 const BATCH: usize = 1000;
-/// How long metrics may wait for company.
+/// How long metrics are collected before they are sent.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// A run and the server it lives on.
+/// A run and its server.
 pub struct Run {
     client: Client,
     id: String,
     artifact_uri: String,
-    /// Whether this process made it and has to close it. A run that was given belongs to whoever gave it.
+    /// Whether this process created the run and has to end it. A given run is ended by its owner.
     own: bool,
 }
 
 impl Run {
-    /// The run `MLFLOW_RUN_ID` (or `AZUREML_RUN_ID`), else a new one in the experiment that the environment names.
+    /// The run `MLFLOW_RUN_ID` (or `AZUREML_RUN_ID`), or else a new one in the experiment from the environment.
     ///
     /// # Errors
-    /// When the server does not answer, or has no such run.
+    /// When the server does not respond, or does not have the run.
     pub fn open(client: Client, name: &str) -> Result<Self, MlflowError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let given = variable("MLFLOW_RUN_ID").or_else(|| variable("AZUREML_RUN_ID"));
@@ -59,7 +59,7 @@ impl Run {
         &self.id
     }
 
-    /// Where its artifacts live.
+    /// The location of its artifacts.
     pub fn artifact_uri(&self) -> &str {
         &self.artifact_uri
     }
@@ -67,12 +67,12 @@ impl Run {
     /// Logs metrics as `(key, value, step)`.
     ///
     /// # Errors
-    /// When the server does not take them.
+    /// When the server refuses them.
     pub fn log_metrics(&self, metrics: &[(String, f64, u64)], repeat: Repeat) -> Result<(), MlflowError> {
         let time = now();
         for chunk in metrics.chunks(BATCH) {
             let metric = |(key, value, step): &(String, f64, u64)| {
-                // JSON has no NaN; MLflow takes it as a text.
+                // JSON has no NaN; MLflow accepts it as a string.
                 let value = if value.is_finite() { json!(value) } else { json!(value.to_string()) };
                 json!({"key": key, "value": value, "timestamp": time, "step": step})
             };
@@ -85,16 +85,16 @@ impl Run {
     /// Logs parameters and tags; at most a hundred of each.
     ///
     /// # Errors
-    /// When the server does not take them.
+    /// When the server refuses them.
     pub fn log_params(&self, params: &[(&str, String)], tags: &[(&str, String)]) -> Result<(), MlflowError> {
         let body = json!({"run_id": self.id, "params": pairs(params), "tags": pairs(tags)});
         self.client.post("runs/log-batch", &body, Repeat::Never).map(drop)
     }
 
-    /// Closes a run that this process made.
+    /// Ends a run that this process created.
     ///
     /// # Errors
-    /// When the server does not take it.
+    /// When the server refuses it.
     pub fn finish(&self, well: bool) -> Result<(), MlflowError> {
         if !self.own {
             return Ok(());
@@ -105,12 +105,12 @@ impl Run {
     }
 }
 
-/// The list of keys and values that MLflow's tags and parameters are.
+/// A list of keys and values, for MLflow's tags and parameters.
 pub fn pairs<K: AsRef<str>>(pairs: &[(K, String)]) -> Value {
     pairs.iter().map(|(key, value)| json!({"key": key.as_ref(), "value": value})).collect()
 }
 
-/// The id of the experiment for a new run; `0` is the default one that every server has.
+/// The id of the experiment for a new run. `0` is the default one, which every server has.
 fn experiment(client: &Client, id: Option<String>, name: Option<String>) -> Result<String, MlflowError> {
     let (None, Some(name)) = (&id, name) else { return Ok(id.unwrap_or_else(|| "0".to_owned())) };
     let found = match client.get("experiments/get-by-name", &[("experiment_name", &name)]) {
@@ -128,7 +128,7 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Logs a training, and lets it go on whatever the server does: the first trouble is a warning and the last word.
+/// Logs training without ever stopping it: after the first failure, it prints a warning and logs nothing more.
 pub struct Recorder {
     run: Option<Run>,
     waiting: Vec<(String, f64, u64)>,
@@ -136,7 +136,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins to record a training where the environment names a server.
+    /// Starts to log training if the environment has a server.
     pub fn start(settings: &Settings, provenance: &Provenance, epochs: u64) -> Self {
         let run = Client::from_environment().and_then(|client| {
             let Some(client) = client else { return Ok(None) };
@@ -170,7 +170,7 @@ impl Recorder {
         Self { run, waiting: Vec::new(), flushed: Instant::now() }
     }
 
-    /// Takes the metrics of one epoch; they are sent about once a second.
+    /// Adds the metrics of one epoch. They are sent about once per second.
     pub fn epoch(&mut self, metrics: &EpochMetrics, warn: impl Fn(String)) {
         if self.run.is_none() {
             return;
@@ -188,7 +188,7 @@ impl Recorder {
         }
     }
 
-    /// Sends what is waiting.
+    /// Sends the collected metrics.
     pub fn flush(&mut self, warn: impl Fn(String)) {
         if let Some(run) = &self.run
             && let Err(error) = run.log_metrics(&std::mem::take(&mut self.waiting), Repeat::Never)
@@ -199,7 +199,7 @@ impl Recorder {
         self.flushed = Instant::now();
     }
 
-    /// Closes the run, if it is this training's own.
+    /// Ends the run, if this process created it.
     pub fn finish(&self, well: bool) {
         if let Some(Err(error)) = self.run.as_ref().map(|run| run.finish(well)) {
             progress::warn(format!("MLflow: {error}"));

@@ -1,44 +1,44 @@
-//! The numbers of an evaluation, from labels and probabilities alone. Pure: no tensors, no files.
+//! Computes the metrics of an evaluation from labels and probabilities. It uses neither tensors nor files.
 //!
-//! Definitions are those of scikit-learn, so that nobody has to wonder: a precision or recall without any case is 0,
-//! a ROC AUC counts ties as half, several classes are averaged one against the rest, a probability in the log loss is
-//! kept at least one float64 epsilon away from 0 and 1.
+//! The definitions are those of scikit-learn: a precision or recall without any case is 0; the ROC AUC counts ties as
+//! one half; several classes are averaged one against the rest; a probability in the log loss is kept at least one
+//! float64 epsilon away from 0 and 1.
 
 use std::collections::BTreeMap;
 
-/// How a model did.
+/// The scores of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
-    /// Share of rows classed right.
+    /// The share of rows that were classified correctly.
     pub accuracy: f64,
-    /// One per class, in the order of the classes.
+    /// The scores of each class, in the order of the classes.
     pub classes: Vec<ClassScore>,
-    /// Area under the ROC curve; `None` when the data hold one class only.
+    /// The area under the ROC curve. `None` if the data have only one class.
     pub roc_auc: Option<f64>,
-    /// Mean negative log of the probability of the true class.
+    /// The mean negative logarithm of the probability of the true class.
     pub log_loss: f64,
-    /// `confusion[truth][guess]`, in rows.
+    /// `confusion[truth][guess]`, in numbers of rows.
     pub confusion: Vec<Vec<u64>>,
-    /// A curve for the second class of two, or for each class against the rest: `(class, points)`.
+    /// A curve for the second of two classes, or for each class against the rest: `(class, points)`.
     pub curves: Vec<(usize, Vec<(f64, f64)>)>,
-    /// Rows scored.
+    /// The number of scored rows.
     pub rows: usize,
 }
 
-/// How a model did on one class.
+/// The scores of a model for one class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassScore {
-    /// Of the rows called so, the share that is.
+    /// Of the rows that were classified as this class, the share that belongs to it.
     pub precision: f64,
-    /// Of the rows that are, the share called so.
+    /// Of the rows of this class, the share that was classified as it.
     pub recall: f64,
-    /// The harmonic mean of both.
+    /// The harmonic mean of precision and recall.
     pub f1: f64,
-    /// Rows that are.
+    /// The number of rows of this class.
     pub support: u64,
 }
 
-/// Scores `probabilities` (one row of one value per class for each of `truth`).
+/// Scores `probabilities`, which have a row for each of `truth` and a value for each class.
 pub fn score(truth: &[usize], probabilities: &[Vec<f64>], classes: usize) -> Scores {
     let mut confusion = vec![vec![0u64; classes]; classes];
     let mut log_sum = 0.0;
@@ -48,7 +48,7 @@ pub fn score(truth: &[usize], probabilities: &[Vec<f64>], classes: usize) -> Sco
     }
     let rows = truth.len();
     let right: u64 = (0..classes).map(|class| confusion[class][class]).sum();
-    // Two classes have one curve, that of the second class, as one reads it in papers.
+    // Two classes have one curve, that of the second class, as is usual.
     let positives: Vec<usize> = if classes == 2 { vec![1] } else { (0..classes).collect() };
     let mut curves = Vec::new();
     let mut areas = Vec::new();
@@ -72,7 +72,7 @@ pub fn score(truth: &[usize], probabilities: &[Vec<f64>], classes: usize) -> Sco
 }
 
 impl Scores {
-    /// Every number by its name, for requirements and for MLflow.
+    /// All metrics by name, for requirements and for MLflow.
     pub fn metrics(&self, names: &[String]) -> BTreeMap<String, f64> {
         let over = |part: fn(&ClassScore) -> f64| mean(&self.classes.iter().map(part).collect::<Vec<_>>());
         let mut metrics = BTreeMap::from([
@@ -95,7 +95,7 @@ impl Scores {
     }
 }
 
-/// The place of the largest value; of equal ones the first, as `argmax` has it.
+/// The index of the largest value. For equal values the first, as in `argmax`.
 fn first_largest(row: &[f64]) -> usize {
     let mut best = 0;
     for (index, value) in row.iter().enumerate() {
@@ -123,8 +123,8 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// False positive rate and true positive rate as the threshold falls, from (0,0) to (1,1). Equal scores are one step:
-/// a slope, not a stair. `None` without a positive and a negative.
+/// The false positive rate and the true positive rate for decreasing thresholds, from (0,0) to (1,1). Equal scores are
+/// one step, which is a slope. `None` without a positive and a negative.
 fn roc_curve(scores: &[(f64, bool)]) -> Option<Vec<(f64, f64)>> {
     let positives = scores.iter().filter(|(_, positive)| *positive).count();
     let negatives = scores.len() - positives;
@@ -148,7 +148,7 @@ fn roc_curve(scores: &[(f64, bool)]) -> Option<Vec<(f64, f64)>> {
     Some(points)
 }
 
-/// The area under a curve of straight pieces.
+/// The area under a piecewise linear curve.
 fn area(points: &[(f64, f64)]) -> f64 {
     points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[1].1 + pair[0].1) / 2.0).sum()
 }

@@ -1,7 +1,7 @@
-//! What computes: a [`SimpleNet`] of our own, or a TorchScript module that was scripted in Python and is taken as it is.
+//! A network that can compute: our own [`SimpleNet`], or a TorchScript module that was scripted in Python.
 //!
-//! A module's parameters are libtorch's own tensors inside of it, so training them trains the module; its buffers (the
-//! running mean of a batch norm, say) move along when it computes in training mode, and are saved with it.
+//! A module's parameters are libtorch tensors inside it, so training them trains the module. Its buffers (such as the
+//! running mean of a batch norm) are updated when it computes in training mode, and are saved with it.
 
 use std::fs;
 use std::io::Read;
@@ -17,26 +17,26 @@ use crate::net::SimpleNet;
 
 /// A network that can be trained.
 pub enum Network {
-    /// Layers of our own.
+    /// Our own layers.
     Simple(SimpleNet),
     /// A TorchScript module.
     Scripted(Scripted),
 }
 
-/// A network's weights as files keep them.
+/// A network's weights in the form of model files.
 #[derive(Debug, Clone)]
 pub struct State {
     /// The `state_dict`.
     pub weights: Vec<model_file::Tensor>,
-    /// The whole TorchScript file, when it is a module.
+    /// The whole TorchScript file, if it is a module.
     pub module: Option<Vec<u8>>,
 }
 
 impl Network {
-    /// The network of a state.
+    /// The network with a given state.
     ///
     /// # Errors
-    /// When the state is that of another architecture, or libtorch does not read the module.
+    /// When the state belongs to another architecture, or libtorch cannot read the module.
     pub fn new(architecture: &Architecture, state: &State, device: Device) -> Result<Self, StageError> {
         match (architecture.kind, &state.module) {
             (NetKind::TorchScript, Some(bytes)) => Ok(Self::Scripted(Scripted::new(bytes, device)?)),
@@ -45,7 +45,7 @@ impl Network {
         }
     }
 
-    /// What is trained, by name.
+    /// The trained parameters, by name.
     pub fn parameters(&self) -> &[(String, Tensor)] {
         match self {
             Self::Simple(net) => net.parameters(),
@@ -53,10 +53,10 @@ impl Network {
         }
     }
 
-    /// One logit per class for each row.
+    /// One logit for each class, for each row.
     ///
     /// # Errors
-    /// When the network does not take these rows.
+    /// When the network does not accept these rows.
     pub fn forward(&mut self, input: &Tensor, training: bool) -> Result<Tensor, StageError> {
         match self {
             Self::Simple(net) => net.forward(input, training),
@@ -64,10 +64,10 @@ impl Network {
         }
     }
 
-    /// The weights as files keep them; `folder` is where a file may stand for a moment.
+    /// The weights in the form of model files. A temporary file may be created in `folder`.
     ///
     /// # Errors
-    /// When libtorch cannot hand them over.
+    /// When libtorch cannot copy them.
     pub fn state(&mut self, folder: &Path) -> Result<State, StageError> {
         match self {
             Self::Simple(net) => Ok(State { weights: net.state()?, module: None }),
@@ -76,7 +76,7 @@ impl Network {
     }
 }
 
-/// A TorchScript module with what it trains.
+/// A TorchScript module with its trained parameters.
 pub struct Scripted {
     module: CModule,
     parameters: Vec<(String, Tensor)>,
@@ -88,7 +88,7 @@ impl Scripted {
         let module = CModule::load_data_on_device(&mut &*bytes, device)?;
         let mut parameters: Vec<(String, Tensor)> = Vec::new();
         for (name, tensor) in module.named_parameters()? {
-            // A tied parameter has two names and is trained once; a frozen one not at all.
+            // A tied parameter has two names but is trained once. A frozen one is not trained.
             let tied = parameters.iter().any(|(_, known)| known.data_ptr() == tensor.data_ptr());
             if tensor.requires_grad() && !tied {
                 parameters.push((name, tensor));
@@ -114,7 +114,7 @@ impl Scripted {
         Ok(self.module.forward_ts(&[input])?)
     }
 
-    /// libtorch saves to files only.
+    /// libtorch can save only to files.
     fn state(&mut self, folder: &Path) -> Result<State, StageError> {
         self.module.f_set_eval()?;
         self.training = Some(false);
@@ -127,7 +127,7 @@ impl Scripted {
     }
 }
 
-/// A file that goes when it was read.
+/// A temporary file that is removed when dropped.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
@@ -136,10 +136,10 @@ impl Drop for Scratch {
     }
 }
 
-/// The bytes of a TorchScript file as a module that computes, in evaluation mode; `path` is only named in errors.
+/// Loads the bytes of a TorchScript file as a module in evaluation mode. `path` is used only in errors.
 ///
 /// # Errors
-/// When libtorch does not read it.
+/// When libtorch cannot read it.
 pub fn load(mut bytes: impl Read, path: &Path, device: Device) -> Result<CModule, StageError> {
     let about = |error| StageError::message(format!("{}: {}", path.display(), StageError::Torch(error)));
     let mut module = CModule::load_data_on_device(&mut bytes, device).map_err(about)?;
@@ -147,10 +147,10 @@ pub fn load(mut bytes: impl Read, path: &Path, device: Device) -> Result<CModule
     Ok(module)
 }
 
-/// The logits of a module, which must be one per class for each row.
+/// The logits of a module. It must return one for each class, for each row.
 ///
 /// # Errors
-/// When the module does not take these rows, or gives something else.
+/// When the module does not accept these rows, or returns another shape.
 pub fn logits(module: &CModule, input: &Tensor, classes: usize, path: &Path) -> Result<Tensor, StageError> {
     let about = |error| {
         StageError::message(format!(
@@ -165,10 +165,10 @@ pub fn logits(module: &CModule, input: &Tensor, classes: usize, path: &Path) -> 
     Ok(output)
 }
 
-/// Whether the output is one number per class for each row.
+/// Checks that the output has one number for each class, for each row.
 ///
 /// # Errors
-/// In words, when it is not.
+/// A message, when it does not.
 pub fn check_shape(output: &Tensor, input: &Tensor, classes: usize) -> Result<(), String> {
     let wanted = [input.size().first().copied().unwrap_or(0), i64::try_from(classes).unwrap_or(i64::MAX)];
     if output.size() == wanted {

@@ -1,4 +1,4 @@
-//! How a network is trained: the options of `train`, filled from a checkpoint and then from the defaults.
+//! The settings of training: the options of `train`, then those of the checkpoint, then the defaults.
 
 use std::str::FromStr;
 
@@ -30,28 +30,28 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// Everything that decides the weights, beside the data and the number of epochs.
+/// All settings that affect the weights, except for the data and the number of epochs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Units of each hidden layer.
+    /// The number of units of each hidden layer.
     pub hidden: Vec<usize>,
-    /// The share of hidden units left out in training.
+    /// The fraction of hidden units that are dropped in training.
     pub dropout: f64,
-    /// The rule of the updates.
+    /// The algorithm of the updates.
     pub optimizer: Algorithm,
-    /// The step size.
+    /// The learning rate.
     pub learning_rate: f64,
-    /// SGD only.
+    /// The momentum of SGD.
     pub momentum: f64,
     /// L2 penalty (adam, sgd) or decoupled decay (adamw).
     pub weight_decay: f64,
-    /// Rows of one update.
+    /// The number of rows of one update.
     pub batch_size: usize,
-    /// The share of each class's rows that is kept out of training.
+    /// The share of each class's rows that is kept for validation.
     pub validation_share: f64,
-    /// Epochs without improvement before training stops; 0 never stops early.
+    /// The number of epochs without improvement after which training stops. 0 never stops early.
     pub patience: u64,
-    /// Of the split, the first weights, the shuffles and the dropout.
+    /// The seed of the split, the initial weights, the shuffles and the dropout.
     pub seed: u64,
 }
 
@@ -73,11 +73,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether training with these settings can go on from a checkpoint made with `earlier`. The step size, the batch
-    /// size, the decay and the patience may change on the way; what the checkpoint's state rests on may not.
+    /// Checks that training with these settings can resume from a checkpoint made with `earlier`. The learning rate,
+    /// the batch size, the weight decay and the number of epochs for early stopping may change. Settings that the
+    /// checkpoint's state depends on may not.
     ///
     /// # Errors
-    /// Names the first setting that may not change.
+    /// The first setting that must not change.
     pub fn check_resumes(&self, earlier: &Self) -> Result<(), StageError> {
         let refuse = |flag: &str, now: String, then: String, why: &str| {
             Err(StageError::message(format!(

@@ -1,38 +1,38 @@
-//! Which layers a model from elsewhere has, as far as its file says it: the module tree of a whole-model pickle, or the
-//! shapes of a `state_dict`. Only a stack of fully connected layers becomes a network here.
+//! Finds the layers of an imported model, as far as its file contains them: in the module tree of a whole-model pickle,
+//! or in the shapes of a `state_dict`. Only a stack of fully connected layers can be imported.
 //!
-//! A file never holds the code of a class of one's own. For such a class the order of its attributes is taken for the
-//! order of its layers, and that is said; the order of a `Sequential` is certain.
+//! The file does not contain the code of user-defined classes. For such a class, the order of its attributes is assumed
+//! to be the order of its layers, and a message says so. The order in a `Sequential` is certain.
 
 use amlrun::diagnostic::article::with_article;
 use amlrun::model_file::contents::Module;
 
-/// What a module tree says about the network.
+/// The network according to a module tree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stack {
-    /// The share of hidden units left out in training.
+    /// The fraction of hidden units that are dropped in training.
     pub dropout: f64,
-    /// What had to be assumed, if anything.
+    /// The assumption that was made, if any.
     pub assumed: Option<String>,
 }
 
 /// A fully connected layer in a `state_dict`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linear {
-    /// The name before `.weight` and `.bias`.
+    /// The name without `.weight` and `.bias`.
     pub name: String,
-    /// Values in.
+    /// The number of inputs.
     pub inputs: usize,
-    /// Values out.
+    /// The number of outputs.
     pub outputs: usize,
 }
 
-/// The network that a module tree describes: `Linear, ReLU, (Dropout,) … Linear`.
+/// The network in a module tree: `Linear, ReLU, (Dropout,) … Linear`.
 ///
 /// # Errors
-/// In words: which part is something else, or what is not in the file.
+/// A message about the part that is something else, or is not in the file.
 pub fn from_modules(root: &Module) -> Result<Stack, String> {
-    // What DataParallel and the like wrap is the model.
+    // The model is what DataParallel and similar classes wrap.
     let mut root = root;
     while let ([only], "DataParallel" | "DistributedDataParallel") = (root.children.as_slice(), root.class.as_str()) {
         root = only;
@@ -92,7 +92,7 @@ pub fn from_modules(root: &Module) -> Result<Stack, String> {
     Ok(Stack { dropout, assumed: Some(assumed) })
 }
 
-/// The layers of a `Sequential` are its parent's; a class of one's own could do anything with its parts.
+/// The layers of a `Sequential` count as its parent's. A user-defined class could use its parts in any way.
 fn flatten<'a>(module: &'a Module, leaves: &mut Vec<&'a Module>) -> Result<(), String> {
     match module.class.as_str() {
         "Sequential" => module.children.iter().try_for_each(|child| flatten(child, leaves)),
@@ -108,17 +108,18 @@ fn flatten<'a>(module: &'a Module, leaves: &mut Vec<&'a Module>) -> Result<(), S
     }
 }
 
-/// `0.2` in `p=0.2, inplace=False`.
+/// The `0.2` in `p=0.2, inplace=False`.
 fn share(arguments: &str) -> Option<f64> {
     let share: f64 = arguments.strip_prefix("p=")?.split(',').next()?.parse().ok()?;
     (0.0..1.0).contains(&share).then_some(share)
 }
 
-/// The fully connected layers of a `state_dict`, if it has nothing else and each takes what the one before gives. They
-/// are in the order of the file, unless that one is `alphabetical` (as in safetensors files), which puts 10 before 2.
+/// The fully connected layers of a `state_dict`, if it contains nothing else and each layer's inputs match the outputs
+/// of the previous one. They are in the order of the file, unless that order is `alphabetical` (as in safetensors
+/// files), which puts 10 before 2.
 ///
 /// # Errors
-/// In words: which tensor belongs to something else.
+/// A message with the tensor that belongs to something else.
 pub fn from_shapes(tensors: &[(&str, &[usize])], alphabetical: bool) -> Result<Vec<Linear>, String> {
     let shape = |name: &str| tensors.iter().find(|(known, _)| *known == name).map(|(_, shape)| *shape);
     let mut layers = Vec::new();
@@ -152,7 +153,7 @@ pub fn from_shapes(tensors: &[(&str, &[usize])], alphabetical: bool) -> Result<V
     }
 }
 
-/// A key that sorts numbers inside names as numbers.
+/// A sort key in which numbers inside names are compared as numbers.
 fn natural(name: &str) -> Vec<(String, u64)> {
     let mut parts = Vec::new();
     let mut rest = name;

@@ -1,4 +1,4 @@
-//! The model that is evaluated: from the registry or from a file.
+//! The model to evaluate, from the registry or from a file.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::net::{SimpleNet, same_bits};
 use crate::register::Registered;
 use crate::{progress, scripted};
 
-/// The model that is scored, in memory: nothing is left on disk, whatever ends this process.
+/// The model to evaluate, in memory: nothing is left on disk, even if this process is killed.
 pub struct Subject {
     /// `name:version`, or the path.
     pub id: String,
@@ -29,14 +29,14 @@ pub struct Subject {
     pub uri: String,
     /// Whether it comes from the registry.
     pub is_registered: bool,
-    /// What it looks like.
+    /// Its architecture.
     pub architecture: Architecture,
     module: Option<Vec<u8>>,
     weights: Option<Vec<FileTensor>>,
 }
 
 impl Subject {
-    /// Asks the registry where the version lives, and takes its files from there.
+    /// Looks up the location of the version in the registry, and fetches its files.
     pub fn fetch(client: &Client, registered: &Registered) -> Result<Self, StageError> {
         let query = [("name", registered.name.as_str()), ("version", registered.version.as_str())];
         let answer = client.get("model-versions/get-download-uri", &query)?;
@@ -45,7 +45,7 @@ impl Subject {
         let names = place.list()?;
         let fetch = |name: &str| -> Result<Option<Vec<u8>>, StageError> {
             if !names.iter().any(|known| known == name) {
-                // What was registered must be there; other forms need not.
+                // Registered files must exist; other formats may be missing.
                 if name == ARCHITECTURE || registered.files.contains_key(name) {
                     return Err(StageError::message(format!("{} has no {name} in the registry", registered.uri)));
                 }
@@ -72,7 +72,7 @@ impl Subject {
         })
     }
 
-    /// The model in a file or folder: a model directory with all its forms, a checkpoint, or what Python saved.
+    /// The model in a file or folder: a model folder with all its formats, a checkpoint, or a file saved by Python.
     pub fn read(arguments: &EvaluateArguments, path: &Path, table: &Table) -> Result<Self, StageError> {
         let shown = path.display().to_string();
         let subject = |architecture, module, weights| Self {
@@ -98,7 +98,7 @@ impl Subject {
         Ok(subject(given.architecture, given.module, Some(given.weights)))
     }
 
-    /// One logit per class and row, from the form that was asked for; when both are there, they must agree bit for bit.
+    /// One logit for each class and row, from the requested format. If both formats exist, they must agree bit for bit.
     pub fn logits(&self, form: Form, input: &Tensor, device: Device) -> Result<Tensor, StageError> {
         let none = |what: &str| StageError::message(format!("{} has no {what}", self.uri));
         let whole = |bytes: &[u8]| -> Result<Tensor, StageError> {
@@ -110,7 +110,7 @@ impl Subject {
             let net = SimpleNet::from_state(&self.architecture, state, device)?;
             tch::no_grad(|| net.forward(input, false))
         };
-        // The code of a TorchScript module is in the module only.
+        // The code of a TorchScript module is only in the module.
         let weights = self.weights.as_deref().filter(|_| self.architecture.kind == NetKind::SimpleNet);
         match (form, self.module.as_deref(), weights) {
             (Form::Torchscript | Form::Both, Some(bytes), None) | (Form::Torchscript, Some(bytes), _) => whole(bytes),

@@ -1,7 +1,7 @@
-//! `train`: CSV in, a checkpoint out.
+//! `train`: trains a network on a CSV file, and writes a checkpoint.
 //!
-//! Nothing random is kept between epochs: the shuffle and the dropout of an epoch follow from the seed and the epoch's
-//! number. That is why a training that is resumed ends in the same bits as one that was not interrupted.
+//! No random state is kept between epochs: the shuffle and the dropout of an epoch depend only on the seed and the
+//! epoch's number. So a resumed training ends with bitwise the same weights as an uninterrupted one.
 
 use std::fs;
 use std::path::Path;
@@ -30,13 +30,13 @@ use crate::scripted::{Network, State, check_shape};
 use crate::settings::Algorithm;
 use crate::settings::{Hidden, Settings};
 
-/// Shuffles draw from streams of their own: 0 is for the first weights, 1 for the split.
+/// The first random stream for shuffles. Stream 0 is for the initial weights, stream 1 for the split.
 const FIRST_EPOCH_STREAM: u64 = 1000;
 
 /// Runs the stage.
 ///
 /// # Errors
-/// When the data, what to go on with or the device are not what is needed.
+/// When the data, the earlier model or the device cannot be used.
 pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
     let device = arguments.device.resolve()?;
     tch::set_num_threads(i32::try_from(arguments.threads).unwrap_or(i32::MAX));
@@ -61,7 +61,7 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
         let model = first_model(arguments, file, &prepared.architecture)?;
         settings.hidden.clone_from(&model.architecture.hidden);
         settings.dropout = model.architecture.dropout;
-        // The description that came with the file may standardise otherwise.
+        // The description of the file may use another standardisation.
         prepared = prepare(arguments, &settings, &table, Some(&model.architecture), device)?;
         given = Some(model);
     }
@@ -113,7 +113,7 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
     run_epochs(arguments, &settings, checkpoint, &training, &validation, device)
 }
 
-/// The model that Python saved, described by its own `architecture.json` or by the data.
+/// The model saved by Python, described by its own `architecture.json` or by the data.
 fn first_model(arguments: &TrainArguments, file: &Path, data: &Architecture) -> Result<Given, StageError> {
     let describe =
         DescribeArguments { architecture: arguments.architecture.clone(), raw: arguments.raw, ..Default::default() };
@@ -146,7 +146,7 @@ fn first_model(arguments: &TrainArguments, file: &Path, data: &Architecture) -> 
     Ok(model)
 }
 
-/// A checkpoint before the first epoch, with weights of our own or those that were given.
+/// A checkpoint before the first epoch, with new weights or the given ones.
 fn fresh(
     architecture: &Architecture,
     settings: &Settings,
@@ -164,7 +164,7 @@ fn fresh(
     };
     let net = Network::new(architecture, &state, Device::Cpu)?;
     let mut optimizer = Optimizer::new(settings, net.parameters())?.state()?;
-    // SGD counts no steps in Python; for the others the averages mean nothing without their count.
+    // SGD has no step count in Python. For the other algorithms, the averages are useless without it.
     let needed = |tensor: &FileTensor| settings.optimizer != Algorithm::Sgd || tensor.name() != "step";
     if !adopted.is_empty() {
         let find = |name: &str| adopted.iter().find(|tensor| tensor.name() == name).cloned();
@@ -192,7 +192,7 @@ fn fresh(
     })
 }
 
-/// The prefix of the current weights in the optimizer's file; with early stopping the model's weights are older ones.
+/// The prefix of the current weights in the optimizer's file. With early stopping, the model's weights are older ones.
 const CURRENT: &str = "parameter.";
 
 fn renamed(tensors: &[FileTensor], name: impl Fn(&str) -> String) -> Result<Vec<FileTensor>, StageError> {
@@ -200,7 +200,7 @@ fn renamed(tensors: &[FileTensor], name: impl Fn(&str) -> String) -> Result<Vec<
     Ok(tensors.iter().map(rename).collect::<Result<_, _>>()?)
 }
 
-/// The epochs after the checkpoint's up to `--epochs`.
+/// Runs the epochs after the checkpoint's, up to `--epochs`.
 fn run_epochs(
     arguments: &TrainArguments,
     settings: &Settings,
@@ -288,7 +288,7 @@ fn save(
     checkpoint.write(folder)
 }
 
-/// A module from elsewhere may take and give anything: told before the first epoch, not in its middle.
+/// An imported module may have any inputs and outputs. This checks them before the first epoch.
 fn check_first_row(net: &mut Network, architecture: &Architecture, rows: &Rows) -> Result<(), StageError> {
     if architecture.kind == NetKind::SimpleNet {
         return Ok(());
@@ -301,7 +301,7 @@ fn check_first_row(net: &mut Network, architecture: &Architecture, rows: &Rows) 
     check_shape(&output, &first, architecture.classes.len()).map_err(StageError::Message)
 }
 
-/// One pass over the training rows in an order that only this epoch has, then the validation rows.
+/// One pass over the training rows, in an order specific to this epoch, and then over the validation rows.
 fn run_epoch(
     epoch: u64,
     settings: &Settings,
@@ -314,7 +314,7 @@ fn run_epoch(
     random.set_stream(FIRST_EPOCH_STREAM + epoch);
     let mut order: Vec<i64> = (0..i64::try_from(training.count).unwrap_or(i64::MAX)).collect();
     order.shuffle(&mut random);
-    // Dropout draws from libtorch's generator; it starts anew each epoch.
+    // Dropout uses libtorch's generator, which is seeded anew for each epoch.
     tch::manual_seed(i64::from_le_bytes(random.next_u64().to_le_bytes()));
     let (mut loss_sum, mut right) = (0.0, 0.0);
     for batch in order.chunks(settings.batch_size) {
@@ -339,7 +339,7 @@ fn run_epoch(
     })
 }
 
-/// Loss and accuracy without training.
+/// The loss and accuracy, without training.
 fn score(net: &mut Network, rows: &Rows) -> Result<(f64, f64), StageError> {
     tch::no_grad(|| {
         let logits = net.forward(&rows.inputs, false)?;
@@ -368,7 +368,7 @@ fn line(metrics: &EpochMetrics) -> String {
     }
 }
 
-/// What fits beside a bar in eighty columns.
+/// The metrics that fit beside a bar in eighty columns.
 fn short(metrics: &EpochMetrics) -> String {
     let validation = metrics.validation_loss.zip(metrics.validation_accuracy);
     let validation = validation.map_or_else(String::new, |(loss, share)| format!(" · val {loss:.4} acc {share:.3}"));
@@ -387,7 +387,7 @@ fn conclude(checkpoint: &Checkpoint, first: u64, epochs: u64, folder: &Path) {
 }
 
 impl Settings {
-    /// What was given, the rest from `base` (a checkpoint's settings, or the defaults).
+    /// The given options. Others come from `base` (a checkpoint's settings, or the defaults).
     pub fn from_arguments(arguments: &TrainArguments, base: &Self) -> Self {
         Self {
             hidden: arguments.hidden.as_ref().map_or_else(|| base.hidden.clone(), |hidden| hidden.0.clone()),

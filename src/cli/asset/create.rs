@@ -1,7 +1,7 @@
-//! Registering models and data: what `model create` and `data create` share.
+//! Registers models and data, for `model create` and `data create`.
 //!
-//! A path here is copied into the workspace and made read-only, so that a version never changes; what a run or the
-//! registry keeps is copied likewise. An address of a datastore, of a blob or of the web is kept as it is written.
+//! A local path is copied into the workspace and made read-only, so that a version never changes. Outputs of runs and
+//! registered assets are copied too. The address of a datastore, a blob or a web file is stored as written.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,18 +59,18 @@ pub(in crate::cli) struct Create {
     pub format: Format,
 }
 
-/// What is to be registered, before anything is copied.
+/// The asset to be registered, before anything is copied.
 struct Draft {
     new: NewAsset,
-    /// As written: a path or an address.
+    /// A path or an address, as written.
     path: String,
-    /// The folder that a path starts from.
+    /// The folder to which the path is relative.
     base: PathBuf,
     stage: Option<String>,
 }
 
 impl Create {
-    /// Registers it. `asset_type` is that of the command line, `default` the one when nothing says another.
+    /// Registers the asset. `asset_type` is the type on the command line, `default` the type if none is given.
     pub fn register(
         &self,
         asset_type: Option<AssetType>,
@@ -84,7 +84,7 @@ impl Create {
         let places = Places::new(home.clone(), &Config::near(near)?);
         let mut draft = self.draft(asset_type, default, project, printer)?;
         draft.new.allow_pickle = allow_pickle;
-        // Before anything is copied: what is wrong in a word should not take the time that gigabytes take.
+        // Before anything is copied: a mistake in a name should not take the time of copying gigabytes.
         check_name(&draft.new.name)?;
         draft.new.version.as_deref().map_or(Ok(()), check_version)?;
         draft.register(&home, &places, printer)
@@ -162,7 +162,7 @@ impl Draft {
         };
         match place {
             Place::Local(local) => self.copied(&local, home, printer),
-            // A model of the registry that is at an address itself.
+            // A registered model that is itself stored at an address.
             Place::Blob { uri, .. } => self.at_address(&uri.address(), home, printer),
             Place::Web { url } => self.at_address(&url, home, printer),
         }
@@ -176,8 +176,8 @@ impl Draft {
         self.kept(&new, &registry, printer)
     }
 
-    /// Registers what lies where it is to stay. The same version with the same content again is no mistake, whoever was
-    /// first; the same content under another version is worth a word.
+    /// Registers content in its final place. It is no error if the same version with the same content exists, even if
+    /// another process registered it. The same content under another version is worth a message.
     fn kept(&self, new: &NewAsset, registry: &Registry, printer: &Printer) -> Result<Asset, Failed> {
         let same = registry.list(new.asset_type.kind(), Some(&new.name))?.into_iter().find(|old| is_same(old, new));
         match registry.register(new.clone()) {
@@ -197,7 +197,7 @@ impl Draft {
         }
     }
 
-    /// Says what loading a model would run, or what the file is instead.
+    /// Warns about what loading a model would run, or what the file is instead of a model.
     fn warn(&self, asset: &Asset, printer: &Printer) {
         if asset.kind() == AssetKind::Model && asset.uri().is_some() {
             printer
@@ -213,11 +213,11 @@ impl Draft {
         printer.err(&format!("warning: {}: {what}{}\n", asset.id(), summary.runs));
     }
 
-    /// Copies a file or folder into the workspace, at an address that never moves, and registers the copy.
+    /// Copies a file or folder to a permanent location in the workspace, and registers the copy.
     fn copied(&self, local: &Path, home: &Home, printer: &Printer) -> Result<Asset, Failed> {
         fits(self.new.asset_type, local)?;
         let registry = crate::history::registry::create(home)?;
-        // Until it is registered nobody refers to the copy.
+        // Nothing refers to the copy until it is registered.
         let copying = home.copying()?;
         copying.lock_shared().map_err(at("lock", home.root()))?;
         let model = self.new.asset_type.kind() == AssetKind::Model;
@@ -229,7 +229,7 @@ impl Draft {
             .map_err(Failed::from)
             .and_then(|()| self.sealed(&sealed, &registry, home, printer));
         if !registered.as_ref().is_ok_and(|asset| asset.path == sealed) {
-            // Nobody knows of the copy; that it cannot be removed changes nothing.
+            // Nothing refers to the copy, so failing to remove it does no harm.
             let _ = std::fs::remove_dir_all(&place);
         }
         registered
@@ -245,13 +245,13 @@ impl Draft {
             && same.path.starts_with(home.root())
             && same.path.exists()
         {
-            // The bytes are kept once.
+            // The content is stored only once.
             new.path.clone_from(&same.path);
         }
         self.kept(&new, registry, printer)
     }
 
-    /// Moves the version to the stage that its file names, if it is one that the registry knows.
+    /// Moves the version to the stage in its file, if the registry knows that stage.
     fn staged(&self, asset: Asset, registry: &Registry) -> Result<Asset, Failed> {
         match self.stage.as_deref().and_then(|stage| parse_stage(stage).ok()) {
             None => Ok(asset),
@@ -260,19 +260,19 @@ impl Draft {
     }
 }
 
-/// Whether a version has the content that is to be registered. A file has its name as well.
+/// Whether a version has the same content as the new one. For a file, the name counts too.
 fn is_same(old: &Asset, new: &NewAsset) -> bool {
     let names = old.uri().is_some() || !new.path.is_file() || old.path.file_name() == new.path.file_name();
     old.digest == new.digest && old.asset_type == new.asset_type && names
 }
 
-/// The version that is there already, when it is the same as the new one.
+/// The existing version, if it is the same as the new one.
 fn again(registry: &Registry, new: &NewAsset) -> Option<Asset> {
     let selector = Selector::Version(new.version.clone()?);
     registry.get(new.asset_type.kind(), &new.name, &selector).ok().filter(|old| is_same(old, new))
 }
 
-/// Whether a path here is what its type says (reference, sections 3.2 and 9.1).
+/// Checks that a local path matches the asset's type (reference, sections 3.2 and 9.1).
 fn fits(asset_type: AssetType, local: &Path) -> Result<(), Failed> {
     let shown = local.display();
     if !local.exists() {

@@ -1,4 +1,5 @@
-//! `data download` and `model download`: the files of an asset, kept here or at an address, in a folder of their own.
+//! `data download` and `model download`: copies the files of an asset, stored in the workspace or at an address, to a
+//! folder.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(in crate::cli) struct Download {
 }
 
 impl Download {
-    /// Downloads it and tells where it is.
+    /// Downloads the asset and prints its location.
     pub fn obey(&self, kind: AssetKind, project: &Project, printer: &Printer) -> Result<(), Failed> {
         let asset = asset::find_intact(kind, &self.which, &project.home())?;
         let target = match asset.uri() {
@@ -52,7 +53,7 @@ impl Download {
         Ok(target)
     }
 
-    /// What is there already is not fetched again, so that a download that was broken off goes on.
+    /// Existing files are not fetched again, so an interrupted download can be resumed.
     fn at_address(&self, asset: &Asset, project: &Project, printer: &Printer) -> Result<PathBuf, Failed> {
         let config = Config::near(std::path::Path::new(""))?;
         let session = Arc::new(TransferSession::new(config.limits(None))?);
@@ -67,7 +68,7 @@ impl Download {
         let fetched = session.block_on(async move {
             match end {
                 End::Remote(from) => copy::fetch(&transfer, &from, &folder, true).await,
-                // A datastore may lie in a folder here.
+                // The datastore may be a local folder.
                 End::Local(from) => copy::local::copy(&transfer, &from, &folder, true).await.map(|()| {
                     from.file_name().filter(|_| from.is_file()).map_or(folder.clone(), |name| folder.join(name))
                 }),

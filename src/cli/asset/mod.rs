@@ -1,4 +1,4 @@
-//! What the verbs of models and of data share: which version is meant, and how it is found and shown.
+//! What the commands for models and for data share: how a version is selected, found and shown.
 
 pub(super) mod create;
 pub(super) mod download;
@@ -30,7 +30,7 @@ pub(super) struct Which {
 }
 
 impl Which {
-    /// The version that is meant; the latest when nothing is said.
+    /// The selected version. By default, the latest.
     pub fn selector(&self) -> Selector {
         match (&self.version, self.label.as_deref()) {
             (Some(version), _) => Selector::Version(version.clone()),
@@ -40,13 +40,13 @@ impl Which {
     }
 }
 
-/// The registry, where a name is looked for.
+/// The registry of the workspace, for looking up a name.
 pub(super) fn registry(kind: AssetKind, name: &str, home: &Home) -> Result<Registry, Failed> {
     let what = if kind == AssetKind::Model { "model" } else { "data asset" };
     existing(home)?.ok_or_else(|| Failed::not_found(format!("there is no {what} '{name}': none is registered here")))
 }
 
-/// The version that is meant, to be shown. That its bytes are not what was registered is told.
+/// The selected version, for showing it. Warns if its content differs from what was registered.
 pub(super) fn find_to_show(kind: AssetKind, which: &Which, home: &Home, printer: &Printer) -> Result<Asset, Failed> {
     let registry = registry(kind, &which.name, home)?;
     let asset = registry.get(kind, &which.name, &which.selector())?;
@@ -56,7 +56,7 @@ pub(super) fn find_to_show(kind: AssetKind, which: &Which, home: &Home, printer:
     Ok(asset)
 }
 
-/// The same, where its bytes are wanted: they must be what was registered.
+/// The selected version, for using its content, which must be as registered.
 pub(super) fn find_intact(kind: AssetKind, which: &Which, home: &Home) -> Result<Asset, Failed> {
     let registry = registry(kind, &which.name, home)?;
     let asset = registry.get(kind, &which.name, &which.selector())?;
@@ -64,7 +64,7 @@ pub(super) fn find_intact(kind: AssetKind, which: &Which, home: &Home) -> Result
     Ok(asset)
 }
 
-/// The file or folder of an asset whose bytes are kept here.
+/// The file or folder of an asset that is stored in the workspace.
 pub(super) fn kept_here(asset: &Asset) -> Result<&Path, Failed> {
     match asset.uri() {
         None => Ok(&asset.path),
@@ -74,7 +74,7 @@ pub(super) fn kept_here(asset: &Asset) -> Result<&Path, Failed> {
     }
 }
 
-/// The versions of a name or of all names that lists show, newest first.
+/// The versions of a name, or of all names, that lists show, newest first.
 pub(super) fn list(
     kind: AssetKind,
     name: Option<&str>,
@@ -85,7 +85,7 @@ pub(super) fn list(
     Ok(Value::Array(assets.iter().filter(|asset| shown(asset)).map(self::shown).collect()))
 }
 
-/// The record as it is printed.
+/// The record in its printed form.
 pub(super) fn shown(asset: &Asset) -> Value {
     serde_json::to_value(asset).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! `amlrun datastore create`: a file of `az ml datastore create` becomes a definition in the workspace and, apart from it,
-//! a credential of the person who created it.
+//! `amlrun datastore create`: reads a file for `az ml datastore create`, and stores a definition in the workspace and,
+//! separately, the user's credentials.
 //!
-//! The file may hold a secret, so what is shown of its mistakes has what stands under `credentials` masked.
+//! The file may contain a secret, so values under `credentials` are masked in its diagnostics.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ pub(in crate::cli) struct Create {
 }
 
 impl Create {
-    /// Creates it, or replaces the one with its name, and prints it.
+    /// Creates the datastore, or replaces the one with its name, and prints it.
     pub fn obey(&self, project: &Project, printer: &Printer) -> Result<(), Failed> {
         self.format.check()?;
         let mut set = self.set.clone();
@@ -59,7 +59,7 @@ impl Create {
         let store = DatastoreStore::at(home.datastores());
         let kept = keep(&home, &datastore, &credential)?;
         store.put(&datastore).inspect_err(|_| {
-            // Nothing refers to the secret then; that it cannot be removed changes nothing.
+            // Nothing refers to the secret in that case, so failing to remove it does no harm.
             if let (Some(kept), None) = (&kept, store.find(&datastore.name).ok().flatten()) {
                 let _ = kept.remove(home.root(), &datastore.name);
             }
@@ -80,8 +80,8 @@ impl Create {
     }
 }
 
-/// Keeps the secret before the definition that says that there is one, or forgets an earlier one. `None` where there is
-/// no place for secrets and none to keep.
+/// Stores the secret before the definition that refers to it, or removes an earlier secret. `None` if there is no
+/// secret and no place for secrets.
 fn keep(home: &Home, datastore: &Datastore, credential: &Credential) -> Result<Option<Credentials>, Failed> {
     let credentials = match Credentials::of_user() {
         Err(CredentialsError::Nowhere) if *credential == Credential::Identity => return Ok(None),
@@ -91,7 +91,7 @@ fn keep(home: &Home, datastore: &Datastore, credential: &Credential) -> Result<O
     Ok(Some(credentials))
 }
 
-/// The definition, and the secret apart from it.
+/// The definition, and the secret separately.
 fn read(object: &Object) -> Result<(Datastore, Credential), Failed> {
     let kind = match object.class {
         "AzureBlob" => DatastoreKind::AzureBlob,
@@ -149,17 +149,17 @@ fn words(kind: CredentialKind) -> Option<&'static str> {
     }
 }
 
-/// A mapping of texts.
+/// A mapping with text values.
 pub(in crate::cli) fn strings(object: &Object, field: &str) -> BTreeMap<String, String> {
     object.map(field).iter().map(|entry| (entry.key.clone(), entry.value.python_str())).collect()
 }
 
-/// Takes what stands under `credentials` out of all that is shown of a file: its excerpts and the words about them.
+/// Masks the values under `credentials` in everything that is shown of a file: excerpts and messages.
 fn hide_secrets(checked: &mut Document) {
     let secrets = RefCell::new(Vec::new());
     checked.sources = checked.sources.masked(|text| {
         let masked = mask(text);
-        // Both have the same characters but for those that are masked.
+        // Both have the same number of characters. They differ only where characters are masked.
         let hidden: String = text.chars().zip(masked.chars()).map(|(c, m)| if c == m { '\n' } else { c }).collect();
         secrets.borrow_mut().extend(hidden.split('\n').filter(|word| word.chars().count() > 2).map(str::to_owned));
         masked
@@ -176,11 +176,11 @@ fn hide_secrets(checked: &mut Document) {
     checked.diagnostics = diagnostics;
 }
 
-/// The text with every value masked that stands under `credentials` or under a key that looks secret, character by
-/// character, so that carets stay where they belong. A misspelt key must not show what it holds either.
+/// Masks every value under `credentials` or under a key that looks like a secret. Each character is replaced by one, so
+/// that carets stay in place. Values of misspelt keys are masked too.
 fn mask(text: &str) -> String {
     let indent_of = |line: &str| line.len() - line.trim_start().len();
-    // The indentation of the key whose value goes on in the lines below.
+    // The indentation of the key whose value continues on the next lines.
     let mut block = None;
     let lines = text.split_inclusive('\n').map(|line| {
         let indent = indent_of(line);
@@ -196,13 +196,13 @@ fn mask(text: &str) -> String {
     lines.collect()
 }
 
-/// Whether the values under a key are not shown; of `--set`, the key is a path.
+/// Whether the values of a key are masked. For `--set`, the key is a path.
 fn hides(key: &str) -> bool {
     key.split('.').any(|part| part == "credentials") || is_secret(key)
 }
 
-/// A line with the values of hidden keys masked, of all keys when it is `under` one: each up to the comma or brace that
-/// ends it. A line without a key goes on with what stands above it.
+/// A line with the values of secret keys masked, or those of all keys if it is `under` one. Each value ends at a comma
+/// or brace. A line without a key continues the value above it.
 fn masked(line: &str, mut under: bool) -> String {
     let mut inside = under && !line.contains([':', '=']);
     let mut key = String::new();

@@ -1,7 +1,7 @@
-//! `amlrun datastore …`: the names that pipelines give to storage, in the shape of `az ml datastore`.
+//! `amlrun datastore …`: names for storage in pipelines, with the commands of `az ml datastore`.
 //!
-//! Lists and shows tell of every name that leads somewhere: what was created, what `amlrun.toml` maps, and the four that
-//! every workspace has, each once and as it is found by a run. No secret is ever shown.
+//! `list` and `show` cover every name that can be resolved: created datastores, those in `amlrun.toml`, and the four
+//! that every workspace has. Each is shown once, as a run resolves it. No secret is ever shown.
 
 pub(super) mod create;
 
@@ -95,7 +95,7 @@ fn delete(name: &str, home: &Home, printer: &Printer) -> Result<(), Failed> {
             None => unknown(name, &all),
         });
     }
-    // The secret goes first: what is left when this breaks off can be deleted again.
+    // The secret is removed first: if this is interrupted, the rest can be deleted by another call.
     let forgotten = match Credentials::of_user() {
         Err(CredentialsError::Nowhere) => false,
         credentials => credentials?.remove(home.root(), name)?,
@@ -106,7 +106,7 @@ fn delete(name: &str, home: &Home, printer: &Printer) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Every name that leads somewhere, as a run finds it, in the order of the names.
+/// Every name that can be resolved, as a run resolves it, sorted by name.
 fn all(home: &Home, config: &Config) -> Result<Vec<Value>, Failed> {
     let mut all: Vec<Value> = Vec::new();
     for (name, rules) in &config.datastores {
@@ -135,7 +135,7 @@ fn all(home: &Home, config: &Config) -> Result<Vec<Value>, Failed> {
 }
 
 fn folder_at(name: &str, path: &Path, from: &str) -> Value {
-    // `a/./b` is how a relative folder of the file comes out; nobody wants to read that.
+    // Removes `.` from the path of a relative folder in the file, such as `a/./b`.
     let path: PathBuf = path.components().collect();
     json!({ "name": name, "type": "folder", "path": path.to_string_lossy(), "from": from })
 }

@@ -1,8 +1,8 @@
-//! `amlrun explain`: what a code of a diagnostic means, with a wrong and a right example.
+//! `amlrun explain`: explains the code of a diagnostic, with a wrong and a right example.
 //!
-//! The pages are Markdown files beside this one, built into the binary; [`pages`] is the table of them. Here they are
-//! found by code and drawn for a terminal. This room knows nothing of how mistakes are found: `tests/explain.rs` keeps
-//! pages and checks together, by validating every example.
+//! The pages are Markdown files in this folder, and built into the binary; [`pages`] is their table. This module finds
+//! them by code and formats them for a terminal. It must not know how mistakes are found. `tests/explain.rs` keeps
+//! pages and checks consistent, by validating every example.
 
 pub(super) mod pages;
 
@@ -68,7 +68,7 @@ pub(super) fn explain(args: &Args, printer: &Printer) -> Result<Exit, Failed> {
     Ok(Exit::Ok)
 }
 
-/// The page of a code as the user typed it. `error[unknown-field]`, `UNKNOWN_FIELD` and renamed codes are understood.
+/// The page of a code as the user typed it. `error[unknown-field]`, `UNKNOWN_FIELD` and former codes are accepted.
 fn find(typed: &str, printer: &Printer) -> Result<Page, Failed> {
     let inner = typed.split_once('[').map_or(typed, |(_, rest)| rest.trim_end_matches(']'));
     let code = inner.trim().to_lowercase().replace('_', "-");
@@ -85,7 +85,7 @@ fn find(typed: &str, printer: &Printer) -> Result<Page, Failed> {
     })
 }
 
-/// Markdown for a terminal: headings stand out, examples are set in under the name of their file.
+/// Markdown for a terminal: headings are highlighted, and examples are indented under the name of their file.
 fn drawn(markdown: &str, paint: Paint) -> String {
     let mut out = String::new();
     let mut example = false;

@@ -1,8 +1,8 @@
-//! The table of the pages: one Markdown file for each code.
+//! The table of pages: one Markdown file for each code.
 
 use crate::diagnostic::sarif::Rule;
 
-/// What is said of one code.
+/// The explanation of a code.
 #[derive(Clone, Copy)]
 pub(in crate::cli) struct Page {
     /// The code, as in `error[unknown-field]`.
@@ -12,7 +12,7 @@ pub(in crate::cli) struct Page {
 }
 
 impl Page {
-    /// One line: what the code means.
+    /// The meaning of the code in one line.
     pub fn summary(&self) -> &'static str {
         self.text.lines().nth(2).unwrap_or("")
     }
@@ -28,15 +28,15 @@ pub(in crate::cli) fn page(code: &str) -> Option<Page> {
     all().find(|page| page.code == code)
 }
 
-/// Codes of earlier versions, each with its code of today.
+/// Former codes, each with its present name.
 const RENAMED: [(&str, &str); 1] = [("two-writers", "duplicate-output")];
 
-/// The code that an earlier version gave to the same mistake, renamed since.
+/// The present name of a former code.
 pub(in crate::cli) fn renamed(code: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(old, _)| *old == code).map(|(_, new)| *new)
 }
 
-/// All pages in the order of their codes.
+/// All pages, sorted by code.
 pub(in crate::cli) fn all() -> impl Iterator<Item = Page> {
     PAGES.iter().map(|(code, text)| Page { code, text })
 }

@@ -1,5 +1,5 @@
-//! `amlrun job download`: what a run or one of its steps left, copied to a folder and laid out as `az ml job download`
-//! lays it out: `named-outputs/<name>/` and `artifacts/`.
+//! `amlrun job download`: copies outputs and artifacts of a run or a step to a folder, with the layout of `az ml job
+//! download`: `named-outputs/<name>/` and `artifacts/`.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ pub(super) fn download(download: &Download, project: &Project, printer: &Printer
     let home = project.home();
     let job = find::job(&home, &download.name)?;
     let target = &download.download_path;
-    // What every job leaves is an output of its own on Azure ML, called 'default' (reference, section 3.5).
+    // On Azure ML, a job's artifacts are an output named 'default' (reference, section 3.5).
     let left = |name: &&String| !job.outputs().iter().any(|o| o.name == **name) && *name == "default";
     if let Some(name) = download.output_name.as_ref().filter(|name| !left(name)) {
         let known = named_outputs(&job);
@@ -79,7 +79,7 @@ pub(super) fn download(download: &Download, project: &Project, printer: &Printer
         }
     }
     if job.step.is_none() {
-        // What the job's own MLflow run logged: of a standalone command job, what it logged at all.
+        // The artifacts of the job's own MLflow run. For a standalone command job, these are all logged artifacts.
         brought.merge(&job.run.artifacts(), &artifacts)?;
     }
     if !brought.any {
@@ -89,14 +89,15 @@ pub(super) fn download(download: &Download, project: &Project, printer: &Printer
     Ok(())
 }
 
-/// What is copied, and whether anything was.
+/// The copies, and whether anything was copied.
 struct Brought<'a> {
     printer: &'a Printer,
     any: bool,
 }
 
 impl Brought<'_> {
-    /// What a step left beside its outputs; of a reused one, what the step left that made its result.
+    /// Copies the files that a step left outside of its outputs. For a reused step, those of the step that made its
+    /// result.
     fn left_by(&mut self, job: &Job, step: &StepView, place: &Path, finder: &mut Finder) -> Result<(), Failed> {
         let folder = match finder.folder(&job.run, &job.view, step) {
             Made::Here(folder) => folder,
@@ -109,13 +110,13 @@ impl Brought<'_> {
         self.merge(&folder.artifacts(), place)
     }
 
-    /// Copies a folder that has something in it.
+    /// Copies a folder unless it is empty.
     fn filled(&mut self, from: &Path, to: &Path) -> Result<(), Failed> {
         let is_filled = std::fs::read_dir(from).is_ok_and(|mut entries| entries.next().is_some());
         if is_filled { self.copy(from, to) } else { Ok(()) }
     }
 
-    /// Copies what is in a folder, beside what is there.
+    /// Copies the content of a folder, and keeps existing files.
     fn merge(&mut self, from: &Path, to: &Path) -> Result<(), Failed> {
         let mut entries: Vec<PathBuf> =
             std::fs::read_dir(from).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
@@ -137,7 +138,7 @@ impl Brought<'_> {
     }
 }
 
-/// The job's own outputs, and of a pipeline those of its steps that are not among them, as `step.output`.
+/// The job's own outputs, and for a pipeline the other outputs of its steps, as `step.output`.
 fn all_outputs(job: &Job) -> Vec<(String, PathBuf)> {
     let mut all: Vec<(String, PathBuf)> = Vec::new();
     for (name, path) in named_outputs(job) {
@@ -148,7 +149,7 @@ fn all_outputs(job: &Job) -> Vec<(String, PathBuf)> {
     all
 }
 
-/// The job's own outputs by name, and of a run every step's as `step.output`.
+/// The job's own outputs by name, and for a run those of all steps, as `step.output`.
 fn named_outputs(job: &Job) -> Vec<(String, PathBuf)> {
     let own = job.outputs().iter().map(|o| (o.name.clone(), o.path.clone()));
     let steps = job.view.steps.iter().filter(|_| job.step().is_none());
@@ -167,7 +168,7 @@ fn copy(from: &Path, to: &Path, printer: &Printer) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Where an output comes to: a file goes into the output's folder.
+/// The destination of an output: a file is copied into the output's folder.
 fn file_in(place: &Path, output: &Path) -> PathBuf {
     if output.is_file() { place.join(output.file_name().unwrap_or_default()) } else { place.to_owned() }
 }

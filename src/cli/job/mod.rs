@@ -1,4 +1,4 @@
-//! `amlrun job …`: runs in the shape of `az ml job`.
+//! `amlrun job …`: runs with the commands of `az ml job`.
 
 mod cancel;
 mod delete;
@@ -164,7 +164,7 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Exit,
         create.format.print(show_job(&job), printer)?;
         return Ok(exit);
     }
-    // Refuse what must be refused here, where somebody reads it; then hand over to a runner of its own.
+    // Errors are reported here, where the user sees them. Then a background runner takes over.
     let config = Config::near(create.file.parent().unwrap_or(&create.file))?;
     project.accepted(&create.file, &create.run.set, &config.local())?;
     if let Some(name) = &create.run.name {
@@ -177,7 +177,7 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
-/// The command line of a runner in the background: all that was said of how to run.
+/// The command line of a background runner, with all options of the run.
 fn in_background(create: &Create, project: &Project) -> Vec<OsString> {
     let mut words: Vec<OsString> = ["run".into(), create.file.clone().into_os_string()].into();
     words.extend(["--output".into(), "jsonl".into(), "--quiet".into()]);
@@ -201,7 +201,7 @@ fn list(
     printer: &Printer,
 ) -> Result<Exit, Failed> {
     format.check()?;
-    // A folder without a readable record is a run that never began.
+    // A folder without a readable record belongs to a run that never started.
     let mut views: Vec<RunView> = project
         .home()
         .runs()?

@@ -1,4 +1,4 @@
-//! `amlrun model convert`: from any form to one that Python loads.
+//! `amlrun model convert`: converts a model of any format to one that Python loads.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

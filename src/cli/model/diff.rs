@@ -1,4 +1,4 @@
-//! `amlrun model diff`: how two models differ.
+//! `amlrun model diff`: compares two models.
 
 use super::place::find;
 use crate::cli::format::TextOr;

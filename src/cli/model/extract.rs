@@ -1,4 +1,4 @@
-//! `amlrun model extract`: one tensor as a file for NumPy.
+//! `amlrun model extract`: writes one tensor to a NumPy file.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `amlrun model inspect`: what is in a model file, and whether it can be trusted.
+//! `amlrun model inspect`: shows the content of a model file, and whether loading it is safe.
 
 use super::place::find;
 use crate::cli::format::TextOr;
@@ -8,7 +8,7 @@ use crate::exit_status::Exit;
 use crate::model_file::{ModelFile, view};
 use crate::runner::project::Project;
 
-/// How many tensors the text lists unless all are asked for.
+/// How many tensors are listed by default.
 const LISTED: usize = 60;
 
 /// Tell what is in a model file, how it was saved and whether loading it is safe; nothing in it is executed

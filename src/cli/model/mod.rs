@@ -1,4 +1,4 @@
-//! `amlrun model …`: the local registry in the shape of `az ml model`.
+//! `amlrun model …`: the local registry with the commands of `az ml model`.
 
 mod convert;
 mod diff;

@@ -1,4 +1,4 @@
-//! Where a model of a `model` command lies: a path, or `azureml:name:version` in the registry.
+//! Finds the model of a `model` command: a path, or `azureml:name:version` in the registry.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ pub(in crate::cli) fn find(argument: &str, project: &Project) -> Result<PathBuf,
     crate::cli::asset::kept_here(&asset).map(Path::to_owned)
 }
 
-/// Where the names of the tensors of a model can be read.
+/// A hint on how to list the names of a model's tensors.
 pub(in crate::cli) fn listed(argument: &str) -> String {
     format!("its tensors: {}", amlrun(&format!("model inspect --all {}", word(Path::new(argument)))))
 }
@@ -48,7 +48,7 @@ impl From<model_file::Error> for Failed {
     }
 }
 
-/// A floating-point type of `--dtype`.
+/// Parses a floating-point type for `--dtype`.
 pub(in crate::cli) fn float_type(text: &str) -> Result<ScalarType, String> {
     let name = text.strip_prefix("torch.").unwrap_or(text);
     match ScalarType::from_torch_name(name) {

@@ -1,4 +1,4 @@
-//! `amlrun run`: the main verb.
+//! `amlrun run`: runs a job file.
 
 pub(super) mod options;
 pub(super) mod view;

@@ -1,4 +1,4 @@
-//! The options of a run on a command line, both ways: parsed, and written for a runner in the background.
+//! The options of a run: parses them, and writes them for a background runner.
 
 use std::ffi::OsString;
 
@@ -58,7 +58,7 @@ pub(in crate::cli) struct StepArguments {
 }
 
 impl RunArguments {
-    /// The options, as a run takes them.
+    /// The options in the runner's form.
     pub fn options(&self) -> RunOptions {
         RunOptions {
             set: self.set.clone(),
@@ -72,14 +72,14 @@ impl RunArguments {
 }
 
 impl StepArguments {
-    /// The same as a run takes it.
+    /// The selection in the runner's form.
     pub fn selection(&self) -> StepSelection {
         let Self { only, from, until, force_rerun } = self.clone();
         StepSelection { only, from, until, force_rerun }
     }
 }
 
-/// The words of a command line that mean these options.
+/// The command line arguments for these options.
 pub(in crate::cli) fn to_args(options: &RunOptions) -> Vec<OsString> {
     let RunOptions { set, steps, name, jobs, grace, transfer_jobs } = options;
     let mut words: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! A run in this process: its views, its signals, its end.
+//! Runs a job in this process, with its views and signals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(in crate::cli) enum OutputFormat {
     Aside,
 }
 
-/// Runs it in this process to its end.
+/// Runs the job in this process until it ends.
 pub(in crate::cli) fn run(
     mut session: RunSession,
     view: OutputFormat,
@@ -54,10 +54,10 @@ pub(in crate::cli) fn run(
     for event in std::mem::take(&mut session.past) {
         bus.past(event);
     }
-    // One thread: most of what a step costs here is the way from one thread to another. What takes long (copying code,
-    // sealing folders, databases) has threads of its own.
+    // One thread: most of the cost of a step would be passing work between threads. Slow operations (copying code,
+    // sealing folders, databases) have their own threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
-        // Timers and signals are looked at between so many pieces of work, each of them up to 64 KiB of output.
+        // Timers and signals are checked after this many tasks, each of which handles up to 64 KiB of output.
         .event_interval(8)
         .enable_all()
         .build()
@@ -67,7 +67,7 @@ pub(in crate::cli) fn run(
     let _hearing = signals::hear(ask, bus.clone(), stopped_by.clone(), session.cancels.clone())
         .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
     let exit = runtime.block_on(drive(session, bus.clone(), asked, &stopped_by));
-    // Views may have scrolled by, or show JSON to a program: whoever looks at the end sees it here.
+    // Views may have scrolled away, or show JSON to a program, so this is printed again at the end.
     if let Some(trouble) = bus.close() {
         printer.err(&format!("warning: {trouble}\n"));
     }

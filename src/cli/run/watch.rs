@@ -1,4 +1,4 @@
-//! `run --watch`: a run, and another whenever something that it reads changes.
+//! `run --watch`: runs a job again whenever something that it reads changes.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::plan::{Part, Plan};
 use crate::runner::project::Project;
 use crate::runner::session::RunSession;
 
-/// Editors write a file in several steps: the run begins when nothing more comes for this long.
+/// Editors write a file in several steps: a run starts when there were no changes for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Runs until somebody stops it. A file that is refused is told, and looked at again when it changes.
+/// Runs until the user stops it. Errors in a file are shown, and the file is read again when it changes.
 pub(super) fn watch(
     file: &Path,
     run: &RunArguments,
@@ -32,7 +32,7 @@ pub(super) fn watch(
     let (sender, changes) = channel();
     let broken = |e: notify::Error| Failed::new(format!("cannot watch for changes: {e}"));
     loop {
-        // Watched before the run: what changes while it goes on starts another.
+        // Watched before the run: changes during a run start another one.
         let watched = watched(file, run, project);
         let sender = sender.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -45,7 +45,7 @@ pub(super) fn watch(
         .map_err(broken)?;
         for place in &watched.places {
             let mode = if place.is_dir() { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-            // A file that an editor replaces is watched through its folder.
+            // Editors may replace a file, so its folder is watched.
             let place = if place.is_dir() { place.as_path() } else { place.parent().unwrap_or(place) };
             watcher.watch(place, mode).map_err(broken)?;
         }
@@ -62,7 +62,7 @@ pub(super) fn watch(
     }
 }
 
-/// What a run reads.
+/// The files that a run reads.
 struct Watched {
     places: HashSet<PathBuf>,
 }
@@ -73,7 +73,8 @@ impl Watched {
     }
 }
 
-/// The job file, the files that it names, code and local inputs. Of a file that is refused, what could be read of it.
+/// The job file, the files that it names, code and local inputs. If the file has errors, as many of them as could be
+/// found.
 fn watched(file: &Path, run: &RunArguments, project: &Project) -> Watched {
     let local = Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -103,7 +104,7 @@ fn inputs(plan: &Plan) -> HashSet<PathBuf> {
     all
 }
 
-/// Waits for a change of what is watched, and until no more come. The workspace's own files do not count.
+/// Waits for a change, and until there are no more changes. The workspace's own files do not count.
 fn next(changes: &Receiver<Vec<PathBuf>>, watched: &Watched, workspace: &Path) -> Option<PathBuf> {
     let counts = |paths: Vec<PathBuf>| paths.into_iter().find(|p| watched.holds(p) && !p.starts_with(workspace));
     let first = loop {

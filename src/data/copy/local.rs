@@ -1,7 +1,7 @@
-//! Copies on this machine, and which files a path of this machine stands for.
+//! Copies on this machine, and the list of files that a local path selects.
 //!
-//! Each file appears under its name whole or not at all. Symbolic links are followed; one that leads out of the folder that
-//! is copied is refused, so that a copy never carries what the owner of the folder did not put there.
+//! Each file appears under its name complete or not at all. Symbolic links are followed. A link that leads out of the
+//! copied folder is refused, so that a copy never contains what the owner of the folder did not put there.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use crate::store::remote::{Checksums, TransferError};
 use crate::store::tree::{PARTIAL, TreeError, sibling_for_building};
 use crate::transfer::{Transfer, checksum, is_unfinished, local};
 
-/// So much is copied before it is looked whether somebody wants the end of it.
+/// How many bytes are copied between two checks for cancellation.
 const PIECE: usize = 1 << 20;
 
-/// The files that a path stands for.
+/// The files that a path selects.
 pub(crate) struct Gathered {
-    /// Whether it is one file that was named as such.
+    /// Whether the path names a single file.
     pub is_file: bool,
     /// The folder that they are in.
     pub root: PathBuf,
@@ -34,7 +34,7 @@ pub(crate) struct File {
     pub size: u64,
 }
 
-/// The file at a path, all files below it, or those that it finds when it is a pattern. There is one at least, and none is
+/// The file at a path, all files below it, or the files that match it as a pattern. There is at least one, and none is
 /// a link that leads out of the folder.
 pub(crate) fn gather(from: &Path) -> Result<Gathered, TransferError> {
     let gathered = everything(from)?;
@@ -58,7 +58,7 @@ pub(crate) fn gather(from: &Path) -> Result<Gathered, TransferError> {
     Ok(gathered)
 }
 
-/// The same, wherever links lead, and when there is none.
+/// As [`gather`], but links may lead anywhere, and the result may be empty.
 pub(crate) fn everything(from: &Path) -> Result<Gathered, TransferError> {
     let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(|e| local("read", path, &e));
     let shown = from.display();
@@ -87,7 +87,7 @@ pub(crate) fn everything(from: &Path) -> Result<Gathered, TransferError> {
     Ok(Gathered { is_file: false, root, files })
 }
 
-/// The folder in which a pattern begins, and the pattern.
+/// The folder in which a pattern starts, and the pattern.
 fn pattern(from: &Path) -> Result<Option<(PathBuf, globset::GlobMatcher)>, TransferError> {
     let Some(text) = from.to_str().filter(|text| text.contains('*')) else { return Ok(None) };
     let folder = text[..text.find('*').unwrap_or(0)].rfind('/').map_or("", |at| &text[..=at]);
@@ -96,13 +96,13 @@ fn pattern(from: &Path) -> Result<Option<(PathBuf, globset::GlobMatcher)>, Trans
     Ok(Some((PathBuf::from(folder), glob.compile_matcher())))
 }
 
-/// Whether a copy that was broken off left the file.
+/// Whether the file was left by an interrupted copy.
 fn is_left_over(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     is_unfinished(&name) || name.starts_with(PARTIAL)
 }
 
-/// Copies on this machine. A file goes to `to`, or `into` it.
+/// Copies on this machine. A file is copied to `to`, or `into` that folder.
 pub(crate) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool) -> Result<(), TransferError> {
     let gathered = gather(from)?;
     if from.is_dir() && is_within(to, from) {
@@ -132,7 +132,7 @@ pub(crate) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool
     Ok(())
 }
 
-/// A file that goes when nothing becomes of it.
+/// A partial file that is removed unless the copy completes.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
@@ -141,7 +141,7 @@ impl Drop for Unfinished {
     }
 }
 
-/// One file, in pieces: between two of them the copy can end.
+/// Copies one file in pieces. The copy can be canceled between two pieces.
 async fn one(transfer: &Transfer, from: &Path, to: &Path) -> Result<(), TransferError> {
     if to.is_dir() {
         return Err(TransferError::Permanent(format!(
@@ -165,7 +165,7 @@ async fn one(transfer: &Transfer, from: &Path, to: &Path) -> Result<(), Transfer
     }
     let placed = source.metadata().and_then(|stat| {
         use std::os::unix::fs::PermissionsExt as _;
-        // What a workspace seals is read-only; a copy of it is for whoever made the copy.
+        // Sealed files of a workspace are read-only. The owner of the copy may write to it.
         let mode = stat.permissions().mode() | 0o200;
         out.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))?;
         std::fs::rename(&partial.0, to)

@@ -1,7 +1,7 @@
-//! Files and folders between this machine and remote places: what `cp` does, and the downloads of assets.
+//! Transfers files and folders between this machine and remote storage, for `cp` and for downloads of assets.
 //!
-//! Who calls has found out where both sides are; here it is decided which file goes where. [`here`] copies where no network
-//! is needed. Refuses to know of assets and datastores, and to print.
+//! The caller resolves both sides. This module decides which file is copied where. [`local`] copies on this machine.
+//! This module must not know assets or datastores, and does not print.
 
 pub(crate) mod local;
 
@@ -24,11 +24,11 @@ use crate::transfer::retry::with_retries;
 pub(crate) enum End {
     /// On this machine.
     Local(PathBuf),
-    /// Anywhere else.
+    /// In remote storage.
     Remote(Source),
 }
 
-/// A name in a remote place.
+/// A name in remote storage.
 #[derive(Clone)]
 pub(crate) struct Source {
     remote: Arc<dyn Remote>,
@@ -37,7 +37,7 @@ pub(crate) struct Source {
 }
 
 impl End {
-    /// What a place is, once it is reached. `kind` is the type of the asset that it is of.
+    /// The source at a place, with its connection. `kind` is the type of the asset that it belongs to.
     pub fn of(place: Place, kind: Option<PortType>, session: &TransferSession) -> Result<Self, TransferError> {
         let reached = session.reach(&place)?;
         Ok(match (reached, place) {
@@ -58,7 +58,8 @@ impl End {
     }
 }
 
-/// From a remote place to this machine; gives the file or folder that is there now. A file goes to `to`, or `into` it.
+/// Downloads to this machine, and returns the path of the downloaded file or folder. A file is written to `to`, or
+/// `into` that folder.
 pub(crate) async fn fetch(transfer: &Transfer, from: &Source, to: &Path, into: bool) -> Result<PathBuf, TransferError> {
     let found = look(transfer, &from.remote, &from.name, from.shape).await?;
     let mut place = to.to_owned();
@@ -75,13 +76,13 @@ pub(crate) async fn fetch(transfer: &Transfer, from: &Source, to: &Path, into: b
     Ok(place)
 }
 
-/// From this machine to a remote place.
+/// Uploads from this machine.
 pub(crate) async fn send(transfer: &Transfer, from: &Path, to: &Source) -> Result<(), TransferError> {
     offer(transfer, &to.remote, local::gather(from)?, &to.name).await
 }
 
-/// Sends what a step made: a file to a name, or into it when it ends with a slash; of a folder, all files below it, which
-/// may be none.
+/// Uploads the output of a step. A file is uploaded to a name, or below it if the name ends with a slash. Of a folder,
+/// all files below it are uploaded; it may be empty.
 pub(crate) async fn upload(
     transfer: &Transfer,
     remote: &Arc<dyn Remote>,
@@ -117,19 +118,19 @@ async fn offer(
     };
     let there: HashMap<_, _> = match there {
         Ok(files) => files.into_iter().map(|file| (file.name.clone(), file)).collect(),
-        // Nobody may be allowed to look; then all is simply sent.
+        // Listing may not be allowed. Then everything is uploaded.
         Err(TransferError::NotFound(_) | TransferError::Denied(_) | TransferError::Permanent(_)) => HashMap::new(),
         Err(trouble) => return Err(trouble),
     };
     send_all(transfer, remote, offered, there).await
 }
 
-/// Between two remote places, through a folder of this machine. Gives the figures of what was sent.
+/// Copies between two remote places through a local folder. Returns the figures of the upload.
 pub(crate) fn through(session: &TransferSession, from: Source, to: Source) -> Result<Figures, TransferError> {
     let between = std::env::temp_dir().join(format!("amlrun-cp-{:016x}", fastrand::u64(..)));
     let (transfer, folder) = (session.transfer.clone(), between.clone());
     let copied = session.block_on(async move {
-        // Others have no business with what passes through.
+        // Other users must not read the files in between.
         let alone = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&folder);
         alone.map_err(|e| crate::transfer::local("make the folder", &folder, &e))?;
         let fetched = fetch(&transfer, &from, &folder, true).await?;
@@ -137,7 +138,7 @@ pub(crate) fn through(session: &TransferSession, from: Source, to: Source) -> Re
         send(&sent, &fetched, &to).await?;
         Ok(sent.progress.figures())
     });
-    // What stays of it is the system's to remove.
+    // If removing fails, the system cleans its temporary folder.
     let _ = std::fs::remove_dir_all(&between);
     copied
 }

@@ -1,10 +1,10 @@
-//! Blobs: which account an address is of, under which root it is reached, and what opens it.
+//! Blobs: the account of an address, its endpoint, and its credentials.
 //!
-//! What opens a blob is asked in this order: the signature in its address; what `amlrun.toml` says of its datastore; what
-//! was given when that was created; what `amlrun.toml` says of its account; the environment in `az`'s own words; else who
-//! runs this is asked of Entra ID. A secret is only ever handed on for the account that it is said to open. Where it is
-//! sent is not the project's to say, which may be a stranger's: to Azure's hosts, to this machine, to the host for which
-//! it was kept or that the environment names with it, and to those that the person trusts.
+//! Credentials are looked up in this order: the signature in the address; the datastore in `amlrun.toml`; the
+//! credentials with which the datastore was created; the account in `amlrun.toml`; the environment variables of `az`;
+//! Entra ID. A secret is only used for the account that it belongs to. A project may come from a stranger, so it cannot
+//! choose where a secret is sent. Secrets are sent only to Azure's hosts, to this machine, to the host for which they
+//! were stored, to the host that the environment names with them, and to hosts that the user trusts.
 
 use super::{Place, Places};
 use crate::again::amlrun;
@@ -16,7 +16,7 @@ use crate::registry::datastore::{CredentialKind, DatastoreKind, is_bare_host};
 use crate::secret::{Credential, Secret};
 use crate::spec::data_uri::{BlobUri, DataUri};
 
-/// The ends of the hosts that are Azure's own, in all of its clouds.
+/// The host suffixes of Azure, in all of its clouds.
 const CLOUDS: [&str; 6] = [
     ".core.windows.net",
     ".core.chinacloudapi.cn",
@@ -31,7 +31,7 @@ impl Places {
     pub(crate) fn blob_of(&self, name: &str, uri: BlobUri, created: Option<&Datastore>) -> Result<Place, String> {
         let uri = self.rerouted(uri);
         let rules = self.config.datastores.get(name).and_then(|rules| rules.credential.as_ref());
-        // The datastore's own goes before what opens all of its account.
+        // The datastore's own credentials take precedence over those of its account.
         let own = match (rules, created) {
             (Some(reference), _) => Some(self.referred(reference, &format!("datastores.{name}"))?),
             (None, Some(created)) => self.kept(created)?,
@@ -60,14 +60,15 @@ impl Places {
         }
     }
 
-    /// A blob that an address names without a datastore.
+    /// A blob whose address names no datastore.
     pub(crate) fn bare_blob(&self, mut uri: BlobUri) -> Result<Place, String> {
         let given = uri.sas.take();
         let written = uri.endpoint.clone();
         let uri = self.rerouted(uri);
         if let Some(signature) = given {
             let credential = Credential::Sas(signature);
-            // It is for whoever is at the address, and for others only if they may get any secret.
+            // The credential belongs to the host in this address. Another host gets it only if it may receive any
+            // secret.
             self.may_receive(&uri, Some(&credential), Some(&written))?;
             return Ok(Place::Blob { uri, credential });
         }
@@ -86,7 +87,7 @@ impl Places {
         Ok(Place::Blob { uri, credential: credential.unwrap_or(Credential::Identity) })
     }
 
-    /// A web address as a blob's, when it is under a root that is known.
+    /// A web address as that of a blob, if it is under a known endpoint.
     pub(crate) fn known_blob(&self, url: &str) -> Result<Option<BlobUri>, String> {
         let accounts = self.config.accounts.iter();
         let configured = accounts.filter_map(|(account, rules)| Some((account.clone(), rules.endpoint.clone()?)));
@@ -111,10 +112,11 @@ impl Places {
         Ok(roots.into_iter().find_map(|(account, root)| BlobUri::under(&root, &account, url)))
     }
 
-    /// Whether what opens a blob may be sent to its host. `kept_for` is the root for which the person kept it.
+    /// Checks whether the credentials of a blob may be sent to its host. `kept_for` is the endpoint for which the user
+    /// stored them.
     fn may_receive(&self, uri: &BlobUri, opens: Option<&Credential>, kept_for: Option<&str>) -> Result<(), String> {
         let host = Host::of(&uri.endpoint).ok_or_else(|| format!("'{}' is no address of a host", uri.endpoint))?;
-        // Without TLS no token is sent to another machine, so that there is nothing to keep from it.
+        // Without TLS, no Entra ID token is sent to another machine, so there is nothing to protect.
         let nothing = !self.opens || opens.is_none() && uri.endpoint.starts_with("http://");
         let own = self.connection("BlobEndpoint").is_some_and(|root| root.trim_end_matches('/') == uri.endpoint);
         if nothing || own || is_azures(&host) || host.is_loopback || kept_for == Some(uri.endpoint.as_str()) {
@@ -133,7 +135,7 @@ impl Places {
         ))
     }
 
-    /// Whether a blob is at one of Azure's hosts, or under a root that somebody named here.
+    /// Whether a blob is at one of Azure's hosts, or under an endpoint that was configured here.
     fn is_trusted(&self, uri: &BlobUri) -> Result<bool, String> {
         if Host::of(&uri.endpoint).is_some_and(|host| is_azures(&host)) {
             return Ok(true);
@@ -141,8 +143,9 @@ impl Places {
         Ok(self.known_blob(&uri.address())?.is_some_and(|known| known.endpoint == uri.endpoint))
     }
 
-    /// The container that `[datastores.<name>]` names. Its host may be Azure's, that of an account of `amlrun.toml`, or
-    /// an address or `localhost`, where the account is the first part of the path, as Azurite has it.
+    /// The container that `[datastores.<name>]` names. Its host may be one of Azure's, that of an account in
+    /// `amlrun.toml`, or an IP address or `localhost`. With the latter, the account is the first part of the path, as
+    /// in Azurite.
     pub(crate) fn container(&self, name: &str, address: &str) -> Result<BlobUri, String> {
         let wrong = || {
             format!(
@@ -166,7 +169,7 @@ impl Places {
         }
     }
 
-    /// The blob under the root that `[accounts.<account>]` gives its account.
+    /// The blob under the endpoint that `[accounts.<account>]` sets for its account.
     fn rerouted(&self, mut uri: BlobUri) -> BlobUri {
         if let Some(endpoint) = self.config.accounts.get(&uri.account).and_then(|rules| rules.endpoint.clone()) {
             uri.endpoint = endpoint;
@@ -174,8 +177,8 @@ impl Places {
         uri
     }
 
-    /// What opens the container of an address: by the datastores that lie in it, else by its account. With it the root for
-    /// which the person kept it.
+    /// The credentials of a container: those of the datastores in it, or else those of its account. Also returns the
+    /// endpoint for which the user stored them.
     fn of_container(&self, uri: &BlobUri) -> Result<(Option<Credential>, Option<String>), String> {
         let same = |account: &str, container: &str| account == uri.account && container == uri.container;
         for (name, rules) in &self.config.datastores {
@@ -188,7 +191,7 @@ impl Places {
             }
         }
         for created in self.store().list().map_err(|e| e.to_string())? {
-            // The same names at another host are another account.
+            // The same names at another host mean another account.
             let here = same(&created.account_name, &created.container_name) && self.reached(&created) == uri.endpoint;
             if created.kind == DatastoreKind::AzureBlob
                 && here
@@ -200,7 +203,7 @@ impl Places {
         Ok((self.of_account(&uri.account)?, None))
     }
 
-    /// The root under which a datastore is reached.
+    /// The endpoint of a datastore.
     fn reached(&self, created: &Datastore) -> String {
         let (account, root) = created.root();
         self.config.accounts.get(&account).and_then(|rules| rules.endpoint.clone()).unwrap_or(root)
@@ -218,7 +221,7 @@ impl Places {
         reference.read(table, self.config.folder(), &*self.variable, &self.config.user)
     }
 
-    /// What was given when a datastore was created.
+    /// The credentials with which a datastore was created.
     fn kept(&self, created: &Datastore) -> Result<Option<Credential>, String> {
         if created.credential == CredentialKind::None || !self.opens {
             return Ok(None);
@@ -226,7 +229,7 @@ impl Places {
         (self.credentials)()?.get(self.home.root(), &created.name).map_err(|e| e.to_string())
     }
 
-    /// What the environment says of an account, in `az`'s variables: nothing of an account that they do not name.
+    /// The credentials of an account from `az`'s environment variables. `None` if they name another account.
     fn of_environment(&self, account: &str) -> Option<Credential> {
         let variable = |name: &str| (self.variable)(name);
         if variable("AZURE_STORAGE_ACCOUNT").is_some_and(|named| named == account) {
@@ -245,7 +248,7 @@ impl Places {
         key.or_else(|| Some(Credential::Sas(Secret::new(token()?.trim_start_matches('?')))))
     }
 
-    /// A part of the connection string of the environment, as emulators and `az` write it.
+    /// A field of the connection string in the environment, in the format of emulators and `az`.
     fn connection(&self, name: &str) -> Option<String> {
         let text = (self.variable)("AZURE_STORAGE_CONNECTION_STRING")?;
         let mut pairs = text.split(';').filter_map(|pair| pair.split_once('='));

@@ -1,9 +1,10 @@
-//! Where an address of data leads: to a file or folder here, to a blob with what opens it, or somewhere on the web.
+//! Resolves data addresses: to a local file or folder, to a blob with its credentials, or to a web address.
 //!
-//! For a datastore `amlrun.toml` is asked first, then what was created, then the four that every workspace has
-//! (reference, section 9.5). [`blob`] knows accounts and credentials, [`made`] what runs and the registry keep. Making
-//! [`Places`] reads nothing; each question reads what it needs, so that whoever names no datastore needs no credentials.
-//! Refuses to know how bytes are moved, and whether anything is at the other end.
+//! A datastore is looked up in `amlrun.toml` first, then among the created ones, then among the four that every
+//! workspace has (reference, section 9.5). `credentials` knows accounts and credentials; `workspace` knows what runs
+//! and the registry store. Creating [`Places`] reads nothing. Each lookup reads what it needs, so that a job without
+//! datastores needs no credentials. This module must not know how bytes are transferred, or whether anything exists at
+//! an address.
 
 mod credentials;
 #[cfg(test)]
@@ -30,39 +31,39 @@ pub(crate) const OWN: [&str; 4] =
 /// Where an address leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// A file or folder of this machine. In a datastore it need not be there yet.
+    /// A file or folder on this machine. In a datastore, it may not exist yet.
     Local(PathBuf),
     /// A blob, or all blobs under a path.
     Blob {
-        /// Its address; what opens it is apart from it.
+        /// Its address, without credentials.
         uri: BlobUri,
-        /// What opens it.
+        /// Its credentials.
         credential: Credential,
     },
-    /// An address of the web.
+    /// A web address.
     Web {
-        /// The whole address, query included.
+        /// The whole address, including the query.
         url: String,
     },
 }
 
-/// Answers about a variable of the environment.
+/// Looks up an environment variable.
 type Ask<T> = Box<dyn Fn(&str) -> T + Send + Sync>;
 
-/// A workspace and its configuration, as far as they say where data lies.
+/// A workspace and its configuration, used to locate data.
 pub(crate) struct Places {
     home: Home,
     config: Config,
-    /// The environment.
+    /// Looks up an environment variable.
     variable: Ask<Option<String>>,
-    /// Whether what opens a blob is wanted, too.
+    /// Whether credentials are needed too.
     opens: bool,
-    /// The credentials of the person who runs this.
+    /// The credentials of the current user.
     credentials: Box<dyn Fn() -> Result<Credentials, String> + Send + Sync>,
 }
 
 impl Places {
-    /// Those of a workspace. Nothing is read until something is asked.
+    /// The locations of a workspace. Nothing is read until something is looked up.
     pub fn new(home: Home, config: &Config) -> Self {
         Self {
             home,
@@ -73,17 +74,17 @@ impl Places {
         }
     }
 
-    /// The same for whoever wants to know where addresses lead and not to go there: a secret that is not at hand is no
-    /// mistake of a file.
+    /// The same without credentials, for commands that only show where addresses lead: a secret that is not available
+    /// is not a mistake in a file.
     pub fn unopened(self) -> Self {
         Self { opens: false, ..self }
     }
 
-    /// Where an address leads.
+    /// Resolves an address.
     ///
     /// # Errors
-    /// A sentence for people: a name that nobody knows, with one like it; a kind of storage that is not read; a secret
-    /// that is not where it is said to be.
+    /// A message for the user: an unknown name, with a similar one; an unsupported kind of storage; or a secret that
+    /// was not found.
     pub fn resolve(&self, uri: &DataUri) -> Result<Place, String> {
         match uri {
             DataUri::Datastore { name, path } => self.datastore(name, path),
@@ -154,7 +155,8 @@ impl Places {
     }
 }
 
-/// A folder without `..` in its path: no input leads out of a datastore, and its own place is none of that.
+/// A folder without `..` in its path. An input must not lead out of a datastore, but the datastore's own path may
+/// contain `..`.
 fn without_dots(folder: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in folder.components() {
@@ -163,7 +165,7 @@ fn without_dots(folder: &Path) -> PathBuf {
             part => plain.push(part),
         }
     }
-    // Where a link is on the way, only the file system knows what `..` leads to.
+    // If a part of the path is a link, only the file system knows where `..` leads.
     if plain.components().eq(folder.components()) { plain } else { folder.canonicalize().unwrap_or(plain) }
 }
 

@@ -1,4 +1,4 @@
-//! Where addresses lead, with a workspace on disk, credentials in a file of the test's and an environment that it makes.
+//! Tests of address resolution, with a workspace on disk, a credentials file of the test, and a fixed environment.
 
 use super::*;
 use crate::config::user::UserConfig;
@@ -31,7 +31,7 @@ impl Here {
         Self { folder, places }
     }
 
-    /// Has the person trust a host.
+    /// Makes the user trust a host.
     fn trusting(mut self, host: &str) -> Self {
         self.places.config.user.trusted_hosts.push(host.to_owned());
         self
@@ -56,7 +56,7 @@ impl Here {
         self.places.resolve(&DataUri::parse(address).unwrap().unwrap())
     }
 
-    /// Where it leads, as text: for blobs the address, a space, and what opens it.
+    /// The resolved address as text. For blobs: the address, a space, and the credentials.
     fn leads(&self, address: &str) -> String {
         match self.resolve(address) {
             Ok(Place::Local(path)) => path.strip_prefix(self.folder.path()).unwrap_or(&path).display().to_string(),
@@ -247,7 +247,7 @@ fn a_project_does_not_say_who_gets_a_secret() {
         for said in named(foreign, sas("sig=kept")) {
             assert!(said.contains("is not sent to") && !said.contains("topsecret"), "{foreign}: {said}");
         }
-        // Nor is a token of Entra ID, which goes over TLS only.
+        // The host gets no token of Entra ID either, because tokens are sent over TLS only.
         let said = &named(foreign, None)[1];
         assert_eq!(said.contains("your sign-in"), foreign.starts_with("https"), "{foreign}: {said}");
     }

@@ -1,6 +1,6 @@
-//! What runs and the registry keep: outputs of jobs, artifacts of MLflow runs, models, data assets.
+//! Resolves what runs and the registry store: outputs of jobs, artifacts of MLflow runs, models, data assets.
 //!
-//! These are there or they are not, so that what is missing is told here, with a name like it.
+//! These either exist or not, so a missing one is reported here, with a similar name.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::spec::data_uri::DataUri;
 use crate::spec::io::PortType;
 use crate::tracking::Tracking;
 
-/// A registered asset and where its bytes are.
+/// A registered asset and its location.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found {
-    /// `name:version`, with the version that a label stood for.
+    /// `name:version`. A label is resolved to its version.
     pub id: String,
     /// Its type.
     pub kind: PortType,
     /// Where it leads.
     pub place: Place,
-    /// Its address, when it is not kept here: the name by which it is known from run to run.
+    /// Its address, if it is not stored in this workspace. The address identifies it across runs.
     pub address: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl Places {
     pub(crate) fn job_output(&self, job: &str, output: &str, path: &str) -> Result<PathBuf, String> {
         let found = find::by_job_name(&self.home, job)?;
         let here = match found.outputs().iter().find(|known| known.name == output) {
-            // The output of a file is that file, under its own name or none.
+            // The output of type file is that file, with or without its name in the address.
             Some(known) if known.path.is_file() && known.path.file_name().is_some_and(|name| name == path) => {
                 known.path.clone()
             }
@@ -70,7 +70,7 @@ impl Places {
         })
     }
 
-    /// `models:/…`: a version, a stage, a label, or the newest.
+    /// `models:/…`: a version, a stage, a label, or the latest version.
     pub(crate) fn model(&self, name: &str, version: &str, path: &str) -> Result<Place, String> {
         let registry = self.registry(&format!("models:/{name}/{version}"))?;
         let get = |selector: &Selector| registry.get(AssetKind::Model, name, selector).map_err(|e| e.to_string());
@@ -101,19 +101,19 @@ impl Places {
         }
     }
 
-    /// A registered data asset or model, and where it leads.
+    /// A registered data asset or model, and its location.
     ///
     /// # Errors
-    /// A sentence for people: there is none, with one like it, or its address leads nowhere.
+    /// A message for the user: it was not found, with a similar name, or its address cannot be resolved.
     pub fn asset(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String> {
         let wanted = if kind.is_model() { AssetKind::Model } else { AssetKind::Data };
         self.found(&self.registered(reference, wanted)?)
     }
 
-    /// A registered data asset, else a model, and where it leads.
+    /// A registered data asset, or else a model, and its location.
     ///
     /// # Errors
-    /// A sentence for people: there is neither, or its address leads nowhere.
+    /// A message for the user: neither was found, or the address cannot be resolved.
     pub fn data_or_model(&self, reference: &AssetRef) -> Result<Found, String> {
         let asset = self.registered(reference, AssetKind::Data).or_else(|no_data| {
             let model = self.registered(reference, AssetKind::Model);
@@ -146,11 +146,11 @@ impl Places {
         })
     }
 
-    /// Where an asset's bytes are.
+    /// The location of an asset.
     fn place_of(&self, asset: &Asset) -> Result<Place, String> {
         match asset.uri() {
             None => Ok(Place::Local(asset.path.clone())),
-            // Only addresses that lead out of the workspace are kept, so that this ends.
+            // Only addresses outside of the workspace are stored, so this recursion ends.
             Some(uri) => match DataUri::parse(uri) {
                 Some(parsed) => self.resolve(&parsed?),
                 None => Err(format!("'{uri}', where {} is said to be, is no address", asset.id())),
@@ -176,7 +176,7 @@ fn no_output(job: &Job, name: &str, output: &str) -> String {
     format!("the job '{name}' has no output '{output}'{hint}")
 }
 
-/// What must be there to be read.
+/// Returns a path that must exist.
 fn there(here: PathBuf, path: &str, whole: &str) -> Result<PathBuf, String> {
     match (here.exists(), path) {
         (true, _) => Ok(here),

@@ -1,9 +1,9 @@
-//! Whether harmless functions get the arguments that torch gives them: some of them call what they are given.
+//! Checks that harmless functions are called with arguments that torch passes: some of them call their arguments.
 
 use crate::model_file::safety::is_weights_only;
 use crate::model_file::unpickle::{Call, Evidence, Id, Node, Pickle};
 
-/// Looks at every call of a pickle, also at those whose result is thrown away.
+/// Checks every call in a pickle, including those whose result is discarded.
 pub fn observe(pickle: &Pickle, evidence: &mut Evidence) {
     for node in pickle.nodes() {
         match node {
@@ -54,7 +54,7 @@ fn fits(pickle: &Pickle, call: &Call, module: &str, name: &str) -> bool {
             }
             _ => false,
         },
-        // Any other name of an encoding is looked for among Python's modules.
+        // Any other name of an encoding is looked up among Python's modules.
         ("_codecs", "encode") => match arguments {
             [_, encoding] => matches!(pickle.text(*encoding), Some("latin1" | "latin-1" | "ascii" | "utf-8")),
             _ => arguments.len() == 1,
@@ -65,7 +65,7 @@ fn fits(pickle: &Pickle, call: &Call, module: &str, name: &str) -> bool {
         ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => first.is_some_and(|class| {
             matches!(pickle.global(class), Some(("numpy", "ndarray" | "matrix" | "memmap") | ("numpy.ma.core", _)))
         }),
-        // An object is given back as it is.
+        // An object is returned unchanged.
         ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => first.is_some_and(|dtype| {
             let code = pickle.call(dtype).and_then(|call| call.arguments.first()).and_then(|&code| pickle.text(code));
             code.is_some_and(|code| !code.contains('O'))
@@ -74,7 +74,7 @@ fn fits(pickle: &Pickle, call: &Call, module: &str, name: &str) -> bool {
     }
 }
 
-/// What `torch.load(weights_only=True)` refuses though it allows the import.
+/// What `torch.load(weights_only=True)` refuses although it allows the import.
 fn strict(pickle: &Pickle, call: &Call, evidence: &mut Evidence) {
     let Some((module, name)) = pickle.global(call.callable) else { return };
     let takes = |what: &[&str]| module == "collections" && what.contains(&name);
@@ -104,7 +104,7 @@ fn is_storage(pickle: &Pickle, key: Id) -> bool {
     }
 }
 
-/// `('module', class, file, source)`, as torch kept classes before 1.6.
+/// `('module', class, file, source)`, the form in which torch before 1.6 stored classes.
 fn is_class(pickle: &Pickle, key: Id) -> bool {
     match pickle.items(key) {
         Some([tag, class, ..]) => pickle.text(*tag) == Some("module") && pickle.global(*class).is_some(),

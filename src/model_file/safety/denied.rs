@@ -1,6 +1,5 @@
-//! What an import could do that is not on the list of harmless ones: what no model needs is dangerous, a class of
-//! somebody's own is unknown, and a function that nobody here knows cannot be judged when it is called while the file
-//! loads.
+//! Rates imports that are not on the list of harmless ones. What no model needs is dangerous; a user-defined class is
+//! unknown; an unknown function that is called while the file loads cannot be judged.
 
 use super::{Safety, table};
 use crate::model_file::unpickle::Uses;
@@ -24,7 +23,7 @@ const BY_VALUE: &str = "makes Python code that the file carries";
 const NO_NAME: &str = "is no name that Python's own tools write";
 const ODD: &str = "is used in a way in which no model uses it";
 
-/// The verdict on an import that is not harmless, and what it could do.
+/// The safety of an import that is not harmless, and what it could do.
 pub(super) fn judge(module: &str, name: &str, uses: Uses) -> (Safety, String) {
     let rated = |safety, power: &str| (safety, power.to_owned());
     if table::is_unusual(module, name, uses) {
@@ -42,7 +41,7 @@ pub(super) fn judge(module: &str, name: &str, uses: Uses) -> (Safety, String) {
     if !is_dotted_name(module) || !is_dotted_name(name) {
         return rated(Safety::Unjudged, NO_NAME);
     }
-    // Python makes an object without its constructor of classes only, so these are functions, or classes that are called.
+    // Python creates objects without a constructor only of classes, so these are functions, or classes that are called.
     if uses.has(Uses::CALLED) {
         let last = name.rsplit('.').next().unwrap_or(name);
         if !is_class(last) && !last.starts_with("__pyx_unpickle_") {
@@ -60,7 +59,7 @@ fn runs(module: &str) -> String {
     format!("runs the code of {} when it is loaded", package(module))
 }
 
-/// The package of a module under the name that people install it by.
+/// The package of a module, under the name by which it is installed.
 pub fn package(module: &str) -> &str {
     match module.split('.').next().unwrap_or(module) {
         "sklearn" => "scikit-learn",
@@ -72,10 +71,10 @@ pub fn package(module: &str) -> &str {
     }
 }
 
-/// What a dangerous import could do; `None` when it is not known to be dangerous.
+/// What a dangerous import could do. `None` if it is not known to be dangerous.
 pub(super) fn power(module: &str, name: &str, uses: Uses) -> Option<&'static str> {
     let top = module.split('.').next().unwrap_or(module);
-    // Python's own `test` is an empty package, and the name of many a script.
+    // Python's own `test` is an empty package, and a common name for scripts.
     if table::is_standard(top) && top != "__main__" && module != "test" {
         return Some(match standard(top, name) {
             "" => STANDARD,
@@ -99,7 +98,7 @@ pub(super) fn power(module: &str, name: &str, uses: Uses) -> Option<&'static str
         return Some(PART);
     }
     let parts: Vec<&str> = name.split('.').collect();
-    // Every module has the modules that it imports: `random._os`, `torch.nn.modules.linear.math`.
+    // A module exposes the modules that it imports: `random._os`, `torch.nn.modules.linear.math`.
     let leads_out = |part: &&str| !is_class(part) && table::is_standard(part);
     if parts.iter().any(leads_out) || parts.len() > 1 && parts.iter().any(|part| !is_class(part)) {
         return Some(WALKS);
@@ -107,12 +106,12 @@ pub(super) fn power(module: &str, name: &str, uses: Uses) -> Option<&'static str
     if name.contains("__") && !name.starts_with("__pyx_unpickle_") {
         return Some(REACHES);
     }
-    // A class that is made without its constructor starts nothing: `agent.Memory` may be anybody's.
+    // A class that is instantiated without its constructor starts nothing, and `agent.Memory` may be a user's class.
     let starts = |part: &str| uses.has(Uses::CALLED) || !is_class(part);
     parts.into_iter().any(|part| starts(part) && table::is_denied_name(part)).then_some(PART)
 }
 
-/// What a module of Python itself could do, for those that attacks are made of.
+/// What a module of Python's standard library could do, for modules that are common in attacks.
 fn standard(top: &str, name: &str) -> &'static str {
     match top.trim_start_matches('_') {
         "os" | "posix" | "nt" | "subprocess" | "posixsubprocess" | "pty" | "commands" | "popen2" | "platform" => {
@@ -164,12 +163,12 @@ fn of_torch_or_numpy(module: &str, name: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a name is one of a class by the way they are written, such as `Linear` and `_BatchNorm`.
+/// Whether a name is spelled like a class, such as `Linear` and `_BatchNorm`.
 fn is_class(name: &str) -> bool {
     name.trim_start_matches('_').starts_with(|c: char| c.is_uppercase())
 }
 
-/// Whether Python could have written the name: identifiers with points between them.
+/// Whether Python could have written the name: identifiers separated by dots.
 fn is_dotted_name(name: &str) -> bool {
     let identifier = |part: &str| {
         !part.starts_with(|c: char| c.is_numeric())

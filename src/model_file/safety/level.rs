@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-/// The verdict, the better one first.
+/// The safety of a file, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Safety {
     /// Nothing in it can run foreign code.
     Safe,
-    /// It runs code that is not known here.
+    /// It runs unknown code.
     Unknown,
-    /// It was not understood to the last byte, or could be understood in two ways.
+    /// It was not understood completely, or can be understood in two ways.
     #[serde(rename = "cannot_be_judged")]
     Unjudged,
     /// It would do more than load a model.

@@ -1,12 +1,13 @@
-//! Would loading this file in Python be safe? Told from what its pickles import and do, none of which is done here.
+//! Assesses whether loading a file in Python would be safe, from what its pickles import and do. Nothing is executed
+//! here.
 //!
-//! Four verdicts. *Safe*: every byte was understood, and everything named is data or a class of torch itself that is
-//! used as torch uses it ([`table`] has the list). *Unknown*: it runs code of a package or of the user, which decides
-//! what loading does. *Cannot be judged*: two readers could understand the file differently, or this one not to its end.
-//! *Dangerous*: something that no model needs ([`denied`]). When in doubt the worse verdict is given.
+//! There are four levels. *Safe*: every byte was understood, and everything named is data or a class of torch that is
+//! used in torch's own way ([`table`] has the list). *Unknown*: loading runs code of a package or of the user. *Cannot
+//! be judged*: two readers could understand the file differently, or this one did not understand all of it.
+//! *Dangerous*: something that no model needs ([`denied`]). In doubt, the worse level is returned.
 //!
-//! [`conduct`] looks at the arguments that harmless functions get. Whoever registers or shows a model asks
-//! [`crate::model_file::ModelFile`], which asks here.
+//! [`conduct`] checks the arguments of harmless functions. Other modules use [`crate::model_file::ModelFile`], which
+//! calls this one.
 
 pub mod conduct;
 mod denied;
@@ -20,26 +21,26 @@ pub use denied::package;
 pub use level::Safety;
 pub use table::is_weights_only;
 
-/// One thing that loading would import.
+/// One import that loading would make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
     /// The module, such as `torch._utils`.
     pub module: String,
-    /// The name in it.
+    /// The name in the module.
     pub name: String,
-    /// How far it can be trusted.
+    /// Its safety.
     pub safety: Safety,
-    /// What it could do; empty when it is safe.
+    /// What it could do. Empty if it is safe.
     pub power: String,
 }
 
 impl Import {
-    /// Module and name in one, such as `os.system`.
+    /// Module and name together, such as `os.system`.
     pub fn dotted(&self) -> String {
         crate::model_file::words::printable(&format!("{}.{}", self.module, self.name), 200)
     }
 
-    /// Judges one import by the way it is used.
+    /// Rates an import by the way it is used.
     pub fn judge(module: &str, name: &str, uses: Uses) -> Self {
         let (safety, power) = match table::harmless(module, name) {
             Some(allowed) if uses.within(allowed) => (Safety::Safe, String::new()),
@@ -49,7 +50,7 @@ impl Import {
     }
 }
 
-/// Judges all that a file's pickles would import and do: the verdict, and the imports in order.
+/// Rates everything that a file's pickles would import and do. Returns the safety, and the imports in order.
 pub fn assess(evidence: &Evidence) -> (Safety, Vec<Import>) {
     let all = evidence.imports().iter().enumerate();
     let imports: Vec<Import> =
@@ -57,7 +58,7 @@ pub fn assess(evidence: &Evidence) -> (Safety, Vec<Import>) {
     (overall(evidence, &imports), imports)
 }
 
-/// The worst of all that was found.
+/// The worst of all results.
 pub(crate) fn overall(evidence: &Evidence, imports: &[Import]) -> Safety {
     let when = |found: bool, safety| if found { safety } else { Safety::Safe };
     let worst = imports.iter().map(|import| import.safety).max().unwrap_or(Safety::Safe);
@@ -67,7 +68,7 @@ pub(crate) fn overall(evidence: &Evidence, imports: &[Import]) -> Safety {
         .max(when(!evidence.tricks().is_empty(), Safety::Dangerous))
 }
 
-/// Whether no model needs such an import, however it is used.
+/// Whether no model needs this import in any use.
 pub(crate) fn is_dangerous(module: &str, name: &str) -> bool {
     table::harmless(module, name).is_none() && denied::power(module, name, Uses::CALLED).is_some()
 }

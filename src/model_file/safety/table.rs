@@ -1,4 +1,4 @@
-//! The lists of imports, read once: harmless ones, those that ordinary models need, and what no model needs.
+//! The lists of imports: harmless ones, those of ordinary models, and those that no model needs. They are parsed once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -13,39 +13,39 @@ static WEIGHTS_ONLY: LazyLock<Names> = LazyLock::new(|| named(include_str!("weig
 static DENIED: LazyLock<HashMap<&'static str, HashSet<&'static str>>> =
     LazyLock::new(|| words(include_str!("denied.txt")));
 
-/// How an import may be used and still be harmless; `None` when it is not known to be.
+/// The uses in which an import is harmless. `None` if it is not known to be harmless.
 pub(super) fn harmless(module: &str, name: &str) -> Option<Uses> {
     HARMLESS.get(&(module, name)).copied()
 }
 
-/// Whether ordinary models use it so, though it is not safe.
+/// Whether ordinary models use it in this way, although it is not safe.
 pub(super) fn is_unusual(module: &str, name: &str, uses: Uses) -> bool {
     UNUSUAL.get(&(module, name)).is_some_and(|allowed| uses.within(*allowed))
 }
 
-/// Whether `torch.load(weights_only=True)` imports it.
+/// Whether `torch.load(weights_only=True)` allows the import.
 pub fn is_weights_only(module: &str, name: &str) -> bool {
     let module = if module == "__builtin__" { "builtins" } else { module };
     WEIGHTS_ONLY.contains_key(&(module, name))
 }
 
-/// Whether a top-level module is part of Python itself.
+/// Whether a top-level module is in Python's standard library.
 pub(super) fn is_standard(module: &str) -> bool {
     is_denied("standard library", module.trim_start_matches('_'))
 }
 
-/// Whether no model needs any of a package.
+/// Whether no model needs anything in a package.
 pub(super) fn is_denied_package(package: &str) -> bool {
     is_denied("packages", package)
 }
 
-/// Whether no model needs a module, or one that it is in.
+/// Whether no model needs a module, or a module that contains it.
 pub(super) fn is_denied_module(module: &str) -> bool {
     let mut ends = module.match_indices('.').map(|(at, _)| at).chain([module.len()]);
     ends.any(|end| is_denied("modules", &module[..end]))
 }
 
-/// Whether something of that name is dangerous wherever it comes from.
+/// Whether this name is dangerous in any module.
 pub(super) fn is_denied_name(name: &str) -> bool {
     is_denied("names", name)
 }
@@ -54,7 +54,7 @@ fn is_denied(list: &str, word: &str) -> bool {
     DENIED.get(list).is_some_and(|words| words.contains(word))
 }
 
-/// Lines such as `module module = name name` below headings that say how the names may be used.
+/// Parses lines such as `module module = name name` under headings that list the allowed uses of the names.
 fn named(text: &'static str) -> Names {
     let mut all = Names::new();
     let mut uses = Uses::NAMED;
@@ -72,7 +72,7 @@ fn named(text: &'static str) -> Names {
 
 fn use_of(word: &str) -> Uses {
     match word {
-        // What is only data may be made from any text.
+        // A class that is only data may be constructed from any text.
         "called" => Uses::CALLED.and(Uses::TEXT),
         "made" => Uses::MADE,
         "state" => Uses::STATE,
@@ -83,7 +83,7 @@ fn use_of(word: &str) -> Uses {
     }
 }
 
-/// Words below headings.
+/// Parses words under headings.
 fn words(text: &'static str) -> HashMap<&'static str, HashSet<&'static str>> {
     let mut all: HashMap<_, HashSet<_>> = HashMap::new();
     let mut list = "";

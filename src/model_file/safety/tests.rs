@@ -1,4 +1,4 @@
-//! The verdicts on single imports.
+//! Tests of the safety of single imports.
 
 use super::*;
 

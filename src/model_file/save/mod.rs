@@ -1,9 +1,9 @@
-//! Writes tensors of any opened file in the forms that Python loads, without holding more than one of them.
+//! Writes tensors of any opened file in formats that Python loads, with at most one tensor in memory.
 //!
-//! A [`Weight`] is a tensor to be written: under which name, as which type, from where. [`pth`] keeps what shares a
-//! storage shared; [`stream_safetensors`] writes each tensor for itself, as that format wants it; [`write_npy`] writes a
-//! lone one for NumPy. All write beside the final name and rename, so that nobody ever sees half a file. [`select`](mod@select) says
-//! which tensors of a file are meant.
+//! A [`Weight`] is a tensor to be written: its new name, its new type, and its source. [`pth`] keeps shared storages
+//! shared. [`stream_safetensors`] writes each tensor separately, as that format requires. [`write_npy`] writes a single
+//! tensor for NumPy. All write to a temporary name and rename, so that no reader sees an incomplete file.
+//! [`select`](mod@select) selects the tensors of a file.
 
 mod npy;
 pub mod pth;
@@ -21,7 +21,7 @@ use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::source::Section;
 use crate::model_file::{Error, Tensor, numbers, words};
 
-/// How many bytes are copied at a time: as many as stay in a processor's cache between reading and writing.
+/// How many bytes are copied at once: few enough to stay in the processor's cache.
 const CHUNK: usize = 256 << 10;
 
 /// A tensor to be written.
@@ -39,18 +39,18 @@ enum From<'a> {
 }
 
 impl<'a> Weight<'a> {
-    /// A tensor of a file, under a name of its own, as it is.
+    /// A tensor of a file, unchanged, under a new name.
     pub fn of_file(name: impl Into<String>, contents: &'a Contents, tensor: &'a LazyTensor) -> Self {
         Self { name: name.into(), scalar_type: tensor.scalar_type, from: From::File(contents, tensor) }
     }
 
-    /// A tensor in memory, as it is.
+    /// A tensor in memory, unchanged.
     pub fn of_memory(tensor: &'a Tensor) -> Self {
         let scalar_type = tensor.dtype().into();
         Self { name: tensor.name().to_owned(), scalar_type, from: From::Memory(tensor) }
     }
 
-    /// The same as another floating-point type. Whole numbers and flags stay what they are.
+    /// Converts it to another floating-point type. Integers and booleans are not converted.
     #[must_use]
     pub fn converted(mut self, to: ScalarType) -> Self {
         if self.scalar_type.is_float() && to.is_float() {
@@ -59,12 +59,12 @@ impl<'a> Weight<'a> {
         self
     }
 
-    /// The name that it is written under.
+    /// The name under which it is written.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The type that it is written as.
+    /// The type in which it is written.
     pub fn scalar_type(&self) -> ScalarType {
         self.scalar_type
     }
@@ -77,10 +77,10 @@ impl<'a> Weight<'a> {
         }
     }
 
-    /// The tensor with its bytes, in memory, for those who compute with it.
+    /// The tensor with its bytes, in memory, for computing.
     ///
     /// # Errors
-    /// When it has no bytes, cannot become the type that it is written as, or that type is not computed with here.
+    /// When it has no bytes, cannot be converted to its new type, or that type is not supported.
     pub fn tensor(&self) -> Result<Tensor, Error> {
         let dtype = self.scalar_type.dtype().ok_or_else(|| Error::Tensor {
             name: self.name.clone(),
@@ -102,7 +102,7 @@ impl<'a> Weight<'a> {
         }
     }
 
-    /// Where the bytes lie in a file as they are to be written.
+    /// The range of a file that has the bytes exactly as they are to be written.
     fn place(&self) -> Result<Option<Section>, Error> {
         match self.from {
             From::File(contents, tensor) => {
@@ -132,7 +132,7 @@ impl<'a> Weight<'a> {
     }
 }
 
-/// Refuses names that are given twice.
+/// Refuses duplicate names.
 fn check_names(weights: &[Weight<'_>]) -> Result<(), Error> {
     let mut names: Vec<&str> = weights.iter().map(Weight::name).collect();
     names.sort_unstable();
@@ -142,7 +142,7 @@ fn check_names(weights: &[Weight<'_>]) -> Result<(), Error> {
     }
 }
 
-/// Copies a part of a file to any writer.
+/// Copies a range of a file to a writer.
 fn copy(section: &Section, out: &mut dyn Write) -> std::io::Result<()> {
     let mut left = section.length();
     let mut at = 0;

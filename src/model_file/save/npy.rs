@@ -1,4 +1,4 @@
-//! One tensor as NumPy's `.npy`.
+//! Writes one tensor as NumPy's `.npy`.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,13 +7,13 @@ use super::{Weight, copy};
 use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::{Error, atomic, io_error};
 
-/// Where the numbers begin is a multiple of this, as the format asks.
+/// The format requires the numbers to begin at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// Writes a tensor as a `.npy` file, whole or not at all.
+/// Writes a tensor as a `.npy` file, atomically.
 ///
 /// # Errors
-/// When NumPy has no such element type, the tensor has no bytes, or the file cannot be written.
+/// When NumPy does not have the element type, the tensor has no bytes, or the file cannot be written.
 pub fn write_npy(path: &Path, weight: &Weight<'_>) -> Result<(), Error> {
     let Some(code) = code(weight.scalar_type()) else {
         let name = weight.scalar_type().torch_name();
@@ -30,7 +30,8 @@ pub fn write_npy(path: &Path, weight: &Weight<'_>) -> Result<(), Error> {
     })
 }
 
-/// Version 1.0 of the format: magic, version, length of the dictionary, dictionary padded with spaces.
+/// The header of format version 1.0: signature, version, length of the dictionary, and the dictionary padded with
+/// spaces.
 fn header(code: &str, shape: &[usize]) -> Vec<u8> {
     let mut sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
     if shape.len() > 1 {

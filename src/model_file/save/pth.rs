@@ -1,8 +1,8 @@
-//! A `state_dict` as `torch.save` writes it: a zip of `data.pkl` and one member for each storage, which
-//! `torch.load(weights_only=True)` opens.
+//! Writes a `state_dict` like `torch.save`: a zip of `data.pkl` and one member for each storage.
+//! `torch.load(weights_only=True)` opens it.
 //!
-//! Tensors that share a storage keep sharing it, as views with their own steps. A lone view of a larger storage is
-//! written without the rest of it.
+//! Tensors that share a storage still share it, as views with their own strides. A single view of a larger storage is
+//! written without the rest of the storage.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::source::Section;
 use crate::model_file::{Error, Tensor, atomic};
 
-/// Writes tensors in memory as a `.pth` file, whole or not at all.
+/// Writes tensors in memory as a `.pth` file, atomically.
 ///
 /// # Errors
 /// As [`write()`].
@@ -24,11 +24,10 @@ pub fn write_tensors(path: &Path, tensors: &[Tensor]) -> Result<(), Error> {
     write(path, &weights)
 }
 
-/// Writes a `.pth` file, whole or not at all.
+/// Writes a `.pth` file, atomically.
 ///
 /// # Errors
-/// When a tensor has no bytes or a type that torch cannot save, or a name is given twice, and when the file cannot be
-/// written.
+/// When a tensor has no bytes or a type that torch cannot save, a name is given twice, or the file cannot be written.
 pub fn write(path: &Path, weights: &[Weight<'_>]) -> Result<(), Error> {
     check_names(weights)?;
     let (storages, views) = plan(weights)?;
@@ -55,7 +54,7 @@ pub fn write(path: &Path, weights: &[Weight<'_>]) -> Result<(), Error> {
     })
 }
 
-/// torch names the folder in the archive after the file, without its ending.
+/// torch names the folder in the archive after the file, without its extension.
 fn top(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -71,22 +70,22 @@ struct Storage {
 }
 
 enum Source {
-    /// As it lies in a file.
+    /// An unchanged range of a file.
     Place(Section),
-    /// From the weight with that number.
+    /// Gathered from the weight with that index.
     Gather(usize),
 }
 
-/// How a tensor lies in a storage.
+/// The position of a tensor in a storage.
 struct View {
     storage: usize,
     offset: usize,
     strides: Vec<usize>,
 }
 
-/// Which storages there will be, and where each weight lies in them.
+/// Plans the storages, and the position of each weight in them.
 fn plan(weights: &[Weight<'_>]) -> Result<(Vec<Storage>, Vec<View>), Error> {
-    // How many weights use a storage of the source file as they are, each as the same type.
+    // For each storage of the source file, how many weights use it unchanged, and with which type.
     let mut users: HashMap<(usize, usize), (usize, Option<ScalarType>)> = HashMap::new();
     for weight in weights {
         if let Some(key) = shared_key(weight) {
@@ -120,7 +119,7 @@ fn plan(weights: &[Weight<'_>]) -> Result<(Vec<Storage>, Vec<View>), Error> {
             }
         }
         let strides = row_major(weight.shape());
-        // Tied tensors stay tied when they are converted: the same view of the same storage, the same type.
+        // Tied tensors stay tied when they are converted: the same view of the same storage, and the same type.
         if let From::File(contents, tensor) = weight.from
             && let Some(storage) = tensor.storage
         {
@@ -147,7 +146,7 @@ fn plan(weights: &[Weight<'_>]) -> Result<(Vec<Storage>, Vec<View>), Error> {
     Ok((storages, views))
 }
 
-/// Names the storage that a weight is a view of: its file's contents, and its number there.
+/// Identifies the storage of a weight, by the address of its file's contents and its index.
 fn shared_key(weight: &Weight<'_>) -> Option<(usize, usize)> {
     match weight.from {
         From::File(contents, tensor) if !weight.is_converted() && tensor.elements() > 0 => {
@@ -161,7 +160,7 @@ impl View {
     /// The call that rebuilds the tensor.
     fn value(&self, weight: &Weight<'_>, storage: &Storage) -> Value {
         let class = storage.scalar_type.storage_class();
-        // A storage without a class of its own is bytes, and the tensor then says its type.
+        // Without a storage class, the storage is untyped bytes, and the tensor has the type.
         let (module, name, count) = match class {
             Some(class) => ("torch", class, storage.elements),
             None => ("torch.storage", "UntypedStorage", storage.elements * storage.scalar_type.width() as u64),

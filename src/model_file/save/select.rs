@@ -1,23 +1,24 @@
-//! Which tensors of a file are to be written, and under which names.
+//! Selects which tensors of a file are written, and under which names.
 
 use super::Weight;
 use crate::model_file::contents::{Contents, Kind, Role};
 use crate::model_file::words;
 
-/// Keys under which checkpoints keep the weights of their model.
+/// Keys under which checkpoints store the weights of their model.
 const MODEL_KEYS: [&str; 6] = ["model_state_dict", "state_dict", "model_state", "model", "module", "net"];
 
-/// Tensors that were chosen.
+/// The selected tensors.
 #[derive(Debug)]
 pub struct Selection<'a> {
     /// The tensors under their new names.
     pub weights: Vec<Weight<'a>>,
-    /// What was left out or renamed without being asked for, a sentence each.
+    /// Tensors that were left out or renamed without a request, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// Chooses tensors: those whose names match one of the patterns (`*` stands for anything), without a prefix. When
-/// nothing is asked for, the model's own weights: not an optimiser's state, and without the key of a checkpoint.
+/// Selects tensors whose names match one of the patterns (`*` matches any characters), and removes a prefix. Without
+/// patterns and prefix, selects the model's weights: without the optimizer's state, and without the key of a
+/// checkpoint.
 pub fn select<'a>(contents: &'a Contents, patterns: &[String], prefix: Option<&str>) -> Selection<'a> {
     let mut notes = Vec::new();
     let mut chosen: Vec<_> = contents.tensors.iter().collect();
@@ -61,7 +62,7 @@ fn tensors(count: usize) -> String {
     if count == 1 { "1 tensor".to_owned() } else { format!("{count} tensors") }
 }
 
-/// Whether a name matches a pattern in which `*` stands for any characters.
+/// Whether a name matches a pattern in which `*` matches any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };

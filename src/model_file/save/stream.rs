@@ -1,4 +1,4 @@
-//! A safetensors file, one tensor after the other.
+//! Writes a safetensors file, one tensor after the other.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use super::{Weight, check_names};
 use crate::model_file::{Error, atomic, io_error};
 
-/// Writes a safetensors file, whole or not at all. Tensors are ordered as the format's own library does, wide types
-/// first and then by name, so that equal tensors give equal bytes.
+/// Writes a safetensors file atomically. Tensors are in the order that the format's library uses, wide types first and
+/// then by name, so that equal tensors give equal bytes.
 ///
 /// # Errors
-/// When a tensor has no bytes, a type that the format lacks, or a name that is given twice, and when the file cannot be
-/// written.
+/// When a tensor has no bytes, a type that the format does not support, or a duplicate name, and when the file cannot
+/// be written.
 pub fn stream_safetensors(
     path: &Path,
     weights: &[Weight<'_>],
@@ -22,7 +22,7 @@ pub fn stream_safetensors(
 ) -> Result<(), Error> {
     check_names(weights)?;
     let mut ordered: Vec<&Weight<'_>> = weights.iter().collect();
-    // The format's own order of types is by width; of equal width, by its list.
+    // The format's library sorts types by width; for equal widths, by its list of types.
     ordered.sort_by(|left, right| {
         let rank = |weight: &Weight<'_>| std::cmp::Reverse(rank(weight));
         (rank(left), left.name()).cmp(&(rank(right), right.name()))

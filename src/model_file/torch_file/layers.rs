@@ -1,6 +1,6 @@
-//! How a layer was made, as `print(model)` shows it: `Linear(in_features=10, out_features=20, bias=True)`.
+//! Arguments of layers, as `print(model)` shows them: `Linear(in_features=10, out_features=20, bias=True)`.
 //!
-//! Each class of torch prints what it thinks worth printing (`extra_repr`); this follows it from the pickled attributes.
+//! Each class of torch chooses what it prints (`extra_repr`). This does the same from the pickled attributes.
 
 use super::rebuild::{self, Storages};
 use crate::diagnostic::article::with_article;
@@ -9,7 +9,7 @@ use crate::model_file::words;
 
 /// The attributes of one pickled module.
 pub struct Attributes<'a> {
-    /// The pickle it lies in.
+    /// The pickle with the module.
     pub pickle: &'a Pickle,
     /// The storages of the file.
     pub storages: &'a Storages,
@@ -41,17 +41,17 @@ impl Attributes<'_> {
         self.node(name) == Some(&Node::Bool(true))
     }
 
-    /// `name=value` for each attribute that is there.
+    /// `name=value` for each attribute that exists.
     fn named(&self, names: &[&str]) -> Vec<String> {
         names.iter().filter_map(|name| self.text(name).map(|value| format!("{name}={value}"))).collect()
     }
 
-    /// The value alone for each attribute that is there.
+    /// Only the value, for each attribute that exists.
     fn bare(&self, names: &[&str]) -> Vec<String> {
         names.iter().filter_map(|name| self.text(name)).collect()
     }
 
-    /// `name=value` when it is there and all of its numbers differ from the usual one.
+    /// `name=value` if the attribute exists and all its numbers differ from the default.
     fn unless(&self, name: &str, usual: &str) -> Option<String> {
         let value = self.text(name)?;
         let all_usual =
@@ -60,13 +60,13 @@ impl Attributes<'_> {
     }
 }
 
-/// What stands between the parentheses for a layer of that class; empty for classes that are not torch's.
+/// The text in parentheses for a layer of that class. Empty for classes that are not torch's.
 pub fn arguments(class: &str, of: &Attributes<'_>) -> String {
     let mut parts = Vec::new();
     match class {
         "Linear" | "NonDynamicallyQuantizableLinear" | "LazyLinear" => {
             parts = of.named(&["in_features", "out_features"]);
-            // TorchScript keeps the sizes in its code; the weight has them as well.
+            // TorchScript stores the sizes in its code; the shape of the weight has them too.
             if let (true, Some([outputs, inputs])) = (parts.is_empty(), of.shape("weight").as_deref()) {
                 parts = vec![format!("in_features={inputs}"), format!("out_features={outputs}")];
             }
@@ -148,7 +148,7 @@ pub fn arguments(class: &str, of: &Attributes<'_>) -> String {
     parts.join(", ")
 }
 
-/// A plain value as Python prints it; anything else as its kind.
+/// A simple value as Python prints it; for any other value, its kind.
 pub fn python(pickle: &Pickle, id: Id, deep: u8) -> String {
     match pickle.node(id) {
         Node::None => "None".to_owned(),
@@ -184,7 +184,7 @@ fn python_bool(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 
-/// As Python's `repr`: `1e-05`, `0.1`, `inf`.
+/// A float as Python's `repr` prints it: `1e-05`, `0.1`, `inf`.
 fn python_float(number: f64) -> String {
     let text = format!("{number:?}");
     match text.split_once('e') {

@@ -1,5 +1,5 @@
-//! The format before torch 1.6, which `_use_new_zipfile_serialization=False` still writes: a magic number, a protocol,
-//! the writer's system, the object and a list of keys, each a pickle, and then the storages one after the other.
+//! The format before torch 1.6, which `_use_new_zipfile_serialization=False` still writes: a magic number, a protocol
+//! version, the writer's system, the object and a list of keys, each as a pickle, followed by the storages.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use crate::model_file::source::Section;
 use crate::model_file::unpickle::{Budget, Evidence, Manner, Node, Pickle, Stream};
 use crate::model_file::{Error, words};
 
-/// The number 0x1950a86a20f9469cfc6c as a pickle has it: LONG1 of ten bytes.
+/// The number 0x1950a86a20f9469cfc6c in a pickle: LONG1 with ten bytes.
 const MAGIC: [u8; 12] = *b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
 
-/// Whether a file begins as this format does: a pickle of the number, which protocols 4 and 5 put into a frame.
+/// Whether a file begins with this format's magic number, which pickle protocols 4 and 5 put into a frame.
 pub fn is_legacy(beginning: &[u8]) -> bool {
     match beginning {
         [0x80, 4..=5, 0x95, _, _, _, _, _, _, _, _, rest @ ..] | [0x80, _, rest @ ..] => rest.starts_with(&MAGIC),
@@ -24,7 +24,7 @@ pub fn is_legacy(beginning: &[u8]) -> bool {
 /// Reads a file of this format.
 ///
 /// # Errors
-/// When it is not whole, or has a tensor that cannot be.
+/// When it is incomplete, or has an invalid tensor.
 pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
     let mut stream = Stream::new(file.clone());
     let mut read = |manner| next(&mut stream, manner, budget, evidence).map_err(|e| broken(file, &e));
@@ -49,7 +49,7 @@ pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Res
     Ok(contents)
 }
 
-/// Where each storage lies: in the order of the list of keys, a count of elements and then the elements.
+/// The ranges of the storages: in the order of the list of keys, each an element count followed by the elements.
 fn storages(file: &Section, start: u64, object: &Pickle, keys: &Pickle) -> Result<Storages, Error> {
     let mut named: HashMap<String, StorageKey> = HashMap::new();
     for node in object.nodes() {

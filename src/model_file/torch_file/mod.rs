@@ -1,10 +1,10 @@
 //! The files of `torch.save` and `torch.jit.save`: the zip format, the format before torch 1.6, and plain pickles.
 //!
-//! A reader here takes a [`Section`] and a [`Budget`] and gives [`Contents`]. The pickle inside is built by the machine
-//! of `unpickle`, which executes nothing; this room knows what torch means by it: [`rebuild`] turns the calls of
-//! `torch._utils` into tensors over storages, [`walk`] finds the tensors and the modules in what was saved, [`layers`]
-//! says how a layer was made as `print(model)` would. [`zip`] and [`legacy`] know where the storages lie, `script` looks
-//! at the code in a TorchScript archive.
+//! A reader takes a [`Section`] and a [`Budget`] and returns [`Contents`]. The machine in `unpickle` builds the
+//! pickle's values without executing anything; this module interprets them. [`rebuild`] turns the calls of
+//! `torch._utils` into tensors over storages, [`walk`] finds the tensors and modules in the saved object, and
+//! [`layers`] formats the arguments of a layer as `print(model)` does. [`zip`] and [`legacy`] find the storages, and
+//! `script` checks the code in a TorchScript archive.
 
 pub mod layers;
 pub mod legacy;
@@ -20,11 +20,11 @@ use crate::model_file::source::Section;
 use crate::model_file::unpickle::{self, Budget, Evidence, Manner, Pickle, PickleError, Stream};
 use rebuild::Storages;
 
-/// Reads a lone pickle, which is no form that torch saves, for what it would import; and all that follow it, for some
-/// readers go on.
+/// Reads a single pickle, which is not a format that torch writes, to find out what it would import. Pickles that
+/// follow it are read too, because some readers do so.
 ///
 /// # Errors
-/// When it is no whole pickle.
+/// When it is not a complete pickle.
 pub fn read_pickle(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
     let mut stream = Stream::new(file.clone());
     let pickle = next(&mut stream, Manner::Joblib, budget, evidence).map_err(|e| broken(file, &e))?;
@@ -53,15 +53,15 @@ pub fn read_pickle(file: &Section, budget: &mut Budget, evidence: &mut Evidence)
     Ok(contents)
 }
 
-/// Whether every reader of pickles ends where this one does, at the first byte that is none of a pickle's.
+/// Whether every reader of pickles stops where this one does, at the first byte that is not a valid instruction.
 pub(super) fn breaks_off(file: &Section) -> bool {
     let mut stream = Stream::new(file.clone());
     let read = unpickle::read(&mut stream, Manner::Joblib, &mut Budget::default(), &mut Evidence::default());
     read.is_err_and(|error| error.ends_every_reader())
 }
 
-/// `pickle.load` takes joblib's arrays for instructions. In a model they are numbers and end it soon; only what no model
-/// would say counts.
+/// `pickle.load` reads joblib's arrays as instructions. In a model, they are numbers, which soon stop it. Only what is
+/// dangerous counts here.
 fn read_plainly(file: &Section, evidence: &mut Evidence) {
     let mut other = Evidence::default();
     let read = next(&mut Stream::new(file.clone()), Manner::Plain, &mut Budget::default(), &mut other);
@@ -71,7 +71,7 @@ fn read_plainly(file: &Section, evidence: &mut Evidence) {
     }
 }
 
-/// One pickle of a torch file.
+/// Reads one pickle of a torch file.
 fn pickle_of(section: Section, budget: &mut Budget, evidence: &mut Evidence) -> Result<Pickle, Error> {
     let file = section.clone();
     let mut stream = Stream::new(section);
@@ -82,7 +82,7 @@ fn pickle_of(section: Section, budget: &mut Budget, evidence: &mut Evidence) -> 
     Ok(pickle)
 }
 
-/// The next pickle of a stream, with what it does noted.
+/// Reads the next pickle of a stream, and records what it does.
 fn next(
     stream: &mut Stream,
     manner: Manner,
@@ -98,7 +98,7 @@ fn broken(file: &Section, error: &PickleError) -> Error {
     file.malformed(&error.to_string())
 }
 
-/// An error of a tensor, with the file it is in.
+/// An error in a tensor, with the path of the file.
 fn about(file: &Section, error: Error) -> Error {
     match error {
         Error::Tensor { .. } | Error::Archive(_) => file.malformed(&error.to_string()),

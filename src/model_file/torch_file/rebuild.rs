@@ -1,4 +1,4 @@
-//! Tensors out of a pickle's calls: what `torch._utils._rebuild_tensor_v2` and its kin would have made.
+//! Builds tensors from a pickle's calls, as `torch._utils._rebuild_tensor_v2` and similar functions would.
 
 use std::collections::HashMap;
 
@@ -8,34 +8,34 @@ use crate::model_file::source::Section;
 use crate::model_file::unpickle::{Call, Id, Pickle};
 use crate::model_file::{Error, words};
 
-/// The most dimensions; torch itself has 64.
+/// The maximum number of dimensions, which is torch's own limit.
 const DIMENSIONS: usize = 64;
-/// The longest key of a storage; torch's are numbers.
+/// The maximum length of a storage key. torch's keys are numbers.
 const KEY: usize = 256;
 
-/// The storages of a file by the key that pickles name them with.
+/// The storages of a file, by their keys in pickles.
 #[derive(Debug, Default)]
 pub struct Storages {
-    /// Where they lie.
+    /// Their ranges in the file.
     pub sections: Vec<Section>,
-    /// Which of them a key means.
+    /// The index of the storage for each key.
     pub keys: HashMap<String, usize>,
 }
 
-/// What a pickle says about a storage: `('storage', FloatStorage, '0', 'cpu', 200)`.
+/// A reference to a storage in a pickle: `('storage', FloatStorage, '0', 'cpu', 200)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageKey {
     /// Its key in the file.
     pub key: String,
-    /// Its element type; bytes when it has none.
+    /// Its element type; a byte type if it is untyped.
     pub scalar_type: ScalarType,
-    /// The elements in it.
+    /// The number of elements.
     pub elements: u64,
-    /// A view of another storage, as very old files have them: key, first element, elements.
+    /// A view of another storage, as in very old files: key, first element, number of elements.
     pub view: Option<(String, u64, u64)>,
 }
 
-/// Reads a persistent key as a storage.
+/// Reads a persistent key as a reference to a storage.
 pub fn storage_key(pickle: &Pickle, key: Id) -> Option<StorageKey> {
     let items = pickle.items(key)?;
     let [tag, class, name, _location, elements, rest @ ..] = items else { return None };
@@ -61,12 +61,12 @@ pub fn storage_key(pickle: &Pickle, key: Id) -> Option<StorageKey> {
     Some(StorageKey { key, scalar_type, elements: pickle.size(*elements)? as u64, view })
 }
 
-/// The tensor that a value is; `None` when it is none. Its name is still empty.
+/// The tensor that a value represents. `None` if it is no tensor. Its name is still empty.
 ///
 /// # Errors
-/// When the value says that it is a tensor and is no possible one.
+/// When the value represents a tensor, but not a valid one.
 pub fn tensor(pickle: &Pickle, id: Id, storages: &Storages) -> Result<Option<LazyTensor>, Error> {
-    // A parameter is a call around a call; a few wrappers are enough for everything that torch writes.
+    // A parameter is a call around a call; torch writes only a few levels.
     tensor_within(pickle, id, storages, 6)
 }
 
@@ -103,7 +103,7 @@ fn tensor_within(pickle: &Pickle, id: Id, storages: &Storages, deep: u8) -> Resu
     }
 }
 
-/// `_rebuild_from_type_v2(function, type, arguments, state)`: a tensor with a class or attributes of its own.
+/// `_rebuild_from_type_v2(function, type, arguments, state)`: a tensor of a subclass, or with attributes.
 fn from_type(pickle: &Pickle, call: &Call, storages: &Storages, deep: u8) -> Result<Option<LazyTensor>, Error> {
     let [function, class, arguments, ..] = &*call.arguments else { return Ok(None) };
     let Some(arguments) = pickle.items(*arguments).filter(|all| all.len() <= DIMENSIONS) else { return Ok(None) };
@@ -132,7 +132,7 @@ fn strided(pickle: &Pickle, call: &Call, storages: &Storages, dtype: Option<Scal
     };
     let storage = match pickle.node(*storage) {
         crate::model_file::unpickle::Node::Persistent(key) => storage_key(pickle, *key),
-        // A typed storage around an untyped one, as some files of torch 1.13 have it.
+        // A typed storage around an untyped one, as in some files of torch 1.13.
         _ => None,
     };
     let storage = storage.ok_or_else(|| impossible("has a storage of a kind that is not known"))?;
@@ -143,7 +143,7 @@ fn strided(pickle: &Pickle, call: &Call, storages: &Storages, dtype: Option<Scal
     let offset = pickle.size(*offset).ok_or_else(|| impossible("begins nowhere"))?;
     let (shape, strides) = (sizes(pickle, *shape)?, sizes(pickle, *strides)?);
     let scalar_type = dtype.unwrap_or(storage.scalar_type);
-    // In the old format nothing but this flag tells a trained tensor from others, and a `state_dict` has it off.
+    // In the old format, only this flag marks trainable tensors; in a `state_dict` it is false.
     let trained = rest.first().is_some_and(|&flag| *pickle.node(flag) == crate::model_file::unpickle::Node::Bool(true));
     let role = if trained { Role::Parameter } else { Role::Unsaid };
     let tensor = LazyTensor {
@@ -171,7 +171,7 @@ fn quantised(pickle: &Pickle, call: &Call, storages: &Storages) -> Result<LazyTe
     Ok(tensor)
 }
 
-/// `(layout, (indices, values, size, …))`: only its shape and type are told.
+/// `(layout, (indices, values, size, …))`: only the shape and type are read.
 fn sparse(pickle: &Pickle, call: &Call, storages: &Storages, deep: u8) -> Result<LazyTensor, Error> {
     let layout = call.arguments.first().and_then(|&layout| pickle.call(layout));
     let layout = layout.and_then(|layout| layout.arguments.first()).and_then(|&name| pickle.text(name));
@@ -189,7 +189,7 @@ fn sparse(pickle: &Pickle, call: &Call, storages: &Storages, deep: u8) -> Result
     Ok(described(&words::printable(&layout, 40), dtype.unwrap_or(ScalarType::Float32), shape.unwrap_or_default()))
 }
 
-/// `(dtype, size, strides, requires_grad)`: a shape without numbers.
+/// `(dtype, size, strides, requires_grad)`: a shape without values.
 fn meta(pickle: &Pickle, call: &Call) -> Result<LazyTensor, Error> {
     let [dtype, shape, ..] = &*call.arguments else { return Err(impossible("lacks arguments")) };
     let dtype = scalar_type(pickle, *dtype).ok_or_else(|| impossible("has an element type that is not known"))?;

@@ -1,15 +1,15 @@
-//! The code in a TorchScript archive. torch compiles it, and runs each `__setstate__` while the file is loaded; a few
-//! of its operations write files.
+//! Checks the code in a TorchScript archive. torch compiles it, and runs each `__setstate__` when the file is loaded.
+//! Some operations that it can call write files.
 
 use crate::model_file::torch_file::pickle_of;
 use crate::model_file::unpickle::{Budget, Evidence, Node};
 use crate::model_file::zip_directory::ZipDirectory;
 
-/// The longest member of code that is looked at.
+/// The maximum size of a code member that is checked.
 const CODE: u64 = 16 << 20;
-/// Operations of torch that TorchScript code can name and no model needs: they read or write files.
+/// Operations of torch that TorchScript code can call and no model needs: they read or write files.
 const FILES: [&str; 4] = ["save", "from_file", "load", "_load_for_executorch"];
-/// Where operations live that come with torch and its usual companions.
+/// Namespaces of operations that come with torch and its usual companions.
 const LIBRARIES: [&str; 12] = [
     "prim",
     "aten",
@@ -25,7 +25,7 @@ const LIBRARIES: [&str; 12] = [
     "inductor",
 ];
 
-/// Looks at every member of code and every pickle beside `data.pkl`.
+/// Checks every code member, and every pickle except `data.pkl`.
 pub(super) fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evidence) {
     evidence.reservation("TorchScript is a program: its own code runs when it is loaded and used");
     let names: Vec<String> = zip.names().into_iter().map(str::to_owned).collect();
@@ -40,7 +40,7 @@ pub(super) fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evide
         };
         if name.ends_with(".pkl") {
             match pickle_of(member, budget, evidence) {
-                // Code of the mobile kind names its operations in a pickle.
+                // Code for mobile devices names its operations in a pickle.
                 Ok(pickle) => {
                     let operations = pickle.nodes().iter().filter_map(|node| match node {
                         Node::Text(text) => text.strip_prefix("aten::"),
@@ -56,7 +56,7 @@ pub(super) fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evide
         } else if name.starts_with("code/") && !name.ends_with(".debug_pkl") {
             match member.read_all(CODE) {
                 Ok(code) => {
-                    // A text in quotes may hold the sign of a comment, and a comment may stand between two words.
+                    // A string may contain a comment sign, and a comment may be between two words.
                     let code = String::from_utf8_lossy(&code);
                     look(&code, evidence);
                     let lines = code.lines().map(|line| line.split('#').next().unwrap_or_default());
@@ -74,7 +74,7 @@ fn judge(operations: usize, evidence: &mut Evidence) {
     }
 }
 
-/// Finds the operations that code names: `torch.save(…)`, `ops.aten.from_file(…)`.
+/// Finds the operations that code calls: `torch.save(…)`, `ops.aten.from_file(…)`.
 fn look(code: &str, evidence: &mut Evidence) {
     let words = words(code);
     for window in words.windows(5) {
@@ -94,7 +94,7 @@ fn look(code: &str, evidence: &mut Evidence) {
     }
 }
 
-/// Names and points, one after the other; text in quotes and comments are words like any other.
+/// Splits code into names and dots. Strings and comments are split like code.
 fn words(code: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = code;

@@ -1,7 +1,7 @@
-//! Finds the tensors and the modules in what was saved, whatever it is nested in.
+//! Finds the tensors and modules in a saved object, at any depth.
 //!
-//! A pickle can say little and mean much: a dictionary that holds the same dictionary twice, thirty levels deep. So the
-//! walk has a depth, a number of visits and a number of bytes for names, and never follows a cycle.
+//! A small pickle can describe a huge value: a dictionary that holds the same dictionary twice, thirty levels deep. So
+//! the walk has limits of depth, visits and bytes for names, and never follows a cycle.
 
 use super::layers::{self, Attributes};
 use super::rebuild::{self, Storages};
@@ -15,13 +15,13 @@ const TENSORS: usize = 150_000;
 const MODULES: usize = 50_000;
 const NAME: usize = 1024;
 const NAMES: usize = 32 << 20;
-/// What is said about the plain values of a checkpoint.
+/// How many plain values of a checkpoint are described.
 const VALUES: usize = 12;
 
-/// The contents of a pickle over these storages. The kind is told from its shape alone.
+/// The contents of a pickle over these storages. The kind is determined from its structure alone.
 ///
 /// # Errors
-/// When it has a tensor that cannot be, or more of anything than models have.
+/// When it has an invalid tensor, or exceeds a limit.
 pub fn contents(pickle: &Pickle, storages: &Storages) -> Result<Contents, Error> {
     let mut walk = Walk {
         pickle,
@@ -45,7 +45,7 @@ pub fn contents(pickle: &Pickle, storages: &Storages) -> Result<Contents, Error>
     }
     walk.visit(String::new(), root, Role::Unsaid)?;
     let mut found = walk.found;
-    // A lone object without a tensor in it is nothing that anybody calls a checkpoint.
+    // A single object without a tensor is not a checkpoint.
     let holds = pickle.entries(root).is_some() || pickle.items(root).is_some();
     if found.kind == Kind::Checkpoint && found.tensors.is_empty() && !holds {
         found.kind = Kind::Unknown;
@@ -63,7 +63,7 @@ pub fn contents(pickle: &Pickle, storages: &Storages) -> Result<Contents, Error>
     Ok(found)
 }
 
-/// Whether every value of a dictionary is a tensor under a name.
+/// Whether a dictionary has only string keys and tensor values.
 fn is_state_dict(pickle: &Pickle, entries: &[(Id, Id)], storages: &Storages) -> Result<bool, Error> {
     for &(key, value) in entries {
         if pickle.text(key).is_none() || rebuild::tensor(pickle, value, storages)?.is_none() {
@@ -78,14 +78,14 @@ struct Walk<'a> {
     storages: &'a Storages,
     found: Contents,
     roots: Vec<Module>,
-    /// The nodes from the root to here: a cycle is a node that is in it already.
+    /// The nodes from the root to here, for detecting cycles.
     path: Vec<Id>,
     visits: u64,
     names: usize,
     modules: usize,
 }
 
-/// The attributes of a module: all, its parameters, its buffers, its children.
+/// The attributes of a module: all of them, its parameters, its buffers, its submodules.
 struct ModuleState {
     all: Vec<(Id, Id)>,
     parameters: Vec<(Id, Id)>,
@@ -122,7 +122,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if let Some(entries) = pickle.entries(id) {
-            // The state of an optimiser, by its shape: {'state': …, 'param_groups': …}.
+            // The state of an optimizer, by its structure: {'state': …, 'param_groups': …}.
             let optimizer = pickle.get(&entries, "state").is_some() && pickle.get(&entries, "param_groups").is_some();
             let role = if optimizer { Role::Optimizer } else { role };
             self.spend(entries.len())?;
@@ -138,7 +138,7 @@ impl Walk<'_> {
             Node::List(items) | Node::Set(items) => self.visit_all(name, items, role),
             Node::Tuple(items) => self.visit_all(name, items, role),
             Node::Call(call) => {
-                // A class that is not known: whatever lies in its state, its items and its entries.
+                // For an unknown class: its state, its items and its entries.
                 let state = call.state.map_or_else(Vec::new, |state| self.state_entries(state));
                 self.spend(state.len() + call.entries.len())?;
                 for (key, value) in state.into_iter().chain(call.entries.iter().copied()) {
@@ -163,7 +163,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A module with everything inside it; its tensors are found on the way, as `state_dict()` orders them.
+    /// A module with its submodules. Its tensors are collected in the order of `state_dict()`.
     fn module(&mut self, own: String, full: &str, id: Id, state: &ModuleState) -> Result<Module, Error> {
         self.modules += 1;
         self.spend(state.all.len() + state.parameters.len() + state.buffers.len() + state.children.len())?;
@@ -210,8 +210,8 @@ impl Walk<'_> {
         Ok(module)
     }
 
-    /// The attributes of a value that is a module: `nn.Module` keeps its parts in three dictionaries, TorchScript
-    /// keeps all of them side by side.
+    /// The attributes of a value that is a module. `nn.Module` stores its parts in three dictionaries, TorchScript
+    /// stores all of them together.
     fn module_state(&self, id: Id) -> Option<ModuleState> {
         let call = self.pickle.call(id)?;
         let all = self.state_entries(call.state?);
@@ -238,7 +238,7 @@ impl Walk<'_> {
         ModuleState { all, parameters, buffers, children }
     }
 
-    /// A state is a dictionary, or a tuple of one and the values of slots.
+    /// A state is a dictionary, or a tuple of a dictionary and the values of slots.
     fn state_entries(&self, state: Id) -> Vec<(Id, Id)> {
         let first = match self.pickle.node(state) {
             Node::Tuple(items) => items.iter().copied().find(|&item| self.pickle.entries(item).is_some()),
@@ -265,13 +265,13 @@ impl Walk<'_> {
         words::printable(class.map_or("object", |(_, name)| name), 120)
     }
 
-    /// Module and name of the class of an object.
+    /// Module and name of an object's class.
     fn class_of(&self, call: &Call) -> Option<(&str, &str)> {
         match self.pickle.node(call.callable) {
-            // The old format keeps classes with their source: ('module', class, file, source).
+            // The old format stores classes with their source: ('module', class, file, source).
             Node::Persistent(key) => self.pickle.items(*key)?.get(1).and_then(|&class| self.pickle.global(class)),
             _ => match (self.pickle.global(call.callable)?, call.arguments.first()) {
-                // Protocols 0 and 1 make an object by a function that takes its class.
+                // Protocols 0 and 1 create objects with a function that takes the class.
                 (("copy_reg" | "copyreg", "_reconstructor"), Some(&class)) => self.pickle.global(class),
                 (class, _) => Some(class),
             },
@@ -287,7 +287,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Pays for looking at so many values.
+    /// Charges the visit of that many values to the limits.
     fn spend(&mut self, values: usize) -> Result<(), Error> {
         self.visits += values as u64;
         if self.visits > VISITS {
@@ -296,7 +296,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether a value can hold no tensor.
+    /// Whether a value cannot contain a tensor.
     fn is_plain(&self, id: Id) -> bool {
         !matches!(self.pickle.node(id), Node::List(_) | Node::Tuple(_) | Node::Dict(_) | Node::Set(_) | Node::Call(_))
     }
@@ -310,7 +310,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What else a checkpoint keeps at its top, said in one note.
+    /// Describes the other values at the top of a checkpoint, in one note.
     fn describe(&mut self, entries: &[(Id, Id)]) {
         let mut parts = Vec::new();
         for &(key, value) in entries.iter().take(VALUES) {

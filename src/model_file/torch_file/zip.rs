@@ -1,4 +1,4 @@
-//! torch's zip format: `data.pkl` beside `data/0`, `data/1`, …; with `constants.pkl` it is TorchScript.
+//! torch's zip format: `data.pkl` with `data/0`, `data/1`, …; if it has `constants.pkl`, it is TorchScript.
 
 use super::rebuild::{self, Storages};
 use super::{about, pickle_of, script, walk};
@@ -7,22 +7,22 @@ use crate::model_file::unpickle::{Budget, Evidence, Node, Pickle};
 use crate::model_file::zip_directory::ZipDirectory;
 use crate::model_file::{Error, words};
 
-/// Whether an archive is one of torch's.
+/// Whether an archive is from torch.
 pub fn is_torch(zip: &ZipDirectory) -> bool {
     zip.has("data.pkl")
 }
 
-/// Reads an archive of `torch.save` or `torch.jit.save`. Members that neither writes are the caller's to judge.
+/// Reads an archive of `torch.save` or `torch.jit.save`. The caller checks members that neither of them writes.
 ///
 /// # Errors
-/// When it is not whole, or has a tensor that cannot be.
+/// When it is incomplete, or has an invalid tensor.
 pub fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
     let torchscript = is_torchscript(zip);
     let file = zip.file();
     let data = zip.member("data.pkl")?.ok_or_else(|| file.malformed("the archive has no data.pkl"))?;
     let read = pickle_of(data, budget, evidence);
     if torchscript {
-        // Also when the pickle breaks off: the code is run by another reader.
+        // Even if the pickle is truncated: the code is run by another reader.
         script::read(zip, budget, evidence);
     }
     let pickle = read?;
@@ -40,12 +40,12 @@ pub fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evidence) ->
     Ok(contents)
 }
 
-/// Whether torch takes an archive for TorchScript, which `torch.load` hands to `torch.jit.load`.
+/// Whether torch treats an archive as TorchScript, so that `torch.load` passes it to `torch.jit.load`.
 pub fn is_torchscript(zip: &ZipDirectory) -> bool {
     zip.has("constants.pkl")
 }
 
-/// Whether a member is one that `torch.save` writes and that no reader takes for anything else than bytes.
+/// Whether `torch.save` writes this member and all readers treat it as plain bytes.
 pub fn is_own(name: &str) -> bool {
     let storage = name.strip_prefix("data/").is_some_and(|key| !key.is_empty() && !key.contains('/'));
     storage
@@ -55,7 +55,7 @@ pub fn is_own(name: &str) -> bool {
         )
 }
 
-/// Where the storages were when they were saved, each place once: `cpu`, `cuda:0`.
+/// The devices of the storages when they were saved, each listed once: `cpu`, `cuda:0`.
 pub(super) fn places(pickle: &Pickle) -> Vec<String> {
     let mut places: Vec<String> = Vec::new();
     for node in pickle.nodes() {
@@ -71,7 +71,7 @@ pub(super) fn places(pickle: &Pickle) -> Vec<String> {
     places
 }
 
-/// The storages that the pickle names, each the member of its key.
+/// The storages that the pickle refers to. Each key names a member.
 fn storages(zip: &ZipDirectory, pickle: &Pickle) -> Result<Storages, Error> {
     let mut storages = Storages::default();
     for node in pickle.nodes() {
@@ -99,7 +99,7 @@ fn storages(zip: &ZipDirectory, pickle: &Pickle) -> Result<Storages, Error> {
     Ok(storages)
 }
 
-/// A little member as text.
+/// A small member as text.
 pub(crate) fn text(zip: &ZipDirectory, name: &str) -> Result<Option<String>, Error> {
     let Some(member) = zip.member(name)? else { return Ok(None) };
     Ok(Some(String::from_utf8_lossy(&member.read_all(1 << 16)?).trim().to_owned()))

@@ -1,41 +1,41 @@
-//! What Python would have imported and done, had it loaded the pickles.
+//! Records what Python would import and do if it loaded the pickles.
 
 use std::collections::HashMap;
 
-/// How many doubts and reservations are kept; more would say nothing new.
+/// How many doubts and reservations are kept.
 const KEPT: usize = 20;
 
-/// The ways in which pickles use something that they import.
+/// The ways in which pickles use an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Uses(u8);
 
 impl Uses {
-    /// Named, and nothing else.
+    /// Only named.
     pub const NAMED: Self = Self(0);
     /// Called with arguments.
     pub const CALLED: Self = Self(1);
-    /// An object of it is made without its constructor.
+    /// Instantiated without its constructor.
     pub const MADE: Self = Self(2);
-    /// A state is laid into what it made.
+    /// A state is set in the created object.
     pub const STATE: Self = Self(4);
-    /// Items are added to what it made.
+    /// Items are added to the created object.
     pub const ITEMS: Self = Self(8);
-    /// Keys are set in what it made.
+    /// Keys are set in the created object.
     pub const ENTRIES: Self = Self(16);
-    /// It is called with a text that could be a path, a command or code.
+    /// Called with a text that could be a path, a command or code.
     pub const TEXT: Self = Self(32);
 
-    /// Both together.
+    /// All uses of both.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether all of `other` is among these.
+    /// Whether it includes all uses in `other`.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether nothing is done that is not in `allowed`.
+    /// Whether all uses are in `allowed`.
     pub const fn within(self, allowed: Self) -> bool {
         allowed.has(self)
     }
@@ -59,22 +59,23 @@ impl Evidence {
         &self.imports
     }
 
-    /// How the import of that number is used.
+    /// How the import with that index is used.
     pub fn uses(&self, index: usize) -> Uses {
         self.uses.get(index).copied().unwrap_or_default()
     }
 
-    /// What no pickle of a model does, in words.
+    /// Operations that no model's pickle needs.
     pub fn tricks(&self) -> &[&'static str] {
         &self.tricks
     }
 
-    /// Why two readers could understand the file differently, or this one not at all: it cannot be judged.
+    /// Why the safety cannot be determined: readers may understand the file differently, or this one did not understand
+    /// it.
     pub fn doubts(&self) -> &[String] {
         &self.doubts
     }
 
-    /// Why the file is never called safe, whatever its imports are.
+    /// Why the file is never called safe, whatever it imports.
     pub fn reservations(&self) -> &[String] {
         &self.reservations
     }
@@ -89,7 +90,7 @@ impl Evidence {
         self.uses.iter().all(|uses| *uses == Uses::NAMED) && self.tricks.is_empty()
     }
 
-    /// Whether nothing was found at all.
+    /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.imports.is_empty() && self.tricks.is_empty() && self.doubts.is_empty()
     }
@@ -127,7 +128,7 @@ impl Evidence {
         self.strict.get_or_insert_with(what);
     }
 
-    /// Takes over all that another reader found.
+    /// Adds everything that another reader recorded.
     pub(crate) fn absorb(&mut self, other: Self) {
         for (import, uses) in other.imports.iter().zip(other.uses) {
             self.import(&import.0, &import.1);
@@ -141,7 +142,7 @@ impl Evidence {
         }
     }
 
-    /// Takes over only what is dangerous: another reader of the same bytes would come upon it.
+    /// Adds only what is dangerous, for another reader that would understand the same bytes differently.
     pub(crate) fn suspect(&mut self, other: &Self, is_dangerous: impl Fn(&str, &str) -> bool) {
         for (module, name) in other.imports.iter().filter(|(module, name)| is_dangerous(module, name)) {
             self.import(module, name);

@@ -1,17 +1,17 @@
-//! joblib's arrays: their bytes follow the instruction that describes them, in the middle of the pickle.
+//! joblib's arrays: their bytes are inside the pickle, after the instruction that describes them.
 //!
-//! `joblib.load` reads them there, as this does; `pickle.load` takes them for instructions. Whoever judges such a file
-//! reads it both ways.
+//! `joblib.load` reads the bytes as arrays, and so does this code; `pickle.load` reads them as instructions. Files with
+//! such arrays are checked in both ways.
 
 use super::machine::{Done, Machine, Manner};
 use super::read;
 use super::value::{Call, Id, Node};
 
-/// The largest array that is taken for one; more bytes than any file has.
+/// The maximum size of an array; more bytes than any file has.
 const MOST: u64 = 1 << 50;
 
 impl Machine<'_> {
-    /// Steps over the array behind the description that has just got its state.
+    /// Skips the array after its description, whose state was just set.
     pub(super) fn array(&mut self, description: Id) -> Done {
         if self.frame_end.is_some_and(|end| end > self.stream.position()) {
             self.evidence.doubt("an array of joblib begins in the middle of a frame");
@@ -32,7 +32,7 @@ impl Machine<'_> {
         self.stream.skip(bytes)
     }
 
-    /// How many bytes the array has, `None` for objects, and whether padding comes first.
+    /// The size of the array in bytes (`None` for objects), and whether padding comes first.
     fn extent(&self, description: Id) -> Option<(Option<u64>, bool)> {
         let Node::Call(call) = &self.nodes[description.0 as usize] else { return None };
         let Node::Dict(entries) = &self.nodes[call.state?.0 as usize] else { return None };
@@ -66,14 +66,14 @@ impl Machine<'_> {
         Some((Some(bytes), aligned))
     }
 
-    /// Whether the fields of a structured element type are objects; the last of its state's numbers are its flags.
+    /// Whether fields of a structured element type are objects. The last number of its state has the flags.
     fn holds_objects(&self, dtype: &Call) -> bool {
         let state = dtype.state.map(|state| &self.nodes[state.0 as usize]);
         let Some(Node::Tuple(items)) = state else { return true };
         !matches!(items.last().map(|flags| &self.nodes[flags.0 as usize]), Some(Node::Int(flags)) if flags & 1 == 0)
     }
 
-    /// Whether a value is such a description.
+    /// Whether a value is the description of such an array.
     pub(super) fn is_array(&self, id: Id) -> bool {
         let Node::Call(call) = &self.nodes[id.0 as usize] else { return false };
         matches!(&self.nodes[call.callable.0 as usize], Node::Global(global)

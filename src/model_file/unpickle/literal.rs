@@ -1,13 +1,13 @@
-//! Numbers and texts as pickles spell them, the line-based forms of protocol 0 among them, with Python's own escapes.
+//! Parses numbers and texts in pickles, including the line-based forms of protocol 0 with Python's escapes.
 //!
-//! Python's two unpicklers (the one in C and the one in Python) do not read every odd spelling alike. Such a spelling is
-//! a doubt; only what neither of them takes ends the pickle.
+//! Python's two unpicklers (in C and in Python) read some unusual spellings differently. Such a spelling is recorded as
+//! a doubt. Only spellings that neither of them accepts end the pickle.
 
 use super::machine::{Done, LINE, Machine};
 use super::value::Node;
 
 impl Machine<'_> {
-    /// A text in UTF-8. What is not is replaced: no reader makes a name of it.
+    /// A text in UTF-8. Invalid bytes are replaced: no reader accepts them in a name.
     pub(super) fn text(&mut self, bytes: Vec<u8>) -> Done {
         let text = String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         self.make(Node::Text(text.into()))
@@ -45,7 +45,7 @@ impl Machine<'_> {
         self.make(node)
     }
 
-    /// A number that some reader might take: underscores, prefixes, spaces, digits of other alphabets.
+    /// A number in a spelling that some reader may accept: underscores, prefixes, spaces, digits of other alphabets.
     fn odd_number(&mut self, line: &[u8], node: Node) -> Result<Node, super::PickleError> {
         let line = line.trim_ascii();
         let line = line.strip_prefix(b"-").or(line.strip_prefix(b"+")).unwrap_or(line);
@@ -80,7 +80,7 @@ impl Machine<'_> {
         }
     }
 
-    /// A line of protocol 0 in Latin-1, where `\\u` and `\\U` are the only escapes.
+    /// A line of protocol 0 in Latin-1, in which `\\u` and `\\U` are the only escapes.
     pub(super) fn unicode_line(&mut self) -> Done {
         let line = self.stream.line(LINE)?;
         let text = raw_unicode(&line).unwrap_or_else(|| {
@@ -90,7 +90,7 @@ impl Machine<'_> {
         self.make(Node::Text(text.into()))
     }
 
-    /// The key of a value that is kept.
+    /// The memo key of a value.
     pub(super) fn decimal(&mut self) -> Result<u64, super::PickleError> {
         let line = self.stream.line(LINE)?;
         if let Some(number) = plain(&line).and_then(|text| text.parse().ok()) {
@@ -102,7 +102,7 @@ impl Machine<'_> {
     }
 }
 
-/// A number as pickles are written: digits, a sign, a point and an exponent, and nothing that has two readings.
+/// A number in the usual spelling: digits, a sign, a dot and an exponent, and nothing ambiguous.
 fn plain(line: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(line).ok()?;
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -111,7 +111,9 @@ fn plain(line: &[u8]) -> Option<&str> {
     (digits.starts_with(|c: char| c.is_ascii_digit()) && !octal && digits.bytes().all(known)).then_some(text)
 }
 
-/// The escapes of a byte string: `\\x41`, `\\101`, `\\n` and their like. `None` when one is cut off.
+/// Decodes the escapes of a byte string, such as `\\x41`, `\\101`, `\
+///
+/// `. `None` if one is incomplete.
 fn unescaped(line: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(line.len());
     let mut rest = line;
@@ -148,7 +150,8 @@ fn unescaped(line: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Python's `raw-unicode-escape`: a backslash before anything else than `u` and `U` is one, and so is what follows it.
+/// Python's `raw-unicode-escape`: a backslash before anything but `u` and `U` is literal, and so is the character after
+/// it.
 fn raw_unicode(line: &[u8]) -> Option<String> {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
@@ -178,7 +181,7 @@ fn raw_unicode(line: &[u8]) -> Option<String> {
     Some(out)
 }
 
-/// Hexadecimal digits and nothing else: Rust would take a sign as well.
+/// Hexadecimal digits only: Rust's parser would accept a sign too.
 fn digits(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

@@ -1,4 +1,4 @@
-//! The stack machine itself: one function, one arm for each instruction.
+//! The stack machine: one function with an arm for each instruction.
 
 use std::collections::HashMap;
 
@@ -6,31 +6,31 @@ use super::opcode::name;
 use super::value::{Id, Node, Pickle};
 use super::{Budget, Evidence, PickleError, Stream, Uses};
 
-/// Costs in bytes of the budget: about what each thing takes in memory.
+/// Memory costs in bytes, which are charged to the budget.
 const NODE: u64 = 32;
 const LINK: u64 = 4;
 pub(super) const HEAP: u64 = 32;
 const CALL: u64 = 128;
 const MEMO: u64 = 8;
 const STRAY_MEMO: u64 = 40;
-/// The longest module, name, number, key or text in the line-based forms.
+/// The maximum length of a module, name, number, key or text in the line-based forms.
 pub(super) const LINE: usize = 1 << 20;
 
-/// Who is going to read the pickle.
+/// The program that would load the pickle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// torch, for which the surrounding file keeps things under persistent keys.
+    /// torch. The surrounding file has objects under persistent keys.
     Torch,
-    /// joblib, whose arrays stand in the middle of the pickle.
+    /// joblib. Its arrays are inside the pickle.
     Joblib,
     /// `pickle.load`.
     Plain,
 }
 
-/// Runs one pickle up to its `STOP` and gives what it has built; the stream then stands behind it.
+/// Runs one pickle up to its `STOP` and returns its value. The stream is then positioned after it.
 ///
 /// # Errors
-/// When it is no whole pickle or too costly. What it would have imported until then is in `evidence`.
+/// When it is incomplete or exceeds the budget. What it would have imported before is in `evidence`.
 pub fn read(
     stream: &mut Stream,
     manner: Manner,
@@ -58,19 +58,19 @@ pub fn read(
 pub(super) struct Machine<'a> {
     pub(super) stream: &'a mut Stream,
     pub(super) manner: Manner,
-    /// Where the frame ends that was announced last.
+    /// The end of the last announced frame.
     pub(super) frame_end: Option<u64>,
     pub(super) budget: &'a mut Budget,
     pub(super) evidence: &'a mut Evidence,
     pub(super) nodes: Vec<Node>,
     stack: Vec<Id>,
-    /// Heights of the stack at each `MARK`.
+    /// The height of the stack at each `MARK`.
     marks: Vec<usize>,
-    /// What was kept, by its key: keys count up from 0, those that do not are kept apart.
+    /// The memo, by key. Keys count up from 0; others are stored separately.
     memo: Vec<Id>,
     stray_memo: HashMap<u64, Id>,
     pub(super) globals: HashMap<(String, String), Id>,
-    /// Where the instruction stands that is being done, and its name, for messages.
+    /// The position of the current instruction, for messages.
     pub(super) at: u64,
     pub(super) name: &'static str,
 }
@@ -123,7 +123,7 @@ impl Machine<'_> {
                 other => self.broken(format!("protocol {other} is not known")),
             },
             0x95 => {
-                // FRAME: a hint for readers that buffer.
+                // FRAME: a hint for readers with a buffer.
                 let length = u64::from_le_bytes(self.stream.take()?);
                 self.frame_end = self.stream.position().checked_add(length);
                 Ok(())
@@ -134,7 +134,7 @@ impl Machine<'_> {
                 Ok(())
             }
             b'0' => {
-                // POP takes the mark itself when nothing lies on it.
+                // POP removes the mark if there is nothing on top of it.
                 if self.marks.last() == Some(&self.stack.len()) {
                     self.marks.pop();
                     return Ok(());
@@ -327,10 +327,10 @@ impl Machine<'_> {
         }
     }
 
-    /// Everything above the last `MARK`, which is taken away.
+    /// Removes and returns everything above the last `MARK`.
     pub(super) fn take_mark(&mut self) -> Result<Vec<Id>, PickleError> {
         match self.marks.pop() {
-            // Not `split_off`: that hands the whole stack's memory on when the mark is at the bottom.
+            // Not `split_off`, which would move the whole stack's memory if the mark is at the bottom.
             Some(height) => Ok(self.stack.drain(height..).collect()),
             None => self.broken("there is no mark".to_owned()),
         }

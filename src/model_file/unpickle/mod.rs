@@ -1,15 +1,15 @@
-//! A pickle machine that builds values and does nothing else.
+//! A pickle machine that builds values and executes nothing.
 //!
-//! A pickle is a program: Python's own machine imports what it names and calls what it says. This one writes down
-//! instead. An import becomes a [`Node::Global`], a call a [`Node::Call`] with its arguments and the state that was
-//! laid into it; whoever looks at the result decides what it means. [`Evidence`] keeps what Python would have imported
-//! and done, also when the pickle breaks off in the middle, for Python would have done the first half of it. Where two
-//! readers could understand an instruction differently, the machine notes a doubt and reads on: what follows counts.
+//! A pickle is a program: Python imports what it names and calls what it says. This machine records that instead. An
+//! import becomes a [`Node::Global`]. A call becomes a [`Node::Call`] with its arguments and the state that was set in
+//! its result; the caller interprets it. [`Evidence`] records what Python would have imported and done, even if the
+//! pickle is truncated, because Python would have run its first part. If two readers could understand an instruction
+//! differently, the machine records a doubt and reads on, because what follows still counts.
 //!
-//! Whatever the bytes say, memory and time have a [`Budget`], nesting costs no stack (values live in one arena), and
-//! every length is compared with what the file has before anything is allocated. Protocols 0 to 5.
+//! A [`Budget`] limits memory and time for any input. Nesting uses no stack, because values are in one arena. Every
+//! length is checked against the size of the file before memory is allocated. Protocols 0 to 5 are supported.
 //!
-//! It knows no torch: what a tensor is stands in `crate::model_file::torch`.
+//! This module must not know torch: `crate::model_file::torch_file` interprets tensors.
 
 mod evidence;
 mod joblib;
@@ -25,31 +25,31 @@ pub use machine::{Manner, read};
 pub use stream::Stream;
 pub use value::{Call, Id, Node, Pickle};
 
-/// Why a pickle is no value.
+/// Why a pickle could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PickleError {
     /// The bytes end before the pickle does.
     #[error("the pickle is cut off after {0} bytes")]
     Truncated(u64),
-    /// An instruction that no protocol has.
+    /// An invalid instruction.
     #[error("byte {at} of the pickle is no instruction (0x{code:02x})")]
     Unknown {
         /// The byte.
         code: u8,
-        /// Where it stands.
+        /// Its position.
         at: u64,
     },
-    /// An instruction that does not fit what is on the stack.
+    /// An instruction that does not match the content of the stack.
     #[error("instruction {name} at byte {at} of the pickle: {reason}")]
     Broken {
         /// The name of the instruction.
         name: &'static str,
-        /// Where it stands.
+        /// Its position.
         at: u64,
         /// What is wrong.
         reason: String,
     },
-    /// The pickle asks for more than any model needs.
+    /// The pickle exceeds a limit that no model needs to exceed.
     #[error("the pickle asks for more {0} than any model needs")]
     TooMuch(&'static str),
     /// The file could not be read.
@@ -58,13 +58,13 @@ pub enum PickleError {
 }
 
 impl PickleError {
-    /// Whether every reader of pickles ends here, so that nothing behind this place is ever executed.
+    /// Whether every reader of pickles stops here, so that nothing after this position is ever executed.
     pub fn ends_every_reader(&self) -> bool {
         matches!(self, Self::Truncated(_) | Self::Unknown { .. } | Self::Broken { .. })
     }
 }
 
-/// How much a pickle may cost. One budget serves all pickles of a file.
+/// The limits of memory and time. One budget is used for all pickles of a file.
 #[derive(Debug, Clone)]
 pub struct Budget {
     memory: u64,
@@ -72,14 +72,14 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// About 100 MB of real memory and a fifth of a second. A tensor of a `state_dict` takes some 60 steps and 1.5 kB.
+    /// About 100 MB of memory and a fifth of a second. A tensor in a `state_dict` needs about 60 steps and 1.5 kB.
     fn default() -> Self {
         Self { memory: 56 << 20, steps: 12_000_000 }
     }
 }
 
 impl Budget {
-    /// For a file of so many bytes: a long one may hold a vocabulary of millions of words.
+    /// A budget for a file of that size: a large one may hold a vocabulary of millions of words.
     pub fn of(length: u64) -> Self {
         let (own, more) = (Self::default(), length.saturating_sub(14 << 20).min(80 << 20));
         Self { memory: own.memory + 24 * more, steps: own.steps + 4 * more }

@@ -1,14 +1,14 @@
-//! The instructions that in Python import, call and change: here they are written down, and how imports are used is noted.
+//! The instructions that import, call and modify in Python. Here they are recorded, together with the uses of imports.
 
 use super::machine::{Done, HEAP, LINE, Machine, Manner};
 use super::value::{Call, Id, Node};
 use super::{PickleError, Uses};
 
-/// The most classes and functions that one pickle may name.
+/// The maximum number of classes and functions that one pickle may name.
 const IMPORTS: usize = 20_000;
 
 impl Machine<'_> {
-    /// The instructions that in Python import and call.
+    /// Handles the instructions that import and call in Python.
     pub(super) fn obey_object(&mut self, code: u8) -> Done {
         match code {
             b'c' => {
@@ -96,8 +96,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Notes that something is laid into a value. Into what was made, that is what pickles do; into what was imported,
-    /// it changes the reader; into anything else, readers may or may not go on.
+    /// Records that a value is modified. Pickles usually modify objects that they created. To modify an import changes
+    /// the program that loads it. Whether anything else can be modified depends on the reader.
     pub(super) fn change(&mut self, target: Id, how: Uses) {
         match &self.nodes[target.0 as usize] {
             Node::List(_) | Node::Set(_) if how == Uses::ITEMS => {}
@@ -134,7 +134,7 @@ impl Machine<'_> {
         } else {
             Uses::NAMED
         };
-        // Old whole-model pickles keep classes as persistent things of the file: those are named, too.
+        // Old whole-model pickles store classes as persistent objects of the file. Those count as named too.
         match self.class_of(&call).map(|id| &self.nodes[id.0 as usize]) {
             Some(Node::Global(class)) if self.is_rebuilt(&call) => self.evidence.used(class, Uses::MADE),
             Some(Node::Global(class)) => self.evidence.used(class, how.and(text)),
@@ -146,18 +146,18 @@ impl Machine<'_> {
         self.make(Node::Call(Box::new(call)))
     }
 
-    /// Protocols 0 and 1 make an object by a function that takes its class.
+    /// Protocols 0 and 1 create objects with a function that takes the class.
     fn is_rebuilt(&self, call: &Call) -> bool {
         matches!(&self.nodes[call.callable.0 as usize], Node::Global(function)
             if matches!(function.0.as_str(), "copy_reg" | "copyreg") && function.1 == "_reconstructor")
     }
 
-    /// What a call makes an object of: the class, or the function whose result it is.
+    /// What a call creates an object of: the class, or the function whose result it is.
     fn class_of(&self, call: &Call) -> Option<Id> {
         match &self.nodes[call.callable.0 as usize] {
             Node::Global(_) if self.is_rebuilt(call) => call.arguments.first().copied(),
             Node::Global(_) => Some(call.callable),
-            // torch before 1.6 keeps classes with their source: ('module', class, file, source).
+            // torch before 1.6 stores classes with their source: ('module', class, file, source).
             Node::Persistent(key) => match &self.nodes[key.0 as usize] {
                 Node::Tuple(items) => items.get(1).copied(),
                 _ => None,
@@ -166,7 +166,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Whether an argument is a text that may be a path, a command or code, or holds one: no mere word.
+    /// Whether an argument is or contains a text that may be a path, a command or code, and not just a word.
     fn is_free_text(&self, id: Id, deep: u8) -> bool {
         let any = |items: &[Id]| deep > 0 && items.iter().take(64).any(|&item| self.is_free_text(item, deep - 1));
         match &self.nodes[id.0 as usize] {
@@ -187,12 +187,12 @@ impl Machine<'_> {
         if let Some(&id) = self.globals.get(&key) {
             return Ok(id);
         }
-        // The name is kept in the arena, in this map and twice in the evidence.
+        // The name is stored in the arena, in this map and twice in the evidence.
         self.budget.memory(4 * (HEAP + (key.0.len() + key.1.len()) as u64))?;
         if self.globals.len() >= IMPORTS {
             return Err(PickleError::TooMuch("imports"));
         }
-        // No file is a module of such a name: every reader ends here.
+        // No file can be a module with such a name, so every reader stops here.
         let possible = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
         if key.0.is_empty() || !key.0.chars().all(possible) {
             return self.broken("no module has such a name".to_owned());

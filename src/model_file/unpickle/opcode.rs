@@ -1,6 +1,6 @@
-//! The names of the instructions, for messages.
+//! The names of instructions, for messages.
 
-/// The name of an instruction as Python's `pickletools` has it.
+/// The name of an instruction, as in Python's `pickletools`.
 pub(super) fn name(code: u8) -> Option<&'static str> {
     Some(match code {
         b'(' => "MARK",

@@ -1,32 +1,32 @@
-//! The bytes of a pickle, a window at a time: a pickle may lie inside a file of many gigabytes.
+//! Reads the bytes of a pickle through a small buffer: the pickle may be in a file of many gigabytes.
 
 use super::PickleError;
 use crate::model_file::source::Section;
 
 const WINDOW: usize = 1 << 16;
 
-/// A position in a part of a file.
+/// A position in a range of a file.
 pub struct Stream {
     section: Section,
     window: Vec<u8>,
-    /// Where in the section the window begins.
+    /// The offset of the buffer in the range.
     base: u64,
-    /// The next byte, counted from the window's beginning.
+    /// The next byte, as an index into the buffer.
     next: usize,
 }
 
 impl Stream {
-    /// From the beginning of a section.
+    /// Starts at the beginning of a range.
     pub fn new(section: Section) -> Self {
         Self { section, window: Vec::new(), base: 0, next: 0 }
     }
 
-    /// How many bytes have been taken.
+    /// How many bytes were read.
     pub fn position(&self) -> u64 {
         self.base + self.next as u64
     }
 
-    /// How many are left.
+    /// How many bytes are left.
     pub fn left(&self) -> u64 {
         self.section.length().saturating_sub(self.position())
     }
@@ -49,7 +49,7 @@ impl Stream {
         Ok(bytes)
     }
 
-    /// The next `length` bytes, which the caller has paid for.
+    /// The next `length` bytes. The caller has charged them to the budget.
     pub(super) fn bytes(&mut self, length: u64) -> Result<Vec<u8>, PickleError> {
         self.check(length)?;
         let mut bytes = vec![0; length as usize];
@@ -65,7 +65,7 @@ impl Stream {
         Ok(bytes)
     }
 
-    /// Steps over `length` bytes without reading them.
+    /// Skips `length` bytes without reading them.
     pub(super) fn skip(&mut self, length: u64) -> Result<(), PickleError> {
         self.check(length)?;
         let target = self.position() + length;
@@ -79,7 +79,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The text up to the end of the line, without it, `most` bytes at most.
+    /// The text up to the end of the line, without the line break, of at most `most` bytes.
     pub(super) fn line(&mut self, most: usize) -> Result<Vec<u8>, PickleError> {
         let mut line = Vec::new();
         loop {
@@ -91,7 +91,7 @@ impl Stream {
         }
     }
 
-    /// Refuses a length that the file does not have, before anything is allocated for it.
+    /// Refuses a length beyond the end of the file before memory is allocated for it.
     pub(super) fn check(&self, length: u64) -> Result<(), PickleError> {
         if length > self.left() { Err(PickleError::Truncated(self.section.length())) } else { Ok(()) }
     }

@@ -1,7 +1,7 @@
-//! What a pickle has built: nodes in one arena that refer to each other by number, so that neither nesting nor cycles
-//! cost any stack.
+//! The values of a pickle: nodes in one arena that refer to each other by index, so that neither nesting nor cycles use
+//! the stack.
 
-/// The number of a node.
+/// The index of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(pub(super) u32);
 
@@ -12,44 +12,44 @@ pub enum Node {
     None,
     /// `True` or `False`.
     Bool(bool),
-    /// An integer that fits.
+    /// An integer that fits into 64 bits.
     Int(i64),
-    /// An integer that does not fit; its value is of no use to a model.
+    /// A larger integer. Models do not need its value.
     Long,
     /// A float.
     Float(f64),
-    /// A text.
+    /// A string.
     Text(Box<str>),
-    /// Bytes, of which only the number is kept.
+    /// Bytes. Only their number is stored.
     Bytes(u64),
     /// A list.
     List(Vec<Id>),
     /// A tuple.
     Tuple(Box<[Id]>),
-    /// A dictionary: keys and values in the order in which they were set.
+    /// A dictionary: keys and values in insertion order.
     Dict(Vec<(Id, Id)>),
     /// A set or frozen set.
     Set(Vec<Id>),
-    /// A class or function, named and not imported: module and name.
+    /// A class or function that was named: module and name. It is not imported.
     Global(Box<(String, String)>),
-    /// Something that the surrounding file keeps, known by this value.
+    /// An object that the surrounding file stores, identified by this value.
     Persistent(Id),
-    /// What a call or a class would have made.
+    /// The result of a call or of a class that was instantiated.
     Call(Box<Call>),
 }
 
-/// A call that was written down instead of made.
+/// A call that was recorded, not made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// What would have been called.
+    /// The called class or function.
     pub callable: Id,
     /// Its arguments, in order.
     pub arguments: Box<[Id]>,
-    /// The state that was laid into the result (`BUILD`), the last one when there were several.
+    /// The state that was set in the result (`BUILD`); the last one if there were several.
     pub state: Option<Id>,
-    /// Items that were appended to it.
+    /// Items that were appended to the result.
     pub items: Vec<Id>,
-    /// Keys and values that were set in it.
+    /// Keys and values that were set in the result.
     pub entries: Vec<(Id, Id)>,
 }
 
@@ -61,22 +61,22 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// The value that the pickle is.
+    /// The value of the pickle.
     pub fn root(&self) -> Id {
         self.root
     }
 
-    /// A value by its number.
+    /// A value by its index.
     pub fn node(&self, id: Id) -> &Node {
         self.nodes.get(id.0 as usize).unwrap_or(&Node::None)
     }
 
-    /// Every value, in the order in which they were made.
+    /// All values, in the order of their creation.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// A text.
+    /// The value of a string.
     pub fn text(&self, id: Id) -> Option<&str> {
         match self.node(id) {
             Node::Text(text) => Some(text),
@@ -84,7 +84,7 @@ impl Pickle {
         }
     }
 
-    /// An integer.
+    /// The value of an integer.
     pub fn int(&self, id: Id) -> Option<i64> {
         match self.node(id) {
             Node::Int(number) => Some(*number),
@@ -92,7 +92,7 @@ impl Pickle {
         }
     }
 
-    /// A size or count.
+    /// The value of a size or count.
     pub fn size(&self, id: Id) -> Option<usize> {
         self.int(id).and_then(|number| usize::try_from(number).ok())
     }
@@ -122,12 +122,12 @@ impl Pickle {
         }
     }
 
-    /// Whether a value is that class or function.
+    /// Whether a value is this class or function.
     pub fn is_global(&self, id: Id, module: &str, name: &str) -> bool {
         self.global(id) == Some((module, name))
     }
 
-    /// A written-down call.
+    /// A recorded call.
     pub fn call(&self, id: Id) -> Option<&Call> {
         match self.node(id) {
             Node::Call(call) => Some(call),
@@ -135,7 +135,7 @@ impl Pickle {
         }
     }
 
-    /// Keys and values of a dictionary: a plain one, or an `OrderedDict` or `defaultdict` however it was pickled.
+    /// Keys and values of a dictionary: a plain one, or an `OrderedDict` or `defaultdict` in any pickled form.
     pub fn entries(&self, id: Id) -> Option<Vec<(Id, Id)>> {
         match self.node(id) {
             Node::Dict(entries) => Some(entries.clone()),
@@ -162,7 +162,7 @@ impl Pickle {
         }
     }
 
-    /// The value under a text key, the last one when it was set often, as in Python.
+    /// The value under a string key. If it was set several times, the last one, as in Python.
     pub fn get(&self, entries: &[(Id, Id)], key: &str) -> Option<Id> {
         entries.iter().rev().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
     }

@@ -7,8 +7,8 @@ use crate::diagnostic::Sources;
 use crate::language::resolved::{Resolved, What};
 use crate::yaml::Literal;
 
-/// The document and where its values came from. Origins are told of scalars, of what is empty, and of files that were
-/// put in; a path joins keys and the positions in lists by dots.
+/// The document and the origins of its values. Scalars, empty values and included files have an origin. A path joins
+/// keys and list positions with dots.
 pub(crate) fn write(document: &Resolved, sources: &Sources) -> String {
     let mut origins = Map::new();
     let document = value(document, "", sources, &mut origins);
@@ -43,7 +43,7 @@ fn scalar(literal: &Literal) -> Json {
     match literal {
         Literal::Null => Json::Null,
         Literal::Bool(it) => json!(it),
-        // JSON's readers hold no greater integers; one that does not fit keeps its digits.
+        // JSON readers support no larger integers. One that does not fit keeps its digits.
         Literal::Int(digits) => digits.parse::<i64>().map_or_else(|_| json!(digits), |n| json!(n)),
         Literal::Float(number) if number.is_finite() => json!(number),
         other => json!(other.python_str()),

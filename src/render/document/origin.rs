@@ -4,11 +4,11 @@ use crate::diagnostic::{Sources, Span};
 
 /// Where a value came from.
 pub(super) enum ValueOrigin<'a> {
-    /// A file and a place in it.
+    /// A file and a position in it.
     File(std::borrow::Cow<'a, str>, Span),
     /// The command line.
     Set,
-    /// Nobody wrote it.
+    /// The default value.
     Default,
 }
 

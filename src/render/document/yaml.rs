@@ -1,7 +1,7 @@
-//! YAML with a comment on each line that has a value: where it came from.
+//! YAML with a comment on each line that has a value: its origin.
 //!
-//! `serde_yaml` writes the texts; the lines are laid out here, since it knows no comments. Text that PyYAML would read
-//! as something else (`yes`, `017`, `2024-01-01`: YAML 1.1) is quoted.
+//! `serde_yaml` writes the scalars. The lines are laid out here, because it does not support comments. Text that PyYAML
+//! would read as another type (`yes`, `017`, `2024-01-01`: YAML 1.1) is quoted.
 
 use super::origin::{ValueOrigin, origin_of};
 use crate::diagnostic::Sources;
@@ -53,12 +53,12 @@ impl Writer<'_> {
                     continue;
                 }
             }
-            // The first line of what is inside begins behind the dash.
+            // The first line of the content follows the dash.
             out.replace_range(from + indent..=from + indent, "-");
         }
     }
 
-    /// A scalar, or something empty.
+    /// A scalar, or an empty value.
     fn leaf(&self, start: &str, value: &Resolved, indent: usize, out: &mut String) {
         let lines = match &value.what {
             What::Map(_) => vec!["{}".to_owned()],
@@ -67,7 +67,7 @@ impl Writer<'_> {
             What::Scalar(literal) => scalar(literal),
         };
         let first = format!("{start} {}", lines[0]);
-        // A comment may follow the head of a block, or the end of anything else.
+        // A comment can follow the header of a block scalar, or the end of any other scalar.
         let block = lines[0].starts_with(['|', '>']);
         if block || lines.len() == 1 {
             self.line(&first, value, true, out);
@@ -102,14 +102,14 @@ impl Writer<'_> {
     }
 }
 
-/// The lines of a scalar; those after the first are indented as under a key at the margin.
+/// The lines of a scalar. All but the first are indented as if the key had no indentation.
 fn scalar(literal: &Literal) -> Vec<String> {
     vec![match literal {
         Literal::Null => "null".to_owned(),
         Literal::Bool(it) => it.to_string(),
         Literal::Float(number) if number.is_nan() => ".nan".to_owned(),
         Literal::Float(number) if number.is_infinite() => if *number > 0.0 { ".inf" } else { "-.inf" }.to_owned(),
-        // PyYAML reads no number without a dot before its exponent.
+        // PyYAML reads a number with an exponent only if it has a dot before it.
         Literal::Float(_) => match literal.python_str().split_once('e') {
             Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0e{exponent}"),
             _ => literal.python_str(),
@@ -138,7 +138,7 @@ mod tests {
     use crate::language::value::{Data, Value};
     use proptest::prelude::*;
 
-    /// What our reader, which follows PyYAML, makes of a text.
+    /// The value that our reader, which follows PyYAML, reads from a text.
     fn read(text: &str) -> Option<Value> {
         let mut sources = Sources::default();
         let id = sources.add(std::path::Path::new("t"), text);

@@ -1,13 +1,13 @@
-//! Graphviz: `amlrun graph FILE --format dot | dot -Tsvg`.
+//! Draws a graph for Graphviz: `amlrun graph FILE --format dot | dot -Tsvg`.
 
 use std::fmt::Write as _;
 
 use super::picture::{self, Gates, Place, words};
 use crate::language::graph::Graph;
 
-/// The graph in the language of Graphviz; nested pipelines are clusters.
+/// The graph in the DOT language. Nested pipelines are clusters.
 pub(crate) fn draw(graph: &Graph) -> String {
-    // `compound` lets a line end at a box.
+    // `compound` lets an edge end at a cluster.
     let mut out =
         String::from("digraph pipeline {\n  rankdir=TB;\n  compound=true;\n  node [shape=box, style=rounded];\n");
     let none = std::collections::HashSet::new();
@@ -17,7 +17,7 @@ pub(crate) fn draw(graph: &Graph) -> String {
     out
 }
 
-/// The gates, nodes and lines of one graph.
+/// The ports, nodes and edges of one graph.
 fn frame(graph: &Graph, gates: &Gates<'_>, above: &str, depth: usize, out: &mut String) {
     let indent = "  ".repeat(depth);
     for name in &gates.inputs {
@@ -30,7 +30,7 @@ fn frame(graph: &Graph, gates: &Gates<'_>, above: &str, depth: usize, out: &mut 
         if let Some((inside, gates)) = inside {
             let _ = writeln!(out, "{indent}subgraph {} {{", quote(&format!("cluster_{path}")));
             let _ = writeln!(out, "{indent}  label={label};");
-            // Lines to the box as a whole need a point inside it.
+            // Edges to the cluster as a whole need a point inside it.
             let _ = writeln!(out, "{indent}  {} [shape=point, style=invis];", quote(&path));
             frame(inside, &gates, &path, depth + 1, out);
             let _ = writeln!(out, "{indent}}}");

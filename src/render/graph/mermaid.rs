@@ -1,11 +1,11 @@
-//! Mermaid, as Markdown on GitHub draws it.
+//! Draws a graph for Mermaid, which GitHub renders in Markdown.
 
 use std::fmt::Write as _;
 
 use super::picture::{self, Gates, Place, words};
 use crate::language::graph::Graph;
 
-/// The graph in the language of Mermaid; nested pipelines are subgraphs.
+/// The graph in the language of Mermaid. Nested pipelines are subgraphs.
 pub(crate) fn draw(graph: &Graph) -> String {
     let mut out = String::from("flowchart TD\n");
     let none = std::collections::HashSet::new();
@@ -14,7 +14,7 @@ pub(crate) fn draw(graph: &Graph) -> String {
     out
 }
 
-/// The gates, nodes and lines of one graph.
+/// The ports, nodes and edges of one graph.
 fn frame(graph: &Graph, gates: &Gates<'_>, above: &str, depth: usize, out: &mut String) {
     let indent = "  ".repeat(depth);
     for name in &gates.inputs {
@@ -53,7 +53,7 @@ fn frame(graph: &Graph, gates: &Gates<'_>, above: &str, depth: usize, out: &mut 
     }
 }
 
-/// A name that Mermaid takes: letters, digits and `_`. The first letter says what it is, so that no name is a keyword.
+/// A valid Mermaid id: letters, digits and `_`. The first letter is the kind of the place, so that no id is a keyword.
 fn id(place: &Place) -> String {
     let plain = |text: &str| {
         let mut id = String::with_capacity(text.len());
@@ -75,7 +75,7 @@ fn id(place: &Place) -> String {
     }
 }
 
-/// Lines of text as Mermaid reads them: quoted, and what would be markup as an entity.
+/// Lines of text as Mermaid reads them: quoted, with markup characters as entities.
 fn quote(lines: &[String]) -> String {
     let escaped = |line: &String| {
         let mut text = String::with_capacity(line.len());

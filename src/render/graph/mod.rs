@@ -1,6 +1,6 @@
 //! A graph as text, or in the language of a drawing program.
 //!
-//! [`language::graph`](crate::language::graph) has the facts; `picture` is what the drawing programs have in common.
+//! [`language::graph`](crate::language::graph) has the graph itself; `picture` has what the drawing programs share.
 
 pub(crate) mod dot;
 pub(crate) mod mermaid;

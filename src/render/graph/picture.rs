@@ -1,38 +1,38 @@
-//! What every picture of a graph shows: nodes, boxes with their gates, and lines between them.
+//! What every picture of a graph shows: nodes, clusters with their ports, and edges between them.
 
 use std::collections::HashSet;
 
 use crate::language::graph::{Edge, End, Graph, Link, Node};
 
-/// Something that lines lead to.
+/// An end of an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A node, or a box as a whole, by the names on the way to it, joined by dots.
+    /// A node, or a cluster as a whole, by its path: the names of the pipelines around it and its own, joined by dots.
     Node(String),
-    /// An input of a box, or of the whole picture when the box has no name.
+    /// An input of a cluster, or of the whole picture if the cluster's name is empty.
     Input(String, String),
     /// An output of one.
     Output(String, String),
 }
 
-/// A line of a picture.
+/// An edge of a picture.
 pub(super) struct Line {
     /// Where it begins.
     pub from: Place,
     /// Where it ends.
     pub to: Place,
-    /// What is written on it.
+    /// Its label.
     pub words: String,
-    /// Whether it says what runs, and hands nothing on.
+    /// Whether it only controls what runs, and passes no data.
     pub control: bool,
 }
 
-/// The name of a node for drawing programs.
+/// The path of a node, as its id.
 pub(super) fn path(above: &str, name: &str) -> String {
     if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
 }
 
-/// What is written on a node: its name, and its kind unless it is a command.
+/// The label of a node: its name, and its kind unless it is a command.
 pub(super) fn words(node: &Node) -> Vec<String> {
     let mut lines = vec![node.name.clone()];
     if node.kind != "command" {
@@ -42,8 +42,8 @@ pub(super) fn words(node: &Node) -> Vec<String> {
     lines
 }
 
-/// The inputs and outputs of a box: its data, and whatever else a line leads to. A picture leaves literal values out:
-/// they would cover it with lines.
+/// The inputs and outputs of a cluster: its data, and everything else that has an edge. Literal values are left out,
+/// because their edges would cover the picture.
 pub(super) fn gates<'a>(graph: &'a Graph, given: &HashSet<&'a str>, taken: &HashSet<&'a str>) -> Gates<'a> {
     let mut gates = Gates::default();
     let inside = || graph.edges.iter().filter(|e| e.kind != Link::Literal);
@@ -56,7 +56,7 @@ pub(super) fn gates<'a>(graph: &'a Graph, given: &HashSet<&'a str>, taken: &Hash
     gates
 }
 
-/// The gates of a box by their names.
+/// The ports of a cluster, by name.
 #[derive(Default)]
 pub(super) struct Gates<'a> {
     /// Its inputs.
@@ -65,7 +65,7 @@ pub(super) struct Gates<'a> {
     pub outputs: Vec<&'a str>,
 }
 
-/// The gates of the boxes of a graph, in the order of its nodes; `None` for nodes that are no boxes.
+/// The ports of the clusters of a graph, in the order of its nodes. `None` for nodes that are not clusters.
 pub(super) fn boxes(graph: &Graph) -> Vec<Option<(&Graph, Gates<'_>)>> {
     let mut given: std::collections::HashMap<&str, (HashSet<&str>, HashSet<&str>)> = std::collections::HashMap::new();
     for edge in graph.edges.iter().filter(|e| e.kind != Link::Literal) {
@@ -86,13 +86,14 @@ pub(super) fn boxes(graph: &Graph) -> Vec<Option<(&Graph, Gates<'_>)>> {
     all.collect()
 }
 
-/// The lines of a graph; `above` is its own path.
+/// The edges of a graph. `above` is its own path.
 pub(super) fn lines(graph: &Graph, above: &str) -> Vec<Line> {
     let boxes: HashSet<&str> = graph.nodes.iter().filter(|n| n.inside.is_some()).map(|n| n.name.as_str()).collect();
     let place = |end: &End, begins: bool| {
         let port = end.port.clone().unwrap_or_default();
         let Some(node) = &end.node else {
-            // Lines begin at the graph's own inputs and end at its outputs; of a box they see the other side.
+            // Inside a graph, edges begin at its inputs and end at its outputs. For a nested cluster it is the other
+            // way around.
             let above = above.to_owned();
             return if begins { Place::Input(above, port) } else { Place::Output(above, port) };
         };
@@ -114,7 +115,7 @@ pub(super) fn lines(graph: &Graph, above: &str) -> Vec<Line> {
         .collect()
 }
 
-/// What is written on a line; two different names with `→` between them.
+/// The label of an edge. Two different names are joined with `→`.
 fn label(edge: &Edge) -> String {
     if edge.kind.is_control() {
         return edge.kind.word().to_owned();

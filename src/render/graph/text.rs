@@ -1,4 +1,5 @@
-//! A graph for reading: the nodes in running order with what each reads and makes, nested pipelines indented.
+//! A graph as text: the nodes in the order in which they run, with their inputs and outputs. Nested pipelines are
+//! indented.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -19,7 +20,7 @@ pub(crate) fn draw(graph: &Graph) -> String {
     out
 }
 
-/// The nodes of a graph and its outputs, each line after what stands left of it.
+/// The nodes of a graph and its outputs. Each line begins with the prefix `left`.
 fn nodes(graph: &Graph, left: &str, out: &mut String) {
     let inputs: HashMap<&str, &Port> = graph.inputs.iter().map(|p| (p.name.as_str(), p)).collect();
     let mut controls: HashMap<&str, Vec<&Edge>> = HashMap::new();
@@ -66,7 +67,7 @@ fn nodes(graph: &Graph, left: &str, out: &mut String) {
     }
 }
 
-/// What stands behind the name of a node: its kind unless it is a command, and its component.
+/// What follows the name of a node: its kind unless it is a command, and its component.
 fn label(node: &Node) -> String {
     let mut text = String::new();
     if node.kind != "command" {
@@ -87,7 +88,7 @@ fn control(edge: &Edge, inputs: &HashMap<&str, &Port>) -> String {
     }
 }
 
-/// An end of an edge: `train.model`, or the value of an input of the pipeline.
+/// An end of an edge: `train.model`, or the value of a pipeline input.
 fn end(end: &End, inputs: &HashMap<&str, &Port>) -> String {
     match (&end.node, &end.port) {
         (Some(node), Some(port)) => format!("{node}.{port}"),
@@ -100,7 +101,7 @@ fn end(end: &End, inputs: &HashMap<&str, &Port>) -> String {
     }
 }
 
-/// A value with what its expressions lead to in their place.
+/// A value with its expressions replaced by the values that they refer to.
 fn shown(value: &str, inputs: &HashMap<&str, &Port>) -> String {
     let mut text = String::new();
     let mut rest = value;
@@ -120,7 +121,7 @@ fn shown(value: &str, inputs: &HashMap<&str, &Port>) -> String {
     text + rest
 }
 
-/// Text that stays on its line: control characters are shown, not obeyed.
+/// Text on one line, with control characters escaped.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '␣' } else { c }).collect()
 }
