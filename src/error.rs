@@ -20,25 +20,25 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self::Message { message: message.into(), hint: None, exit: Exit::Failed }
     }
 
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Message { message: message.into(), hint: None, exit: Exit::Usage }
     }
 
     /// The user stopped the command, and the work can be resumed.
-    pub fn stopped() -> Self {
+    pub(crate) fn stopped() -> Self {
         let message = "stopped; the same command goes on where it was".to_owned();
         Self::Message { message, hint: None, exit: Exit::Interrupted }
     }
 
-    pub fn not_found(message: impl Into<String>) -> Self {
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::Message { message: message.into(), hint: None, exit: Exit::NotFound }
     }
 
-    pub fn hint(mut self, text: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, text: impl Into<String>) -> Self {
         if let Self::Message { hint, .. } = &mut self {
             *hint = Some(text.into());
         }

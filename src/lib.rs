@@ -30,6 +30,8 @@
 //!   use indicatif, and only `sqlite.rs`, `registry/`, `reuse/db` and `tracking/db` use SQLite.
 //! - Only `src/bin/amlrun-stage` uses `tch`: the runner never links libtorch.
 
+#![warn(unreachable_pub)]
+
 pub mod again;
 pub mod clock;
 pub mod diagnostic;

@@ -259,3 +259,21 @@ fn much_data_is_told_before_it_is_fetched() {
     let large = project.amlrun(&["run", "pipeline.yml", "--name", "large"]);
     assert!(large.out.contains("3 files with 9.0 GB are fetched before it starts"), "{}{}", large.out, large.err);
 }
+
+#[test]
+fn data_that_only_a_node_which_cannot_run_reads_does_not_hide_the_plan_of_the_rest() {
+    let jobs = node("free", "echo hi")
+        + "  pick:\n    type: spark\n    code: .\n    entry: {file: x.py}\n    conf: {spark.driver.cores: 1, spark.driver.memory: 1g, \
+           spark.executor.cores: 1, spark.executor.memory: 1g, spark.executor.instances: 1}\n    \
+           resources: {instance_type: standard_e4s_v3, runtime_version: \"3.4\"}\n    environment: azureml:any@latest\n    \
+           inputs: {rows: \"${{parent.inputs.rows}}\"}\n    args: --x ${{inputs.rows}}\n";
+    let text = pipeline(&jobs).replace("jobs:", "inputs: {rows: {type: uri_folder, path: azureml:rows:1}}\njobs:");
+    let project = Project::new().with("pipeline.yml", &text).with("x.py", "");
+    let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1);
+    assert!(
+        planned.out.contains("▶ free  run") && planned.out.contains("✗ pick  cannot"),
+        "{}{}",
+        planned.out,
+        planned.err
+    );
+}

@@ -82,6 +82,42 @@ fn a_step_sees_its_input_as_it_is_and_leaves_no_copy_behind() {
 }
 
 #[test]
+fn outputs_may_link_to_an_input_and_a_copy_has_the_times_of_the_files() {
+    let project = project().with("data/new.ckpt", "n");
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::open(project.path("data/x.csv")).unwrap().set_modified(old).unwrap();
+    let link = "ln -s ${{inputs.d}}/x.csv ${{outputs.o}}/soft; ln ${{inputs.d}}/sub/y.csv ${{outputs.o}}/hard; \
+                cd ${{inputs.d}}; test new.ckpt -nt x.csv";
+    let steps = node("a", link)
+        + "    inputs: {d: {type: uri_folder, path: data}}\n    outputs: {o: }\n"
+        + &node("b", "cat ${{inputs.o}}/soft ${{inputs.o}}/hard")
+        + "    inputs: {o: '${{parent.jobs.a.outputs.o}}'}\n";
+    project.write("pipeline.yml", &pipeline(&steps));
+    project.run("pipeline.yml").ended(0);
+    assert_eq!(project.log("b"), "1,2\n3\n");
+    project.amlrun(&["run", "pipeline.yml", "--name", "second"]).ended(0);
+    let shown = project.amlrun(&["logs", "second", "b"]).ended(0);
+    assert!(shown.out.contains("1,2\n3\n"), "{}", shown.out);
+}
+
+#[test]
+fn names_that_are_listed_in_another_form_are_as_they_are_for_a_step() {
+    let project = project().with("data/a\\b", "odd");
+    project.write("pipeline.yml", &job("cd ${{inputs.d}} && ls a*", "uri_folder", "data"));
+    project.run("pipeline.yml").ended(0);
+    assert_eq!(project.log("a"), "a\\b\n");
+}
+
+#[test]
+fn what_a_step_writes_beside_its_input_is_reported() {
+    let project = project();
+    let command = "echo side > $(dirname ${{inputs.d}})/side.txt";
+    project.write("pipeline.yml", &job(command, "uri_file", "data/x.csv"));
+    assert!(project.run("pipeline.yml").ended(0).out.contains(WARNED));
+    assert!(!project.path("data/side.txt").exists());
+}
+
+#[test]
 fn byte_code_of_python_in_an_input_is_no_change() {
     let project = project().with("data/helper.py", "VALUE = 1\n");
     let command = "mkdir ${{inputs.d}}/__pycache__ && echo x > ${{inputs.d}}/__pycache__/helper.pyc";
@@ -126,12 +162,13 @@ fn a_folder_that_holds_the_workspace_can_be_an_input() {
 fn a_large_input_is_read_only_where_the_kernel_allows_it_and_watched_where_it_does_not() {
     for (kind, path, file) in [("uri_folder", "data", "/x.csv"), ("uri_file", "data/large.bin", "")] {
         let project = project();
+        let hard = "    environment_variables: {AMLRUN_HOME: \"\", CLICOLOR: x}\n";
         let large = project.path("data/large.bin");
         fs::File::create(&large).unwrap().set_len(64 << 20).unwrap();
         let mut trial = project.command(&["__read-only", "--path"]);
         let mounts = trial.arg(project.path("data")).output().unwrap().status.success();
         let command = format!("echo ran > outputs/o; echo spoilt >> ${{{{inputs.d}}}}{file}");
-        project.write("pipeline.yml", &job(&command, kind, path));
+        project.write("pipeline.yml", &(job(&command, kind, path) + hard));
         let before = (project.read("data/x.csv"), large.metadata().unwrap().len());
         let ran = project.run("pipeline.yml");
         if mounts {

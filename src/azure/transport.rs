@@ -180,12 +180,12 @@ pub(super) struct Checks {
 
 impl Checks {
     /// Whether checksums can be requested.
-    pub fn are_known(&self) -> bool {
+    pub(super) fn are_known(&self) -> bool {
         !self.unknown.load(Ordering::Relaxed)
     }
 
     /// Learns from an error. True if the request must be repeated without checksums.
-    pub fn learn(&self, trouble: &TransferError) -> bool {
+    pub(super) fn learn(&self, trouble: &TransferError) -> bool {
         // The name of the feature may be missing in the message, but everything else that is requested here is
         // supported.
         let about = matches!(trouble, TransferError::Permanent(why) if why.contains(UNSUPPORTED));

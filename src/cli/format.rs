@@ -58,7 +58,7 @@ pub(super) struct TextOr {
 
 impl TextOr {
     /// The requested format. `None` means text.
-    pub fn asked(&self) -> Option<Format> {
+    pub(super) fn asked(&self) -> Option<Format> {
         let asked = self.output.is_some() || self.query.is_some();
         asked.then(|| Format { output: self.output.unwrap_or_default(), query: self.query.clone() })
     }
@@ -66,7 +66,7 @@ impl TextOr {
 
 impl Format {
     /// Checks the syntax of the query before the command runs.
-    pub fn check(&self) -> Result<(), Failed> {
+    pub(super) fn check(&self) -> Result<(), Failed> {
         if let Some(query) = &self.query {
             jmespath::compile(query).map_err(|e| Failed::usage(format!("--query is no JMESPath: {e}")))?;
         }
@@ -74,7 +74,7 @@ impl Format {
     }
 
     /// Prints a result.
-    pub fn print(&self, answer: Value, printer: &Printer) -> Result<(), Failed> {
+    pub(super) fn print(&self, answer: Value, printer: &Printer) -> Result<(), Failed> {
         let answer = match &self.query {
             None => answer,
             Some(query) => ask(query, &answer)?,

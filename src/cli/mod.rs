@@ -23,7 +23,6 @@ mod metrics;
 mod model;
 mod plan;
 mod printer;
-mod read_only;
 mod run;
 mod shell;
 mod show;
@@ -111,8 +110,6 @@ enum Verb {
     Completion(completion::Args),
     #[command(name = crate::exec::watchdog::VERB, hide = true)]
     Watchdog(watchdog::Args),
-    #[command(name = crate::exec::read_only::VERB, hide = true)]
-    ReadOnly(read_only::Args),
 }
 
 /// Parses the command line, runs the command, and returns its documented exit code.
@@ -120,6 +117,9 @@ enum Verb {
 pub fn main() -> ExitCode {
     let printer = Printer::new();
     printer::print_warnings();
+    if let Some(done) = crate::exec::read_only::requested(std::env::args_os()) {
+        return done.map_or_else(|message| printer.failed(&Failed::new(message)), |()| Exit::Ok).into();
+    }
     let cli = match Cli::try_parse_from(arguments::spread(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
@@ -155,7 +155,6 @@ fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed
         Verb::Cache(verb) => cache::obey(&verb, project, printer),
         Verb::Cp(args) => cp::cp(&args, project, printer),
         Verb::Watchdog(args) => Ok(watchdog::watch_over(&args)),
-        Verb::ReadOnly(args) => read_only::read_only(&args),
         Verb::Validate(args) => validate::validate(&args, project, printer),
         Verb::Explain(args) => explain::explain(&args, printer),
         Verb::Graph(args) => graph::graph(&args, project, printer),

@@ -23,7 +23,7 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || std::env::var_os("TERM").is_none_or(|v| v == "dumb");
         let terminal = std::io::stdout().is_terminal();
@@ -35,30 +35,30 @@ impl Printer {
     }
 
     /// Whether stdout is a terminal that can redraw lines.
-    pub fn is_terminal(&self) -> bool {
+    pub(super) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
     /// The width of the terminal, if stdout is one.
-    pub fn width(&self) -> Option<usize> {
+    pub(super) fn width(&self) -> Option<usize> {
         let (width, _) = self.terminal.then(terminal_size::terminal_size)??;
         Some(usize::from(width.0))
     }
 
     /// The width of tables: that of the terminal, or else `COLUMNS`, or else 80.
-    pub fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         let said = || std::env::var("COLUMNS").ok()?.parse().ok();
         self.width().or_else(said).filter(|width| *width > 0).unwrap_or(80)
     }
 
     /// Whether a user can answer questions. A CI build may have a terminal, but no user.
-    pub fn can_ask(&self) -> bool {
+    pub(super) fn can_ask(&self) -> bool {
         let is_build = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
         std::io::stdin().is_terminal() && !is_build
     }
 
     /// Asks a yes-or-no question. Any answer but yes means no.
-    pub fn ask(&self, question: &str) -> bool {
+    pub(super) fn ask(&self, question: &str) -> bool {
         self.out(question);
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer).is_ok();
@@ -66,32 +66,32 @@ impl Printer {
     }
 
     /// The colours for stdout.
-    pub fn paint(&self) -> Paint {
+    pub(super) fn paint(&self) -> Paint {
         Paint { colour: self.stdout_colour }
     }
 
     /// The stdout stream, for views of a run.
-    pub fn stream(&self) -> impl std::io::Write + Send + 'static {
+    pub(super) fn stream(&self) -> impl std::io::Write + Send + 'static {
         Door { to: std::io::stdout(), guarded: std::io::stdout().is_terminal() }
     }
 
     /// The stderr stream, for views of a run.
-    pub fn side_stream(&self) -> impl std::io::Write + Send + 'static {
+    pub(super) fn side_stream(&self) -> impl std::io::Write + Send + 'static {
         Door { to: std::io::stderr(), guarded: std::io::stderr().is_terminal() }
     }
 
     /// Writes text for people to stdout. It may contain untrusted text, so control characters are replaced.
-    pub fn out(&self, text: &str) {
+    pub(super) fn out(&self, text: &str) {
         self.write(&for_locale(&visible_lines(text)));
     }
 
     /// Writes text with our own colours to stdout.
-    pub fn painted(&self, text: &str) {
+    pub(super) fn painted(&self, text: &str) {
         self.write(&for_locale(&if self.stdout_colour { painted(text) } else { visible_lines(text) }));
     }
 
     /// Writes text for programs to stdout. It is unchanged unless stdout is a terminal.
-    pub fn data(&self, text: &str) {
+    pub(super) fn data(&self, text: &str) {
         self.write(&if std::io::stdout().is_terminal() { painted(text).into() } else { Cow::Borrowed(text) });
     }
 
@@ -101,7 +101,7 @@ impl Printer {
     }
 
     /// Writes the output of a step to stdout. It is unchanged unless stdout is a terminal.
-    pub fn printed(&self, bytes: &[u8]) {
+    pub(super) fn printed(&self, bytes: &[u8]) {
         if !std::io::stdout().is_terminal() {
             return self.bytes(bytes);
         }
@@ -113,12 +113,12 @@ impl Printer {
     }
 
     /// Writes bytes to stdout.
-    pub fn bytes(&self, bytes: &[u8]) {
+    pub(super) fn bytes(&self, bytes: &[u8]) {
         let _ = std::io::stdout().lock().write_all(bytes);
     }
 
     /// Writes text for people to stderr.
-    pub fn err(&self, text: &str) {
+    pub(super) fn err(&self, text: &str) {
         self.complain(&visible_lines(text));
     }
 
@@ -127,7 +127,7 @@ impl Printer {
     }
 
     /// Shows the progress of transfers on stderr until the returned value is dropped.
-    pub fn moving(&self, progress: Arc<Progress>) -> Moving {
+    pub(super) fn moving(&self, progress: Arc<Progress>) -> Moving {
         let way = move || {
             let now = progress.figures();
             Way {
@@ -143,23 +143,23 @@ impl Printer {
     }
 
     /// Shows diagnostics on stderr.
-    pub fn diagnostics(&self, diagnostics: &Diagnostics, sources: &Sources) {
+    pub(super) fn diagnostics(&self, diagnostics: &Diagnostics, sources: &Sources) {
         self.complain(&render::render(diagnostics, sources, self.stderr_colour));
     }
 
     /// Shows one diagnostic on stderr.
-    pub fn finding(&self, finding: &Finding<'_>) {
+    pub(super) fn finding(&self, finding: &Finding<'_>) {
         self.complain(&format!("{}\n", render::block(finding.diagnostic, finding.sources, self.stderr_colour)));
     }
 
     /// Prints once, after errors, which command explains a code.
-    pub fn more(&self, code: &str) {
+    pub(super) fn more(&self, code: &str) {
         let paint = Paint { colour: self.stderr_colour };
         self.complain(&format!("{}\n", paint.dim(&format!("more about an error: amlrun explain {code}"))));
     }
 
     /// Shows an error in the command line, or the requested help.
-    pub fn command_line(&self, error: &clap::Error) {
+    pub(super) fn command_line(&self, error: &clap::Error) {
         if !error.use_stderr() {
             return drop(error.print());
         }
@@ -170,7 +170,7 @@ impl Printer {
     }
 
     /// Shows why a command failed.
-    pub fn failed(&self, failed: &Failed) -> Exit {
+    pub(super) fn failed(&self, failed: &Failed) -> Exit {
         match failed {
             Failed::Refused { diagnostics, sources, exit } => {
                 self.diagnostics(diagnostics, sources);

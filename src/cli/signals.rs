@@ -68,13 +68,13 @@ pub(super) fn hear(
     let mut listens = lock(&LISTENS);
     if !*listens {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (session, is_ready) = std::sync::mpsc::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let call = SignalKind::from_raw(signal::CALL as i32);
                 let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), call];
                 let streams = streams.map(heard);
-                let _ = session.send(());
+                let _ = ready.send(());
                 listen(streams).await;
             });
         })?;

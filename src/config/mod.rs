@@ -63,7 +63,7 @@ impl Config {
     ///
     /// # Errors
     /// A message with the position, when the file cannot be read or has invalid content.
-    pub fn near(near: &Path) -> Result<Self, Failed> {
+    pub(crate) fn near(near: &Path) -> Result<Self, Failed> {
         // Joined, not made absolute: the path near a bare file name is empty, and means the current folder.
         let start = std::env::current_dir().unwrap_or_default().join(near);
         let Some(folder) = start.ancestors().find(|folder| folder.join(FILE).is_file()) else {
@@ -97,7 +97,7 @@ impl Config {
     }
 
     /// The variables that hold storage secrets, except those that are passed to steps.
-    pub fn secret_variables(&self) -> Vec<String> {
+    pub(crate) fn secret_variables(&self) -> Vec<String> {
         const AZ: [&str; 7] = [
             "AZURE_STORAGE_KEY",
             "AZURE_STORAGE_SAS_TOKEN",
@@ -115,12 +115,12 @@ impl Config {
     }
 
     /// The folder of the file. Relative paths in the file start there.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// The limits of transfers. Command line options take precedence.
-    pub fn limits(&self, jobs: Option<u16>) -> Limits {
+    pub(crate) fn limits(&self, jobs: Option<u16>) -> Limits {
         let default = Limits::default();
         let seconds = |given: Option<u64>, default| given.map_or(default, Duration::from_secs);
         Limits {
@@ -131,7 +131,7 @@ impl Config {
     }
 
     /// Its settings of steps.
-    pub fn local(&self) -> Local {
+    pub(crate) fn local(&self) -> Local {
         Local { steps: self.steps.clone(), types: self.types.clone(), folder: self.folder.clone() }
     }
 }

@@ -49,7 +49,7 @@ impl CredentialRef {
     /// # Errors
     /// A message with the key and the variable or file, when that is unset, unreadable or empty, or the project may not
     /// read it.
-    pub fn read(
+    pub(crate) fn read(
         &self,
         table: &str,
         folder: &Path,

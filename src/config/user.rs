@@ -35,7 +35,7 @@ impl UserConfig {
     ///
     /// # Errors
     /// A message, when the file cannot be read or has invalid content.
-    pub fn load() -> Result<Self, Failed> {
+    pub(crate) fn load() -> Result<Self, Failed> {
         let Some(place) = place(&|name| std::env::var_os(name)) else { return Ok(Self::default()) };
         let text = match std::fs::read_to_string(&place) {
             Ok(text) => text,
@@ -51,7 +51,7 @@ impl UserConfig {
     }
 
     /// Whether a host, given as `name` or `name:port`, may receive secrets that a project names.
-    pub fn trusts_host(&self, host: &str) -> bool {
+    pub(crate) fn trusts_host(&self, host: &str) -> bool {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         self.trusted_hosts.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
     }
@@ -60,7 +60,7 @@ impl UserConfig {
     ///
     /// # Errors
     /// A message that says what to do.
-    pub fn may_read(&self, project: &Path, file: &Path) -> Result<(), String> {
+    pub(crate) fn may_read(&self, project: &Path, file: &Path) -> Result<(), String> {
         // A missing file is reported when it is read.
         let Ok(real) = file.canonicalize() else { return Ok(()) };
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
@@ -87,7 +87,7 @@ impl UserConfig {
     }
 
     /// The path of the file, for messages.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         if self.place.as_os_str().is_empty() {
             return "the file that AMLRUN_CONFIG names".to_owned();
         }

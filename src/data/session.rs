@@ -33,14 +33,14 @@ pub(crate) struct TransferSession {
 }
 
 impl TransferSession {
-    pub fn new(limits: Limits) -> Result<Self, Failed> {
+    pub(crate) fn new(limits: Limits) -> Result<Self, Failed> {
         let runtime = transfer::runtime().map_err(|e| Failed::new(format!("cannot start threads: {e}")))?;
         let (stop, stopped) = watch::channel(false);
         Ok(Self { runtime: Some(runtime), transfer: Transfer::new(limits, stopped), stop, reached: Mutex::default() })
     }
 
     /// The remote container of a place, and the name in it. `None` for a local place.
-    pub fn reach(&self, place: &Place) -> Result<Option<Reached>, TransferError> {
+    pub(crate) fn reach(&self, place: &Place) -> Result<Option<Reached>, TransferError> {
         let (key, name) = match place {
             Place::Local(_) => return Ok(None),
             Place::Web { url } => ("web".to_owned(), url.clone()),
@@ -65,7 +65,7 @@ impl TransferSession {
     }
 
     /// Runs the work on the session's threads and waits for it. Ends early when the user asks for it.
-    pub fn block_on<T: Send + 'static>(
+    pub(crate) fn block_on<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, TransferError>> + Send + 'static,
     ) -> Result<T, TransferError> {
@@ -79,12 +79,12 @@ impl TransferSession {
     }
 
     /// Stops everything that is in progress.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
     }
 
     /// From now on, Ctrl-C and TERM stop the work in progress gracefully.
-    pub fn hear_signals(self: &Arc<Self>) {
+    pub(crate) fn hear_signals(self: &Arc<Self>) {
         use tokio::signal::unix::{SignalKind, signal};
         let session = Arc::downgrade(self);
         let Some(runtime) = &self.runtime else { return };

@@ -118,7 +118,7 @@ struct Asked<'p> {
 type Way = (Arc<dyn Reached>, String);
 
 impl RemoteData {
-    pub fn new(home: &Home, config: &Config, jobs: Option<u16>, plan: &Plan) -> Self {
+    pub(crate) fn new(home: &Home, config: &Config, jobs: Option<u16>, plan: &Plan) -> Self {
         Self {
             places: Places::new(home.clone(), config),
             limits: config.limits(jobs),
@@ -131,7 +131,7 @@ impl RemoteData {
     }
 
     /// Marks all remote data that the plan reads as unknown. No request is made.
-    pub fn unseen(&self, plan: &Plan) -> Looked {
+    pub(crate) fn unseen(&self, plan: &Plan) -> Looked {
         let mut looked = Looked::default();
         for remote in plan.steps.iter().flat_map(Step::values).flat_map(Value::remotes) {
             if looked.seen.iter().all(|(other, _)| other.is_other(remote)) {
@@ -143,7 +143,7 @@ impl RemoteData {
 
     /// Inspects all remote data that the plan reads, and finds which of it was fetched before. Missing data is reported
     /// before anything runs. A resumed run uses the copy that it read before.
-    pub fn look(&self, plan: &Plan, wanted: &[bool], looking: Looking<'_>) -> Result<Looked, Failed> {
+    pub(crate) fn look(&self, plan: &Plan, wanted: &[bool], looking: Looking<'_>) -> Result<Looked, Failed> {
         let Looking { goes_on, past_trouble, reporter, .. } = looking;
         let mut asked: Vec<Asked<'_>> = Vec::new();
         // Steps that were not selected come last: they may be reused from an earlier result although their inputs no
@@ -239,7 +239,7 @@ impl RemoteData {
     }
 
     /// Fetches what a step reads.
-    pub fn fetch(
+    pub(crate) fn fetch(
         &self,
         wanted: &[&Remote],
         progress: &Arc<Progress>,
@@ -266,7 +266,7 @@ impl RemoteData {
     }
 
     /// Uploads a sealed output to its destination.
-    pub fn upload(
+    pub(crate) fn upload(
         &self,
         from: &Path,
         to: &Remote,
@@ -286,7 +286,7 @@ impl RemoteData {
     }
 
     /// The credentials of the storage that the plan uses, so that they can be masked in output.
-    pub fn secrets(&self, plan: &Plan) -> Vec<Secret> {
+    pub(crate) fn secrets(&self, plan: &Plan) -> Vec<Secret> {
         let mut secrets = Vec::new();
         for signed in &self.signed {
             for value in signatures(signed.whole.reveal()) {
@@ -316,7 +316,7 @@ impl RemoteData {
     }
 
     /// Environment variables that hold storage secrets. Steps get them only if the project passes them explicitly.
-    pub fn hidden_variables(&self) -> Vec<String> {
+    pub(crate) fn hidden_variables(&self) -> Vec<String> {
         self.hidden.clone()
     }
 

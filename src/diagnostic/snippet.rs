@@ -24,7 +24,7 @@ pub(super) struct Paint {
 }
 
 impl Paint {
-    pub fn dye(self, style: Style, text: &str) -> String {
+    pub(super) fn dye(self, style: Style, text: &str) -> String {
         if self.colour && !text.is_empty() {
             format!("{}{text}{}", style.render(), style.render_reset())
         } else {

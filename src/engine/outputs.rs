@@ -25,39 +25,39 @@ struct Slot {
 
 impl OutputTable {
     /// An empty table for `steps` steps.
-    pub fn new(steps: usize) -> Self {
+    pub(super) fn new(steps: usize) -> Self {
         let steps = std::iter::repeat_with(Slot::default).take(steps).collect();
         Self { steps, known: watch::Sender::new(0) }
     }
 
     /// Stores the sealed outputs of a step.
-    pub fn sealed(&self, step: usize, outputs: Vec<OutputInfo>) {
+    pub(super) fn sealed(&self, step: usize, outputs: Vec<OutputInfo>) {
         let _ = self.steps[step].outputs.set(outputs);
     }
 
     /// Stores the digests of a step's outputs; `None` if they will never be known.
-    pub fn digested(&self, step: usize, kept: Option<Vec<Kept>>) {
+    pub(super) fn digested(&self, step: usize, kept: Option<Vec<Kept>>) {
         let _ = self.steps[step].kept.set(kept);
         self.known.send_modify(|known| *known += 1);
     }
 
     /// All outputs of a step, if it completed.
-    pub fn outputs(&self, step: usize) -> Option<&[OutputInfo]> {
+    pub(super) fn outputs(&self, step: usize) -> Option<&[OutputInfo]> {
         self.steps[step].outputs.get().map(Vec::as_slice)
     }
 
     /// An output of a step, if the step completed and wrote it.
-    pub fn output(&self, step: usize, name: &str) -> Option<&OutputInfo> {
+    pub(super) fn output(&self, step: usize, name: &str) -> Option<&OutputInfo> {
         self.outputs(step)?.iter().find(|o| o.name == name)
     }
 
     /// An output with its digest, if that is known.
-    pub fn kept(&self, step: usize, name: &str) -> Option<&Kept> {
+    pub(super) fn kept(&self, step: usize, name: &str) -> Option<&Kept> {
         self.steps[step].kept.get()?.as_ref()?.iter().find(|k| k.name == name)
     }
 
     /// Waits until the digests of a completed step's outputs are known. False if they will never be known.
-    pub async fn wait(&self, step: usize) -> bool {
+    pub(super) async fn wait(&self, step: usize) -> bool {
         let mut known = self.known.subscribe();
         let kept = || self.steps[step].kept.get();
         // An error means that no more digests will come.

@@ -24,8 +24,10 @@ pub(super) struct OwnCopy {
     pub input: String,
     /// The path that the step gets.
     pub place: PathBuf,
-    /// What was copied.
+    /// The folder of the copy, which also shows what a step writes beside a file.
     before: Listing,
+    /// Whether an output links to it: then it stays.
+    kept: bool,
 }
 
 /// The files to copy for an input, as seen before the run. `None` if the input is read in place, because it is not
@@ -33,9 +35,9 @@ pub(super) struct OwnCopy {
 pub(super) fn source<'a>(input: &StepInput, request: &'a Request) -> Option<&'a Listing> {
     let path = local(input)?;
     let listing = request.snapshot.data(path)?.listing.as_ref().ok()?;
-    let fits = listing.bytes <= MOST_BYTES && listing.files.len() <= MOST_FILES;
-    // The exact bytes of a name that is not Unicode are not known.
-    let is_known = |path: &str| !path.contains(char::REPLACEMENT_CHARACTER);
+    let fits = listing.bytes <= MOST_BYTES && listing.files.len() + listing.specials.len() <= MOST_FILES;
+    // A name with a backslash, or one that is not Unicode, is listed in another form.
+    let is_known = |path: &str| !path.contains(['\\', char::REPLACEMENT_CHARACTER]);
     let is_like_it = fits && listing.files.iter().all(|file| is_known(&file.path));
     (is_like_it && (listing.is_file || !holds_what_is_written(path, request))).then_some(listing)
 }
@@ -69,8 +71,8 @@ pub(super) fn read_in_place(step: &Step, copies: &[OwnCopy], request: &Request) 
 pub(super) fn make(input: &str, source: &Listing, place: PathBuf) -> Option<OwnCopy> {
     let folder = place.parent()?;
     let made = remove(folder).and_then(|()| fs::create_dir_all(folder)).and_then(|()| copy(source, &place));
-    match made.and_then(|()| listed(&place)) {
-        Ok(before) => Some(OwnCopy { input: input.to_owned(), place, before }),
+    match made.and_then(|()| listed(folder)) {
+        Ok(before) => Some(OwnCopy { input: input.to_owned(), place, before, kept: false }),
         Err(_) => {
             let _ = remove(folder);
             None
@@ -81,7 +83,7 @@ pub(super) fn make(input: &str, source: &Listing, place: PathBuf) -> Option<OwnC
 fn copy(source: &Listing, place: &Path) -> io::Result<()> {
     if source.is_file {
         let file = source.files.first().ok_or(io::ErrorKind::NotFound)?;
-        return fs::copy(source.place(file), place).map(drop);
+        return copy_file(&source.place(file), place);
     }
     fs::create_dir(place)?;
     // Links are replaced by their targets: through a link a step could write to protected data.
@@ -93,9 +95,20 @@ fn copy(source: &Listing, place: &Path) -> io::Result<()> {
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::copy(source.place(file), target)?;
+        copy_file(&source.place(file), &target)?;
     }
     Ok(())
+}
+
+/// Copies a file with its time: steps look for the newest checkpoint.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    let modified = fs::metadata(from)?.modified()?;
+    match fs::File::open(to)?.set_modified(modified) {
+        // Only its owner, or somebody who may write, can set it.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// A copy as it is now. Byte code of Python does not count: where it cannot be written, as on Azure ML, Python goes without.
@@ -104,9 +117,27 @@ fn listed(place: &Path) -> io::Result<Listing> {
 }
 
 impl OwnCopy {
+    fn folder(&self) -> &Path {
+        self.place.parent().unwrap_or(&self.place)
+    }
+
+    /// Keeps the copy when an output of its step links to it, by a symbolic or a hard link.
+    pub(super) fn keep_if_linked(&mut self, output: &Path) {
+        let Ok(listing) = Listing::of(output) else { return };
+        let real = self.folder().canonicalize().unwrap_or_default();
+        let is_inside = |target: &String| {
+            let target = Path::new(target);
+            target.starts_with(self.folder()) || target.starts_with(&real)
+        };
+        let mut links = listing.specials.iter().filter_map(|special| special.target.as_ref());
+        let mut files = listing.files.iter().filter(|file| file.size > 0);
+        let is_same = |inode: u64| self.before.files.iter().any(|own| own.inode == inode);
+        self.kept |= links.any(is_inside) || files.any(|file| is_same(file.inode));
+    }
+
     /// The file that the step changed, made or removed; empty if it cannot be named.
-    pub fn written(&self) -> Option<String> {
-        let now = listed(&self.place).ok();
+    pub(super) fn written(&self) -> Option<String> {
+        let now = listed(self.folder()).ok();
         if now.as_ref().is_some_and(|now| now.fingerprint() == self.before.fingerprint()) {
             return None;
         }
@@ -117,8 +148,8 @@ impl OwnCopy {
 impl Drop for OwnCopy {
     /// The copy is not needed after its step, and the copies of many steps would fill the disk.
     fn drop(&mut self) {
-        if let Some(folder) = self.place.parent() {
-            let _ = remove(folder);
+        if !self.kept {
+            let _ = remove(self.folder());
         }
     }
 }

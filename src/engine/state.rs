@@ -26,11 +26,11 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    pub fn new(outcome: StepOutcome) -> Self {
+    pub(super) fn new(outcome: StepOutcome) -> Self {
         Self { outcome, outputs: Vec::new(), cached: None, because: Vec::new(), completed: None }
     }
 
-    pub fn broken(message: String) -> Self {
+    pub(super) fn broken(message: String) -> Self {
         Self::new(StepOutcome::Failed { failure: Failure::Other { message } })
     }
 }
@@ -64,7 +64,7 @@ pub(super) struct CompletedStep {
 
 impl CompletedStep {
     /// Outputs whose digests other steps may need, but which are not reused.
-    pub fn outputs_only(index: usize, outputs: Vec<OutputInfo>) -> Self {
+    pub(super) fn outputs_only(index: usize, outputs: Vec<OutputInfo>) -> Self {
         let now = Timestamp(0);
         let (job, metrics) = (String::new(), Vec::new());
         Self { index, outputs, job, metrics, started: now, finished: now, offered: false, key: false }

@@ -137,10 +137,10 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let ran = Ran { index, attempt, started, unchanged };
     let outcome = outcome(ending, process);
     if is_quick(step, &shared.request) {
-        return finish(ran, &copies, outcome, shared, stop);
+        return finish(ran, copies, outcome, shared, stop);
     }
     let (shared, watch) = (shared.clone(), stop.clone());
-    let finish = blocking(move || Ok(finish(ran, &copies, outcome, &shared, &watch)));
+    let finish = blocking(move || Ok(finish(ran, copies, outcome, &shared, &watch)));
     tokio::select! {
         finished = finish => finished.unwrap_or_else(Finished::broken),
         // The step completed and its outputs are kept, but after a forced stop nobody waits until they are
@@ -283,7 +283,7 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &RunState
 /// Collects the outputs of a step that completed and closes its MLflow run.
 fn finish<E, W: Workspace>(
     mut ran: Ran,
-    copies: &[OwnCopy],
+    mut copies: Vec<OwnCopy>,
     outcome: StepOutcome,
     shared: &RunState<E, W>,
     stop: &StopWatch,
@@ -291,8 +291,11 @@ fn finish<E, W: Workspace>(
     let RunState { request, services, .. } = shared;
     let (index, mut made) = (ran.index, false);
     let mut finished = match outcome {
-        StepOutcome::Completed => match complete(&mut ran, copies, shared, stop) {
+        StepOutcome::Completed => match complete(&mut ran, &copies, shared, stop) {
             Ok(Collected { outputs, unsent }) => {
+                for copy in &mut copies {
+                    outputs.iter().for_each(|output| copy.keep_if_linked(&output.path));
+                }
                 made = true;
                 let outcome = match unsent {
                     None => StepOutcome::Completed,

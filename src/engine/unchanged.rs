@@ -24,7 +24,7 @@ pub(super) struct ModifiedInput {
 
 impl ModifiedInput {
     /// The message about an input that belongs to the user.
-    pub fn in_words(&self, when: &str) -> String {
+    pub(super) fn in_words(&self, when: &str) -> String {
         let what = if self.file.is_empty() { String::new() } else { format!(" ({})", self.file) };
         format!("its input '{}' changed {when}{what}: the result is not kept for reuse", self.input)
     }

@@ -45,7 +45,7 @@ struct Program {
 }
 
 impl Programs {
-    pub fn new(folders: Vec<PathBuf>, near: &Path, strange: Option<&Path>) -> Self {
+    pub(super) fn new(folders: Vec<PathBuf>, near: &Path, strange: Option<&Path>) -> Self {
         let (by_word, found) = (HashMap::new(), Vec::new());
         let (near, strange) = (near.to_owned(), strange.map(Path::to_owned));
         let stamps = stamps(&folders);
@@ -53,13 +53,13 @@ impl Programs {
     }
 
     /// The program that a shell would start for that name.
-    pub fn search(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn search(&self, name: &str) -> Option<PathBuf> {
         self.folders.iter().map(|folder| folder.join(name)).find(|file| is_program(file))
     }
 
     /// The index of the program that a word of a command names, if it names one. `None` if the program cannot be
     /// read.
-    pub fn find(&mut self, word: &str, reuse: &Reuse) -> Option<Option<usize>> {
+    pub(super) fn find(&mut self, word: &str, reuse: &Reuse) -> Option<Option<usize>> {
         if let Some(known) = self.by_word.get(word) {
             return Some(*known);
         }
@@ -116,12 +116,12 @@ impl Programs {
 
     /// The digests of programs by name. For an interpreter, and for a script that one runs, its packages count as
     /// well.
-    pub fn digests(&self, numbers: &[usize]) -> Digests {
+    pub(super) fn digests(&self, numbers: &[usize]) -> Digests {
         numbers.iter().map(|&number| (self.found[number].word.clone(), self.found[number].digest.clone())).collect()
     }
 
     /// Whether each is unchanged and would still be found.
-    pub fn are_same(&self) -> bool {
+    pub(super) fn are_same(&self) -> bool {
         stamps(&self.folders) == self.stamps
             && self.found.iter().all(|program| {
                 let now = Listing::of(&program.file).map(|now| now.fingerprint());

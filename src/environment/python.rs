@@ -94,7 +94,7 @@ impl Interpreter {
     /// Inspects an interpreter. `near` is the folder from which a version manager searches for a configured version;
     /// `others` were inspected just before and may have the same packages. `None` if it gives no answer in time, or
     /// none that can be parsed: then its packages are not known.
-    pub fn look(program: &Path, near: &Path, others: &[Self]) -> Option<Self> {
+    pub(super) fn look(program: &Path, near: &Path, others: &[Self]) -> Option<Self> {
         let stamp = stamp(program, near);
         let kept_at = cache_file(program, &stamp);
         let files_of = |places: &[Place]| {
@@ -138,7 +138,7 @@ impl Interpreter {
     }
 
     /// Whether the program and its packages are unchanged.
-    pub fn is_same(&self) -> bool {
+    pub(super) fn is_same(&self) -> bool {
         self.stamp == stamp(&self.program, &self.near) && self.python.files == installed::fingerprint(&self.places)
     }
 }

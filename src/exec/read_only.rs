@@ -25,15 +25,32 @@ pub(super) fn arguments(paths: &[PathBuf], program: &Path, arguments: Vec<OsStri
     all
 }
 
+/// Does what the hidden command asks for, if the words of this process's command line begin with it. It is not parsed like
+/// the others: the variables of a step must not change what it means.
+#[must_use]
+pub fn requested(words: impl IntoIterator<Item = OsString>) -> Option<Result<(), String>> {
+    let mut words = words.into_iter().skip(1);
+    words.next().filter(|verb| verb == VERB)?;
+    let mut paths = Vec::new();
+    while let Some(flag) = words.next().filter(|flag| flag == "--path")
+        && let Some(path) = words.next()
+    {
+        drop(flag);
+        paths.push(PathBuf::from(path));
+    }
+    Some(run(&paths, &words.collect::<Vec<_>>()))
+}
+
 /// Makes the mounts and becomes the program. Returns if there is no program.
 ///
 /// # Errors
-/// A message, if the kernel does not allow it or the program cannot be started.
+/// A message, if there is no program and the kernel does not allow the mounts, or the program cannot be started.
 #[cfg(target_os = "linux")]
-pub fn run(paths: &[PathBuf], program: &[OsString]) -> Result<(), String> {
+fn run(paths: &[PathBuf], program: &[OsString]) -> Result<(), String> {
     use std::os::unix::process::CommandExt as _;
-    mounts::make(paths).map_err(|error| format!("cannot mount its inputs read-only: {error}"))?;
-    let Some((program, arguments)) = program.split_first() else { return Ok(()) };
+    let mounted = mounts::make(paths).map_err(|error| format!("cannot mount its inputs read-only: {error}"));
+    // A step runs in any case: what cannot be mounted is still watched.
+    let Some((program, arguments)) = program.split_first() else { return mounted };
     let error = std::process::Command::new(program).args(arguments).exec();
     Err(format!("cannot start '{}': {error}", program.display()))
 }
@@ -43,7 +60,7 @@ pub fn run(paths: &[PathBuf], program: &[OsString]) -> Result<(), String> {
 /// # Errors
 /// Always.
 #[cfg(not(target_os = "linux"))]
-pub fn run(_: &[PathBuf], _: &[OsString]) -> Result<(), String> {
+fn run(_: &[PathBuf], _: &[OsString]) -> Result<(), String> {
     Err("this system has no mounts that only one process sees".to_owned())
 }
 
@@ -70,13 +87,15 @@ mod mounts {
         }
         // Mounts made here are not visible outside; later mounts from outside are visible here.
         mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)?;
-        paths.iter().try_for_each(|path| cover(path))
+        // One that cannot be covered keeps none of the others from it.
+        let covered: Vec<io::Result<()>> = paths.iter().map(|path| cover(path)).collect();
+        covered.into_iter().collect()
     }
 
     /// Mounts a file or folder read-only over itself (mount(2): a bind mount gets its flags by a remount, which must
     /// keep the restrictions of the mount below).
     fn cover(path: &Path) -> io::Result<()> {
-        mount(Some(path), path, NONE, MsFlags::MS_BIND, NONE)?;
+        mount(Some(path), path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
         let flags = statvfs(path)?.flags();
         let forbidden = [
             (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),

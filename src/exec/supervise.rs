@@ -46,7 +46,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// A supervisor with a watchdog, which kills all processes when this process is killed.
-    pub fn watched() -> Self {
+    pub(super) fn watched() -> Self {
         // Two runners never have the same id at the same time.
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let value = format!("{}-{}", std::process::id(), since.as_nanos());
@@ -54,12 +54,12 @@ impl Supervisor {
     }
 
     /// Whether processes end with this one, even when it is killed.
-    pub fn is_watched(&self) -> bool {
+    pub(super) fn is_watched(&self) -> bool {
         self.runner.is_some()
     }
 
     /// Kills every child of this process except those, and the watchdog last.
-    pub fn end_orphans(&self, spared: &[i32]) {
+    pub(super) fn end_orphans(&self, spared: &[i32]) {
         let watchdog = self.watchdog.get().and_then(Option::as_ref);
         let spared: Vec<i32> = spared.iter().copied().chain(watchdog.map(Watchdog::stop_replacing)).collect();
         orphans::end_all(&spared);
@@ -80,7 +80,7 @@ impl Supervisor {
     }
 
     /// Runs a program once for each process of the launch, and supervises all of them to the end.
-    pub async fn run(
+    pub(super) async fn run(
         &self,
         program: &Path,
         arguments: &[OsString],

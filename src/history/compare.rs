@@ -28,7 +28,7 @@ impl Goal {
         if lower.iter().any(|word| name.contains(word)) { Self::Minimize } else { Self::Maximize }
     }
 
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         if self == Self::Minimize { "minimize" } else { "maximize" }
     }
 }

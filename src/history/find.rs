@@ -23,7 +23,7 @@ pub(crate) struct Job {
 
 impl Job {
     /// The step that this job is, or the only step of a standalone command job.
-    pub fn step(&self) -> Option<&StepView> {
+    pub(crate) fn step(&self) -> Option<&StepView> {
         match &self.step {
             Some(path) => self.view.step(path),
             None if self.view.kind != "pipeline" => self.view.steps.first(),
@@ -32,7 +32,7 @@ impl Job {
     }
 
     /// The job's outputs.
-    pub fn outputs(&self) -> &[OutputInfo] {
+    pub(crate) fn outputs(&self) -> &[OutputInfo] {
         match (self.step(), &self.step) {
             (Some(step), Some(_)) => &step.outputs,
             (Some(step), None) if self.view.outputs.is_empty() => &step.outputs,
@@ -43,7 +43,7 @@ impl Job {
     /// Where a job's artifacts are. On Azure ML, `outputs/` and `logs/` of the working directory, `user_logs/` and the
     /// MLflow artifacts are one folder. Here each is looked up where it is stored. The empty path is the working
     /// directory; for a pipeline, it is the artifacts of its own MLflow run.
-    pub fn artifact(&self, path: &str) -> PathBuf {
+    pub(crate) fn artifact(&self, path: &str) -> PathBuf {
         match self.step() {
             Some(step) => {
                 let folder = self.run.step(&step.path);

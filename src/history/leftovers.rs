@@ -20,7 +20,7 @@ pub(crate) struct Leftovers {
 
 impl Leftovers {
     /// Finds the leftovers. Copies are skipped while another process is registering an asset.
-    pub fn of(home: &Home) -> Result<Self, Failed> {
+    pub(crate) fn of(home: &Home) -> Result<Self, Failed> {
         let mut paths: Vec<PathBuf> = entries(&home.root().join("runs"))
             .filter(|path| is_partial(path))
             .filter(|path| !RunFolder { path: path.clone(), name: crate::id::RunName::generate() }.is_live())

@@ -111,7 +111,7 @@ pub(crate) struct References {
 
 impl References {
     /// Reads the registry, the cache, and the records of all runs except those in `gone`.
-    pub fn of(home: &Home, gone: &HashSet<String>) -> Result<Self, Failed> {
+    pub(crate) fn of(home: &Home, gone: &HashSet<String>) -> Result<Self, Failed> {
         let outputs = home.outputs();
         let (needed, reusable) = (HashSet::new(), HashSet::new());
         let mut references = Self { needed, reusable, live: HashSet::new(), jobs: HashSet::new(), outputs };
@@ -182,13 +182,13 @@ impl References {
     }
 
     /// Whether an asset or a run refers to a tree.
-    pub fn needs(&self, tree: &Path) -> bool {
+    pub(crate) fn needs(&self, tree: &Path) -> bool {
         let run = tree.file_name().and_then(|name| name.to_str()?.split('.').next()).unwrap_or_default();
         self.needed.contains(tree) || self.live.contains(run)
     }
 
     /// Keeps the logs of steps whose results are or can be reused, before their run is removed.
-    pub fn keep_logs(&self, home: &Home, run: &RunFolder) -> Result<(), Failed> {
+    pub(crate) fn keep_logs(&self, home: &Home, run: &RunFolder) -> Result<(), Failed> {
         let Ok(view) = record::view(run) else { return Ok(()) };
         for step in view.steps.iter().filter(|step| self.jobs.contains(&step.job)) {
             kept_log::keep_logs(&run.step(&step.path).user_logs(), &home.kept_log(&step.job))?;
@@ -197,14 +197,14 @@ impl References {
     }
 
     /// Kept logs that are no longer needed.
-    pub fn stale_logs(&self, home: &Home) -> Vec<PathBuf> {
+    pub(crate) fn stale_logs(&self, home: &Home) -> Vec<PathBuf> {
         let kept = std::fs::read_dir(home.kept_logs()).into_iter().flatten().flatten();
         let stale = kept.filter(|entry| !self.jobs.contains(&*entry.file_name().to_string_lossy()));
         stale.map(|entry| entry.path()).collect()
     }
 
     /// Whether anything refers to a tree.
-    pub fn holds(&self, tree: &Path) -> bool {
+    pub(crate) fn holds(&self, tree: &Path) -> bool {
         self.needs(tree) || self.reusable.contains(tree)
     }
 }

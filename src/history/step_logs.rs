@@ -47,12 +47,12 @@ pub(crate) struct Finder {
 }
 
 impl Finder {
-    pub fn new(home: Home) -> Self {
+    pub(crate) fn new(home: Home) -> Self {
         Self { home, records: HashMap::new() }
     }
 
     /// The logs of a step of a run.
-    pub fn of(&mut self, view: &RunView, step: &StepView) -> Result<StepLogs, Failed> {
+    pub(crate) fn of(&mut self, view: &RunView, step: &StepView) -> Result<StepLogs, Failed> {
         let Some(job) = step.reused_from.clone().filter(|_| step.stand_in.as_deref() != Some("stub")) else {
             return own(step);
         };
@@ -77,7 +77,7 @@ impl Finder {
     }
 
     /// The folder of the step that made a step's result: its own, unless it was reused.
-    pub fn folder(&mut self, run: &RunFolder, view: &RunView, step: &StepView) -> Made {
+    pub(crate) fn folder(&mut self, run: &RunFolder, view: &RunView, step: &StepView) -> Made {
         let Some(job) = step.reused_from.clone() else { return Made::Here(run.step(&step.path)) };
         let name = step.reused_run.clone().unwrap_or_default();
         if let Some((maker, made)) = self.maker(&name, &job, view.ended.unwrap_or_else(Timestamp::now))

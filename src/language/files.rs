@@ -30,7 +30,7 @@ pub(super) struct File {
 
 /// The files read so far.
 #[derive(Default)]
-pub struct Files {
+pub(super) struct Files {
     /// Their texts, for messages.
     pub sources: Sources,
     /// Warnings about their YAML.

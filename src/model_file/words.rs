@@ -1,7 +1,7 @@
 //! Makes untrusted text from files safe for the terminal.
 
 /// A text without control characters, cut to `most` characters.
-pub fn printable(text: &str, most: usize) -> String {
+pub(crate) fn printable(text: &str, most: usize) -> String {
     let mut out: String =
         text.chars().take(most).map(|c| if c.is_control() || is_direction(c) { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(most).is_some() {
@@ -16,7 +16,7 @@ fn is_direction(c: char) -> bool {
 }
 
 /// A number with thousands separators, such as `1,234,567`.
-pub fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -29,7 +29,7 @@ pub fn thousands(number: u64) -> String {
 }
 
 /// A human-readable size, such as `1.4 MB`.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {
         return format!("{bytes} bytes");

@@ -54,7 +54,7 @@ pub(super) struct Scope<'a> {
 
 impl Scope<'_> {
     /// The value of an input as a node (or the job itself) gives it. `None` after a mistake, which has been reported.
-    pub fn input(&self, input: &Input, path: &str, found: &mut Vec<Diagnostic>) -> Option<Bound> {
+    pub(super) fn input(&self, input: &Input, path: &str, found: &mut Vec<Diagnostic>) -> Option<Bound> {
         self.given(input, path, 0, found)
     }
 
@@ -71,7 +71,13 @@ impl Scope<'_> {
 
     /// A text with bindings in it; a single binding keeps the type of what it refers to, anything else is a string.
     /// Absent inputs in a longer text are nothing.
-    pub fn template(&self, text: &str, site: Site<'_>, depth: usize, found: &mut Vec<Diagnostic>) -> Option<Bound> {
+    pub(super) fn template(
+        &self,
+        text: &str,
+        site: Site<'_>,
+        depth: usize,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<Bound> {
         let template = Template::binding(text);
         if let [Piece::Expr(expr, written)] = template.pieces.as_slice() {
             return self.follow(expr, written, site, depth, found);
@@ -166,7 +172,7 @@ impl Scope<'_> {
     }
 
     /// A number that is written as such or bound to an input of the pipeline.
-    pub fn number(&self, text: &str, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<u64> {
+    pub(super) fn number(&self, text: &str, site: Site<'_>, found: &mut Vec<Diagnostic>) -> Option<u64> {
         let value = self.template(text, site, 0, found)?.value?.as_text().unwrap_or_default();
         let number = value.trim().parse::<u64>().ok().filter(|n| *n > 0);
         if number.is_none() {

@@ -39,7 +39,7 @@ pub(super) enum Place<'a> {
 
 impl<'a> Level<'a> {
     /// Numbers the steps of a pipeline, those of inner pipelines in their places. `count` is the next number.
-    pub fn of(nodes: &'a [Node], base: &'a Path, prefix: &str, count: &mut usize) -> Self {
+    pub(super) fn of(nodes: &'a [Node], base: &'a Path, prefix: &str, count: &mut usize) -> Self {
         let mut level = Self {
             nodes,
             places: Vec::with_capacity(nodes.len()),
@@ -71,12 +71,12 @@ impl<'a> Level<'a> {
     }
 
     /// The place of a node.
-    pub fn node(&self, name: &str) -> Option<usize> {
+    pub(super) fn node(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
     /// The step and the output of it that an output of a node is.
-    pub fn output(&self, node: usize, name: &str) -> Option<(usize, String, PortType)> {
+    pub(super) fn output(&self, node: usize, name: &str) -> Option<(usize, String, PortType)> {
         match &self.places[node] {
             Place::Step(step) => {
                 let kind = output_type(&self.nodes[node], name)?;
@@ -87,13 +87,13 @@ impl<'a> Level<'a> {
     }
 
     /// The step and the output of it that an output of this pipeline is.
-    pub fn written(&self, name: &str) -> Option<(usize, String, PortType)> {
+    pub(super) fn written(&self, name: &str) -> Option<(usize, String, PortType)> {
         let (node, output) = self.writers.get(name)?;
         self.output(*node, output)
     }
 
     /// The steps of a node.
-    pub fn steps(&self, node: usize) -> Vec<usize> {
+    pub(super) fn steps(&self, node: usize) -> Vec<usize> {
         match &self.places[node] {
             Place::Step(step) => vec![*step],
             Place::Inside(level, _) => (0..level.nodes.len()).flat_map(|inner| level.steps(inner)).collect(),

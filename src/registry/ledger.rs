@@ -61,7 +61,7 @@ impl Touched {
     const ALL: Self = Self { last: i64::MIN, since: i64::MIN };
 
     /// For a change that begins now.
-    pub fn from_now(db: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn from_now(db: &Connection) -> rusqlite::Result<Self> {
         let last = db.query_row("SELECT coalesce(max(id), 0) FROM assets", [], |row| row.get(0))?;
         Ok(Self { last, since: Timestamp::now().0 })
     }

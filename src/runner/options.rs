@@ -35,7 +35,7 @@ pub(crate) struct StepSelection {
 
 impl StepSelection {
     /// The selection in the form that planning takes.
-    pub fn steps(&self) -> Choice {
+    pub(crate) fn steps(&self) -> Choice {
         Choice { only: self.only.clone(), from: self.from.clone(), until: self.until.clone() }
     }
 }

@@ -7,10 +7,13 @@ use std::path::Path;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::Failed;
 use crate::plan::local::Policy;
-use crate::plan::{Local, Plan, Step, Substitute, Value};
+use crate::plan::{Local, Located, Plan, Step, Substitute, Value};
 use crate::runner::project::Project;
 use crate::runner::run_plan::RunPlan;
 use crate::runner::stand_ins::step_of;
+use crate::spec::Literal;
+use crate::spec::io::InputValue;
+use crate::spec::job::Job;
 use crate::spec::{self, Document, Loaded};
 use crate::yaml::overrides::Override;
 
@@ -26,7 +29,7 @@ pub(crate) struct Rest {
 
 impl Rest {
     /// The plan of a file. Any other mistake in the file is still refused.
-    pub fn of(file: &Path, set: &[Override], local: &Local, project: &Project) -> Result<Self, Failed> {
+    pub(crate) fn of(file: &Path, set: &[Override], local: &Local, project: &Project) -> Result<Self, Failed> {
         let mut read = project.read(file, set, local);
         let is_pipeline = read.job_type() == Some("pipeline");
         let (mut nodes, mut aside) = (BTreeMap::new(), Vec::new());
@@ -48,7 +51,7 @@ impl Rest {
     }
 
     /// Why steps cannot run: a reason of their own, or a step that they depend on cannot run.
-    pub fn hindered(&self, run_plan: &RunPlan) -> BTreeMap<usize, String> {
+    pub(crate) fn hindered(&self, run_plan: &RunPlan) -> BTreeMap<usize, String> {
         let mut hindered = BTreeMap::new();
         for (index, step) in run_plan.plan.steps.iter().enumerate() {
             let need =
@@ -70,7 +73,7 @@ impl Rest {
         if step.substitute.is_some() {
             return None;
         }
-        let unknown = self.unknown.iter().find(|(uri, _)| reads(step, uri)).map(|(_, why)| why.clone());
+        let unknown = self.unknown.iter().find(|(uri, _)| uses(step, uri)).map(|(_, why)| why.clone());
         unknown.or_else(|| run_plan.unreachable.iter().find(|(name, _)| *name == step.path).map(|(_, why)| why.clone()))
     }
 }
@@ -103,17 +106,38 @@ fn planned(
         }
         found.clear();
         if let Some((plan, unknown)) = project.plan_past_unknown(document, &without, &loaded.sources, &mut found) {
-            // An address that no step reads prevents only the job as a whole from running.
-            let is_read = |uri: &str| plan.steps.iter().any(|step| reads(step, uri));
-            let all_read = unknown.iter().all(|(uri, _)| is_read(uri));
-            return all_read.then_some((plan, nodes, unknown));
+            // An address that nothing uses prevents only the job as a whole from running.
+            let is_used = |uri: &str| {
+                let of_job = plan.inputs.iter().find(|input| input.value.remotes().any(|remote| remote.uri == uri));
+                plan.steps.iter().any(|step| uses(step, uri))
+                    || of_job.map_or(!nodes.is_empty(), |input| is_bound(&input.name, document, &nodes))
+            };
+            let all_used = unknown.iter().all(|(uri, _)| is_used(uri));
+            return all_used.then_some((plan, nodes, unknown));
         }
     }
 }
 
-/// Whether a step reads what is at an address.
-fn reads(step: &Step, uri: &str) -> bool {
-    step.values().flat_map(Value::remotes).any(|remote| remote.uri == uri)
+/// Whether one of these nodes, of which the plan has no inputs, reads an input of the job.
+fn is_bound(input: &str, document: &Document, nodes: &BTreeMap<String, String>) -> bool {
+    let Job::Pipeline(job) = &document.job else { return false };
+    let binding = format!("parent.inputs.{input}");
+    let written = job.nodes.iter().filter(|node| nodes.contains_key(&node.name.value)).flat_map(|node| &node.inputs);
+    let mut texts = written.filter_map(|input| match &input.value.value {
+        InputValue::Literal(Literal::Str(text)) => Some(text),
+        _ => None,
+    });
+    texts.any(|text| text.contains(&binding))
+}
+
+/// Whether a step reads what is at an address, or writes there.
+fn uses(step: &Step, uri: &str) -> bool {
+    let places = step.outputs.iter().filter_map(|output| output.place.as_ref());
+    let written = places.filter_map(|place| match &place.root {
+        Located::Remote(remote) => Some(remote),
+        Located::Here(_) => None,
+    });
+    step.values().flat_map(Value::remotes).chain(written).any(|remote| remote.uri == uri)
 }
 
 /// Whether the rest of a pipeline can be planned in spite of a mistake: either the mistake prevents one node from

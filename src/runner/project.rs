@@ -27,27 +27,33 @@ pub(crate) struct Project {
 
 impl Project {
     /// The project around a file or the current folder. `home` is its workspace, if the user chose one.
-    pub fn new(home: Option<PathBuf>, reporter: Box<dyn Reporter + Sync>) -> Self {
+    pub(crate) fn new(home: Option<PathBuf>, reporter: Box<dyn Reporter + Sync>) -> Self {
         Self { chosen: home, reporter }
     }
 
     /// Shows progress and diagnostics before a run has its own views.
-    pub fn reporter(&self) -> &dyn Reporter {
+    pub(crate) fn reporter(&self) -> &dyn Reporter {
         &*self.reporter
     }
 
     /// The workspace of the current folder.
-    pub fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Home {
         Home::locate(self.chosen.as_deref(), Path::new(""))
     }
 
     /// The workspace of a job file.
-    pub fn home_of(&self, file: &Path) -> Home {
+    pub(crate) fn home_of(&self, file: &Path) -> Home {
         Home::locate(self.chosen.as_deref(), file.parent().unwrap_or(file))
     }
 
     /// Checks a document of any kind against the whole language of Azure ML.
-    pub fn check(&self, file: &Path, set: &[Override], target: Target, kind: Option<Kind>) -> language::Document {
+    pub(crate) fn check(
+        &self,
+        file: &Path,
+        set: &[Override],
+        target: Target,
+        kind: Option<Kind>,
+    ) -> language::Document {
         let options = match target {
             Target::Local => language::Options { kind, ..self.local_options(file, set) },
             Target::Azure => options(set, target, kind),
@@ -56,26 +62,26 @@ impl Project {
     }
 
     /// Checks a document that is to be sent to Azure ML. Assets registered in this workspace do not exist there.
-    pub fn check_for_azure(file: &Path, set: &[Override], kind: Kind) -> language::Document {
+    pub(crate) fn check_for_azure(file: &Path, set: &[Override], kind: Kind) -> language::Document {
         language::load(file, &options(set, Target::Azure, Some(kind)))
     }
 
     /// Reads a job file for a local run.
-    pub fn read(&self, file: &Path, set: &[Override], local: &Local) -> language::Document {
+    pub(crate) fn read(&self, file: &Path, set: &[Override], local: &Local) -> language::Document {
         let mut read = language::load(file, &self.local_options(file, set));
         stand_ins::spare(&mut read, local);
         read
     }
 
     /// Loads and resolves a job file. Returns a plan if the file is accepted.
-    pub fn plan(&self, file: &Path, set: &[Override], local: &Local) -> (Loaded, Option<Plan>) {
+    pub(crate) fn plan(&self, file: &Path, set: &[Override], local: &Local) -> (Loaded, Option<Plan>) {
         let mut loaded = spec::take(self.read(file, set, local), file);
         let plan = self.plan_loaded(&mut loaded, local);
         (loaded, plan)
     }
 
     /// Resolves a loaded job file. New diagnostics are added to the existing ones.
-    pub fn plan_loaded(&self, loaded: &mut Loaded, local: &Local) -> Option<Plan> {
+    pub(crate) fn plan_loaded(&self, loaded: &mut Loaded, local: &Local) -> Option<Plan> {
         let mut found = Vec::new();
         let plan = loaded.document.as_ref().and_then(|d| self.plan_of(d, local, &loaded.sources, &mut found));
         loaded.diagnostics.extend(found);
@@ -84,7 +90,7 @@ impl Project {
     }
 
     /// Resolves a document against the registry of its workspace.
-    pub fn plan_of(
+    pub(crate) fn plan_of(
         &self,
         document: &Document,
         local: &Local,
@@ -102,7 +108,7 @@ impl Project {
 
     /// Resolves a document as far as possible: the data that its inputs name may be unknown. Returns what is unknown,
     /// and why.
-    pub fn plan_past_unknown(
+    pub(crate) fn plan_past_unknown(
         &self,
         document: &Document,
         local: &Local,
@@ -118,19 +124,19 @@ impl Project {
     }
 
     /// The options for reading a document for a local run.
-    pub fn local_options(&self, file: &Path, set: &[Override]) -> language::Options {
+    pub(crate) fn local_options(&self, file: &Path, set: &[Override]) -> language::Options {
         let components = ComponentStore::at(self.home_of(file).components());
         language::Options { components: Some(Arc::new(components)), ..options(set, Target::Local, None) }
     }
 
     /// The plan of a file that must be accepted. Warnings are shown; an error ends the command.
-    pub fn accepted(&self, file: &Path, set: &[Override], local: &Local) -> Result<(Plan, Document), Failed> {
+    pub(crate) fn accepted(&self, file: &Path, set: &[Override], local: &Local) -> Result<(Plan, Document), Failed> {
         let (loaded, plan) = self.plan(file, set, local);
         self.accept(loaded, plan)
     }
 
     /// Returns the plan if the file was accepted. Warnings are shown; an error ends the command.
-    pub fn accept(&self, loaded: Loaded, plan: Option<Plan>) -> Result<(Plan, Document), Failed> {
+    pub(crate) fn accept(&self, loaded: Loaded, plan: Option<Plan>) -> Result<(Plan, Document), Failed> {
         match (plan, loaded.document) {
             (Some(plan), Some(document)) => {
                 self.reporter.diagnostics(&loaded.diagnostics, &loaded.sources);

@@ -194,7 +194,7 @@ pub(crate) struct Open<'a> {
 
 impl<'a> Open<'a> {
     /// Takes a run over. No other runner may have it. Processes that a dead runner left behind are ended first.
-    pub fn new(name: &str, project: &'a Project) -> Result<Self, Failed> {
+    pub(crate) fn new(name: &str, project: &'a Project) -> Result<Self, Failed> {
         let folder = find::run(&project.home(), name)?;
         let name = folder.name.as_str();
         let path = folder.events();
@@ -226,7 +226,7 @@ impl<'a> Open<'a> {
     }
 
     /// The index of a step.
-    pub fn step(&self, path: &str) -> Result<usize, Failed> {
+    pub(crate) fn step(&self, path: &str) -> Result<usize, Failed> {
         self.plan.step(path).ok_or_else(|| record::no_step(&self.view, path))
     }
 

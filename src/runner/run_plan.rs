@@ -43,7 +43,7 @@ pub(crate) struct RunPlan {
 
 impl RunPlan {
     /// Looks up the results of earlier runs in the workspace. Only the stat cache is written.
-    pub fn new(
+    pub(crate) fn new(
         plan: Plan,
         job_file: &Path,
         home: &Home,
@@ -88,7 +88,7 @@ impl RunPlan {
     }
 
     /// Checks that the selected steps can run: a step that runs must not depend on one that was left out.
-    pub fn startable(&self) -> Result<(), Failed> {
+    pub(crate) fn startable(&self) -> Result<(), Failed> {
         for (index, step) in self.plan.steps.iter().enumerate() {
             if !self.decisions[index].may_run() || !self.wanted[index] {
                 continue;

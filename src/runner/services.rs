@@ -66,7 +66,7 @@ struct Recorder {
 
 impl LocalWorkspace {
     /// The workspace of a run. `runtime` is where its server will run.
-    pub fn new(
+    pub(crate) fn new(
         home: &Home,
         experiment: &str,
         run: &RunFolder,
@@ -108,7 +108,7 @@ impl LocalWorkspace {
     }
 
     /// Ends the job's own MLflow run and the server.
-    pub async fn close(&self, status: JobStatus) {
+    pub(crate) async fn close(&self, status: JobStatus) {
         let Some(Some(recorder)) = self.tracking.get() else { return self.end_earlier(status) };
         // The runner decides the final status. A failure to write it affects nothing else.
         let _ = recorder.store.end_run(&self.job.name, run_status(status), Timestamp::now());

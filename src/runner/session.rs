@@ -54,7 +54,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Limits from the project's file and the command line. The command line takes precedence.
-    pub fn of(options: &RunOptions, config: &Config) -> Self {
+    pub(crate) fn of(options: &RunOptions, config: &Config) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             jobs: options.jobs.or(config.jobs).map_or(cores, usize::from).max(1),
@@ -66,7 +66,7 @@ impl Limits {
 
 impl RunSession {
     /// Loads, checks and plans the file, and makes the cache decisions. Nothing is written before the file is accepted.
-    pub fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
+    pub(crate) fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
         let config = Config::near(file.parent().unwrap_or(file))?;
         let (plan, document) = project.accepted(file, &options.set, &config.local())?;
         let home = project.home_of(file);
@@ -105,7 +105,11 @@ impl RunSession {
     }
 
     /// What the engine needs. Must be called inside a Tokio runtime.
-    pub fn request<E>(self, bus: Arc<Bus>, executor: Arc<E>) -> Result<(Request, Services<E, LocalWorkspace>), Failed> {
+    pub(crate) fn request<E>(
+        self,
+        bus: Arc<Bus>,
+        executor: Arc<E>,
+    ) -> Result<(Request, Services<E, LocalWorkspace>), Failed> {
         let Self { run_plan, home, folder, experiment, jobs_of_steps, limits, resumed, cancels, .. } = self;
         let shells = home.for_shells()?;
         let runtime = tokio::runtime::Handle::current();

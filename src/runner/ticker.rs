@@ -12,7 +12,7 @@ pub(crate) struct Ticker {
 
 impl Ticker {
     /// Makes the first call after one interval.
-    pub fn every(interval: Duration, say: impl Fn() + Send + 'static) -> Self {
+    pub(super) fn every(interval: Duration, say: impl Fn() + Send + 'static) -> Self {
         let (end, ended) = channel::<()>();
         let thread = std::thread::Builder::new().name("ticking".to_owned()).spawn(move || {
             // The sender is dropped at the end.

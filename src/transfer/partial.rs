@@ -60,7 +60,7 @@ fn open(path: &Path) -> Result<File, TransferError> {
 
 impl Partial {
     /// Starts, or continues with the content that [`alone`] opened.
-    pub fn open(
+    pub(super) fn open(
         content: File,
         address: &str,
         file: &RemoteFile,
@@ -80,17 +80,17 @@ impl Partial {
     }
 
     /// The byte range of a block.
-    pub fn part(&self, block: u64) -> std::ops::Range<u64> {
+    pub(super) fn part(&self, block: u64) -> std::ops::Range<u64> {
         block * PART..((block + 1) * PART).min(self.size)
     }
 
     /// The number of blocks.
-    pub fn blocks(&self) -> u64 {
+    pub(super) fn blocks(&self) -> u64 {
         self.size.div_ceil(PART)
     }
 
     /// The CRC of each block that is there.
-    pub fn known(&self) -> Result<Vec<Option<u64>>, TransferError> {
+    pub(super) fn known(&self) -> Result<Vec<Option<u64>>, TransferError> {
         let count = usize::try_from(self.blocks()).unwrap_or(usize::MAX);
         let read = std::fs::read(&self.ledger).map_err(|e| local("read", &self.ledger, &e))?;
         let mut known = vec![None; count];
@@ -103,32 +103,32 @@ impl Partial {
     }
 
     /// Writes bytes of the file.
-    pub async fn write(&self, at: u64, bytes: &[u8]) -> Result<(), TransferError> {
+    pub(super) async fn write(&self, at: u64, bytes: &[u8]) -> Result<(), TransferError> {
         let _turn = self.turn.lock().await;
         self.content.write_all_at(bytes, at).map_err(|e| local("write", &self.path, &e))
     }
 
     /// Records in the ledger that a block is there.
-    pub fn done(&self, block: u64, crc: u64) -> Result<(), TransferError> {
+    pub(super) fn done(&self, block: u64, crc: u64) -> Result<(), TransferError> {
         let mut record = [1; RECORD as usize];
         record[1..].copy_from_slice(&crc.to_le_bytes());
         self.blocks.write_all_at(&record, block * RECORD).map_err(|e| local("write", &self.ledger, &e))
     }
 
     /// The path of the bytes.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Renames the complete file to its target.
-    pub fn finish(self, target: &Path) -> Result<(), TransferError> {
+    pub(super) fn finish(self, target: &Path) -> Result<(), TransferError> {
         // In this order: a ledger without its content would never be removed.
         std::fs::remove_file(&self.ledger).map_err(|e| local("remove", &self.ledger, &e))?;
         std::fs::rename(&self.path, target).map_err(|e| local("write", target, &e))
     }
 
     /// Removes the file, which is useless.
-    pub fn discard(self) {
+    pub(super) fn discard(self) {
         let _ = std::fs::remove_file(&self.ledger);
         let _ = std::fs::remove_file(&self.path);
     }

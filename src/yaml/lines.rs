@@ -30,7 +30,7 @@ struct Start {
 }
 
 impl<'a> Lines<'a> {
-    pub fn of(written: &'a str) -> Self {
+    pub(super) fn of(written: &'a str) -> Self {
         if written.is_ascii() || !written.contains(&BREAKS[1..]) {
             return Self { written, text: Cow::Borrowed(written), starts: Vec::new(), has_separators: false };
         }
@@ -51,7 +51,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The author's line, from 1, and column, from 0, of a place in `text`.
-    pub fn place(&self, line: usize, column: usize) -> (usize, usize) {
+    pub(super) fn place(&self, line: usize, column: usize) -> (usize, usize) {
         match line.checked_sub(1).and_then(|index| self.starts.get(index)) {
             Some(start) => (start.line, start.column + column),
             None => (line, column),
@@ -59,14 +59,14 @@ impl<'a> Lines<'a> {
     }
 
     /// The first character other than a line feed that ends a line, and its line.
-    pub fn unusual(&self) -> Option<(char, usize)> {
+    pub(super) fn unusual(&self) -> Option<(char, usize)> {
         let at = self.written.find(&BREAKS[1..]).filter(|_| !self.starts.is_empty())?;
         let line = self.written[..at].matches('\n').count() + 1;
         Some((self.written[at..].chars().next()?, line))
     }
 
     /// What PyYAML reads of the scalar between two places, where the scanner read a value; `None` where that is not known.
-    pub fn value<'v>(
+    pub(super) fn value<'v>(
         &self,
         style: ScalarStyle,
         start: (usize, usize),

@@ -31,28 +31,33 @@ pub(super) struct Readable<'a> {
 }
 
 impl<'a> Readable<'a> {
-    pub fn of(written: &'a str) -> Self {
+    pub(super) fn of(written: &'a str) -> Self {
         let (spaces, comments) = (HashMap::new(), HashMap::new());
         Self { lines: Lines::of(written), spaced: None, spaces, comments, read_again: 0 }
     }
 
     /// The text as the scanner gets it.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         self.spaced.as_deref().unwrap_or(&self.lines.text)
     }
 
     /// The line, from 1, and the column, from 0, in the author's text.
-    pub fn place(&self, marker: Marker) -> (usize, usize) {
+    pub(super) fn place(&self, marker: Marker) -> (usize, usize) {
         self.lines.place(marker.line().max(1), self.column(marker))
     }
 
     /// The first character other than a line feed that ends a line, and its line.
-    pub fn unusual_break(&self) -> Option<(char, usize)> {
+    pub(super) fn unusual_break(&self) -> Option<(char, usize)> {
         self.lines.unusual()
     }
 
     /// What PyYAML reads of a scalar; `None` where that is not known.
-    pub fn value<'v>(&self, style: ScalarStyle, at: saphyr_parser::Span, value: Cow<'v, str>) -> Option<Cow<'v, str>> {
+    pub(super) fn value<'v>(
+        &self,
+        style: ScalarStyle,
+        at: saphyr_parser::Span,
+        value: Cow<'v, str>,
+    ) -> Option<Cow<'v, str>> {
         let place = |marker: Marker| (marker.line(), self.column(marker));
         self.lines.value(style, place(at.start), place(at.end), value)
     }
@@ -68,7 +73,7 @@ impl<'a> Readable<'a> {
     }
 
     /// Puts spaces where the scanner stopped. `false` when that does not help, or PyYAML stops there as well.
-    pub fn space(&mut self, error: &ScanError) -> bool {
+    pub(super) fn space(&mut self, error: &ScanError) -> bool {
         self.read_again += self.text().len();
         let spaced = match error.info() {
             // A lone carriage return ends a line for the scanner, and not for what follows here.

@@ -71,7 +71,7 @@ struct Draft {
 
 impl Create {
     /// Registers the asset. `asset_type` is the type on the command line, `default` the type if none is given.
-    pub fn register(
+    pub(crate) fn register(
         &self,
         asset_type: Option<AssetType>,
         default: AssetType,

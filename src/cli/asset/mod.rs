@@ -31,7 +31,7 @@ pub(super) struct Which {
 
 impl Which {
     /// The selected version. By default, the latest.
-    pub fn selector(&self) -> Selector {
+    pub(super) fn selector(&self) -> Selector {
         match (&self.version, self.label.as_deref()) {
             (Some(version), _) => Selector::Version(version.clone()),
             (None, None | Some("latest")) => Selector::Latest,

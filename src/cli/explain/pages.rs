@@ -13,12 +13,12 @@ pub(in crate::cli) struct Page {
 
 impl Page {
     /// The meaning of the code in one line.
-    pub fn summary(&self) -> &'static str {
+    pub(crate) fn summary(&self) -> &'static str {
         self.text.lines().nth(2).unwrap_or("")
     }
 
     /// The page as a rule of a SARIF log.
-    pub fn rule(&self) -> Rule<'static> {
+    pub(crate) fn rule(&self) -> Rule<'static> {
         Rule { summary: self.summary(), page: self.text }
     }
 }

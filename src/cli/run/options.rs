@@ -59,7 +59,7 @@ pub(in crate::cli) struct StepArguments {
 
 impl RunArguments {
     /// The options in the runner's form.
-    pub fn options(&self) -> RunOptions {
+    pub(crate) fn options(&self) -> RunOptions {
         RunOptions {
             set: self.set.clone(),
             steps: self.steps.selection(),
@@ -73,7 +73,7 @@ impl RunArguments {
 
 impl StepArguments {
     /// The selection in the runner's form.
-    pub fn selection(&self) -> StepSelection {
+    pub(crate) fn selection(&self) -> StepSelection {
         let Self { only, from, until, force_rerun } = self.clone();
         StepSelection { only, from, until, force_rerun }
     }

@@ -38,7 +38,7 @@ pub(crate) struct Source {
 
 impl End {
     /// The source at a place, with its connection. `kind` is the type of the asset that it belongs to.
-    pub fn of(place: Place, kind: Option<PortType>, session: &TransferSession) -> Result<Self, TransferError> {
+    pub(crate) fn of(place: Place, kind: Option<PortType>, session: &TransferSession) -> Result<Self, TransferError> {
         let reached = session.reach(&place)?;
         Ok(match (reached, place) {
             (Some((remote, name)), place) => {

@@ -64,7 +64,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// The locations of a workspace. Nothing is read until something is looked up.
-    pub fn new(home: Home, config: &Config) -> Self {
+    pub(crate) fn new(home: Home, config: &Config) -> Self {
         Self {
             home,
             config: config.clone(),
@@ -76,7 +76,7 @@ impl Places {
 
     /// The same without credentials, for commands that only show where addresses lead: a secret that is not available
     /// is not a mistake in a file.
-    pub fn unopened(self) -> Self {
+    pub(crate) fn unopened(self) -> Self {
         Self { opens: false, ..self }
     }
 
@@ -85,7 +85,7 @@ impl Places {
     /// # Errors
     /// A message for the user: an unknown name, with a similar one; an unsupported kind of storage; or a secret that
     /// was not found.
-    pub fn resolve(&self, uri: &DataUri) -> Result<Place, String> {
+    pub(crate) fn resolve(&self, uri: &DataUri) -> Result<Place, String> {
         match uri {
             DataUri::Datastore { name, path } => self.datastore(name, path),
             DataUri::Blob(uri) => self.bare_blob(uri.clone()),

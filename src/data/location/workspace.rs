@@ -105,7 +105,7 @@ impl Places {
     ///
     /// # Errors
     /// A message for the user: it was not found, with a similar name, or its address cannot be resolved.
-    pub fn asset(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String> {
+    pub(crate) fn asset(&self, reference: &AssetRef, kind: PortType) -> Result<Found, String> {
         let wanted = if kind.is_model() { AssetKind::Model } else { AssetKind::Data };
         self.found(&self.registered(reference, wanted)?)
     }
@@ -114,7 +114,7 @@ impl Places {
     ///
     /// # Errors
     /// A message for the user: neither was found, or the address cannot be resolved.
-    pub fn data_or_model(&self, reference: &AssetRef) -> Result<Found, String> {
+    pub(crate) fn data_or_model(&self, reference: &AssetRef) -> Result<Found, String> {
         let asset = self.registered(reference, AssetKind::Data).or_else(|no_data| {
             let model = self.registered(reference, AssetKind::Model);
             model.map_err(|no_model| if no_model == no_data { no_data } else { format!("{no_data}, and {no_model}") })

@@ -62,7 +62,7 @@ impl InputTree {
     }
 
     /// The digest, if it is known without reading files.
-    pub fn known(&self, reuse: &Reuse) -> Option<Digest> {
+    pub(crate) fn known(&self, reuse: &Reuse) -> Option<Digest> {
         if let Some(known) = self.digest.get() {
             return known.clone();
         }
@@ -73,7 +73,7 @@ impl InputTree {
 
     /// The digest of exactly what was listed. Files that are not in the stat cache are read. `None` if that is
     /// impossible, or if the files have changed since.
-    pub fn digest(&self, reuse: &Reuse) -> Option<Digest> {
+    pub(crate) fn digest(&self, reuse: &Reuse) -> Option<Digest> {
         let read = || {
             let listing = self.listing.as_ref().ok()?;
             let all_shows = listing.unsettled().is_none();

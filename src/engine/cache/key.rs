@@ -30,7 +30,7 @@ pub(in crate::engine) struct Known {
 
 impl Known {
     /// Whether all of the key is known.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.steps.is_empty() && !self.unread && !self.unfetched
     }
 }

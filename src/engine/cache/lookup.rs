@@ -30,7 +30,7 @@ pub(in crate::engine) struct CacheLookup<'a> {
 }
 
 impl<'a> CacheLookup<'a> {
-    pub fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         snapshot: &'a InputSnapshot,
         reuse: &'a Reuse,
@@ -51,7 +51,7 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// The same for a run in which only some steps were chosen.
-    pub fn for_those(self, wanted: &'a [bool]) -> Self {
+    pub(crate) fn for_those(self, wanted: &'a [bool]) -> Self {
         Self { wanted, ..self }
     }
 
@@ -60,7 +60,7 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// Why a step runs even if an earlier result exists. This does not apply to steps that are only needed by others.
-    pub fn forced(&self, index: usize) -> Option<Reason> {
+    pub(crate) fn forced(&self, index: usize) -> Option<Reason> {
         if !self.is_wanted(index) {
             return None;
         }
@@ -77,7 +77,7 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// Decides steps that depend on nothing undecided, with one lookup.
-    pub fn level(&self, steps: &[usize], decided: &[Option<Decision>]) -> Vec<(usize, Decision)> {
+    pub(crate) fn level(&self, steps: &[usize], decided: &[Option<Decision>]) -> Vec<(usize, Decision)> {
         let output = |step: usize, name: &str| match decided[step].as_ref().map(|d| &d.cache) {
             Some(CacheDecision::Hit(cached)) => {
                 cached.outputs.iter().find(|k| k.name == name).map(|k| k.digest.clone())
@@ -136,7 +136,7 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// The cache key of a step, as far as it is needed.
-    pub fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> KeyState {
+    pub(crate) fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> KeyState {
         let unreadable = || {
             KeyState::Miss(vec![Reason::sentence(
                 "its inputs or its code cannot be read, or change while they are read",
@@ -172,7 +172,7 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// Looks up an earlier result for a complete key.
-    pub fn ask(&self, index: usize, key: &Key) -> Decision {
+    pub(crate) fn ask(&self, index: usize, key: &Key) -> Decision {
         match self.reuse.find(&key.hash()) {
             Ok(Some(entry)) => {
                 let states: Vec<_> = entry.outputs.iter().map(reuse::verify).collect();

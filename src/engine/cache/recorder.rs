@@ -29,7 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl Recorder {
     /// Starts the thread.
-    pub fn start<E: Send + Sync + 'static, W: Send + Sync + 'static>(shared: Arc<RunState<E, W>>) -> Self {
+    pub(crate) fn start<E: Send + Sync + 'static, W: Send + Sync + 'static>(shared: Arc<RunState<E, W>>) -> Self {
         let (completed_steps, receiver) = channel();
         *shared.pending_uploads.lock().unwrap_or_else(PoisonError::into_inner) = Some(completed_steps.clone());
         let thread = std::thread::Builder::new().name("digests".to_owned());
@@ -38,14 +38,14 @@ impl Recorder {
     }
 
     /// Hands over the result of a step.
-    pub fn record(&self, completed: CompletedStep) {
+    pub(crate) fn record(&self, completed: CompletedStep) {
         if let Some(completed_steps) = &self.completed_steps {
             let _ = completed_steps.send(completed);
         }
     }
 
     /// Waits until everything is stored.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.completed_steps = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
