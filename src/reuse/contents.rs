@@ -66,7 +66,7 @@ impl Reuse {
         Ok(known.map(|(digest, _)| Contents { digest, fingerprint, files, bytes, read: 0 }))
     }
 
-    /// The files of a tree that [`Reuse::contents`] or [`Reuse::remember`] has stored, by the tree's digest.
+    /// The files of a tree that [`Reuse::contents`] or [`Reuse::remember_many`] has stored, by the tree's digest.
     ///
     /// # Errors
     /// [`ReuseError::Database`].
@@ -116,7 +116,7 @@ pub fn digest_of(listing: &Listing) -> io::Result<Digest> {
 }
 
 /// Reads every file of a tree, without any cache. Returns its digest, and the digest of each file for
-/// [`Reuse::remember`].
+/// [`Reuse::remember_many`].
 ///
 /// # Errors
 /// As [`digest_of`].

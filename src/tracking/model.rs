@@ -373,7 +373,7 @@ pub struct NewRun {
     pub run_id: String,
     /// Its display name.
     pub run_name: String,
-    /// From [`Tracking::experiment`].
+    /// From [`Tracking::experiment`](crate::tracking::Tracking::experiment).
     pub experiment_id: String,
     /// The run id of the pipeline, if this is a step.
     pub parent: Option<String>,

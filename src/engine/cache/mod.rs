@@ -1,7 +1,7 @@
 //! The cache of results: which step can reuse an earlier result, and what this run adds.
 //!
 //! [`inputs`] holds what was seen of a plan's data and code. [`key`] computes cache keys, [`lookup`] finds an earlier
-//! result for a key, [`decide`] does that for a whole plan, and [`recorder`] stores the results of completed steps.
+//! result for a key, [`decide()`] does that for a whole plan, and [`recorder`] stores the results of completed steps.
 
 mod decide;
 mod decision;
