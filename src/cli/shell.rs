@@ -20,8 +20,8 @@ use crate::store::{RunFolder, at};
 /// Open a shell in a step's working directory, with its environment, inputs and command.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  amlrun shell RUN train\n\n\
-    In it 'again' runs the step's command, 'what' shows it. What you change there stays in the run's folder; nothing \
-    of it counts as a result of the step.")]
+    In it 'again' runs the step's command, 'what' shows it. What you change there stays in the run's folder, except in \
+    copies of inputs, which are discarded. Nothing of it counts as a result of the step.")]
 pub(super) struct Args {
     /// The run
     run: String,

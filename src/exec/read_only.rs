@@ -32,11 +32,8 @@ pub fn requested(words: impl IntoIterator<Item = OsString>) -> Option<Result<(),
     let mut words = words.into_iter().skip(1);
     words.next().filter(|verb| verb == VERB)?;
     let mut paths = Vec::new();
-    while let Some(flag) = words.next().filter(|flag| flag == "--path")
-        && let Some(path) = words.next()
-    {
-        drop(flag);
-        paths.push(PathBuf::from(path));
+    while words.next().is_some_and(|flag| flag == "--path") {
+        paths.extend(words.next().map(PathBuf::from));
     }
     Some(run(&paths, &words.collect::<Vec<_>>()))
 }
