@@ -159,7 +159,7 @@ impl HashedFile {
         let read = |(number, &(path, source, size)): (usize, &(&str, &Path, u64))| {
             let (hash, size, metadata) = read::hash(source, size)?;
             if !is_still(number, &metadata) {
-                return Err(io::Error::other(format!("{}: it changed while it was read", source.display())));
+                return Err(io::Error::other(format!("{}: changed while it was being read", source.display())));
             }
             Ok(Self { path: path.to_owned(), size, hash: *hash.as_bytes(), execute: 0 })
         };
@@ -270,11 +270,11 @@ pub fn walk(root: &Path, links: Links, skip: &Skip<'_>) -> io::Result<Vec<PathBu
             if metadata.is_file() {
                 files.push(relative);
             } else if !metadata.is_dir() {
-                let message = format!("{}: this is neither a file nor a folder", path.display());
+                let message = format!("{}: neither a file nor a folder", path.display());
                 return Err(io::Error::other(message));
             } else if linked || !skip(&Found { relative: &relative, path: &path, is_link: false }) {
                 if linked && here.canonicalize()?.starts_with(path.canonicalize()?) {
-                    let message = format!("{}: this symbolic link leads back to a folder above it", path.display());
+                    let message = format!("{}: this symbolic link points to a folder above it", path.display());
                     return Err(io::Error::other(message));
                 }
                 folders.push(relative);
@@ -307,7 +307,7 @@ mod tests {
     fn a_link_that_leads_back_up_is_an_error_and_not_an_endless_walk() {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
-        assert!(files_below(root.path()).unwrap_err().to_string().contains("leads back"));
+        assert!(files_below(root.path()).unwrap_err().to_string().contains("points to a folder above"));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) struct Looked {
 impl Looked {
     /// Uses an earlier copy in place of data that is unreachable.
     fn stands(&mut self, remote: &Remote, kept: Kept, why: &str) {
-        self.warnings.push(format!("the copy of {} that was fetched before is used: {why}", remote.uri));
+        self.warnings.push(format!("an earlier download of {} is used: {why}", remote.uri));
         self.seen.push((remote.clone(), Seen { state: GONE.to_owned(), copy: Some(kept.path) }));
     }
 }
@@ -94,7 +94,7 @@ fn large(step: &str, remote: &Remote, found: &Found) -> Option<String> {
     let bytes: u64 = found.files.iter().filter_map(|file| file.size).sum();
     let files = if found.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", found.files.len()) };
     let (uri, size) = (&remote.uri, human_bytes(bytes));
-    let say = || format!("the step '{step}' reads {uri}: {files} with {size} are fetched before it starts");
+    let say = || format!("the step '{step}' reads {uri}: {files} ({size}) must be downloaded before it starts");
     (bytes > LARGE).then(say)
 }
 
@@ -324,17 +324,17 @@ impl RemoteData {
     fn way(&self, remote: &Remote) -> Result<Way, Failed> {
         let signed = self.signed.iter().filter(|_| remote.signed).find_map(|signed| signed.of(&remote.uri));
         if remote.signed && signed.is_none() {
-            return Err(Failed::new(format!("the signature of {} was not kept", remote.uri)).hint(format!(
-                "run the job file again, or make a datastore of it: {}",
+            return Err(Failed::new(format!("the SAS of {} was not stored", remote.uri)).hint(format!(
+                "run the job file again, or create a datastore for it: {}",
                 amlrun("datastore create -f FILE")
             )));
         }
         let text = signed.as_ref().map_or(remote.uri.as_str(), Secret::reveal);
         let Some(Ok(uri)) = DataUri::parse(text) else {
-            return Err(Failed::new(format!("{} leads nowhere", remote.uri)));
+            return Err(Failed::new(format!("{} cannot be resolved", remote.uri)));
         };
         let place = self.places.resolve(&uri).map_err(Failed::new)?;
-        self.session()?.reach(&place)?.ok_or_else(|| Failed::new(format!("{} is on this machine now", remote.uri)))
+        self.session()?.reach(&place)?.ok_or_else(|| Failed::new(format!("{} is now a local path", remote.uri)))
     }
 
     fn session(&self) -> Result<&TransferSession, Failed> {
@@ -386,12 +386,12 @@ fn shape(form: Form) -> Shape {
 fn about(remote: &Remote, step: &str, trouble: &TransferError, is_kept: bool) -> Failed {
     match trouble {
         TransferError::NotFound(_) => {
-            let mut why = trouble.to_string().replace(&remote.address, "it");
+            let mut why = trouble.to_string().replace(&format!("the container of {}", remote.address), "its container");
             if !why.contains("container") {
-                "there is nothing".clone_into(&mut why);
+                "it was not found".clone_into(&mut why);
             }
-            let failed = Failed::not_found(format!("the step '{step}' reads {}, and {why}", remote.uri));
-            let copy = "what was fetched of it before is still here: 'shell' and 'run --resume' use it";
+            let failed = Failed::not_found(format!("the step '{step}' reads {}, but {why}", remote.uri));
+            let copy = "use 'shell' or 'run --resume' to work with the earlier download";
             if is_kept { failed.hint(copy) } else { failed }
         }
         _ => Failed::new(format!("the step '{step}' reads {}: {trouble}", remote.uri)),

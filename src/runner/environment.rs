@@ -43,8 +43,10 @@ pub(crate) fn path(home: &Home, plan: &Plan, decisions: &[Decision]) -> (Vec<Pat
         folders.extend(made.then(|| home.shims()));
     }
     let note = match python() {
-        Some(python) => format!("environments are met by this machine: {}", python.display()),
-        None => "environments are met by this machine, which has no Python".to_owned(),
+        Some(python) => {
+            format!("steps use the Python of this machine instead of their environments: {}", python.display())
+        }
+        None => "steps use this machine instead of their environments, but no Python was found".to_owned(),
     };
     (folders, Some(note))
 }
