@@ -93,10 +93,10 @@ fn json(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>) -> Value {
 }
 
 /// A step in the JSON output of `plan` and `why`.
-pub(super) fn entry(step: &str, runs: bool, stand_in: Option<&str>, because: &[Reason]) -> Value {
+pub(super) fn entry(step: &str, runs: bool, substitute: Option<&str>, because: &[Reason]) -> Value {
     let mut entry = json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because });
-    if let (Some(policy), Value::Object(map)) = (stand_in, &mut entry) {
-        map.insert("stand_in".to_owned(), json!(policy));
+    if let (Some(policy), Value::Object(map)) = (substitute, &mut entry) {
+        map.insert("substitute".to_owned(), json!(policy));
     }
     entry
 }

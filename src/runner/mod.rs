@@ -5,8 +5,8 @@
 //! The command line passes [`options`] and shows the results.
 
 mod catalog;
-pub(crate) mod environment;
 pub(crate) mod job_names;
+pub(crate) mod local_environment;
 pub(crate) mod options;
 pub(crate) mod partial_plan;
 pub(crate) mod project;

@@ -75,7 +75,7 @@ impl RunPlan {
         warnings.extend(strangers(&plan, config));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
-            snapshot.host = Some(super::environment::look(near, &config.pass_variables, looking.offline));
+            snapshot.host = Some(super::local_environment::host(near, &config.pass_variables, looking.offline));
         }
         let scope = engine::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;
@@ -123,8 +123,9 @@ fn strangers(plan: &Plan, config: &Config) -> Vec<String> {
 fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
     for step in plan.steps.iter().filter(|step| step.substitute.is_none()) {
-        let is_set = |name: &str| step.environment_variables.iter().any(|(set, _)| set == name);
-        for name in variables::named(&step.command, kept_out).into_iter().filter(|name| !is_set(name)) {
+        let Some(command) = step.command() else { continue };
+        let is_set = |name: &str| command.environment_variables.iter().any(|(set, _)| set == name);
+        for name in variables::named(&command.text, kept_out).into_iter().filter(|name| !is_set(name)) {
             warnings.push(format!(
                 "the step '{}' names ${name}, which this shell has and steps do not inherit: set it in \
                  environment_variables, or add it to pass_variables in amlrun.toml",
