@@ -146,7 +146,7 @@ impl Dispatch {
             match &decision.cache {
                 // An upload to remote storage takes time, so it is handled as a step.
                 CacheDecision::Hit(cached) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
-                    if shared.request.plan.steps[index].outputs.iter().any(StepOutput::goes_on) {
+                    if shared.request.plan.steps[index].outputs.iter().any(StepOutput::is_published) {
                         shared.services.bus.publish_all(std::mem::take(&mut reused));
                     }
                     reused.push(self.apply_cached(index, cached, decision.because.clone()));

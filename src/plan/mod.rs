@@ -310,7 +310,7 @@ pub struct StepOutput {
 impl StepOutput {
     /// Whether it is copied from the step's folder: into the registry or into a datastore.
     #[must_use]
-    pub fn goes_on(&self) -> bool {
+    pub fn is_published(&self) -> bool {
         self.asset.is_some() || self.place.is_some()
     }
 }

@@ -14,5 +14,5 @@ pub(crate) mod resume;
 pub(crate) mod run_plan;
 mod services;
 pub(crate) mod session;
-pub(crate) mod stand_ins;
+pub(crate) mod substitutes;
 mod ticker;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::job_names;
 use super::local_environment::{self, LocalEnvironment};
 use crate::config::{Config, trust};
-use crate::data::staging::Looking;
+use crate::data::inspection::InspectionOptions;
 use crate::engine::{self, Request, Resumed, RunPaths, Services};
 use crate::error::Failed;
 use crate::event::journal::Journal;
@@ -72,7 +72,7 @@ impl RunSession {
     /// Loads, checks and plans the file, and makes the cache decisions. Nothing is written before the file is accepted.
     pub(crate) fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
         let config = Config::near(file.parent().unwrap_or(file))?;
-        let (plan, document) = project.accepted(file, &options.set, &config.local())?;
+        let (plan, document) = project.accepted(file, &options.set, &config)?;
         let home = project.home_of(file);
         home.create()?;
         let name = run_name(options.name.as_deref(), &document)?;
@@ -82,8 +82,12 @@ impl RunSession {
         }
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
         trust::remember(&home, &config);
-        let looking = Looking { jobs: options.transfer_jobs, reporter: Some(project.reporter()), ..Looking::default() };
-        let run_plan = RunPlan::new(plan, &job_file, &home, &options.steps, &config, looking)?;
+        let inspection = InspectionOptions {
+            jobs: options.transfer_jobs,
+            reporter: Some(project.reporter()),
+            ..InspectionOptions::default()
+        };
+        let run_plan = RunPlan::new(plan, &job_file, &home, &options.steps, &config, inspection)?;
         run_plan.startable()?;
         fits(&home, &name, &run_plan.plan)?;
         let (folder, record) = home.create_run(&name)?;
