@@ -14,11 +14,12 @@ const FINER: [(&str, &[&str]); 10] = [
         &["outcome", "reason", "fs", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"],
     ),
     ("plan", &["again", "outcome", "digest", "id", "clock", "toposort", "relative", "secret", "diagnostic", "spec"]),
-    ("event", &["outcome", "reason", "digest", "id", "clock", "number", "relative", "diagnostic"]),
-    ("exec", &["outcome", "digest", "id", "clock", "secret", "diagnostic"]),
+    ("event", &["handle", "outcome", "reason", "digest", "id", "clock", "number", "relative", "diagnostic"]),
+    ("exec", &["handle", "outcome", "digest", "id", "clock", "secret", "diagnostic"]),
     (
         "engine",
         &[
+            "handle",
             "outcome",
             "reason",
             "digest",

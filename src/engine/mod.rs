@@ -26,6 +26,8 @@ mod services;
 mod staging;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,6 +9,7 @@
 //! through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
 
 mod bind;
+mod body;
 pub mod choice;
 pub mod command;
 mod inputs;
@@ -28,13 +29,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::spec::catalog::{Form, Located, Remote, Signed};
+pub use crate::spec::environment::Environment;
 pub use crate::spec::io::PortType;
+pub use body::{Code, Command, Distribution, StepBody};
 pub use local::Local;
 pub use resolve::resolve;
 pub use value::{Part, Value};
 
 use crate::secret::Secret;
-use crate::spec::environment::Environment;
 
 /// A job that can be run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -156,67 +158,6 @@ pub struct Step {
     pub needs: Vec<usize>,
     /// Those of them that feed optional inputs only: when one fails the step runs without that input.
     pub optional_needs: Vec<usize>,
-}
-
-/// What a step does, by its type on Azure ML. In a stored plan its fields are beside those of the step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum StepBody {
-    /// It runs a command.
-    Command(Box<Command>),
-    /// It has a type that is not run here, such as `spark`. Such a step has a substitute.
-    #[serde(untagged)]
-    Unsupported {
-        /// The type.
-        kind: String,
-    },
-}
-
-impl StepBody {
-    /// The type on Azure ML: `command`, `spark`, `sweep` …
-    #[must_use]
-    pub fn kind(&self) -> &str {
-        match self {
-            Self::Command(_) => "command",
-            Self::Unsupported { kind } => kind,
-        }
-    }
-}
-
-/// A command with its surroundings.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Command {
-    /// Its text with its expressions.
-    #[serde(rename = "command")]
-    pub text: String,
-    /// What becomes its working directory.
-    pub code: Option<Code>,
-    /// The environment that it has on Azure ML.
-    pub environment: Option<Environment>,
-    /// Variables, in order.
-    pub environment_variables: Vec<(String, Value)>,
-    /// The processes that it runs as; `None` for one.
-    pub distribution: Option<Distribution>,
-}
-
-/// The code of a step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Code {
-    /// The file or folder that `code:` names.
-    pub root: Option<PathBuf>,
-    /// Files and folders that are placed beside it.
-    pub includes: Vec<PathBuf>,
-}
-
-/// A step of several processes (reference, section 7.3).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distribution {
-    /// `pytorch`, `mpi`, `tensorflow`; `None` when the command runs once on every instance.
-    pub kind: Option<String>,
-    /// `resources.instance_count`.
-    pub instances: u32,
-    /// The numbers that the author gives, by field: `process_count_per_instance`, `worker_count` …
-    pub counts: BTreeMap<String, u32>,
 }
 
 /// When a step's turn comes (reference, section 5).
@@ -397,22 +338,6 @@ impl Plan {
     #[must_use]
     pub fn step(&self, path: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.path == path)
-    }
-}
-
-impl Distribution {
-    /// How many processes there are in all.
-    #[must_use]
-    pub fn processes(&self) -> usize {
-        let count = |name: &str| self.counts.get(name).copied();
-        let processes = match self.kind.as_deref() {
-            Some("tensorflow") => {
-                count("worker_count").unwrap_or(self.instances) + count("parameter_server_count").unwrap_or(0)
-            }
-            Some(_) => self.instances.saturating_mul(count("process_count_per_instance").unwrap_or(1)),
-            None => self.instances,
-        };
-        usize::try_from(processes).unwrap_or(usize::MAX)
     }
 }
 
