@@ -1,5 +1,7 @@
 //! Helpers for files and folders that every module may use.
 
+pub mod atomic;
+
 use std::io;
 use std::path::Path;
 

@@ -11,15 +11,15 @@
 //! This module does not know what a secret is for, and never shows one in a message.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use crate::fs::atomic::{self, Durability};
 use crate::secret::{Credential, Secret};
-use crate::store::tree::sibling_for_building;
 
 const VERSION: u64 = 1;
 
@@ -173,13 +173,8 @@ impl Credentials {
         };
         let changed = change(workspaces);
         if changed {
-            let building = sibling_for_building(&path);
-            let written = write(&building, &all).and_then(|()| fs::rename(&building, &path));
-            if written.is_err() {
-                // It may contain a part of a secret. The first error is the one to report.
-                let _ = fs::remove_file(&building);
-            }
-            written.map_err(io_error("write", &path))?;
+            let text = format!("{all:#}\n");
+            atomic::write_private(&path, text, Durability::Synced).map_err(io_error("write", &path))?;
         }
         drop(held);
         Ok(changed)
@@ -210,14 +205,6 @@ impl Credentials {
     }
 }
 
-/// Writes a file that no other user can read from the moment it exists.
-fn write(path: &Path, all: &Value) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(serde_json::to_string_pretty(all)?.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
-}
-
 fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CredentialsError + 'a {
     move |source| CredentialsError::Io { what, path: path.to_owned(), source }
 }
@@ -233,6 +220,7 @@ fn key(workspace: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn sas(text: &str) -> Credential {

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::folder::{Wanted, below, receive_all};
 use super::listing::{Found, Shape};
 use super::{Transfer, is_unfinished, local};
+use crate::fs::atomic::{self, Durability, PARTIAL, Temporary};
 use crate::store::remote::{Remote, RemoteFile, TransferError};
 use crate::store::tree;
 
@@ -260,6 +261,7 @@ fn finish(
     } else {
         // The state was changed, or its download ended before it was complete.
         remove(&folder)?;
+        // Not a temporary folder: an interrupted download continues with it.
         std::fs::rename(building, &folder).map_err(|e| local("rename", building, &e))?;
     }
     let size = tree::size_of(&folder).map_err(trouble)?;
@@ -280,7 +282,7 @@ fn tidy(place: &Path, building: &Path) -> Result<(), TransferError> {
     let files = crate::digest::files_below(building).map_err(|e| local("list", building, &e))?;
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        if is_unfinished(&name) {
+        if is_unfinished(&name) || name.starts_with(PARTIAL) {
             let path = building.join(&file);
             std::fs::remove_file(&path).map_err(|e| local("remove", &path, &e))?;
         }
@@ -300,12 +302,9 @@ fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target
 /// Copies a file, completely or not at all. A hard link would be sufficient, but it changes the stat of a file that
 /// somebody may be reading.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    let partial = to.with_file_name(format!(".amlrun-{:016x}.part", fastrand::u64(..)));
-    let copied = std::fs::copy(from, &partial).and_then(|_| std::fs::rename(&partial, to));
-    if copied.is_err() {
-        let _ = std::fs::remove_file(&partial);
-    }
-    copied
+    let new = Temporary::beside(to);
+    std::fs::copy(from, new.path())?;
+    new.place()
 }
 
 /// A unique name for a state.
@@ -360,10 +359,8 @@ fn stamp(folder: &Path) -> std::io::Result<String> {
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<(), TransferError> {
-    let partial = path.with_extension("partial");
     let text = serde_json::to_vec(value).unwrap_or_default();
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|e| local("write", path, &e))
+    atomic::write(path, text, Durability::Unsynced).map_err(|e| local("write", path, &e))
 }
 
 fn remove(folder: &Path) -> Result<(), TransferError> {
