@@ -1,6 +1,7 @@
 //! Helpers for files and folders that every module may use.
 
 pub mod atomic;
+pub mod walk;
 
 use std::io;
 use std::path::Path;

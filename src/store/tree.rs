@@ -7,8 +7,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::digest::files_below;
 use crate::fs::atomic::Temporary;
+use crate::fs::walk::files_below;
 
 /// Why a tree could not be copied, measured or sealed.
 #[derive(Debug, thiserror::Error)]

@@ -18,11 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
 use super::folder::{Wanted, below, receive_all};
 use super::listing::{Found, Shape};
 use super::{Transfer, is_unfinished, local};
 use crate::fs::atomic::{self, Durability, PARTIAL, Temporary};
+use crate::fs::walk::files_below;
 use crate::store::remote::{Remote, RemoteFile, TransferError};
 use crate::store::tree;
 
@@ -279,7 +281,7 @@ fn tidy(place: &Path, building: &Path) -> Result<(), TransferError> {
     for other in entries.filter(|path| path.extension().is_some_and(|e| e == "building") && path != building) {
         remove(&other)?;
     }
-    let files = crate::digest::files_below(building).map_err(|e| local("list", building, &e))?;
+    let files = files_below(building).map_err(|e| local("list", building, &e))?;
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         if is_unfinished(&name) || name.starts_with(PARTIAL) {
@@ -339,19 +341,15 @@ fn read_now(place: &Path) -> Option<Now> {
 fn stamp(folder: &Path) -> std::io::Result<String> {
     use std::os::unix::fs::MetadataExt as _;
     let mut lines = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(path) = open.pop() {
-        for entry in std::fs::read_dir(&path)? {
-            let entry = entry?;
-            let (path, stat) = (entry.path(), entry.metadata()?);
-            let inner = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-            if stat.is_dir() {
-                lines.push(inner);
-                open.push(path);
-            } else {
-                let [modified, changed] = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
-                lines.push(format!("{inner}\0{} {} {modified:?} {changed:?}", stat.len(), stat.ino()));
-            }
+    for entry in WalkDir::new(folder).min_depth(1) {
+        let entry = entry?;
+        let stat = entry.metadata()?;
+        let inner = entry.path().strip_prefix(folder).unwrap_or(entry.path()).display().to_string();
+        if stat.is_dir() {
+            lines.push(inner);
+        } else {
+            let [modified, changed] = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
+            lines.push(format!("{inner}\0{} {} {modified:?} {changed:?}", stat.len(), stat.ino()));
         }
     }
     lines.sort();

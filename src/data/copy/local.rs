@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use globset::GlobBuilder;
 
-use crate::digest::files_below;
 use crate::fs::atomic::{PARTIAL, Temporary};
+use crate::fs::walk::files_below;
 use crate::store::remote::{Checksums, TransferError};
 use crate::store::tree::TreeError;
 use crate::transfer::{Transfer, checksum, is_unfinished, local};
