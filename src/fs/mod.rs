@@ -1,6 +1,7 @@
 //! Helpers for files and folders that every module may use.
 
 pub mod atomic;
+pub mod program;
 pub mod walk;
 
 use std::io;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::engine::Decision;
-use crate::environment::{Host, Look, is_program};
+use crate::environment::{Host, Look};
+use crate::fs::program::on_path;
 use crate::plan::Plan;
 use crate::store::Home;
 
@@ -17,7 +18,7 @@ pub(crate) fn look(near: &Path, passed: &[String], is_strange: bool) -> Host {
 
 /// The Python that steps use: `python`, or else `python3`.
 fn python() -> Option<PathBuf> {
-    find("python").or_else(|| find("python3"))
+    on_path("python", None).or_else(|| on_path("python3", None))
 }
 
 /// The folder of this program, which also has `amlrun-stage`.
@@ -35,8 +36,8 @@ pub(crate) fn path(home: &Home, plan: &Plan, decisions: &[Decision]) -> (Vec<Pat
     if !uses_python(plan) {
         return (folders, None);
     }
-    let python3 = find("python3");
-    if let (None, Some(python3)) = (find("python"), &python3) {
+    let python3 = on_path("python3", None);
+    if let (None, Some(python3)) = (on_path("python", None), &python3) {
         let shim = home.shims().join("python");
         let made = std::fs::create_dir_all(home.shims()).is_ok()
             && (std::os::unix::fs::symlink(python3, &shim).is_ok() || shim.exists());
@@ -51,10 +52,4 @@ pub(crate) fn path(home: &Home, plan: &Plan, decisions: &[Decision]) -> (Vec<Pat
 
 fn uses_python(plan: &Plan) -> bool {
     plan.steps.iter().any(|step| step.substitute.is_none() && step.command.contains("python"))
-}
-
-/// Finds a program on `PATH`.
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))
 }
