@@ -40,7 +40,7 @@ const FINER: [(&str, &[&str]); 10] = [
         ],
     ),
     ("environment", &["outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
-    ("report", &["again", "outcome", "reason", "fs", "digest", "id", "clock", "diagnostic", "event"]),
+    ("report", &["again", "outcome", "reason", "fs", "digest", "id", "clock", "number", "diagnostic", "event"]),
     ("tracking", &["outcome", "fs", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),
 ];
 

@@ -16,7 +16,7 @@ use crate::fs::walk::size_on_disk;
 use crate::history::leftovers::Leftovers;
 use crate::history::record;
 use crate::history::retention::{References, remove_run, remove_tree};
-use crate::report::progress::human_bytes as human;
+use crate::number::human_bytes;
 use crate::reuse::Reuse;
 use crate::runner::project::Project;
 use crate::store::{Home, RunFolder};
@@ -79,10 +79,10 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
         return Ok(Exit::Ok);
     }
     for (name, files, bytes, what) in &rows {
-        printer.out(&format!("{:>10}  {files:>8} files  {name:10}  {what}\n", human(*bytes)));
+        printer.out(&format!("{:>10}  {files:>8} files  {name:10}  {what}\n", human_bytes(*bytes)));
     }
     let total = rows.iter().map(|row| row.2).sum();
-    printer.out(&format!("{:>10}  in {}\n", human(total), crate::report::summary::shown(home.root())));
+    printer.out(&format!("{:>10}  in {}\n", human_bytes(total), crate::report::summary::shown(home.root())));
     Ok(Exit::Ok)
 }
 
@@ -91,7 +91,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     let verb = if dry_run { "would free" } else { "freed" };
     let mut say = |bytes: u64, what: &str| {
         freed += bytes;
-        printer.out(&format!("{verb} {:>9}  {what}\n", human(bytes)));
+        printer.out(&format!("{verb} {:>9}  {what}\n", human_bytes(bytes)));
     };
     let mut old: Vec<RunFolder> = Vec::new();
     if let Some(days) = older_than {
@@ -158,7 +158,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
             say(bytes, &format!("download {}", name(&old.path)));
         }
     }
-    printer.out(&format!("{verb} {} in all\n", human(freed)));
+    printer.out(&format!("{verb} {} in all\n", human_bytes(freed)));
     Ok(Exit::Ok)
 }
 
