@@ -105,7 +105,7 @@ impl From<CredentialsError> for Failed {
     fn from(error: CredentialsError) -> Self {
         let failed = Self::new(error.to_string());
         match error {
-            CredentialsError::Nowhere | CredentialsError::Io { .. } => {
+            CredentialsError::Nowhere | CredentialsError::Store(_) => {
                 failed.hint("set AMLRUN_CREDENTIALS to the path of another file")
             }
             _ => failed,

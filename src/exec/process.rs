@@ -7,7 +7,10 @@ use std::sync::OnceLock;
 use tokio::sync::OnceCell;
 
 use super::supervise::Supervisor;
-use super::{Ended, Ending, Executor, Launch, Launcher, LineSink, StopWatch, orphans, ranks, read_only, spawn};
+use super::{
+    Ended, Ending, Executor, Launch, Launcher, Observer, Running, StopWatch, orphans, ranks, read_only, spawn,
+};
+use crate::fs::program::on_path;
 
 /// Runs commands as processes of this machine.
 #[derive(Debug, Default)]
@@ -54,7 +57,7 @@ impl LocalProcess {
 
     /// The full path of bash: starting a program by its path is cheaper than searching `PATH` each time.
     fn bash(&self) -> &Path {
-        self.bash.get_or_init(|| on_path("bash", std::env::var_os("PATH")).unwrap_or_else(|| PathBuf::from("bash")))
+        self.bash.get_or_init(|| on_path("bash", None).unwrap_or_else(|| PathBuf::from("bash")))
     }
 }
 
@@ -62,7 +65,13 @@ impl LocalProcess {
 const LONGEST_ARGUMENT: usize = 120 * 1024;
 
 impl Executor for LocalProcess {
-    async fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> Ended {
+    fn run(&self, launch: Launch, observer: Observer, stop: StopWatch) -> Running<'_> {
+        Box::pin(self.start(launch, observer, stop))
+    }
+}
+
+impl LocalProcess {
+    async fn start(&self, launch: Launch, observer: Observer, stop: StopWatch) -> Ended {
         let (program, mut arguments) = match launch.launcher {
             Launcher::Bash => (self.bash().to_owned(), Vec::new()),
             Launcher::Mpirun { ranks, .. } => match mpirun(&launch, ranks).await {
@@ -85,19 +94,19 @@ impl Executor for LocalProcess {
             }
             arguments.push(script.into());
         }
-        if launch.launcher == Launcher::Bash && launch.processes.len() == 1 && self.can_mount(&launch.read_only).await {
-            let arguments = read_only::arguments(&launch.read_only, &program, arguments);
-            return self.supervisor.run(Path::new(spawn::OWN), &arguments, launch, lines, stop).await;
+        let read_only = launch.read_only();
+        if launch.launcher == Launcher::Bash && launch.processes.len() == 1 && self.can_mount(&read_only).await {
+            let arguments = read_only::arguments(&read_only, &program, arguments);
+            return self.supervisor.run(Path::new(spawn::OWN), &arguments, launch, observer, stop).await;
         }
-        self.supervisor.run(&program, &arguments, launch, lines, stop).await
+        self.supervisor.run(&program, &arguments, launch, observer, stop).await
     }
 }
 
 /// `mpirun` with the arguments that start the ranks on one machine, also for root.
 async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<OsString>), String> {
-    let own = launch.variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.into());
-    let path = own.or_else(|| std::env::var_os("PATH"));
-    let program = on_path("mpirun", path).ok_or(
+    let own = launch.variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_ref());
+    let program = on_path("mpirun", own).ok_or(
         "its distribution is mpi, and mpirun is not installed: apt install openmpi-bin, or mpich (mpirun must be on PATH)",
     )?;
     let mut arguments = vec!["-n".into(), ranks.to_string().into()];
@@ -107,11 +116,4 @@ async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<OsString>),
         arguments.extend(["--allow-run-as-root".into(), "--oversubscribe".into()]);
     }
     Ok((program, arguments))
-}
-
-fn on_path(program: &str, path: Option<OsString>) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let is_program =
-        |file: &PathBuf| file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
-    std::env::split_paths(&path?).map(|folder| folder.join(program)).find(is_program)
 }
