@@ -4,7 +4,7 @@
 //! line. `tests/architecture.rs` reads the list and fails when a change breaks it.
 //!
 //! ```layers
-//! base      again outcome reason fs digest id clock number toposort relative secret diagnostic
+//! base      again handle outcome reason fs digest id clock number toposort relative secret diagnostic
 //! reading   yaml language spec
 //! storage   sqlite store reuse model_file registry
 //! planning  plan
@@ -37,6 +37,7 @@ pub mod clock;
 pub mod diagnostic;
 pub mod digest;
 pub mod fs;
+pub mod handle;
 pub mod id;
 pub mod number;
 pub mod outcome;

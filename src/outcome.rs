@@ -131,12 +131,29 @@ pub enum Failure {
         /// How it failed.
         failure: Box<Failure>,
     },
+    /// Remote storage did not answer, or was busy. The same may succeed later.
+    Unavailable {
+        /// The message.
+        message: String,
+    },
     /// The step could not be prepared or started, or its outputs could not be stored.
     #[serde(alias = "surroundings")]
     Other {
         /// The message, with the path of the failure.
         message: String,
     },
+}
+
+impl Failure {
+    /// A failure that is described by a message.
+    pub fn other(message: impl Into<String>) -> Self {
+        Self::Other { message: message.into() }
+    }
+
+    /// The failure after a bug of amlrun.
+    pub fn internal(why: impl fmt::Display) -> Self {
+        Self::other(format!("internal error; please report it: {why}"))
+    }
 }
 
 impl fmt::Display for Failure {
@@ -184,7 +201,7 @@ impl fmt::Display for Failure {
                 write!(f, "ended with exit code 0, but its outputs cannot be kept: the disk is full ({path})")
             }
             Self::Process { process, failure } => write!(f, "{process}: {failure}"),
-            Self::Other { message } => f.write_str(message),
+            Self::Unavailable { message } | Self::Other { message } => f.write_str(message),
         }
     }
 }

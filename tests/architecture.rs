@@ -17,11 +17,12 @@ const FINER: [(&str, &[&str]); 10] = [
         "plan",
         &["again", "outcome", "fs", "digest", "id", "clock", "toposort", "relative", "secret", "diagnostic", "spec"],
     ),
-    ("event", &["outcome", "reason", "fs", "digest", "id", "clock", "number", "relative", "diagnostic"]),
-    ("exec", &["outcome", "fs", "digest", "id", "clock", "secret", "diagnostic"]),
+    ("event", &["handle", "outcome", "reason", "fs", "digest", "id", "clock", "number", "relative", "diagnostic"]),
+    ("exec", &["handle", "outcome", "fs", "digest", "id", "clock", "secret", "diagnostic"]),
     (
         "engine",
         &[
+            "handle",
             "outcome",
             "reason",
             "fs",

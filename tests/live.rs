@@ -40,7 +40,7 @@ fn a_step_that_samples_stand_in_for_does_not_look_as_if_it_had_run() {
         assert!(logs.contains("samples stood in for it"), "{logs}");
     }
     let shown = project.shown();
-    let step = |name: &str| [&shown["jobs"][name]["type"], &shown["jobs"][name]["stand_in"]];
+    let step = |name: &str| [&shown["jobs"][name]["type"], &shown["jobs"][name]["substitute"]];
     assert_eq!(step("score"), [&json!("spark"), &json!("stub")]);
     assert_eq!(step("left"), [&json!("command"), &json!("skip")]);
     assert_eq!(step("use"), [&json!("command"), &Value::Null]);

@@ -210,7 +210,7 @@ fn samples_stand_in_for_a_job_of_its_own_as_for_a_node() {
     let ran = project.run("job.yml").ended(0);
     assert!(ran.out.contains("samples stood in for it"), "{}", ran.out);
     let shown = project.shown();
-    assert_eq!((shown["type"].as_str(), shown["stand_in"].as_str()), (Some("spark"), Some("stub")));
+    assert_eq!((shown["type"].as_str(), shown["substitute"].as_str()), (Some("spark"), Some("stub")));
     let made = shown["outputs"]["o"]["path"].as_str().unwrap();
     assert_eq!(std::fs::read_to_string(format!("{made}/a")).unwrap(), "1");
 }

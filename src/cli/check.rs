@@ -10,10 +10,9 @@ use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::language::detect::{could_be_azure_ml, other_kind};
 use crate::language::{self, Kind};
-use crate::plan::Local;
 use crate::runner::project::Project;
 use crate::runner::run_plan::replayable;
-use crate::runner::stand_ins;
+use crate::runner::substitutes;
 use crate::spec;
 use crate::yaml::overrides::Override;
 
@@ -61,9 +60,11 @@ pub(super) struct Checked {
 
 /// Checks a file of any kind, with the `--set` values of the command line. Nothing is run, and nothing is written.
 pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, project: &Project) -> Checked {
+    // A broken amlrun.toml is reported when something runs, because it is not a mistake in the document.
+    let config = Config::near(file.parent().unwrap_or(file)).unwrap_or_default();
     let mut document = project.check(file, set, target.unwrap_or(Target::Local).into(), None);
     if target == Some(Target::Local) {
-        stand_ins::spare(&mut document, &local(file));
+        substitutes::spare(&mut document, &config.local());
     }
     let other = match document.kind {
         Some(Kind::Other(word)) => Some(word),
@@ -75,7 +76,7 @@ pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, proje
     }
     let (mut says, mut found) = (document.describe(), Vec::new());
     if target != Some(Target::Azure) && document.accepted() && document.kind == Some(Kind::Job) {
-        says = plan(&document, file, target, project, &mut found).unwrap_or(says);
+        says = plan(&document, file, target, &config, project, &mut found).unwrap_or(says);
     }
     if target.is_none() {
         let lacking = |finding: &&mut Diagnostic| LACKING.contains(&finding.code);
@@ -115,11 +116,12 @@ fn plan(
     read: &language::Document,
     file: &Path,
     target: Option<Target>,
+    config: &Config,
     project: &Project,
     found: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     let document = spec::document::of(read, file, found);
-    let plan = document.and_then(|document| project.plan_of(&document, &local(file), &read.sources, found));
+    let plan = document.and_then(|document| project.plan_of(&document, config, &read.sources, found));
     let plan = plan?;
     if target == Some(Target::Local)
         && let Err(why) = replayable(&plan, &project.home_of(file))
@@ -128,12 +130,6 @@ fn plan(
     }
     let steps = plan.steps.len();
     Some(format!("{} with {steps} step{}", plan.kind, if steps == 1 { "" } else { "s" }))
-}
-
-/// The project's settings of steps. A broken amlrun.toml is reported when something runs, because it is not a mistake
-/// in the document.
-fn local(file: &Path) -> Local {
-    Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default()
 }
 
 /// Shortens the result for a file that is not an Azure ML document to one sentence.

@@ -9,7 +9,7 @@ use super::format::TextOr;
 use super::printer::Printer;
 use super::run::options::StepArguments;
 use crate::config::{Config, trust};
-use crate::data::staging::Looking;
+use crate::data::inspection::InspectionOptions;
 use crate::diagnostic::visible::visible;
 use crate::engine::{CacheDecision, Decision};
 use crate::error::Failed;
@@ -50,7 +50,7 @@ pub(super) struct Args {
 
 pub(super) fn plan(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
-    let mut rest = Rest::of(&args.file, &args.set, &config.local(), project)?;
+    let mut rest = Rest::of(&args.file, &args.set, &config, project)?;
     let plan = std::mem::take(&mut rest.plan);
     let job_file = std::path::absolute(&rest.document.path).unwrap_or_else(|_| rest.document.path.clone());
     let home = project.home_of(&args.file);
@@ -62,8 +62,13 @@ pub(super) fn plan(args: &Args, project: &Project, printer: &Printer) -> Result<
              what it reads there counts as new\n",
         );
     }
-    let looking = Looking { offline, past_trouble: true, reporter: Some(project.reporter()), ..Looking::default() };
-    let run_plan = RunPlan::new(plan, &job_file, &home, &args.steps.selection(), &config, looking)?;
+    let inspection = InspectionOptions {
+        offline,
+        tolerates_unreachable: true,
+        reporter: Some(project.reporter()),
+        ..InspectionOptions::default()
+    };
+    let run_plan = RunPlan::new(plan, &job_file, &home, &args.steps.selection(), &config, inspection)?;
     let hindered = rest.hindered(&run_plan);
     for warning in &run_plan.warnings {
         printer.err(&format!("warning: {warning}\n"));
@@ -93,10 +98,10 @@ fn json(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>) -> Value {
 }
 
 /// A step in the JSON output of `plan` and `why`.
-pub(super) fn entry(step: &str, runs: bool, stand_in: Option<&str>, because: &[Reason]) -> Value {
+pub(super) fn entry(step: &str, runs: bool, substitute: Option<&str>, because: &[Reason]) -> Value {
     let mut entry = json!({ "step": step, "decision": if runs { "run" } else { "reuse" }, "because": because });
-    if let (Some(policy), Value::Object(map)) = (stand_in, &mut entry) {
-        map.insert("stand_in".to_owned(), json!(policy));
+    if let (Some(policy), Value::Object(map)) = (substitute, &mut entry) {
+        map.insert("substitute".to_owned(), json!(policy));
     }
     entry
 }

@@ -72,12 +72,12 @@ impl Printer {
 
     /// The stdout stream, for views of a run.
     pub(super) fn stream(&self) -> impl std::io::Write + Send + 'static {
-        Door { to: std::io::stdout(), guarded: std::io::stdout().is_terminal() }
+        ViewStream { to: std::io::stdout(), guarded: std::io::stdout().is_terminal() }
     }
 
     /// The stderr stream, for views of a run.
     pub(super) fn side_stream(&self) -> impl std::io::Write + Send + 'static {
-        Door { to: std::io::stderr(), guarded: std::io::stderr().is_terminal() }
+        ViewStream { to: std::io::stderr(), guarded: std::io::stderr().is_terminal() }
     }
 
     /// Writes text for people to stdout. It may contain untrusted text, so control characters are replaced.
@@ -192,12 +192,12 @@ impl Printer {
 }
 
 /// A stream for views. If `guarded`, it passes on colours and replaces all other control sequences.
-struct Door<W> {
+struct ViewStream<W> {
     to: W,
     guarded: bool,
 }
 
-impl<W: std::io::Write> std::io::Write for Door<W> {
+impl<W: std::io::Write> std::io::Write for ViewStream<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.guarded {
             self.to.write_all(painted(&String::from_utf8_lossy(bytes)).as_bytes())?;

@@ -8,6 +8,7 @@ use super::signals;
 use crate::engine::{Workspace as _, inspect};
 use crate::error::Failed;
 use crate::event::Bus;
+use crate::exec::process::LocalProcess;
 use crate::exec::spawn;
 use crate::exit_status::Exit;
 use crate::history::record;
@@ -63,18 +64,18 @@ pub(super) fn offer(
 fn open(run: &str, path: &str, once: Option<&str>, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let (session, index) = resume::look(run, path, &RunOptions::default(), project)?;
     let step = session.folder.step(path);
-    let stands = record::view(&session.folder)?;
+    let recorded = record::view(&session.folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
     let bus = Arc::new(Bus::new(None));
-    let (request, around) = {
+    let (request, services, workspace) = {
         let _inside = runtime.enter();
-        session.request(bus, Arc::new(()))?
+        session.request(bus, Arc::new(LocalProcess::default()))?
     };
-    let scene = inspect::scene(index, &request, &around).map_err(Failed::new)?;
+    let scene = inspect::scene(index, &request, &services).map_err(Failed::new)?;
     let mut arguments: Vec<String> = Vec::new();
     match once {
         Some(command) => arguments.extend(["-c".to_owned(), command.to_owned()]),
@@ -92,10 +93,10 @@ fn open(run: &str, path: &str, once: Option<&str>, project: &Project, printer: &
     let code = code.map_err(Failed::new)?;
     drop(hearing);
     // The job and its step were marked as running in MLflow while the shell was open. This restores their status.
-    if let Some(was) = stands.step(path) {
-        let _ = around.workspace.end_step(path, &was.job, was.status);
+    if let Some(was) = recorded.step(path) {
+        let _ = workspace.end_step(path, &was.job, was.status);
     }
-    runtime.block_on(around.workspace.close(stands.status));
+    runtime.block_on(workspace.close(recorded.status));
     Ok(match code {
         0 => Exit::Ok,
         _ if once.is_some() => Exit::Failed,

@@ -38,7 +38,7 @@ pub(super) fn why(args: &Args, project: &Project, printer: &Printer) -> Result<E
     match args.format.asked() {
         Some(format) => {
             let one = |step: &&StepView| {
-                entry(&step.path, step.reused_from.is_none(), step.stand_in.as_deref(), &step.because)
+                entry(&step.path, step.reused_from.is_none(), step.substitute.as_deref(), &step.because)
             };
             let answers: Vec<Value> = steps.iter().filter(|s| s.begun || s.reused_from.is_some()).map(one).collect();
             let single = args.step.is_some().then(|| answers.first().cloned()).flatten();
@@ -55,10 +55,10 @@ fn lines(text: &str, width: Option<usize>) -> String {
 
 fn sentences(step: &StepView) -> String {
     let name = &step.path;
-    if let (Some("replay"), Some(job)) = (step.stand_in.as_deref(), &step.reused_from) {
+    if let (Some("replay"), Some(job)) = (step.substitute.as_deref(), &step.reused_from) {
         return format!("{name} did not run: its outputs are those of {job} (policy \"replay\" in amlrun.toml)\n");
     }
-    if step.stand_in.as_deref() == Some("stub") && step.status == JobStatus::Completed {
+    if step.substitute.as_deref() == Some("stub") && step.status == JobStatus::Completed {
         let earlier = step.reused_from.as_ref().map(|job| format!(", the same as for {job}")).unwrap_or_default();
         return format!("{name} did not run: samples stood in for it (policy \"stub\" in amlrun.toml){earlier}\n");
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::state::warn;
-use super::{OutputAsset, Request, Services, Workspace};
+use super::{OutputAsset, Request, Services};
 use crate::diagnostic::article::with_article;
 use crate::event::{EventKind, OutputInfo};
 use crate::exec::StopWatch;
@@ -22,11 +22,11 @@ pub(super) struct Collected {
 
 /// Seals every output of a step, uploads those with a remote destination, and registers those that become assets.
 /// `made` is called before anything is uploaded.
-pub(super) fn collect<E, W: Workspace>(
+pub(super) fn collect(
     index: usize,
     attempt: u32,
     request: &Request,
-    services: &Services<E, W>,
+    services: &Services,
     stop: &StopWatch,
     made: &dyn Fn(&[OutputInfo]),
 ) -> Result<Collected, Failure> {
@@ -98,7 +98,7 @@ fn close(index: usize, output: &StepOutput, path: &Path, request: &Request) -> R
     Ok(OutputInfo {
         name: output.name.clone(),
         kind: output.kind.to_string(),
-        path: request.recorded(path),
+        path: request.paths.to_real(path),
         files: listing.files.len() as u64,
         bytes: listing.bytes,
         fingerprint: listing.fingerprint().to_string(),
@@ -114,16 +114,16 @@ fn not_kept(error: &(dyn std::error::Error + 'static), path: &Path) -> Failure {
         }
         cause = this.source();
     }
-    Failure::Other { message: error.to_string() }
+    Failure::other(error.to_string())
 }
 
 /// Registers an output that becomes an asset, unless this output is already registered.
-pub(super) fn register<E, W: Workspace>(
+pub(super) fn register(
     index: usize,
     output: &StepOutput,
     info: &OutputInfo,
     request: &Request,
-    services: &Services<E, W>,
+    services: &Services,
 ) -> Result<(), Failure> {
     let Some(asset) = &output.asset else { return Ok(()) };
     let step = &request.plan.steps[index];
@@ -132,34 +132,32 @@ pub(super) fn register<E, W: Workspace>(
     if services.workspace.registered(&made).is_some() {
         return Ok(());
     }
-    let id = services.workspace.register(&made).map_err(|why| {
-        let message = format!("its output '{}' cannot be registered as '{}': {why}", output.name, asset.name);
-        Failure::Other { message }
+    let id = services.workspace.register(&made).map_err(|error| {
+        error.reworded(|why| format!("its output '{}' cannot be registered as '{}': {why}", output.name, asset.name))
     })?;
     services.bus.publish(EventKind::AssetRegistered { step: step.path.clone(), output: output.name.clone(), id });
     Ok(())
 }
 
 /// Copies a sealed output to its destination: a datastore's folder or a container.
-pub(super) fn upload<E, W: Workspace>(
+pub(super) fn upload(
     index: usize,
     output: &StepOutput,
     info: &OutputInfo,
     request: &Request,
-    services: &Services<E, W>,
+    services: &Services,
     stop: &StopWatch,
 ) -> Result<(), Failure> {
     let Some(place) = &output.place else { return Ok(()) };
-    let path = request.seen(&info.path);
+    let path = request.paths.to_visible(&info.path);
     let remote = match place.named(&request.step_job(index), &output.name) {
         Located::Here(to) => return publish(&path, &to).map_err(|e| not_kept(&e, &to)),
         Located::Remote(remote) => remote,
     };
     let step = &request.plan.steps[index].path;
-    let moved = services.workspace.upload(&path, &remote, step, stop).map_err(|why| {
-        let message =
-            format!("its output '{}' cannot be uploaded: {why}; it is kept at {}", output.name, info.path.display());
-        Failure::Other { message }
+    let moved = services.workspace.upload(&path, &remote, step, stop).map_err(|error| {
+        let kept = info.path.display();
+        error.reworded(|why| format!("its output '{}' cannot be uploaded: {why}; it is kept at {kept}", output.name))
     })?;
     let output = output.name.clone();
     services.bus.publish(EventKind::OutputUploaded { step: step.clone(), output, uri: remote.uri, moved });
@@ -180,7 +178,7 @@ fn is_artifact_root(output: &StepOutput) -> bool {
 }
 
 fn gather(index: usize, root: &Path, request: &Request) -> Result<(), tree::TreeError> {
-    let folder = request.run.step(&request.plan.steps[index].path);
+    let folder = request.paths.real.step(&request.plan.steps[index].path);
     let wd = folder.wd();
     for (from, name) in [(wd.join("outputs"), "outputs"), (wd.join("logs"), "logs"), (folder.user_logs(), "user_logs")]
     {

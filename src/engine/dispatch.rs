@@ -11,16 +11,16 @@ use super::cache::{self, CacheDecision, CachedResult, Recorder, info};
 use super::outputs::OutputTable;
 use super::schedule::{Node, Schedule, Skip};
 use super::state::{CompletedStep, Finished, RunState, warn};
-use super::{Request, Services, Workspace, collect, staging, step};
+use super::{Request, Services, collect, staging, step};
 use crate::event::{EventKind, OutputInfo, StepInfo};
-use crate::exec::{Executor, Stop, StopWatch};
-use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
+use crate::exec::{Stop, StopWatch};
+use crate::outcome::{JobStatus, SkipReason, StepOutcome};
 use crate::plan::{Phase, Plan, Step, StepOutput, Substitute};
 use crate::reason::Reason;
 use crate::reuse::Listing;
 
 /// Runs a plan to its end and returns its status. `asked` signals a request to stop.
-pub async fn run<E: Executor, W: Workspace>(request: Request, services: Services<E, W>, asked: StopWatch) -> JobStatus {
+pub async fn run(request: Request, services: Services, asked: StopWatch) -> JobStatus {
     services.bus.publish(started(&request));
     for message in &request.plan.notes {
         services.bus.publish(EventKind::Note { message: message.clone() });
@@ -34,7 +34,7 @@ pub async fn run<E: Executor, W: Workspace>(request: Request, services: Services
         last: step.phase == Phase::Finalize,
     });
     let schedule = Schedule::new(nodes.collect(), request.plan.continue_on_step_failure);
-    let scope = cache::scope(&request.job_file, request.run.workspace());
+    let scope = cache::scope(&request.job_file, request.paths.workspace());
     let output_table = OutputTable::new(request.plan.steps.len());
     let slots = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
     let shared =
@@ -80,8 +80,8 @@ pub fn step_info(plan: &Plan, step: &Step, job: String) -> StepInfo {
         path: step.path.clone(),
         display_name: step.display_name.clone(),
         job,
-        kind: step.kind.clone(),
-        stand_in: step.substitute.as_ref().map(|substitute| substitute.policy().to_owned()),
+        kind: step.body.kind().to_owned(),
+        substitute: step.substitute.as_ref().map(|substitute| substitute.policy().to_owned()),
         needs: step.needs.iter().map(|need| plan.steps[*need].path.clone()).collect(),
     }
 }
@@ -96,7 +96,7 @@ fn started(request: &Request) -> EventKind {
     let steps = plan.steps.iter().enumerate();
     let steps = steps.map(|(index, step)| step_info(plan, step, request.step_job(index)));
     EventKind::RunStarted {
-        run: request.run.name.to_string(),
+        run: request.paths.real.name.to_string(),
         kind: plan.kind.clone(),
         display_name: plan.display_name.clone(),
         description: plan.description.clone(),
@@ -113,8 +113,8 @@ fn started(request: &Request) -> EventKind {
 /// How many steps are prepared before a slot is free for them.
 const AHEAD: usize = 4;
 
-struct Dispatch<E, W> {
-    shared: Arc<RunState<E, W>>,
+struct Dispatch {
+    shared: Arc<RunState>,
     schedule: Schedule,
     recorder: Recorder,
     running: JoinSet<(usize, Finished)>,
@@ -127,7 +127,7 @@ struct Dispatch<E, W> {
     status: JobStatus,
 }
 
-impl<E: Executor, W: Workspace> Dispatch<E, W> {
+impl Dispatch {
     /// Handles all steps that need no process: steps that completed before the run was resumed, cache hits, and
     /// skipped steps.
     fn settle(&mut self) {
@@ -146,7 +146,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
             match &decision.cache {
                 // An upload to remote storage takes time, so it is handled as a step.
                 CacheDecision::Hit(cached) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
-                    if shared.request.plan.steps[index].outputs.iter().any(StepOutput::goes_on) {
+                    if shared.request.plan.steps[index].outputs.iter().any(StepOutput::is_published) {
                         shared.services.bus.publish_all(std::mem::take(&mut reused));
                     }
                     reused.push(self.apply_cached(index, cached, decision.because.clone()));
@@ -237,7 +237,7 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
         let shared = self.shared.clone();
         let request = &shared.request;
         for index in 0..request.plan.steps.len() {
-            if !request.run.take_cancel(&request.step_job(index)) {
+            if !request.paths.real.take_cancel(&request.step_job(index)) {
                 continue;
             }
             if let Some(stop) = self.stops.get(&index) {
@@ -320,8 +320,8 @@ impl<E: Executor, W: Workspace> Dispatch<E, W> {
                     }
                 }
             }
-            if let Err(Failure::Other { message }) = collect::register(index, output, made, request, services) {
-                warn(services, request, index, message);
+            if let Err(failure) = collect::register(index, output, made, request, services) {
+                warn(services, request, index, failure.to_string());
             }
         }
         output_table.digested(index, Some(cached.outputs.clone()));

@@ -1,11 +1,9 @@
 //! The environment of a step: the variables that Azure ML sets and scripts read (reference, section 7.2).
 
-use std::path::PathBuf;
-
 use super::Request;
 use super::outputs::OutputTable;
 use super::prepare::{Prepared, text_of};
-use crate::plan::Step;
+use crate::plan::{Command, Step};
 use crate::store::RunFolder;
 
 /// All variables of a step, in addition to the runner's own environment. Later ones override earlier ones, so the
@@ -14,32 +12,35 @@ pub(super) fn variables(
     index: usize,
     request: &Request,
     output_table: &OutputTable,
+    command: &Command,
     prepared: &Prepared,
+    search_path: &str,
     tracking: Vec<(String, String)>,
 ) -> Result<Vec<(String, String)>, String> {
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
     let mut all: Vec<(String, String)> = request.common.clone();
     let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
+    set("PATH", search_path);
     set("AZUREML_RUN_ID", &job);
-    set("AZUREML_NODE_COUNT", &step.distribution.as_ref().map_or(1, |d| d.instances).to_string());
-    let wd = prepared.wd.display().to_string();
+    set("AZUREML_NODE_COUNT", &command.distribution.as_ref().map_or(1, |d| d.instances).to_string());
+    let wd = prepared.folder.wd().display().to_string();
     set("AZUREML_CR_EXECUTION_WORKING_DIR_PATH", &wd);
     set("AZUREML_CR_HT_CAP_logs_PATH", &format!("{wd}/logs"));
-    set("AZUREML_CR_HT_CAP_user_logs_PATH", &prepared.user_logs.display().to_string());
+    set("AZUREML_CR_HT_CAP_user_logs_PATH", &prepared.folder.user_logs().display().to_string());
     ports(step, prepared, &mut set);
     all.extend(tracking);
     // The name of an input never begins with a dot.
-    let links = request.home.run(&request.run.name).step(&step.path).inputs().join(".variables");
-    for (number, (name, value)) in step.environment_variables.iter().enumerate() {
+    let links = prepared.folder.inputs().join(".variables");
+    for (number, (name, value)) in command.environment_variables.iter().enumerate() {
         all.push((name.clone(), text_of(value, request, output_table, false, &links.join(number.to_string()))?));
     }
     Ok(all)
 }
 
-/// The variables that all steps of a run share; `folders` are appended to their `PATH`.
+/// The variables that all steps of a run share.
 #[must_use]
-pub fn common(run: &RunFolder, experiment: &str, folders: &[PathBuf]) -> Vec<(String, String)> {
+pub fn common(run: &RunFolder, experiment: &str) -> Vec<(String, String)> {
     let mut all = vec![run.marker()];
     let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
     set("AZUREML_ROOT_RUN_ID", run.name.as_str());
@@ -54,7 +55,6 @@ pub fn common(run: &RunFolder, experiment: &str, folders: &[PathBuf]) -> Vec<(St
     set("NODE_RANK", "0");
     // A log that can be followed needs lines as they are printed; Python would keep them in a buffer.
     set("PYTHONUNBUFFERED", "1");
-    set("PATH", &search_path(folders));
     for name in ["NO_PROXY", "no_proxy"] {
         set(name, &no_proxy(&std::env::var(name).unwrap_or_default()));
     }
@@ -83,12 +83,4 @@ fn ports(step: &Step, prepared: &Prepared, set: &mut impl FnMut(&str, &str)) {
         set(&format!("AZURE_ML_OUTPUT_{}", output.name), path);
         set(&format!("AZUREML_DATAREFERENCE_{}", output.name), path);
     }
-}
-
-/// The runner's `PATH`, followed by the folders that contain `amlrun-stage`, so that the example's commands are
-/// found.
-fn search_path(folders: &[PathBuf]) -> String {
-    let own = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&own).chain(folders.iter().cloned());
-    std::env::join_paths(folders).unwrap_or(own).to_string_lossy().into_owned()
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::launch::PreparedLaunch;
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
-use super::{Request, Services, Workspace, launch, prepare};
+use super::{Request, Services, launch, prepare};
 
 /// The working directory of a step, and what the step sees there.
 pub struct Scene {
@@ -25,18 +26,20 @@ pub struct Scene {
 ///
 /// # Errors
 /// A message, if an input is missing or a folder cannot be made.
-pub fn scene<E, W: Workspace>(index: usize, request: &Request, services: &Services<E, W>) -> Result<Scene, String> {
+pub fn scene(index: usize, request: &Request, services: &Services) -> Result<Scene, String> {
     let output_table = OutputTable::new(request.plan.steps.len());
     let resumed = request.resumed.as_ref();
     for (step, outputs) in resumed.iter().flat_map(|resumed| &resumed.done) {
         output_table.sealed(*step, outputs.clone());
     }
     let attempt = resumed.and_then(|resumed| resumed.attempts.get(&index)).copied().unwrap_or(1);
-    let prepared = prepare::again(index, attempt, request, &output_table)?;
-    let (launch, _copies) = launch::launch(index, request, services, &output_table, prepared)?;
+    let command = request.plan.steps[index].command().ok_or("this step has no command")?;
+    let prepared = prepare::again(index, command, attempt, request, &output_table)?;
+    let launched = launch::launch(index, command, request, services, &output_table, prepared);
+    let PreparedLaunch { launch, copies, .. } = launched.map_err(|failure| failure.to_string())?;
     let mut variables = launch.variables;
     if let Some(first) = launch.processes.first() {
         variables.extend(first.variables.iter().cloned());
     }
-    Ok(Scene { wd: launch.cwd, command: launch.command, variables, hidden: launch.hidden.to_vec(), _copies })
+    Ok(Scene { wd: launch.cwd, command: launch.command, variables, hidden: launch.hidden.to_vec(), _copies: copies })
 }

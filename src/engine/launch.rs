@@ -1,69 +1,83 @@
 //! Builds what the executor needs to run a step: its command, variables and processes.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::state::{RunState, warn};
-use super::{Request, Services, Workspace, environment, prepare, protect};
-use crate::exec::{LOG_LIMIT, Launch, Launcher, RankProcess, ranks};
+use super::{Request, Services, StepEnvironment, environment, prepare, protect};
+use crate::exec::{Access, Executor, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
+use crate::outcome::Failure;
+use crate::plan::Command;
 
 /// A step that is prepared.
 pub(super) struct Materialized {
-    /// The input of the executor.
-    pub launch: Launch,
+    /// What to launch.
+    pub prepared: PreparedLaunch,
     /// The command, in the form of the record.
     pub command: String,
     /// Whether the step got what was seen before the run.
     pub unchanged: bool,
+}
+
+/// A launch with everything that it needs.
+pub(super) struct PreparedLaunch {
+    /// What runs it.
+    pub executor: Arc<dyn Executor>,
+    /// The input of the executor.
+    pub launch: Launch,
     /// The copies that protect its inputs, as long as it runs.
     pub copies: Vec<OwnCopy>,
 }
 
 /// Prepares a step, so that it can be launched.
-pub(super) fn materialize<E, W: Workspace>(
-    index: usize,
-    attempt: u32,
-    shared: &RunState<E, W>,
-) -> Result<Materialized, String> {
+pub(super) fn materialize(index: usize, attempt: u32, shared: &RunState) -> Result<Materialized, Failure> {
     let RunState { request, services, output_table, .. } = shared;
-    let prepared = prepare::prepare(index, attempt, request, output_table)?;
+    let command = request.plan.steps[index].command().ok_or_else(|| Failure::internal("a step has no command"))?;
+    let prepared = prepare::prepare(index, command, attempt, request, output_table).map_err(Failure::other)?;
     let unchanged = prepared.changed.is_none();
     if let Some(message) = &prepared.changed {
         warn(services, request, index, message.clone());
     }
-    let command = prepared.shown.clone();
-    let (launch, copies) = launch(index, request, services, output_table, prepared)?;
-    Ok(Materialized { launch, command, unchanged, copies })
+    let shown = prepared.shown.clone();
+    let prepared = launch(index, command, request, services, output_table, prepared)?;
+    Ok(Materialized { prepared, command: shown, unchanged })
 }
 
-/// The launch of a prepared step, and the copies that it needs as long as it runs.
-pub(super) fn launch<E, W: Workspace>(
+/// The launch of a step whose folders are prepared.
+pub(super) fn launch(
     index: usize,
+    command: &Command,
     request: &Request,
-    services: &Services<E, W>,
+    services: &Services,
     output_table: &OutputTable,
     prepared: prepare::Prepared,
-) -> Result<(Launch, Vec<OwnCopy>), String> {
+) -> Result<PreparedLaunch, Failure> {
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
-    let artifacts = request.run.step(&step.path).artifacts();
+    let StepEnvironment { executor, search_path } = services.environments.provide(command)?;
+    let artifacts = request.paths.step(&step.path).real.artifacts();
     let tracking = services.workspace.begin_step(&step.path, &job, artifacts).unwrap_or_else(|message| {
         warn(services, request, index, format!("this step runs without tracking: {message}"));
         Vec::new()
     });
-    let variables = environment::variables(index, request, output_table, &prepared, tracking)?;
-    let instances = step.distribution.as_ref().map_or(1, |d| d.instances);
-    let distribution = step.distribution.as_ref().and_then(distribution);
-    let (launcher, processes) = match &step.distribution {
-        Some(_) => ranks::lay_out(distribution.as_ref(), instances, &prepared.user_logs)?,
-        None => (Launcher::Bash, vec![RankProcess::only(prepared.user_logs.join("std_log.txt"))]),
+    let variables = environment::variables(index, request, output_table, command, &prepared, &search_path, tracking)
+        .map_err(Failure::other)?;
+    let instances = command.distribution.as_ref().map_or(1, |d| d.instances);
+    let distribution = command.distribution.as_ref().and_then(distribution);
+    let user_logs = prepared.folder.user_logs();
+    let (launcher, processes) = match &command.distribution {
+        Some(_) => ranks::lay_out(distribution.as_ref(), instances, &user_logs).map_err(Failure::other)?,
+        None => (Launcher::Bash, vec![RankProcess::only(prepared.folder.std_log())]),
     };
-    let read_only = protect::read_in_place(step, &prepared.copies, request);
+    let mounts = mounts(index, &prepared, request);
     let launch = Launch {
         command: prepared.command,
-        cwd: prepared.wd,
+        cwd: prepared.folder.wd(),
         variables,
         hidden: request.hidden.clone(),
-        read_only,
+        mounts,
         marker: ("AZUREML_RUN_ID".to_owned(), job),
         processes,
         launcher,
@@ -72,7 +86,17 @@ pub(super) fn launch<E, W: Workspace>(
         timeout: step.timeout,
         grace: request.grace,
     };
-    Ok((launch, prepared.copies))
+    Ok(PreparedLaunch { executor, launch, copies: prepared.copies })
+}
+
+/// The files and folders that a step works with: its own folder and those of its outputs, and the inputs that it reads
+/// in place.
+fn mounts(index: usize, prepared: &prepare::Prepared, request: &Request) -> Vec<Mount> {
+    let outputs = prepared.outputs.values().map(PathBuf::from);
+    let written = std::iter::once(prepared.folder.path.clone()).chain(outputs);
+    let read = protect::read_in_place(&request.plan.steps[index], &prepared.copies, request);
+    let mount = |access| move |path| Mount { path, access };
+    written.map(mount(Access::Write)).chain(read.into_iter().map(mount(Access::Read))).collect()
 }
 
 /// The distribution of a step, in the form of the executor.

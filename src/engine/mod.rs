@@ -6,9 +6,9 @@
 //! `launch`, the executor, and `collect` (outputs are sealed, published and registered). `environment` builds the
 //! variables that Azure ML promises to every step, and `outputs` holds what is known of outputs during the run.
 //!
-//! The engine uses plans, events, executors, the store and the results of earlier runs. It knows the registry and the
-//! tracking server only through the [`Workspace`] trait, which its caller implements. It knows nothing of terminals
-//! and signals.
+//! The engine uses plans, events, executors, the store and the results of earlier runs. It knows the registry, the
+//! tracking server and the environments of steps only through the traits in `services`, which its caller implements.
+//! It knows nothing of terminals and signals.
 
 mod cache;
 mod collect;
@@ -18,41 +18,42 @@ pub mod inspect;
 mod launch;
 mod mltable;
 mod outputs;
+mod paths;
 mod prepare;
 mod protect;
 pub mod schedule;
+mod services;
 mod staging;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::event::{Bus, Moved, OutputInfo};
-use crate::exec::StopWatch;
-use crate::outcome::JobStatus;
-use crate::plan::{AssetName, Plan, PortType, Remote};
+use crate::event::OutputInfo;
+use crate::plan::{Plan, PortType};
 use crate::reuse::Reuse;
 use crate::secret::Secret;
-use crate::store::{Home, RunFolder};
 
 pub use cache::{CacheDecision, CachedResult, Decision, Force, InputSnapshot, Seen, decide, scope, windows_scripts};
 pub use dispatch::{run, step_info};
 pub use environment::common;
+pub use paths::{RunPaths, StepPaths};
+pub use services::{EnvironmentProvider, OutputAsset, ServiceError, Services, StepEnvironment, Tracked, Workspace};
 
 /// A request to run a plan: everything that the engine needs to know. None of it changes during the run.
 pub struct Request {
     /// The plan to run.
     pub plan: Plan,
-    /// The run's folder.
-    pub run: RunFolder,
-    /// The workspace, by a path that shells read as one word.
-    pub home: Home,
+    /// The paths of the run.
+    pub paths: RunPaths,
     /// The experiment's name.
     pub experiment: String,
     /// The job file, for the record.
@@ -112,103 +113,12 @@ impl Request {
         1 + self.resumed.as_ref().and_then(|r| r.attempts.get(&step)).copied().unwrap_or(0)
     }
 
-    /// The folder of a step's output. A later attempt gets its own folder, so that you can inspect what an earlier
-    /// one wrote.
-    fn tree(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
-        self.home.output(&self.run.name, &self.plan.steps[step].path, output, attempt)
-    }
-
     /// The path of a step's output: the folder, or the file in its folder.
     fn output(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
-        let tree = self.tree(step, output, attempt);
+        let tree = self.paths.output(&self.plan.steps[step].path, output, attempt);
         match self.plan.steps[step].outputs.iter().find(|o| o.name == output) {
             Some(o) if o.kind == PortType::UriFile => tree.join(output),
             _ => tree,
         }
     }
-
-    /// The real path of the workspace; `home` may be a link to it.
-    fn root(&self) -> &Path {
-        self.run.workspace()
-    }
-
-    /// A path in the workspace as steps see it.
-    fn seen(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(self.root()).map_or_else(|_| path.to_owned(), |inner| self.home.root().join(inner))
-    }
-
-    /// A path that steps see, in the form of the record: in the real workspace, not through the link.
-    fn recorded(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(self.home.root()).map_or_else(|_| path.to_owned(), |inner| self.root().join(inner))
-    }
-}
-
-/// An output that becomes an asset.
-pub struct OutputAsset<'a> {
-    /// The name of the asset.
-    pub asset: &'a AssetName,
-    /// Its type.
-    pub kind: PortType,
-    /// The path of the sealed output.
-    pub path: PathBuf,
-    /// The step that wrote it.
-    pub step: &'a str,
-    /// The job name of that step.
-    pub job: &'a str,
-}
-
-/// What a step logged to the tracking server.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tracked {
-    /// The last value of each metric.
-    pub metrics: Vec<(String, f64)>,
-    /// The models that it registered itself, as `name:version`.
-    pub models: Vec<String>,
-}
-
-/// What the engine needs from the workspace. Calls block for the time of a database access, not longer.
-pub trait Workspace: Send + Sync + 'static {
-    /// A step is about to start: creates its MLflow run and returns the variables that lead there.
-    ///
-    /// # Errors
-    /// A message; the step then runs without tracking.
-    fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, String>;
-
-    /// A step ended: closes its MLflow run and returns what the step logged there.
-    ///
-    /// # Errors
-    /// A message; the run continues.
-    fn end_step(&self, step: &str, job: &str, status: JobStatus) -> Result<Tracked, String>;
-
-    /// Fetches remote data unless there is a local copy, and returns the path of each and what was transferred.
-    /// Blocks until the transfer ends or the run is asked to stop.
-    ///
-    /// # Errors
-    /// A message; the step then fails.
-    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<(PathBuf, Moved)>, String>;
-
-    /// Uploads a sealed output to its remote destination, unless it is already there.
-    ///
-    /// # Errors
-    /// A message; the step then fails, and its output is kept.
-    fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, String>;
-
-    /// Registers a sealed output and returns its id, `name:version`.
-    ///
-    /// # Errors
-    /// A message; the step then fails, because a later job will look for that asset.
-    fn register(&self, made: &OutputAsset<'_>) -> Result<String, String>;
-
-    /// The id of the asset, if one with that name and path is already registered.
-    fn registered(&self, made: &OutputAsset<'_>) -> Option<String>;
-}
-
-/// The services that the engine uses.
-pub struct Services<E, W> {
-    /// Runs commands.
-    pub executor: Arc<E>,
-    /// Registry and tracking.
-    pub workspace: Arc<W>,
-    /// Receives the events.
-    pub bus: Arc<Bus>,
 }

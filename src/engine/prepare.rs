@@ -11,7 +11,7 @@ use super::protect::{self, OwnCopy};
 use super::unchanged::{self, is_copied};
 use crate::plan::PortType;
 use crate::plan::command::{Names, address_word, expand};
-use crate::plan::{InputMode, Part, StepInput, Value};
+use crate::plan::{Command, InputMode, Part, StepInput, Value};
 use crate::secret::MASK;
 use crate::store::shell_word::{shell_name, shell_safe};
 use crate::store::snapshot::Snapshot;
@@ -19,10 +19,8 @@ use crate::store::{StepFolder, at, tree};
 
 /// A step ready to start.
 pub(super) struct Prepared {
-    /// Its working directory.
-    pub wd: PathBuf,
-    /// Where its logs go.
-    pub user_logs: PathBuf,
+    /// Its folder.
+    pub folder: StepFolder,
     /// Its command, with all expressions replaced.
     pub command: String,
     /// The command for the record, without secrets.
@@ -41,19 +39,18 @@ pub(super) struct Prepared {
 /// Folders of `uri_folder` outputs exist; files of `uri_file` outputs do not (reference, sections 3.4 and 7.1).
 pub(super) fn prepare(
     index: usize,
+    command: &Command,
     attempt: u32,
     request: &Request,
     output_table: &OutputTable,
 ) -> Result<Prepared, String> {
     let step = &request.plan.steps[index];
-    // The path without spaces, because the step sees it.
-    let run = request.home.run(&request.run.name);
-    let folder = run.step(&step.path);
+    let folder = request.paths.step(&step.path).visible;
     if attempt > 1 {
         set_aside(&folder, attempt)?;
     }
-    materialize_code(index, request, &folder)?;
-    let outputs = outputs(index, request, &|output| request.tree(index, output, attempt))?;
+    materialize_code(command, request, &folder)?;
+    let outputs = outputs(index, request, &|output| request.paths.output(&step.path, output, attempt))?;
     let (inputs, copies) = inputs(index, request, output_table, &folder)?;
     // Compared after copying: what is still the same was the same all the time.
     let is_own = |input: &StepInput| copies.iter().any(|copy| copy.input == input.name);
@@ -66,18 +63,18 @@ pub(super) fn prepare(
         }
         None => None,
     };
-    Ok(Prepared { changed, copies, ..prepared(index, request, &folder, inputs, outputs) })
+    Ok(Prepared { changed, copies, ..prepared(index, command, request, folder, inputs, outputs) })
 }
 
 /// Makes the working directory with the step's code in it.
-fn materialize_code(index: usize, request: &Request, folder: &StepFolder) -> Result<(), String> {
-    let (step, wd) = (&request.plan.steps[index], folder.wd());
+fn materialize_code(command: &Command, request: &Request, folder: &StepFolder) -> Result<(), String> {
+    let wd = folder.wd();
     for part in [&folder.path, &wd, &wd.join("outputs")] {
         make_one(part)?;
     }
-    if let Some(code) = &step.code {
+    if let Some(code) = &command.code {
         let in_pipeline = request.plan.kind == "pipeline";
-        let snapshot = Snapshot::of(code.root.as_deref(), &code.includes, in_pipeline, request.root());
+        let snapshot = Snapshot::of(code.root.as_deref(), &code.includes, in_pipeline, request.paths.workspace());
         snapshot.and_then(|snapshot| snapshot.lay(&wd)).map_err(|e| e.to_string())?;
     }
     make_one(&wd.join("logs"))
@@ -114,34 +111,37 @@ fn inputs(
 /// a completed step, so new outputs go to a folder beside its working directory.
 pub(super) fn again(
     index: usize,
+    command: &Command,
     attempt: u32,
     request: &Request,
     output_table: &OutputTable,
 ) -> Result<Prepared, String> {
-    let folder = request.home.run(&request.run.name).step(&request.plan.steps[index].path);
+    let step = &request.plan.steps[index];
+    let folder = request.paths.step(&step.path).visible;
     if !folder.wd().is_dir() {
-        materialize_code(index, request, &folder)?;
+        materialize_code(command, request, &folder)?;
     }
     let completed = request.resumed.as_ref().is_some_and(|resumed| resumed.done.contains_key(&index));
     let outputs = outputs(index, request, &|output| match completed {
         true => folder.path.join("shell").join(output),
-        false => request.tree(index, output, attempt.max(1)),
+        false => request.paths.output(&step.path, output, attempt.max(1)),
     })?;
     let (inputs, copies) = inputs(index, request, output_table, &folder)?;
-    Ok(Prepared { copies, ..prepared(index, request, &folder, inputs, outputs) })
+    Ok(Prepared { copies, ..prepared(index, command, request, folder, inputs, outputs) })
 }
 
 fn prepared(
     index: usize,
+    command: &Command,
     request: &Request,
-    folder: &StepFolder,
+    folder: StepFolder,
     inputs: HashMap<String, String>,
     outputs: HashMap<String, String>,
 ) -> Prepared {
     let job = request.step_job(index);
     let names = Bound { inputs: &inputs, outputs: &outputs, job: &job, datastore: &request.plan.default_datastore };
     let step = &request.plan.steps[index];
-    let command = expand(&step.command, &names);
+    let text = expand(&command.text, &names);
     let mask = |input: &StepInput| {
         let value = input.value.as_ref()?;
         let signed = value.remotes().find(|remote| remote.signed && input.mode == InputMode::Direct);
@@ -150,14 +150,13 @@ fn prepared(
     };
     let masked: HashMap<String, String> = step.inputs.iter().filter_map(mask).collect();
     let shown = if masked.is_empty() {
-        command.clone()
+        text.clone()
     } else {
         let inputs =
             inputs.iter().map(|(name, text)| (name.clone(), masked.get(name).unwrap_or(text).clone())).collect();
-        expand(&step.command, &Bound { inputs: &inputs, ..names })
+        expand(&command.text, &Bound { inputs: &inputs, ..names })
     };
-    let (wd, user_logs) = (folder.wd(), folder.user_logs());
-    Prepared { wd, user_logs, command, shown, inputs, outputs, copies: Vec::new(), changed: None }
+    Prepared { folder, command: text, shown, inputs, outputs, copies: Vec::new(), changed: None }
 }
 
 /// Makes room for another attempt. The logs of the attempt before are kept; its working directory and staged inputs
@@ -276,11 +275,11 @@ fn address(part: &Part, request: &Request, output_table: &OutputTable) -> Result
         Part::Path(path) => path.clone(),
         Part::Remote(remote) => {
             let copy = request.snapshot.copy(remote).ok_or_else(|| format!("'{}' was not fetched", remote.uri))?;
-            request.seen(&copy.path)
+            request.paths.to_visible(&copy.path)
         }
         Part::Output { step, output } => {
             let missing = || format!("the step '{}' did not write '{output}'", request.plan.steps[*step].path);
-            request.seen(&output_table.output(*step, output).ok_or_else(missing)?.path)
+            request.paths.to_visible(&output_table.output(*step, output).ok_or_else(missing)?.path)
         }
     })
 }

@@ -54,7 +54,7 @@ fn local(input: &StepInput) -> Option<&Path> {
 /// Whether a folder contains the workspace, the home folder or the folder for temporary files. A copy of it would be
 /// inside itself, and steps write there.
 fn holds_what_is_written(folder: &Path, request: &Request) -> bool {
-    let written = [Some(request.home.root().to_owned()), std::env::home_dir(), Some(std::env::temp_dir())];
+    let written = [Some(request.paths.visible.root().to_owned()), std::env::home_dir(), Some(std::env::temp_dir())];
     let Ok(folder) = folder.canonicalize() else { return true };
     written.into_iter().flatten().any(|path| path.canonicalize().is_ok_and(|path| path.starts_with(&folder)))
 }

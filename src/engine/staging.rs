@@ -1,21 +1,17 @@
 //! Stage-in and stage-out: fetches remote data before a step begins, and uploads reused outputs to their remote
-//! destinations. The [`Workspace`] transfers the bytes; this module decides when, and reports it.
+//! destinations. The [`Workspace`](super::Workspace) transfers the bytes; this module decides when, and reports it.
 
 use std::sync::Arc;
 
+use super::collect;
 use super::state::{Finished, RunState, blocking};
-use super::{Workspace, collect};
 use crate::event::{EventKind, OutputInfo};
-use crate::exec::{Executor, Stop, StopWatch};
-use crate::outcome::{SkipReason, StepOutcome};
+use crate::exec::{Stop, StopWatch};
+use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{DatastorePath, Remote};
 
 /// Fetches the remote data of a step that may run. Returns a value if the step is over.
-pub(super) async fn fetch<E: Executor, W: Workspace>(
-    index: usize,
-    shared: &Arc<RunState<E, W>>,
-    stop: &StopWatch,
-) -> Option<Finished> {
+pub(super) async fn fetch(index: usize, shared: &Arc<RunState>, stop: &StopWatch) -> Option<Finished> {
     let RunState { request, .. } = &**shared;
     if !request.decisions[index].may_run() || request.plan.steps[index].remotes().next().is_none() {
         return None;
@@ -40,14 +36,14 @@ pub(super) async fn fetch<E: Executor, W: Workspace>(
         }
         Ok(())
     });
-    fetched.await.err().map(|message| ended_early(message, stop))
+    fetched.await.err().map(|failure| ended_early(failure, stop))
 }
 
 /// Uploads the reused outputs of a step to their remote destinations.
-pub(super) async fn upload<E: Executor, W: Workspace>(
+pub(super) async fn upload(
     index: usize,
     outputs: Vec<OutputInfo>,
-    shared: &Arc<RunState<E, W>>,
+    shared: &Arc<RunState>,
     stop: &StopWatch,
 ) -> Result<(), Finished> {
     let (shared, watch) = (shared.clone(), stop.clone());
@@ -56,19 +52,18 @@ pub(super) async fn upload<E: Executor, W: Workspace>(
         let step = &request.plan.steps[index];
         for output in step.outputs.iter().filter(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote)) {
             if let Some(made) = outputs.iter().find(|made| made.name == output.name) {
-                let put = collect::upload(index, output, made, request, services, &watch);
-                put.map_err(|failure| failure.to_string())?;
+                collect::upload(index, output, made, request, services, &watch)?;
             }
         }
         Ok(())
     });
-    put.await.map_err(|message| ended_early(message, stop))
+    put.await.map_err(|failure| ended_early(failure, stop))
 }
 
 /// The end of a step that never began, because of an error or a request to stop.
-fn ended_early(message: String, stop: &StopWatch) -> Finished {
+fn ended_early(failure: Failure, stop: &StopWatch) -> Finished {
     match *stop.borrow() {
-        Stop::None => Finished::broken(message),
+        Stop::None => Finished::failed(failure),
         _ => Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
     }
 }

@@ -30,15 +30,15 @@ impl Finished {
         Self { outcome, outputs: Vec::new(), cached: None, because: Vec::new(), completed: None }
     }
 
-    pub(super) fn broken(message: String) -> Self {
-        Self::new(StepOutcome::Failed { failure: Failure::Other { message } })
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self::new(StepOutcome::Failed { failure })
     }
 }
 
 /// The state that all parts of a run share.
-pub(super) struct RunState<E, W> {
+pub(super) struct RunState {
     pub request: Request,
-    pub services: Services<E, W>,
+    pub services: Services,
     pub output_table: OutputTable,
     /// The job file, which identifies steps from run to run.
     pub scope: String,
@@ -72,17 +72,17 @@ impl CompletedStep {
 }
 
 /// Reports something about a step that does not stop it.
-pub(super) fn warn<E, W>(services: &Services<E, W>, request: &Request, index: usize, message: String) {
+pub(super) fn warn(services: &Services, request: &Request, index: usize, message: String) {
     let step = Some(request.plan.steps[index].path.clone());
     services.bus.publish(EventKind::Warning { step, message });
 }
 
 /// Runs disk and database work on a blocking thread, away from the thread that serves pipes and timers.
 pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(broken) => Err(format!("internal error; please report it: {broken}")),
+        Err(broken) => Err(Failure::internal(broken)),
     }
 }

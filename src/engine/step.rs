@@ -1,28 +1,25 @@
 //! One step, from its folders to its outputs.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::cache::{CacheDecision, CacheLookup, Decision, KeyState, info, local_paths};
 use super::collect::Collected;
-use super::launch::{Materialized, materialize};
+use super::launch::{Materialized, PreparedLaunch, materialize};
 use super::protect::OwnCopy;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
-use super::{Request, Tracked, Workspace, collect, protect, staging, unchanged};
+use super::{Request, Tracked, collect, protect, staging, unchanged};
 use crate::clock::Timestamp;
 use crate::event::{EventKind, OutputInfo, ProcessLog};
-use crate::exec::{Ended, Ending, Executor, LineSink, RankProcess, Shown, Stop, StopWatch};
+use crate::exec::{Ended, Ending, Observer, RankProcess, Shown, Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
-use crate::plan::{InputMode, PortType, Substitute};
+use crate::plan::{Command, InputMode, PortType, StepBody, Substitute};
 use crate::reason::Reason;
 use crate::store::tree;
 
 /// Runs one step, or finds out that it does not have to run. Every error becomes the step's outcome.
-pub(super) async fn run<E: Executor, W: Workspace>(
-    index: usize,
-    shared: Arc<RunState<E, W>>,
-    mut stop: StopWatch,
-) -> Finished {
+pub(super) async fn run(index: usize, shared: Arc<RunState>, mut stop: StopWatch) -> Finished {
     let step = &shared.request.plan.steps[index];
     if let Some(finished) = staging::fetch(index, &shared, &stop).await {
         return finished;
@@ -30,7 +27,7 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     let decision = match shared.request.decisions[index].cache {
         CacheDecision::Pending => match unless_stopped(decide_late(index, &shared), &mut stop).await {
             Some(Ok(decision)) => decision,
-            Some(Err(message)) => return Finished::broken(message),
+            Some(Err(failure)) => return Finished::failed(failure),
             None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
         },
         _ => shared.request.decisions[index].clone(),
@@ -66,21 +63,28 @@ pub(super) async fn run<E: Executor, W: Workspace>(
     }
 }
 
-async fn attempt_once<E: Executor, W: Workspace>(
-    index: usize,
-    attempt: u32,
-    shared: &Arc<RunState<E, W>>,
-    stop: &mut StopWatch,
-) -> Finished {
+async fn attempt_once(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &mut StopWatch) -> Finished {
     let step = &shared.request.plan.steps[index];
-    if let Some(Substitute::Stub { .. }) = &step.substitute {
-        let (shared, watch) = (shared.clone(), stop.clone());
-        let stub = blocking(move || Ok(stub(index, attempt, &shared, &watch)));
-        return match unless_stopped(stub, stop).await {
-            Some(finished) => finished.unwrap_or_else(Finished::broken),
-            None => Finished::new(StepOutcome::Canceled),
-        };
+    match (&step.substitute, &step.body) {
+        (Some(Substitute::Stub { .. }), _) => {
+            let (shared, watch) = (shared.clone(), stop.clone());
+            let stub = blocking(move || Ok(stub(index, attempt, &shared, &watch)));
+            match unless_stopped(stub, stop).await {
+                Some(finished) => finished.unwrap_or_else(Finished::failed),
+                None => Finished::new(StepOutcome::Canceled),
+            }
+        }
+        (None, StepBody::Command(_)) => run_command(index, attempt, shared, stop).await,
+        // The decisions reuse or skip these.
+        (Some(_), _) | (None, StepBody::Unsupported { .. }) => {
+            Finished::failed(Failure::internal("a step that cannot run was started"))
+        }
     }
+}
+
+/// One attempt of a step that runs a command.
+async fn run_command(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &mut StopWatch) -> Finished {
+    let step = &shared.request.plan.steps[index];
     let materialized = if is_quick(step, &shared.request) {
         Some(materialize(index, attempt, shared))
     } else {
@@ -88,11 +92,12 @@ async fn attempt_once<E: Executor, W: Workspace>(
         let shared = shared.clone();
         unless_stopped(blocking(move || materialize(index, attempt, &shared)), stop).await
     };
-    let Materialized { launch, command, unchanged, copies } = match materialized {
+    let Materialized { prepared, command, unchanged } = match materialized {
         Some(Ok(materialized)) => materialized,
-        Some(Err(message)) => return Finished::broken(message),
+        Some(Err(failure)) => return Finished::failed(failure),
         None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
     };
+    let PreparedLaunch { executor, launch, copies } = prepared;
     let jobs = shared.request.jobs.max(1);
     let wanted = u32::try_from(step.slots.clamp(1, jobs)).unwrap_or(1);
     // Slots are granted in the order of the requests. A step that takes several slots waits for them, and so do all
@@ -112,24 +117,13 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let Some(place) = place else {
         return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled });
     };
-    let recorded = |process: &RankProcess| shared.request.recorded(&process.log);
+    let recorded = |process: &RankProcess| shared.request.paths.to_real(&process.log);
     let log = launch.processes.first().map(recorded).unwrap_or_default();
     let logs = launch.processes.iter();
     let logs = logs.filter_map(|process| Some(ProcessLog { process: process.label.clone()?, log: recorded(process) }));
-    let logs = logs.collect();
-    shared.services.bus.publish(EventKind::StepStarted { step: step.path.clone(), command, log, logs });
-    let lines: LineSink = {
-        let (shared, index) = (shared.clone(), index);
-        Arc::new(move |shown| {
-            let (bus, step) = (&shared.services.bus, &shared.request.plan.steps[index].path);
-            match shown {
-                Shown::Line(line) => bus.line(step, &line),
-                Shown::Progress(state) => bus.progress(step, &state),
-            }
-        })
-    };
+    let observer = observer(index, command, log, logs.collect(), shared);
     let started = Timestamp::now();
-    let Ended { ending, process, warnings } = shared.services.executor.run(launch, lines, stop.clone()).await;
+    let Ended { ending, process, warnings } = executor.run(launch, observer, stop.clone()).await;
     for message in warnings {
         warn(&shared.services, &shared.request, index, message);
     }
@@ -142,11 +136,30 @@ async fn attempt_once<E: Executor, W: Workspace>(
     let (shared, watch) = (shared.clone(), stop.clone());
     let finish = blocking(move || Ok(finish(ran, copies, outcome, &shared, &watch)));
     tokio::select! {
-        finished = finish => finished.unwrap_or_else(Finished::broken),
+        finished = finish => finished.unwrap_or_else(Finished::failed),
         // The step completed and its outputs are kept, but after a forced stop nobody waits until they are
         // registered.
         Ok(_) = stop.wait_for(|stop| *stop == Stop::Forced) => Finished::new(StepOutcome::Canceled),
     }
+}
+
+/// Records the start of a step and passes on what it prints.
+fn observer(index: usize, command: String, log: PathBuf, logs: Vec<ProcessLog>, shared: &Arc<RunState>) -> Observer {
+    let for_lines = shared.clone();
+    let lines = move |shown| {
+        let (bus, step) = (&for_lines.services.bus, &for_lines.request.plan.steps[index].path);
+        match shown {
+            Shown::Line(line) => bus.line(step, &line),
+            Shown::Progress(state) => bus.progress(step, &state),
+        }
+    };
+    let shared = shared.clone();
+    let started = move |handle| {
+        let step = shared.request.plan.steps[index].path.clone();
+        let (command, log, logs, handle) = (command.clone(), log.clone(), logs.clone(), Some(handle));
+        shared.services.bus.publish(EventKind::StepStarted { step, command, log, logs, handle });
+    };
+    Observer { started: Arc::new(started), lines: Arc::new(lines) }
 }
 
 /// An attempt of a step whose process has ended.
@@ -182,14 +195,12 @@ fn is_quick(step: &crate::plan::Step, request: &Request) -> bool {
             && (!input.kind.is_data() || input.kind == PortType::UriFile)
             && protect::source(input, request).is_none_or(|file| file.bytes <= FEW_BYTES)
     };
-    step.code.is_none() && step.distribution.is_none() && step.outputs.iter().all(file) && step.inputs.iter().all(plain)
+    let is_small = |command: &Command| command.code.is_none() && command.distribution.is_none();
+    step.command().is_none_or(is_small) && step.outputs.iter().all(file) && step.inputs.iter().all(plain)
 }
 
 /// Decides a step that reads outputs of other steps of this run.
-async fn decide_late<E: Send + Sync + 'static, W: Send + Sync + 'static>(
-    index: usize,
-    shared: &Arc<RunState<E, W>>,
-) -> Result<Decision, String> {
+async fn decide_late(index: usize, shared: &Arc<RunState>) -> Result<Decision, Failure> {
     let look = || {
         let shared = shared.clone();
         blocking(move || Ok(look_up(index, &shared)))
@@ -217,7 +228,7 @@ enum Late {
     Pending(Vec<usize>),
 }
 
-fn look_up<E, W>(index: usize, shared: &RunState<E, W>) -> Late {
+fn look_up(index: usize, shared: &RunState) -> Late {
     let RunState { request, output_table, scope, .. } = shared;
     let run = |because| Late::Decided(Decision { cache: CacheDecision::Miss, because });
     let Some(reuse) = &request.reuse else { return run(Vec::new()) };
@@ -235,7 +246,7 @@ fn look_up<E, W>(index: usize, shared: &RunState<E, W>) -> Late {
 }
 
 /// Whether local data, code or programs of a step changed since the run began.
-fn has_changed<E, W>(index: usize, shared: &RunState<E, W>) -> bool {
+fn has_changed(index: usize, shared: &RunState) -> bool {
     let RunState { request, .. } = shared;
     let step = &request.plan.steps[index];
     let host = request.snapshot.host.as_ref();
@@ -246,15 +257,18 @@ fn has_changed<E, W>(index: usize, shared: &RunState<E, W>) -> bool {
 }
 
 /// Makes the outputs of a step from the samples in `amlrun.toml`.
-fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &RunState<E, W>, stop: &StopWatch) -> Finished {
+fn stub(index: usize, attempt: u32, shared: &RunState, stop: &StopWatch) -> Finished {
     let RunState { request, services, .. } = shared;
     let step = &request.plan.steps[index];
-    let Some(Substitute::Stub { outputs }) = &step.substitute else { return Finished::broken(String::new()) };
+    let Some(Substitute::Stub { outputs }) = &step.substitute else {
+        return Finished::failed(Failure::internal("a step has no samples"));
+    };
     for output in &step.outputs {
         let place = request.output(index, &output.name, attempt);
         let sample = outputs.get(&output.name).map(|sample| tree::copy_tree(sample, &place));
         if let Some(Err(why)) = sample {
-            return Finished::broken(format!("the sample for its output '{}' cannot be used: {why}", output.name));
+            let message = format!("the sample for its output '{}' cannot be used: {why}", output.name);
+            return Finished::failed(Failure::other(message));
         }
     }
     let unchanged = !outputs.values().any(|sample| unchanged::local(sample, request));
@@ -281,11 +295,11 @@ fn stub<E: Executor, W: Workspace>(index: usize, attempt: u32, shared: &RunState
 }
 
 /// Collects the outputs of a step that completed and closes its MLflow run.
-fn finish<E, W: Workspace>(
+fn finish(
     mut ran: Ran,
     mut copies: Vec<OwnCopy>,
     outcome: StepOutcome,
-    shared: &RunState<E, W>,
+    shared: &RunState,
     stop: &StopWatch,
 ) -> Finished {
     let RunState { request, services, .. } = shared;
@@ -310,8 +324,8 @@ fn finish<E, W: Workspace>(
     };
     let step = request.plan.steps[index].path.as_str();
     let tracked = services.workspace.end_step(step, &request.step_job(index), finished.outcome.status());
-    let Tracked { metrics, models } = tracked.unwrap_or_else(|message| {
-        warn(services, request, index, message);
+    let Tracked { metrics, models } = tracked.unwrap_or_else(|error| {
+        warn(services, request, index, error.to_string());
         Tracked::default()
     });
     if !metrics.is_empty() || !models.is_empty() {
@@ -325,12 +339,7 @@ fn finish<E, W: Workspace>(
 }
 
 /// What the recorder needs of a step that completed.
-fn completed<E, W>(
-    ran: Ran,
-    outputs: &[OutputInfo],
-    metrics: Vec<(String, f64)>,
-    shared: &RunState<E, W>,
-) -> CompletedStep {
+fn completed(ran: Ran, outputs: &[OutputInfo], metrics: Vec<(String, f64)>, shared: &RunState) -> CompletedStep {
     let RunState { request, output_table, .. } = shared;
     let Ran { index, started, unchanged, .. } = ran;
     let step = &request.plan.steps[index];
@@ -351,12 +360,7 @@ fn completed<E, W>(
 }
 
 /// Collects the outputs of a step whose process ended with 0, unless it changed its inputs.
-fn complete<E, W: Workspace>(
-    ran: &mut Ran,
-    copies: &[OwnCopy],
-    shared: &RunState<E, W>,
-    stop: &StopWatch,
-) -> Result<Collected, Failure> {
+fn complete(ran: &mut Ran, copies: &[OwnCopy], shared: &RunState, stop: &StopWatch) -> Result<Collected, Failure> {
     let RunState { request, services, output_table, .. } = shared;
     if let Some(changed) = unchanged::in_place(ran.index, request, output_table, copies) {
         if changed.sealed {

@@ -46,7 +46,7 @@ pub(super) fn in_place(
     let has_copy = |input: &StepInput| is_copied(input.mode) || copies.iter().any(|copy| copy.input == input.name);
     let inputs = step.inputs.iter().filter(|input| !has_copy(input));
     let inputs = inputs.filter_map(|input| Some((&input.name, input.value.as_ref()?)));
-    let variables = step.environment_variables.iter().map(|(name, value)| (name, value));
+    let variables = step.environment_variables().iter().map(|(name, value)| (name, value));
     inputs.chain(variables).find_map(|(name, value)| value_changed(name, value, request, output_table))
 }
 
@@ -57,9 +57,10 @@ pub(super) fn copied(input: &StepInput, request: &Request, output_table: &Output
 
 /// Whether the code of a step changed since the run began.
 pub(super) fn code(step: &Step, request: &Request) -> bool {
-    let Some(code) = step.code.as_ref().filter(|_| step.substitute.is_none()) else { return false };
+    let command = step.command().filter(|_| step.substitute.is_none());
+    let Some(code) = command.and_then(|command| command.code.as_ref()) else { return false };
     let before = request.snapshot.code(code).and_then(|tree| tree.listing.as_ref().ok());
-    let now = code_listing(code, request.plan.kind == "pipeline", request.root());
+    let now = code_listing(code, request.plan.kind == "pipeline", request.paths.workspace());
     !before.is_some_and(|before| now.is_ok_and(|now| now.fingerprint() == before.fingerprint()))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Event, EventKind, OutputInfo, ProcessLog, StepInfo};
 use crate::clock::Timestamp;
+use crate::handle::Handle;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 use crate::reason::Reason;
 
@@ -68,7 +69,7 @@ pub struct StepView {
     /// Its type on Azure ML: `command`, `spark`, `sweep` …
     pub kind: String,
     /// The policy that replaces it: `stub`, `replay` or `skip`.
-    pub stand_in: Option<String>,
+    pub substitute: Option<String>,
     /// The steps that it depends on.
     pub needs: Vec<String>,
     /// Its status.
@@ -83,6 +84,8 @@ pub struct StepView {
     pub log: Option<PathBuf>,
     /// The log of each process, when there are several.
     pub logs: Vec<ProcessLog>,
+    /// The processes of its last attempt.
+    pub handle: Option<Handle>,
     /// How it ended.
     pub outcome: Option<StepOutcome>,
     /// What it wrote.
@@ -200,12 +203,13 @@ impl RunView {
             }),
             EventKind::StepQueued { step } => self.with(step, |s| s.status = JobStatus::Queued),
             EventKind::StepRetried { step, .. } => self.with(step, |s| s.status = JobStatus::Preparing),
-            EventKind::StepStarted { step, command, log, logs } => self.with(step, |s| {
+            EventKind::StepStarted { step, command, log, logs, handle } => self.with(step, |s| {
                 s.status = JobStatus::Running;
                 s.started = Some(event.time);
                 s.command = Some(command.clone());
                 s.log = Some(log.clone());
                 s.logs.clone_from(logs);
+                s.handle.clone_from(handle);
             }),
             EventKind::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
             EventKind::DataFetched { step, .. } => self.with(step, |s| s.begun = true),
@@ -303,7 +307,7 @@ impl StepView {
             display_name: info.display_name.clone(),
             job: info.job.clone(),
             kind: info.kind.clone(),
-            stand_in: info.stand_in.clone(),
+            substitute: info.substitute.clone(),
             needs: info.needs.clone(),
             status: JobStatus::NotStarted,
             started: None,
@@ -311,6 +315,7 @@ impl StepView {
             command: None,
             log: None,
             logs: Vec::new(),
+            handle: None,
             outcome: None,
             outputs: Vec::new(),
             assets: Vec::new(),

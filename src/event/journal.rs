@@ -201,6 +201,7 @@ mod tests {
             command: "true".into(),
             log: old.join("runs/r/log"),
             logs: vec![],
+            handle: None,
         };
         let mut journal = Journal::of(File::create(&path).unwrap(), &old);
         journal.append(&[Event { seq: 0, time: Timestamp(0), what }]).unwrap();

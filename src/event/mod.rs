@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::handle::Handle;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 use crate::reason::Reason;
 
@@ -48,8 +49,8 @@ pub struct StepInfo {
     #[serde(rename = "type", skip_serializing_if = "is_command", default = "command")]
     pub kind: String,
     /// The policy in `amlrun.toml` that replaces it: `stub`, `replay` or `skip`.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub stand_in: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default, alias = "stand_in")]
+    pub substitute: Option<String>,
     /// The paths of the steps that it depends on.
     pub needs: Vec<String>,
 }
@@ -210,6 +211,9 @@ pub enum EventKind {
         /// The log of each process, when there are several.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         logs: Vec<ProcessLog>,
+        /// Its processes.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        handle: Option<Handle>,
     },
     /// Remote data that a step reads was downloaded, or was here already.
     DataFetched {

@@ -20,9 +20,9 @@ pub struct Launch {
     pub variables: Vec<(String, String)>,
     /// Variables of the runner that it must not see.
     pub hidden: Arc<[String]>,
-    /// Paths that it must not be able to write to, where the kernel can give a process its own view of the file
-    /// system.
-    pub read_only: Vec<PathBuf>,
+    /// The files and folders that it works with. It sees them under the same paths as the runner. A container has
+    /// only these; a process of this machine has all files, and only restrictions apply to it.
+    pub mounts: Vec<Mount>,
     /// A variable with a value that no other launch has. It identifies processes that left their group.
     pub marker: (String, String),
     /// The processes that run it, each with its own variables. There is one, unless the step is distributed.
@@ -37,6 +37,34 @@ pub struct Launch {
     pub timeout: Option<Duration>,
     /// The grace period between TERM and KILL.
     pub grace: Duration,
+}
+
+/// A file or folder of this machine that a launch works with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Its real path.
+    pub path: PathBuf,
+    /// What the launch may do with it.
+    pub access: Access,
+}
+
+/// What a launch may do with a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read it. Without a container this is enforced where the kernel can give a process its own view of the file
+    /// system.
+    Read,
+    /// Read and write it.
+    Write,
+}
+
+impl Launch {
+    /// The paths that it must not be able to write to.
+    #[must_use]
+    pub fn read_only(&self) -> Vec<PathBuf> {
+        let read_only = self.mounts.iter().filter(|mount| mount.access == Access::Read);
+        read_only.map(|mount| mount.path.clone()).collect()
+    }
 }
 
 /// What starts the processes of a launch.

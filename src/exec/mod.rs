@@ -1,6 +1,6 @@
 //! Runs the command of one step: an executor gets a [`Launch`] and returns how it [`Ended`].
 //!
-//! [`process`] runs it on this machine; containers will be a second executor behind the same trait. Supervision
+//! [`process`] runs it on this machine; other places are other executors behind the same trait. Supervision
 //! (process group, TERM, grace period, KILL, reaping, timeout, capture of the output) exists once, in [`supervise`].
 //! [`ranks`] defines the processes of a distributed step. The [`watchdog`] is a second process that ends the steps of
 //! a runner that was killed. This module knows no plan, no store and no journal. The engine calls it.
@@ -23,12 +23,15 @@ mod tests;
 pub mod watchdog;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use launch::{LOG_LIMIT, Launch, Launcher, RankProcess};
+use crate::handle::Handle;
+
+pub use launch::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess};
 pub use ranks::Distribution;
 
 /// How a launch ended.
@@ -94,9 +97,21 @@ pub enum Shown {
 /// Receives what a command prints.
 pub type LineSink = Arc<dyn Fn(Shown) + Send + Sync>;
 
+/// Receives what happens to a launch.
+#[derive(Clone)]
+pub struct Observer {
+    /// Called once, when all processes of the launch have started and before the first line.
+    pub started: Arc<dyn Fn(Handle) + Send + Sync>,
+    /// Receives what the processes print.
+    pub lines: LineSink,
+}
+
+/// A launch that is running. It is boxed, so that each step of a run can have another executor.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Ended> + Send + 'a>>;
+
 /// Runs commands.
-pub trait Executor: Send + Sync + 'static {
+pub trait Executor: Send + Sync {
     /// Runs one command to its end, or until `stop` requests a stop. When the future is done, no process of it is
     /// left.
-    fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> impl Future<Output = Ended> + Send;
+    fn run(&self, launch: Launch, observer: Observer, stop: StopWatch) -> Running<'_>;
 }

@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 use tokio::sync::OnceCell;
 
 use super::supervise::Supervisor;
-use super::{Ended, Ending, Executor, Launch, Launcher, LineSink, StopWatch, orphans, ranks, read_only, spawn};
+use super::{
+    Ended, Ending, Executor, Launch, Launcher, Observer, Running, StopWatch, orphans, ranks, read_only, spawn,
+};
 use crate::fs::program::on_path;
 
 /// Runs commands as processes of this machine.
@@ -63,7 +65,13 @@ impl LocalProcess {
 const LONGEST_ARGUMENT: usize = 120 * 1024;
 
 impl Executor for LocalProcess {
-    async fn run(&self, launch: Launch, lines: LineSink, stop: StopWatch) -> Ended {
+    fn run(&self, launch: Launch, observer: Observer, stop: StopWatch) -> Running<'_> {
+        Box::pin(self.start(launch, observer, stop))
+    }
+}
+
+impl LocalProcess {
+    async fn start(&self, launch: Launch, observer: Observer, stop: StopWatch) -> Ended {
         let (program, mut arguments) = match launch.launcher {
             Launcher::Bash => (self.bash().to_owned(), Vec::new()),
             Launcher::Mpirun { ranks, .. } => match mpirun(&launch, ranks).await {
@@ -86,11 +94,12 @@ impl Executor for LocalProcess {
             }
             arguments.push(script.into());
         }
-        if launch.launcher == Launcher::Bash && launch.processes.len() == 1 && self.can_mount(&launch.read_only).await {
-            let arguments = read_only::arguments(&launch.read_only, &program, arguments);
-            return self.supervisor.run(Path::new(spawn::OWN), &arguments, launch, lines, stop).await;
+        let read_only = launch.read_only();
+        if launch.launcher == Launcher::Bash && launch.processes.len() == 1 && self.can_mount(&read_only).await {
+            let arguments = read_only::arguments(&read_only, &program, arguments);
+            return self.supervisor.run(Path::new(spawn::OWN), &arguments, launch, observer, stop).await;
         }
-        self.supervisor.run(&program, &arguments, launch, lines, stop).await
+        self.supervisor.run(&program, &arguments, launch, observer, stop).await
     }
 }
 

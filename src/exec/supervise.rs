@@ -25,7 +25,8 @@ use super::memory::OutOfMemory;
 use super::orphans;
 use super::signal::pid;
 use super::watchdog::{Watchdog, Watched};
-use super::{Ended, Ending, Launch, LineSink, RankProcess, Shown, Stop, StopWatch};
+use super::{Ended, Ending, Launch, LineSink, Observer, RankProcess, Shown, Stop, StopWatch};
+use crate::handle::Handle;
 
 /// How long the children of a command may still print after the command itself has ended: in `echo a & echo b` the
 /// shell does not wait for the first. If they have closed their output, there is no wait.
@@ -85,7 +86,7 @@ impl Supervisor {
         program: &Path,
         arguments: &[OsString],
         launch: Launch,
-        lines: LineSink,
+        observer: Observer,
         mut stop: StopWatch,
     ) -> Ended {
         if *stop.borrow() != Stop::None {
@@ -95,7 +96,7 @@ impl Supervisor {
         self.watchdog();
         let memory = self.memory.at_start();
         let mut running = Running { groups: Vec::new(), waiting: JoinSet::new(), reading: Vec::new() };
-        let mut ended = match running.start(program, arguments, &launch, &lines, self) {
+        let mut ended = match running.start(program, arguments, &launch, &observer, self) {
             Ok(()) => running.wait(&launch, &mut stop).await,
             Err(message) => {
                 running.end(Duration::ZERO, &mut stop).await;
@@ -175,9 +176,10 @@ impl<'a> Running<'a> {
         program: &Path,
         arguments: &[OsString],
         launch: &Launch,
-        lines: &LineSink,
+        observer: &Observer,
         supervisor: &'a Supervisor,
     ) -> Result<(), String> {
+        let mut readers = Vec::new();
         for (number, process) in launch.processes.iter().enumerate() {
             let (mut child, reader, watched) = start(program, arguments, launch, process, supervisor)?;
             let group = child.id().map_or(Pid::from_raw(i32::MAX), pid);
@@ -186,10 +188,15 @@ impl<'a> Running<'a> {
             }
             self.groups.push(Some((group, watched)));
             self.waiting.spawn(async move { (number, ending(child.wait().await)) });
+            readers.push((process, reader));
+        }
+        let groups = self.groups.iter().flatten().map(|(group, _)| group.as_raw());
+        (observer.started)(Handle::ProcessGroups(groups.collect()));
+        for (process, reader) in readers {
             let log = Log::new(process.log.clone(), launch.log_limit);
             let copied = {
                 let mask = Masked::new(launch.secrets.clone());
-                tokio::spawn(capture::copy(reader, log, mask, labelled(lines, process.label.as_deref())))
+                tokio::spawn(capture::copy(reader, log, mask, labelled(&observer.lines, process.label.as_deref())))
             };
             self.reading.push(Reading { label: process.label.clone(), task: copied, printed: None });
         }

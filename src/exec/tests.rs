@@ -26,7 +26,7 @@ fn launch(command: &str, folder: &std::path::Path) -> Launch {
         cwd: folder.to_owned(),
         variables: vec![("GREETING".into(), "hello".into())],
         hidden: Arc::new([]),
-        read_only: Vec::new(),
+        mounts: Vec::new(),
         marker: ("TEST_MARK".into(), folder.display().to_string()),
         processes: vec![RankProcess::only(folder.join("std_log.txt"))],
         launcher: Launcher::Bash,
@@ -35,6 +35,10 @@ fn launch(command: &str, folder: &std::path::Path) -> Launch {
         timeout: None,
         grace: Duration::from_secs(20),
     }
+}
+
+fn observer(lines: LineSink) -> Observer {
+    Observer { started: Arc::new(|_| {}), lines }
 }
 
 /// Runs a command; `on_line` may ask for a stop when it sees a line.
@@ -52,7 +56,7 @@ async fn ran(command: &str, timeout: Option<Duration>, stop_at: Option<(&'static
         }
         mine.lock().unwrap().push(line);
     });
-    let ending = LocalProcess::new().run(launch, sink, stop).await.ending;
+    let ending = LocalProcess::new().run(launch, observer(sink), stop).await.ending;
     let lines = seen.lock().unwrap().clone();
     Ran { ending, lines, log: std::fs::read_to_string(log).unwrap_or_default() }
 }
@@ -63,6 +67,26 @@ async fn output_of_both_streams_goes_to_log_and_watcher() {
     assert_eq!(ran.ending, Ending::Exited(3));
     assert_eq!(ran.lines, ["hello", "oops"]);
     assert_eq!(ran.log, "hello\noops\n");
+}
+
+#[tokio::test]
+async fn the_observer_gets_the_group_of_the_process_before_its_lines() {
+    let root = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (started, lines) = (seen.clone(), seen.clone());
+    let observer = Observer {
+        started: Arc::new(move |Handle::ProcessGroups(groups)| started.lock().unwrap().push(format!("{groups:?}"))),
+        lines: Arc::new(move |shown| {
+            if let Shown::Line(line) = shown {
+                lines.lock().unwrap().push(line);
+            }
+        }),
+    };
+    let (_asking, stop) = watch::channel(Stop::None);
+    let _ = LocalProcess::new().run(launch("echo [$$]", root.path()), observer, stop).await;
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], seen[1]);
 }
 
 #[tokio::test]
@@ -165,7 +189,7 @@ async fn spread(distribution: &Distribution, nodes: u32, command: &str) -> (Ende
             mine.lock().unwrap().push(line);
         }
     });
-    let ended = LocalProcess::new().run(launch, sink, stop).await;
+    let ended = LocalProcess::new().run(launch, observer(sink), stop).await;
     let mut lines = std::mem::take(&mut *seen.lock().unwrap());
     lines.sort();
     (ended, lines)
@@ -203,7 +227,7 @@ async fn without_mpirun_it_is_said_what_to_install() {
     let mut launch = Launch { launcher, processes, ..launch("true", root.path()) };
     launch.variables.push(("PATH".into(), root.path().display().to_string()));
     let (_asking, stop) = watch::channel(Stop::None);
-    let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
+    let ended = LocalProcess::new().run(launch, observer(Arc::new(|_| {})), stop).await;
     assert!(matches!(&ended.ending, Ending::NotStarted(why) if why.contains("openmpi-bin")), "{ended:?}");
 }
 
@@ -212,7 +236,7 @@ async fn a_log_that_reaches_its_limit_does_not_hold_up_the_step() {
     let root = tempfile::tempdir().unwrap();
     let launch = Launch { log_limit: 1000, ..launch("yes | head -c 2000000; echo the end", root.path()) };
     let (_asking, stop) = watch::channel(Stop::None);
-    let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
+    let ended = LocalProcess::new().run(launch, observer(Arc::new(|_| {})), stop).await;
     assert_eq!(ended.ending, Ending::Exited(0));
     assert!(ended.warnings[0].contains("reached 1000 bytes"), "{ended:?}");
     let log = std::fs::read_to_string(root.path().join("std_log.txt")).unwrap();
@@ -235,7 +259,7 @@ async fn mpirun_starts_the_ranks_and_each_knows_which_it_is() {
     let mut launch = Launch { launcher, processes, ..launch(command, root.path()) };
     launch.variables.push(("PATH".into(), format!("{}:/usr/bin:/bin", root.path().display())));
     let (_asking, stop) = watch::channel(Stop::None);
-    let ended = LocalProcess::new().run(launch, Arc::new(|_| {}), stop).await;
+    let ended = LocalProcess::new().run(launch, observer(Arc::new(|_| {})), stop).await;
     assert_eq!(ended, Ending::Exited(0).into());
     let log = std::fs::read_to_string(root.path().join("std_log.txt")).unwrap();
     let said = "-n 4 --allow-run-as-root --oversubscribe\nrank_0 on 0\nrank_1 on 0\nrank_2 on 1\nrank_3 on 1\n";

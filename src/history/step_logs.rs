@@ -53,7 +53,7 @@ impl Finder {
 
     /// The logs of a step of a run.
     pub(crate) fn of(&mut self, view: &RunView, step: &StepView) -> Result<StepLogs, Failed> {
-        let Some(job) = step.reused_from.clone().filter(|_| step.stand_in.as_deref() != Some("stub")) else {
+        let Some(job) = step.reused_from.clone().filter(|_| step.substitute.as_deref() != Some("stub")) else {
             return own(step);
         };
         let made_by = Some(job.clone());
@@ -108,7 +108,7 @@ impl Finder {
 fn own(step: &StepView) -> Result<StepLogs, Failed> {
     let name = &step.path;
     let Some(log) = &step.log else {
-        let why = match (&step.outcome, step.stand_in.as_deref()) {
+        let why = match (&step.outcome, step.substitute.as_deref()) {
             (Some(StepOutcome::Skipped { reason }), _) => format!("the step '{name}' did not run: {reason}"),
             (_, Some("stub")) => {
                 format!("the step '{name}' did not run: samples stood in for it (policy \"stub\" in amlrun.toml)")

@@ -9,6 +9,7 @@
 //! through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
 
 mod bind;
+mod body;
 pub mod choice;
 pub mod command;
 mod inputs;
@@ -28,7 +29,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::spec::catalog::{Form, Located, Remote, Signed};
+pub use crate::spec::environment::Environment;
 pub use crate::spec::io::PortType;
+pub use body::{Code, Command, Distribution, StepBody};
 pub use local::Local;
 pub use resolve::resolve;
 pub use value::{Part, Value};
@@ -81,9 +84,11 @@ impl Plan {
         self.inputs.iter_mut().for_each(|input| value(&mut input.value));
         for step in &mut self.steps {
             step.inputs.iter_mut().filter_map(|input| input.value.as_mut()).for_each(value);
-            step.environment_variables.iter_mut().for_each(|(_, variable)| value(variable));
-            if let Some(code) = &mut step.code {
-                code.root.iter_mut().chain(&mut code.includes).for_each(|path| *path = change(path));
+            if let StepBody::Command(command) = &mut step.body {
+                command.environment_variables.iter_mut().for_each(|(_, variable)| value(variable));
+                if let Some(code) = &mut command.code {
+                    code.root.iter_mut().chain(&mut code.includes).for_each(|path| *path = change(path));
+                }
             }
             if let Some(Substitute::Stub { outputs }) = &mut step.substitute {
                 outputs.values_mut().for_each(|path| *path = change(path));
@@ -125,37 +130,25 @@ pub struct JobOutput {
 pub struct Step {
     /// Its name in the pipeline; inside of nested pipelines with theirs before it: `prepare.clean`.
     pub path: String,
-    /// What it is on Azure ML: `command`, `spark`, `sweep` …
-    #[serde(default = "command")]
-    pub kind: String,
     /// Its name for people.
     pub display_name: Option<String>,
     /// The component that it runs, as `name` or `name:version`; `None` for an inline command.
     pub component: Option<String>,
-    /// The command's text with its expressions.
-    pub command: String,
-    /// What becomes its working directory.
-    pub code: Option<Code>,
-    /// The environment that it would have on Azure ML, in one line.
-    pub environment: Option<String>,
-    /// What decides whether two environments are the same.
-    pub environment_definition: Option<String>,
-    /// Variables, in order.
-    pub environment_variables: Vec<(String, Value)>,
+    /// What it does.
+    #[serde(flatten)]
+    pub body: StepBody,
     /// Inputs, in the order of their declaration.
     pub inputs: Vec<StepInput>,
     /// Outputs, in the order of their declaration.
     pub outputs: Vec<StepOutput>,
     /// How long it may run.
     pub timeout: Option<Duration>,
-    /// The processes that it runs as; `None` for one.
-    pub distribution: Option<Distribution>,
     /// Whether the same inputs always give the same outputs, so that an earlier result can be reused.
     pub is_deterministic: bool,
     /// When its turn comes.
     pub phase: Phase,
-    /// What is used instead of it on this machine. The stored plans of earlier versions have the same key.
-    #[serde(rename = "stand_in")]
+    /// What is used instead of it on this machine.
+    #[serde(alias = "stand_in")]
     pub substitute: Option<Substitute>,
     /// How often it is tried again after a failure.
     pub retries: u32,
@@ -165,26 +158,6 @@ pub struct Step {
     pub needs: Vec<usize>,
     /// Those of them that feed optional inputs only: when one fails the step runs without that input.
     pub optional_needs: Vec<usize>,
-}
-
-/// The code of a step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Code {
-    /// The file or folder that `code:` names.
-    pub root: Option<PathBuf>,
-    /// Files and folders that are placed beside it.
-    pub includes: Vec<PathBuf>,
-}
-
-/// A step of several processes (reference, section 7.3).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distribution {
-    /// `pytorch`, `mpi`, `tensorflow`; `None` when the command runs once on every instance.
-    pub kind: Option<String>,
-    /// `resources.instance_count`.
-    pub instances: u32,
-    /// The numbers that the author gives, by field: `process_count_per_instance`, `worker_count` …
-    pub counts: BTreeMap<String, u32>,
 }
 
 /// When a step's turn comes (reference, section 5).
@@ -228,10 +201,6 @@ impl Substitute {
             Self::Skip => "skip",
         }
     }
-}
-
-fn command() -> String {
-    "command".to_owned()
 }
 
 /// An input of a step.
@@ -282,7 +251,7 @@ pub struct StepOutput {
 impl StepOutput {
     /// Whether it is copied from the step's folder: into the registry or into a datastore.
     #[must_use]
-    pub fn goes_on(&self) -> bool {
+    pub fn is_published(&self) -> bool {
         self.asset.is_some() || self.place.is_some()
     }
 }
@@ -372,35 +341,44 @@ impl Plan {
     }
 }
 
-impl Distribution {
-    /// How many processes there are in all.
-    #[must_use]
-    pub fn processes(&self) -> usize {
-        let count = |name: &str| self.counts.get(name).copied();
-        let processes = match self.kind.as_deref() {
-            Some("tensorflow") => {
-                count("worker_count").unwrap_or(self.instances) + count("parameter_server_count").unwrap_or(0)
-            }
-            Some(_) => self.instances.saturating_mul(count("process_count_per_instance").unwrap_or(1)),
-            None => self.instances,
-        };
-        usize::try_from(processes).unwrap_or(usize::MAX)
-    }
-}
-
 impl Step {
     /// The remote data that is fetched before it begins: not what it gets as a URI.
     pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
         let given = self.inputs.iter().filter(|input| input.mode != InputMode::Direct || !input.kind.is_data());
         let values = given.filter_map(|input| input.value.as_ref());
-        let values = values.chain(self.environment_variables.iter().map(|(_, value)| value));
+        let values = values.chain(self.environment_variables().iter().map(|(_, value)| value));
         values.filter(|_| self.substitute.is_none()).flat_map(Value::remotes)
     }
 
     /// Every value that it is given: inputs, then variables.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         let inputs = self.inputs.iter().filter_map(|i| i.value.as_ref());
-        inputs.chain(self.environment_variables.iter().map(|(_, value)| value))
+        inputs.chain(self.environment_variables().iter().map(|(_, value)| value))
+    }
+
+    /// Its values, to be replaced.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        let variables = match &mut self.body {
+            StepBody::Command(command) => command.environment_variables.as_mut_slice(),
+            StepBody::Unsupported { .. } => &mut [],
+        };
+        let inputs = self.inputs.iter_mut().filter_map(|input| input.value.as_mut());
+        inputs.chain(variables.iter_mut().map(|(_, value)| value))
+    }
+
+    /// Its command, if it runs one.
+    #[must_use]
+    pub fn command(&self) -> Option<&Command> {
+        match &self.body {
+            StepBody::Command(command) => Some(command),
+            StepBody::Unsupported { .. } => None,
+        }
+    }
+
+    /// The variables that its author sets.
+    #[must_use]
+    pub fn environment_variables(&self) -> &[(String, Value)] {
+        self.command().map_or(&[], |command| &command.environment_variables)
     }
 }
 
@@ -412,18 +390,12 @@ pub(crate) mod tests {
     pub(crate) fn chain(length: usize) -> Plan {
         let step = |index: usize| Step {
             path: format!("s{index}"),
-            kind: command(),
             display_name: None,
             component: None,
-            command: String::new(),
-            code: None,
-            environment: None,
-            environment_definition: None,
-            environment_variables: Vec::new(),
+            body: StepBody::Command(Box::default()),
             inputs: Vec::new(),
             outputs: Vec::new(),
             timeout: None,
-            distribution: None,
             is_deterministic: true,
             phase: Phase::Main,
             substitute: None,
@@ -436,12 +408,51 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_substitute_keeps_its_key_in_stored_plans() {
-        let mut plan = chain(1);
-        plan.steps[0].substitute = Some(Substitute::Skip);
-        let stored = serde_json::to_value(&plan).unwrap();
-        assert_eq!(stored["steps"][0]["stand_in"], serde_json::json!({ "policy": "skip" }));
+    fn the_earlier_key_of_a_substitute_is_read() {
+        let mut stored = serde_json::to_value(chain(1)).unwrap();
+        let step = stored["steps"][0].as_object_mut().unwrap();
+        step.remove("substitute");
+        step.insert("stand_in".to_owned(), serde_json::json!({ "policy": "skip" }));
         let read: Plan = serde_json::from_value(stored).unwrap();
         assert_eq!(read.steps[0].substitute, Some(Substitute::Skip));
+    }
+
+    #[test]
+    fn the_body_of_a_step_is_stored_in_its_fields() {
+        let mut plan = chain(2);
+        let inline = Environment::Inline {
+            image: Some("python:3.12".to_owned()),
+            build: None,
+            conda_file: None,
+            definition: "image: python:3.12".to_owned(),
+        };
+        let text = "python train.py".to_owned();
+        plan.steps[0].body =
+            StepBody::Command(Box::new(Command { text, environment: Some(inline.clone()), ..Command::default() }));
+        plan.steps[1].body = StepBody::Unsupported { kind: "spark".to_owned() };
+        let stored = serde_json::to_value(&plan).unwrap();
+        assert_eq!(stored["steps"][0]["kind"], "command");
+        assert_eq!(stored["steps"][0]["command"], "python train.py");
+        assert_eq!(stored["steps"][1]["kind"], "spark");
+        let read: Plan = serde_json::from_value(stored).unwrap();
+        assert_eq!(read.steps[0].command().and_then(|command| command.environment.as_ref()), Some(&inline));
+        assert_eq!(read.steps[1].body.kind(), "spark");
+    }
+
+    #[test]
+    fn plans_of_earlier_versions_are_read() {
+        let mut stored = serde_json::to_value(chain(2)).unwrap();
+        for (step, kind) in [(0, "command"), (1, "spark")] {
+            let step = &mut stored["steps"][step];
+            step["kind"] = kind.into();
+            step["command"] = "true".into();
+            step["environment"] = "image python with a conda file".into();
+            step["environment_definition"] = "image: python".into();
+        }
+        let read: Plan = serde_json::from_value(stored).unwrap();
+        let command = read.steps[0].command().unwrap();
+        assert_eq!(command.text, "true");
+        assert_eq!(command.environment.as_ref().unwrap().describe(), "image python with a conda file");
+        assert_eq!(read.steps[1].body.kind(), "spark");
     }
 }

@@ -96,8 +96,7 @@ pub(super) fn follow(steps: &mut [Step]) {
         needed.extend(step.needs.iter().flat_map(|&need| before[need].iter().copied()));
         needed.sort_unstable();
         needed.dedup();
-        let inputs = step.inputs.iter_mut().filter_map(|input| input.value.as_mut());
-        for value in inputs.chain(step.environment_variables.iter_mut().map(|(_, value)| value)) {
+        for value in step.values_mut() {
             for part in &mut value.parts {
                 let Part::Remote(remote) = part else { continue };
                 let writer = needed.iter().rev().find(|&&step| places[step].iter().any(|p| p.covers(&remote.address)));

@@ -307,8 +307,7 @@ fn reorder(plan: &mut Plan, steps: Vec<Step>, order: &[usize]) {
             list.iter_mut().for_each(|need| *need = position[*need]);
             list.sort_unstable();
         }
-        let values = step.inputs.iter_mut().filter_map(|i| i.value.as_mut());
-        for value in values.chain(step.environment_variables.iter_mut().map(|(_, v)| v)) {
+        for value in step.values_mut() {
             for part in &mut value.parts {
                 if let Part::Output { step, .. } = part {
                     *step = position[*step];

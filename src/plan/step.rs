@@ -8,7 +8,7 @@ use super::inputs::{component_inputs, given, step_input};
 use super::level::output_names;
 use super::outputs::{self, Said};
 use super::site::Site;
-use super::{Code, Distribution, Local, Phase, Step, StepInput, StepOutput, Value};
+use super::{Code, Command, Distribution, Local, Phase, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::spec::component::{CommandBody, RunSettings};
 use crate::spec::expr::{Expr, Template};
@@ -155,20 +155,24 @@ pub(super) fn of(
     // Several processes take several slots, unless the rules say otherwise.
     let processes = distribution.as_ref().map_or(1, Distribution::processes);
     let slots = rules.slots.unwrap_or(processes).max(1);
+    let body = match body {
+        Some(body) => StepBody::Command(Box::new(Command {
+            text: body.command.value.clone(),
+            code: code(body),
+            environment: body.environment.as_ref().map(|environment| environment.value.clone()),
+            environment_variables,
+            distribution,
+        })),
+        None => StepBody::Unsupported { kind: runs.kind.to_owned() },
+    };
     let mut step = Step {
         path: runs.path,
-        kind: runs.kind.to_owned(),
         display_name: runs.display_name,
         component: runs.component,
-        command: body.map(|b| b.command.value.clone()).unwrap_or_default(),
-        code: body.and_then(code),
-        environment: body.and_then(|b| b.environment.as_ref()).map(|e| e.value.describe()),
-        environment_definition: body.and_then(|b| b.environment.as_ref()).map(|e| e.value.definition().to_owned()),
-        environment_variables,
+        body,
         inputs,
         outputs,
         timeout: timeout.map(Duration::from_secs),
-        distribution,
         is_deterministic: runs.is_deterministic,
         phase: Phase::Main,
         substitute,
@@ -189,7 +193,7 @@ fn needs(step: &Step) -> (Vec<usize>, Vec<usize>) {
     needs.sort_unstable();
     needs.dedup();
     let required = step.inputs.iter().filter(|i| !i.optional).filter_map(|i| i.value.as_ref());
-    let required = required.chain(step.environment_variables.iter().map(|(_, value)| value));
+    let required = required.chain(step.environment_variables().iter().map(|(_, value)| value));
     let required: Vec<usize> = required.flat_map(Value::steps).collect();
     let optional = needs.iter().copied().filter(|need| !required.contains(need)).collect();
     (needs, optional)

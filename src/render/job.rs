@@ -6,10 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Timestamp;
 use crate::event::{OutputInfo, RunView, StepView};
+use crate::handle::Handle;
 use crate::history::find::Job;
 use crate::history::record::kept_plan;
 use crate::number;
-use crate::outcome::StepOutcome;
+use crate::outcome::{JobStatus, StepOutcome};
 use crate::plan::{Part, Plan, Step};
 use crate::secret::MASK;
 
@@ -49,7 +50,8 @@ pub(crate) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
         [step] if view.kind != "pipeline" => {
             // A standalone job has one step, which is the job.
             let mut own = show_step(step, plan);
-            for name in ["command", "error", "log", "logs", "inputs", "metrics", "assets", "reused_from", "stand_in"] {
+            for name in ["command", "error", "log", "logs", "inputs", "metrics", "assets", "reused_from", "substitute"]
+            {
                 map.insert(name.to_owned(), own[name].take());
             }
             if view.outputs.is_empty() {
@@ -86,7 +88,7 @@ fn show_step(step: &StepView, plan: Option<&Plan>) -> Value {
         "display_name": step.display_name.as_deref().unwrap_or(&step.path),
         "type": step.kind,
         "status": step.status,
-        "stand_in": step.stand_in,
+        "substitute": step.substitute,
         "start_time": step.started.map(|t| t.to_string()),
         "end_time": step.ended.map(|t| t.to_string()),
         "duration_seconds": seconds(step.started, step.ended),
@@ -94,6 +96,7 @@ fn show_step(step: &StepView, plan: Option<&Plan>) -> Value {
         "reused_from": step.reused_from,
         "attempt": step.attempt,
         "command": step.command,
+        "process_groups": running_groups(step),
         "log": step.log,
         "logs": (!step.logs.is_empty()).then(|| logs.collect::<Map<_, _>>()),
         "inputs": planned.map(|(plan, step)| step_inputs(plan, step)),
@@ -101,6 +104,14 @@ fn show_step(step: &StepView, plan: Option<&Plan>) -> Value {
         "assets": step.assets,
         "metrics": metrics.collect::<Map<_, _>>(),
     })
+}
+
+/// The process groups of a running step, so that a debugger or profiler can be attached.
+fn running_groups(step: &StepView) -> Option<&[i32]> {
+    match &step.handle {
+        Some(Handle::ProcessGroups(groups)) if step.status == JobStatus::Running => Some(groups),
+        _ => None,
+    }
 }
 
 fn job_inputs(plan: &Plan) -> Value {

@@ -132,7 +132,8 @@ fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
 fn counts(view: &RunView) -> String {
     let count = |wanted: &dyn Fn(&StepView) -> bool| view.steps.iter().filter(|step| wanted(step)).count();
     let is_skipped = |step: &StepView| matches!(step.outcome, Some(StepOutcome::Skipped { .. }));
-    let by_samples = |step: &StepView| step.status == JobStatus::Completed && step.stand_in.as_deref() == Some("stub");
+    let by_samples =
+        |step: &StepView| step.status == JobStatus::Completed && step.substitute.as_deref() == Some("stub");
     let counted = [
         (count(&|step| step.status == JobStatus::Completed && !by_samples(step)), "completed"),
         (count(&by_samples), "by samples"),
@@ -151,7 +152,7 @@ fn counts(view: &RunView) -> String {
 /// What replaced a step that did not run.
 #[must_use]
 pub fn stood_in(step: &StepView) -> Option<&'static str> {
-    match step.stand_in.as_deref()? {
+    match step.substitute.as_deref()? {
         "stub" => Some("samples stood in for it (policy \"stub\")"),
         "replay" => Some("policy \"replay\""),
         _ => None,
@@ -253,7 +254,7 @@ mod tests {
             display_name: None,
             job: "r-train".into(),
             kind: "command".into(),
-            stand_in: None,
+            substitute: None,
             needs: vec![],
         };
         let all = [
@@ -270,7 +271,13 @@ mod tests {
                 grace: 0,
                 steps: vec![step],
             },
-            EventKind::StepStarted { step: "train".into(), command: "false".into(), log: log.clone(), logs: vec![] },
+            EventKind::StepStarted {
+                step: "train".into(),
+                command: "false".into(),
+                log: log.clone(),
+                logs: vec![],
+                handle: None,
+            },
             EventKind::StepFinished {
                 step: "train".into(),
                 outcome: StepOutcome::Failed { failure: Failure::ExitCode { code: 3 } },

@@ -185,7 +185,7 @@ impl Screen {
         let text = match &step.outcome {
             Some(StepOutcome::Skipped { .. }) => String::new(),
             Some(_) if step.reused_from.is_some() => "reused".to_owned(),
-            Some(_) if step.stand_in.as_deref() == Some("stub") => "by samples".to_owned(),
+            Some(_) if step.substitute.as_deref() == Some("stub") => "by samples".to_owned(),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
             None if needs.is_empty() || step.status != JobStatus::NotStarted => String::new(),
             None => visible(&format!("for {}", needs.join(", "))),

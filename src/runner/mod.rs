@@ -5,8 +5,8 @@
 //! The command line passes [`options`] and shows the results.
 
 mod catalog;
-pub(crate) mod environment;
 pub(crate) mod job_names;
+pub(crate) mod local_environment;
 pub(crate) mod options;
 pub(crate) mod partial_plan;
 pub(crate) mod project;
@@ -14,4 +14,4 @@ pub(crate) mod resume;
 pub(crate) mod run_plan;
 mod services;
 pub(crate) mod session;
-pub(crate) mod stand_ins;
+pub(crate) mod substitutes;

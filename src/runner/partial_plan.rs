@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::Failed;
 use crate::plan::local::Policy;
-use crate::plan::{Local, Located, Plan, Step, Substitute, Value};
+use crate::plan::{Located, Plan, Step, Substitute, Value};
 use crate::runner::project::Project;
 use crate::runner::run_plan::RunPlan;
-use crate::runner::stand_ins::step_of;
+use crate::runner::substitutes::step_of;
 use crate::spec::Literal;
 use crate::spec::io::InputValue;
 use crate::spec::job::Job;
@@ -29,8 +30,8 @@ pub(crate) struct Rest {
 
 impl Rest {
     /// The plan of a file. Any other mistake in the file is still refused.
-    pub(crate) fn of(file: &Path, set: &[Override], local: &Local, project: &Project) -> Result<Self, Failed> {
-        let mut read = project.read(file, set, local);
+    pub(crate) fn of(file: &Path, set: &[Override], config: &Config, project: &Project) -> Result<Self, Failed> {
+        let mut read = project.read(file, set, config);
         let is_pipeline = read.job_type() == Some("pipeline");
         let (mut nodes, mut aside) = (BTreeMap::new(), Vec::new());
         read.diagnostics.retain(|found| {
@@ -39,9 +40,9 @@ impl Rest {
             !is_aside
         });
         let mut loaded = spec::take(read, file);
-        let plan = if aside.is_empty() { project.plan_loaded(&mut loaded, local) } else { None };
+        let plan = if aside.is_empty() { project.plan_loaded(&mut loaded, config) } else { None };
         if let (None, Some(document)) = (&plan, &loaded.document)
-            && let Some((plan, nodes, unknown)) = planned(document, &loaded, nodes, is_pipeline, local, project)
+            && let Some((plan, nodes, unknown)) = planned(document, &loaded, nodes, is_pipeline, config, project)
         {
             return Ok(Self { plan, document: document.clone(), nodes, unknown });
         }
@@ -86,7 +87,7 @@ fn planned(
     loaded: &Loaded,
     mut nodes: BTreeMap<String, String>,
     is_pipeline: bool,
-    local: &Local,
+    config: &Config,
     project: &Project,
 ) -> Option<Planned> {
     let mut found: Vec<_> = loaded.diagnostics.sorted().into_iter().cloned().collect();
@@ -100,12 +101,14 @@ fn planned(
         if known.replace(nodes.len()) == Some(nodes.len()) {
             return None;
         }
-        let mut without = local.clone();
+        let mut without = config.local();
         for name in nodes.keys() {
             without.steps.entry(name.clone()).or_default().policy = Some(Policy::Skip);
         }
         found.clear();
-        if let Some((plan, unknown)) = project.plan_past_unknown(document, &without, &loaded.sources, &mut found) {
+        if let Some((plan, unknown)) =
+            project.plan_past_unknown(document, config, &without, &loaded.sources, &mut found)
+        {
             // An address that nothing uses prevents only the job as a whole from running.
             let is_used = |uri: &str| {
                 let of_job = plan.inputs.iter().find(|input| input.value.remotes().any(|remote| remote.uri == uri));

@@ -14,7 +14,7 @@ use crate::exit_status::Exit;
 use crate::language::{self, Kind, Target};
 use crate::plan::{self, Local, Plan};
 use crate::registry::ComponentStore;
-use crate::runner::stand_ins;
+use crate::runner::substitutes;
 use crate::spec::{self, Document, Loaded};
 use crate::store::Home;
 use crate::yaml::overrides::Override;
@@ -67,23 +67,23 @@ impl Project {
     }
 
     /// Reads a job file for a local run.
-    pub(crate) fn read(&self, file: &Path, set: &[Override], local: &Local) -> language::Document {
+    pub(crate) fn read(&self, file: &Path, set: &[Override], config: &Config) -> language::Document {
         let mut read = language::load(file, &self.local_options(file, set));
-        stand_ins::spare(&mut read, local);
+        substitutes::spare(&mut read, &config.local());
         read
     }
 
-    /// Loads and resolves a job file. Returns a plan if the file is accepted.
-    pub(crate) fn plan(&self, file: &Path, set: &[Override], local: &Local) -> (Loaded, Option<Plan>) {
-        let mut loaded = spec::take(self.read(file, set, local), file);
-        let plan = self.plan_loaded(&mut loaded, local);
+    /// Loads and resolves a job file with the settings of its project. Returns a plan if the file is accepted.
+    pub(crate) fn plan(&self, file: &Path, set: &[Override], config: &Config) -> (Loaded, Option<Plan>) {
+        let mut loaded = spec::take(self.read(file, set, config), file);
+        let plan = self.plan_loaded(&mut loaded, config);
         (loaded, plan)
     }
 
     /// Resolves a loaded job file. New diagnostics are added to the existing ones.
-    pub(crate) fn plan_loaded(&self, loaded: &mut Loaded, local: &Local) -> Option<Plan> {
+    pub(crate) fn plan_loaded(&self, loaded: &mut Loaded, config: &Config) -> Option<Plan> {
         let mut found = Vec::new();
-        let plan = loaded.document.as_ref().and_then(|d| self.plan_of(d, local, &loaded.sources, &mut found));
+        let plan = loaded.document.as_ref().and_then(|d| self.plan_of(d, config, &loaded.sources, &mut found));
         loaded.diagnostics.extend(found);
         loaded.diagnostics.drop_notes();
         plan.filter(|_| !loaded.diagnostics.has_errors())
@@ -93,30 +93,28 @@ impl Project {
     pub(crate) fn plan_of(
         &self,
         document: &Document,
-        local: &Local,
+        config: &Config,
         sources: &Sources,
         found: &mut Vec<Diagnostic>,
     ) -> Option<Plan> {
-        // A configuration file that cannot be read is reported where its other settings are needed.
-        let config = Config::near(document.path.parent().unwrap_or(&document.path)).unwrap_or_default();
-        let places = Places::new(self.home_of(&document.path), &config).unopened();
+        let places = Places::new(self.home_of(&document.path), config).unopened();
         let catalog = Registered { places, signed: RefCell::default(), unknown: None };
-        let mut plan = plan::resolve(document, &catalog, local, sources, found)?;
+        let mut plan = plan::resolve(document, &catalog, &config.local(), sources, found)?;
         plan.signed = catalog.signed.into_inner();
         Some(plan)
     }
 
-    /// Resolves a document as far as possible: the data that its inputs name may be unknown. Returns what is unknown,
-    /// and why.
+    /// Resolves a document as far as possible: the data that its inputs name may be unknown. `local` are the settings of
+    /// its steps. Returns what is unknown, and why.
     pub(crate) fn plan_past_unknown(
         &self,
         document: &Document,
+        config: &Config,
         local: &Local,
         sources: &Sources,
         found: &mut Vec<Diagnostic>,
     ) -> Option<(Plan, Vec<(String, String)>)> {
-        let config = Config::near(document.path.parent().unwrap_or(&document.path)).unwrap_or_default();
-        let places = Places::new(self.home_of(&document.path), &config).unopened();
+        let places = Places::new(self.home_of(&document.path), config).unopened();
         let catalog = Registered { places, signed: RefCell::default(), unknown: Some(RefCell::default()) };
         let mut plan = plan::resolve(document, &catalog, local, sources, found)?;
         plan.signed = catalog.signed.into_inner();
@@ -130,8 +128,8 @@ impl Project {
     }
 
     /// The plan of a file that must be accepted. Warnings are shown; an error ends the command.
-    pub(crate) fn accepted(&self, file: &Path, set: &[Override], local: &Local) -> Result<(Plan, Document), Failed> {
-        let (loaded, plan) = self.plan(file, set, local);
+    pub(crate) fn accepted(&self, file: &Path, set: &[Override], config: &Config) -> Result<(Plan, Document), Failed> {
+        let (loaded, plan) = self.plan(file, set, config);
         self.accept(loaded, plan)
     }
 

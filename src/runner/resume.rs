@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::again::amlrun;
 use crate::config::Config;
-use crate::data::staging::Looking;
+use crate::data::inspection::InspectionOptions;
 use crate::digest::Digest;
 use crate::engine::{CacheDecision, Decision, Resumed};
 use crate::error::Failed;
@@ -21,7 +21,7 @@ use crate::history::find;
 use crate::history::record;
 use crate::history::record::kept_plan;
 use crate::outcome::JobStatus;
-use crate::plan::{Local, Plan};
+use crate::plan::Plan;
 use crate::reason::Reason;
 use crate::reuse::{Listing, Reuse, digest_of};
 use crate::runner::options::{RunOptions, StepSelection};
@@ -186,6 +186,7 @@ pub(crate) struct Open<'a> {
     pub folder: RunFolder,
     pub plan: Plan,
     pub view: RunView,
+    config: Config,
     journal: Journal,
     events: Vec<crate::event::Event>,
     seals: Seals,
@@ -215,14 +216,15 @@ impl<'a> Open<'a> {
         if view.started.is_none() {
             return Err(never_began(name));
         }
+        let config = Config::near(view.job_file.parent().unwrap_or(&view.job_file))?;
         let mut plan = kept_plan(&folder)?;
         if plan.is_signed() {
             // Signatures are not stored. They are read again from the file.
-            let (_, again) = project.plan(&view.job_file, &[], &Local::default());
+            let (_, again) = project.plan(&view.job_file, &[], &config);
             plan.signed = again.map(|plan| plan.signed).unwrap_or_default();
         }
         let seals = Seals::new(project.home());
-        Ok(Self { folder, plan, view, journal, events, seals, project })
+        Ok(Self { folder, plan, view, config, journal, events, seals, project })
     }
 
     /// The index of a step.
@@ -237,14 +239,13 @@ impl<'a> Open<'a> {
         options: &RunOptions,
     ) -> Result<RunSession, Failed> {
         let home = self.project.home();
-        let config = Config::near(self.view.job_file.parent().unwrap_or(&self.view.job_file))?;
-        let looking = Looking {
+        let inspection = InspectionOptions {
             jobs: options.transfer_jobs,
-            goes_on: true,
+            is_resumed: true,
             reporter: Some(self.project.reporter()),
-            ..Looking::default()
+            ..InspectionOptions::default()
         };
-        let mut run_plan = RunPlan::new(self.plan, &self.view.job_file, &home, choice, &config, looking)?;
+        let mut run_plan = RunPlan::new(self.plan, &self.view.job_file, &home, choice, &self.config, inspection)?;
         for (index, decision) in run_plan.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);
             let done = |need: &usize| resumed.done.contains_key(need);
@@ -274,7 +275,7 @@ impl<'a> Open<'a> {
             home,
             folder: self.folder,
             experiment: self.view.experiment.clone(),
-            limits: Limits::of(options, &config),
+            limits: Limits::of(options, &self.config),
             bus: Arc::new(Bus::new(Some(self.journal)).from(next)),
             resumed: Some(resumed),
             past: self.events,

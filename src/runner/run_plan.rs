@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::options::StepSelection;
 use crate::config::Config;
-use crate::data::staging::Looking;
+use crate::data::inspection::InspectionOptions;
 use crate::data::staging::RemoteData;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
@@ -49,7 +49,7 @@ impl RunPlan {
         home: &Home,
         selection: &StepSelection,
         config: &Config,
-        looking: Looking<'_>,
+        inspection_options: InspectionOptions<'_>,
     ) -> Result<Self, Failed> {
         let wanted = selection.steps().steps(&plan).map_err(Failed::usage)?;
         let mut force = Force::default();
@@ -65,23 +65,28 @@ impl RunPlan {
             warnings.push(format!("nothing is reused: {why}"));
             None
         });
-        let data = Arc::new(RemoteData::new(home, config, looking.jobs, &plan));
-        let looked = if looking.offline { data.unseen(&plan) } else { data.look(&plan, &wanted, looking)? };
-        warnings.extend(looked.warnings);
-        let unreachable = looked.unreachable;
-        let mut snapshot = InputSnapshot::gather(&plan, home.root()).with(looked.seen);
+        let data = Arc::new(RemoteData::new(home, config, inspection_options.jobs, &plan));
+        let inspection = if inspection_options.offline {
+            data.all_unknown(&plan)
+        } else {
+            data.inspect(&plan, &wanted, inspection_options)?
+        };
+        warnings.extend(inspection.warnings);
+        let unreachable = inspection.unreachable;
+        let mut snapshot = InputSnapshot::gather(&plan, home.root()).with(inspection.seen);
         let kept_out = variables::kept_out(&config.pass_variables);
-        warnings.extend(missed(&plan, &kept_out));
-        warnings.extend(strangers(&plan, config));
+        warnings.extend(uninherited_variables(&plan, &kept_out));
+        warnings.extend(unknown_step_tables(&plan, config));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
-            snapshot.host = Some(super::environment::look(near, &config.pass_variables, looking.offline));
+            snapshot.host =
+                Some(super::local_environment::host(near, &config.pass_variables, inspection_options.offline));
         }
         let scope = engine::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;
         let decisions = engine::decide(&plan, &snapshot, reuse.as_ref(), &force, &scope, &wanted, given);
         let running = plan.steps.iter().zip(&decisions).filter(|(_, decision)| decision.may_run());
-        warnings.extend(running.flat_map(|(step, _)| stumbling_blocks(step, &snapshot)));
+        warnings.extend(running.flat_map(|(step, _)| windows_line_endings(step, &snapshot)));
         let job_file = job_file.to_owned();
         let reuse = reuse.map(Arc::new);
         Ok(Self { plan, job_file, reuse, snapshot, force, decisions, wanted, data, kept_out, warnings, unreachable })
@@ -108,7 +113,7 @@ impl RunPlan {
 }
 
 /// Warnings about tables in `amlrun.toml` for steps that this file does not have.
-fn strangers(plan: &Plan, config: &Config) -> Vec<String> {
+fn unknown_step_tables(plan: &Plan, config: &Config) -> Vec<String> {
     let names = || plan.steps.iter().map(|step| step.path.as_str());
     let local = config.local();
     let unknown = local.steps.keys().filter(|name| *name != "*" && !names().any(|known| known == name.as_str()));
@@ -120,11 +125,12 @@ fn strangers(plan: &Plan, config: &Config) -> Vec<String> {
 }
 
 /// Warnings about steps that use a shell variable which they do not inherit.
-fn missed(plan: &Plan, kept_out: &[String]) -> Vec<String> {
+fn uninherited_variables(plan: &Plan, kept_out: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
     for step in plan.steps.iter().filter(|step| step.substitute.is_none()) {
-        let is_set = |name: &str| step.environment_variables.iter().any(|(set, _)| set == name);
-        for name in variables::named(&step.command, kept_out).into_iter().filter(|name| !is_set(name)) {
+        let Some(command) = step.command() else { continue };
+        let is_set = |name: &str| command.environment_variables.iter().any(|(set, _)| set == name);
+        for name in variables::named(&command.text, kept_out).into_iter().filter(|name| !is_set(name)) {
             warnings.push(format!(
                 "the step '{}' names ${name}, which this shell has and steps do not inherit: set it in \
                  environment_variables, or add it to pass_variables in amlrun.toml",
@@ -145,7 +151,7 @@ pub(crate) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
 }
 
 /// Warnings about scripts of a step that a shell cannot read.
-fn stumbling_blocks(step: &Step, snapshot: &InputSnapshot) -> Vec<String> {
+fn windows_line_endings(step: &Step, snapshot: &InputSnapshot) -> Vec<String> {
     let told = |script: &str| {
         format!(
             "the step '{}' starts {script}, which has the line ends of Windows (CRLF), on which a shell stumbles: convert it \

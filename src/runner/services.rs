@@ -15,19 +15,20 @@ use crate::clock::Timestamp;
 use crate::clock::ticker::Ticker;
 use crate::data::staging::RemoteData;
 use crate::digest::Digest;
-use crate::engine::{OutputAsset, Tracked, Workspace};
+use crate::engine::{OutputAsset, ServiceError, Tracked, Workspace};
 use crate::event::{Bus, EventKind, Moved, Moving};
 use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
 use crate::plan::{Plan, Remote};
 use crate::registry::{AssetKind, AssetType, NewAsset, Registry};
 use crate::runner::run_plan::RunPlan;
+use crate::store::remote::TransferError;
 use crate::store::{Home, RunFolder, tree};
 use crate::tracking::{NewRun, RunStatus, Server, Tracking};
 use crate::transfer::progress::Progress;
 
 /// How often views receive the progress of transfers.
-const TELLING: Duration = Duration::from_millis(500);
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The registry and the tracking store of one run.
 pub(crate) struct LocalWorkspace {
@@ -49,7 +50,7 @@ struct Job {
     experiment: String,
     artifacts: PathBuf,
     /// Whether an earlier runner started it.
-    goes_on: bool,
+    resumed: bool,
 }
 
 /// A working tracking store with its server.
@@ -73,7 +74,7 @@ impl LocalWorkspace {
         run_plan: &RunPlan,
         bus: Arc<Bus>,
         runtime: Handle,
-        goes_on: bool,
+        resumed: bool,
     ) -> Self {
         let plan: &Plan = &run_plan.plan;
         let name = run.name.to_string();
@@ -84,7 +85,7 @@ impl LocalWorkspace {
             tags: plan.tags.clone(),
             experiment: experiment.to_owned(),
             artifacts: run.artifacts(),
-            goes_on,
+            resumed,
         };
         let (registry, tracking) = (OnceLock::new(), OnceLock::new());
         Self { home: home.clone(), registry, tracking, runtime, bus, job, data: run_plan.data.clone() }
@@ -121,7 +122,7 @@ impl LocalWorkspace {
 impl LocalWorkspace {
     /// A resumed run may have nothing left to run, but its earlier MLflow run may still be marked as running.
     fn end_earlier(&self, status: JobStatus) {
-        if !self.job.goes_on || !self.home.tracking_db().exists() {
+        if !self.job.resumed || !self.home.tracking_db().exists() {
             return;
         }
         if let Ok(registry) = self.registry()
@@ -135,9 +136,9 @@ impl LocalWorkspace {
 
 impl LocalWorkspace {
     /// Reports the progress of a step's data to the views until the returned ticker is dropped.
-    fn telling(&self, step: &str, what: &'static str, progress: &Arc<Progress>) -> Ticker {
+    fn report_progress(&self, step: &str, what: &'static str, progress: &Arc<Progress>) -> Ticker {
         let (bus, progress, step, began) = (self.bus.clone(), progress.clone(), step.to_owned(), Instant::now());
-        Ticker::every(TELLING, move || {
+        Ticker::every(REPORT_INTERVAL, move || {
             let now = progress.figures();
             let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let done = now.moved_bytes + now.skipped_bytes;
@@ -201,12 +202,13 @@ impl Recorder {
 }
 
 impl Workspace for LocalWorkspace {
-    fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, String> {
+    fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, ServiceError> {
         let Some(recorder) = self.tracking() else { return Ok(Vec::new()) };
         recorder.begun().insert(job.to_owned(), recorder.store.requests());
         // A standalone command job is its only step: its MLflow run was created when the run started.
         if self.job.kind == "pipeline" {
-            recorder.begin(job, step, Some(&self.job.name), &[], artifacts)?;
+            let begun = recorder.begin(job, step, Some(&self.job.name), &[], artifacts);
+            begun.map_err(ServiceError::Permanent)?;
         }
         let pairs = [
             ("MLFLOW_TRACKING_URI", recorder.url.as_str()),
@@ -222,34 +224,35 @@ impl Workspace for LocalWorkspace {
         Ok(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
-    fn end_step(&self, _: &str, job: &str, status: JobStatus) -> Result<Tracked, String> {
+    fn end_step(&self, _: &str, job: &str, status: JobStatus) -> Result<Tracked, ServiceError> {
         let Some(Some(recorder)) = self.tracking.get() else { return Ok(Tracked::default()) };
         let store = &recorder.store;
         if self.job.kind == "pipeline" {
-            store.finish_run(job, run_status(status), Timestamp::now()).map_err(|e| e.to_string())?;
+            store.finish_run(job, run_status(status), Timestamp::now()).map_err(ServiceError::permanent)?;
         }
         // Most steps log nothing, so nothing needs to be looked up.
         if recorder.begun().remove(job) == Some(store.requests()) {
             return Ok(Tracked::default());
         }
-        let run = store.run(job).map_err(|e| e.to_string())?;
+        let run = store.run(job).map_err(ServiceError::permanent)?;
         let metrics = run.data.metrics.iter().map(|m| (m.key.clone(), m.value)).collect();
-        let models = self.registry()?.list(AssetKind::Model, None).map_err(|e| e.to_string())?;
+        let registry = self.registry().map_err(ServiceError::Permanent)?;
+        let models = registry.list(AssetKind::Model, None).map_err(ServiceError::permanent)?;
         // Models that the step registered over HTTP have a source; those that the engine registers have none.
         let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.source.is_some());
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
     }
 
-    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<(PathBuf, Moved)>, String> {
+    fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<(PathBuf, Moved)>, ServiceError> {
         let progress = Arc::default();
-        let _telling = self.telling(step, "fetch", &progress);
-        self.data.fetch(wanted, &progress, stop).map_err(|trouble| trouble.to_string())
+        let _ticker = self.report_progress(step, "fetch", &progress);
+        self.data.fetch(wanted, &progress, stop).map_err(transfer_failed)
     }
 
-    fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, String> {
+    fn upload(&self, from: &Path, to: &Remote, step: &str, stop: &StopWatch) -> Result<Moved, ServiceError> {
         let progress = Arc::default();
-        let _telling = self.telling(step, "upload", &progress);
-        self.data.upload(from, to, &progress, stop).map_err(|trouble| trouble.to_string())
+        let _ticker = self.report_progress(step, "upload", &progress);
+        self.data.upload(from, to, &progress, stop).map_err(transfer_failed)
     }
 
     fn registered(&self, made: &OutputAsset<'_>) -> Option<String> {
@@ -260,17 +263,26 @@ impl Workspace for LocalWorkspace {
         Some(format!("{}:{}", there.name, there.version))
     }
 
-    fn register(&self, made: &OutputAsset<'_>) -> Result<String, String> {
+    fn register(&self, made: &OutputAsset<'_>) -> Result<String, ServiceError> {
         let kind: AssetType =
-            made.kind.to_string().parse().map_err(|e: crate::registry::RegistryError| e.to_string())?;
-        let digest = Digest::of_tree(&made.path).map_err(|e| e.to_string())?;
-        let size = tree::size_of(&made.path).map_err(|e| e.to_string())?;
+            made.kind.to_string().parse().map_err(|e: crate::registry::RegistryError| ServiceError::permanent(e))?;
+        let digest = Digest::of_tree(&made.path).map_err(ServiceError::permanent)?;
+        let size = tree::size_of(&made.path).map_err(ServiceError::permanent)?;
         let mut new = NewAsset::new(&made.asset.name, kind, made.path.clone(), digest, size.bytes);
         new.version.clone_from(&made.asset.version);
         new.run = Some(made.job.to_owned());
         new.step = Some(made.step.to_owned());
-        let asset = self.registry()?.register(new).map_err(|e| e.to_string())?;
+        let registry = self.registry().map_err(ServiceError::Permanent)?;
+        let asset = registry.register(new).map_err(ServiceError::permanent)?;
         Ok(format!("{}:{}", asset.name, asset.version))
+    }
+}
+
+/// The error of a transfer, in the form of the engine.
+fn transfer_failed(error: TransferError) -> ServiceError {
+    match error {
+        TransferError::Transient { .. } => ServiceError::Transient(error.to_string()),
+        _ => ServiceError::permanent(error),
     }
 }
 

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{environment, job_names};
+use super::job_names;
+use super::local_environment::{self, LocalEnvironment};
 use crate::config::{Config, trust};
-use crate::data::staging::Looking;
-use crate::engine::{self, Request, Resumed, Services};
+use crate::data::inspection::InspectionOptions;
+use crate::engine::{self, Request, Resumed, RunPaths, Services};
 use crate::error::Failed;
 use crate::event::journal::Journal;
 use crate::event::{Bus, Event};
+use crate::exec::process::LocalProcess;
+use crate::exec::{Executor, StopWatch};
 use crate::id::RunName;
+use crate::outcome::JobStatus;
 use crate::plan::Plan;
 use crate::relative;
 use crate::runner::options::RunOptions;
@@ -68,7 +72,7 @@ impl RunSession {
     /// Loads, checks and plans the file, and makes the cache decisions. Nothing is written before the file is accepted.
     pub(crate) fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
         let config = Config::near(file.parent().unwrap_or(file))?;
-        let (plan, document) = project.accepted(file, &options.set, &config.local())?;
+        let (plan, document) = project.accepted(file, &options.set, &config)?;
         let home = project.home_of(file);
         home.create()?;
         let name = run_name(options.name.as_deref(), &document)?;
@@ -78,8 +82,12 @@ impl RunSession {
         }
         let job_file = std::path::absolute(&document.path).unwrap_or_else(|_| document.path.clone());
         trust::remember(&home, &config);
-        let looking = Looking { jobs: options.transfer_jobs, reporter: Some(project.reporter()), ..Looking::default() };
-        let run_plan = RunPlan::new(plan, &job_file, &home, &options.steps, &config, looking)?;
+        let inspection = InspectionOptions {
+            jobs: options.transfer_jobs,
+            reporter: Some(project.reporter()),
+            ..InspectionOptions::default()
+        };
+        let run_plan = RunPlan::new(plan, &job_file, &home, &options.steps, &config, inspection)?;
         run_plan.startable()?;
         fits(&home, &name, &run_plan.plan)?;
         let (folder, record) = home.create_run(&name)?;
@@ -104,28 +112,40 @@ impl RunSession {
         })
     }
 
-    /// What the engine needs. Must be called inside a Tokio runtime.
-    pub(crate) fn request<E>(
+    /// Runs the plan to its end, and returns its status. `stop` signals a request to stop. Must be called inside a Tokio
+    /// runtime.
+    pub(crate) async fn run(self, bus: Arc<Bus>, stop: StopWatch) -> Result<JobStatus, Failed> {
+        let executor = Arc::new(LocalProcess::watched());
+        let (request, services, workspace) = self.request(bus, executor.clone())?;
+        let status = engine::run(request, services, stop).await;
+        executor.end_orphans();
+        workspace.close(status).await;
+        Ok(status)
+    }
+
+    /// What the engine needs, and the workspace, which must be closed at the end. `executor` runs the commands. Must be
+    /// called inside a Tokio runtime.
+    pub(crate) fn request(
         self,
         bus: Arc<Bus>,
-        executor: Arc<E>,
-    ) -> Result<(Request, Services<E, LocalWorkspace>), Failed> {
+        executor: Arc<dyn Executor>,
+    ) -> Result<(Request, Services, Arc<LocalWorkspace>), Failed> {
         let Self { run_plan, home, folder, experiment, jobs_of_steps, limits, resumed, cancels, .. } = self;
         let shells = home.for_shells()?;
         let runtime = tokio::runtime::Handle::current();
         let workspace =
             LocalWorkspace::new(&home, &experiment, &folder, &run_plan, bus.clone(), runtime, resumed.is_some());
         let workspace = Arc::new(workspace);
-        let (path, note) = environment::path(&shells, &run_plan.plan, &run_plan.decisions);
-        let common = engine::common(&folder, &experiment, &path);
+        let environments = Arc::new(LocalEnvironment::new(executor, shells.clone()));
+        let note = local_environment::note(&run_plan.plan, &run_plan.decisions);
+        let common = engine::common(&folder, &experiment);
         let secrets = run_plan.data.secrets(&run_plan.plan).into();
         let hidden = run_plan.kept_out.iter().cloned().chain(run_plan.data.hidden_variables()).collect();
         let mut plan = run_plan.plan;
         plan.notes.extend(note);
         let request = Request {
             plan,
-            run: folder,
-            home: shells,
+            paths: RunPaths { real: folder, visible: shells },
             experiment,
             job_file: run_plan.job_file,
             jobs: limits.jobs,
@@ -143,7 +163,7 @@ impl RunSession {
             resumed,
             cancels,
         };
-        Ok((request, Services { executor, workspace, bus }))
+        Ok((request, Services { workspace: workspace.clone(), environments, bus }, workspace))
     }
 }
 

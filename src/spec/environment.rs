@@ -2,12 +2,15 @@
 //!
 //! A local run is met by the host for now; the environment is still looked at, because the same file goes to Azure ML.
 
+use serde::{Deserialize, Serialize};
+
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::language::text_of;
 use crate::language::value::{Object, Value};
 
-/// An environment as written.
-#[derive(Clone, Debug)]
+/// An environment as written. In stored plans a reference is a text and an inline environment a mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Environment {
     /// `azureml:name:version`, a curated environment, a registry URI.
     Reference(String),

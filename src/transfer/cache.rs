@@ -193,7 +193,7 @@ async fn lock(place: &Path, transfer: &Transfer) -> Result<std::fs::File, Transf
     loop {
         match file.try_lock() {
             Ok(()) => {
-                transfer.progress.goes_on();
+                transfer.progress.recovered();
                 return Ok(file);
             }
             Err(std::fs::TryLockError::WouldBlock) => {

@@ -59,7 +59,7 @@ impl Progress {
     /// Adds transferred bytes.
     pub fn moved(&self, bytes: u64) {
         self.add(|p| &p.moved_bytes, bytes);
-        self.goes_on();
+        self.recovered();
     }
 
     /// Removes transferred bytes that are useless: they are transferred again.
@@ -95,13 +95,13 @@ impl Progress {
         }
     }
 
-    /// Reports that nothing is waited for.
-    pub fn goes_on(&self) {
+    /// Reports that the last error is over.
+    pub fn recovered(&self) {
         if self.troubled.swap(false, Relaxed) {
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         if let Some(whole) = &self.whole {
-            whole.goes_on();
+            whole.recovered();
         }
     }
 

@@ -40,7 +40,7 @@ impl RetryState {
     pub fn progressed(&mut self) {
         if self.failed > 0 {
             self.failed = 0;
-            self.progress.goes_on();
+            self.progress.recovered();
         }
     }
 

@@ -27,7 +27,7 @@ use crate::history::{find, retention};
 use crate::id::RunName;
 use crate::language::Kind;
 use crate::outcome::JobStatus;
-use crate::render::job::{self as job_show, show_job};
+use crate::render::job::{brief, show, show_job};
 use crate::report::plain;
 use crate::runner::project::Project;
 use crate::runner::session::RunSession;
@@ -166,14 +166,14 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Exit,
     }
     // Errors are reported here, where the user sees them. Then a background runner takes over.
     let config = Config::near(create.file.parent().unwrap_or(&create.file))?;
-    project.accepted(&create.file, &create.run.set, &config.local())?;
+    project.accepted(&create.file, &create.run.set, &config)?;
     if let Some(name) = &create.run.name {
         RunName::parse(name).map_err(|e| Failed::usage(e.to_string()))?;
     }
     let first = spawn::detach(&in_background(create, project)).map_err(Failed::new)?;
     let event: crate::event::Event =
         serde_json::from_str(&first).map_err(|_| Failed::new(format!("the run did not start: {}", first.trim())))?;
-    create.format.print(job_show::show(&RunView::of([&event]), None), printer)?;
+    create.format.print(show(&RunView::of([&event]), None), printer)?;
     Ok(Exit::Ok)
 }
 
@@ -211,7 +211,7 @@ fn list(
         .filter(|v| v.started.is_some())
         .collect();
     views.sort_by_key(|view| std::cmp::Reverse(view.started));
-    let rows = views.iter().take(max.unwrap_or(usize::MAX)).map(job_show::brief).collect();
+    let rows = views.iter().take(max.unwrap_or(usize::MAX)).map(brief).collect();
     format.print(serde_json::Value::Array(rows), printer)?;
     Ok(Exit::Ok)
 }

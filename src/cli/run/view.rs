@@ -1,17 +1,14 @@
 //! Runs a job in this process, with its views and signals.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::cli::printer::Printer;
 use crate::cli::signals::{self, StoppedBy};
-use crate::engine;
 use crate::error::Failed;
-use crate::event::{Bus, Slow};
-use crate::exec::process::LocalProcess;
-use crate::exec::{Stop, StopWatch};
+use crate::event::Slow;
+use crate::exec::Stop;
 use crate::exit_status::Exit;
 use crate::outcome::JobStatus;
 use crate::report;
@@ -66,25 +63,16 @@ pub(in crate::cli) fn run(
     let stopped_by = StoppedBy::default();
     let _hearing = signals::hear(ask, bus.clone(), stopped_by.clone(), session.cancels.clone())
         .map_err(|e| Failed::new(format!("cannot listen for signals: {e}")))?;
-    let exit = runtime.block_on(drive(session, bus.clone(), asked, &stopped_by));
+    let status = runtime.block_on(session.run(bus.clone(), asked));
     // Views may have scrolled away, or show JSON to a program, so this is printed again at the end.
     if let Some(trouble) = bus.close() {
         printer.err(&format!("warning: {trouble}\n"));
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok((exit?, folder))
-}
-
-async fn drive(session: RunSession, bus: Arc<Bus>, asked: StopWatch, stopped_by: &StoppedBy) -> Result<Exit, Failed> {
-    let executor = Arc::new(LocalProcess::watched());
-    let (request, around) = session.request(bus, executor.clone())?;
-    let workspace = around.workspace.clone();
-    let status = engine::run(request, around, asked).await;
-    executor.end_orphans();
-    workspace.close(status).await;
-    Ok(match status {
+    let exit = match status? {
         JobStatus::Completed => Exit::Ok,
         JobStatus::Canceled => stopped_by.get().copied().unwrap_or(Exit::Interrupted),
         _ => Exit::Failed,
-    })
+    };
+    Ok((exit, folder))
 }

@@ -76,13 +76,14 @@ impl Watched {
 /// The job file, the files that it names, code and local inputs. If the file has errors, as many of them as could be
 /// found.
 fn watched(file: &Path, run: &RunArguments, project: &Project) -> Watched {
-    let local = Config::near(file.parent().unwrap_or(file)).map(|config| config.local()).unwrap_or_default();
+    // A mistake in amlrun.toml is reported when something runs.
+    let config = Config::near(file.parent().unwrap_or(file)).unwrap_or_default();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut places = HashSet::from([absolute(file)]);
-    if !local.folder.as_os_str().is_empty() {
-        places.insert(local.folder.join(FILE));
+    if !config.folder().as_os_str().is_empty() {
+        places.insert(config.folder().join(FILE));
     }
-    let (loaded, plan) = project.plan(file, &run.set, &local);
+    let (loaded, plan) = project.plan(file, &run.set, &config);
     places.extend(loaded.sources.paths().map(absolute));
     if let Some(plan) = plan {
         places.extend(inputs(&plan));
@@ -93,7 +94,7 @@ fn watched(file: &Path, run: &RunArguments, project: &Project) -> Watched {
 fn inputs(plan: &Plan) -> HashSet<PathBuf> {
     let mut all = HashSet::new();
     for step in &plan.steps {
-        if let Some(code) = &step.code {
+        if let Some(code) = step.command().and_then(|command| command.code.as_ref()) {
             all.extend(code.root.iter().chain(&code.includes).cloned());
         }
         all.extend(step.values().flat_map(|value| &value.parts).filter_map(|part| match part {

@@ -134,7 +134,7 @@ impl InputSnapshot {
                     snapshot.data.insert(path.to_owned(), tree_at(path));
                 }
             }
-            let code = step.code.as_ref().filter(|_| step.substitute.is_none());
+            let code = step.command().filter(|_| step.substitute.is_none()).and_then(|command| command.code.as_ref());
             if let Some(code) = code.filter(|code| !snapshot.code.contains_key(*code)) {
                 let listing = settled(|| code_listing(code, plan.kind == "pipeline", workspace));
                 snapshot.code.insert(code.clone(), InputTree::new(format!("code:{code:?}"), listing));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::environment::words;
-use crate::plan::{InputMode, Part, Step, Substitute, Value};
+use crate::plan::{Command, InputMode, Part, Step, Substitute, Value};
 use crate::reuse::{Given, Key, Reuse};
 
 use super::inputs::{InputSnapshot, InputTree};
@@ -57,8 +57,9 @@ pub(in crate::engine) fn of(
         }
         return Some(known);
     }
-    known.key.command.clone_from(&step.command);
-    if let Some(code) = &step.code {
+    let command = step.command()?;
+    known.key.command.clone_from(&command.text);
+    if let Some(code) = &command.code {
         let tree = snapshot.code(code)?;
         tree.listing.as_ref().ok()?;
         // The code is always read: it is small and only changed files are read. Without it nobody could say whether
@@ -83,12 +84,12 @@ pub(in crate::engine) fn of(
             known.key.settings.insert(format!("mode of {}", input.name), mode.to_owned());
         }
     }
-    for (name, value) in &step.environment_variables {
+    for (name, value) in &command.environment_variables {
         let given = given(value, name, false, snapshot, reuse, read, output, &mut known)?;
         known.key.variables.insert(name.clone(), given);
     }
-    known.key.environment.clone_from(&step.environment_definition);
-    known.key.distribution = step.distribution.as_ref().map(|d| {
+    known.key.environment = command.environment.as_ref().map(|environment| environment.definition().to_owned());
+    known.key.distribution = command.distribution.as_ref().map(|d| {
         let counts: Vec<String> = d.counts.iter().map(|(name, count)| format!(", {name} {count}")).collect();
         let kind = d.kind.as_deref().unwrap_or("one process an instance");
         format!("{kind}, instances {}{}", d.instances, counts.concat())
@@ -116,15 +117,15 @@ fn texts(step: &Step) -> impl Iterator<Item = &str> {
         Part::Text(text) => Some(text.as_str()),
         _ => None,
     });
-    std::iter::once(step.command.as_str()).chain(literals)
+    step.command().map(|command| command.text.as_str()).into_iter().chain(literals)
 }
 
 /// The shell scripts of a step's code that its command names, and the scripts that these name.
 fn scripts(step: &Step, snapshot: &InputSnapshot) -> Vec<Arc<str>> {
-    let Some(code) = &step.code else { return Vec::new() };
+    let Some(Command { text, code: Some(code), .. }) = step.command() else { return Vec::new() };
     let named = |text: &str| words(text).filter_map(|word| snapshot.script(code, word)).collect::<Vec<_>>();
     let mut found = Vec::new();
-    let mut open = named(&step.command);
+    let mut open = named(text);
     while let Some(script) = open.pop() {
         if !found.contains(&script) {
             open.extend(named(&script));
@@ -137,16 +138,16 @@ fn scripts(step: &Step, snapshot: &InputSnapshot) -> Vec<Arc<str>> {
 /// The shell scripts with Windows line endings that a step's command names, by the words that name them.
 #[must_use]
 pub fn windows_scripts<'s>(step: &'s Step, snapshot: &InputSnapshot) -> Vec<&'s str> {
-    let Some(code) = &step.code else { return Vec::new() };
+    let Some(Command { text, code: Some(code), .. }) = step.command() else { return Vec::new() };
     let is_windows = |word: &&str| snapshot.script(code, word).is_some_and(|text| text.contains("\r\n"));
-    let mut found: Vec<&str> = words(&step.command).filter(is_windows).collect();
+    let mut found: Vec<&str> = words(text).filter(is_windows).collect();
     found.dedup();
     found
 }
 
 /// The `PATH` that a step sets for itself.
 fn own_path(step: &Step) -> Option<&str> {
-    let (_, value) = step.environment_variables.iter().find(|(name, _)| name == "PATH")?;
+    let (_, value) = step.environment_variables().iter().find(|(name, _)| name == "PATH")?;
     match value.parts.as_slice() {
         [Part::Text(text)] => Some(text),
         _ => None,

@@ -29,7 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl Recorder {
     /// Starts the thread.
-    pub(crate) fn start<E: Send + Sync + 'static, W: Send + Sync + 'static>(shared: Arc<RunState<E, W>>) -> Self {
+    pub(crate) fn start(shared: Arc<RunState>) -> Self {
         let (completed_steps, receiver) = channel();
         *shared.pending_uploads.lock().unwrap_or_else(PoisonError::into_inner) = Some(completed_steps.clone());
         let thread = std::thread::Builder::new().name("digests".to_owned());
@@ -53,7 +53,7 @@ impl Recorder {
     }
 }
 
-fn work<E, W>(completed_steps: &Receiver<CompletedStep>, shared: &RunState<E, W>) {
+fn work(completed_steps: &Receiver<CompletedStep>, shared: &RunState) {
     let mut found = Found::default();
     loop {
         // A transaction costs as much as a small step, so results are collected, but not for long.
@@ -88,7 +88,7 @@ struct Found {
 
 impl Found {
     /// An error here costs a later run the reuse, but never costs this run its result.
-    fn keep<E, W>(&mut self, shared: &RunState<E, W>) {
+    fn keep(&mut self, shared: &RunState) {
         if let Some(reuse) = shared.request.reuse.as_ref().filter(|_| !self.entries.is_empty())
             && self.is_same_machine(shared)
         {
@@ -104,7 +104,7 @@ impl Found {
     }
 
     /// Checked after all of these steps ended: what is unchanged now was unchanged while they ran.
-    fn is_same_machine<E, W>(&mut self, shared: &RunState<E, W>) -> bool {
+    fn is_same_machine(&mut self, shared: &RunState) -> bool {
         let Some(host) = &shared.request.snapshot.host else { return true };
         if !self.machine_changed && !host.is_same() {
             self.machine_changed = true;
@@ -116,11 +116,7 @@ impl Found {
     }
 }
 
-fn entry<E, W>(
-    completed: CompletedStep,
-    shared: &RunState<E, W>,
-    trees: &mut Vec<(Digest, Manifest)>,
-) -> Option<Entry> {
+fn entry(completed: CompletedStep, shared: &RunState, trees: &mut Vec<(Digest, Manifest)>) -> Option<Entry> {
     let RunState { request, services, output_table, scope, .. } = shared;
     let kept: Option<Vec<Kept>> = completed.outputs.iter().map(|output| kept(output, trees)).collect();
     output_table.digested(completed.index, kept.clone());
@@ -146,7 +142,7 @@ fn entry<E, W>(
         key,
         scope: scope.clone(),
         step: step.path.clone(),
-        run: request.run.name.to_string(),
+        run: request.paths.real.name.to_string(),
         job: completed.job,
         outputs,
         duration_ms: u64::try_from(completed.finished.since(completed.started).as_millis()).unwrap_or(u64::MAX),
