@@ -57,7 +57,9 @@ fn project() -> Project {
 #[test]
 fn help() {
     let project = Project::new();
-    for arguments in [&["--help"][..], &["run", "--help"], &["job", "--help"], &["job", "create", "--help"]] {
+    let groups = ["step", "job", "component", "model", "data", "datastore", "cache"].map(|group| [group, "--help"]);
+    let pages = [&["--help"][..], &["run", "--help"], &["job", "create", "--help"]];
+    for arguments in pages.into_iter().chain(groups.iter().map(|page| &page[..])) {
         let name = format!("help_{}", arguments[..arguments.len() - 1].join("_"));
         masked(|| assert_snapshot!(name.trim_end_matches('_'), screen(&project, arguments)));
     }
