@@ -306,7 +306,7 @@ fn missing_field(class: &Class, rule: &FieldRule, node: &Node, at: Cursor<'_>) -
     let fault = Diagnostic::error("missing-field", at.place().unwrap_or(node.span), message).at(path);
     match &rule.shape {
         Shape::Enum { .. } | Shape::Union(_) | Shape::Asset { .. } => {
-            fault.help(format!("add {}: {}", rule.name, super::describe::shape(&rule.shape)))
+            fault.help(format!("add '{}': {}", rule.name, super::describe::shape(&rule.shape)))
         }
         _ => fault,
     }
