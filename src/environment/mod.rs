@@ -8,6 +8,7 @@
 //! This module does not know plans and runs: the engine gives it commands, and gets digests.
 
 mod installed;
+pub mod managed;
 mod programs;
 mod python;
 pub mod variables;
