@@ -2,6 +2,8 @@
 //!
 //! The journal, the registry and the tracking store share this clock.
 
+pub mod ticker;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -12,9 +12,10 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fs::at;
+use crate::fs::walk::files_below;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -213,77 +214,6 @@ pub fn tree_path(path: &Path) -> String {
     }
 }
 
-/// Every file below `root`, as a relative path, in no particular order. Symbolic links are followed.
-///
-/// # Errors
-/// The first I/O error, with the path in its text; or an error for an entry that is neither a file nor a folder,
-/// because reading a pipe or a device might never end.
-pub fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
-    walk(root, Links::Follow, &|_| false)
-}
-
-/// A folder or a symbolic link that a walk is about to enter or follow.
-pub struct Found<'a> {
-    /// Its path relative to the root of the walk.
-    pub relative: &'a Path,
-    /// Its full path.
-    pub path: &'a Path,
-    /// Whether it is a symbolic link.
-    pub is_link: bool,
-}
-
-/// Decides what a walk skips.
-pub type Skip<'a> = dyn Fn(&Found<'_>) -> bool + 'a;
-
-/// What a walk does with symbolic links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Links {
-    /// They are followed.
-    Follow,
-    /// They are entries of their own, and are not followed.
-    Keep,
-}
-
-/// The entries below `root` that are not folders, as relative paths. Folders and symbolic links for which `skip`
-/// returns true are left out with all their content. It is called before a link is followed.
-///
-/// # Errors
-/// As [`files_below`].
-pub fn walk(root: &Path, links: Links, skip: &Skip<'_>) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        let here = root.join(&folder);
-        for entry in std::fs::read_dir(&here).map_err(|e| at(&here, &e))? {
-            let entry = entry.map_err(|e| at(&here, &e))?;
-            let relative = folder.join(entry.file_name());
-            let path = entry.path();
-            let linked = entry.file_type().map_err(|e| at(&path, &e))?.is_symlink();
-            if linked && links == Links::Keep {
-                files.push(relative);
-                continue;
-            }
-            if linked && skip(&Found { relative: &relative, path: &path, is_link: true }) {
-                continue;
-            }
-            let metadata = std::fs::metadata(&path).map_err(|e| at(&path, &e))?;
-            if metadata.is_file() {
-                files.push(relative);
-            } else if !metadata.is_dir() {
-                let message = format!("{}: this is neither a file nor a folder", path.display());
-                return Err(io::Error::other(message));
-            } else if linked || !skip(&Found { relative: &relative, path: &path, is_link: false }) {
-                if linked && here.canonicalize()?.starts_with(path.canonicalize()?) {
-                    let message = format!("{}: this symbolic link leads back to a folder above it", path.display());
-                    return Err(io::Error::other(message));
-                }
-                folders.push(relative);
-            }
-        }
-    }
-    Ok(files)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,14 +230,6 @@ mod tests {
         assert_eq!(first, Digest::of_tree(b.path()).unwrap());
         std::fs::rename(b.path().join("y"), b.path().join("z")).unwrap();
         assert_ne!(first, Digest::of_tree(b.path()).unwrap());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_that_leads_back_up_is_an_error_and_not_an_endless_walk() {
-        let root = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
-        assert!(files_below(root.path()).unwrap_err().to_string().contains("leads back"));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl From<CredentialsError> for Failed {
     fn from(error: CredentialsError) -> Self {
         let failed = Self::new(error.to_string());
         match error {
-            CredentialsError::Nowhere | CredentialsError::Io { .. } => {
+            CredentialsError::Nowhere | CredentialsError::Store(_) => {
                 failed.hint("AMLRUN_CREDENTIALS names another file for them")
             }
             _ => failed,

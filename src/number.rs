@@ -1,8 +1,30 @@
-//! Numbers that JSON cannot represent: NaN and the infinities. They are written as strings, as in Protobuf's JSON
-//! mapping and MLflow's REST API. All forms that earlier versions wrote can be read.
+//! Numbers as text: sizes for people, and the numbers that JSON cannot represent, NaN and the infinities. These are
+//! written as strings, as in Protobuf's JSON mapping and MLflow's REST API. All forms that earlier versions wrote can be
+//! read.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+/// A size for people: `512 B`, `3.4 MB`. A kB is 1000 bytes.
+#[must_use]
+pub fn human_bytes(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
+    let mut number = bytes as f64 / 1000.0;
+    let mut units = ["kB", "MB", "GB", "TB", "PB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    // What would be rounded to 1000.0 gets the next unit.
+    for next in units {
+        if number < 999.95 {
+            break;
+        }
+        number /= 1000.0;
+        unit = next;
+    }
+    format!("{number:.1} {unit}")
+}
 
 /// A number as JSON: a string if it is not finite.
 #[must_use]
@@ -62,6 +84,13 @@ pub mod metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_easy_to_read() {
+        let sizes = [0, 999, 1000, 1_449_000, 999_949, 999_950, 4_000_000_000, u64::MAX];
+        let shown = ["0 B", "999 B", "1.0 kB", "1.4 MB", "999.9 kB", "1.0 MB", "4.0 GB", "18446.7 PB"];
+        assert_eq!(sizes.map(human_bytes), shown);
+    }
 
     #[derive(Serialize, Deserialize)]
     struct Record {

@@ -6,12 +6,13 @@
 //! credential.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+
+use crate::fs::atomic::{self, Durability};
 
 /// What is shown in place of a secret.
 pub const MASK: &str = "********";
@@ -55,10 +56,7 @@ pub fn random_token() -> io::Result<String> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // The file may have existed with wider permissions.
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes())
+    atomic::write_private(path, text, Durability::Unsynced)
 }
 
 /// The credentials of a storage account.

@@ -6,9 +6,10 @@
 //! the registry and the tracking store bring their own migrations. A file that cannot be used is never modified.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
@@ -58,6 +59,80 @@ pub enum SqliteError {
         /// SQLite's error.
         source: rusqlite::Error,
     },
+}
+
+/// An error inside a transaction: the caller's own, or one of SQLite that still needs the file's name.
+#[derive(Debug)]
+pub enum Trouble<E> {
+    /// The caller's error.
+    Own(E),
+    /// SQLite's error.
+    Sql(SqlError),
+}
+
+impl<E> Trouble<E> {
+    /// The caller's error, or the one that `name` makes from SQLite's.
+    pub fn named(self, name: impl FnOnce(SqlError) -> E) -> E {
+        match self {
+            Self::Own(error) => error,
+            Self::Sql(source) => name(source),
+        }
+    }
+}
+
+impl<E> From<SqlError> for Trouble<E> {
+    fn from(source: SqlError) -> Self {
+        Self::Sql(source)
+    }
+}
+
+/// A connection that threads share. They take turns.
+pub struct Shared(Mutex<Connection>);
+
+impl Shared {
+    /// Shares a connection.
+    #[must_use]
+    pub fn new(connection: Connection) -> Self {
+        Self(Mutex::new(connection))
+    }
+
+    /// The connection. A thread that panicked left a rolled back transaction, so its lock can be taken over.
+    pub fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Changes something in one transaction, exclusively among all processes. An error rolls it back.
+///
+/// # Errors
+/// The error of `change`, or SQLite's.
+pub fn write<T, E: From<SqlError>>(
+    connection: &mut Connection,
+    change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    transact(connection, TransactionBehavior::Immediate, change)
+}
+
+/// Reads one state of the database, whatever other processes write meanwhile.
+///
+/// # Errors
+/// The error of `ask`, or SQLite's.
+pub fn read<T, E: From<SqlError>>(
+    connection: &mut Connection,
+    ask: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    transact(connection, TransactionBehavior::Deferred, ask)
+}
+
+fn transact<T, E: From<SqlError>>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let transaction = connection.transaction_with_behavior(behavior)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
 
 /// Opens `path`, creates it (and its folder) if it does not exist, and applies the missing `migrations`. Migration

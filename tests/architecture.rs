@@ -7,21 +7,25 @@ use std::path::{Path, PathBuf};
 
 /// Modules that may use less than everything above them: (module, what it may use).
 const FINER: [(&str, &[&str]); 10] = [
-    ("transfer", &["outcome", "digest", "id", "clock", "secret", "diagnostic", "store"]),
-    ("azure", &["again", "outcome", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
+    ("transfer", &["outcome", "fs", "digest", "id", "clock", "secret", "diagnostic", "store"]),
+    ("azure", &["again", "outcome", "fs", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
     (
         "reuse",
         &["outcome", "reason", "fs", "digest", "id", "clock", "number", "relative", "diagnostic", "sqlite", "store"],
     ),
-    ("plan", &["again", "outcome", "digest", "id", "clock", "toposort", "relative", "secret", "diagnostic", "spec"]),
-    ("event", &["handle", "outcome", "reason", "digest", "id", "clock", "number", "relative", "diagnostic"]),
-    ("exec", &["handle", "outcome", "digest", "id", "clock", "secret", "diagnostic"]),
+    (
+        "plan",
+        &["again", "outcome", "fs", "digest", "id", "clock", "toposort", "relative", "secret", "diagnostic", "spec"],
+    ),
+    ("event", &["handle", "outcome", "reason", "fs", "digest", "id", "clock", "number", "relative", "diagnostic"]),
+    ("exec", &["handle", "outcome", "fs", "digest", "id", "clock", "secret", "diagnostic"]),
     (
         "engine",
         &[
             "handle",
             "outcome",
             "reason",
+            "fs",
             "digest",
             "id",
             "clock",
@@ -36,9 +40,9 @@ const FINER: [(&str, &[&str]); 10] = [
             "reuse",
         ],
     ),
-    ("environment", &["outcome", "reason", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
-    ("report", &["again", "outcome", "reason", "digest", "id", "clock", "diagnostic", "event"]),
-    ("tracking", &["outcome", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),
+    ("environment", &["outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
+    ("report", &["again", "outcome", "reason", "fs", "digest", "id", "clock", "number", "diagnostic", "event"]),
+    ("tracking", &["outcome", "fs", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),
 ];
 
 /// What may be named only in some places: (text, places, why).

@@ -1,7 +1,6 @@
 //! Projects whose data is in Azurite, and what tests ask of their runs.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -78,15 +77,6 @@ pub fn job(command: &str, inputs: &str, outputs: &str) -> String {
         lines(inputs),
         lines(outputs)
     )
-}
-
-/// Waits until something is so.
-pub fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::yield_now();
-    }
 }
 
 /// Everything below a folder, names and contents, as one text.

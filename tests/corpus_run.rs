@@ -147,8 +147,7 @@ fn try_case(case: &Case, folder: &Path) -> Result<(), Failed> {
 }
 
 fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    amlrun::fs::program::on_path(program, None).is_some()
 }
 
 fn copy(from: &Path, to: &Path, project: &Project) {

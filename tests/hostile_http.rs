@@ -6,9 +6,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use crate::support::PATIENCE;
 
 /// What happens to one request.
 #[derive(Clone)]
@@ -59,6 +61,8 @@ pub struct Request {
 pub struct Hostile {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
+    /// Told of each request.
+    arrived: Arc<Condvar>,
 }
 
 #[derive(Default)]
@@ -75,18 +79,19 @@ impl Hostile {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
-        let shared = Arc::clone(&state);
+        let arrived = Arc::new(Condvar::new());
+        let (shared, told) = (Arc::clone(&state), Arc::clone(&arrived));
         thread::spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
                 if shared.lock().unwrap().is_over {
                     return;
                 }
-                let shared = Arc::clone(&shared);
+                let (shared, told) = (Arc::clone(&shared), Arc::clone(&told));
                 // An error is the client that went away.
-                thread::spawn(move || drop(converse(&connection, &shared)));
+                thread::spawn(move || drop(converse(&connection, &shared, &told)));
             }
         });
-        Self { address, state }
+        Self { address, state, arrived }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -106,6 +111,13 @@ impl Hostile {
         self.state.lock().unwrap().always.insert(path.to_owned(), act);
     }
 
+    /// Waits until there were so many requests with that method.
+    pub fn wait_for(&self, method: &str, count: usize) {
+        let are_missing = |state: &mut State| state.requests.iter().filter(|r| r.method == method).count() < count;
+        let waited = self.arrived.wait_timeout_while(self.state.lock().unwrap(), PATIENCE, are_missing).unwrap();
+        assert!(!waited.1.timed_out(), "fewer than {count} requests with {method}");
+    }
+
     /// The requests with that method, in the order in which they came.
     pub fn requests(&self, method: &str) -> Vec<Request> {
         self.state.lock().unwrap().requests.iter().filter(|r| r.method == method).cloned().collect()
@@ -120,13 +132,14 @@ impl Drop for Hostile {
 }
 
 /// Answers the requests of one connection until one of them ends it.
-fn converse(connection: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn converse(connection: &TcpStream, state: &Mutex<State>, arrived: &Condvar) -> std::io::Result<()> {
     connection.set_nodelay(true)?;
     let mut reader = BufReader::new(connection.try_clone()?);
     while let Some(request) = read(&mut reader)? {
         let (act, content) = {
             let mut state = state.lock().unwrap();
             state.requests.push(request.clone());
+            arrived.notify_all();
             let path = request.path.split('?').next().unwrap_or_default();
             let act = state.next(path, request.method == "HEAD");
             if let Act::Changed(content) = &act {

@@ -8,9 +8,9 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::azurite::{ACCOUNT, Azurite, KEY};
-use crate::cloud::{Cloud, count, everything, job, moved, settings, until};
+use crate::cloud::{Cloud, count, everything, job, moved, settings};
 use crate::hostile_http::{Act, Hostile};
-use crate::support::{Project, Ran};
+use crate::support::{Project, Ran, until_changed};
 
 #[test]
 fn every_form_of_address_is_read_and_the_second_run_moves_nothing() {
@@ -300,7 +300,8 @@ fn a_fetch_that_a_killed_runner_left_goes_on_and_ctrl_c_ends_one_at_once() {
     let mut runner = project.command(&["run", "job.yml", "--name", "killed"]).stdout(Stdio::null()).spawn().unwrap();
     let downloads = project.path(".amlrun/downloads");
     // Two of four parts are there, and the rest never comes.
-    until("two parts arrive", || ledgers_known(&downloads) == 2 && web.requests("GET").len() == 4);
+    web.wait_for("GET", 4);
+    until_changed(&project.path(".amlrun"), "two parts arrive", || ledgers_known(&downloads) == 2);
     runner.kill().unwrap();
     runner.wait().unwrap();
     project.run("job.yml").ended(0);
@@ -317,7 +318,7 @@ fn a_fetch_that_a_killed_runner_left_goes_on_and_ctrl_c_ends_one_at_once() {
     project.write("job.yml", &job("true", &input, "o: "));
     let asked = web.requests("GET").len();
     let runner = project.command(&["run", "job.yml", "--name", "stopped"]).stdout(Stdio::piped()).spawn().unwrap();
-    until("it was asked for", || web.requests("GET").len() > asked);
+    web.wait_for("GET", asked + 1);
     kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGINT).unwrap();
     let ended = runner.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stdout));

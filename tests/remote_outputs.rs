@@ -3,8 +3,8 @@
 use std::process::Stdio;
 
 use crate::azurite::{ACCOUNT, Azurite, KEY};
-use crate::cloud::{Cloud, everything, job, until};
-use crate::support::{Project, Ran};
+use crate::cloud::{Cloud, everything, job};
+use crate::support::{Project, Ran, until_changed};
 
 #[test]
 fn a_failed_upload_fails_the_step_and_keeps_what_it_wrote() {
@@ -122,7 +122,8 @@ fn what_was_made_before_the_runner_was_killed_in_an_upload_is_sent_and_not_made_
     let mut runner = amlrun(&["run", "job.yml", "--name", "r"]).stdout(Stdio::null()).spawn().unwrap();
     // It asks what is there, and nobody ever answers.
     let _asked = silent.accept().unwrap();
-    until("what was made is known", || Ran::of(amlrun(&["plan", "job.yml", "--check"])).code == 0);
+    let is_known = || Ran::of(amlrun(&["plan", "job.yml", "--check"])).code == 0;
+    until_changed(&project.path(".amlrun/store"), "what was made is known", is_known);
     runner.kill().unwrap();
     runner.wait().unwrap();
     assert!(Ran::of(amlrun(&["cache", "gc"])).ended(0).out.contains("freed 0 B in all"));

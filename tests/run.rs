@@ -105,6 +105,7 @@ fn without_continue_on_step_failure_the_rest_is_not_started() {
     project.write("pipeline.yml", &text);
     project.amlrun(&["run", "pipeline.yml", "--name", "r", "--jobs", "1"]).ended(1);
     let shown = project.shown();
+    assert_eq!(shown["jobs"]["bad"]["error"], "exit code 1");
     assert_eq!(shown["jobs"]["later"]["status"], "Canceled");
     assert!(shown["jobs"]["later"]["error"].as_str().unwrap().contains("continue_on_step_failure is false"));
 }
@@ -343,12 +344,17 @@ fn a_script_with_the_line_ends_of_windows_is_told_before_it_runs() {
 fn commands_that_are_told_name_the_workspace_that_was_given() {
     let project = Project::new().with("pipeline.yml", &pipeline(&node("a", "false")));
     let ran = project.amlrun(&["--home", "my ws", "run", "pipeline.yml", "--name", "r"]).ended(1);
-    for told in ["details: amlrun --home 'my ws' job show -n r", "amlrun --home 'my ws' run --resume r"] {
+    for told in [
+        "a failed: exit code 1",
+        "details: amlrun --home 'my ws' job show -n r",
+        "amlrun --home 'my ws' run --resume r",
+    ] {
         assert!(ran.out.contains(told), "{}", ran.out);
     }
     let mut command = project.command(&["run", "pipeline.yml", "--name", "s"]);
     command.env("AMLRUN_HOME", project.path("other"));
     let ran = Ran::of(command).ended(1);
+    assert!(ran.out.contains("a failed: exit code 1"), "{}", ran.out);
     assert!(ran.out.contains("details: amlrun job show -n s"), "the environment still says it: {}", ran.out);
 }
 

@@ -1,11 +1,11 @@
 //! Training: the same seed gives the same bits, a resumed training ends like one that was not interrupted, and what
 //! a killed training leaves is whole.
 
-use notify::Watcher as _;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use crate::stage_house::Bench;
+use crate::support::until_changed;
 
 #[test]
 fn the_same_seed_gives_the_same_model_byte_for_byte() {
@@ -88,13 +88,7 @@ fn a_killed_training_leaves_the_last_whole_checkpoint() {
     // Told to run nearly for ever, it reports its first epochs; then it is killed wherever it is.
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.by_ref().any(|line| line.unwrap().starts_with("epoch ")));
-    // Looks again at each change until there is a whole checkpoint: one follows the other.
-    let (changed, changes) = std::sync::mpsc::channel();
-    let mut watcher = notify::recommended_watcher(move |event| drop(changed.send(event))).unwrap();
-    watcher.watch(&bench.path(""), notify::RecursiveMode::Recursive).unwrap();
-    while !bench.path("c/latest").exists() {
-        changes.recv().unwrap().unwrap();
-    }
+    until_changed(&bench.path(""), "a whole checkpoint", || bench.path("c/latest").exists());
     child.kill().unwrap();
     child.wait().unwrap();
     bench.stage("persist --checkpoint c --model m").ended(0);

@@ -6,7 +6,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 
-use crate::cloud::until;
 use crate::stub_blobs::Stub;
 use crate::support::{Project, Ran, lives, node, pipeline, watchdog_of};
 
@@ -81,18 +80,23 @@ fn has_been_stopped_and_sleeps(id: Pid) -> bool {
 #[test]
 fn a_guard_that_dies_is_replaced_and_one_that_is_stopped_is_woken() {
     let project = Project::new();
-    project.write("pipeline.yml", &pipeline(&node("long", "echo $$ > pid; echo ready; exec sleep 1000")));
-    let (mut child, _events) = project.start_until(&["pipeline.yml"], "ready");
+    let held = project.path("held");
+    mkfifo(&held, Mode::S_IRWXU).unwrap();
+    // Nothing reports the state of a process, so it is looked at whenever the step prints a line.
+    let ticks = format!("exec 9> {}; echo ready; for i in $(seq 3000); do echo $i; sleep 0.02; done", held.display());
+    project.write("pipeline.yml", &pipeline(&node("long", &ticks)));
+    // It reads the end when no process of the step holds the gate any more.
+    let reader = std::thread::spawn(move || std::fs::read(held));
+    let (mut child, mut events) = project.start_until(&["pipeline.yml"], "ready");
     let first = watchdog_of(&child).unwrap();
     kill(first, Signal::SIGKILL).unwrap();
-    until("another guard takes over", || watchdog_of(&child).is_some_and(|guard| guard != first));
+    assert!(events.any(|_| watchdog_of(&child).is_some_and(|guard| guard != first)), "no other guard takes over");
     let second = watchdog_of(&child).unwrap();
     kill(second, Signal::SIGSTOP).unwrap();
-    until("it is woken", || has_been_stopped_and_sleeps(second));
+    assert!(events.any(|_| has_been_stopped_and_sleeps(second)), "it is not woken");
     child.kill().unwrap();
     child.wait().unwrap();
-    let pid = project.read(".amlrun/runs/r/steps/long/wd/pid").trim().to_owned();
-    until("the step has ended with its runner", || !lives(&pid));
+    assert!(reader.join().unwrap().unwrap().is_empty());
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
+use std::sync::{Once, mpsc};
+use std::time::Duration;
 
+use notify::Watcher as _;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -160,6 +162,32 @@ pub fn pipeline(jobs: &str) -> String {
 pub fn node(name: &str, command: &str) -> String {
     format!("  {name}:\n    type: command\n    environment: azureml:any@latest\n    command: {command:?}\n")
 }
+
+/// Waits until something is so that depends on the files in a folder: looks again at each change below it.
+pub fn until_changed(folder: &Path, what: &str, is_so: impl Fn() -> bool) {
+    let (changed, changes) = mpsc::channel();
+    let tell = move |event: notify::Result<notify::Event>| {
+        // Reading is no change. Otherwise a look would cause the next one.
+        if !event.unwrap().kind.is_access() {
+            let _ = changed.send(());
+        }
+    };
+    let mut watcher = notify::recommended_watcher(tell).unwrap();
+    loop {
+        // Watched before the look, so that no change after it is missed. A folder may be gone meanwhile.
+        for folder in walkdir::WalkDir::new(folder).into_iter().flatten().filter(|entry| entry.file_type().is_dir()) {
+            let _ = watcher.watch(folder.path(), notify::RecursiveMode::NonRecursive);
+        }
+        if is_so() {
+            return;
+        }
+        changes.recv_timeout(PATIENCE).expect(what);
+        changes.try_iter().for_each(drop);
+    }
+}
+
+/// How long a test waits for what it is sure of.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether a process is there and is no zombie.
 pub fn lives(id: &str) -> bool {

@@ -12,10 +12,11 @@ use super::printer::Printer;
 use crate::clock::Timestamp;
 use crate::error::Failed;
 use crate::exit_status::Exit;
+use crate::fs::walk::size_on_disk;
 use crate::history::leftovers::Leftovers;
 use crate::history::record;
-use crate::history::retention::{References, remove_run, remove_tree, size};
-use crate::report::progress::human_bytes as human;
+use crate::history::retention::{References, remove_run, remove_tree};
+use crate::number::human_bytes;
 use crate::reuse::Reuse;
 use crate::runner::project::Project;
 use crate::store::{Home, RunFolder};
@@ -67,7 +68,7 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
     let rows: Vec<(&str, u64, u64, &str)> = places
         .iter()
         .map(|(name, path, what)| {
-            let (files, bytes) = size(path);
+            let (files, bytes) = size_on_disk(path);
             (*name, files, bytes, *what)
         })
         .collect();
@@ -78,10 +79,10 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
         return Ok(Exit::Ok);
     }
     for (name, files, bytes, what) in &rows {
-        printer.out(&format!("{:>10}  {files:>8} files  {name:10}  {what}\n", human(*bytes)));
+        printer.out(&format!("{:>10}  {files:>8} files  {name:10}  {what}\n", human_bytes(*bytes)));
     }
     let total = rows.iter().map(|row| row.2).sum();
-    printer.out(&format!("{:>10}  in {}\n", human(total), crate::report::summary::shown(home.root())));
+    printer.out(&format!("{:>10}  in {}\n", human_bytes(total), crate::report::summary::shown(home.root())));
     Ok(Exit::Ok)
 }
 
@@ -90,7 +91,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     let verb = if dry_run { "would free" } else { "freed" };
     let mut say = |bytes: u64, what: &str| {
         freed += bytes;
-        printer.out(&format!("{verb} {:>9}  {what}\n", human(bytes)));
+        printer.out(&format!("{verb} {:>9}  {what}\n", human_bytes(bytes)));
     };
     let mut old: Vec<RunFolder> = Vec::new();
     if let Some(days) = older_than {
@@ -106,7 +107,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     let gone: HashSet<String> = old.iter().map(|run| run.name.to_string()).collect();
     let references = References::of(home, &gone)?;
     for run in old {
-        let (_, bytes) = size(&run.path);
+        let (_, bytes) = size_on_disk(&run.path);
         if !dry_run {
             references.keep_logs(home, &run)?;
             remove_run(home, &run)?;
@@ -114,7 +115,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         say(bytes, &format!("run {}", run.name));
     }
     for log in references.stale_logs(home) {
-        let (_, bytes) = size(&log);
+        let (_, bytes) = size_on_disk(&log);
         if !dry_run {
             remove_tree(&log)?;
         }
@@ -127,7 +128,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         if references.holds(&tree) {
             continue;
         }
-        let (_, bytes) = size(&tree);
+        let (_, bytes) = size_on_disk(&tree);
         if !dry_run {
             remove_tree(&tree)?;
         }
@@ -140,7 +141,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     }
     let leftovers = Leftovers::of(home)?;
     for path in &leftovers.paths {
-        let (_, bytes) = size(path);
+        let (_, bytes) = size_on_disk(path);
         if !dry_run {
             remove_tree(path)?;
         }
@@ -150,14 +151,14 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     // A run may be reading the fetched data.
     if !home.runs()?.iter().any(RunFolder::is_live) {
         for old in Cache::at(home.downloads()).old(older_than.map(days)) {
-            let (_, bytes) = size(&old.path);
+            let (_, bytes) = size_on_disk(&old.path);
             if !dry_run {
                 remove_tree(&old.path)?;
             }
             say(bytes, &format!("download {}", name(&old.path)));
         }
     }
-    printer.out(&format!("{verb} {} in all\n", human(freed)));
+    printer.out(&format!("{verb} {} in all\n", human_bytes(freed)));
     Ok(Exit::Ok)
 }
 

@@ -177,7 +177,7 @@ fn sentence(figures: &Figures, seconds: f64) -> String {
     let moved = format!(
         "{}, {} in {seconds:.1} s",
         count(figures.moved_files),
-        crate::report::progress::human_bytes(figures.moved_bytes)
+        crate::number::human_bytes(figures.moved_bytes)
     );
     match figures.skipped_files {
         0 => moved,

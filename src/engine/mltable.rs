@@ -43,7 +43,7 @@ pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<()
 fn local(folder: &Path, selection: &Selected) -> Result<Vec<(PathBuf, PathBuf)>, String> {
     let Selected { path, form } = selection;
     let inside = selection.inside().ok_or_else(|| format!("'{path}' leads out of the folder of its MLTable"))?;
-    let all = |from: &Path| crate::digest::files_below(from).map_err(|e| e.to_string());
+    let all = |from: &Path| crate::fs::walk::files_below(from).map_err(|e| e.to_string());
     if *form != Form::Any {
         let from = folder.join(&inside);
         return match (from.is_dir(), from.is_file()) {
@@ -77,7 +77,7 @@ mod tests {
         std::fs::write(table.join("MLTable"), text).unwrap();
         let place = root.path().join("place");
         lay(&table, &[far], &place).unwrap();
-        let mut laid = crate::digest::files_below(&place).unwrap();
+        let mut laid = crate::fs::walk::files_below(&place).unwrap();
         laid.sort();
         assert_eq!(laid, ["3/far.csv", "a.csv", "b.txt", "sub/c.csv"].map(PathBuf::from));
         std::fs::write(table.join("MLTable"), "paths: [{file: gone.csv}]").unwrap();

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use self::programs::{is_program, words};
+pub use self::programs::words;
 
 use self::programs::Programs;
 use self::python::Interpreter;

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::python::Interpreter;
 use crate::digest::Digest;
+use crate::fs::program::{find, is_program};
 use crate::reuse::{Listing, Reuse};
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ impl Programs {
 
     /// The program that a shell would start for that name.
     pub(super) fn search(&self, name: &str) -> Option<PathBuf> {
-        self.folders.iter().map(|folder| folder.join(name)).find(|file| is_program(file))
+        find(name, &self.folders)
     }
 
     /// The index of the program that a word of a command names, if it names one. `None` if the program cannot be
@@ -135,12 +135,6 @@ fn stamps(folders: &[PathBuf]) -> Vec<Option<SystemTime>> {
     folders.iter().map(|folder| std::fs::metadata(folder).ok()?.modified().ok()).collect()
 }
 
-/// Whether a shell could start the file.
-#[must_use]
-pub fn is_program(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-}
-
 /// The Python that a program is, or that its first line names.
 fn interpreter(file: &Path) -> Option<PathBuf> {
     let is_python = |file: &Path| {
@@ -167,6 +161,7 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn words_are_what_a_shell_may_start() {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::installed::{self, Place};
 use crate::digest::Digest;
 use crate::exec::ask::{self, Reply};
+use crate::fs::atomic::{self, Durability};
 use crate::reuse::Python;
 
 /// The timeout for an interpreter's answer.
@@ -219,9 +220,5 @@ fn kept_answer(place: &Path) -> Option<Kept> {
 fn keep(place: &Path, kept: &Kept) {
     let Ok(text) = serde_json::to_vec(kept) else { return };
     let Some(folder) = place.parent() else { return };
-    let partial = place.with_extension(format!("{}.part", std::process::id()));
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&partial, text));
-    if written.and_then(|()| fs::rename(&partial, place)).is_err() {
-        let _ = fs::remove_file(&partial);
-    }
+    let _ = fs::create_dir_all(folder).and_then(|()| atomic::write(place, text, Durability::Unsynced));
 }

@@ -101,7 +101,7 @@ fn trouble(path: &std::path::Path, error: &io::Error) -> String {
     format!("its log cannot be written any more: {why} ({})", path.display())
 }
 
-/// A size in readable units.
+/// A limit in the unit in which somebody wrote it. [`crate::number::human_bytes`] would round it.
 struct Bytes(u64);
 
 impl std::fmt::Display for Bytes {

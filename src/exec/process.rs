@@ -10,6 +10,7 @@ use super::supervise::Supervisor;
 use super::{
     Ended, Ending, Executor, Launch, Launcher, Observer, Running, StopWatch, orphans, ranks, read_only, spawn,
 };
+use crate::fs::program::on_path;
 
 /// Runs commands as processes of this machine.
 #[derive(Debug, Default)]
@@ -56,7 +57,7 @@ impl LocalProcess {
 
     /// The full path of bash: starting a program by its path is cheaper than searching `PATH` each time.
     fn bash(&self) -> &Path {
-        self.bash.get_or_init(|| on_path("bash", std::env::var_os("PATH")).unwrap_or_else(|| PathBuf::from("bash")))
+        self.bash.get_or_init(|| on_path("bash", None).unwrap_or_else(|| PathBuf::from("bash")))
     }
 }
 
@@ -104,9 +105,8 @@ impl LocalProcess {
 
 /// `mpirun` with the arguments that start the ranks on one machine, also for root.
 async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<OsString>), String> {
-    let own = launch.variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.into());
-    let path = own.or_else(|| std::env::var_os("PATH"));
-    let program = on_path("mpirun", path).ok_or(
+    let own = launch.variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_ref());
+    let program = on_path("mpirun", own).ok_or(
         "its distribution is mpi, and mpirun is not installed: apt install openmpi-bin, or mpich (mpirun must be on PATH)",
     )?;
     let mut arguments = vec!["-n".into(), ranks.to_string().into()];
@@ -116,11 +116,4 @@ async fn mpirun(launch: &Launch, ranks: u32) -> Result<(PathBuf, Vec<OsString>),
         arguments.extend(["--allow-run-as-root".into(), "--oversubscribe".into()]);
     }
     Ok((program, arguments))
-}
-
-fn on_path(program: &str, path: Option<OsString>) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let is_program =
-        |file: &PathBuf| file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
-    std::env::split_paths(&path?).map(|folder| folder.join(program)).find(is_program)
 }

@@ -1,8 +1,14 @@
 //! Tests of the executor for this machine, with real processes.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::stat::Mode;
 use tokio::sync::watch;
 
 use super::process::LocalProcess;
@@ -120,12 +126,15 @@ async fn a_stop_now_ends_even_what_ignores_term() {
 
 #[tokio::test]
 async fn a_background_process_does_not_outlive_its_step() {
-    let ran = ran("sleep 600 & echo $!", None, None).await;
-    assert_eq!(ran.ending, Ending::Exited(0));
-    let id: i32 = ran.lines[0].parse().unwrap();
-    // The kernel may need a moment to finish the kill: a zombie or no process are fine, a sleeping process is not.
-    let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    assert!(!state.contains(") S "), "still there: {state}");
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("gate");
+    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+    let held = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&gate).unwrap();
+    let ran = ran(&format!("exec 3> {}; sleep 600 & echo started", gate.display()), None, None).await;
+    assert_eq!((ran.ending, ran.lines), (Ending::Exited(0), vec!["started".to_owned()]));
+    // The kernel may need a moment to finish the kill. Then nobody has the other end of the pipe any more.
+    let mut ends = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut ends, 60_000_u16), Ok(1), "it is still running");
 }
 
 #[tokio::test]
@@ -188,9 +197,9 @@ async fn spread(distribution: &Distribution, nodes: u32, command: &str) -> (Ende
 
 #[tokio::test]
 async fn all_ranks_of_a_step_run_at_the_same_time() {
-    // Rank 0 waits for rank 1 and the other way round.
-    let meet = "mkfifo $RANK-here 2>/dev/null; until [ -p $((1 - RANK))-here ]; do sleep 0.01; done; \
-                if [ $RANK = 0 ]; then echo hi > 1-here; else read x < 1-here; fi; echo $RANK of $WORLD_SIZE";
+    // Rank 0 waits for rank 1 and the other way round. Whoever comes first makes the pipe.
+    let meet = "mkfifo here 2>/dev/null; if [ $RANK = 0 ]; then echo hi > here; else read x < here; fi; \
+                echo $RANK of $WORLD_SIZE";
     let (ended, lines) = spread(&Distribution::PyTorch { per_node: 1 }, 2, meet).await;
     assert_eq!(ended, Ending::Exited(0).into());
     assert_eq!(lines, ["[rank 0] 0 of 2", "[rank 1] 1 of 2"]);

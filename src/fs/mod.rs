@@ -1,5 +1,9 @@
 //! Helpers for files and folders that every module may use.
 
+pub mod atomic;
+pub mod program;
+pub mod walk;
+
 use std::io;
 use std::path::Path;
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::Failed;
+use crate::fs::atomic::PARTIAL;
 use crate::registry::{AssetKind, Registry};
-use crate::store::tree::PARTIAL;
 use crate::store::{Home, RunFolder};
 
 /// What can be removed from a workspace. No asset can be copied until this value, which may hold a lock, is dropped.

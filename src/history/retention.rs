@@ -208,20 +208,3 @@ impl References {
         self.needs(tree) || self.reusable.contains(tree)
     }
 }
-
-/// The number of files below a folder, and their size on disk. Links are not followed.
-pub(crate) fn size(root: &Path) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt as _;
-    let (mut files, mut bytes) = (0, 0);
-    let mut open = vec![root.to_owned()];
-    while let Some(path) = open.pop() {
-        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
-        bytes += metadata.blocks() * 512;
-        if metadata.is_dir() {
-            open.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
-        } else {
-            files += 1;
-        }
-    }
-    (files, bytes)
-}

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::article::with_article;
-use crate::model_file::{Error, Tensor, atomic, io_error};
+use crate::model_file::{Error, Tensor, io_error, write_file};
 
 /// The version of the file's format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -198,7 +198,7 @@ impl Architecture {
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::Architecture(error.to_string()))?;
         text.push('\n');
-        atomic::write(path, text.as_bytes())
+        write_file(path, text.as_bytes())
     }
 }
 

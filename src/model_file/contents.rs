@@ -234,8 +234,7 @@ impl Contents {
         let width = tensor.scalar_type.width();
         let extent = tensor.extent().unwrap_or(0) * width as u64;
         if tensor.bytes() > EXPANDED_LIMIT.max(extent) {
-            let reason =
-                format!("is expanded to {} from {extent} bytes", crate::model_file::words::size(tensor.bytes()));
+            let reason = format!("is expanded to {} from {extent} bytes", crate::number::human_bytes(tensor.bytes()));
             return Err(Error::Tensor { name: tensor.name.clone(), reason });
         }
         let mut window = vec![0; extent as usize];

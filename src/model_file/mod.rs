@@ -11,14 +11,12 @@
 //! [`view`] show it.
 //!
 //! Writing: [`safetensors`] and [`torchscript`] write [`Tensor`]s from memory, [`save`] writes any [`Contents`] without
-//! loading all of it. [`compare`] compares two models. [`architecture`] describes a network beside its weights, and
-//! [`atomic`] writes files atomically.
+//! loading all of it. [`compare`] compares two models. [`architecture`] describes a network beside its weights.
 //!
 //! The stage binary, the registry and the model commands call it.
 
 pub mod architecture;
 pub mod archive;
-pub mod atomic;
 pub mod compare;
 pub mod contents;
 pub mod export;
@@ -57,6 +55,8 @@ pub use scalar_type::ScalarType;
 pub use tensors::{DType, Tensor};
 
 use std::path::{Path, PathBuf};
+
+use crate::fs::atomic::{self, Durability};
 
 /// An error with a model file.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,14 @@ pub enum Error {
     /// An archive could not be written.
     #[error("model archive: {0}")]
     Archive(String),
+}
+
+/// Writes a file of a model atomically and synced: training takes longer than that.
+///
+/// # Errors
+/// When the file cannot be written. An existing file is unchanged then.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    atomic::write(path, bytes, Durability::Synced).map_err(io_error(path))
 }
 
 /// An [`Error::Io`] about `path`, for `map_err`.

@@ -1,7 +1,7 @@
 //! Decompresses files: those compressed by joblib or by hand. Detects tar archives, which torch could once read.
 
+use crate::model_file::Error;
 use crate::model_file::source::Section;
-use crate::model_file::{Error, words};
 
 /// The maximum decompressed size.
 const LIMIT: u64 = 4 << 30;
@@ -121,6 +121,6 @@ pub fn mistaken(beginning: &[u8]) -> Option<&'static str> {
 pub fn tar(file: &Section) -> Error {
     file.malformed(&format!(
         "is a tar archive ({}), which torch.load reads in its oldest way: unpack it first",
-        words::size(file.length())
+        crate::number::human_bytes(file.length())
     ))
 }

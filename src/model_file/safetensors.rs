@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ::safetensors::tensor::{Dtype, TensorView};
 
-use crate::model_file::{DType, Error, Tensor, atomic, io_error};
+use crate::model_file::{DType, Error, Tensor, io_error, write_file};
 
 /// The bytes of a safetensors file. Tensors are in the order that the format's library uses (wide types first, then by
 /// name), so that equal tensors give equal bytes in any input order.
@@ -32,7 +32,7 @@ pub fn encode(tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// As [`encode`], and when the file cannot be written.
 pub fn write(path: &Path, tensors: &[Tensor]) -> Result<(), Error> {
-    atomic::write(path, &encode(tensors)?)
+    write_file(path, &encode(tensors)?)
 }
 
 /// The tensors of a safetensors file, by name.

@@ -47,7 +47,7 @@ impl Section {
             reason: format!("cannot be unpacked ({error})"),
         })?;
         if length > limit {
-            let reason = format!("unpacks to more than {}", crate::model_file::words::size(limit));
+            let reason = format!("unpacks to more than {}", crate::number::human_bytes(limit));
             return Err(Error::Malformed { path: path.to_owned(), reason });
         }
         Ok(Self { file: Arc::new(file), path: Arc::new(path.to_owned()), start: 0, length })

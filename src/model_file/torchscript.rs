@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::model_file::architecture::Layer;
 use crate::model_file::archive::Archive;
 use crate::model_file::pickle::{Value, encode};
-use crate::model_file::{Architecture, Error, Tensor, atomic};
+use crate::model_file::{Architecture, Error, Tensor, write_file};
 
 /// The name of the network's class, and of the folder in the archive.
 const CLASS: &str = "SimpleNet";
@@ -46,7 +46,7 @@ pub fn to_bytes(architecture: &Architecture, tensors: &[Tensor]) -> Result<Vec<u
 /// # Errors
 /// As [`to_bytes`], and when the file cannot be written.
 pub fn write(path: &Path, architecture: &Architecture, tensors: &[Tensor]) -> Result<(), Error> {
-    atomic::write(path, &to_bytes(architecture, tensors)?)
+    write_file(path, &to_bytes(architecture, tensors)?)
 }
 
 /// A submodule: the attribute that holds it, and what it does. Each has its own class in its own file, because its

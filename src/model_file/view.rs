@@ -23,8 +23,8 @@ pub fn text(file: &ModelFile, most: Most) -> String {
     }
     line("safety", &safety(file));
     line("parameters", &words::thousands(told.parameters));
-    line("tensors", &format!("{}, {}{}", told.tensors.len(), words::size(told.bytes), dtypes(file)));
-    line("file size", &words::size(file.file_bytes));
+    line("tensors", &format!("{}, {}{}", told.tensors.len(), crate::number::human_bytes(told.bytes), dtypes(file)));
+    line("file size", &crate::number::human_bytes(file.file_bytes));
     let dangerous: Vec<_> = file.imports.iter().filter(|import| import.safety != Safety::Safe).collect();
     if !dangerous.is_empty() || !file.tricks.is_empty() {
         out.push_str("\nloading it in Python would import\n");

@@ -28,24 +28,6 @@ pub(crate) fn thousands(number: u64) -> String {
     out
 }
 
-/// A human-readable size, such as `1.4 MB`.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if bytes < 1000 {
-        return format!("{bytes} bytes");
-    }
-    let mut value = bytes as f64;
-    let mut unit = "";
-    for next in UNITS {
-        if value < 999.95 {
-            break;
-        }
-        value /= 1000.0;
-        unit = next;
-    }
-    format!("{value:.1} {unit}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +41,5 @@ mod tests {
     #[test]
     fn numbers_are_easy_to_read() {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([999, 1_000, 1_449_000, 4_000_000_000].map(size), ["999 bytes", "1.0 kB", "1.4 MB", "4.0 GB"]);
     }
 }

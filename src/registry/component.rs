@@ -22,8 +22,9 @@ use super::footprint::Footprint;
 use crate::clock::Timestamp;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
+use crate::fs::atomic::{PARTIAL, Temporary};
 use crate::language::{RegisteredComponents, tidy};
-use crate::store::tree::{self, PARTIAL, sibling_for_building};
+use crate::store::tree;
 use crate::store::{StoreError, at};
 
 const RECORD: &str = "component.json";
@@ -136,17 +137,17 @@ impl ComponentStore {
         }
         let family = self.root.join(&new.name);
         fs::create_dir_all(&family).map_err(at("make the folder", &family))?;
-        let building = sibling_for_building(&family.join("new"));
+        let building = Temporary::beside(&family.join("new"));
         let registered = self.build(new, footprint, &building);
         if !matches!(registered, Ok(Registered::New(_))) {
-            // The copy is not registered, so it does no harm if it cannot be removed.
-            let _ = fs::remove_dir_all(&building);
+            drop(building);
             let _ = fs::remove_dir(&family);
         }
         registered
     }
 
-    fn build(&self, new: &NewComponent, footprint: &Footprint, building: &Path) -> Result<Registered> {
+    fn build(&self, new: &NewComponent, footprint: &Footprint, copy: &Temporary) -> Result<Registered> {
+        let building = copy.path();
         let files = building.join(FILES);
         let (root, own) = (footprint.root(), tidy(&new.file));
         let below = |path: &Path| files.join(path.strip_prefix(&root).unwrap_or(path));
@@ -184,7 +185,7 @@ impl ComponentStore {
             let path = building.join(RECORD);
             fs::write(&path, text + "\n").map_err(at("write", &path))?;
             let target = self.root.join(&record.name).join(&record.version);
-            match fs::rename(building, &target) {
+            match copy.place_at(&target) {
                 Ok(()) => return Ok(Registered::New(record)),
                 Err(_) if target.is_dir() && new.version.is_none() => {}
                 Err(_) if target.is_dir() => return self.again(&record),

@@ -11,15 +11,16 @@
 //! This module does not know what a secret is for, and never shows one in a message.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use crate::fs::atomic::{self, Durability};
 use crate::secret::{Credential, Secret};
-use crate::store::tree::sibling_for_building;
+use crate::store::{StoreError, at};
 
 const VERSION: u64 = 1;
 
@@ -42,15 +43,8 @@ pub enum CredentialsError {
     #[error("{}: a newer amlrun wrote this file; nothing was changed", .0.display())]
     Newer(PathBuf),
     /// An error of the file system.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// The operation.
-        what: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 type Result<T> = std::result::Result<T, CredentialsError>;
@@ -157,7 +151,7 @@ impl Credentials {
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         if let Some(folder) = path.parent() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|source| CredentialsError::Io { what: "make the folder", path: folder.to_owned(), source })?;
+            made.map_err(at("make the folder", folder))?;
         }
         let beside = |ending: &str| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -166,20 +160,15 @@ impl Credentials {
         // The lock is a separate file, because the other one is replaced. It is released when it is closed.
         let lock = beside(".lock");
         let held = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
-        let held = held.and_then(|file| file.lock().map(|()| file)).map_err(io_error("lock", &lock))?;
+        let held = held.and_then(|file| file.lock().map(|()| file)).map_err(at("lock", &lock))?;
         let mut all = self.read(&path)?;
         let Some(workspaces) = all["workspaces"].as_object_mut() else {
             return Err(CredentialsError::Damaged(path));
         };
         let changed = change(workspaces);
         if changed {
-            let building = sibling_for_building(&path);
-            let written = write(&building, &all).and_then(|()| fs::rename(&building, &path));
-            if written.is_err() {
-                // It may contain a part of a secret. The first error is the one to report.
-                let _ = fs::remove_file(&building);
-            }
-            written.map_err(io_error("write", &path))?;
+            let text = format!("{all:#}\n");
+            atomic::write_private(&path, text, Durability::Synced).map_err(at("write", &path))?;
         }
         drop(held);
         Ok(changed)
@@ -191,14 +180,14 @@ impl Credentials {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Ok(json!({ "version": VERSION, "workspaces": {} }));
             }
-            Err(e) => return Err(io_error("read", path)(e)),
+            Err(e) => return Err(at("read", path)(e).into()),
         };
-        let metadata = file.metadata().map_err(io_error("read", path))?;
+        let metadata = file.metadata().map_err(at("read", path))?;
         if metadata.mode() & 0o077 != 0 {
             return Err(CredentialsError::Open(path.to_owned()));
         }
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io_error("read", path))?;
+        file.read_to_string(&mut text).map_err(at("read", path))?;
         // The parser's message may quote the file, so it is not shown.
         let damaged = || CredentialsError::Damaged(path.to_owned());
         let all: Value = serde_json::from_str(&text).map_err(|_| damaged())?;
@@ -208,18 +197,6 @@ impl Credentials {
             _ => Err(damaged()),
         }
     }
-}
-
-/// Writes a file that no other user can read from the moment it exists.
-fn write(path: &Path, all: &Value) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(serde_json::to_string_pretty(all)?.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
-}
-
-fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CredentialsError + 'a {
-    move |source| CredentialsError::Io { what, path: path.to_owned(), source }
 }
 
 /// The canonical name of a workspace, however it was reached.
@@ -233,6 +210,7 @@ fn key(workspace: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn sas(text: &str) -> Credential {

@@ -8,15 +8,14 @@
 //! credentials of a datastore.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::datastore::{Datastore, DatastoreError, check_name};
 use crate::diagnostic::suggest;
+use crate::fs::atomic::{self, Durability};
 use crate::store::at;
-use crate::store::tree::sibling_for_building;
 
 type Result<T, E = DatastoreError> = std::result::Result<T, E>;
 
@@ -41,16 +40,8 @@ impl DatastoreStore {
         datastore.check()?;
         fs::create_dir_all(&self.root).map_err(at("make the folder", &self.root))?;
         let path = self.file(&datastore.name);
-        let building = sibling_for_building(&path);
         let text = serde_json::to_string_pretty(datastore).unwrap_or_default() + "\n";
-        let written = fs::File::create(&building)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&building, &path));
-        if written.is_err() {
-            // The first error is the one to report; the file may not even exist.
-            let _ = fs::remove_file(&building);
-        }
-        Ok(written.map_err(at("write", &path))?)
+        Ok(atomic::write(&path, text, Durability::Synced).map_err(at("write", &path))?)
     }
 
     /// The definition with that name, if it exists.

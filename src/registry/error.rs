@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::kind::AssetKind;
-use crate::sqlite::SqliteError;
+use crate::sqlite::{self, SqliteError};
 
 /// Why an operation of the registry failed.
 #[derive(Debug, thiserror::Error)]
@@ -88,20 +88,11 @@ pub enum RegistryError {
 /// The result of the registry's functions.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 
-/// An error inside a transaction: one for the caller, or one of SQLite that still needs the file's name.
-pub(super) enum Trouble {
-    Said(RegistryError),
-    Database(rusqlite::Error),
-}
+/// An error inside a transaction.
+pub(super) type Trouble = sqlite::Trouble<RegistryError>;
 
 impl From<RegistryError> for Trouble {
     fn from(error: RegistryError) -> Self {
-        Self::Said(error)
-    }
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
+        Self::Own(error)
     }
 }

@@ -31,9 +31,8 @@ mod tests;
 pub mod versions;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 
 pub use asset::{Asset, AssetType, NewAsset, Selector};
 pub use component::{ComponentStore, ComponentVersion};
@@ -55,7 +54,7 @@ pub struct Registry {
     base: PathBuf,
     /// How many versions were restored when it was opened.
     restored: Option<usize>,
-    db: Mutex<Connection>,
+    db: sqlite::Shared,
 }
 
 impl Registry {
@@ -86,7 +85,7 @@ impl Registry {
             None
         };
         let base = path.parent().unwrap_or(path).to_owned();
-        Ok(Self { path: path.to_owned(), base, restored, db: Mutex::new(db) })
+        Ok(Self { path: path.to_owned(), base, restored, db: sqlite::Shared::new(db) })
     }
 
     /// Whether there is a registry in the file `path`, or a ledger to restore it from.
@@ -106,14 +105,9 @@ impl Registry {
         Asset { path: relative::from(&self.base, &asset.path), ..asset }
     }
 
-    /// The connection. A thread that panicked left a rolled back transaction, so its lock can be taken over.
-    fn db(&self) -> MutexGuard<'_, Connection> {
-        self.db.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Runs a query that changes nothing.
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T> {
-        ask(&self.db()).map_err(|trouble| self.explain(trouble))
+        ask(&self.db.lock()).map_err(|trouble| self.explain(trouble))
     }
 
     /// Changes something of a name in one transaction, exclusively among all threads and processes.
@@ -123,22 +117,16 @@ impl Registry {
         name: &str,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
     ) -> Result<T> {
-        let mut db = self.db();
-        let changed = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Trouble::from);
-        let changed = changed.and_then(|transaction| {
-            let touched = ledger::Touched::from_now(&transaction)?;
-            let value = change(&transaction)?;
-            ledger::add(&ledger::file(&self.path), &transaction, kind, name, touched)?;
-            transaction.commit()?;
+        let changed = sqlite::write(&mut self.db.lock(), |transaction| {
+            let touched = ledger::Touched::from_now(transaction)?;
+            let value = change(transaction)?;
+            ledger::add(&ledger::file(&self.path), transaction, kind, name, touched)?;
             Ok(value)
         });
         changed.map_err(|trouble| self.explain(trouble))
     }
 
     fn explain(&self, trouble: Trouble) -> RegistryError {
-        match trouble {
-            Trouble::Said(error) => error,
-            Trouble::Database(source) => RegistryError::Database { path: self.path.clone(), source },
-        }
+        trouble.named(|source| RegistryError::Database { path: self.path.clone(), source })
     }
 }

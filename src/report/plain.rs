@@ -4,12 +4,12 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::progress::human_bytes;
 use super::style::{Paint, capped, for_locale, sign};
 use super::summary;
 use crate::clock::human_duration;
 use crate::diagnostic::visible::{sanitize, visible};
 use crate::event::{Event, EventKind, Moving, Note, RunView};
+use crate::number::human_bytes;
 use crate::outcome::{Failure, JobStatus, StepOutcome};
 
 /// The time between two lines about the progress of data.

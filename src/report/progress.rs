@@ -2,11 +2,12 @@
 //!
 //! Errors that are retried are shown beside the bar. Where there is no bar, they are reported when they begin.
 
-use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::clock::ticker::Ticker;
+use crate::number::human_bytes;
 
 /// The time between two updates.
 const FRAME: Duration = Duration::from_millis(100);
@@ -30,43 +31,37 @@ pub struct Way {
 
 /// A view that draws until it is dropped.
 pub struct Moving {
-    end: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    ticker: Option<Ticker>,
+    bar: Option<ProgressBar>,
 }
 
 impl Moving {
     /// Draws on stderr, with a bar if that is a terminal.
     pub fn draw(way: impl Fn() -> Way + Send + 'static, terminal: bool, line: impl Fn(&str) + Send + 'static) -> Self {
-        let (end, ended) = channel();
-        let thread = std::thread::Builder::new().name("moving".to_owned()).spawn(move || {
-            let bar = terminal.then(bar);
-            let mut lines = Lines::new();
-            // Ends when the other side is dropped.
-            while ended.recv_timeout(FRAME) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let way = way();
-                match &bar {
-                    Some(bar) => {
-                        bar.set_length(way.bytes);
-                        bar.set_position(way.done.min(way.bytes));
-                        let files = format!("{}/{} files", way.files_done, way.files);
-                        bar.set_message(way.trouble.as_deref().map_or(files, waiting));
-                    }
-                    None => lines.at(Instant::now(), &way).iter().for_each(|text| line(text)),
+        let bar = terminal.then(bar);
+        let (shown, mut lines) = (bar.clone(), Lines::new());
+        let ticker = Ticker::every(FRAME, move || {
+            let way = way();
+            match &shown {
+                Some(bar) => {
+                    bar.set_length(way.bytes);
+                    bar.set_position(way.done.min(way.bytes));
+                    let files = format!("{}/{} files", way.files_done, way.files);
+                    bar.set_message(way.trouble.as_deref().map_or(files, waiting));
                 }
-            }
-            if let Some(bar) = bar {
-                bar.finish_and_clear();
+                None => lines.at(Instant::now(), &way).iter().for_each(|text| line(text)),
             }
         });
-        Self { end: Some(end), thread: thread.ok() }
+        Self { ticker: Some(ticker), bar }
     }
 }
 
 impl Drop for Moving {
     fn drop(&mut self) {
-        self.end = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        // Waits until nothing is drawn any more.
+        self.ticker = None;
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }
@@ -129,29 +124,12 @@ fn sentence(way: &Way, took: Duration) -> String {
     )
 }
 
-/// A size in readable units: `512 B`, `3.4 MB`.
-#[must_use]
-pub fn human_bytes(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let mut number = bytes as f64;
-    let mut unit = "B";
-    for next in ["kB", "MB", "GB", "TB"] {
-        if number < 1000.0 {
-            break;
-        }
-        number /= 1000.0;
-        unit = next;
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{number:.1} {unit}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_rates_are_told_for_people() {
-        assert_eq!([0, 999, 1000, 3_400_000].map(human_bytes), ["0 B", "999 B", "1.0 kB", "3.4 MB"]);
+    fn rates_are_shown_for_people() {
         let way = Way { bytes: 10_000, done: 5_000, files: 4, files_done: 2, trouble: None };
         let told = sentence(&way, Duration::from_secs(5));
         assert_eq!(told, "2/4 files, 5.0 kB of 10.0 kB, 1.0 kB/s, rest 5 s");

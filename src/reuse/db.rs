@@ -7,9 +7,8 @@ mod entries;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction};
 use serde::de::DeserializeOwned;
 
 use super::error::ReuseError;
@@ -78,7 +77,7 @@ pub(super) struct Db {
     folder: PathBuf,
     /// Paths of outputs are relative to this folder.
     base: PathBuf,
-    connection: Mutex<Connection>,
+    connection: sqlite::Shared,
 }
 
 impl Db {
@@ -89,30 +88,19 @@ impl Db {
             }
             other => ReuseError::Open(other),
         })?;
-        let db = Self { folder: folder.to_owned(), base: base.to_owned(), connection: Mutex::new(connection) };
+        let db = Self { folder: folder.to_owned(), base: base.to_owned(), connection: sqlite::Shared::new(connection) };
         db.read(|db| db.pragma_update(None, "cache_size", CACHE))?;
         Ok(db)
     }
 
-    /// The connection. A thread that panicked left a rolled back transaction, so its lock can be taken over.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Runs a query that changes nothing.
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, SqlError>) -> Result<T, ReuseError> {
-        ask(&self.connection()).map_err(|source| self.explain(source))
+        ask(&self.connection.lock()).map_err(|source| self.explain(source))
     }
 
     /// Changes something in one transaction, exclusively among all threads and processes.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, SqlError>) -> Result<T, ReuseError> {
-        let mut connection = self.connection();
-        let changed = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-            let value = change(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        });
-        changed.map_err(|source| self.explain(source))
+        sqlite::write(&mut self.connection.lock(), change).map_err(|source| self.explain(source))
     }
 
     fn explain(&self, source: SqlError) -> ReuseError {

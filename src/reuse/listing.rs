@@ -229,7 +229,7 @@ mod tests {
             fs::write(root.path().join(file), "yz").unwrap();
         }
         let listing = Listing::of(root.path()).unwrap();
-        let mut paths = crate::digest::files_below(root.path()).unwrap();
+        let mut paths = crate::fs::walk::files_below(root.path()).unwrap();
         paths.sort();
         assert_eq!(listing.files.iter().map(|f| PathBuf::from(&f.path)).collect::<Vec<_>>(), paths);
         assert_eq!(listing.bytes, 700 + 12);

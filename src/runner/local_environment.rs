@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::{Decision, EnvironmentProvider, ServiceError, StepEnvironment};
-use crate::environment::{Host, Look, is_program};
+use crate::environment::{Host, Look};
 use crate::exec::Executor;
+use crate::fs::program::on_path;
 use crate::plan::{Command, Plan};
 use crate::store::Home;
 
@@ -41,7 +42,7 @@ pub(crate) fn note(plan: &Plan, decisions: &[Decision]) -> Option<String> {
     if !decisions.iter().any(Decision::may_run) || !commands.into_iter().any(uses_python) {
         return None;
     }
-    Some(match find("python").or_else(|| find("python3")) {
+    Some(match on_path("python", None).or_else(|| on_path("python3", None)) {
         Some(python) => format!("environments are met by this machine: {}", python.display()),
         None => "environments are met by this machine, which has no Python".to_owned(),
     })
@@ -62,7 +63,7 @@ fn own_folder() -> Option<PathBuf> {
 
 /// A folder with `python`, for a machine that has only `python3`.
 fn python_shim(home: &Home) -> Option<PathBuf> {
-    let (None, Some(python3)) = (find("python"), find("python3")) else { return None };
+    let (None, Some(python3)) = (on_path("python", None), on_path("python3", None)) else { return None };
     let shim = home.shims().join("python");
     std::fs::create_dir_all(home.shims()).ok()?;
     (std::os::unix::fs::symlink(python3, &shim).is_ok() || shim.exists()).then(|| home.shims())
@@ -77,10 +78,4 @@ fn search_path(folders: impl Iterator<Item = PathBuf>) -> String {
     let own = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&own).chain(folders);
     std::env::join_paths(folders).unwrap_or(own).to_string_lossy().into_owned()
-}
-
-/// Finds a program on `PATH`.
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))
 }

@@ -15,4 +15,3 @@ pub(crate) mod run_plan;
 mod services;
 pub(crate) mod session;
 pub(crate) mod substitutes;
-mod ticker;

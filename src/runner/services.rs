@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::clock::Timestamp;
+use crate::clock::ticker::Ticker;
 use crate::data::staging::RemoteData;
 use crate::digest::Digest;
 use crate::engine::{OutputAsset, ServiceError, Tracked, Workspace};
@@ -21,7 +22,6 @@ use crate::outcome::JobStatus;
 use crate::plan::{Plan, Remote};
 use crate::registry::{AssetKind, AssetType, NewAsset, Registry};
 use crate::runner::run_plan::RunPlan;
-use crate::runner::ticker::Ticker;
 use crate::store::remote::TransferError;
 use crate::store::{Home, RunFolder, tree};
 use crate::tracking::{NewRun, RunStatus, Server, Tracking};

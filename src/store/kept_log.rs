@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, at};
+use crate::fs::atomic::Temporary;
 
 /// How much of the beginning and of the end of a log is kept, in bytes.
 const HEAD: u64 = 256 << 10;
@@ -35,16 +36,20 @@ pub fn keep_logs(user_logs: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let new = Temporary::beside(to);
+    let (mut from, mut to) = (File::open(from)?, new.create()?);
     let size = from.metadata()?.len();
     let left_out = size.saturating_sub(HEAD + TAIL);
-    if left_out == 0 {
-        return io::copy(&mut from, &mut to).map(drop);
+    if left_out > 0 {
+        io::copy(&mut (&from).take(HEAD), &mut to)?;
+        writeln!(
+            to,
+            "\n[amlrun: {left_out} bytes are left out here: its run was deleted, and this much of its log kept]"
+        )?;
+        from.seek(SeekFrom::Start(HEAD + left_out))?;
     }
-    io::copy(&mut (&from).take(HEAD), &mut to)?;
-    writeln!(to, "\n[amlrun: {left_out} bytes are left out here: its run was deleted, and this much of its log kept]")?;
-    from.seek(SeekFrom::Start(HEAD + left_out))?;
-    io::copy(&mut from, &mut to).map(drop)
+    io::copy(&mut from, &mut to)?;
+    new.place()
 }
 
 fn file_name(path: &Path) -> String {

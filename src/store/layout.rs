@@ -22,10 +22,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::shell_word::shell_safe;
-use super::tree::sibling_for_building;
 use super::{StoreError, at};
 use crate::again::amlrun;
 use crate::diagnostic::suggest;
+use crate::fs::atomic::Temporary;
 use crate::id::RunName;
 
 /// A workspace's folder.
@@ -242,7 +242,8 @@ impl Home {
     /// [`StoreError::RunExists`] when the name is taken.
     pub fn create_run(&self, name: &RunName) -> Result<(RunFolder, File), StoreError> {
         let run = self.run(name);
-        let fresh = RunFolder { path: sibling_for_building(&run.path), name: name.clone() };
+        let new = Temporary::beside(&run.path);
+        let fresh = RunFolder { path: new.path().to_owned(), name: name.clone() };
         let steps = fresh.path.join("steps");
         fs::create_dir_all(&steps).map_err(at("make the folder", &steps))?;
         let placed =
@@ -252,25 +253,20 @@ impl Home {
             });
         let placed = placed.map_err(at("make", &fresh.events())).and_then(|record| {
             if run.never_began() {
-                let aside = sibling_for_building(&run.path);
-                // Another runner may have made a run of that name meanwhile.
-                let _ = fs::rename(&run.path, &aside);
-                let aside = RunFolder { path: aside, name: name.clone() };
-                let _ = if aside.never_began() {
-                    fs::remove_dir_all(&aside.path)
-                } else {
-                    fs::rename(&aside.path, &run.path)
-                };
+                let old = Temporary::beside(&run.path);
+                let _ = fs::rename(&run.path, old.path());
+                let aside = RunFolder { path: old.path().to_owned(), name: name.clone() };
+                // Another runner may have made a run of that name meanwhile. It gets its name back, and must stay.
+                if !aside.never_began() && old.place_at(&run.path).is_err() {
+                    old.keep();
+                }
             }
-            match fs::rename(&fresh.path, &run.path) {
+            match new.place() {
                 Ok(()) => Ok(record),
                 Err(_) if run.path.exists() => Err(StoreError::RunExists(name.to_string())),
                 Err(e) => Err(at("make the folder", &run.path)(e)),
             }
         });
-        if placed.is_err() {
-            let _ = fs::remove_dir_all(&fresh.path);
-        }
         placed.map(|record| (run, record))
     }
 

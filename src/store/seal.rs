@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::{StoreError, at};
-use crate::digest::{Links, walk};
+use crate::fs::walk::{Links, walk};
 
 /// Removes the write permission from the files of an output. Folders stay writable, so that a user can remove
 /// `.amlrun` easily. Files that the output links to belong to somebody else and are not changed.

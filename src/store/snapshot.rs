@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::{StoreError, at};
-use crate::digest::{Found, Links, tree_path, walk};
+use crate::digest::tree_path;
+use crate::fs::walk::{Found, Links, walk};
 
 /// The files of a step's working directory before it starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -163,7 +164,7 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::files_below;
+    use crate::fs::walk::files_below;
 
     #[test]
     fn the_workspace_is_no_part_of_the_code() {

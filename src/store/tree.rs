@@ -6,9 +6,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::digest::files_below;
+use crate::fs::atomic::Temporary;
+use crate::fs::walk::files_below;
 
 /// Why a tree could not be copied, measured or sealed.
 #[derive(Debug, thiserror::Error)]
@@ -90,13 +90,10 @@ pub fn replace_file(from: &Path, to: &Path) -> Result<(), TreeError> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder).map_err(at(folder))?;
     }
-    let partial = sibling_for_building(to);
     let source = from.canonicalize().map_err(at(from))?;
-    let made = std::fs::hard_link(&source, &partial).or_else(|_| std::fs::copy(&source, &partial).map(drop));
-    let placed = made.and_then(|()| std::fs::rename(&partial, to)).map_err(at(to));
-    // If both are names of one file, rename does nothing and leaves both.
-    let _ = std::fs::remove_file(&partial);
-    placed
+    let new = Temporary::beside(to);
+    let made = std::fs::hard_link(&source, new.path()).or_else(|_| std::fs::copy(&source, new.path()).map(drop));
+    made.and_then(|()| new.place()).map_err(at(to))
 }
 
 /// Removes the write permission from every file of the tree. Folders stay writable, so that `rm -rf` works.
@@ -127,18 +124,6 @@ pub fn size_of(root: &Path) -> Result<TreeSize, TreeError> {
     Ok(size)
 }
 
-/// A unique name beside `path`, for building what is renamed to `path` afterwards. It begins with [`PARTIAL`], so
-/// that listings can leave it out.
-#[must_use]
-pub fn sibling_for_building(path: &Path) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!("{PARTIAL}{}-{count}", std::process::id()))
-}
-
-/// The prefix of unfinished files and folders.
-pub const PARTIAL: &str = ".amlrun-part-";
-
 type Put = dyn Fn(&Path, &Path) -> io::Result<()>;
 
 fn build(from: &Path, to: &Path, put: &Put) -> Result<(), TreeError> {
@@ -149,13 +134,9 @@ fn build(from: &Path, to: &Path, put: &Put) -> Result<(), TreeError> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder).map_err(at(folder))?;
     }
-    let partial = sibling_for_building(to);
-    let built = fill(&root, &partial, put).and_then(|()| std::fs::rename(&partial, to).map_err(at(to)));
-    if built.is_err() {
-        // Best effort: the caller must see the first error.
-        let _ = std::fs::remove_dir_all(&partial).or_else(|_| std::fs::remove_file(&partial));
-    }
-    built
+    let new = Temporary::beside(to);
+    fill(&root, new.path(), put)?;
+    new.place().map_err(at(to))
 }
 
 fn fill(root: &Path, to: &Path, put: &Put) -> Result<(), TreeError> {
@@ -258,7 +239,7 @@ mod tests {
         assert!(
             !std::fs::read_dir(root.path())
                 .unwrap()
-                .any(|e| { e.unwrap().file_name().to_string_lossy().starts_with(PARTIAL) })
+                .any(|e| { e.unwrap().file_name().to_string_lossy().starts_with(crate::fs::atomic::PARTIAL) })
         );
     }
 

@@ -12,9 +12,9 @@ mod runs;
 mod search;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 
 pub(super) use metrics::Batch;
 pub(super) use runs::{FreshRun, RunChange};
@@ -111,7 +111,7 @@ enum Deferred {
 /// The open database. Threads take turns; processes do, too, by SQLite's own lock.
 pub(super) struct Db {
     path: PathBuf,
-    connection: Mutex<Connection>,
+    connection: sqlite::Shared,
     /// The deferred writes. Only the owner of the connection takes them.
     waiting: Mutex<Vec<Deferred>>,
 }
@@ -119,7 +119,7 @@ pub(super) struct Db {
 impl Db {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let connection = sqlite::open(path, MIGRATIONS)?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), waiting: Mutex::default() })
+        Ok(Self { path: path.to_owned(), connection: sqlite::Shared::new(connection), waiting: Mutex::default() })
     }
 
     /// The folder of the database. Folders of runs are relative to it.
@@ -127,55 +127,29 @@ impl Db {
         self.path.parent().unwrap_or(&self.path)
     }
 
-    /// The connection. A thread that panicked left a rolled back transaction, so its lock can be taken over.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Runs a query that changes nothing, on one state of the database.
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T> {
-        self.transact(TransactionBehavior::Deferred, |transaction| ask(transaction))
+        self.after_waiting(|connection| sqlite::read(connection, |transaction| ask(transaction)))
     }
 
     /// Changes something in one transaction.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>) -> Result<T> {
-        self.transact(TransactionBehavior::Immediate, change)
+        self.after_waiting(|connection| sqlite::write(connection, change))
     }
 
-    fn transact<T>(
-        &self,
-        behavior: TransactionBehavior,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
-    ) -> Result<T> {
-        let mut connection = self.connection();
-        let ready = self.write_waiting(&mut connection);
-        let done = ready.and_then(|()| connection.transaction_with_behavior(behavior).map_err(Trouble::from));
-        let done = done.and_then(|transaction| {
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        });
-        done.map_err(|trouble| match trouble {
-            Trouble::Said(error) => error,
-            Trouble::Sql(source) => TrackingError::Database { path: self.path.clone(), source },
-        })
+    /// Works on the database after everything that was deferred is written.
+    fn after_waiting<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Trouble>) -> Result<T> {
+        let mut connection = self.connection.lock();
+        let done = self.write_waiting(&mut connection).and_then(|()| work(&mut connection));
+        done.map_err(|trouble| trouble.named(|source| TrackingError::Database { path: self.path.clone(), source }))
     }
 }
 
-/// An error inside a transaction: one for the caller, or one of SQLite that still needs the file's name.
-enum Trouble {
-    Said(TrackingError),
-    Sql(rusqlite::Error),
-}
+/// An error inside a transaction.
+type Trouble = sqlite::Trouble<TrackingError>;
 
 impl From<TrackingError> for Trouble {
     fn from(error: TrackingError) -> Self {
-        Self::Said(error)
-    }
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sql(error)
+        Self::Own(error)
     }
 }

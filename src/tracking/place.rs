@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use super::model::FileInfo;
 use super::{Result, Tracking, TrackingError};
+use crate::fs::atomic::PARTIAL;
 use crate::registry::{Asset, AssetKind, Selector};
 use crate::store::left::left_beside;
-use crate::store::tree::PARTIAL;
 
 /// The prefix of artifact URIs.
 pub const SCHEME: &str = "mlflow-artifacts:/";

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Result, TrackingError};
 use crate::digest::Digest;
+use crate::fs::atomic::Temporary;
 use crate::registry::AssetType;
 use crate::store::tree;
 
@@ -28,20 +29,16 @@ pub struct Sealed {
 pub fn seal(models: &Path, source: &Path, link: bool) -> Result<Sealed> {
     let copy = if link { tree::link_or_copy_tree } else { tree::copy_tree };
     std::fs::create_dir_all(models).map_err(TrackingError::io(models))?;
-    let building = tree::sibling_for_building(&models.join("new"));
+    let building = Temporary::beside(&models.join("new"));
     // A single file keeps its name in its own folder.
     let name = source.file_name().filter(|_| source.is_file());
     let inside = |folder: &Path| name.map_or(folder.to_owned(), |name| folder.join(name));
-    let sealed =
-        copy(source, &inside(&building)).map_err(TrackingError::from).and_then(|()| settle(models, &building, &inside));
-    if building.exists() {
-        // Best effort: it is either another copy of sealed content, or the rest of a failure.
-        let _ = std::fs::remove_dir_all(&building);
-    }
-    sealed
+    copy(source, &inside(building.path())).map_err(TrackingError::from)?;
+    settle(models, &building, &inside)
 }
 
-fn settle(models: &Path, building: &Path, inside: &dyn Fn(&Path) -> PathBuf) -> Result<Sealed> {
+fn settle(models: &Path, new: &Temporary, inside: &dyn Fn(&Path) -> PathBuf) -> Result<Sealed> {
+    let building = new.path();
     let copied = inside(building);
     let size = tree::size_of(&copied)?;
     if size.files == 0 {
@@ -59,12 +56,11 @@ fn settle(models: &Path, building: &Path, inside: &dyn Fn(&Path) -> PathBuf) -> 
     if home.exists() && !Digest::of_tree(&home).is_ok_and(|digest| digest == whole) {
         // Somebody edited the sealed content. It must not be served under this digest, so the real content replaces
         // it.
-        let aside = tree::sibling_for_building(&home);
-        std::fs::rename(&home, &aside).map_err(TrackingError::io(&home))?;
-        let _ = std::fs::remove_dir_all(&aside);
+        let aside = Temporary::beside(&home);
+        std::fs::rename(&home, aside.path()).map_err(TrackingError::io(&home))?;
     }
     if !home.exists() {
-        match std::fs::rename(building, &home) {
+        match new.place_at(&home) {
             // Another process sealed the same content meanwhile.
             Err(_) if home.is_dir() => {}
             renamed => renamed.map_err(TrackingError::io(&home))?,

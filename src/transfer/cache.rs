@@ -18,10 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
 use super::folder::{Wanted, below, receive_all};
 use super::listing::{Found, Shape};
 use super::{Transfer, is_unfinished, local};
+use crate::fs::atomic::{self, Durability, PARTIAL, Temporary};
+use crate::fs::walk::files_below;
 use crate::store::remote::{Remote, RemoteFile, TransferError};
 use crate::store::tree;
 
@@ -260,6 +263,7 @@ fn finish(
     } else {
         // The state was changed, or its download ended before it was complete.
         remove(&folder)?;
+        // Not a temporary folder: an interrupted download continues with it.
         std::fs::rename(building, &folder).map_err(|e| local("rename", building, &e))?;
     }
     let size = tree::size_of(&folder).map_err(trouble)?;
@@ -277,10 +281,10 @@ fn tidy(place: &Path, building: &Path) -> Result<(), TransferError> {
     for other in entries.filter(|path| path.extension().is_some_and(|e| e == "building") && path != building) {
         remove(&other)?;
     }
-    let files = crate::digest::files_below(building).map_err(|e| local("list", building, &e))?;
+    let files = files_below(building).map_err(|e| local("list", building, &e))?;
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        if is_unfinished(&name) {
+        if is_unfinished(&name) || name.starts_with(PARTIAL) {
             let path = building.join(&file);
             std::fs::remove_file(&path).map_err(|e| local("remove", &path, &e))?;
         }
@@ -300,12 +304,9 @@ fn take_over(old: &(PathBuf, HashMap<String, String>), file: &RemoteFile, target
 /// Copies a file, completely or not at all. A hard link would be sufficient, but it changes the stat of a file that
 /// somebody may be reading.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    let partial = to.with_file_name(format!(".amlrun-{:016x}.part", fastrand::u64(..)));
-    let copied = std::fs::copy(from, &partial).and_then(|_| std::fs::rename(&partial, to));
-    if copied.is_err() {
-        let _ = std::fs::remove_file(&partial);
-    }
-    copied
+    let new = Temporary::beside(to);
+    std::fs::copy(from, new.path())?;
+    new.place()
 }
 
 /// A unique name for a state.
@@ -340,19 +341,15 @@ fn read_now(place: &Path) -> Option<Now> {
 fn stamp(folder: &Path) -> std::io::Result<String> {
     use std::os::unix::fs::MetadataExt as _;
     let mut lines = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(path) = open.pop() {
-        for entry in std::fs::read_dir(&path)? {
-            let entry = entry?;
-            let (path, stat) = (entry.path(), entry.metadata()?);
-            let inner = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-            if stat.is_dir() {
-                lines.push(inner);
-                open.push(path);
-            } else {
-                let [modified, changed] = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
-                lines.push(format!("{inner}\0{} {} {modified:?} {changed:?}", stat.len(), stat.ino()));
-            }
+    for entry in WalkDir::new(folder).min_depth(1) {
+        let entry = entry?;
+        let stat = entry.metadata()?;
+        let inner = entry.path().strip_prefix(folder).unwrap_or(entry.path()).display().to_string();
+        if stat.is_dir() {
+            lines.push(inner);
+        } else {
+            let [modified, changed] = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
+            lines.push(format!("{inner}\0{} {} {modified:?} {changed:?}", stat.len(), stat.ino()));
         }
     }
     lines.sort();
@@ -360,10 +357,8 @@ fn stamp(folder: &Path) -> std::io::Result<String> {
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<(), TransferError> {
-    let partial = path.with_extension("partial");
     let text = serde_json::to_vec(value).unwrap_or_default();
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|e| local("write", path, &e))
+    atomic::write(path, text, Durability::Unsynced).map_err(|e| local("write", path, &e))
 }
 
 fn remove(folder: &Path) -> Result<(), TransferError> {

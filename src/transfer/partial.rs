@@ -1,8 +1,8 @@
 //! A large file during its download: its bytes beside the target, and a ledger of its blocks.
 //!
 //! The names of both files depend on the remote file. Another version of it has other names, and an interrupted
-//! download, even of an earlier process, finds its own files again and continues. One process uses them at a time;
-//! others wait.
+//! download, even of an earlier process, finds its own files again and continues. That is why this is not
+//! [`crate::fs::atomic`], which removes unfinished files. One process uses them at a time; others wait.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};

@@ -77,7 +77,7 @@ impl<'a> Place<'a> {
                 let target = folder.join(name);
                 let parent = target.parent().unwrap_or(folder);
                 let copied = fs::create_dir_all(parent).and_then(|()| fs::copy(file, &target));
-                copied.map(drop).map_err(|error| MlflowError::Artifacts(format!("{}: {error}", target.display())))
+                copied.map(drop).map_err(at(&target))
             }
         }
     }
@@ -128,11 +128,10 @@ impl<'a> Place<'a> {
             }
             Self::Folder(root) => {
                 let folder = root.join(folder);
-                let wrong = |error: std::io::Error| MlflowError::Artifacts(format!("{}: {error}", folder.display()));
                 let mut entries = Vec::new();
-                for entry in fs::read_dir(&folder).map_err(wrong)? {
-                    let entry = entry.map_err(wrong)?;
-                    let is_folder = entry.file_type().map_err(wrong)?.is_dir();
+                for entry in fs::read_dir(&folder).map_err(at(&folder))? {
+                    let entry = entry.map_err(at(&folder))?;
+                    let is_folder = entry.file_type().map_err(at(&folder))?.is_dir();
                     entries.push((entry.file_name().to_string_lossy().into_owned(), is_folder));
                 }
                 Ok(entries)
@@ -152,7 +151,7 @@ impl<'a> Place<'a> {
             }
             Self::Folder(folder) => {
                 let path = folder.join(name);
-                fs::read(&path).map_err(|error| MlflowError::Artifacts(format!("{}: {error}", path.display())))
+                fs::read(&path).map_err(at(&path))
             }
         }
     }
@@ -169,6 +168,10 @@ fn unreachable(uri: &str) -> MlflowError {
         "the artifacts live at {uri}, which this program does not reach: it goes through the server \
          (mlflow-artifacts:) or to a folder"
     ))
+}
+
+fn at(path: &Path) -> impl Fn(std::io::Error) -> MlflowError {
+    move |error| MlflowError::Artifacts(amlrun::fs::at(path, &error).to_string())
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use amlrun::model_file::{self, Architecture, atomic, safetensors};
+use amlrun::fs::atomic::{PARTIAL, Temporary};
+use amlrun::model_file::{self, Architecture, safetensors, write_file};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{StageError, io_error};
@@ -113,22 +114,22 @@ impl Checkpoint {
     pub fn write(&self, folder: &Path) -> Result<(), StageError> {
         fs::create_dir_all(folder).map_err(io_error(folder))?;
         let name = free_name(folder, self.progress.epoch);
-        let stage = folder.join(format!(".{name}.{}.new", std::process::id()));
-        fs::create_dir_all(&stage).map_err(io_error(&stage))?;
+        let new = Temporary::beside(&folder.join(&name));
+        let stage = new.path();
+        fs::create_dir_all(stage).map_err(io_error(stage))?;
         safetensors::write(&stage.join("weights.safetensors"), &self.weights)?;
         safetensors::write(&stage.join("optimizer.safetensors"), &self.optimizer)?;
         for (name, module) in [(MODULE, &self.module), (CURRENT, &self.current)] {
             if let Some(bytes) = module {
-                atomic::write(&stage.join(name), bytes)?;
+                write_file(&stage.join(name), bytes)?;
             }
         }
         self.architecture.write(&stage.join("architecture.json"))?;
         write_json(&stage.join("progress.json"), &self.progress)?;
         write_json(&stage.join("provenance.json"), &self.provenance)?;
-        MetricsFile::begin(&stage, &self.metrics)?;
-        let place = folder.join(&name);
-        fs::rename(&stage, &place).map_err(io_error(&place))?;
-        atomic::write(&folder.join("latest"), format!("{name}\n").as_bytes())?;
+        MetricsFile::begin(stage, &self.metrics)?;
+        new.place().map_err(io_error(&folder.join(&name)))?;
+        write_file(&folder.join("latest"), format!("{name}\n").as_bytes())?;
         remove_others(folder, &name)
     }
 
@@ -206,11 +207,11 @@ fn remove_others(folder: &Path, keep: &str) -> Result<(), StageError> {
     for entry in fs::read_dir(folder).map_err(io_error(folder))? {
         let entry = entry.map_err(io_error(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = name.starts_with("epoch-") || name.starts_with(".epoch-");
+        let half = name.starts_with(PARTIAL);
+        let ours = name.starts_with("epoch-") || half;
         if ours && name != keep && entry.path().is_dir() {
             fs::remove_dir_all(entry.path()).map_err(io_error(&entry.path()))?;
         }
-        let half = name.starts_with(".latest.") && name.ends_with(".new") || name.starts_with(".module.");
         if half && entry.path().is_file() {
             fs::remove_file(entry.path()).map_err(io_error(&entry.path()))?;
         }
@@ -266,7 +267,7 @@ fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>, StageError> {
 /// When the file cannot be written.
 pub fn write_json(path: &Path, record: &impl Serialize) -> Result<(), StageError> {
     let text = serde_json::to_string_pretty(record).map_err(|error| StageError::message(error.to_string()))?;
-    Ok(atomic::write(path, format!("{text}\n").as_bytes())?)
+    Ok(write_file(path, format!("{text}\n").as_bytes())?)
 }
 
 /// Reads a record from [`write_json`].

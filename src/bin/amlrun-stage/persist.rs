@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use amlrun::model_file::architecture::Kind as NetKind;
-use amlrun::model_file::{self, Architecture, ModelFile, Tensor as FileTensor, atomic, safetensors, save, torchscript};
+use amlrun::model_file::{
+    self, Architecture, ModelFile, Tensor as FileTensor, safetensors, save, torchscript, write_file,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Tensor};
@@ -55,7 +57,7 @@ pub fn persist(arguments: &PersistArguments) -> Result<(), StageError> {
     for format in &forms {
         let path = folder.join(file_of(*format));
         match format {
-            Format::Torchscript => atomic::write(&path, &module)?,
+            Format::Torchscript => write_file(&path, &module)?,
             Format::Safetensors => safetensors::write(&path, weights)?,
             Format::Pth => save::pth::write_tensors(&path, weights)?,
             Format::Mlflow => pyfunc::write(&path, architecture, &module)?,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use amlrun::fs::atomic::Temporary;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
@@ -147,22 +148,19 @@ fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Drawn) -
     let wrong = |error: Box<dyn std::error::Error>| StageError::message(format!("{}: {error}", path.display()));
     register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|_| wrong("the font in this program is not readable".into()))?;
-    // The extension determines the image format, so the temporary name has the same one.
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{}.{name}", std::process::id()));
-    let drawn = (|| -> Drawn {
-        let root = BitMapBackend::new(&temporary, size).into_drawing_area();
+    // The extension determines the image format, so a folder has the temporary name.
+    let folder = Temporary::beside(path);
+    let image = folder.path().join(path.file_name().unwrap_or_default());
+    let drawn = || -> Drawn {
+        std::fs::create_dir(folder.path())?;
+        let root = BitMapBackend::new(&image, size).into_drawing_area();
         root.fill(&WHITE)?;
         paint(&root)?;
         root.present()?;
         drop(root);
-        Ok(std::fs::rename(&temporary, path)?)
-    })();
-    drawn.map_err(|error| {
-        // The first error is reported.
-        let _ = std::fs::remove_file(&temporary);
-        wrong(error)
-    })
+        Ok(std::fs::rename(&image, path)?)
+    };
+    drawn().map_err(wrong)
 }
 
 fn title(root: &Area<'_>, words: &str, middle: i32) -> Drawn {

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use amlrun::model_file::{Architecture, atomic};
+use amlrun::model_file::{Architecture, write_file};
 use serde_json::{Value, json};
 
 use crate::error::{StageError, io_error};
@@ -29,12 +29,12 @@ pub fn write(folder: &Path, architecture: &Architecture, module: &[u8]) -> Resul
     for part in ["code", "data"] {
         fs::create_dir_all(folder.join(part)).map_err(io_error(&folder.join(part)))?;
     }
-    atomic::write(&folder.join("code/amlrun_pyfunc.py"), LOADER.as_bytes())?;
-    atomic::write(&folder.join("data").join(TORCHSCRIPT), module)?;
+    write_file(&folder.join("code/amlrun_pyfunc.py"), LOADER.as_bytes())?;
+    write_file(&folder.join("data").join(TORCHSCRIPT), module)?;
     architecture.write(&folder.join("data").join(ARCHITECTURE))?;
     let requirements =
         [MLFLOW.to_owned(), "numpy".to_owned(), "pandas".to_owned(), format!("torch=={LIBTORCH_VERSION}")];
-    atomic::write(&folder.join("requirements.txt"), format!("{}\n", requirements.join("\n")).as_bytes())?;
+    write_file(&folder.join("requirements.txt"), format!("{}\n", requirements.join("\n")).as_bytes())?;
     let python = json!({"python": PYTHON, "build_dependencies": ["pip"], "dependencies": ["-r requirements.txt"]});
     write_yaml(&folder.join("python_env.yaml"), &python)?;
     let conda = json!({
@@ -76,5 +76,5 @@ fn description(architecture: &Architecture, module: &[u8]) -> Value {
 
 fn write_yaml(path: &Path, value: &Value) -> Result<(), StageError> {
     let text = serde_yaml::to_string(value).map_err(|error| StageError::message(error.to_string()))?;
-    Ok(atomic::write(path, text.as_bytes())?)
+    Ok(write_file(path, text.as_bytes())?)
 }

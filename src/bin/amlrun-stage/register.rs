@@ -8,6 +8,7 @@ use amlrun::model_file::architecture::Kind as NetKind;
 use amlrun::model_file::{Architecture, safetensors};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use walkdir::WalkDir;
 
 use crate::artifacts::Place;
 use crate::checkpoint::write_json;
@@ -140,17 +141,10 @@ fn check_model(folder: &Path) -> Result<Architecture, StageError> {
 /// The paths of the files in the model folder. Links are left out, because they could lead outside.
 fn files_below(folder: &Path) -> Result<Vec<String>, StageError> {
     let mut files = Vec::new();
-    let mut open = vec![(folder.to_owned(), String::new())];
-    while let Some((place, prefix)) = open.pop() {
-        for entry in fs::read_dir(&place).map_err(io_error(&place))? {
-            let entry = entry.map_err(io_error(&place))?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let kind = entry.file_type().map_err(io_error(&entry.path()))?;
-            if kind.is_dir() {
-                open.push((entry.path(), format!("{name}/")));
-            } else if kind.is_file() {
-                files.push(name);
-            }
+    for entry in WalkDir::new(folder) {
+        let entry = entry.map_err(|error| io_error(folder)(error.into()))?;
+        if entry.file_type().is_file() {
+            files.push(entry.path().strip_prefix(folder).unwrap_or(entry.path()).to_string_lossy().into_owned());
         }
     }
     files.sort();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use amlrun::model_file::atomic;
+use amlrun::model_file::write_file;
 use serde_json::json;
 
 use crate::checkpoint::write_json;
@@ -48,7 +48,7 @@ pub fn write(
     plot::confusion_matrix(&folder.join("confusion_matrix.png"), classes, &scores.confusion)?;
     plot::roc_curve(&folder.join("roc_curve.png"), classes, scores)?;
     let text = markdown(subject, scores, results);
-    Ok(atomic::write(&folder.join("report.md"), text.as_bytes())?)
+    Ok(write_file(&folder.join("report.md"), text.as_bytes())?)
 }
 
 /// The report as Markdown.

@@ -5,8 +5,9 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use amlrun::fs::atomic::Temporary;
 use amlrun::model_file::architecture::Kind as NetKind;
 use amlrun::model_file::{self, Architecture, ModelFile};
 use tch::{CModule, Device, Tensor};
@@ -119,20 +120,11 @@ impl Scripted {
         self.module.f_set_eval()?;
         self.training = Some(false);
         fs::create_dir_all(folder).map_err(io_error(folder))?;
-        let file = Scratch(folder.join(format!(".module.{}.pt", std::process::id())));
-        self.module.save(&file.0)?;
-        let weights = tensors_of(&ModelFile::open(&file.0)?.contents)?;
-        let module = fs::read(&file.0).map_err(io_error(&file.0))?;
+        let file = Temporary::beside(&folder.join("module.pt"));
+        self.module.save(file.path())?;
+        let weights = tensors_of(&ModelFile::open(file.path())?.contents)?;
+        let module = fs::read(file.path()).map_err(io_error(file.path()))?;
         Ok(State { weights, module: Some(module) })
-    }
-}
-
-/// A temporary file that is removed when dropped.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

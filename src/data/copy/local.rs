@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use globset::GlobBuilder;
 
-use crate::digest::files_below;
+use crate::fs::atomic::{PARTIAL, Temporary};
+use crate::fs::walk::files_below;
 use crate::store::remote::{Checksums, TransferError};
-use crate::store::tree::{PARTIAL, TreeError, sibling_for_building};
+use crate::store::tree::TreeError;
 use crate::transfer::{Transfer, checksum, is_unfinished, local};
 
 /// How many bytes are copied between two checks for cancellation.
@@ -132,15 +133,6 @@ pub(crate) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool
     Ok(())
 }
 
-/// A partial file that is removed unless the copy completes.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// Copies one file in pieces. The copy can be canceled between two pieces.
 async fn one(transfer: &Transfer, from: &Path, to: &Path) -> Result<(), TransferError> {
     if to.is_dir() {
@@ -150,9 +142,9 @@ async fn one(transfer: &Transfer, from: &Path, to: &Path) -> Result<(), Transfer
             from.display()
         )));
     }
-    let partial = Unfinished(sibling_for_building(to));
+    let new = Temporary::beside(to);
     let mut source = std::fs::File::open(from).map_err(|e| local("read", from, &e))?;
-    let mut out = std::fs::File::create_new(&partial.0).map_err(|e| local("write", to, &e))?;
+    let mut out = new.create().map_err(|e| local("write", to, &e))?;
     let mut piece = vec![0; PIECE];
     loop {
         let read = source.read(&mut piece).map_err(|e| local("read", from, &e))?;
@@ -168,7 +160,7 @@ async fn one(transfer: &Transfer, from: &Path, to: &Path) -> Result<(), Transfer
         // Sealed files of a workspace are read-only. The owner of the copy may write to it.
         let mode = stat.permissions().mode() | 0o200;
         out.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))?;
-        std::fs::rename(&partial.0, to)
+        new.place()
     });
     placed.map_err(|e| local("write", to, &e))
 }

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use super::{Weight, copy};
+use crate::fs::atomic::Temporary;
 use crate::model_file::scalar_type::ScalarType;
-use crate::model_file::{Error, atomic, io_error};
+use crate::model_file::{Error, io_error};
 
 /// The format requires the numbers to begin at a multiple of this.
 const ALIGNMENT: usize = 64;
@@ -21,13 +22,14 @@ pub fn write_npy(path: &Path, weight: &Weight<'_>) -> Result<(), Error> {
         return Err(Error::Tensor { name: weight.name().to_owned(), reason });
     };
     let header = header(code, weight.shape());
-    atomic::write_with(path, |file| {
-        file.write_all(&header).map_err(io_error(path))?;
-        match weight.place()? {
-            Some(section) => copy(&section, file).map_err(io_error(path)),
-            None => file.write_all(&weight.gathered()?).map_err(io_error(path)),
-        }
-    })
+    let new = Temporary::beside(path);
+    let mut file = new.create().map_err(io_error(path))?;
+    file.write_all(&header).map_err(io_error(path))?;
+    match weight.place()? {
+        Some(section) => copy(&section, &mut file).map_err(io_error(path))?,
+        None => file.write_all(&weight.gathered()?).map_err(io_error(path))?,
+    }
+    new.place().map_err(io_error(path))
 }
 
 /// The header of format version 1.0: signature, version, length of the dictionary, and the dictionary padded with

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{From, Weight, check_names, copy};
+use crate::fs::atomic::Temporary;
 use crate::model_file::archive::Archive;
 use crate::model_file::contents::row_major;
 use crate::model_file::pickle::{Value, encode};
 use crate::model_file::scalar_type::ScalarType;
 use crate::model_file::source::Section;
-use crate::model_file::{Error, Tensor, atomic};
+use crate::model_file::{Error, Tensor, io_error};
 
 /// Writes tensors in memory as a `.pth` file, atomically.
 ///
@@ -38,20 +39,20 @@ pub fn write(path: &Path, weights: &[Weight<'_>]) -> Result<(), Error> {
     let dictionary = Value::Call(Box::new(Value::global("collections", "OrderedDict")), vec![]);
     let state = Value::Entries(Box::new(dictionary), entries.collect());
 
-    atomic::write_with(path, |file| {
-        let mut archive = Archive::onto(&top(path), file);
-        archive.add("data.pkl", &encode(&state))?;
-        archive.add("byteorder", b"little")?;
-        for (key, storage) in storages.iter().enumerate() {
-            let name = format!("data/{key}");
-            match &storage.from {
-                Source::Place(section) => archive.add_with(&name, section.length(), |out| copy(section, out))?,
-                Source::Gather(index) => archive.add(&name, &weights[*index].gathered()?)?,
-            }
+    let new = Temporary::beside(path);
+    let mut archive = Archive::onto(&top(path), new.create().map_err(io_error(path))?);
+    archive.add("data.pkl", &encode(&state))?;
+    archive.add("byteorder", b"little")?;
+    for (key, storage) in storages.iter().enumerate() {
+        let name = format!("data/{key}");
+        match &storage.from {
+            Source::Place(section) => archive.add_with(&name, section.length(), |out| copy(section, out))?,
+            Source::Gather(index) => archive.add(&name, &weights[*index].gathered()?)?,
         }
-        archive.add("version", b"3\n")?;
-        archive.close().map(drop)
-    })
+    }
+    archive.add("version", b"3\n")?;
+    archive.close()?;
+    new.place().map_err(io_error(path))
 }
 
 /// torch names the folder in the archive after the file, without its extension.

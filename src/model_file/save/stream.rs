@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{Weight, check_names};
-use crate::model_file::{Error, atomic, io_error};
+use crate::fs::atomic::Temporary;
+use crate::model_file::{Error, io_error};
 
 /// Writes a safetensors file atomically. Tensors are in the order that the format's library uses, wide types first and
 /// then by name, so that equal tensors give equal bytes.
@@ -44,17 +45,17 @@ pub fn stream_safetensors(
     }
     let mut header = serde_json::to_vec(&Value::Object(header)).map_err(|error| Error::Archive(error.to_string()))?;
     header.resize(header.len().next_multiple_of(8), b' ');
-    atomic::write_with(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io_error(path))?;
-        file.write_all(&header).map_err(io_error(path))?;
-        for weight in &ordered {
-            match weight.place()? {
-                Some(section) => section.copy_to(file).map_err(io_error(path))?,
-                None => file.write_all(&weight.gathered()?).map_err(io_error(path))?,
-            }
+    let new = Temporary::beside(path);
+    let mut file = new.create().map_err(io_error(path))?;
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io_error(path))?;
+    file.write_all(&header).map_err(io_error(path))?;
+    for weight in &ordered {
+        match weight.place()? {
+            Some(section) => section.copy_to(&mut file).map_err(io_error(path))?,
+            None => file.write_all(&weight.gathered()?).map_err(io_error(path))?,
         }
-        Ok(())
-    })
+    }
+    new.place().map_err(io_error(path))
 }
 
 fn rank(weight: &Weight<'_>) -> usize {

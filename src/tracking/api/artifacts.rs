@@ -5,7 +5,7 @@
 //! and renamed: a reader sees the old file or the new one, and an interrupted upload leaves nothing.
 
 use std::io::SeekFrom;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use crate::store::tree::sibling_for_building;
+use crate::fs::atomic::Temporary;
 use crate::tracking::args::Args;
 use crate::tracking::model::FileInfo;
 use crate::tracking::route::{Router, ask, off_thread};
@@ -148,9 +148,10 @@ fn quotable(name: &str) -> String {
 async fn upload(State(tracking): State<Arc<Tracking>>, path: UrlPathOrNot, body: Body) -> Result<Response> {
     let path = readable(path)?;
     let target = off_thread(move || tracking.place(&path)?.for_writing()).await?;
-    let unfinished = Unfinished(sibling_for_building(&target));
-    fill(&unfinished.0, body).await?;
-    tokio::fs::rename(&unfinished.0, &target).await.map_err(TrackingError::io(&target))?;
+    // Removed if the client breaks off and the request is dropped.
+    let new = Temporary::beside(&target);
+    fill(new.path(), body).await?;
+    off_thread(move || new.place().map_err(TrackingError::io(&target))).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -164,16 +165,6 @@ async fn fill(path: &Path, body: Body) -> Result<()> {
         file.write_all(&chunk).await.map_err(io)?;
     }
     file.flush().await.map_err(io)
-}
-
-/// A file that is removed unless it was renamed, also when the client disconnects and the request is dropped.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // After the rename there is nothing under this name.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 #[cfg(test)]

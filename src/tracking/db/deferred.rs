@@ -3,11 +3,12 @@
 
 use std::sync::PoisonError;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::runs::{begin_job_run, end_job_run};
 use super::{Db, Deferred, Trouble};
 use crate::clock::Timestamp;
+use crate::sqlite;
 use crate::tracking::error::Result;
 use crate::tracking::model::{NewRun, RunStatus, Tag};
 
@@ -50,14 +51,11 @@ impl Db {
         if waiting.is_empty() {
             return Ok(());
         }
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for later in waiting {
-            match later {
-                Deferred::Begin(new, tags) => begin_job_run(&transaction, self.base(), &new, &tags)?,
-                Deferred::End(id, status, time) => end_job_run(&transaction, &id, status, time)?,
-            }
-        }
-        transaction.commit()?;
-        Ok(())
+        sqlite::write(connection, |transaction| {
+            waiting.into_iter().try_for_each(|later| match later {
+                Deferred::Begin(new, tags) => begin_job_run(transaction, self.base(), &new, &tags),
+                Deferred::End(id, status, time) => end_job_run(transaction, &id, status, time),
+            })
+        })
     }
 }

@@ -5,14 +5,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Calls its function until it is dropped.
-pub(crate) struct Ticker {
+pub struct Ticker {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
     /// Makes the first call after one interval.
-    pub(super) fn every(interval: Duration, say: impl Fn() + Send + 'static) -> Self {
+    pub fn every(interval: Duration, mut say: impl FnMut() + Send + 'static) -> Self {
         let (end, ended) = channel::<()>();
         let thread = std::thread::Builder::new().name("ticking".to_owned()).spawn(move || {
             // The sender is dropped at the end.
