@@ -38,10 +38,16 @@ impl Executor for Notes {
 struct ByName(HashMap<String, Arc<Notes>>);
 
 impl EnvironmentProvider for ByName {
-    fn provide(&self, command: &Command) -> Result<StepEnvironment, ServiceError> {
+    fn provide<'a>(&'a self, _: &'a str, command: &'a Command, _: StopWatch) -> Providing<'a> {
         let name = command.environment.as_ref().map(Environment::describe).unwrap_or_default();
-        let executor = self.0.get(&name).ok_or_else(|| ServiceError::Transient(format!("{name} cannot be pulled")))?;
-        Ok(StepEnvironment { executor: executor.clone(), search_path: format!("/{name}/bin") })
+        let unavailable = || ServiceError::Transient(format!("{name} cannot be pulled"));
+        let provided = self.0.get(&name).ok_or_else(unavailable).map(|executor| StepEnvironment {
+            executor: executor.clone(),
+            search_path: format!("/{name}/bin"),
+            variables: Vec::new(),
+            is_built: false,
+        });
+        Box::pin(std::future::ready(provided))
     }
 }
 

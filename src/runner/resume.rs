@@ -245,7 +245,14 @@ impl<'a> Open<'a> {
             reporter: Some(self.project.reporter()),
             ..InspectionOptions::default()
         };
-        let mut run_plan = RunPlan::new(self.plan, &self.view.job_file, &home, choice, &self.config, inspection)?;
+        let mut run_plan = RunPlan::new(
+            self.plan,
+            &self.view.job_file,
+            &home,
+            choice,
+            &self.config.clone().with_environments(options.environment),
+            inspection,
+        )?;
         for (index, decision) in run_plan.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);
             let done = |need: &usize| resumed.done.contains_key(need);

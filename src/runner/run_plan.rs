@@ -11,7 +11,7 @@ use crate::data::staging::RemoteData;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
 use crate::engine::{self, CacheDecision, CachedResult, Decision, Force, InputSnapshot};
-use crate::environment::variables;
+use crate::environment::{Environments, variables};
 use crate::error::Failed;
 use crate::event::StepView;
 use crate::history::record;
@@ -34,6 +34,8 @@ pub(crate) struct RunPlan {
     pub wanted: Vec<bool>,
     /// The remote data that the plan reads and writes.
     pub data: Arc<RemoteData>,
+    /// The environments of its steps.
+    pub environments: Arc<Environments>,
     /// Shell variables that steps do not inherit.
     pub kept_out: Vec<String>,
     pub warnings: Vec<String>,
@@ -77,10 +79,12 @@ impl RunPlan {
         let kept_out = variables::kept_out(&config.pass_variables);
         warnings.extend(uninherited_variables(&plan, &kept_out));
         warnings.extend(unknown_step_tables(&plan, config));
+        let environments = Arc::new(Environments::new(config.environments()));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
-            snapshot.host =
-                Some(super::local_environment::host(near, &config.pass_variables, inspection_options.offline));
+            let host = super::local_environment::host;
+            let offline = inspection_options.offline;
+            snapshot.host = Some(host(near, &config.pass_variables, offline, environments.clone()));
         }
         let scope = engine::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;
@@ -89,7 +93,20 @@ impl RunPlan {
         warnings.extend(running.flat_map(|(step, _)| windows_line_endings(step, &snapshot)));
         let job_file = job_file.to_owned();
         let reuse = reuse.map(Arc::new);
-        Ok(Self { plan, job_file, reuse, snapshot, force, decisions, wanted, data, kept_out, warnings, unreachable })
+        Ok(Self {
+            plan,
+            job_file,
+            reuse,
+            snapshot,
+            force,
+            decisions,
+            wanted,
+            data,
+            environments,
+            kept_out,
+            warnings,
+            unreachable,
+        })
     }
 
     /// Checks that the selected steps can run: a step that runs must not depend on one that was left out.

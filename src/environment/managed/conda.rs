@@ -113,7 +113,9 @@ fn package(text: &str, definition: &mut Definition) -> Result<(), CondaError> {
     }
     match fate(&name) {
         Fate::Present => {}
-        Fate::Cuda => definition.notes.push(format!("{name} is left out: wheels bring the CUDA libraries that they need")),
+        Fate::Cuda => {
+            definition.notes.push(format!("{name} is left out: wheels bring the CUDA libraries that they need"));
+        }
         Fate::CondaOnly => definition.conda_only.push(text.trim().to_owned()),
         Fate::Pip(pip) => {
             let versions = specifiers(&version).map_err(refused)?;
