@@ -41,12 +41,14 @@ pub struct Host {
     found: Mutex<Found>,
 }
 
+/// `PATH`, the programs that a step names, and the Python of its environment if that was built.
+type MachineKey = (Option<String>, Vec<usize>, Option<Digest>);
+
 /// The results for the steps so far.
 struct Found {
     /// By `PATH`: `None` is the usual one.
     programs: HashMap<Option<String>, Programs>,
-    /// By `PATH`, the programs that a step names, and the Python of its environment if that was built.
-    machines: HashMap<(Option<String>, Vec<usize>, Option<Digest>), Digest>,
+    machines: HashMap<MachineKey, Digest>,
     described: Vec<Machine>,
     /// The Pythons of the environments that were built.
     built: HashMap<Digest, Python>,

@@ -213,7 +213,9 @@ impl RunView {
             }),
             EventKind::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
             EventKind::DataFetched { step, .. } => self.with(step, |s| s.begun = true),
-            EventKind::OutputUploaded { .. } => {}
+            EventKind::OutputUploaded { .. }
+            | EventKind::EnvironmentBuilding { .. }
+            | EventKind::EnvironmentReady { .. } => {}
             EventKind::StepTracked { step, metrics, models } => self.with(step, |s| {
                 s.metrics.clone_from(metrics);
                 s.assets.extend(models.iter().cloned());

@@ -1,14 +1,18 @@
 //! Provides the environments of steps on this machine: the active Python and the programs on `PATH`, or an environment
 //! that is built from what the file names.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
+use crate::digest::Digest;
 use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
-use crate::environment::managed::build::{self, BuildError};
+use crate::environment::managed::build::{self, BuildError, BuildObserver};
+use crate::environment::managed::store::Ready;
 use crate::environment::resolve::{Managed, Resolution};
 use crate::environment::{Environments, Host, Look};
-use crate::event::Bus;
+use crate::event::{Bus, EventKind};
 use crate::exec::{Executor, StopWatch};
 use crate::fs::program::on_path;
 use crate::plan::{Command, Plan};
@@ -20,6 +24,8 @@ pub(crate) struct LocalEnvironment {
     home: Home,
     environments: Arc<Environments>,
     bus: Arc<Bus>,
+    /// The built environments whose content is recorded.
+    announced: Mutex<HashSet<Digest>>,
     /// `PATH` without and with a folder that has `python`.
     search_paths: [OnceLock<String>; 2],
 }
@@ -27,7 +33,7 @@ pub(crate) struct LocalEnvironment {
 impl LocalEnvironment {
     /// The provider for one run. `executor` runs the commands, and the builds of environments.
     pub(crate) fn new(executor: Arc<dyn Executor>, home: Home, environments: Arc<Environments>, bus: Arc<Bus>) -> Self {
-        Self { executor, home, environments, bus, search_paths: Default::default() }
+        Self { executor, home, environments, bus, announced: Mutex::default(), search_paths: Default::default() }
     }
 
     /// What is installed on this machine.
@@ -50,15 +56,16 @@ impl LocalEnvironment {
         let name = &managed.name;
         let no_store = || ServiceError::Permanent(format!("the environment '{name}' cannot be built: HOME is not set"));
         let store = self.environments.store.as_ref().ok_or_else(no_store)?;
-        let (bus, path, label) = (self.bus.clone(), step.to_owned(), name.clone());
-        let progress = Arc::new(move |line: &str| bus.progress(&path, &format!("environment {label}: {line}")));
-        let ready = build::ready(managed, store, &*self.executor, progress, stop).await.map_err(|error| {
+        let began = Arc::new(OnceLock::new());
+        let observer = self.observer(step, managed, began.clone());
+        let ready = build::ready(managed, store, &*self.executor, observer, stop).await.map_err(|error| {
             let message = format!("the environment '{name}' ({}) cannot be built: {error}", managed.source);
             match error {
                 BuildError::Offline { .. } => ServiceError::Transient(message),
                 _ => ServiceError::Permanent(message),
             }
         })?;
+        self.announce(step, managed, &ready, began.get());
         let env = ready.bin.parent().unwrap_or(&ready.bin).display().to_string();
         let mut variables = managed.definition.variables.clone();
         variables.push(("VIRTUAL_ENV".to_owned(), env));
@@ -68,6 +75,37 @@ impl LocalEnvironment {
             variables,
             is_built: true,
         })
+    }
+}
+
+impl LocalEnvironment {
+    /// Reports a build to the views. `began` gets the time when it begins.
+    fn observer(&self, step: &str, managed: &Managed, began: Arc<OnceLock<Instant>>) -> BuildObserver {
+        let (bus, step_path, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());
+        let line = move |line: &str| bus.progress(&step_path, &format!("environment {name}: {line}"));
+        let (bus, step, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());
+        let source = managed.source.to_owned();
+        let started = move || {
+            let _ = began.set(Instant::now());
+            let (step, environment, source) = (step.clone(), name.clone(), source.clone());
+            bus.publish(EventKind::EnvironmentBuilding { step, environment, source });
+        };
+        BuildObserver { started: Box::new(started), line: Arc::new(line) }
+    }
+
+    /// Records the content of an environment, once for each run.
+    fn announce(&self, step: &str, managed: &Managed, ready: &Ready, began: Option<&Instant>) {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        if announced.insert(managed.digest.clone()) {
+            self.bus.publish(EventKind::EnvironmentReady {
+                step: step.to_owned(),
+                environment: managed.name.clone(),
+                digest: managed.digest.short().to_owned(),
+                python: ready.lock.python.clone(),
+                packages: ready.lock.packages.clone(),
+                millis: began.map(|began| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            });
+        }
     }
 }
 

@@ -52,8 +52,16 @@ pub enum BuildError {
     Io(String),
 }
 
+/// Receives what a build does.
+pub struct BuildObserver {
+    /// Called when the build begins.
+    pub started: Box<dyn Fn() + Send + Sync>,
+    /// Receives what the build prints, and what it waits for.
+    pub line: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
 /// Makes an environment ready: returns it at once if it was built before. Another process that builds the same is waited
-/// for. `progress` receives what is being done.
+/// for.
 ///
 /// # Errors
 /// [`BuildError`].
@@ -61,19 +69,25 @@ pub async fn ready(
     managed: &Managed,
     store: &Store,
     executor: &dyn Executor,
-    progress: Arc<dyn Fn(&str) + Send + Sync>,
+    observer: BuildObserver,
     stop: StopWatch,
 ) -> Result<Ready, BuildError> {
     if let Some(ready) = store.ready(&managed.digest) {
         return Ok(ready);
     }
-    progress("waits for the environment, which is being built");
-    let (reserving, digest) = (store.clone(), managed.digest.clone());
-    let reserved = tokio::task::spawn_blocking(move || reserving.reserve(&digest)).await;
-    let _reserved = reserved.map_err(|error| BuildError::Io(error.to_string()))?.map_err(io_error)?;
+    let _reserved = match store.try_reserve(&managed.digest).map_err(io_error)? {
+        Some(reserved) => reserved,
+        None => {
+            (observer.line)("waits until another step or run has built it");
+            let (store, digest) = (store.clone(), managed.digest.clone());
+            let reserved = tokio::task::spawn_blocking(move || store.reserve(&digest)).await;
+            reserved.map_err(|error| BuildError::Io(error.to_string()))?.map_err(io_error)?
+        }
+    };
     if let Some(ready) = store.ready(&managed.digest) {
         return Ok(ready);
     }
+    (observer.started)();
     let definition = managed.definition.clone();
     let python = tokio::task::spawn_blocking(move || interpreter::find(&definition)).await.ok().flatten();
     let folder = store.begin(&managed.digest).map_err(io_error)?;
@@ -83,10 +97,10 @@ pub async fn ready(
     let log = folder.join("build.log");
     let last = Arc::new(Mutex::new(Vec::new()));
     let lines = {
-        let (last, progress) = (last.clone(), progress.clone());
+        let (last, observed) = (last.clone(), observer.line.clone());
         move |shown| {
             let (Shown::Line(line) | Shown::Progress(line)) = shown;
-            progress(line.trim());
+            observed(line.trim());
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             last.push(line);
             if last.len() > KEPT_LINES {

@@ -4,7 +4,7 @@
 //! which is written last: an environment whose build was killed is built again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -77,11 +77,28 @@ impl Store {
     /// # Errors
     /// When the folder cannot be made.
     pub fn reserve(&self, digest: &Digest) -> io::Result<File> {
-        fs::create_dir_all(&self.root).map_err(|error| crate::fs::at(&self.root, &error))?;
-        let path = self.root.join(format!("{}.lock", digest.short()));
-        let file = File::create(&path).map_err(|error| crate::fs::at(&path, &error))?;
+        let file = self.lock_file(digest)?;
         file.lock()?;
         Ok(file)
+    }
+
+    /// The same if no other process has it.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn try_reserve(&self, digest: &Digest) -> io::Result<Option<File>> {
+        let file = self.lock_file(digest)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn lock_file(&self, digest: &Digest) -> io::Result<File> {
+        fs::create_dir_all(&self.root).map_err(|error| crate::fs::at(&self.root, &error))?;
+        let path = self.root.join(format!("{}.lock", digest.short()));
+        File::create(&path).map_err(|error| crate::fs::at(&path, &error))
     }
 
     /// Removes what an earlier build left, and makes an empty folder for an environment.
