@@ -86,7 +86,8 @@ pub fn resolve(environment: &Environment, settings: &Settings) -> Result<Resolut
     };
     if let Some(file) = conda {
         let definition = conda::read(&file.text, &file.folder).map_err(|error| error.to_string())?;
-        return managed(environment.describe(), "conda file", definition);
+        let name = definition.name.clone().unwrap_or_else(|| file.shown());
+        return managed(name, "conda file", definition);
     }
     match curated_name(environment) {
         Some(name) => match curated::definition(name, false) {
@@ -169,7 +170,7 @@ mod tests {
             image: image.map(str::to_owned),
             build: None,
             conda_file: None,
-            conda: conda.map(|text| CondaFile { text: text.to_owned(), folder: "/job".into() }),
+            conda: conda.map(|text| CondaFile { text: text.to_owned(), folder: "/job".into(), file: None }),
             definition: String::new(),
         }
     }
@@ -231,6 +232,7 @@ mod tests {
             conda: Some(CondaFile {
                 text: "dependencies: [{pip: [./a-1-py3-none-any.whl]}]".to_owned(),
                 folder: root.path().to_owned(),
+                file: None,
             }),
             definition: String::new(),
         };

@@ -39,6 +39,8 @@ pub struct CondaFile {
     pub text: String,
     /// The folder from which its relative paths start.
     pub folder: PathBuf,
+    /// Its file name; `None` if it was written in place.
+    pub file: Option<String>,
 }
 
 impl CondaFile {
@@ -48,11 +50,18 @@ impl CondaFile {
         let Some(path) = value.text() else {
             // JSON is YAML.
             let text = serde_json::to_string(&crate::language::rest::conda_content(environment)?).ok()?;
-            return Some(Self { text, folder: environment.base.to_path_buf() });
+            return Some(Self { text, folder: environment.base.to_path_buf(), file: None });
         };
         let path = environment.base.join(path);
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        Some(Self { text: text_of(&path)?, folder })
+        let file = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Some(Self { text: text_of(&path)?, folder, file })
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.file.clone().unwrap_or_else(|| "inline".to_owned())
     }
 }
 

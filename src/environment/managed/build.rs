@@ -221,15 +221,18 @@ fn failed(printed: &[String], log: &Path) -> BuildError {
     if let Some(line) = printed.iter().find(|line| OFFLINE.iter().any(|sign| line.contains(sign))) {
         return BuildError::Offline { why: line.trim().to_owned(), log };
     }
-    // uv draws a tree that begins with a cross; pip marks its lines.
-    let from_cross = printed.iter().position(|line| line.trim_start().starts_with('×'));
-    let marked: Vec<&str> = printed.iter().map(|line| line.trim()).filter(|line| line.starts_with("ERROR:")).collect();
-    let why = match from_cross {
-        Some(start) => printed[start..].iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n"),
-        None if !marked.is_empty() => marked.join("\n"),
-        None => printed.iter().rev().take(5).rev().map(|line| line.trim()).collect::<Vec<_>>().join("\n"),
-    };
-    BuildError::Failed { why, log }
+    let marked: Vec<&str> = printed.iter().filter_map(|line| reason(line)).collect();
+    let last = || printed.iter().rev().take(3).rev().map(|line| line.trim()).collect();
+    let why: Vec<&str> = if marked.is_empty() { last() } else { marked };
+    BuildError::Failed { why: why.join("; "), log }
+}
+
+/// The reason in a line of pip or uv that has one. pip lists all versions that exist, which is long.
+fn reason(line: &str) -> Option<&str> {
+    const SIGNS: [&str; 5] = ["ERROR: ", "error: ", "cause: ", "× ", "╰─▶ "];
+    let line = line.trim();
+    let reason = SIGNS.iter().find_map(|sign| line.strip_prefix(sign))?;
+    Some(reason.split(" (from versions:").next().unwrap_or(reason))
 }
 
 /// The version and the distributions of an environment's Python.
@@ -257,12 +260,9 @@ mod tests {
         let why = |text: &str| failed(&lines(text), Path::new("/log")).to_string();
         let uv =
             "Using Python 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because nope was not found";
-        assert!(why(uv).starts_with("× No solution found"), "{}", why(uv));
-        let pip = "Collecting nope\nERROR: Could not find a version\nERROR: No matching distribution found for nope";
-        assert_eq!(
-            why(pip),
-            "ERROR: Could not find a version\nERROR: No matching distribution found for nope (log: /log)"
-        );
+        assert_eq!(why(uv), "No solution found when resolving dependencies:; Because nope was not found (log: /log)");
+        let pip = "Collecting nope\nERROR: Could not find a version (from versions: 1, 2)\nERROR: No matching distribution found for nope";
+        assert_eq!(why(pip), "Could not find a version; No matching distribution found for nope (log: /log)");
         assert!(why("x\nerror: dns error: failed to lookup").contains("cannot be reached"));
     }
 

@@ -41,7 +41,8 @@ pub fn read(text: &str, folder: &Path) -> Result<Definition, CondaError> {
     let form = |message: &str| CondaError::Form(message.to_owned());
     let root: Value = serde_yaml::from_str(text).map_err(|error| CondaError::Form(error.to_string()))?;
     let root = root.as_mapping().ok_or_else(|| form("a mapping with 'dependencies' is expected"))?;
-    let mut definition = Definition::default();
+    let name = root.get("name").and_then(Value::as_str).map(str::to_owned);
+    let mut definition = Definition { name, ..Definition::default() };
     let dependencies = match root.get("dependencies") {
         None | Some(Value::Null) => return Ok(definition),
         Some(Value::Sequence(dependencies)) => dependencies,

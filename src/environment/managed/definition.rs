@@ -9,6 +9,8 @@ use crate::digest::Digest;
 /// The content of an environment. Two definitions with the same digest give the same environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definition {
+    /// The name that its file gives it, for people.
+    pub name: Option<String>,
     /// The versions of Python that it allows; `None` if it does not say.
     pub python: Option<VersionSpecifiers>,
     /// Requirements for pip, each as one line of a requirements file (PEP 508 and pip's own forms).
@@ -26,7 +28,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// The digest of the content: notes do not count.
+    /// The digest of the content: its name and notes do not count.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let python = self.python.as_ref().map(ToString::to_string).unwrap_or_default();
