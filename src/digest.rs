@@ -160,7 +160,7 @@ impl HashedFile {
         let read = |(number, &(path, source, size)): (usize, &(&str, &Path, u64))| {
             let (hash, size, metadata) = read::hash(source, size)?;
             if !is_still(number, &metadata) {
-                return Err(io::Error::other(format!("{}: it changed while it was read", source.display())));
+                return Err(io::Error::other(format!("{}: changed while it was being read", source.display())));
             }
             Ok(Self { path: path.to_owned(), size, hash: *hash.as_bytes(), execute: 0 })
         };

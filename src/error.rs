@@ -30,7 +30,7 @@ impl Failed {
 
     /// The user stopped the command, and the work can be resumed.
     pub(crate) fn stopped() -> Self {
-        let message = "stopped; the same command goes on where it was".to_owned();
+        let message = "stopped; run the same command again to resume".to_owned();
         Self::Message { message, hint: None, exit: Exit::Interrupted }
     }
 
@@ -51,7 +51,7 @@ impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Message { message, .. } => f.write_str(message),
-            Self::Refused { .. } => f.write_str("the file is refused"),
+            Self::Refused { .. } => f.write_str("the file has errors"),
         }
     }
 }
@@ -67,7 +67,9 @@ impl From<StoreError> for Failed {
                     std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                         failed.hint("choose another folder for the workspace with --home or AMLRUN_HOME")
                     }
-                    std::io::ErrorKind::StorageFull => failed.hint("free some space: old runs lie under .amlrun"),
+                    std::io::ErrorKind::StorageFull => {
+                        failed.hint("free disk space, for example with 'amlrun cache gc'")
+                    }
                     _ => failed,
                 }
             }
@@ -80,8 +82,10 @@ impl From<ComponentError> for Failed {
         match error {
             ComponentError::Store(error) => error.into(),
             ComponentError::Unknown { .. } => Self::not_found(error.to_string()),
-            ComponentError::Exists(_) => Self::new(error.to_string()).hint("give it another version, or leave it out"),
-            ComponentError::Absolute(_) => Self::new(error.to_string()).hint("write it relative to the file"),
+            ComponentError::Exists(_) => {
+                Self::new(error.to_string()).hint("use another version, or remove the version to get the next number")
+            }
+            ComponentError::Absolute(_) => Self::new(error.to_string()).hint("use a path relative to the file"),
             ComponentError::Rule(error) => error.into(),
         }
     }
@@ -102,7 +106,7 @@ impl From<CredentialsError> for Failed {
         let failed = Self::new(error.to_string());
         match error {
             CredentialsError::Nowhere | CredentialsError::Store(_) => {
-                failed.hint("AMLRUN_CREDENTIALS names another file for them")
+                failed.hint("set AMLRUN_CREDENTIALS to the path of another file")
             }
             _ => failed,
         }
@@ -123,7 +127,7 @@ impl From<RegistryError> for Failed {
             }
             RegistryError::Dangerous { .. } | RegistryError::Unjudged { .. } => {
                 Self::new(error.to_string()).hint(format!(
-                    "--allow-pickle registers it all the same; to see what it would do: {}",
+                    "use --allow-pickle to register it anyway; to see what it would do: {}",
                     amlrun("model inspect FILE")
                 ))
             }

@@ -17,12 +17,12 @@ pub(crate) enum Exit {
 
 /// The table for `--help`.
 pub(crate) const TABLE: &str = "Exit codes:\n  \
-    0    done; for 'run', every step completed\n  \
-    1    a step failed, a file was refused, or something could not be done\n  \
-    2    the command line is wrong\n  \
-    3    a file, run, step or model is not there\n  \
+    0    success; for 'run', all steps completed\n  \
+    1    a step failed, a file was refused, or the command failed\n  \
+    2    the command line is invalid\n  \
+    3    a file, run, step or asset was not found\n  \
     70   internal error: please report it\n  \
-    129  stopped by the terminal closing (SIGHUP)\n  \
+    129  stopped because the terminal closed (SIGHUP)\n  \
     130  stopped by Ctrl-C (SIGINT)\n  \
     143  stopped by SIGTERM";
 

@@ -16,7 +16,7 @@ pub struct RunName(String);
 
 /// Why a name is not a valid run name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{name:?} cannot name a job: {reason}")]
+#[error("{name:?} is not a valid name for a job: {reason}")]
 pub struct BadName {
     name: String,
     reason: &'static str,

@@ -160,45 +160,42 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ExitCode { code: 127 } => {
-                f.write_str("exit code 127 (the shell did not find the command: is it installed and on PATH?)")
+                f.write_str("exit code 127 (command not found: is it installed and on PATH?)")
             }
-            Self::ExitCode { code: 126 } => f.write_str("exit code 126 (the command is there but is not executable)"),
+            Self::ExitCode { code: 126 } => f.write_str("exit code 126 (the command is not executable)"),
             Self::ExitCode { code: 137 } => f.write_str(
-                "exit code 137 (a process that it started was killed by SIGKILL: often the system being out of memory)",
+                "exit code 137 (a child process was killed by SIGKILL, often because the system ran out of memory)",
             ),
             Self::ExitCode { code } => match signal_name(code - 128) {
-                Some(name) => write!(
-                    f,
-                    "exit code {code} (128 + {}: a process that it started was probably ended by {name})",
-                    code - 128
-                ),
+                Some(name) => {
+                    write!(f, "exit code {code} (128 + {}: a child process was probably ended by {name})", code - 128)
+                }
                 None => write!(f, "exit code {code}"),
             },
             Self::CommandNotFound { command } => {
-                write!(f, "exit code 127: the shell did not find '{command}' (is it installed and on PATH?)")
+                write!(f, "exit code 127: the command '{command}' was not found (is it installed and on PATH?)")
             }
             Self::OutOfMemory => {
-                f.write_str("killed by signal 9 (SIGKILL): the system was out of memory, as the kernel tells")
+                f.write_str("killed by signal 9 (SIGKILL): the kernel reports that the system ran out of memory")
             }
             Self::Signal { signal: 9 } => {
-                f.write_str("killed by signal 9 (SIGKILL: often the system being out of memory)")
+                f.write_str("killed by signal 9 (SIGKILL, often because the system ran out of memory)")
             }
             Self::Signal { signal } => match signal_name(*signal) {
                 Some(name) => write!(f, "killed by signal {signal} ({name})"),
                 None => write!(f, "killed by signal {signal}"),
             },
-            Self::TimedOut { limit } => write!(f, "stopped after limits.timeout of {} s", limit.as_secs()),
+            Self::TimedOut { limit } => {
+                write!(f, "stopped after the timeout of {} s (limits.timeout)", limit.as_secs())
+            }
             Self::MissingOutput { output } => {
                 write!(f, "ended with exit code 0, but did not write its output '{output}'")
             }
             Self::InputModified { input, file } => {
-                write!(
-                    f,
-                    "its input '{input}' changed while it ran: {file} (inputs are for reading: write to an output)"
-                )
+                write!(f, "its input '{input}' changed while it ran: {file} (inputs are read-only: write to an output)")
             }
             Self::DiskFull { path } => {
-                write!(f, "ended with exit code 0, but its outputs cannot be kept: the disk is full ({path})")
+                write!(f, "ended with exit code 0, but its outputs cannot be stored: the disk is full ({path})")
             }
             Self::Process { process, failure } => write!(f, "{process}: {failure}"),
             Self::Unavailable { message } | Self::Other { message } => f.write_str(message),
@@ -238,14 +235,14 @@ pub enum SkipReason {
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DependencyFailed { step } => write!(f, "needs '{step}', which did not complete"),
+            Self::DependencyFailed { step } => write!(f, "it depends on '{step}', which did not complete"),
             Self::RunFailed { step } => {
                 write!(f, "'{step}' failed and settings.continue_on_step_failure is false")
             }
-            Self::RunCanceled => f.write_str("the run was canceled before its turn came"),
-            Self::StepCanceled => f.write_str("it was canceled before its turn came"),
-            Self::LeftOut => f.write_str("amlrun.toml leaves it out (policy \"skip\")"),
-            Self::NotChosen => f.write_str("it was not asked for"),
+            Self::RunCanceled => f.write_str("the run was canceled before the step started"),
+            Self::StepCanceled => f.write_str("it was canceled before it started"),
+            Self::LeftOut => f.write_str("amlrun.toml skips it (policy \"skip\")"),
+            Self::NotChosen => f.write_str("it was not selected"),
         }
     }
 }
@@ -258,7 +255,7 @@ mod tests {
     fn failures_read_as_sentences() {
         assert_eq!(Failure::ExitCode { code: 3 }.to_string(), "exit code 3");
         assert!(Failure::Signal { signal: 15 }.to_string().contains("SIGTERM"));
-        assert!(Failure::ExitCode { code: 127 }.to_string().contains("not find the command"));
+        assert!(Failure::ExitCode { code: 127 }.to_string().contains("command not found"));
         assert!(Failure::ExitCode { code: 143 }.to_string().contains("SIGTERM"));
         assert_eq!(Failure::ExitCode { code: 255 }.to_string(), "exit code 255");
         let failure = Box::new(Failure::ExitCode { code: 3 });

@@ -22,8 +22,8 @@ pub type SqlError = rusqlite::Error;
 pub enum SqliteError {
     /// The file is not a database, or is damaged.
     #[error(
-        "{}: this is not a SQLite database, or it is damaged; nothing was changed. \
-         Move it away to start with a fresh one ({source})", path.display()
+        "{}: not a SQLite database, or damaged; nothing was changed. \
+        Move it away to create a new one ({source})", path.display()
     )]
     Corrupt {
         /// The database file.

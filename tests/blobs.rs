@@ -119,7 +119,7 @@ fn names_that_can_be_no_blobs_are_told_before_anything_is_done() {
     project.write(&format!("data/{long}/{}", "g".repeat(250)), "1");
     copied(&project, "data", &format!("{url}/short"));
     refused(project.amlrun(&["cp", "data", &format!("{url}/{}", "h".repeat(30))]), 1, &["1,024 characters"]);
-    refused(project.amlrun(&["cp", &format!("{url}/x/../y"), "got"]), 1, &["'x/../y'", "mean folders"]);
+    refused(project.amlrun(&["cp", &format!("{url}/x/../y"), "got"]), 1, &["'x/../y'", "are not allowed"]);
     assert_eq!(azurite.list("unfit").len(), 1, "nothing else was sent");
 }
 
@@ -247,6 +247,6 @@ fn between_two_containers_each_file_counts_once() {
     assert_eq!(azurite.get("target", "one/a"), b"1");
     for (from, to) in [("/d", "/d"), ("/d", "/d/"), ("/d/a", "/d/a"), ("/d/a", "/d/"), ("", "")] {
         let ran = project.amlrun(&["cp", &format!("{url}{from}"), &format!("{url}{to}")]);
-        refused(ran, 2, &["the same place"]);
+        refused(ran, 2, &["the same location"]);
     }
 }

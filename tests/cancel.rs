@@ -35,7 +35,7 @@ fn term_ends_the_steps_and_says_so() {
     assert_eq!(end["status"], "Canceled");
     let shown = project.shown();
     assert_eq!(shown["status"], "Canceled");
-    assert_eq!(shown["jobs"]["after"]["error"], "the run was canceled before its turn came");
+    assert_eq!(shown["jobs"]["after"]["error"], "the run was canceled before the step started");
     for id in project.read(".amlrun/runs/r/steps/long/wd/pid").lines() {
         assert!(!lives(id), "process {id} is still there");
     }
@@ -130,7 +130,7 @@ fn a_run_whose_runner_and_guard_were_killed_does_not_respond() {
     assert_eq!(project.shown()["status"], "NotResponding");
     let pid = project.read(".amlrun/runs/r/steps/long/wd/pid");
     let canceled = project.amlrun(&["job", "cancel", "-n", "r"]).ended(0);
-    assert!(canceled.out.contains("ended 1 process "), "{}", canceled.out);
+    assert!(canceled.out.contains("ended 1 orphaned process"), "{}", canceled.out);
     assert!(!lives(pid.trim()));
 }
 
@@ -149,9 +149,9 @@ fn what_a_dead_runner_left_is_told_from_a_run_of_the_same_name_elsewhere() {
         runner.wait().unwrap();
     }
     let pid = |project: &Project| project.read(".amlrun/runs/r/steps/long/wd/pid").trim().to_owned();
-    assert!(here.amlrun(&["job", "cancel", "-n", "r"]).ended(0).out.contains("ended 1 process "));
+    assert!(here.amlrun(&["job", "cancel", "-n", "r"]).ended(0).out.contains("ended 1 orphaned process"));
     assert!(!lives(&pid(&here)) && lives(&pid(&elsewhere)));
-    assert!(elsewhere.amlrun(&["job", "cancel", "-n", "r"]).ended(0).out.contains("ended 1 process "));
+    assert!(elsewhere.amlrun(&["job", "cancel", "-n", "r"]).ended(0).out.contains("ended 1 orphaned process"));
     assert!(!lives(&pid(&elsewhere)));
 }
 

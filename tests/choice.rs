@@ -71,7 +71,7 @@ fn only_these_steps() {
     assert_eq!(chosen(&project, "first", &["--only", "a,lone"]), ["a", "lone"]);
     let first = shown(&project, "first");
     assert_eq!(first["status"], "Completed");
-    assert_eq!(first["jobs"]["c"]["error"], "it was not asked for");
+    assert_eq!(first["jobs"]["c"]["error"], "it was not selected");
     assert_eq!(chosen(&project, "second", &["--only", "inner"]), ["x", "y"], "a's result is there");
     assert_eq!(chosen(&project, "third", &["--only=c"]), ["c"]);
     let made = output(&project, "third", "c", "o");
@@ -93,7 +93,7 @@ fn until_a_step_and_from_it() {
 fn a_plan_of_a_part_shows_the_part() {
     let project = nested();
     let plan = project.amlrun(&["plan", "pipeline.yml", "--until", "inner.x"]).ended(0);
-    assert!(plan.out.ends_with("2 to run, 0 reused, 3 left out\n"), "{}", plan.out);
+    assert!(plan.out.ends_with("2 to run, 0 reused, 3 skipped\n"), "{}", plan.out);
     let plan = project.amlrun(&["plan", "pipeline.yml", "--until", "inner.x", "-o", "json", "--query", "[].step"]);
     assert_eq!(serde_json::from_str::<Value>(&plan.ended(0).out).unwrap(), json!(["a", "inner.x"]));
 }
@@ -103,19 +103,19 @@ fn a_step_without_what_it_needs_is_refused_before_anything_runs() {
     let project = nested();
     for choice in ["--only=c", "--from=c", "--only=a,c"] {
         let refused = project.amlrun(&["run", "pipeline.yml", choice]).ended(1);
-        let message = "the step 'c' needs 'inner.y', of which no result is there";
+        let message = "the step 'c' needs the result of 'inner.y', which has not run yet";
         assert!(refused.err.contains(message) && refused.err.contains("--until c"), "{}", refused.err);
     }
     assert!(executed(&project).is_empty());
     assert_eq!(project.amlrun(&["job", "list"]).ended(0).out, "[]\n");
     let misspelt = project.amlrun(&["run", "pipeline.yml", "--only", "iner.y"]).ended(2);
-    assert!(misspelt.err.contains("there is no step 'iner.y'; did you mean 'inner.y'?"), "{}", misspelt.err);
+    assert!(misspelt.err.contains("the step 'iner.y' does not exist; did you mean 'inner.y'?"), "{}", misspelt.err);
     // A result of other inputs is none.
     chosen(&project, "all", &[]);
     let text = project.read("pipeline.yml").replace("echo a > ", "echo b > ");
     project.write("pipeline.yml", &text);
     let refused = project.amlrun(&["run", "pipeline.yml", "--only", "inner.x"]).ended(1);
-    assert!(refused.err.contains("the step 'inner.x' needs 'a'"), "{}", refused.err);
+    assert!(refused.err.contains("the step 'inner.x' needs the result of 'a'"), "{}", refused.err);
 }
 
 /// `make`, then `use`, whose script fails, then `last`.
@@ -140,7 +140,7 @@ fn a_run_goes_on_when_the_script_that_failed_is_mended() {
     assert_eq!(executed(&project), ["use"], "it fails again, and what was made before it stays");
     project.write("src/use.sh", "cat $1 > $2; echo used >> $2\n");
     let resumed = project.amlrun(&["run", "--resume", "r"]).ended(0);
-    assert!(resumed.out.starts_with("run r goes on: 1 of 3 steps are done\n"), "{}", resumed.out);
+    assert!(resumed.out.starts_with("run r resumed: 1 of 3 steps are already complete\n"), "{}", resumed.out);
     assert_eq!(executed(&project), ["last", "use"]);
     assert_eq!(project.log("last"), "made\nused\n");
     let job = project.shown();
@@ -164,7 +164,11 @@ fn a_finished_step_whose_output_was_touched_is_not_taken_for_finished() {
     std::fs::remove_file(output(&project, "r", "make", "o")).unwrap();
     project.write("src/use.sh", "cat $1 > $2\n");
     let resumed = project.amlrun(&["run", "--resume", "r"]).ended(0);
-    assert!(resumed.err.contains("what 'make' wrote is gone or was changed: it runs again"), "{}", resumed.err);
+    assert!(
+        resumed.err.contains("the outputs of 'make' are missing or were changed: it runs again"),
+        "{}",
+        resumed.err
+    );
     assert_eq!(executed(&project), ["last", "make", "use"]);
     assert_eq!(project.log("last"), "made\n");
 }
@@ -212,7 +216,7 @@ fn a_run_that_is_under_way_cannot_be_taken_over() {
         [&["run", "--resume", "r"] as &[&str], &["step", "rerun", "r", "done"], &["shell", "r", "held", "-c", "ls"]]
     {
         let refused = project.amlrun(verb).ended(1);
-        assert!(refused.err.contains("the run 'r' goes on in another process"), "{verb:?}: {}", refused.err);
+        assert!(refused.err.contains("the run 'r' is still running in another process"), "{verb:?}: {}", refused.err);
     }
     std::fs::write(project.path("gate"), "go\n").unwrap();
     drop(events);
@@ -237,10 +241,14 @@ fn one_step_again_with_the_same_inputs() {
     assert_eq!((&job["status"], &job["jobs"]["use"]["attempt"]), (&json!("Completed"), &json!(2)));
     assert_eq!(job["jobs"]["make"]["attempt"], 1);
     let why = project.amlrun(&["why", "r", "use"]).ended(0);
-    assert_eq!(why.out, "use ran because it was asked for: amlrun step rerun\n");
+    assert_eq!(why.out, "use ran because it was requested with 'amlrun step rerun'\n");
     std::fs::remove_file(output(&project, "r", "make", "o")).unwrap();
     let without = project.amlrun(&["step", "rerun", "r", "use"]).ended(1);
-    assert!(without.err.contains("'use' needs what 'make' wrote, which is gone or was changed"), "{}", without.err);
+    assert!(
+        without.err.contains("'use' needs the outputs of 'make', which are missing or were changed"),
+        "{}",
+        without.err
+    );
     project.amlrun(&["step", "rerun", "r", "make"]).ended(0);
     project.amlrun(&["step", "rerun", "r", "use"]).ended(0);
     let unknown = project.amlrun(&["step", "rerun", "r", "usse"]).ended(3);
@@ -252,7 +260,7 @@ fn a_step_cannot_be_run_again_without_what_it_needs() {
     let project = failing();
     project.run("pipeline.yml").ended(1);
     let refused = project.amlrun(&["step", "rerun", "r", "last"]).ended(1);
-    assert!(refused.err.contains("'last' needs 'use', which did not complete in this run"), "{}", refused.err);
+    assert!(refused.err.contains("'last' depends on 'use', which did not complete in this run"), "{}", refused.err);
     assert!(refused.err.contains("amlrun run --resume r"), "{}", refused.err);
     project.write("src/use.sh", "cat $1 > $2\n");
     let rerun = project.amlrun(&["step", "rerun", "r", "use"]).ended(1);
@@ -268,7 +276,7 @@ fn a_step_is_tried_again_as_often_as_the_project_says() {
         format!("echo try >> {ran}; echo try $(wc -l < {ran}) | tee ${{{{outputs.o}}}}; test $(wc -l < {ran}) = 3");
     project.write("pipeline.yml", &pipeline(&(node("flaky", &flaky) + "    outputs: {o: {type: uri_file}}\n")));
     let tried = project.run("pipeline.yml").ended(0);
-    for said in ["try 1 of 3 failed: exit code 1; trying again", "try 2 of 3 failed"] {
+    for said in ["attempt 1 of 3 failed: exit code 1; retrying", "attempt 2 of 3 failed"] {
         assert!(tried.out.contains(said), "{}", tried.out);
     }
     assert_eq!(executed(&project).len(), 3);
@@ -285,7 +293,7 @@ fn a_step_that_fails_each_time_fails_in_the_end() {
     let project = Project::new().with("amlrun.toml", "[steps.\"*\"]\nretries = 1\n");
     project.write("pipeline.yml", &pipeline(&node("bad", &noted(&project, "bad", "exit 7"))));
     let failed = project.run("pipeline.yml").ended(1);
-    assert!(failed.out.contains("try 1 of 2 failed: exit code 7"), "{}", failed.out);
+    assert!(failed.out.contains("attempt 1 of 2 failed: exit code 7"), "{}", failed.out);
     assert_eq!(failed.out.matches("step 'bad' failed: exit code 7").count(), 1, "{}", failed.out);
     assert_eq!(executed(&project), ["bad", "bad"]);
     project.amlrun(&["run", "--resume", "r"]).ended(1);

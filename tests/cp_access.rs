@@ -26,12 +26,12 @@ fn a_container_that_is_not_there_is_told() {
     let (_, project, url) = container("there-is-one");
     project.write("f", "1");
     let none = url.replace("there-is-one", "there-is-none");
-    refused(project.amlrun(&["cp", &format!("{none}/x"), "got"]), 3, &["there is no such container"]);
-    refused(project.amlrun(&["cp", &format!("{none}/x/"), "got"]), 3, &["there-is-none: there is no such container"]);
-    refused(project.amlrun(&["cp", "f", &format!("{none}/")]), 3, &["there is no such container"]);
+    refused(project.amlrun(&["cp", &format!("{none}/x"), "got"]), 3, &["the container of", "was not found"]);
+    refused(project.amlrun(&["cp", &format!("{none}/x/"), "got"]), 3, &["there-is-none was not found"]);
+    refused(project.amlrun(&["cp", "f", &format!("{none}/")]), 3, &["the container of", "was not found"]);
     std::fs::create_dir(project.path("d")).unwrap();
     std::fs::write(project.path("d/big"), content(9 << 20, 1)).unwrap();
-    refused(project.amlrun(&["cp", "d", &none]), 3, &["there is no such container"]);
+    refused(project.amlrun(&["cp", "d", &none]), 3, &["the container of", "was not found"]);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_wrong_key_is_told_and_not_shown() {
     project.write("key", "no base64 at all!");
     let ran = project.amlrun(&["cp", &format!("{url}/x"), "got"]);
     keeps(&ran, &["no base64 at all!"]);
-    refused(ran, 1, &["must be base64"]);
+    refused(ran, 1, &["is not valid base64"]);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn trouble_is_told_while_it_is_waited_out() {
         if left >= 0 { Act::Status(503, "Retry-After: 1\r\n") } else { Act::Pass }
     });
     let ran = project.amlrun(&["cp", &format!("{url}/waits/a"), "got"]).ended(0);
-    let waiting = format!("waiting: the server of {url}/waits/a is in trouble: HTTP 503; trying again\n");
+    let waiting = format!("server error for {url}/waits/a: HTTP 503; retrying\n");
     assert_eq!(ran.err, waiting);
     assert_eq!(project.read("got"), "1");
 }
@@ -174,7 +174,7 @@ fn what_is_no_blob_service_is_told_in_one_sentence() {
     for path in ["box/", "box/a"] {
         let ran = project.amlrun(&["cp", &server.url(&format!("/{ACCOUNT}/{path}")), "got"]);
         assert!(ran.err.len() < 600, "{}", ran.err);
-        refused(ran, 1, &["that is no answer of Azure Blob Storage"]);
+        refused(ran, 1, &["the response is not from Azure Blob Storage"]);
     }
     assert!(!project.path("got").exists());
 }
@@ -183,5 +183,5 @@ fn what_is_no_blob_service_is_told_in_one_sentence() {
 fn a_host_that_nobody_knows_is_told_without_minutes_of_waiting() {
     let project = Project::new();
     let ran = project.amlrun(&["cp", "https://no-such-host.invalid/x.csv", "x.csv"]).ended(1);
-    assert!(ran.err.contains("no-such-host.invalid") && ran.err.contains("cannot be found"), "{}", ran.err);
+    assert!(ran.err.contains("no-such-host.invalid") && ran.err.contains("was not found"), "{}", ran.err);
 }

@@ -40,7 +40,7 @@ fn workspace(project: &Project) -> String {
 fn a_datastore_is_created_shown_and_deleted() {
     let project = Project::new().with("blob.yml", &with_key("TOPSECRET=="));
     let created = project.amlrun(&["datastore", "create", "-f", "blob.yml"]).ended(0);
-    assert!(created.err.contains("the account key is kept in"), "{}", created.err);
+    assert!(created.err.contains("the account key is stored in"), "{}", created.err);
     let shown = json_of(project.amlrun(&["datastore", "show", "-n", "training"]));
     assert_eq!(serde_json::from_str::<Value>(&created.out).unwrap(), shown);
     for (field, value) in [
@@ -117,7 +117,7 @@ fn a_mistake_in_the_file_is_marked_and_shows_no_secret() {
         ("name=my-store", "letters, digits or '_'"),
         ("name=../x", "letters, digits or '_'"),
         ("protocol=ftp", "https or http"),
-        ("endpoint=https://core.windows.net", "must be a host"),
+        ("endpoint=https://core.windows.net", "is not a host name"),
     ] {
         let refused = project.amlrun(&["datastore", "create", "-f", "blob.yml", "--set", set]).ended(1);
         assert!(refused.err.contains(words), "{}", refused.err);
@@ -168,7 +168,7 @@ fn a_storage_that_is_not_read_can_be_described_all_the_same() {
 fn a_secret_in_amlrun_toml_is_refused_and_not_quoted() {
     let project = Project::new().with("amlrun.toml", "[datastores.d]\n\naccount_key = \"TOPSECRET\"\n");
     let refused = project.amlrun(&["datastore", "list"]).ended(1);
-    assert!(refused.err.contains("amlrun.toml:3:15: write account_key = { env = \"NAME\" }"), "{}", refused.err);
+    assert!(refused.err.contains("amlrun.toml:3:15: use account_key = { env = \"NAME\" }"), "{}", refused.err);
     assert!(!refused.err.contains("TOPSECRET"), "{}", refused.err);
 }
 

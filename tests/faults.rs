@@ -23,8 +23,8 @@ fn gate(project: &Project, name: &str) -> String {
 fn each_way_to_fail_has_its_sentence() {
     let cases = [
         ("exit", "exit 3", "exit code 3"),
-        ("typo", "trian --fast", "did not find 'trian'"),
-        ("script", "./train.sh", "did not find './train.sh'"),
+        ("typo", "trian --fast", "the command 'trian' was not found"),
+        ("script", "./train.sh", "the command './train.sh' was not found"),
         ("crash", "kill -SEGV $$", "SIGSEGV"),
         ("killed", "kill -9 $$", "SIGKILL"),
         ("inner", "bash -c 'kill -TERM $$'; exit $?", "ended by SIGTERM"),
@@ -55,7 +55,7 @@ fn the_kernel_killing_for_memory_is_told_from_any_other_kill() {
     std::fs::remove_dir(&group).unwrap();
     ran.ended(1);
     let error = project.shown()["jobs"]["hog"]["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("out of memory, as the kernel tells"), "{error}");
+    assert!(error.contains("the kernel reports that the system ran out of memory"), "{error}");
 }
 
 /// A cgroup with 20 MiB, of either version.

@@ -57,7 +57,7 @@ fn a_run_with_the_name_of_a_deleted_one_changes_nothing_of_what_that_made() {
     // It would write where the result is that the second run uses.
     project.write("other.yml", &pipeline(&(node("make", "echo 2 > ${{outputs.o}}/f") + "    outputs: {o: }\n")));
     let refused = project.amlrun(&["run", "other.yml", "--name", "first"]).ended(1);
-    assert!(refused.err.contains("'first' was deleted, and others still use"), "{}", refused.err);
+    assert!(refused.err.contains("'first' was deleted, but its outputs are still in use"), "{}", refused.err);
     assert_eq!(project.read(".amlrun/store/v1/first.make.o/f"), "1\n");
     // Where only a log is left, the name is free, and the log is still that of the deleted run.
     project.write("alone.yml", &pipeline(&node("say", "echo said")));
@@ -125,7 +125,7 @@ fn a_step_is_found_by_its_job_name() {
     let wrong = project.amlrun(&["job", "show", "-n", "r-mkae"]).ended(3);
     assert!(wrong.err.contains("did you mean 'r-make'?"), "{}", wrong.err);
     let over = project.amlrun(&["job", "cancel", "-n", "r-make"]).ended(1);
-    assert!(over.err.contains("is over: it is Completed"), "{}", over.err);
+    assert!(over.err.contains("has already ended: it is Completed"), "{}", over.err);
 }
 
 /// Waits until somebody writes to the pipe `go` of the project.
@@ -193,7 +193,7 @@ fn logs_of_all_ranks_or_of_one() {
     assert!(all.out.contains("==> dist, rank 0 <=="), "{}", all.out);
     assert_eq!(project.amlrun(&["logs", "r", "dist", "--rank", "1"]).ended(0).out, "i am rank 1\noh no\n");
     let beyond = project.amlrun(&["logs", "r", "dist", "--rank", "2"]).ended(3);
-    assert!(beyond.err.contains("no process 2: it has 0 to 1"), "{}", beyond.err);
+    assert!(beyond.err.contains("no process 2: use 0 to 1"), "{}", beyond.err);
 }
 
 /// Every file below a folder, sorted.
@@ -251,7 +251,7 @@ fn that_there_is_nothing_to_download_is_told() {
     let project = Project::new().with("pipeline.yml", &pipeline(&node("a", "true")));
     project.run("pipeline.yml").ended(0);
     let nothing = project.amlrun(&["job", "download", "-n", "r", "--all", "-p", "got"]).ended(0);
-    assert!(nothing.err.contains("left nothing to download"), "{}", nothing.err);
+    assert!(nothing.err.contains("has nothing to download"), "{}", nothing.err);
 }
 
 #[test]

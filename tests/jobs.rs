@@ -57,7 +57,7 @@ fn outputs_and_logs_can_be_downloaded() {
     let wrong = project.amlrun(&["job", "download", "-n", "r", "--output-name", "mke.o"]).ended(3);
     assert!(wrong.err.contains("did you mean 'make.o'?"), "{}", wrong.err);
     let again = project.amlrun(&["job", "download", "-n", "r", "--output-name", "make.o", "-p", "got"]).ended(1);
-    assert!(again.err.contains("is there already"), "{}", again.err);
+    assert!(again.err.contains("already exists"), "{}", again.err);
 }
 
 #[test]

@@ -27,17 +27,17 @@ fn stands_in() -> Project {
 fn a_step_that_samples_stand_in_for_does_not_look_as_if_it_had_run() {
     let project = stands_in();
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(0).out;
-    assert!(planned.contains("score  stub      samples stand in for it\n"), "{planned}");
+    assert!(planned.contains("score  stub      samples are used instead\n"), "{planned}");
     for (name, from) in [("r", ""), ("again", ", the same as for r-score")] {
         let ran = project.amlrun(&["run", "pipeline.yml", "--name", name]).ended(0).out;
         let lines = ran.lines().filter(|line| line.contains("✓ score")).collect::<Vec<_>>();
-        assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("samples stood in for it")), "{ran}");
-        assert!(ran.contains(": 1 completed, 1 by samples, 1 skipped\n"), "{ran}");
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("samples were used instead")), "{ran}");
+        assert!(ran.contains(": 1 completed, 1 replaced by samples, 1 skipped\n"), "{ran}");
         let why = project.amlrun(&["why", name, "score"]).ended(0).out;
-        let expected = "score did not run: samples stood in for it (policy \"stub\" in amlrun.toml)";
+        let expected = "score did not run: samples were used instead (policy \"stub\" in amlrun.toml)";
         assert_eq!(why, format!("{expected}{from}\n"));
         let logs = project.amlrun(&["logs", name, "score"]).ended(3).err;
-        assert!(logs.contains("samples stood in for it"), "{logs}");
+        assert!(logs.contains("samples were used instead"), "{logs}");
     }
     let shown = project.shown();
     let step = |name: &str| [&shown["jobs"][name]["type"], &shown["jobs"][name]["substitute"]];
@@ -67,7 +67,7 @@ fn the_failure_and_the_counts_come_last() {
     let project = Project::new().with("pipeline.yml", &pipeline(&nodes));
     let ran = project.amlrun(&["run", "pipeline.yml", "--name", "r", "--quiet"]).ended(1).out;
     let end: Vec<&str> = ran.lines().rev().take(5).collect();
-    assert_eq!([end[4], end[3]], ["✗ bad failed: exit code 3", "  its log: amlrun logs r bad"], "{ran}");
+    assert_eq!([end[4], end[3]], ["✗ bad failed: exit code 3", "  log: amlrun logs r bad"], "{ran}");
     assert!(end[2].starts_with("Failed in ") && end[2].ends_with(": 42 completed, 1 failed, 1 skipped"), "{ran}");
 }
 

@@ -68,6 +68,7 @@ mod stage_train;
 mod stoppable;
 mod stub_blobs;
 mod support;
+mod terminal_screen;
 mod terminals;
 mod told_commands;
 mod tracking_artifacts;

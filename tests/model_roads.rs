@@ -16,7 +16,7 @@ fn models() -> Vec<(&'static str, Vec<u8>, &'static str, Option<&'static str>)> 
         ("boosting.pkl", scikit(), "unknown", None),
         ("cut_off.pth", right[..right.len() - 9].to_vec(), "cannot_be_judged", Some("cut off")),
         ("followed.pth", [legacy_right(), b"more".to_vec()].concat(), "cannot_be_judged", Some("4 bytes follow")),
-        ("odd.pkl", odd, "cannot_be_judged", Some("take differently")),
+        ("odd.pkl", odd, "cannot_be_judged", Some("interpret differently")),
         ("evil.pkl", evil(), "dangerous", Some("os.system can run any command")),
     ]
 }

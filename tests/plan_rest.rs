@@ -38,8 +38,8 @@ fn a_node_that_cannot_run_does_not_hide_the_plan_of_the_rest() {
     let project = project(&jobs);
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1);
     for line in [
-        "✗ score  cannot    a node of type 'spark' is not run by amlrun yet\n",
-        "✗ use    cannot    it needs 'score', which cannot run\n",
+        "✗ score  cannot    nodes of type 'spark' are not supported by amlrun yet\n",
+        "✗ use    cannot    it depends on 'score', which cannot run\n",
         "▶ apart  run ",
         "1 to run, 0 reused, 2 cannot run\n",
     ] {
@@ -57,7 +57,7 @@ fn an_input_that_nobody_knows_does_not_hide_the_plan_of_the_rest() {
     let text = pipeline(&jobs).replace("jobs:", "inputs: {data: {type: uri_folder, path: 'azureml:credit:1'}}\njobs:");
     let project = Project::new().with("pipeline.yml", &text);
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1).out;
-    assert!(planned.contains("✗ reads  cannot    no asset 'credit:1' is registered"), "{planned}");
+    assert!(planned.contains("✗ reads  cannot    the asset 'credit:1' is not registered"), "{planned}");
     assert!(planned.contains("▶ apart  run"), "{planned}");
 }
 
@@ -94,10 +94,10 @@ fn files_that_are_not_there_do_not_hide_the_plan_of_the_rest() {
     let project = Project::new().with("pipeline.yml", &text).with("here.csv", "1\n");
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1).out;
     for line in [
-        "✗ one    cannot    there is no file 'one.csv'\n",
+        "✗ one    cannot    the file 'one.csv' does not exist\n",
         "▶ two    run",
-        "✗ three  cannot    there is no folder 'data'\n",
-        "✗ four   cannot    there is no file or folder 'nowhere'\n",
+        "✗ three  cannot    the folder 'data' does not exist\n",
+        "✗ four   cannot    the file or folder 'nowhere' does not exist\n",
         "✗ five   cannot    amlrun cannot fetch code from 'git+https://example.com/code' yet\n",
         "1 to run, 0 reused, 4 cannot run\n",
     ] {
@@ -107,7 +107,7 @@ fn files_that_are_not_there_do_not_hide_the_plan_of_the_rest() {
     // What nobody reads keeps no node from running, and the job all the same.
     project.write("pipeline.yml", &text.replace("parent.inputs.data", "parent.jobs.one.inputs.i"));
     let refused = project.amlrun(&["plan", "pipeline.yml"]).ended(1);
-    assert!(refused.out.is_empty() && refused.err.contains("there is no folder 'data'"), "{}", refused.err);
+    assert!(refused.out.is_empty() && refused.err.contains("the folder 'data' does not exist"), "{}", refused.err);
 }
 
 #[test]
@@ -130,12 +130,12 @@ fn nodes_of_an_inner_pipeline_that_cannot_run_do_not_hide_the_plan_of_the_rest()
     let project = project(&jobs).with("inner.yml", &inner);
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1).out;
     for line in [
-        "✗ x.score  cannot    a node of type 'spark' is not run by amlrun yet\n",
-        "✗ x.reads  cannot    there is no folder 'none'\n",
-        "✗ x.lacks  cannot    there is no file 'none.csv'\n",
+        "✗ x.score  cannot    nodes of type 'spark' are not supported by amlrun yet\n",
+        "✗ x.reads  cannot    the folder 'none' does not exist\n",
+        "✗ x.lacks  cannot    the file 'none.csv' does not exist\n",
         "✗ x.asks   cannot    the component 'zip:1' is not registered in this workspace\n",
         "▶ x.apart  run",
-        "✗ use      cannot    it needs 'x.score', which cannot run\n",
+        "✗ use      cannot    it depends on 'x.score', which cannot run\n",
         "▶ asks     run",
         "2 to run, 0 reused, 5 cannot run\n",
     ] {
@@ -208,7 +208,7 @@ fn samples_stand_in_for_a_job_of_its_own_as_for_a_node() {
     assert!(refused.err.contains("not-yet") && refused.err.contains("[types.spark]"), "{}", refused.err);
     project.write("amlrun.toml", "[types.spark]\npolicy = \"stub\"\noutputs = { o = \"samples\" }\n");
     let ran = project.run("job.yml").ended(0);
-    assert!(ran.out.contains("samples stood in for it"), "{}", ran.out);
+    assert!(ran.out.contains("samples were used instead"), "{}", ran.out);
     let shown = project.shown();
     assert_eq!((shown["type"].as_str(), shown["substitute"].as_str()), (Some("spark"), Some("stub")));
     let made = shown["outputs"]["o"]["path"].as_str().unwrap();
@@ -235,7 +235,7 @@ fn a_table_of_amlrun_toml_for_a_step_that_is_not_there_is_told() {
     let project = project(&node("train", "echo"));
     project.write("amlrun.toml", "[steps.trian]\nretries = 2\n[steps.\"*\"]\ntimeout = 60\n");
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(0);
-    let sentence = "amlrun.toml has a table [steps.trian], and this job has no step 'trian'; did you mean 'train'?";
+    let sentence = "amlrun.toml has a table [steps.trian], but this job has no step 'trian'; did you mean 'train'?";
     assert!(planned.err.contains(sentence) && !planned.err.contains("'*'"), "{}", planned.err);
     let ran = project.run("pipeline.yml").ended(0);
     assert!(ran.out.contains(sentence), "{}", ran.out);
@@ -257,7 +257,7 @@ fn much_data_is_told_before_it_is_fetched() {
     stub.claims(3_000_000_000);
     // What lists say is not true, and the run ends badly; what was said comes before.
     let large = project.amlrun(&["run", "pipeline.yml", "--name", "large"]);
-    assert!(large.out.contains("3 files with 9.0 GB are fetched before it starts"), "{}{}", large.out, large.err);
+    assert!(large.out.contains("3 files (9.0 GB) must be downloaded before it starts"), "{}{}", large.out, large.err);
 }
 
 #[test]

@@ -143,10 +143,10 @@ fn a_version_that_was_edited_in_the_store_is_never_served() {
     for arguments in attempts {
         let ran = project.amlrun(arguments);
         assert_ne!(ran.code, 0, "{arguments:?}: {}", ran.out);
-        assert!(ran.err.contains("not what was registered") && ran.err.contains("was changed"), "{}", ran.err);
+        assert!(ran.err.contains("differs from what was registered") && ran.err.contains("was changed"), "{}", ran.err);
     }
     let shown = project.amlrun(&["model", "show", "-n", "mod"]).ended(0);
-    assert!(shown.err.contains("warning: the bytes of the model asset 'mod:1'"), "{}", shown.err);
+    assert!(shown.err.contains("warning: the model asset 'mod:1' differs"), "{}", shown.err);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn two_jobs_never_share_a_name() {
     project.write("job.yml", "type: command\nenvironment: azureml:any@latest\ncommand: 'true'\n");
     project.amlrun(&["run", "pipeline.yml", "--name", "one", "--quiet"]).ended(0);
     let refused = project.amlrun(&["run", "job.yml", "--name", "one-a"]).ended(1);
-    assert!(refused.err.contains("a step of the run 'one' is named 'one-a' already"), "{}", refused.err);
+    assert!(refused.err.contains("a step of the run 'one' is already named 'one-a'"), "{}", refused.err);
     assert!(!project.path(".amlrun/runs/one-a").exists());
     project.amlrun(&["run", "job.yml", "--name", "one-c", "--quiet"]).ended(0);
     // The other way round: the step gets another name.
@@ -232,7 +232,7 @@ fn one_damaged_line_costs_that_line_and_is_told() {
         std::fs::write(&path, &bytes).unwrap();
         let listed = project.amlrun(&["job", "list", "-o", "tsv"]).ended(0);
         assert!(listed.out.contains("one"), "line {damaged}: {}", listed.out);
-        let told = format!("line cannot be read and is left out: {}", damaged + 1);
+        let told = format!("line cannot be read and is ignored: {}", damaged + 1);
         assert!(listed.err.contains(&told), "line {damaged}: {}", listed.err);
         let shown = project.amlrun(&["job", "show", "-n", "one"]).ended(0);
         let shown: Value = serde_json::from_str(&shown.out).unwrap();
@@ -266,7 +266,7 @@ fn a_registry_that_is_gone_or_empty_is_restored_and_that_is_told() {
             _ => std::fs::remove_file(project.path(".amlrun/registry.db")).unwrap(),
         }
         let after = models("mod").ended(0);
-        assert!(after.err.contains("was gone or empty: 3 versions were restored"), "{damage}: {}", after.err);
+        assert!(after.err.contains("was missing or empty: 3 versions were restored"), "{damage}: {}", after.err);
         assert_eq!(after.out, before, "{damage}");
         assert!(models("mod").ended(0).err.is_empty(), "it is told once");
         project.amlrun(&["data", "download", "-n", "given", "-v", "first", "-p", damage]).ended(0);

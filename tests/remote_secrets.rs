@@ -11,7 +11,7 @@ fn a_secret_that_is_not_at_hand_is_no_mistake_of_the_file_but_ends_the_run_befor
     cloud.project.write("job.yml", &job("echo > ${{outputs.o}}", "n: 1", output));
     cloud.project.amlrun(&["validate", "job.yml"]).ended(0);
     let ran = cloud.project.run("job.yml").ended(1);
-    assert!(ran.err.contains("is in the variable BLOB_KEY, which is not set"), "{}", ran.err);
+    assert!(ran.err.contains("uses the variable BLOB_KEY, which is not set"), "{}", ran.err);
     assert!(!cloud.project.path(".amlrun/runs/r").exists());
 }
 
@@ -107,5 +107,5 @@ fn entra_id_opens_what_is_not_public_and_its_token_is_seen_nowhere() {
     // Nobody is signed in: one sentence, and what to do.
     std::fs::write(&signed_in, "#!/bin/sh\necho 'Please run az login' >&2\nexit 1\n").unwrap();
     let ran = amlrun(&["run", "job.yml", "--name", "nobody"]).ended(1);
-    assert!(ran.err.contains("is not public, and nobody is signed in: run 'az login'"), "{}", ran.err);
+    assert!(ran.err.contains("is not public, and you are not signed in: run 'az login'"), "{}", ran.err);
 }

@@ -19,7 +19,7 @@ fn a_run_whose_runner_died_after_its_last_step_is_brought_to_its_end() {
     project.amlrun(&["run", "--resume", "r"]).ended(0);
     assert_eq!(project.shown()["status"], "Completed");
     let again = project.amlrun(&["run", "--resume", "r"]).ended(1);
-    assert!(again.err.contains("is complete: there is nothing to go on with"), "{}", again.err);
+    assert!(again.err.contains("is complete: there is nothing to resume"), "{}", again.err);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_run_that_has_no_record_never_began() {
     project.run("pipeline.yml").ended(0);
     std::fs::remove_file(project.path(".amlrun/runs/r/events.jsonl")).unwrap();
     let ran = project.amlrun(&["run", "--resume", "r"]).ended(1);
-    assert!(ran.err.contains("the run 'r' never began: run its job file again"), "{}", ran.err);
+    assert!(ran.err.contains("the run 'r' never started: run its job file again"), "{}", ran.err);
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn the_same_again_runs_nothing() {
     assert_eq!(shown["jobs"]["train"]["reused_from"], "first-train", "the one that ran, not the one that was reused");
     assert_eq!(
         project.why("third", "train"),
-        "train was reused: command, code, inputs and environment are those of first-train\n"
+        "train was reused: command, code, inputs and environment are the same as for first-train\n"
     );
     assert_eq!(std::fs::read_to_string(project.output("third", "train", "model")).unwrap(), "1\n2\n0.1 slow\n");
 }

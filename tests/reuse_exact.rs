@@ -334,7 +334,7 @@ fn a_step_inherits_a_documented_list_of_variables_and_those_that_decide_count() 
     };
     let (text, said) = run("one", &[("SEED", "1"), ("PYTHONPATH", "/x"), ("TZ", "UTC")]);
     assert_eq!(text, "seed= path= tz=UTC\n");
-    assert!(said.contains("'a' names $SEED, which this shell has and steps do not inherit"), "{said}");
+    assert!(said.contains("'a' uses $SEED, which is set in this shell but not passed to steps"), "{said}");
     run("two", &[("SEED", "2"), ("TZ", "UTC")]);
     assert!(project.was_reused("two"), "what a step does not see does not count");
     assert_eq!(run("three", &[("TZ", "CET")]).0, "seed= path= tz=CET\n");

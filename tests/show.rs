@@ -97,7 +97,7 @@ fn a_file_with_mistakes_is_shown_as_far_as_it_can_be_read() {
     let project = project();
     project.write("pipeline.yml", &PIPELINE.replace("parts/train.yml", "parts/tarin.yml"));
     let ran = project.amlrun(&["show", "pipeline.yml"]).ended(1);
-    assert!(ran.out.contains("component: null  # pipeline.yml:10, could not be read"), "{}", ran.out);
+    assert!(ran.out.contains("component: null  # pipeline.yml:10, cannot be read"), "{}", ran.out);
     assert!(ran.err.contains("did you mean 'train.yml'?"), "{}", ran.err);
     project.amlrun(&["show", "none.yml"]).ended(3);
 }

@@ -93,7 +93,7 @@ fn nobody_who_is_signed_in_is_told_what_to_do() {
     let stub = Stub::start(3, Some(TOKEN));
     let project = project(&format!("http://{}/mine", stub.address), false);
     let ran = amlrun(&project, &["cp", &format!("http://{}/mine/box/d/", stub.address), "x"], &[]);
-    refused(ran, 1, &["is not public, and nobody is signed in: run 'az login'"]);
+    refused(ran, 1, &["is not public, and you are not signed in: run 'az login'"]);
     assert!(!project.path("x").exists());
 }
 
@@ -103,7 +103,7 @@ fn a_token_is_not_the_right_one_everywhere() {
     let project = project(&format!("http://{}/mine", stub.address), true);
     let ran = amlrun(&project, &["cp", &format!("http://{}/mine/box/d/", stub.address), "x"], &[]);
     keeps(&project, &ran);
-    refused(ran, 3, &["there is nothing at"]);
+    refused(ran, 3, &["was not found"]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn no_token_goes_over_an_open_connection_to_another_machine() {
     for (from, to) in [("http://mine.example.com/box/d/a", "x"), ("amlrun.toml", "http://mine.example.com/box/d/a")] {
         let ran = amlrun(&project, &["cp", from, to], &[("HTTP_PROXY", &proxy)]);
         keeps(&project, &ran);
-        refused(ran, 1, &["http://mine.example.com has no TLS, and a token is not sent in the open"]);
+        refused(ran, 1, &["http://mine.example.com has no TLS, and tokens are not sent without encryption"]);
     }
     assert!(between.seen().iter().all(|seen| !seen.head.to_lowercase().contains("authorization")));
     assert!(!between.seen().is_empty() && !project.path("../asked").exists(), "a token was asked for");

@@ -19,8 +19,8 @@ fn wrong_data_are_named_by_file_line_and_column() {
     bench.fails(&train("nan.csv"), &["nan.csv, line 3, column 'y'", "'NaN'"]);
     bench.fails(&train("gap.csv"), &["gap.csv, line 3, column 'x'", "missing"]);
     bench.fails(&train("word.csv"), &["word.csv, line 3, column 'y'", "'red'", "--features"]);
-    bench.fails(&train("ragged.csv"), &["line 3 has 2 values, the header has 3 columns"]);
-    bench.fails(&train("one.csv"), &["one class only, 'a'"]);
+    bench.fails(&train("ragged.csv"), &["line 3 has 2 values, but the header has 3 columns"]);
+    bench.fails(&train("one.csv"), &["only one class, 'a'"]);
     bench.fails("train --data train.csv --label kinds --checkpoint c", &["no column 'kinds'", "did you mean 'kind'?"]);
     bench.fails("train --data train.csv --label kind --features x,w --checkpoint c", &["has no column 'w'"]);
     bench.fails("train --data train.csv --label kind --features x,kind --checkpoint c", &["'kind' is the label"]);
@@ -34,16 +34,16 @@ fn checkpoints_of_another_architecture_are_refused() {
     bench.train("b", "--epochs 1 --hidden 5").ended(0);
     let resume =
         |more: &str| format!("train --data train.csv --label kind --checkpoint c --resume a --epochs 2 {more}");
-    bench.fails(&resume("--hidden 5"), &["--hidden 5 differs from the checkpoint's 4", "another architecture"]);
-    bench.fails(&resume("--features x,y"), &["another architecture", "x, y, z"]);
-    bench.fails(&resume("--optimizer sgd"), &["--optimizer sgd differs from the checkpoint's adam"]);
-    bench.fails(&resume("--seed 9"), &["--seed 9", "validation rows would be trained on"]);
+    bench.fails(&resume("--hidden 5"), &["--hidden 5 differs from 4 in the checkpoint", "a different architecture"]);
+    bench.fails(&resume("--features x,y"), &["a different architecture", "x, y, z"]);
+    bench.fails(&resume("--optimizer sgd"), &["--optimizer sgd differs from adam in the checkpoint"]);
+    bench.fails(&resume("--seed 9"), &["--seed 9", "validation rows would be used for training"]);
     // The weights of one, the description of the other.
     let weights = bench.checkpoint("b", "weights.safetensors");
     std::fs::write(bench.path("a/epoch-000001/weights.safetensors"), weights).unwrap();
     bench.fails(
         "persist --checkpoint a --model m",
-        &["of another architecture", "tensor 'fc1.weight'", "[5, 3]", "a 3-4-2 network has [4, 3]"],
+        &["a different architecture", "tensor 'fc1.weight'", "[5, 3]", "a 3-4-2 network needs [4, 3]"],
     );
 }
 
@@ -51,14 +51,14 @@ fn checkpoints_of_another_architecture_are_refused() {
 fn a_broken_checkpoint_is_named() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("empty")).unwrap();
-    bench.fails("persist --checkpoint empty --model m", &["empty holds no checkpoint"]);
+    bench.fails("persist --checkpoint empty --model m", &["empty contains no checkpoint"]);
     bench.train("c", "--epochs 1").ended(0);
     let path = bench.path("c/epoch-000001/weights.safetensors");
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
-    bench.fails("persist --checkpoint c --model m", &["weights.safetensors", "not a whole safetensors file"]);
+    bench.fails("persist --checkpoint c --model m", &["weights.safetensors", "not a complete safetensors file"]);
     bench.write("c/latest", "../../etc\n");
-    bench.fails("persist --checkpoint c --model m", &["'../../etc'", "no checkpoint here"]);
+    bench.fails("persist --checkpoint c --model m", &["'../../etc'", "not a checkpoint in this folder"]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_training_that_runs_away_stops_and_says_what_to_do() {
     let ran = bench
         .stage("train --data wild.csv --label kind --checkpoint c --optimizer sgd --learning-rate 1e38 --epochs 50")
         .ended(1);
-    assert!(ran.err.contains("training runs away") && ran.err.contains("--learning-rate"), "{}", ran.err);
+    assert!(ran.err.contains("training diverges") && ran.err.contains("--learning-rate"), "{}", ran.err);
 }
 
 #[test]
@@ -86,5 +86,5 @@ fn wrong_usage_is_exit_code_two() {
         let ran = bench.stage(arguments).ended(2);
         assert!(ran.err.starts_with("error: "), "{arguments}: {}", ran.err);
     }
-    bench.fails("register --model . --name m --output o", &["is no model directory", "model.pt"]);
+    bench.fails("register --model . --name m --output o", &["is not a model directory", "model.pt"]);
 }

@@ -58,11 +58,11 @@ fn every_way_to_save_is_scored_as_in_python() {
 fn what_had_to_be_assumed_is_said_and_a_sequential_is_certain() {
     let (bench, _) = bench();
     let said = evaluate(&bench, "whole.pth", RAW).ended(0).out;
-    assert!(said.contains("the code of SimpleNet.forward is not in the file"), "{said}");
+    assert!(said.contains("the file does not contain SimpleNet.forward"), "{said}");
     let said = evaluate(&bench, "state.pth", RAW).ended(0).out;
-    assert!(said.contains("a state_dict does not say what lies between its layers"), "{said}");
+    assert!(said.contains("a state_dict does not contain the functions between its layers"), "{said}");
     let said = evaluate(&bench, "stack.pth", RAW).ended(0).out;
-    assert!(!said.contains("not in the file") && said.contains("0 as fc1, 3 as fc2"), "{said}");
+    assert!(!said.contains("does not contain") && said.contains("0 as fc1, 3 as fc2"), "{said}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_persisted_file_is_the_same_model_in_every_form() {
     let (bench, expected) = bench();
     let forms = "--format torchscript,safetensors,pth,mlflow --training-data rows.csv";
     let ran = bench.stage(&format!("persist --checkpoint stack.pth --model m {forms} {RAW}")).ended(0);
-    assert!(ran.out.contains("all 4 forms of SimpleNet 3-4-2 loaded back"), "{}", ran.out);
+    assert!(ran.out.contains("all 4 formats of SimpleNet 3-4-2 verified"), "{}", ran.out);
     let description: Value = serde_json::from_slice(&bench.read("m/architecture.json")).unwrap();
     assert_eq!((&description["dropout"], &description["features"][0]["std"]), (&0.25.into(), &1.0.into()));
     for model in ["m", "m/model.pt", "m/model.pth", "m/model.safetensors", "m/mlflow"] {
@@ -89,14 +89,14 @@ fn a_module_of_unknown_layers_is_persisted_as_it_is() {
     let (bench, expected) = bench();
     let describe = "--training-data rows.csv --raw --label kind --format torchscript,pth";
     let ran = bench.stage(&format!("persist --checkpoint normed.pt --model m {describe}")).ended(0);
-    assert!(ran.out.contains("both forms of TorchScript 3-…-2 loaded back"), "{}", ran.out);
+    assert!(ran.out.contains("both formats of TorchScript 3-…-2 verified"), "{}", ran.out);
     assert_eq!(bench.read("m/model.pt"), bench.read("normed.pt"));
     evaluate(&bench, "m", "").ended(0);
     is_as_python_says(&bench, &expected["normed"]);
     // Its weights alone have no code.
     bench.fails(
         "evaluate --model m/model.pth --data rows.csv --report r",
-        &["weights alone", "name the TorchScript file"],
+        &["only weights", "use the TorchScript file"],
     );
 }
 
@@ -117,7 +117,7 @@ fn weights_of_another_shape_are_told_tensor_by_tensor() {
     let ran = evaluate(&bench, "state.pth", "--raw --label kind --features x,y").ended(1);
     assert!(ran.err.contains("reshaped    fc1.weight  [4, 2] -> [4, 3]"), "{}", ran.err);
     let ran = evaluate(&bench, "scripted.pt", "--raw --label kind --features x,y").ended(1);
-    assert!(ran.err.contains("scripted.pt does not compute with rows of 2 columns"), "{}", ran.err);
+    assert!(ran.err.contains("scripted.pt does not accept rows of 2 columns"), "{}", ran.err);
 }
 
 #[test]
@@ -128,10 +128,10 @@ fn what_is_missing_is_said() {
     let raw = |file: &str| format!("{} {RAW}", bare(file));
     bench.fails(
         &raw("normed_whole.pth"),
-        &["what computes with them is not in it: 'norm' is a BatchNorm1d", "torch.jit.script"],
+        &["not the network that uses them: 'norm' is a BatchNorm1d", "torch.jit.script"],
     );
-    bench.fails(&raw("half.pth"), &["tensor 'fc1.weight' of shape [4, 3] is no part of a Linear layer with a bias"]);
-    bench.fails(&raw("rows.csv"), &["rows.csv", "is no model file"]);
+    bench.fails(&raw("half.pth"), &["tensor 'fc1.weight' of shape [4, 3] is not part of a Linear layer with a bias"]);
+    bench.fails(&raw("rows.csv"), &["rows.csv", "is not a model file"]);
     bench.fails(&raw("none.pth"), &["none.pth", "No such file"]);
 }
 
@@ -158,15 +158,15 @@ fn training_goes_on_with_what_python_saved() {
     }
     let train = "train --data rows.csv --label kind --checkpoint d";
     let adam = bench.stage(&format!("{train} --resume checkpoint.pth --epochs 1")).ended(0);
-    assert!(adam.out.contains("the state of the optimizer (adam) is taken from the file"), "{}", adam.out);
+    assert!(adam.out.contains("using the optimizer state (adam) of the file"), "{}", adam.out);
     let sgd = bench.stage(&format!("{train} --resume checkpoint.pth --epochs 1 --optimizer sgd")).ended(0);
-    assert!(sgd.out.contains("the optimizer of the file is not sgd: it begins anew"), "{}", sgd.out);
-    bench.fails(&format!("{train} --resume d --raw"), &["leave --raw and --architecture out"]);
-    bench.fails(&format!("{train} --resume state.pth --hidden 9"), &["hidden layers of 4", "leave --hidden out"]);
-    bench.fails(&format!("{train} --module state.pth"), &["is no TorchScript file", "torch.jit.script"]);
+    assert!(sgd.out.contains("the file has no state of the optimizer sgd: it starts without state"), "{}", sgd.out);
+    bench.fails(&format!("{train} --resume d --raw"), &["remove --raw and --architecture"]);
+    bench.fails(&format!("{train} --resume state.pth --hidden 9"), &["hidden layers of 4", "remove --hidden"]);
+    bench.fails(&format!("{train} --module state.pth"), &["is not a TorchScript file", "torch.jit.script"]);
     bench.fails(
         &format!("{train} --module scripted.pt --features x,y"),
-        &["the module does not compute with rows of 2 columns"],
+        &["the module does not accept rows of 2 columns"],
     );
 }
 

@@ -64,14 +64,15 @@ fn a_model_that_is_not_good_enough_fails_after_everything_is_written() {
     let words =
         "evaluate --registered r/registered.json --data test.csv --report p --require accuracy>1 --require log_loss<9";
     let ran = Ran::of(at(&house, bench.command(words))).ended(1);
-    assert!(ran.err.starts_with("error: not good enough: required accuracy>1, it is "), "{}", ran.err);
+    assert!(ran.err.starts_with("error: requirements not met: required accuracy>1, but it is "), "{}", ran.err);
     assert!(bench.text("p/report.md").contains("**not met**"));
     let ran = Ran::of(at(&house, bench.command(&words.replace("accuracy", "acuracy")))).ended(1);
     assert!(ran.err.contains("did you mean 'accuracy'?") && ran.err.contains("recall_up"), "{}", ran.err);
     bench.write("strange.csv", "x,y,z,kind\n1,2,3,sideways\n");
     let ran = Ran::of(at(&house, bench.command("evaluate --registered r --data strange.csv --report p"))).ended(1);
     assert!(
-        ran.err.contains("line 2, column 'kind': the class 'sideways' is not one of the model's: down, up"),
+        ran.err
+            .contains("line 2, column 'kind': the class 'sideways' is not one of the classes of the model: down, up"),
         "{}",
         ran.err
     );

@@ -122,6 +122,6 @@ fn a_server_that_is_not_there_does_not_stop_a_training() {
     let mut command = bench.command("train --data train.csv --label kind --checkpoint c --epochs 2");
     command.env("MLFLOW_TRACKING_URI", "http://127.0.0.1:9").env("MLFLOW_RUN_ID", "r");
     let ran = crate::support::Ran::of(command).ended(0);
-    assert!(ran.err.starts_with("warning: training goes on without MLflow: "), "{}", ran.err);
+    assert!(ran.err.starts_with("warning: training continues without MLflow: "), "{}", ran.err);
     assert_eq!(bench.text("c/metrics.jsonl").lines().count(), 2);
 }

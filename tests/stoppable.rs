@@ -62,7 +62,7 @@ fn a_run_whose_runner_is_stopped_can_be_cancelled() {
         child.kill().unwrap();
     }
     let ran = ran.ended(0);
-    assert!(ran.err.contains("its runner is stopped") && ran.out == "r: Canceled\n", "{}{}", ran.err, ran.out);
+    assert!(ran.err.contains("is suspended (SIGSTOP)") && ran.out == "r: Canceled\n", "{}{}", ran.err, ran.out);
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert!(!lives(project.read(".amlrun/runs/r/steps/long/wd/pid").trim()));
 }
@@ -138,7 +138,7 @@ fn a_list_that_never_ends_is_given_up() {
         let root = format!("http://{}/mine", stub.address);
         let project = Project::new().with("amlrun.toml", &format!("[accounts.mine]\nendpoint = \"{root}\"\n"));
         let ran = bounded(&project, &["cp", &format!("{root}/box/d/"), "all"]).ended(1);
-        assert!(ran.err.contains("has no end"), "{}", ran.err);
+        assert!(ran.err.contains("does not end"), "{}", ran.err);
     }
 }
 
@@ -158,7 +158,7 @@ fn copies_that_were_never_registered_can_be_freed() {
     let leave = || left.iter().for_each(|path| project.write(&format!(".amlrun/{path}"), &"x".repeat(100_000)));
     leave();
     let before = project.amlrun(&["cache", "gc", "--dry-run"]).ended(0);
-    assert_eq!(before.out.lines().filter(|line| line.contains("what was left of")).count(), 4, "{}", before.out);
+    assert_eq!(before.out.lines().filter(|line| line.contains("incomplete")).count(), 4, "{}", before.out);
     // Somebody is copying: then all copies stay.
     let lock = std::fs::File::open(project.path(".amlrun/copying.lock")).unwrap();
     lock.lock_shared().unwrap();
@@ -203,10 +203,14 @@ fn a_run_that_died_before_its_first_event_gives_its_name_back() {
             project.write(".amlrun/runs/r/events.jsonl", record);
         } else {
             let shown = project.amlrun(&["job", "show", "-n", "r"]).ended(1);
-            assert!(shown.err.contains("never began") && shown.err.contains("the name is free"), "{}", shown.err);
+            assert!(
+                shown.err.contains("never started") && shown.err.contains("you can use the same name"),
+                "{}",
+                shown.err
+            );
         }
         project.amlrun(&["run", "pipeline.yml", "--name", "r", "--force-rerun"]).ended(0);
         assert_eq!(project.log("say"), "hello\n");
     }
-    assert!(project.run("pipeline.yml").ended(1).err.contains("exists already"));
+    assert!(project.run("pipeline.yml").ended(1).err.contains("already exists"));
 }

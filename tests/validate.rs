@@ -25,7 +25,7 @@ fn five_mistakes_give_five_diagnostics() {
         "pipeline.yml:9:16\n",
         "did you mean 'train.yml'?",
         "pipeline.yml:14:11\n",
-        "'fast' is no value for the input 'lr' of type number",
+        "'fast' is not a valid value for the input 'lr' of type number",
         "pipeline.yml:15:13\n",
         "the pipeline has no input 'nope'",
         "   |             ^^^^^^^^^^^^^^^^^^^^^^^\n",
@@ -47,7 +47,7 @@ fn mistakes_of_the_graph_are_told() {
     let circle = node("a", "true") + &bind("x", "b.outputs.o") + &node("b", "true") + &bind("x", "a.outputs.o");
     project.write("circle.yml", &pipeline(&circle));
     let ran = project.amlrun(&["validate", "circle.yml"]).ended(1);
-    assert!(ran.err.contains("error[cycle]: these nodes wait for each other: a -> b -> a"), "{}", ran.err);
+    assert!(ran.err.contains("error[cycle]: these nodes depend on each other: a -> b -> a"), "{}", ran.err);
 
     let two = node("a", "true")
         + "    outputs: {o: \"${{parent.outputs.r}}\"}\n"
@@ -56,7 +56,7 @@ fn mistakes_of_the_graph_are_told() {
     project.write("two.yml", &pipeline(&two).replace("jobs:", "outputs: {r: }\njobs:"));
     let ran = project.amlrun(&["validate", "two.yml"]).ended(1);
     assert!(
-        ran.err.contains("two nodes write the pipeline's output 'r'") && ran.err.contains("the first one"),
+        ran.err.contains("two nodes write the pipeline's output 'r'") && ran.err.contains("first written here"),
         "{}",
         ran.err
     );
@@ -92,17 +92,17 @@ fn what_is_not_run_yet_is_refused_and_not_ignored() {
         search_space: {x: {type: choice, values: [1, 2]}}\ntrial: {command: echo, environment: azureml:a:1}\n";
     let node = |text: &str| format!("type: pipeline\njobs:\n  s: {text}\n");
     for (text, said) in [
-        (sweep.to_owned(), "a job of type 'sweep' is not run by amlrun yet"),
+        (sweep.to_owned(), "jobs of type 'sweep' are not supported by amlrun yet"),
         (node("{type: pipeline, component: azureml:x:1}"), "the component 'x:1' is not registered"),
         (node("{type: command, component: azureml:x:1}"), "the component 'x:1' is not registered"),
         (format!("{command}distribution: {{type: ray}}\n"), "a Ray cluster is not run"),
         (
             format!("{command}inputs: {{d: {{path: https://x.org/y}}}}\n"),
-            "'https://x.org/y' is a web address, which is one file",
+            "'https://x.org/y' is a single file on the web",
         ),
         (
             format!("{command}outputs: {{d: {{path: azureml://datastores/a/paths/b}}}}\n"),
-            "does not know the datastore 'a'",
+            "the datastore 'a' was not found",
         ),
     ] {
         project.write("job.yml", &text);
@@ -133,7 +133,7 @@ fn the_verdict_for_this_machine_is_that_of_a_run() {
         (reads("azureml://datastores/lake/paths/x"), "", "error[unknown-datastore]"),
         (reads("azureml://datastores/workspaceblobstore/paths/x"), "", "error[missing-path]"),
         (reads("azureml://registries/public/data/rows/versions/1"), "", "error[not-yet]"),
-        (replayed.clone(), "[steps.a]\npolicy = 'replay'\n", "no run has a completed step of that name"),
+        (replayed.clone(), "[steps.a]\npolicy = 'replay'\n", "no run has a completed step with that name"),
         (replayed, "[steps.a]\npolcy = 'skip'\n", "amlrun.toml:2:1: unknown field `polcy`"),
         (parallel.to_owned(), "[steps.s]\npolicy = 'skip'\n", ""),
     ] {
@@ -155,7 +155,7 @@ fn what_only_this_machine_lacks_is_a_warning() {
         inputs: {d: {type: uri_folder, path: 'azureml:rows@latest'}}\n";
     let project = Project::new().with("job.yml", text);
     let ran = project.amlrun(&["validate", "job.yml"]).ended(0);
-    assert!(ran.err.contains("warning[unknown-asset]: no asset 'rows@latest' is registered"), "{}", ran.err);
+    assert!(ran.err.contains("warning[unknown-asset]: the asset 'rows@latest' is not registered"), "{}", ran.err);
     assert_eq!(ran.out, "job.yml: command job, accepted, 1 warning\n");
 }
 
@@ -167,7 +167,7 @@ fn an_optional_part_without_an_expression_is_a_warning() {
     let node = "  a:\n    type: command\n    component: c.yml\n    inputs: {model: m}\n";
     let project = Project::new().with("c.yml", component).with("job.yml", &pipeline(node));
     let ran = project.amlrun(&["validate", "job.yml", "--target", "local"]).ended(0);
-    assert!(ran.err.contains("warning[bad-expression]: '$[[inputs.model]]' holds no expression"), "{}", ran.err);
+    assert!(ran.err.contains("warning[bad-expression]: '$[[inputs.model]]' contains no expression"), "{}", ran.err);
     assert!(ran.err.contains("did you mean $[[${{inputs.model}}]]?"), "{}", ran.err);
     project.run("job.yml").ended(0);
     assert_eq!(project.log("a"), "--model inputs.model\n");
@@ -211,7 +211,7 @@ fn a_prompt_flow_is_no_parallel_component() {
     let ran = project.amlrun(&["validate", ".", "--target", "azure"]).ended(0);
     assert!(
         ran.err.is_empty()
-            && ran.out.contains("2 files: 2 accepted; 2 of other kinds passed over (1 prompt flow, 1 prompt flow run)"),
+            && ran.out.contains("2 files: 2 accepted; 2 of other kinds skipped (1 prompt flow, 1 prompt flow run)"),
         "{}{}",
         ran.out,
         ran.err
@@ -220,7 +220,7 @@ fn a_prompt_flow_is_no_parallel_component() {
     project.write("empty/readme.txt", "");
     for (run, said, place) in [
         ("flow: ./empty\n", "the folder './empty' is not a flow: it has no flow.dag.yaml", "run.yml:2:7"),
-        ("flow: ./flow\nname: My-Flow\n", "'name' must be a name of lower case letters", "run.yml:3:7"),
+        ("flow: ./flow\nname: My-Flow\n", "'name' must be a name of lowercase letters", "run.yml:3:7"),
     ] {
         project.write("run.yml", &(schema("Run") + run));
         let ran = project.amlrun(&["validate", "by_run.yml", "--target", "azure"]).ended(1);
@@ -249,7 +249,7 @@ fn files_that_cannot_be_read_are_told_apart() {
     let missing = project.amlrun(&["validate", "nope.yml"]).ended(3);
     assert!(missing.err.contains("cannot read nope.yml"), "{}", missing.err);
     let folder = project.amlrun(&["validate", "."]).ended(3);
-    assert!(folder.err.contains("no Azure ML document in '.' (4 files passed over)"), "{}", folder.err);
+    assert!(folder.err.contains("no Azure ML document was found in '.' (4 files skipped)"), "{}", folder.err);
     assert!(project.run(".").ended(1).err.contains("is a folder"));
 }
 
@@ -272,12 +272,12 @@ fn a_component_file_is_checked_on_its_own() {
     assert_eq!(ran.out, "train.yml: command component, accepted\n");
     project.write("train.yml", &format!("{schema}{}", COMPONENT.replace("inputs.lr", "inputs.lrr")));
     let ran = project.amlrun(&["validate", "train.yml"]).ended(1);
-    assert!(ran.err.contains("the command uses the input 'lrr', but what is declared is 'lr'"), "{}", ran.err);
+    assert!(ran.err.contains("the command uses the input 'lrr', but the component declares 'lr'"), "{}", ran.err);
     let run = project.run("train.yml").ended(1);
-    assert!(run.err.contains("this file describes a command component, and no job"), "{}", run.err);
+    assert!(run.err.contains("this file describes a command component, not a job"), "{}", run.err);
     project.write("train.yml", "name: e\nimage: ubuntu\n");
     let run = project.run("train.yml").ended(1);
-    assert!(run.err.contains("this file describes an environment, and no job"), "{}", run.err);
+    assert!(run.err.contains("this file describes an environment, not a job"), "{}", run.err);
 }
 
 #[test]
@@ -289,11 +289,11 @@ fn a_slip_of_set_is_a_mistake_and_not_a_new_key() {
         inputs: {size: {type: integer, default: 1}}\ncommand: echo ${{inputs.size}}\n";
     let project = Project::new().with("pipeline.yml", text).with("c.yml", component);
     for (set, message, help) in [
-        ("inputs.epcohs=7", "nothing reads the input 'epcohs'", "did you mean 'epochs'?"),
-        ("outputs.model.path=x", "nothing reads the output 'model'", "there is none"),
+        ("inputs.epcohs=7", "the input 'epcohs' is not used", "did you mean 'epochs'?"),
+        ("outputs.model.path=x", "the output 'model' is not used", "there is nothing to set"),
         ("settings.force_rerurn=true", "a pipeline has no setting 'force_rerurn'", "did you mean 'force_rerun'?"),
-        ("jobs.trian.inputs.n=7", "there is no job 'trian'", "did you mean 'train'?"),
-        ("jobs.train.inputs.m=7", "'jobs.train' has no input 'm'", "there are: n"),
+        ("jobs.trian.inputs.n=7", "the job 'trian' does not exist", "did you mean 'train'?"),
+        ("jobs.train.inputs.m=7", "'jobs.train' has no input 'm'", "use one of: n"),
         ("jobs.use.inputs.sise=7", "'jobs.use' has no input 'sise'", "did you mean 'size'?"),
     ] {
         for how in [&["validate"][..], &["validate", "--target", "azure"], &["run"]] {

@@ -36,12 +36,12 @@ fn a_folder_means_its_azure_documents_in_order() {
             "pipelines/a b.yaml: pipeline with 1 step, accepted",
             "pipelines/b.yml: pipeline job, refused: for the reasons above",
             "pipelines/z/c.yml: pipeline job, refused: 1 error",
-            "4 files: 1 accepted, 3 refused; 2 errors; 2 files passed over",
+            "4 files: 1 accepted, 3 refused; 2 errors; 2 files skipped",
         ],
         "{}",
         ran.err
     );
-    assert_eq!(ran.err.matches("'rat', but what is declared is 'rate'").count(), 1, "told once:\n{}", ran.err);
+    assert_eq!(ran.err.matches("'rat', but the component declares 'rate'").count(), 1, "told once:\n{}", ran.err);
     assert_eq!(ran.err.matches("amlrun explain unknown-port").count(), 1, "{}", ran.err);
 }
 
@@ -66,15 +66,15 @@ fn deployment() -> Project {
 fn documents_of_other_kinds_are_passed_over_and_counted() {
     let project = deployment();
     let ran = project.amlrun(&["validate", "."]).ended(0);
-    let summary = "1 file: 1 accepted; 6 of other kinds passed over \
-        (1 compute, 2 deployment, 1 endpoint, 1 feature set, 1 schedule); 1 file passed over";
+    let summary = "1 file: 1 accepted; 6 of other kinds skipped \
+        (1 compute, 2 deployment, 1 endpoint, 1 feature set, 1 schedule); 1 file skipped";
     assert_eq!(ran.out, format!("train/job.yml: command with 1 step, accepted\n{summary}\n"));
     assert!(ran.err.is_empty(), "{}", ran.err);
     for target in ["local", "azure"] {
         project.amlrun(&["validate", ".", "--target", target]).ended(0);
     }
     let ran = project.amlrun(&["validate", "deploy"]).ended(0);
-    assert!(ran.out.starts_with("nothing to check; 5 of other kinds passed over"), "{}", ran.out);
+    assert!(ran.out.starts_with("nothing to check; 5 of other kinds skipped"), "{}", ran.out);
     let annotated = project.amlrun(&["validate", ".", "-o", "github"]).ended(0);
     assert_eq!((annotated.out.as_str(), annotated.err.trim_end()), ("", summary));
 
@@ -87,10 +87,10 @@ fn documents_of_other_kinds_are_passed_over_and_counted() {
 fn a_document_of_another_kind_is_passed_over_by_name_and_never_run() {
     let project = deployment();
     let ran = project.amlrun(&["validate", "deploy/endpoint.yml"]).ended(0);
-    assert_eq!(ran.out, "deploy/endpoint.yml: endpoint, passed over: amlrun does not check it\n");
+    assert_eq!(ran.out, "deploy/endpoint.yml: endpoint, skipped: amlrun does not check it\n");
     for verb in ["run", "plan", "graph", "show"] {
         let ran = project.amlrun(&[verb, "deploy/endpoint.yml"]).ended(1);
-        assert!(ran.err.contains("a kind that amlrun does not read: endpoint"), "{verb}: {}", ran.err);
+        assert!(ran.err.contains("documents of the kind 'endpoint' are not supported"), "{verb}: {}", ran.err);
         assert_eq!(ran.err.matches("error[").count(), 1, "{verb}: {}", ran.err);
     }
 }
@@ -134,7 +134,7 @@ fn github_gets_a_command_for_each_finding() {
     assert_eq!(
         lines[0],
         "::error file=parts/train.yml,line=5,col=10,endLine=5,endColumn=14,title=unknown-port::the command uses the \
-         input 'rat', but what is declared is 'rate'%0Ahelp: write the same name in both places"
+         input 'rat', but the component declares 'rate'%0Ahelp: write the same name in both places"
     );
     assert!(ran.err.starts_with("4 files: 1 accepted, 3 refused"), "{}", ran.err);
 }
@@ -174,7 +174,7 @@ fn sarif_is_well_formed() {
         twice["locations"][0]["physicalLocation"]["artifactLocation"],
         serde_json::json!({ "uri": "pipelines/y%20%C3%BC.yml", "uriBaseId": "%SRCROOT%" })
     );
-    assert_eq!(twice["relatedLocations"][0]["message"]["text"], "first given here, and ignored");
+    assert_eq!(twice["relatedLocations"][0]["message"]["text"], "first defined here, and ignored");
     let missing = results.iter().find(|r| r["ruleId"] == "unreadable-file").unwrap();
     assert_eq!(missing["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "nope.yml");
     assert!(ran.err.is_empty(), "{}", ran.err);

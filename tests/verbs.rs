@@ -58,7 +58,7 @@ fn a_shell_is_where_the_step_was() {
     let unknown = project.amlrun(&["shell", "r", "mkae", "-c", "ls"]).ended(3);
     assert!(unknown.err.contains("did you mean 'make'?"), "{}", unknown.err);
     let without = project.amlrun(&["shell", "r", "use", "-c", "ls"]).ended(1);
-    assert!(without.err.contains("'use' needs 'make', which did not complete"), "{}", without.err);
+    assert!(without.err.contains("'use' depends on 'make', which did not complete"), "{}", without.err);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_deleted_run_leaves_what_others_refer_to() {
     project.amlrun(&["run", "pipeline.yml", "--name", "second"]).ended(0);
     let deleted = project.amlrun(&["job", "delete", "-n", "r"]).ended(0);
     assert_eq!(deleted.out, "r: deleted\n");
-    assert!(deleted.err.contains("r.make.o stays: an asset or another run refers to it"), "{}", deleted.err);
+    assert!(deleted.err.contains("r.make.o is kept: an asset or another run refers to it"), "{}", deleted.err);
     assert!(made.join("f").exists());
     assert_eq!(names(&project, &[]), json!(["second"]));
     project.amlrun(&["job", "show", "-n", "r"]).ended(3);
@@ -153,7 +153,7 @@ fn an_asset_outlives_its_run() {
     );
     project.run("pipeline.yml").ended(0);
     let deleted = project.amlrun(&["job", "delete", "-n", "r"]).ended(0);
-    assert!(deleted.err.contains("r.train.o stays") && !deleted.err.contains("r.train.p"), "{}", deleted.err);
+    assert!(deleted.err.contains("r.train.o is kept") && !deleted.err.contains("r.train.p"), "{}", deleted.err);
     assert!(!project.path(".amlrun/store/v1/r.train.p").exists());
     project.amlrun(&["cache", "gc"]).ended(0);
     project.amlrun(&["model", "download", "-n", "net", "-p", "got"]).ended(0);
@@ -169,7 +169,11 @@ fn a_run_that_goes_on_is_not_deleted() {
     project.write("pipeline.yml", &pipeline(&(node("long", "echo ready; exec sleep 1000") + "    outputs: {o: }\n")));
     let (mut child, events) = project.start_until(&["pipeline.yml"], "ready");
     let refused = project.amlrun(&["job", "delete", "-n", "r"]).ended(1);
-    assert!(refused.err.contains("the run 'r' goes on") && refused.err.contains("job cancel"), "{}", refused.err);
+    assert!(
+        refused.err.contains("the run 'r' is still running") && refused.err.contains("job cancel"),
+        "{}",
+        refused.err
+    );
     project.amlrun(&["cache", "gc", "--older-than", "0"]).ended(0);
     assert!(project.path(".amlrun/store/v1/r.long.o").exists(), "what it is writing is left alone");
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
@@ -196,7 +200,7 @@ fn what_nobody_refers_to_goes_and_is_told_before() {
     let done = project.amlrun(&["cache", "gc"]).ended(0);
     assert_eq!(done.out, told.out.replace("would free", "freed"), "what was told is what was done");
     assert!(whole.join("f").exists() && !left.exists());
-    assert!(project.amlrun(&["cache", "gc"]).ended(0).out.starts_with("freed 0 B in all"));
+    assert!(project.amlrun(&["cache", "gc"]).ended(0).out.starts_with("freed 0 B in total"));
     project.amlrun(&["plan", "pipeline.yml", "--check"]).ended(0);
     let old = project.amlrun(&["cache", "gc", "--older-than", "0", "--dry-run"]).ended(0);
     assert!(old.out.contains("run r\n") && old.out.contains("run half\n"), "{}", old.out);
@@ -258,7 +262,8 @@ fn a_python_is_there_where_the_machine_has_only_python3() {
     })
     .ended(0);
     assert_eq!(project.log("say"), "the python of this machine: -V\nthe python of this machine: x\n");
-    let note = format!("note: environments are met by this machine: {}/python3", bin.display());
+    let note =
+        format!("note: steps use the Python of this machine instead of their environments: {}/python3", bin.display());
     assert!(ran.out.contains(&note), "{}", ran.out);
 }
 
@@ -271,7 +276,7 @@ fn asked_for_a_shell(project: &Project) -> (std::process::Child, BufReader<std::
     command.env("TERM", "xterm").env("HOME", project.path("")).stdin(terminal.slave.try_clone().unwrap());
     let child = command.stdout(terminal.slave.try_clone().unwrap()).stderr(terminal.slave).spawn().unwrap();
     let mut master = BufReader::new(std::fs::File::from(terminal.master));
-    until(&mut master, "open a shell in 'bad', with its inputs and variables? [y/N] ");
+    until(&mut master, "open a shell in the environment of the step 'bad'? [y/N] ");
     (child, master)
 }
 
@@ -292,7 +297,7 @@ fn a_shell_is_offered_after_a_failure_on_a_terminal() {
     let (mut child, mut terminal) = asked_for_a_shell(&project);
     let typed = b"y\necho mode $MODE $((6 * 7))\nagain\necho code $?; exit\n";
     std::io::Write::write_all(terminal.get_mut(), typed).unwrap();
-    for shown in ["shell in 'bad' of r: 'again' runs its command", "mode fast 42", "said", "code 3"] {
+    for shown in ["shell in the step 'bad' of r: 'again' runs its command", "mode fast 42", "said", "code 3"] {
         until(&mut terminal, shown);
     }
     assert_eq!(child.wait().unwrap().code(), Some(1), "the run failed all the same");
@@ -315,7 +320,7 @@ fn the_project_s_file_is_found_from_a_folder_below_it() {
     let mut command = project.command(&["plan", "job.yml"]);
     command.current_dir(project.path("sub"));
     let ran = Ran::of(command).ended(0);
-    assert!(ran.out.contains("look  leave out"), "{}", ran.out);
+    assert!(ran.out.contains("look  skip"), "{}", ran.out);
 }
 
 #[test]
@@ -323,5 +328,5 @@ fn a_setting_under_its_former_name_works_with_a_note() {
     let project = Project::new().with("amlrun.toml", "[transfer]\npatience = 7\n");
     project.write("pipeline.yml", &pipeline(&node("a", "true")));
     let ran = project.run("pipeline.yml").ended(0);
-    assert_eq!(ran.err.matches("'patience' in [transfer] is now called 'retry_timeout'").count(), 1, "{}", ran.err);
+    assert_eq!(ran.err.matches("'patience' in [transfer] was renamed to 'retry_timeout'").count(), 1, "{}", ran.err);
 }

@@ -58,7 +58,7 @@ fn an_older_run_goes_on_and_its_outputs_are_believed() {
     let project = old_run();
     project.write("ok", "yes");
     let resumed = project.amlrun(&["run", "--resume", "r"]).ended(0);
-    assert!(resumed.err.contains("an earlier amlrun began this run"), "{}", resumed.err);
+    assert!(resumed.err.contains("an older version of amlrun started this run"), "{}", resumed.err);
     assert_eq!(times_made(&project), 1);
     assert_eq!(project.shown()["status"], "Completed");
 }
@@ -70,7 +70,11 @@ fn an_older_run_s_output_of_another_size_is_not_believed() {
     std::fs::remove_file(project.path(".amlrun/store/v1/r.make.o/o")).unwrap();
     project.write(".amlrun/store/v1/r.make.o/o", "something longer\n");
     let resumed = project.amlrun(&["run", "--resume", "r"]).ended(0);
-    assert!(resumed.err.contains("what 'make' wrote is gone or was changed: it runs again"), "{}", resumed.err);
+    assert!(
+        resumed.err.contains("the outputs of 'make' are missing or were changed: it runs again"),
+        "{}",
+        resumed.err
+    );
     assert_eq!((times_made(&project), project.log("use").as_str()), (2, "made\n"));
 }
 
@@ -84,7 +88,11 @@ fn a_plan_of_another_version_is_told_and_not_guessed() {
         [&["run", "--resume", "r"] as &[&str], &["step", "rerun", "r", "make"], &["shell", "r", "make", "-c", "ls"]]
     {
         let refused = project.amlrun(verb).ended(1);
-        assert!(refused.err.contains("another version of amlrun made it: run its job file again"), "{}", refused.err);
+        assert!(
+            refused.err.contains("run its job file again: the plan is from another version of amlrun"),
+            "{}",
+            refused.err
+        );
     }
     assert_eq!(project.shown()["status"], "Failed", "looking at it goes on as before");
 }
@@ -108,7 +116,7 @@ fn a_newer_workspace_is_refused_and_left_alone() {
         &["model", "list"],
     ] {
         let refused = project.amlrun(verb).ended(1);
-        let said = "store/v2: a newer amlrun wrote this workspace; nothing was changed";
+        let said = "store/v2: this workspace was written by a newer version of amlrun; nothing was changed";
         assert!(refused.err.contains(said), "{verb:?}: {}", refused.err);
     }
     assert!(project.path(".amlrun/runs/r").exists() && !project.path(".amlrun/runs/second").exists());
@@ -133,7 +141,7 @@ fn a_newer_database_is_refused_or_done_without() {
     project.run("pipeline.yml").ended(0);
     newer(&project, "reuse/v1/reuse.db");
     let ran = project.amlrun(&["run", "pipeline.yml", "--name", "second"]).ended(0);
-    assert!(ran.out.contains("nothing is reused:") && ran.out.contains("newer amlrun (format 99"), "{}", ran.out);
+    assert!(ran.out.contains("no results are reused:") && ran.out.contains("newer amlrun (format 99"), "{}", ran.out);
     assert!(ran.out.contains("▶ say started"), "{}", ran.out);
     newer(&project, "registry.db");
     let refused = project.amlrun(&["model", "list"]).ended(1);
@@ -152,6 +160,6 @@ fn a_record_with_events_that_nobody_knows_is_told() {
     project.write(".amlrun/runs/r/events.jsonl", &newer);
     let shown = project.amlrun(&["job", "show", "-n", "r"]).ended(0);
     assert!(shown.out.contains("\"Completed\""), "{}", shown.out);
-    let told = "events.jsonl: line cannot be read and is left out: 2 (it is damaged, or a newer amlrun wrote it)";
+    let told = "events.jsonl: line cannot be read and is ignored: 2 (damaged, or written by a newer version of amlrun)";
     assert!(shown.err.contains(told), "{}", shown.err);
 }

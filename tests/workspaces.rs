@@ -47,7 +47,7 @@ fn a_run_of_an_earlier_version_can_be_resumed() {
     let project = made("2026-11-27");
     project.write(".amlrun/store/v1/first.count.count/count.none", "");
     let resumed = amlrun(&project, &["run", "--resume", "first"]).ended(0).out;
-    assert!(resumed.contains("2 of 3 steps are done"), "{resumed}");
+    assert!(resumed.contains("2 of 3 steps are already complete"), "{resumed}");
     let shown = amlrun(&project, &["job", "show", "-n", "first", "--query", "status"]).ended(0).out;
     assert_eq!(shown.trim(), "\"Completed\"");
 }

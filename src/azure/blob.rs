@@ -23,13 +23,13 @@ const LONGEST: usize = 1024;
 pub(super) fn unfit(name: &str) -> Option<&'static str> {
     let bad = |c: char| matches!(c, '\\' | '\t' | '\n' | '\r');
     if name.chars().count() > LONGEST {
-        Some("it has more than 1,024 characters")
+        Some("longer than 1,024 characters")
     } else if name.chars().any(bad) {
-        Some("there is a backslash, a tab or a line break in it")
+        Some("contains a backslash, a tab or a line break")
     } else if name.split('/').any(|part| matches!(part, "." | "..")) {
-        Some("'.' and '..' mean folders")
+        Some("'.' and '..' are not allowed as parts of it")
     } else if name.starts_with('/') || name.ends_with('/') {
-        Some("there is a '/' at its beginning or end")
+        Some("begins or ends with '/'")
     } else {
         None
     }
@@ -118,7 +118,10 @@ pub(super) fn checked(chunks: Chunks, wanted: Option<[u8; 8]>, address: String) 
             }
             Some(Err(trouble)) => Some((Err(trouble), None)),
             None if crc.value().to_le_bytes() == wanted => None,
-            None => Some((Err(TransferError::transient(format!("{address} arrived with another content"))), None)),
+            None => Some((
+                Err(TransferError::transient(format!("the content of {address} does not match its checksum"))),
+                None,
+            )),
         }
     }))
 }

@@ -84,7 +84,7 @@ impl Container {
             // A token is a password for an hour: it is sent over insecure connections to this machine only.
             let here = Host::of(&self.endpoint).is_some_and(|host| host.is_loopback);
             if !self.endpoint.starts_with("https://") && !here {
-                let why = format!("{} has no TLS, and a token is not sent in the open", self.endpoint);
+                let why = format!("{} has no TLS, and tokens are not sent without encryption", self.endpoint);
                 return Err(TransferError::Denied(why));
             }
             let token = identity::sign_in(&self.address(name)).await?;
@@ -142,7 +142,7 @@ impl Container {
 fn access_key(account: &str, key: &Secret) -> Result<StorageCredentials, TransferError> {
     // Otherwise each request would fail, with a message that is hard to understand.
     if STANDARD.decode(key.reveal()).is_err() {
-        return Err(TransferError::Denied(format!("the key of the account '{account}' is no key: it must be base64")));
+        return Err(TransferError::Denied(format!("the key of the account '{account}' is not valid base64")));
     }
     Ok(StorageCredentials::access_key(account, azure_core::auth::Secret::new(key.reveal().to_owned())))
 }
@@ -171,7 +171,7 @@ impl Remote for Container {
         match blob::unfit(name) {
             None => Ok(()),
             Some(why) => {
-                Err(TransferError::Permanent(format!("'{}' can be no blob's name: {why}", name.escape_debug())))
+                Err(TransferError::Permanent(format!("'{}' is not a valid blob name: {why}", name.escape_debug())))
             }
         }
     }
@@ -210,7 +210,7 @@ impl Remote for Container {
                 marker = page.next_marker;
                 let Some(next) = &marker else { break };
                 if !pages.lead_on(next.as_str(), &files) {
-                    let why = "its list of blobs has no end: each page names another one, and none brings anything new";
+                    let why = "its list of blobs does not end: each page refers to another page without new blobs";
                     return Err(TransferError::Permanent(format!("{}: {why}", self.address(prefix))));
                 }
             }
@@ -240,7 +240,7 @@ impl Remote for Container {
                 page => page?,
             };
             let page =
-                page.ok_or_else(|| TransferError::transient(format!("{} said nothing", self.address(&file.name))))?;
+                page.ok_or_else(|| TransferError::transient(format!("{} returned no data", self.address(&file.name))))?;
             let address = self.address(&file.name);
             let crc = page.blob.properties.content_crc64.as_ref().map(|crc| *crc.as_slice());
             let told = address.clone();
@@ -261,7 +261,10 @@ impl Remote for Container {
             let answer = request.await.map_err(|error| self.trouble(&error, name))?;
             let arrived = answer.content_md5.as_ref().map(|md5| *md5.as_slice());
             if checksums.md5.is_some() && arrived.is_some_and(|arrived| Some(arrived) != checksums.md5) {
-                return Err(TransferError::transient(format!("{} arrived with another content", self.address(name))));
+                return Err(TransferError::transient(format!(
+                    "the content of {} does not match its checksum",
+                    self.address(name)
+                )));
             }
             Ok(())
         })
@@ -306,7 +309,7 @@ impl Remote for Container {
             let arrived = answer.content_crc64.as_ref().map(|crc| STANDARD.encode(crc.as_slice()));
             if arrived.is_some_and(|arrived| arrived != crc64_text(crc64)) {
                 return Err(TransferError::transient(format!(
-                    "a block of {} arrived with another content",
+                    "the content of a block of {} does not match its checksum",
                     self.address(name)
                 )));
             }
@@ -365,7 +368,7 @@ fn block_id(id: &str) -> Result<BlockId, TransferError> {
     STANDARD
         .decode(id)
         .map(BlockId::from)
-        .map_err(|e| TransferError::Permanent(format!("'{id}' is no id of a block: {e}")))
+        .map_err(|e| TransferError::Permanent(format!("'{id}' is not a valid block ID: {e}")))
 }
 
 #[cfg(test)]

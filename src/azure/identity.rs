@@ -29,8 +29,8 @@ pub(super) async fn sign_in(address: &str) -> Result<Arc<dyn TokenCredential>, T
 fn unknown(why: &str) -> String {
     let why = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     format!(
-        "nobody is signed in: run 'az login', or give a key or a signature in [accounts] of amlrun.toml or with a \
-         datastore ({}); asked: {why}",
+        "you are not signed in: run 'az login', or set a key or SAS in [accounts] of amlrun.toml or in a \
+        datastore ({}); tried: {why}",
         amlrun("datastore create -f FILE")
     )
 }

@@ -52,13 +52,13 @@ impl HttpClient for Transport {
             }
             // A blob that does not exist and a container that does not exist need different fixes.
             if said.starts_with(NO_CONTAINER) {
-                return Err(wrap(TransferError::NotFound(format!("{address}: there is no such container"))));
+                return Err(wrap(TransferError::NotFound(format!("the container of {address}"))));
             }
             let trouble = http::classify_status(status, &headers, &address, &said);
             return Err(wrap(trouble.unwrap_or_else(|| TransferError::Permanent(format!("{address}: HTTP {status}")))));
         }
         let status = StatusCode::try_from(status)
-            .map_err(|_| wrap(TransferError::Permanent(format!("{address}: HTTP {status} is no status"))))?;
+            .map_err(|_| wrap(TransferError::Permanent(format!("{address}: invalid HTTP status {status}"))))?;
         let mut chunks = self.0.body(answer);
         if is_list(asked.url()) {
             chunks = blob::with_spaces(chunks).await.map_err(wrap)?;
@@ -91,7 +91,7 @@ fn convert(request: &azure_core::Request) -> azure_core::Result<(Request, Bytes)
     }
     match request.body() {
         Body::Bytes(bytes) => Ok((made, bytes.clone())),
-        Body::SeekableStream(_) => Err(broken(&"only bytes are sent")),
+        Body::SeekableStream(_) => Err(broken(&"streams are not supported")),
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) fn unwrap(error: &Error, address: &str) -> TransferError {
     let text = error.to_string();
     let first: String = text.lines().next().unwrap_or_default().chars().take(SHOWN).collect();
     if *error.kind() == ErrorKind::DataConversion {
-        return TransferError::Permanent(format!("{address}: that is no answer of Azure Blob Storage ({first})"));
+        return TransferError::Permanent(format!("{address}: the response is not from Azure Blob Storage ({first})"));
     }
     TransferError::Permanent(format!("{address}: {first}"))
 }
@@ -227,7 +227,7 @@ mod tests {
         let context = Error::full(ErrorKind::Other, wrap(trouble.clone()), "while doing something");
         assert_eq!(unwrap(&context, "y"), trouble);
         let other = Error::message(ErrorKind::DataConversion, "no such header");
-        let told = "y: that is no answer of Azure Blob Storage (no such header)";
+        let told = "y: the response is not from Azure Blob Storage (no such header)";
         assert_eq!(unwrap(&other, "y"), TransferError::Permanent(told.into()));
         let long = Error::message(ErrorKind::Other, format!("{}\nmore", "x".repeat(5000)));
         assert!(unwrap(&long, "y").to_string().len() < 300);

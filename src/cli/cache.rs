@@ -22,23 +22,25 @@ use crate::runner::project::Project;
 use crate::store::{Home, RunFolder};
 use crate::transfer::cache::Cache;
 
-/// What the workspace takes on the disk, and freeing some of it
+/// Show the disk usage of the workspace and free disk space
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Tell what the workspace takes on the disk
+    /// Show the disk usage of the workspace
     Du {
         #[command(flatten)]
         format: TextOr,
     },
-    /// Remove outputs that no run, asset or reuse refers to, of deleted runs and half-written ones, copies that were never
-    /// registered, and earlier states of data that was fetched
+    /// Remove files of the workspace that are no longer needed
+    ///
+    /// These are outputs that no run, asset or cache entry refers to, incomplete outputs and copies, the logs that
+    /// were kept of deleted runs but are no longer needed, and earlier versions of downloaded data.
     #[command(after_help = "Examples:\n  amlrun cache gc --dry-run\n  amlrun cache gc --older-than 30")]
     Gc {
-        /// Say what would go, and remove nothing
+        /// Show what would be removed, without removing it
         #[arg(long)]
         dry_run: bool,
 
-        /// Remove runs as well that ended more than so many days ago; what assets and later runs refer to stays
+        /// Also remove runs that ended more than DAYS days ago; outputs that assets or later runs refer to are kept
         #[arg(long, value_name = "DAYS")]
         older_than: Option<u64>,
     },
@@ -56,14 +58,14 @@ pub(super) fn obey(verb: &Verb, project: &Project, printer: &Printer) -> Result<
 fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
     let places = [
         ("runs", home.root().join("runs"), "records, logs and working directories of runs"),
-        ("outputs", home.outputs(), "what steps wrote"),
-        ("logs", home.kept_logs(), "logs of deleted runs whose results others use"),
+        ("outputs", home.outputs(), "outputs of steps"),
+        ("logs", home.kept_logs(), "logs of deleted runs whose results are still in use"),
         ("models", home.models(), "registered models"),
         ("data", home.data(), "registered data"),
-        ("datastores", home.datastores(), "folders that stand for datastores"),
-        ("downloads", home.downloads(), "what was fetched from remote places"),
+        ("datastores", home.datastores(), "local folders of datastores"),
+        ("downloads", home.downloads(), "data downloaded from remote storage"),
         ("components", home.components(), "registered components"),
-        ("reuse", home.reuse(), "what is known of earlier results, and the stat cache"),
+        ("reuse", home.reuse(), "cache entries of earlier results, and the checksum cache"),
     ];
     let rows: Vec<(&str, u64, u64, &str)> = places
         .iter()
@@ -145,7 +147,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
         if !dry_run {
             remove_tree(path)?;
         }
-        say(bytes, &format!("what was left of {}", name(path)));
+        say(bytes, &format!("incomplete {}", name(path)));
     }
     drop(leftovers);
     // A run may be reading the fetched data.
@@ -158,7 +160,7 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
             say(bytes, &format!("download {}", name(&old.path)));
         }
     }
-    printer.out(&format!("{verb} {} in all\n", human_bytes(freed)));
+    printer.out(&format!("{verb} {} in total\n", human_bytes(freed)));
     Ok(Exit::Ok)
 }
 

@@ -19,9 +19,9 @@ use crate::yaml::overrides::Override;
 /// Where the document must run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Target {
-    /// On this machine, as it is: the verdict of 'amlrun run'
+    /// Run on this machine, as 'amlrun run' would
     Local,
-    /// On Azure ML: the verdict of 'az ml'
+    /// Run on Azure ML, as 'az ml' would
     Azure,
 }
 
@@ -138,8 +138,8 @@ fn not_a_document(checked: &mut Checked) {
     if could_be_azure_ml(text) {
         return;
     }
-    let message = "this is YAML, but no Azure ML document: nothing in it says job, component or asset";
-    let help = "name another file; a document says what it is with 'type:' or '$schema:'";
+    let message = "this YAML file is not an Azure ML document: it describes no job, component or asset";
+    let help = "choose another file, or add 'type:' or '$schema:' to this one";
     checked.diagnostics = Diagnostics::default();
     checked.diagnostics.push(Diagnostic::error("not-a-document", start, message).help(help));
     checked.kind = None;

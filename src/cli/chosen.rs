@@ -38,7 +38,7 @@ pub(super) fn choose(named: &[PathBuf]) -> Result<Chosen, Failed> {
             let found = walk(&folder, Some(&pattern))?;
             if found.is_empty() {
                 return Err(Failed::not_found(format!("no file matches '{}'", path.display()))
-                    .hint("'**' stands for any folders; hidden and ignored files are left out"));
+                    .hint("use '**' to match folders at any depth; hidden and ignored files are skipped"));
             }
             found
         } else {
@@ -59,19 +59,19 @@ pub(super) fn choose(named: &[PathBuf]) -> Result<Chosen, Failed> {
             // Without this error, a check of nothing would always succeed.
             let others = passed_over(chosen.passed_over - before);
             let aside = if others.is_empty() { others } else { format!(" ({others})") };
-            return Err(Failed::not_found(format!("there is no Azure ML document in '{}'{aside}", path.display()))
-                .hint("a document has an Azure '$schema' or the keys of a job, component or asset; name a file to check it"));
+            return Err(Failed::not_found(format!("no Azure ML document was found in '{}'{aside}", path.display()))
+                .hint("add the '$schema' of Azure ML to the documents, or name each file to check"));
         }
     }
     Ok(chosen)
 }
 
-/// `3 files passed over`. Empty if there are none.
+/// `3 files skipped`. Empty if there are none.
 pub(super) fn passed_over(count: usize) -> String {
     match count {
         0 => String::new(),
-        1 => "1 file passed over".to_owned(),
-        n => format!("{n} files passed over"),
+        1 => "1 file skipped".to_owned(),
+        n => format!("{n} files skipped"),
     }
 }
 
@@ -97,7 +97,7 @@ fn walk(folder: &Path, pattern: Option<&GlobMatcher>) -> Result<Vec<PathBuf>, Fa
     let mut files = Vec::new();
     let walk = WalkBuilder::new(folder).require_git(false).sort_by_file_path(Path::cmp).build();
     for entry in walk {
-        let entry = entry.map_err(|why| Failed::new(format!("cannot look into '{}': {why}", folder.display())))?;
+        let entry = entry.map_err(|why| Failed::new(format!("cannot read '{}': {why}", folder.display())))?;
         let path = entry.path();
         let shown = path.strip_prefix("./").unwrap_or(path);
         let wanted = match pattern {
@@ -121,7 +121,7 @@ fn pattern(path: &Path) -> Result<Option<(PathBuf, GlobMatcher)>, Failed> {
     let text = path.to_string_lossy();
     let text = text.strip_prefix("./").unwrap_or(&text);
     let glob = GlobBuilder::new(text).literal_separator(true).build();
-    let glob = glob.map_err(|why| Failed::usage(format!("'{text}' is no pattern: {}", why.kind())))?;
+    let glob = glob.map_err(|why| Failed::usage(format!("'{text}' is not a valid pattern: {}", why.kind())))?;
     let folder: PathBuf = Path::new(text).components().take_while(|c| !magic(Path::new(c.as_os_str()))).collect();
     let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
     // If the folder does not exist, nothing matches, and the caller reports that.

@@ -5,13 +5,13 @@ use clap_complete::Shell;
 use super::printer::Printer;
 use crate::exit_status::Exit;
 
-/// Print completions for a shell.
+/// Print the completion script for a shell.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun completion bash > ~/.local/share/bash-completion/completions/amlrun\n  \
     amlrun completion zsh > ~/.zfunc/_amlrun")]
 pub(super) struct Args {
-    /// The shell
+    /// Shell to print the script for
     shell: Shell,
 }
 

@@ -18,20 +18,20 @@ use crate::registry::{ComponentStore, ComponentVersion, Selector};
 use crate::runner::project::Project;
 use crate::yaml::{self, overrides::Override};
 
-/// Components, as 'az ml component' does
+/// Manage components, like 'az ml component'
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Register a component: pipelines name it as azureml:NAME:VERSION
+    /// Register a component for use as azureml:NAME:VERSION in pipelines
     #[command(after_help = "Examples:\n  \
         amlrun component create -f train.yml\n  \
         amlrun component create -f train.yml -v 7 --query version -o tsv\n  \
         amlrun component create -f train.yml --dry-run\n\n\
-        The component file is kept with all that it names: code, includes, environment files, nested components.\n\
-        A version never changes; the same content again is no mistake.")]
+        The component file is copied together with all files that it refers to: code, includes, environment \
+        files, nested components. A version cannot be changed. Registering the same content again has no effect.")]
     Create(Create),
-    /// List components; with a name, its versions, newest first
+    /// List components, or the versions of one component, newest first
     List {
-        /// Only this component
+        /// List the versions of this component only
         #[arg(short, long)]
         name: Option<String>,
         #[command(flatten)]
@@ -42,13 +42,13 @@ pub(super) enum Verb {
         amlrun component show -n train -v 3\n  \
         amlrun component show -n train -l latest --query path -o tsv")]
     Show {
-        /// The component's name
+        /// Name of the component
         #[arg(short, long)]
         name: String,
-        /// Its version [default: the latest]
+        /// Version of the component [default: the latest]
         #[arg(short, long, conflicts_with = "label")]
         version: Option<String>,
-        /// A label of the version: latest
+        /// Label of the version; 'latest' is the only one
         #[arg(short, long)]
         label: Option<String>,
         #[command(flatten)]
@@ -59,23 +59,23 @@ pub(super) enum Verb {
 /// What `component create` takes.
 #[derive(clap::Args)]
 pub(super) struct Create {
-    /// The component file
+    /// YAML file of the component
     #[arg(short, long)]
     file: PathBuf,
 
-    /// The name [default: the file's]
+    /// Name of the component [default: 'name' in the file]
     #[arg(short, long)]
     name: Option<String>,
 
-    /// The version [default: the file's, or the next number]
+    /// Version of the component [default: 'version' in the file, else the next number]
     #[arg(short, long)]
     version: Option<String>,
 
-    /// Register nothing: print the body that would be sent to Azure ML
+    /// Print the request body for Azure ML, without registering the component
     #[arg(long)]
     dry_run: bool,
 
-    /// Change a value of the file before it is read, as in version=2
+    /// Override values of the file, for example version=2
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Override>,
 
@@ -134,7 +134,7 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Json,
     let kind = text("type").unwrap_or_else(|| "command".to_owned());
     if !matches!(component.class, "CommandComponent" | "PipelineComponent") {
         return Err(Failed::new(format!(
-            "{}: a component of type '{kind}' cannot be registered here yet: only command and pipeline components can",
+            "{}: components of type '{kind}' cannot be registered yet: only command and pipeline components can",
             create.file.display()
         )));
     }
@@ -164,7 +164,7 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Json,
         Registered::New(record) => shown(&record, &store),
         Registered::Same(record) => {
             let id = format!("{}:{}", record.name, record.version);
-            printer.err(&format!("the component '{id}' is registered with this content already: nothing changed\n"));
+            printer.err(&format!("the component '{id}' is already registered with this content: nothing changed\n"));
             shown(&record, &store)
         }
     })

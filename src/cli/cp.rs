@@ -23,18 +23,19 @@ use crate::transfer::progress::Figures;
 use crate::transfer::web::file_name;
 
 /// The valid forms of DST.
-const DST: &str = "a local path, a blob's address (https, wasbs, abfss) or azureml://datastores/NAME/paths/PATH";
+const DST: &str = "a local path, the URL of a blob (https, wasbs, abfss) or azureml://datastores/NAME/paths/PATH";
 
-/// Copy files and folders between this machine, datastores, blobs, assets and the web
+/// Copy files between this machine, datastores, blobs, assets and the web
 ///
-/// SRC may be a local path, a blob's address (https, wasbs, abfss), azureml://datastores/NAME/paths/PATH, an asset
-/// (azureml:NAME:VERSION, azureml:NAME@LABEL: data, else a model), an output of a run (azureml://jobs/RUN/outputs/NAME),
-/// runs:/ or models:/, or any web address. DST may be a local path, a blob's address or a path of a datastore.
+/// SRC can be a local path, the URL of a blob (https, wasbs, abfss), azureml://datastores/NAME/paths/PATH, a data
+/// asset or model (azureml:NAME:VERSION or azureml:NAME@LABEL), an output of a run (azureml://jobs/RUN/outputs/NAME),
+/// runs:/…, models:/…, or any web address. DST can be a local path, the URL of a blob or a path of a datastore.
 ///
-/// A file goes to DST, or into it when DST ends with / or is a folder here. Of a folder the contents become the contents of
-/// DST. SRC may have * and ** in its names; when it ends with / it is a folder.
+/// A file is copied to DST, or into DST if DST ends with / or is an existing local folder. If SRC is a folder, its
+/// content is copied into DST. SRC can contain the wildcards * and **. If SRC ends with /, it is a folder.
 ///
-/// What is there already with the same content is not moved again, and a copy that was broken off goes on where it was.
+/// Files that already have the same content at the destination are skipped. If a copy was interrupted, the same command
+/// resumes it.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun cp data/ azureml://datastores/training/paths/credit/\n  \
@@ -43,13 +44,13 @@ const DST: &str = "a local path, a blob's address (https, wasbs, abfss) or azure
     amlrun cp azureml:credit-data:3 ./credit\n  \
     amlrun cp azureml://jobs/RUN/outputs/model azureml://datastores/training/paths/models/1/")]
 pub(super) struct Args {
-    /// What to copy
+    /// File or folder to copy
     src: String,
 
-    /// Where to
+    /// Destination
     dst: String,
 
-    /// How many requests may be under way [default: found out by measuring]
+    /// Maximum number of concurrent requests [default: adapts to the throughput]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     transfer_jobs: Option<u16>,
 
@@ -67,7 +68,7 @@ pub(super) fn cp(args: &Args, project: &Project, printer: &Printer) -> Result<Ex
     let to = destination(&args.dst, &places)?;
     let (from, kind) = source(&args.src, &places)?;
     if is_same(&from, &to) {
-        return Err(Failed::usage(format!("'{}' and '{}' are the same place", args.src, args.dst)));
+        return Err(Failed::usage(format!("'{}' and '{}' are the same location", args.src, args.dst)));
     }
     let (from, to) = (End::of(from, kind, &session)?, End::of(to, None, &session)?);
     session.hear_signals();
@@ -100,10 +101,8 @@ fn source(text: &str, places: &Places) -> Result<(Place, Option<PortType>), Fail
         (None, None) => return Ok((local_path(text), None)),
         (None, Some(reference)) => {
             let Reference::Workspace(reference) = reference.map_err(Failed::usage)? else {
-                return Err(Failed::usage(format!(
-                    "'{text}' is an asset of the cloud, which cannot be asked from here"
-                ))
-                .hint("write azureml:NAME:VERSION for an asset of this workspace"));
+                return Err(Failed::usage(format!("'{text}' is an asset in Azure ML, which amlrun cannot read"))
+                    .hint("use azureml:NAME:VERSION for an asset of this workspace"));
             };
             let found = places.data_or_model(&reference).map_err(Failed::not_found)?;
             return Ok((found.place, Some(found.kind)));
@@ -116,24 +115,23 @@ fn source(text: &str, places: &Places) -> Result<(Place, Option<PortType>), Fail
 
 /// The location of DST.
 fn destination(text: &str, places: &Places) -> Result<Place, Failed> {
-    let refused =
-        |what: &str| Failed::usage(format!("nothing can be copied to {what}")).hint(format!("DST can be {DST}"));
+    let refused = |what: &str| Failed::usage(format!("cannot copy to {what}")).hint(format!("use {DST} as DST"));
     let asset = |noun: &str| {
         let create = amlrun(&format!("{noun} create -n NAME -p SRC"));
-        Failed::usage("nothing can be copied to an asset: versions never change")
-            .hint(format!("DST can be {DST}; to register a new version: {create}"))
+        Failed::usage("cannot copy to an asset: its versions cannot be changed")
+            .hint(format!("use {DST} as DST, or register a new version: {create}"))
     };
     let place = match DataUri::parse(text) {
         None if text.starts_with("azureml:") => return Err(asset("data")),
         None => return Ok(local_path(text)),
         Some(Ok(DataUri::Model { .. })) => return Err(asset("model")),
         Some(Ok(DataUri::JobOutput { .. } | DataUri::RunArtifact { .. })) => {
-            return Err(refused("what a run left: it stays as it is"));
+            return Err(refused("an output or artifact of a run: it cannot be changed"));
         }
         Some(uri) => places.resolve(&uri.map_err(Failed::usage)?).map_err(Failed::new)?,
     };
     match place {
-        Place::Web { .. } => Err(refused("an address of the web: it can only be read")),
+        Place::Web { .. } => Err(refused("a web address: it is read-only")),
         place => Ok(place),
     }
 }
@@ -171,7 +169,7 @@ fn json_of(figures: &Figures, seconds: f64) -> Json {
     })
 }
 
-/// `12 files, 3.4 MB in 0.8 s; 3 were there already`
+/// `12 files, 3.4 MB in 0.8 s; 3 already up to date`
 fn sentence(figures: &Figures, seconds: f64) -> String {
     let count = |n: u64| if n == 1 { "1 file".to_owned() } else { format!("{n} files") };
     let moved = format!(
@@ -181,7 +179,6 @@ fn sentence(figures: &Figures, seconds: f64) -> String {
     );
     match figures.skipped_files {
         0 => moved,
-        1 => format!("{moved}; 1 was there already"),
-        many => format!("{moved}; {many} were there already"),
+        same => format!("{moved}; {same} already up to date"),
     }
 }

@@ -12,38 +12,38 @@ use crate::exit_status::Exit;
 use crate::registry::{AssetKind, AssetType};
 use crate::runner::project::Project;
 
-/// Register, list, show and download data, as 'az ml data' does
+/// Manage data assets, like 'az ml data'
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Register data: pipelines name it as azureml:NAME:VERSION
+    /// Register data for use as azureml:NAME:VERSION in pipelines
     #[command(after_help = "Examples:\n  \
         amlrun data create -n iris -p iris.csv --type uri_file\n  \
         amlrun data create -f data.yml --set version=7\n  \
         amlrun data create -n big -p azureml://datastores/training/paths/big/\n\n\
-        A file or folder here is copied into the workspace; an address is kept as it is.\n\
-        A version never changes; the same content under the same version again is no mistake.")]
+        A local file or folder is copied into the workspace. Of a URI, only the address is stored.\n\
+        A version cannot be changed. Registering the same content as the same version again has no effect.")]
     Create {
         #[command(flatten)]
         create: Create,
-        /// What it is: uri_folder, uri_file or mltable [default: the file's, or uri_folder]
+        /// uri_folder, uri_file or mltable [default: 'type' in the file, else uri_folder]
         #[arg(short = 't', long = "type", value_name = "TYPE")]
         kind: Option<String>,
     },
-    /// List data; with a name, its versions, newest first
+    /// List data assets, or the versions of one asset, newest first
     List {
-        /// Only this name
+        /// List the versions of this asset only
         #[arg(short, long)]
         name: Option<String>,
-        /// Archived versions too
+        /// Include archived versions
         #[arg(long)]
         include_archived: bool,
-        /// Archived versions only
+        /// List archived versions only
         #[arg(long, conflicts_with = "include_archived")]
         archived_only: bool,
         #[command(flatten)]
         format: Format,
     },
-    /// Show one version of data
+    /// Show a version of a data asset
     #[command(after_help = "Examples:\n  \
         amlrun data show -n iris -v 3\n  \
         amlrun data show -n iris -l latest --query path -o tsv")]
@@ -53,17 +53,17 @@ pub(super) enum Verb {
         #[command(flatten)]
         format: Format,
     },
-    /// Copy the files of data to a folder of its name
+    /// Copy the files of a data asset to a folder with its name
     #[command(after_help = "Examples:\n  \
         amlrun data download -n iris -v 3 -p downloads\n  \
         amlrun data download -n iris -l latest")]
     Download(Download),
-    /// Have lists and @latest leave data out: one version, or all of a name
+    /// Archive data: hide it from lists and from @latest
     Archive {
         #[command(flatten)]
         versions: Versions,
     },
-    /// Have lists and @latest find archived data again
+    /// Restore archived data
     Restore {
         #[command(flatten)]
         versions: Versions,
@@ -73,11 +73,11 @@ pub(super) enum Verb {
 /// Which versions of which data.
 #[derive(clap::Args)]
 pub(super) struct Versions {
-    /// The name
+    /// Name of the data asset
     #[arg(short, long)]
     name: String,
 
-    /// Its version [default: all of them]
+    /// Version of the data asset [default: all versions]
     #[arg(short, long)]
     version: Option<String>,
 }
@@ -131,5 +131,7 @@ impl Versions {
 
 fn data_type(word: &str) -> Result<AssetType, Failed> {
     let found = word.parse::<AssetType>().ok().filter(|found| found.kind() == AssetKind::Data);
-    found.ok_or_else(|| Failed::usage(format!("'{word}' is no type of data: choose uri_folder, uri_file or mltable")))
+    found.ok_or_else(|| {
+        Failed::usage(format!("'{word}' is not a type of data asset: use uri_folder, uri_file or mltable"))
+    })
 }

@@ -12,22 +12,22 @@ pub(super) enum Output {
     /// JSON
     #[default]
     Json,
-    /// JSON in colours
+    /// JSON with colours
     Jsonc,
-    /// A table for people, as wide as the terminal; in 80 columns, or COLUMNS, elsewhere
+    /// Table, as wide as the terminal, or else COLUMNS or 80 columns
     Table,
-    /// Values between tabs, for scripts
+    /// Tab-separated values
     Tsv,
     /// YAML
     Yaml,
-    /// Nothing
+    /// No output
     None,
 }
 
 /// The two flags that every command with an answer has.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Format {
-    /// How to print the answer
+    /// Output format
     #[arg(
         short,
         long,
@@ -39,7 +39,7 @@ pub(super) struct Format {
     )]
     output: Output,
 
-    /// A JMESPath query on the answer, such as status or "[].name"
+    /// JMESPath query on the output, for example status or "[].name"
     #[arg(long, value_name = "JMESPATH", overrides_with = "query")]
     query: Option<String>,
 }
@@ -47,11 +47,11 @@ pub(super) struct Format {
 /// `-o` and `--query` of commands that answer people with a text of their own unless they are asked for something else.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct TextOr {
-    /// How to print the answer [default: text for people]
+    /// Print the result in this format instead of text
     #[arg(short, long, value_enum, overrides_with = "output")]
     output: Option<Output>,
 
-    /// A JMESPath query on the answer, such as kind or "tensors[].name"
+    /// JMESPath query on the output, for example kind or "tensors[].name"
     #[arg(long, value_name = "JMESPATH", overrides_with = "query")]
     query: Option<String>,
 }
@@ -68,7 +68,8 @@ impl Format {
     /// Checks the syntax of the query before the command runs.
     pub(super) fn check(&self) -> Result<(), Failed> {
         if let Some(query) = &self.query {
-            jmespath::compile(query).map_err(|e| Failed::usage(format!("--query is no JMESPath: {e}")))?;
+            jmespath::compile(query)
+                .map_err(|e| Failed::usage(format!("--query is not a valid JMESPath expression: {e}")))?;
         }
         Ok(())
     }
@@ -97,14 +98,14 @@ impl Format {
         let Table { text, left_out } = table::table(answer, width, self.query.is_some());
         if !left_out.is_empty() {
             let names = left_out.join(", ");
-            printer.err(&format!("note: not shown in {width} columns: {names}; -o json has everything\n"));
+            printer.err(&format!("note: not shown in {width} columns: {names}; use -o json to see everything\n"));
         }
         text
     }
 }
 
 fn ask(query: &str, answer: &Value) -> Result<Value, Failed> {
-    let usage = |error: String| Failed::usage(format!("--query cannot be answered: {error}"));
+    let usage = |error: String| Failed::usage(format!("--query cannot be evaluated: {error}"));
     let compiled = jmespath::compile(query).map_err(|e| usage(e.to_string()))?;
     let data = jmespath::Variable::from_json(&answer.to_string()).map_err(usage)?;
     let found = compiled.search(data).map_err(|e| usage(e.to_string()))?;

@@ -12,37 +12,37 @@ use crate::runner::project::Project;
 use crate::secret::mask_signatures;
 use crate::yaml::overrides::Override;
 
-/// Show the nodes of a job or component and what they hand on.
+/// Show the nodes of a job or component and the data flow between them.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun graph pipeline.yml\n  \
     amlrun graph pipeline.yml --format dot | dot -Tsvg > pipeline.svg\n  \
     amlrun graph pipeline.yml --format mermaid\n  \
     amlrun graph pipeline.yml --format json | jq '.edges'\n\n\
-    Nested pipelines are boxes. Pictures leave literal values out; text and JSON have them.\n\
-    A file with mistakes is drawn as far as it can be read: the mistakes are told on stderr and the exit code is 1.")]
+    Nested pipelines are drawn as boxes. Literal input values are shown in text and JSON only.\n\
+    If the file has errors, the readable part is drawn, the errors are printed to stderr, and the exit code is 1.")]
 pub(super) struct Args {
-    /// The file of a job or a component
+    /// File of a job or component
     file: PathBuf,
 
-    /// How to draw it
+    /// Format of the graph
     #[arg(long, value_enum, default_value = "text")]
     format: Drawing,
 
-    /// Change a value of the file before it is read, as in inputs.epochs=5
+    /// Override values of the file, for example inputs.epochs=5
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Override>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Drawing {
-    /// For reading
+    /// Text
     Text,
-    /// For Graphviz
+    /// DOT, for Graphviz
     Dot,
-    /// For Markdown
+    /// Mermaid, for Markdown
     Mermaid,
-    /// Nodes, edges and nested graphs, for scripts
+    /// JSON with nodes, edges and nested graphs
     Json,
 }
 

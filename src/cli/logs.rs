@@ -19,28 +19,28 @@ use crate::report::plain;
 use crate::runner::project::Project;
 use crate::store::Home;
 
-/// Print what the steps of a run printed.
+/// Print the logs of a run's steps.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun logs                          all steps of the last run\n  \
     amlrun logs brave_fox_1a2b3c4d5e train\n  \
-    amlrun logs brave                    the beginning of a run's name will do\n  \
+    amlrun logs brave                    the start of a run's name is enough\n  \
     amlrun logs brave_fox_1a2b3c4d5e-train\n  \
-    amlrun logs -f                       what the run that goes on prints, to its end\n  \
+    amlrun logs -f                       follow the run in progress\n  \
     amlrun logs RUN train --rank 1       one process of a distributed step\n\n\
-    Of a reused step you get what the step printed that made the result, also when its run was deleted since.")]
+    For a reused step, this is the log of the step that produced the result, even if its run was deleted.")]
 pub(super) struct Args {
-    /// The run, the beginning of its name, or a step's job name [default: the last run]
+    /// Name of the run, the start of it, or the job name of a step [default: the last run]
     run: Option<String>,
 
-    /// The step; all of them, one after the other, when left out
+    /// Step to print the log of [default: all steps]
     step: Option<String>,
 
-    /// Only this process of a distributed step, counted from 0 [default: all]
+    /// Rank of a process of a distributed step, from 0 [default: all processes]
     #[arg(long, value_name = "N")]
     rank: Option<usize>,
 
-    /// Go on with what is printed until the run or step is over
+    /// Keep printing new output until the run or step ends
     #[arg(short, long, conflicts_with = "rank")]
     follow: bool,
 }
@@ -57,7 +57,7 @@ pub(super) fn logs(args: &Args, project: &Project, printer: &Printer) -> Result<
     if let (Some(step), None) = (&args.step, &job.step) {
         job.step = Some(job.view.step(step).ok_or_else(|| record::no_step(&job.view, step))?.path.clone());
     } else if let (Some(step), Some(path)) = (&args.step, &job.step) {
-        return Err(Failed::usage(format!("the job names the step '{path}' already: leave out '{step}'")));
+        return Err(Failed::usage(format!("the job name already includes the step '{path}': remove '{step}'")));
     }
     let mut finder = Finder::new(home);
     if args.follow && !job.view.status.is_final() {
@@ -112,8 +112,8 @@ fn print_step(
     if let Some(rank) = args.rank {
         let Some(log) = logs.files.get(rank) else {
             let message = match logs.files.len() {
-                1 => format!("the step '{}' has one log for all that it ran", step.path),
-                count => format!("the step '{}' has no process {rank}: it has 0 to {}", step.path, count - 1),
+                1 => format!("the step '{}' has one log for all its processes", step.path),
+                count => format!("the step '{}' has no process {rank}: use 0 to {}", step.path, count - 1),
             };
             return Err(Failed::not_found(message));
         };

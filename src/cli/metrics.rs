@@ -14,32 +14,33 @@ use crate::render::comparison as text;
 use crate::runner::project::Project;
 use crate::store::RunFolder;
 
-/// Show what runs logged beside what they were given, several side by side.
+/// Compare the metrics and inputs of runs.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun metrics                              the last run\n  \
-    amlrun metrics first second third           side by side\n  \
-    amlrun metrics --all --sort accuracy        every run that logged it, the best first\n  \
-    amlrun metrics first second --plot          with the course of each metric\n\n\
-    In a pipeline a metric is called STEP.METRIC; METRIC alone will do where one step logs it. Names with 'loss', 'error', \
-    'mse', 'mae' or 'perplexity' in them are better when lower, others when higher, unless --goal says which.")]
+    amlrun metrics first second third           compare three runs\n  \
+    amlrun metrics --all --sort accuracy        all runs, best first\n  \
+    amlrun metrics first second --plot          with a chart of each metric\n\n\
+    The metrics of a pipeline's steps are named STEP.METRIC. If only one step logs a metric, METRIC is enough. By \
+    default, lower is better if the name contains 'loss', 'error', 'mse', 'mae' or 'perplexity', and higher is \
+    better otherwise. Use --goal to change this.")]
 pub(super) struct Args {
-    /// The runs, or the beginnings of their names [default: the last run]
+    /// Names of runs, or the start of them [default: the last run]
     runs: Vec<String>,
 
-    /// Every run of this workspace that logged something
+    /// Compare all runs of this workspace that logged metrics
     #[arg(long, conflicts_with = "runs")]
     all: bool,
 
-    /// Show the best run first by this metric
+    /// Sort runs by this metric, best first
     #[arg(long, value_name = "METRIC")]
     sort: Option<String>,
 
-    /// What 'best' means [default: by the metric's name]
+    /// Whether higher or lower is better [default: depends on the name of the metric]
     #[arg(long, value_enum, requires = "sort")]
     goal: Option<GoalName>,
 
-    /// Draw how each metric went from step to step
+    /// Draw a chart of each metric over its steps
     #[arg(long)]
     plot: bool,
 
@@ -97,7 +98,7 @@ pub(super) fn metrics(args: &Args, project: &Project, printer: &Printer) -> Resu
     }
     if compared.iter().all(|run| run.metrics.is_empty()) {
         let whose = if args.all { "no run of this workspace" } else { "none of these runs" };
-        printer.err(&format!("note: {whose} logged a metric: steps log with MLflow (mlflow.log_metric)\n"));
+        printer.err(&format!("note: {whose} logged a metric; log metrics with MLflow (mlflow.log_metric)\n"));
     }
     let width = printer.columns();
     printer.painted(&text::table(&compared, order.as_ref(), width, printer.paint()));

@@ -43,21 +43,21 @@ use crate::runner::project::Project;
 use printer::Printer;
 
 const EXAMPLES: &str = "Examples:\n  \
-        amlrun validate pipeline.yml          check a file; nothing is run\n  \
+        amlrun validate pipeline.yml          check a file without running it\n  \
         amlrun validate pipelines/            check all files of a folder\n  \
-        amlrun explain unknown-field          what a mistake means, with examples\n  \
-        amlrun graph pipeline.yml             see its steps and what they hand on\n  \
-        amlrun show pipeline.yml              see it with components and defaults put in\n  \
-        amlrun run pipeline.yml               run it here\n  \
-        amlrun plan pipeline.yml              what would run, what need not, and why\n  \
-        amlrun why RUN train                  why a step ran, or was reused\n  \
+        amlrun explain unknown-field          explain an error, with examples\n  \
+        amlrun graph pipeline.yml             show the steps and the data flow\n  \
+        amlrun show pipeline.yml              show the file with components and defaults filled in\n  \
+        amlrun run pipeline.yml               run it on this machine\n  \
+        amlrun plan pipeline.yml              show which steps would run or be reused, and why\n  \
+        amlrun why RUN train                  explain why a step ran or was reused\n  \
         amlrun run pipeline.yml --set inputs.epochs=5\n  \
-        amlrun job list -o table              runs so far\n  \
-        amlrun logs RUN train                 what a step printed\n  \
-        amlrun metrics RUN OTHER              what they logged, side by side\n  \
-        amlrun model list -o table            registered models\n  \
+        amlrun job list -o table              list the runs\n  \
+        amlrun logs RUN train                 print the log of a step\n  \
+        amlrun metrics RUN OTHER              compare the metrics of two runs\n  \
+        amlrun model list -o table            list the registered models\n  \
         amlrun data create -n iris -p iris.csv --type uri_file\n  \
-        amlrun datastore list -o table        where the datastores of pipelines lead";
+        amlrun datastore list -o table        list the datastores and their locations";
 
 /// Run Azure ML pipeline YAML on this machine, unmodified.
 #[derive(Parser)]
@@ -65,14 +65,14 @@ const EXAMPLES: &str = "Examples:\n  \
     name = "amlrun",
     version,
     long_about = "Run Azure ML v2 job YAML on this machine, unmodified: no login, no workspace, no Docker.\n\n\
-        Each step of a pipeline is a process of its own; steps hand each other files through their outputs,\n\
-        as on Azure ML. Everything a run makes is kept under .amlrun/ beside your amlrun.toml or .git.",
+        Each step of a pipeline runs as a separate process. Steps pass files to each other through inputs and \
+        outputs, as on Azure ML. All results are stored in .amlrun/, next to your amlrun.toml or .git.",
     after_help = EXAMPLES,
     after_long_help = format!("{EXAMPLES}\n\n{}", exit_status::TABLE),
     disable_help_subcommand = true
 )]
 struct Cli {
-    /// The workspace's folder [default: .amlrun beside the nearest amlrun.toml or .git]
+    /// Folder of the workspace [default: .amlrun next to the nearest amlrun.toml or .git]
     #[arg(long, global = true, env = "AMLRUN_HOME", value_name = "DIR", hide_env_values = true)]
     home: Option<PathBuf>,
 
@@ -178,5 +178,24 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// Whether a text can be the first line of a help: short, a sentence without a full stop.
+    fn is_first_line(text: &str) -> bool {
+        text.chars().count() <= 72 && text.starts_with(char::is_uppercase) && !text.ends_with('.')
+    }
+
+    #[test]
+    fn every_command_and_option_has_a_help_text() {
+        let mut open = vec![("amlrun".to_owned(), Cli::command())];
+        while let Some((path, command)) = open.pop() {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(is_first_line(&about), "{path}: {about}");
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!help.is_empty() && !help.ends_with('.'), "{path} {}: {help}", argument.get_id());
+            }
+            open.extend(command.get_subcommands().map(|sub| (format!("{path} {}", sub.get_name()), sub.clone())));
+        }
     }
 }

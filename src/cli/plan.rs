@@ -24,28 +24,28 @@ use crate::runner::project::Project;
 use crate::runner::run_plan::RunPlan;
 use crate::yaml::overrides::Override;
 
-/// Show what a run would do: which steps run, which are reused, and why.
+/// Show which steps a run would run or reuse, and why.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun plan pipeline.yml\n  \
     amlrun plan pipeline.yml --check || echo 'something would run'\n  \
     amlrun plan pipeline.yml -o json | jq '.[] | select(.decision == \"run\")'")]
 pub(super) struct Args {
-    /// The job file
+    /// YAML file of the job
     file: PathBuf,
 
-    /// Change a value of the file before it is read, as in inputs.epochs=5
+    /// Override values of the file, for example inputs.epochs=5
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Override>,
 
     #[command(flatten)]
     steps: StepArguments,
 
-    /// How environments are provided, as for 'run'
+    /// How to provide environments, as for 'run'
     #[arg(long, value_name = "HOW")]
     environment: Option<EnvironmentArgument>,
 
-    /// Fail when anything would run
+    /// Exit with code 1 if any step would run
     #[arg(long)]
     check: bool,
 
@@ -64,8 +64,8 @@ pub(super) fn plan(args: &Args, project: &Project, printer: &Printer) -> Result<
     let offline = !trust::ran_here(&home, &config);
     if offline && plan.is_remote() {
         printer.err(
-            "note: this project has not run on this machine with its amlrun.toml yet: nothing is asked of its storage, and \
-             what it reads there counts as new\n",
+            "note: this project has not run on this machine with this amlrun.toml yet: its remote storage is not \
+            accessed, and remote inputs count as new\n",
         );
     }
     let inspection = InspectionOptions {
@@ -132,7 +132,7 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
             {
                 counts[0] += 1;
                 reasons.by_ref().for_each(drop);
-                (paint.status(JobStatus::Running, "▷"), "stub", "samples stand in for it".to_owned())
+                (paint.status(JobStatus::Running, "▷"), "stub", "samples are used instead".to_owned())
             }
             CacheDecision::Miss => {
                 counts[0] += 1;
@@ -146,13 +146,13 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
                 counts[1] += 1;
                 let mut from = format!("from {}", cached.job);
                 if matches!(step.substitute, Some(Substitute::Stub { .. })) {
-                    from.push_str(": samples stand in for it");
+                    from.push_str(": samples are used instead");
                 }
                 (paint.status(JobStatus::Completed, "✓"), "reuse", from)
             }
             CacheDecision::Skipped => {
                 counts[2] += 1;
-                (paint.dim("·"), "leave out", String::new())
+                (paint.dim("·"), "skip", String::new())
             }
         };
         // The sign, the word and the spaces add 14 columns to the name.
@@ -163,7 +163,7 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
         }
     }
     let [run, reuse, aside, cannot] = counts;
-    let left = if aside > 0 { format!(", {aside} left out") } else { String::new() };
+    let left = if aside > 0 { format!(", {aside} skipped") } else { String::new() };
     let cannot = if cannot > 0 { format!(", {cannot} cannot run") } else { String::new() };
     out.push_str(&format!("{run} to run, {reuse} reused{left}{cannot}\n"));
     out

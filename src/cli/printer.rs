@@ -155,7 +155,10 @@ impl Printer {
     /// Prints once, after errors, which command explains a code.
     pub(super) fn more(&self, code: &str) {
         let paint = Paint { colour: self.stderr_colour };
-        self.complain(&format!("{}\n", paint.dim(&format!("more about an error: amlrun explain {code}"))));
+        self.complain(&format!(
+            "{}\n",
+            paint.dim(&format!("for more information about an error: amlrun explain {code}"))
+        ));
     }
 
     /// Shows an error in the command line, or the requested help.

@@ -18,19 +18,19 @@ use crate::runner::project::Project;
 use crate::runner::resume;
 use crate::store::{RunFolder, at};
 
-/// Open a shell in a step's working directory, with its environment, inputs and command.
+/// Open a shell in the working directory and environment of a step.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  amlrun shell RUN train\n\n\
-    In it 'again' runs the step's command, 'what' shows it. What you change there stays in the run's folder, except in \
-    copies of inputs, which are discarded. Nothing of it counts as a result of the step.")]
+    In the shell, 'again' runs the command of the step, and 'what' shows it. Changes to files are kept in the folder \
+    of the run, except for changes to copies of inputs. They do not change the result of the step.")]
 pub(super) struct Args {
-    /// The run
+    /// Name of the run, or the start of it
     run: String,
 
-    /// The step
+    /// Step of the run
     step: String,
 
-    /// Run this instead of an interactive shell, and give its exit code
+    /// Run this command instead of an interactive shell, and return its exit code
     #[arg(short, long, value_name = "COMMAND")]
     command: Option<String>,
 }
@@ -55,7 +55,7 @@ pub(super) fn offer(
         step.status == JobStatus::Failed && step.begun && matches!(step.outcome, Some(StepOutcome::Failed { .. }))
     };
     let Some(step) = run.steps.iter().find(failed).map(|step| step.path.clone()) else { return Ok(exit) };
-    if printer.ask(&format!("open a shell in '{step}', with its inputs and variables? [y/N] ")) {
+    if printer.ask(&format!("open a shell in the environment of the step '{step}'? [y/N] ")) {
         open(folder.name.as_str(), &step, None, project, printer)?;
     }
     Ok(exit)
@@ -69,7 +69,7 @@ fn open(run: &str, path: &str, once: Option<&str>, project: &Project, printer: &
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
+        .map_err(|e| Failed::new(format!("cannot start the shell: {e}")))?;
     let bus = Arc::new(Bus::new(None));
     let (request, services, workspace) = {
         let _inside = runtime.enter();
@@ -83,7 +83,7 @@ fn open(run: &str, path: &str, once: Option<&str>, project: &Project, printer: &
         None => {
             let file = step.path.join("shell.bashrc");
             std::fs::write(&file, bashrc(run, path)).map_err(at("write", &file))?;
-            printer.out(&format!("shell in '{path}' of {run}: 'again' runs its command, 'what' shows it\n"));
+            printer.out(&format!("shell in the step '{path}' of {run}: 'again' runs its command, 'what' shows it\n"));
             arguments.extend(["--rcfile".to_owned(), file.display().to_string(), "-i".to_owned()]);
         }
     }

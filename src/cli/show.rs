@@ -10,34 +10,35 @@ use crate::render::document::{json, yaml};
 use crate::runner::project::Project;
 use crate::yaml::overrides::Override;
 
-/// Print a document with components, defaults and --set put in, and where each value came from.
+/// Show a file with components and defaults filled in.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun show pipeline.yml\n  \
     amlrun show pipeline.yml --set inputs.epochs=5 | grep -- --set\n  \
     amlrun show pipeline.yml -o json | jq '.document.jobs.train.inputs'\n  \
     amlrun show pipeline.yml -o json | jq '.origins[\"jobs.train.inputs.epochs\"]'\n\n\
-    Component files stand where they are named, their paths as the document's folder sees them. A comment tells where a\n\
-    value was written: a file and line, 'default', or '--set'. Values under keys that look secret are masked.\n\
-    A file with mistakes is shown as far as it can be read: the mistakes are told on stderr and the exit code is 1.")]
+    Each component is shown in place of its reference, with paths relative to the folder of the file. Comments \
+    show the origin of each value: a file and line, 'default', or '--set'. Values under keys that look secret are \
+    masked.\n\
+    If the file has errors, the readable part is shown, the errors are printed to stderr, and the exit code is 1.")]
 pub(super) struct Args {
-    /// The file of a job, component, environment, data asset, model or datastore
+    /// File of a job, component, environment, data asset, model or datastore
     file: PathBuf,
 
-    /// Change a value of the file before it is read, as in inputs.epochs=5
+    /// Override values of the file, for example inputs.epochs=5
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Override>,
 
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, default_value = "yaml")]
     output: Output,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Output {
-    /// YAML, the origins as comments
+    /// YAML with the origins as comments
     Yaml,
-    /// An object with the document and the origins by path
+    /// JSON with the document, and the origins by path
     Json,
 }
 

@@ -10,18 +10,18 @@ use crate::runner::options::RunOptions;
 use crate::runner::project::Project;
 use crate::runner::resume;
 
-/// Run one step of a run again
+/// Rerun a step of a run
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Run a step of a run once more, with the same inputs, whatever was made before
+    /// Run a step of a run again with the same inputs
     #[command(after_help = "Example:\n  amlrun step rerun RUN train\n\n\
-        Its new outputs count from then on; those of earlier tries stay where they are.")]
+        The new outputs replace the earlier ones as the result of the step. The earlier outputs are kept on disk.")]
     Rerun {
-        /// The run
+        /// Name of the run, or the start of it
         run: String,
-        /// The step
+        /// Step of the run
         step: String,
-        /// How to show it
+        /// Output format
         #[arg(long, value_enum, default_value = "text")]
         output: OutputFormat,
     },

@@ -18,46 +18,46 @@ use crate::exit_status::Exit;
 use crate::runner::project::Project;
 use crate::yaml::overrides::Override;
 
-/// Check job and component files. Nothing is run and nothing is sent anywhere.
+/// Check job, component and asset files without running them.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun validate pipeline.yml\n  \
-    amlrun validate pipelines/                       all of Azure ML's YAML below a folder\n  \
+    amlrun validate pipelines/                       all Azure ML files below a folder\n  \
     amlrun validate '**/*.yml' -o github             annotations in a GitHub workflow\n  \
     amlrun validate pipelines/ -o sarif > amlrun.sarif\n\n\
-    Every mistake is shown at its line and column; 'amlrun explain CODE' says more about one.\n\
-    Jobs, components, environments, data assets, models and datastores are checked. Other documents\n\
-    of Azure ML, such as endpoints, deployments, compute and schedules, are passed over and counted.\n\
-    In folders and patterns, so are files that are not Azure ML documents. Hidden and ignored files\n\
-    are left out.\n\
-    Without --target, what only this machine lacks (a registered asset, a datastore, a kind of step\n\
-    that amlrun cannot run) is a warning. With --target local it is an error, as in 'amlrun run'.\n\
-    Exit code 0 when all files are accepted, 1 when one is refused, 3 when one is not there.")]
+    Errors are shown with line and column. 'amlrun explain CODE' explains an error.\n\
+    Jobs, components, environments, data assets, models and datastores are checked. Other documents of \
+    Azure ML, such as endpoints, deployments, compute and schedules, are skipped and counted. In folders \
+    and patterns, files that are not Azure ML documents are skipped too. Hidden and ignored files are not \
+    read.\n\
+    Something that is missing on this machine only (a registered asset, a datastore, a kind of step that \
+    amlrun cannot run) is a warning, and with --target local an error, as in 'amlrun run'.\n\
+    The exit code is 0 if all files are accepted, 1 if a file is refused, and 3 if a file does not exist.")]
 pub(super) struct Args {
     /// Files, folders, and patterns such as '**/*.yml'
     #[arg(required = true, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
 
-    /// Change a value of the files before they are read, as in inputs.epochs=5
+    /// Override values of the files, for example inputs.epochs=5
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Override>,
 
-    /// Where the files must run [default: on a machine that has all that they name]
+    /// Where the files must run [default: on a machine with everything that they refer to]
     #[arg(long, value_enum)]
     target: Option<Target>,
 
-    /// How to print what was found
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Output {
-    /// Lines with carets, for people
+    /// Text with excerpts of the files
     Text,
-    /// One JSON object, for scripts
+    /// One JSON object
     Json,
-    /// Workflow commands, which GitHub shows beside the lines
+    /// GitHub workflow commands, shown as annotations
     Github,
     /// SARIF 2.1.0, for code scanning and editors
     Sarif,
@@ -168,7 +168,7 @@ fn text(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'_>]
     if chosen.many {
         printer.out(&format!("{}\n", summary(chosen, checked, others)));
     } else if let [(file, other)] = others {
-        printer.out(&format!("{}: {}, passed over: amlrun does not check it\n", file.display(), other.says));
+        printer.out(&format!("{}: {}, skipped: amlrun does not check it\n", file.display(), other.says));
     }
     let first = checked.iter().flat_map(|(_, c)| c.diagnostics.sorted()).find(|d| d.severity == Severity::Error);
     if let Some(error) = first {
@@ -176,7 +176,7 @@ fn text(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'_>]
     }
 }
 
-/// `12 files: 10 accepted, 2 refused; 5 errors, 3 warnings; 1 of other kinds passed over (1 endpoint)`.
+/// `12 files: 10 accepted, 2 refused; 5 errors, 3 warnings; 1 of other kinds skipped (1 endpoint)`.
 fn summary(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'_>]) -> String {
     let all = checked.len();
     let accepted = checked.iter().filter(|(_, checked)| checked.accepted).count();
@@ -198,7 +198,7 @@ fn summary(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// `3 of other kinds passed over (1 compute, 2 endpoint)`. Empty if there are none.
+/// `3 of other kinds skipped (1 compute, 2 endpoint)`. Empty if there are none.
 fn of_other_kinds(others: &[CheckedFile<'_>]) -> String {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, other) in others {
@@ -208,7 +208,7 @@ fn of_other_kinds(others: &[CheckedFile<'_>]) -> String {
     if kinds.is_empty() {
         String::new()
     } else {
-        format!("{} of other kinds passed over ({})", others.len(), kinds.join(", "))
+        format!("{} of other kinds skipped ({})", others.len(), kinds.join(", "))
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::exec;
 use crate::exit_status::Exit;
 
-/// Ends what a run leaves whose runner is killed; started by the runner itself.
+/// End the processes of a run whose runner was killed.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The variable, as NAME=value, that the processes have
+    /// Environment variable of the processes, as NAME=VALUE
     mark: String,
 }
 

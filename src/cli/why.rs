@@ -14,14 +14,14 @@ use crate::outcome::{JobStatus, StepOutcome};
 use crate::report::style::wrapped;
 use crate::runner::project::Project;
 
-/// Tell why a step of a run ran, or why an earlier result stands for it.
+/// Explain why a step ran or why its earlier result was reused.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  amlrun why RUN train\n  amlrun why RUN -o json")]
 pub(super) struct Args {
-    /// The run
+    /// Name of the run, or the start of it
     run: String,
 
-    /// The step; all of them when left out
+    /// Step of the run [default: all steps]
     step: Option<String>,
 
     #[command(flatten)]
@@ -60,11 +60,11 @@ fn sentences(step: &StepView) -> String {
     }
     if step.substitute.as_deref() == Some("stub") && step.status == JobStatus::Completed {
         let earlier = step.reused_from.as_ref().map(|job| format!(", the same as for {job}")).unwrap_or_default();
-        return format!("{name} did not run: samples stood in for it (policy \"stub\" in amlrun.toml){earlier}\n");
+        return format!("{name} did not run: samples were used instead (policy \"stub\" in amlrun.toml){earlier}\n");
     }
     if let Some(job) = &step.reused_from {
-        let mut text = format!("{name} was reused: command, code, inputs and environment are those of {job}\n");
-        step.because.iter().for_each(|because| text.push_str(&format!("  {because}, but holds the same bytes\n")));
+        let mut text = format!("{name} was reused: command, code, inputs and environment are the same as for {job}\n");
+        step.because.iter().for_each(|because| text.push_str(&format!("  {because}, but has the same content\n")));
         return text;
     }
     if let Some(StepOutcome::Skipped { reason }) = &step.outcome {

@@ -85,13 +85,13 @@ impl Config {
         let text = std::fs::read_to_string(&path).map_err(|e| Failed::new(format!("cannot read {shown}: {e}")))?;
         let mut config = Self::read(&text).map_err(|(place, message)| {
             Failed::new(format!("{shown}:{place}: {message}")).hint(
-                "it may have jobs, grace, log_limit, pass_variables and tables [steps.<path>], [types.<type>], [datastores.<name>], \
-                 [accounts.<name>], [transfer], [environments]",
+                "use jobs, grace, log_limit, pass_variables, and the tables [steps.<path>], [types.<type>], \
+                [datastores.<name>], [accounts.<name>], [environments] and [transfer]",
             )
         })?;
         if config.transfer.patience.is_some() {
             static ONCE: Once = Once::new();
-            ONCE.call_once(|| log::warn!("{shown}: 'patience' in [transfer] is now called 'retry_timeout'"));
+            ONCE.call_once(|| log::warn!("{shown}: 'patience' in [transfer] was renamed to 'retry_timeout'"));
         }
         config.folder = folder.to_owned();
         config.digest = blake3::hash(text.as_bytes()).to_hex().to_string();
@@ -210,10 +210,7 @@ mod tests {
             ("[datastores.d]\nsas_token = [\"topsecret\"]", "{ file = \"PATH\" }"),
             ("[datastores.d]\nsas_token = { value = \"topsecret\" }", "{ env = \"NAME\" }"),
             ("[datastores.d]\nsas_token = { env = \"A\", file = \"topsecret\" }", "{ env = \"NAME\" }"),
-            (
-                "[datastores.d]\ncontainer = \"https://a.blob.core.windows.net/c?sig=topsecret\"",
-                "leave the signature out",
-            ),
+            ("[datastores.d]\ncontainer = \"https://a.blob.core.windows.net/c?sig=topsecret\"", "remove the signature"),
         ] {
             let (place, message) = refused(text);
             assert!(message.contains(word) && !message.contains("topsecret"), "{message}");
@@ -221,12 +218,12 @@ mod tests {
         }
         for (text, word) in [
             ("[datastores.d]\nfolder = \"x\"\ncontainer = \"https://a/b\"", "not both"),
-            ("[datastores.d]\nfolder = \"x\"\naccount_key = { env = \"A\" }", "needs no"),
+            ("[datastores.d]\nfolder = \"x\"\naccount_key = { env = \"A\" }", "cannot have"),
             ("[datastores.d]", "folder = "),
             ("[datastores.d]\nfoldr = \"x\"", "foldr"),
-            ("[datastores.d]\ncontainer = \"box\"", "no address"),
+            ("[datastores.d]\ncontainer = \"box\"", "not a valid URL"),
             ("[accounts.a]\nendpoint = \"ftp://x\"", "http"),
-            ("[accounts.a]\naccount_key = { env = \"A\" }\nsas_token = { env = \"A\" }", "one of them"),
+            ("[accounts.a]\naccount_key = { env = \"A\" }\nsas_token = { env = \"A\" }", "not both"),
             ("[transfer]\njobs = 70000", "70000"),
         ] {
             assert!(refused(text).1.contains(word), "{}", refused(text).1);

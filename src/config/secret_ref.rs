@@ -39,7 +39,7 @@ impl CredentialRef {
     /// The one that was given of the two fields.
     pub(crate) fn of(account_key: Option<SecretRef>, sas_token: Option<SecretRef>) -> Result<Option<Self>, String> {
         match (account_key, sas_token) {
-            (Some(_), Some(_)) => Err("it has account_key and sas_token: one of them is enough".to_owned()),
+            (Some(_), Some(_)) => Err("use either account_key or sas_token, not both".to_owned()),
             (key, token) => Ok(key.map(Self::AccountKey).or(token.map(Self::Sas))),
         }
     }
@@ -62,13 +62,13 @@ impl CredentialRef {
         };
         let text = match found {
             SecretRef::Env(name) => variable(name).ok_or_else(|| {
-                format!("{table}.{field} of amlrun.toml is in the variable {name}, which is not set: export {name}=…")
+                format!("{table}.{field} in amlrun.toml uses the variable {name}, which is not set: export {name}=…")
             })?,
             SecretRef::File(path) => {
                 let path = folder.join(path);
-                user.may_read(folder, &path).map_err(|why| format!("{table}.{field} of amlrun.toml {why}"))?;
+                user.may_read(folder, &path).map_err(|why| format!("{table}.{field} in amlrun.toml {why}"))?;
                 std::fs::read_to_string(&path).map_err(|e| {
-                    format!("{table}.{field} of amlrun.toml is in {}, which cannot be read: {e}", path.display())
+                    format!("{table}.{field} in amlrun.toml uses {}, which cannot be read: {e}", path.display())
                 })?
             }
         };
@@ -78,7 +78,7 @@ impl CredentialRef {
                 SecretRef::Env(name) => format!("the variable {name}"),
                 SecretRef::File(path) => folder.join(path).display().to_string(),
             };
-            return Err(format!("{table}.{field} of amlrun.toml is in {place}, which is empty"));
+            return Err(format!("{table}.{field} in amlrun.toml uses {place}, which is empty"));
         }
         Ok(match self {
             Self::AccountKey(_) => Credential::AccountKey(Secret::new(text)),
@@ -92,8 +92,8 @@ impl<'de> Deserialize<'de> for SecretRef {
         // No error message may quote the value.
         let wrong = || {
             D::Error::custom(
-                "write account_key = { env = \"NAME\" } or { file = \"PATH\" }: amlrun.toml is often committed, and a \
-                 secret does not belong in it; sas_token likewise",
+                "use account_key = { env = \"NAME\" } or { file = \"PATH\" }, or the same for sas_token: amlrun.toml \
+                must not contain secrets",
             )
         };
         let toml::Value::Table(table) = toml::Value::deserialize(deserializer)? else { return Err(wrong()) };

@@ -107,12 +107,12 @@ impl TryFrom<DatastoreTable> for DatastoreRules {
         let place = match (table.folder, table.container) {
             (Some(_), Some(_)) => return Err("a datastore has a folder or a container, not both".to_owned()),
             (Some(_), None) if credential.is_some() => {
-                return Err("a folder of this machine needs no account_key and no sas_token".to_owned());
+                return Err("a local folder cannot have account_key or sas_token".to_owned());
             }
             (Some(folder), None) => Some(DatastorePlace::Folder(folder)),
             (None, Some(container)) => Some(DatastorePlace::Container(address(&container, "container")?)),
             (None, None) if credential.is_none() => {
-                return Err("say where the datastore is: folder = \"PATH\" or container = \"URL\"".to_owned());
+                return Err("the datastore has no location: add folder = \"PATH\" or container = \"URL\"".to_owned());
             }
             (None, None) => None,
         };
@@ -126,7 +126,7 @@ impl TryFrom<AccountTable> for AccountRules {
     fn try_from(table: AccountTable) -> Result<Self, String> {
         let endpoint = table.endpoint.map(|text| address(&text, "endpoint")).transpose()?;
         if endpoint.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            return Err("an endpoint begins with http:// or https://".to_owned());
+            return Err("an endpoint must begin with http:// or https://".to_owned());
         }
         Ok(Self { endpoint, credential: CredentialRef::of(table.account_key, table.sas_token)? })
     }
@@ -137,12 +137,12 @@ fn address(text: &str, field: &str) -> Result<String, String> {
     let mut masked = text.to_owned();
     mask_signatures(&mut masked);
     if masked != text {
-        return Err(format!("leave the signature out of {field}: write sas_token = {{ env = \"NAME\" }} beside it"));
+        return Err(format!("remove the signature from {field}, and add sas_token = {{ env = \"NAME\" }}"));
     }
     let is_of_the_web = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
     let is_root = text.contains("://") && !text.contains('?');
     if !is_root || (is_of_the_web || field == "endpoint") && Host::of(text).is_none() {
-        return Err(format!("'{text}' is no address that {field} can have: write https://…"));
+        return Err(format!("'{text}' is not a valid URL for {field}: use https://…"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }

@@ -45,7 +45,7 @@ impl UserConfig {
         let read: Result<Self, _> = toml::from_str(&text);
         let read = read.map_err(|error| {
             Failed::new(format!("{}: {}", place.display(), error.message()))
-                .hint("it may have trusted_hosts = [\"HOST\"] and trusted_files = [\"PATH\"]")
+                .hint("use trusted_hosts = [\"HOST\"] and trusted_files = [\"PATH\"]")
         })?;
         Ok(Self { place, ..read })
     }
@@ -77,19 +77,19 @@ impl UserConfig {
         let allowed = trusted.chain(own).chain([project.to_owned()]).filter_map(|path| path.canonicalize().ok());
         if !allowed.into_iter().any(|path| real.starts_with(path)) {
             return Err(format!(
-                "is in {}, which is not in the project: if the project may read it, write trusted_files = [\"{}\"] into {}",
+                "uses {}, which is outside the project: to allow this, add trusted_files = [\"{}\"] to {}",
                 file.display(),
                 real.display(),
                 self.shown()
             ));
         }
-        if real.is_file() { Ok(()) } else { Err(format!("is in {}, which is not a file", file.display())) }
+        if real.is_file() { Ok(()) } else { Err(format!("uses {}, which is not a file", file.display())) }
     }
 
     /// The path of the file, for messages.
     pub(crate) fn shown(&self) -> String {
         if self.place.as_os_str().is_empty() {
-            return "the file that AMLRUN_CONFIG names".to_owned();
+            return "the file in AMLRUN_CONFIG".to_owned();
         }
         self.place.display().to_string()
     }
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(may("keys/own"), Ok(()));
         assert_eq!(may("../key"), Ok(()));
         for foreign in ["../id_rsa", "link", "/etc/passwd"] {
-            assert!(may(foreign).unwrap_err().contains("not in the project"), "{foreign}");
+            assert!(may(foreign).unwrap_err().contains("outside the project"), "{foreign}");
         }
         assert!(may("keys").unwrap_err().contains("not a file"));
     }

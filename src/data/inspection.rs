@@ -46,7 +46,7 @@ pub(crate) struct Inspection {
 impl Inspection {
     /// Uses an earlier copy in place of data that is unreachable.
     fn use_earlier_copy(&mut self, remote: &Remote, kept: Kept, why: &str) {
-        self.warnings.push(format!("the copy of {} that was fetched before is used: {why}", remote.uri));
+        self.warnings.push(format!("an earlier download of {} is used: {why}", remote.uri));
         self.seen.push((remote.clone(), Seen { state: GONE.to_owned(), copy: Some(kept.path) }));
     }
 }
@@ -66,7 +66,7 @@ fn large(step: &str, remote: &Remote, found: &Found) -> Option<String> {
     let bytes: u64 = found.files.iter().filter_map(|file| file.size).sum();
     let files = if found.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", found.files.len()) };
     let (uri, size) = (&remote.uri, human_bytes(bytes));
-    let say = || format!("the step '{step}' reads {uri}: {files} with {size} are fetched before it starts");
+    let say = || format!("the step '{step}' reads {uri}: {files} ({size}) must be downloaded before it starts");
     (bytes > LARGE).then(say)
 }
 
@@ -213,12 +213,12 @@ async fn list(listings: Vec<(RemotePath, Shape, Transfer)>) -> Vec<Result<Found,
 fn about(remote: &Remote, step: &str, trouble: &TransferError, is_kept: bool) -> Failed {
     match trouble {
         TransferError::NotFound(_) => {
-            let mut why = trouble.to_string().replace(&remote.address, "it");
+            let mut why = trouble.to_string().replace(&format!("the container of {}", remote.address), "its container");
             if !why.contains("container") {
-                "there is nothing".clone_into(&mut why);
+                "it was not found".clone_into(&mut why);
             }
-            let failed = Failed::not_found(format!("the step '{step}' reads {}, and {why}", remote.uri));
-            let copy = "what was fetched of it before is still here: 'shell' and 'run --resume' use it";
+            let failed = Failed::not_found(format!("the step '{step}' reads {}, but {why}", remote.uri));
+            let copy = "use 'shell' or 'run --resume' to work with the earlier download";
             if is_kept { failed.hint(copy) } else { failed }
         }
         _ => Failed::new(format!("the step '{step}' reads {}: {trouble}", remote.uri)),

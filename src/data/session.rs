@@ -74,7 +74,7 @@ impl TransferSession {
         runtime.block_on(async move {
             let work = tokio::spawn(async move { transfer.until_stopped(work).await });
             work.await
-                .unwrap_or_else(|e| Err(TransferError::Permanent(format!("internal error; please report it: {e}"))))
+                .unwrap_or_else(|e| Err(TransferError::Permanent(format!("internal error, please report it: {e}"))))
         })
     }
 

@@ -104,17 +104,17 @@ impl RemoteData {
     pub(super) fn locate(&self, remote: &Remote) -> Result<RemotePath, Failed> {
         let signed = self.signed.iter().filter(|_| remote.signed).find_map(|signed| signed.of(&remote.uri));
         if remote.signed && signed.is_none() {
-            return Err(Failed::new(format!("the signature of {} was not kept", remote.uri)).hint(format!(
-                "run the job file again, or make a datastore of it: {}",
+            return Err(Failed::new(format!("the SAS of {} was not stored", remote.uri)).hint(format!(
+                "run the job file again, or create a datastore for it: {}",
                 amlrun("datastore create -f FILE")
             )));
         }
         let text = signed.as_ref().map_or(remote.uri.as_str(), Secret::reveal);
         let Some(Ok(uri)) = DataUri::parse(text) else {
-            return Err(Failed::new(format!("{} leads nowhere", remote.uri)));
+            return Err(Failed::new(format!("{} cannot be resolved", remote.uri)));
         };
         let place = self.places.resolve(&uri).map_err(Failed::new)?;
-        self.session()?.reach(&place)?.ok_or_else(|| Failed::new(format!("{} is on this machine now", remote.uri)))
+        self.session()?.reach(&place)?.ok_or_else(|| Failed::new(format!("{} is now a local path", remote.uri)))
     }
 
     pub(super) fn session(&self) -> Result<&TransferSession, Failed> {

@@ -264,7 +264,7 @@ impl View {
             return patiently(&self.notes, line(text.to_owned()), hurry);
         }
         if self.dropped > 0 {
-            let text = format!("[{} lines are not shown here; the log has them]", self.dropped);
+            let text = format!("[{} lines not shown; see the log]", self.dropped);
             if self.notes.try_send(line(text)).is_ok() {
                 self.dropped = 0;
             }
@@ -310,7 +310,7 @@ mod tests {
         bus.line("a", "after");
         bus.close();
         let seen = seen.lock().unwrap();
-        assert!(seen.contains(&"[5 lines are not shown here; the log has them]".to_owned()));
+        assert!(seen.contains(&"[5 lines not shown; see the log]".to_owned()));
         assert_eq!(seen.last().map(String::as_str), Some("after"));
     }
 

@@ -70,11 +70,11 @@ pub fn walk(root: &Path, links: Links, skip: &Skip<'_>) -> io::Result<Vec<PathBu
             if metadata.is_file() {
                 files.push(relative);
             } else if !metadata.is_dir() {
-                let message = format!("{}: this is neither a file nor a folder", path.display());
+                let message = format!("{}: neither a file nor a folder", path.display());
                 return Err(io::Error::other(message));
             } else if linked || !skip(&Found { relative: &relative, path: &path, is_link: false }) {
                 if linked && here.canonicalize()?.starts_with(path.canonicalize()?) {
-                    let message = format!("{}: this symbolic link leads back to a folder above it", path.display());
+                    let message = format!("{}: this symbolic link points to a folder above it", path.display());
                     return Err(io::Error::other(message));
                 }
                 folders.push(relative);
@@ -101,7 +101,7 @@ mod tests {
     fn a_link_that_leads_back_up_is_an_error_and_not_an_endless_walk() {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
-        assert!(files_below(root.path()).unwrap_err().to_string().contains("leads back"));
+        assert!(files_below(root.path()).unwrap_err().to_string().contains("points to a folder above"));
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn run(run: &RunFolder) -> Result<Canceled, Failed> {
         return Ok(Canceled { job: run.name.to_string(), status: view.status, orphans: Some(left) });
     }
     if view.status.is_final() {
-        return Err(Failed::new(format!("the run '{}' is over: it is {}", run.name, view.status)));
+        return Err(Failed::new(format!("the run '{}' has already ended: it is {}", run.name, view.status)));
     }
     signal::terminate(view.pid).map_err(Failed::new)?;
     // The runner holds a lock on the record while it is alive.
@@ -59,7 +59,7 @@ fn step(run: &RunFolder, path: &str) -> Result<Canceled, Failed> {
     let of = |view: &RunView| view.step(path).map_or(view.status, |step| step.status);
     let job = view.step(path).map(|step| step.job.clone()).unwrap_or_default();
     if of(&view).is_final() || view.status.is_final() {
-        return Err(Failed::new(format!("the step '{path}' of '{}' is over: it is {}", run.name, of(&view))));
+        return Err(Failed::new(format!("the step '{path}' of '{}' has already ended: it is {}", run.name, of(&view))));
     }
     run.request_cancel(&job)?;
     signal::call(view.pid).map_err(Failed::new)?;
@@ -73,8 +73,8 @@ fn begun(run: &RunFolder) -> Result<RunView, Failed> {
     let since = Instant::now();
     while view.pid == 0 && run.is_live() {
         if since.elapsed() > BEGINS {
-            let message = format!("the runner of '{}' lives, and has not recorded which process it is", run.name);
-            return Err(Failed::new(message).hint("is it stopped? Wake or end that process, then try again"));
+            let message = format!("the runner of '{}' has not recorded its process ID", run.name);
+            return Err(Failed::new(message).hint("check whether the process is suspended, then try again"));
         }
         std::thread::sleep(POLL_INTERVAL);
         view = record::view(run)?;
@@ -89,15 +89,14 @@ fn wait(run: &RunFolder, view: &RunView, over: &dyn Fn() -> Result<bool, Failed>
     while !over()? {
         if signal::is_stopped(view.pid) {
             if !woken {
-                log::warn!("{}: its runner is stopped (SIGSTOP): it is woken to end its steps", run.name);
+                log::warn!("the runner of '{}' is suspended (SIGSTOP): continuing it to end its steps", run.name);
             }
             woken = true;
             signal::wake(view.pid);
         }
         if since.elapsed() > limit {
-            let message =
-                format!("the runner of '{}' was asked to end and has not after {} s", run.name, limit.as_secs());
-            return Err(Failed::new(message).hint("the same command again ends its steps at once"));
+            let message = format!("the runner of '{}' did not end within {} s", run.name, limit.as_secs());
+            return Err(Failed::new(message).hint("run the same command again to kill its steps"));
         }
         std::thread::sleep(POLL_INTERVAL);
     }

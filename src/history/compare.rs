@@ -66,14 +66,16 @@ pub(crate) fn sort(runs: &mut [Compared], metric: &str, goal: Option<Goal>) -> R
                 let bare = names.iter().filter_map(|name| name.rsplit('.').next());
                 return Err(match suggest::nearest(metric, names.iter().copied().chain(bare)) {
                     Some(near) => failed.hint(format!("did you mean '{near}'?")),
-                    None if names.is_empty() => failed.hint("they logged no metrics"),
-                    None => failed.hint(format!("they logged {}", names.join(", "))),
+                    None if names.is_empty() => {
+                        failed.hint("log metrics with MLflow (mlflow.log_metric): they logged none")
+                    }
+                    None => failed.hint(format!("use one of {}", names.join(", "))),
                 });
             }
             ref many => {
                 let many: Vec<&str> = many.iter().map(|name| **name).collect();
                 return Err(Failed::usage(format!("several steps log '{metric}'"))
-                    .hint(format!("write which: {}", many.join(", "))));
+                    .hint(format!("use one of {}", many.join(", "))));
             }
         };
     let goal = goal.unwrap_or_else(|| Goal::of(&found));

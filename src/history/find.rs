@@ -86,8 +86,7 @@ pub(crate) fn last(home: &Home) -> Result<RunFolder, Failed> {
     let runs = home.runs()?.into_iter().filter_map(|run| Some((written(&run)?, run)));
     let newest = runs.max_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.name.cmp(&other.name)));
     newest.map(|(_, run)| run).ok_or_else(|| {
-        Failed::not_found("no run was made in this workspace yet")
-            .hint(format!("make one: {}", amlrun("run pipeline.yml")))
+        Failed::not_found("this workspace has no runs yet").hint(format!("start one: {}", amlrun("run pipeline.yml")))
     })
 }
 
@@ -102,8 +101,8 @@ fn beginning(home: &Home, name: &str) -> Result<Option<RunFolder>, Failed> {
     let count = runs.len();
     let mut names: Vec<&str> = runs.iter().take(LISTED).map(|run| run.name.as_str()).collect();
     names.extend((count > LISTED).then_some("…"));
-    Err(Failed::not_found(format!("the names of {count} runs begin with '{name}'"))
-        .hint(format!("write more of the one that you mean: {}", names.join(", "))))
+    Err(Failed::not_found(format!("{count} runs have names that start with '{name}'"))
+        .hint(format!("use more of the name: {}", names.join(", "))))
 }
 
 /// The run or step with that job name.
@@ -128,7 +127,7 @@ pub(crate) fn by_job_name(home: &Home, name: &str) -> Result<Job, String> {
         known.extend(view.steps.into_iter().map(|step| step.job));
     }
     match suggest::nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => Err(format!("there is no job named '{name}'; did you mean '{near}'?")),
+        Some(near) => Err(format!("the job '{name}' was not found; did you mean '{near}'?")),
         None => Err(missing),
     }
 }

@@ -42,8 +42,8 @@ fn unreadable(run: &RunFolder, error: &std::io::Error) -> Failed {
     let failed = Failed::new(format!("cannot read the record of run '{}': {error}", run.name));
     match error.kind() {
         std::io::ErrorKind::NotFound => {
-            Failed::new(format!("the run '{}' never began: its runner was ended first", run.name))
-                .hint("run its job file again; the name is free")
+            Failed::new(format!("the run '{}' never started: its runner ended before that", run.name))
+                .hint("run its job file again; you can use the same name")
         }
         _ => failed,
     }
@@ -73,7 +73,9 @@ fn warn(run: &RunFolder, damaged: &[usize]) {
     let lines = damaged.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let what = if damaged.len() == 1 { "line".to_owned() } else { format!("{} lines", damaged.len()) };
     let shown = crate::report::summary::shown(&run.events());
-    log::warn!("{shown}: {what} cannot be read and is left out: {lines} (it is damaged, or a newer amlrun wrote it)");
+    log::warn!(
+        "{shown}: {what} cannot be read and is ignored: {lines} (damaged, or written by a newer version of amlrun)"
+    );
 }
 
 /// The first event of a run, restored from the files beside its record.
@@ -101,7 +103,7 @@ pub(crate) fn no_step(view: &RunView, step: &str) -> Failed {
     let failed = Failed::not_found(format!("the run '{}' has no step '{step}'", view.run));
     match suggest::nearest(step, names()) {
         Some(near) => failed.hint(format!("did you mean '{near}'?")),
-        None => failed.hint(format!("its steps are {}", names().take(20).collect::<Vec<_>>().join(", "))),
+        None => failed.hint(format!("use one of {}", names().take(20).collect::<Vec<_>>().join(", "))),
     }
 }
 
@@ -111,7 +113,7 @@ pub(crate) fn kept_plan(folder: &RunFolder) -> Result<Plan, Failed> {
     let text = std::fs::read_to_string(&path).map_err(at("read", &path))?;
     let plan: Plan = serde_json::from_str(&text).map_err(|why| {
         Failed::new(format!("the plan of the run '{}' cannot be read: {why}", folder.name))
-            .hint("another version of amlrun made it: run its job file again")
+            .hint("run its job file again: the plan is from another version of amlrun")
     })?;
     Ok(plan.with_paths(&|path| relative::from(folder.workspace(), path)))
 }

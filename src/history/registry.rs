@@ -25,7 +25,7 @@ pub(crate) fn open(path: &Path) -> crate::registry::Result<Registry> {
     if let Some(count) = registry.restored() {
         let shown = crate::report::summary::shown(path);
         let versions = if count == 1 { "1 version was" } else { &format!("{count} versions were") };
-        log::warn!("{shown} was gone or empty: {versions} restored from its ledger");
+        log::warn!("{shown} was missing or empty: {versions} restored from its ledger");
     }
     Ok(registry)
 }

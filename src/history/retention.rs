@@ -39,13 +39,13 @@ pub(crate) fn archive(run: &RunFolder, yes: bool) -> Result<(), Failed> {
 pub(crate) fn delete(home: &Home, name: &str) -> Result<Vec<PathBuf>, Failed> {
     // Only the full name: the intended run may be gone already, and another run's name may have the same prefix.
     let run = home.find_run(name).map_err(|missing| match find::run(home, name) {
-        Ok(near) => Failed::not_found(format!("there is no run named '{name}'"))
-            .hint(format!("to delete a run write its whole name: {}", near.name)),
+        Ok(near) => Failed::not_found(format!("the run '{name}' was not found"))
+            .hint(format!("use the full name to delete a run: {}", near.name)),
         Err(_) => missing.into(),
     })?;
     if run.is_live() {
-        return Err(Failed::new(format!("the run '{name}' goes on"))
-            .hint(format!("stop it first: {}", amlrun(&format!("job cancel -n {name}")))));
+        return Err(Failed::new(format!("the run '{name}' is still running"))
+            .hint(format!("cancel it first: {}", amlrun(&format!("job cancel -n {name}")))));
     }
     let gone = HashSet::from([run.name.to_string()]);
     let references = References::of(home, &gone)?;

@@ -66,8 +66,8 @@ impl Finder {
         }
         let kept = self.home.kept_log(&job);
         if !kept.is_dir() {
-            let gone = format!("the step '{}' was reused from {job}, of whose log nothing is left", step.path);
-            return Err(Failed::not_found(gone).hint("its run was deleted by an earlier amlrun, or by hand"));
+            let gone = format!("the step '{}' was reused from {job}, whose log no longer exists", step.path);
+            return Err(Failed::not_found(gone).hint("run the step again with --force-rerun to get a log"));
         }
         let kept = logs_in(&kept);
         let several = kept.len() > 1;
@@ -111,9 +111,9 @@ fn own(step: &StepView) -> Result<StepLogs, Failed> {
         let why = match (&step.outcome, step.substitute.as_deref()) {
             (Some(StepOutcome::Skipped { reason }), _) => format!("the step '{name}' did not run: {reason}"),
             (_, Some("stub")) => {
-                format!("the step '{name}' did not run: samples stood in for it (policy \"stub\" in amlrun.toml)")
+                format!("the step '{name}' did not run: samples were used instead (policy \"stub\" in amlrun.toml)")
             }
-            _ => format!("the step '{name}' never started: it has no log"),
+            _ => format!("the step '{name}' never started, so it has no log"),
         };
         return Err(Failed::not_found(why));
     };

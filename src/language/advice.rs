@@ -7,19 +7,19 @@ pub(super) fn field(key: &str, class: &Class) -> Option<String> {
     let has = |name: &str| class.field(name).is_some();
     let advice = match key {
         "depends_on" | "dependsOn" | "depends-on" | "needs" | "run_after" => {
-            "order comes from data: let the node before write an output, and give it to this one, as in \
-             inputs: {after: ${{parent.jobs.<node>.outputs.<output>}}}"
+            "let this node read an output of the node that must run first: \
+            inputs: {after: ${{parent.jobs.<node>.outputs.<output>}}}"
         }
         "is_deterministic" if has("component") || has("command") => {
-            "it belongs to a component, as in component: {type: command, is_deterministic: false, …}; \
-             for one run there is --force-rerun=<node>"
+            "move it into the component: {type: command, is_deterministic: false, …}; \
+            for a single run, use --force-rerun=<node>"
         }
         "timeout" | "timeout_seconds" if has("limits") => "write limits: {timeout: <seconds>}",
         "instance_count" | "instance_type" | "node_count" | "shm_size" if has("resources") => {
-            "write it into resources: {instance_count: 1, …}"
+            "move it into resources: {instance_count: 1, …}"
         }
         "image" | "docker" | "dockerfile" | "conda_file" if has("environment") => {
-            "write it into the environment: {image: …, conda_file: …}"
+            "move it into the environment: {image: …, conda_file: …}"
         }
         "env" | "envs" | "env_vars" | "variables" if has("environment_variables") => {
             "write environment_variables: {NAME: value}"
@@ -27,7 +27,7 @@ pub(super) fn field(key: &str, class: &Class) -> Option<String> {
         "script" | "script_name" | "arguments" | "args" if has("command") => {
             "write the whole command line: command: python train.py --lr ${{inputs.lr}}"
         }
-        "steps" | "nodes" if has("jobs") => "the nodes of a pipeline stand under 'jobs:'",
+        "steps" | "nodes" if has("jobs") => "move the nodes of the pipeline under 'jobs:'",
         "default_compute" | "default_datastore" | "continue_on_step_failure" | "force_rerun" if has("settings") => {
             return Some(format!("write settings: {{{key}: …}}"));
         }
@@ -40,7 +40,7 @@ pub(super) fn field(key: &str, class: &Class) -> Option<String> {
 pub(super) fn value(text: &str, allowed: &[String]) -> Option<String> {
     let is_parameter = ["string", "number", "float", "integer", "int", "boolean", "bool"].contains(&text.trim());
     (is_parameter && allowed.iter().any(|word| word == "uri_folder")).then(|| {
-        "a job gives a value as it is, as in n: 3; 'type', 'default' and 'optional' declare the inputs of components"
+        "write the value itself, for example n: 3; only components declare inputs with 'type', 'default' and 'optional'"
             .to_owned()
     })
 }

@@ -39,9 +39,9 @@ pub(super) fn of(kind: Kind, root: &Node) -> Result<&'static str, Box<Diagnostic
         Kind::Job => job(root),
         Kind::Component => component(root),
         Kind::Other(word) => {
-            let message = format!("this file describes a kind that amlrun does not read: {word}");
+            let message = format!("documents of the kind '{word}' are not supported by amlrun");
             let fault = Diagnostic::error("wrong-kind", root.span, message).at("$schema");
-            Err(Box::new(fault.help("name the file of a job, component, environment, data asset, model or datastore")))
+            Err(Box::new(fault.help("use the file of a job, component, environment, data asset, model or datastore")))
         }
     }
 }
@@ -69,8 +69,8 @@ fn job(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
         },
         Some("parallel" | "data_transfer") => {
             let word = tag.as_str().unwrap_or_default();
-            let message = format!("there is no standalone job of type '{word}'");
-            let help = "put it into a pipeline: it is a kind of node";
+            let message = format!("a job of type '{word}' cannot run outside a pipeline");
+            let help = "use it as a node of a pipeline";
             Err(Box::new(Diagnostic::error("unknown-kind", tag.span, message).at("type").help(help)))
         }
         word => find(&JOBS, word).flatten().ok_or_else(|| unknown(tag, "type", "job", &names(&JOBS))),
@@ -85,7 +85,7 @@ fn untyped(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
     let typo =
         entries.iter().find(|e| e.value.as_str().is_some_and(other) && suggest::nearest(&e.key, ["type"]).is_some());
     if let Some(typo) = typo {
-        let message = format!("a job without 'type' is a command job, but here stands '{}'", typo.key);
+        let message = format!("a job without 'type' is a command job, found '{}' instead", typo.key);
         return Err(Box::new(Diagnostic::error("wrong-kind", typo.key_span, message).help("did you mean 'type'?")));
     }
     let Some(jobs) = entries.iter().find(|e| e.key == "jobs" && root.get("command").is_none()) else {
@@ -93,7 +93,7 @@ fn untyped(root: &Node) -> Result<&'static str, Box<Diagnostic>> {
     };
     let place = entries.iter().find(|e| e.key == "type").map_or(root.span, |e| e.key_span);
     let message = "a job without 'type' is a command job, and a command job has no 'jobs'";
-    let fault = Diagnostic::error("wrong-kind", place, message).label(jobs.key_span, "a pipeline has 'jobs'");
+    let fault = Diagnostic::error("wrong-kind", place, message).label(jobs.key_span, "only pipelines have 'jobs'");
     Err(Box::new(fault.help("add the line: type: pipeline")))
 }
 
@@ -130,7 +130,7 @@ fn names<T>(table: &[(&str, T)]) -> Vec<String> {
 fn absent(root: &Node, key: &str, what: &str) -> Box<Diagnostic> {
     let entries = root.as_mapping().unwrap_or_default();
     if let Some(typo) = entries.iter().find(|e| suggest::nearest(&e.key, [key]).is_some()) {
-        let message = format!("{what} needs the field '{key}', but here stands '{}'", typo.key);
+        let message = format!("{what} needs the field '{key}', found '{}' instead", typo.key);
         let fault = Diagnostic::error("missing-field", typo.key_span, message).at(key);
         return Box::new(fault.help(format!("did you mean '{key}'?")));
     }
@@ -141,9 +141,9 @@ fn unknown(tag: &Node, key: &str, what: &str, known: &[String]) -> Box<Diagnosti
     let mut fault = scalar::not_one_of(tag, Cursor::ROOT.key(key), known);
     if let Some(text) = tag.as_str() {
         fault.code = "unknown-kind";
-        fault.message = format!("there is no {what} of type '{text}'");
+        fault.message = format!("unknown type of {what} '{text}'");
         if key != "type" {
-            fault.message = format!("there is no {what} '{text}'");
+            fault.message = format!("unknown {what} '{text}'");
         }
     }
     Box::new(fault)

@@ -58,9 +58,9 @@ impl Files {
         }
         let key = path.canonicalize().unwrap_or_else(|_| path.clone());
         if self.open.contains(&key) || self.open.len() >= MAX_DEPTH {
-            let message = format!("'{text}' names itself, directly or through the files that it names");
+            let message = format!("'{text}' refers to itself, directly or through other files");
             let fault = Diagnostic::error("self-reference", node.span, message).at(at.to_string());
-            return Err(vec![fault.help("a component cannot contain itself: name another file")]);
+            return Err(vec![fault.help("use another file: a component cannot contain itself")]);
         }
         let file = match self.read.get(&key) {
             Some(known) => known.clone(),
@@ -72,9 +72,9 @@ impl Files {
         }?;
         self.opened = self.opened.saturating_add(file.size);
         if self.too_large() {
-            let message = format!("the document has more than {MAX_NODES} nodes with the files that it names");
+            let message = format!("the document and the files that it refers to have more than {MAX_NODES} nodes");
             let fault = Diagnostic::error("too-large", node.span, message).at(at.to_string());
-            return Err(vec![fault.help("do the files name one another again and again?")]);
+            return Err(vec![fault.help("check whether the same files are included many times")]);
         }
         self.open.push(key);
         Ok(file)
@@ -117,7 +117,7 @@ impl Files {
         let root = match root {
             Some(root) if root.as_mapping().is_some() => root,
             Some(root) if !root.is_null() => {
-                let message = format!("an Azure ML document is a mapping, but this is {}", root.describe());
+                let message = format!("an Azure ML document must be a mapping, found {}", root.describe());
                 return Err(vec![Diagnostic::error("wrong-type", root.span, message)]);
             }
             _ => return Err(vec![Diagnostic::error("empty-file", start, "the file is empty")]),
@@ -131,11 +131,12 @@ impl Files {
 
 /// The diagnostic of a path that does not exist, with the nearest name in the same folder.
 pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: Cursor<'_>) -> Diagnostic {
-    let fault = Diagnostic::error("missing-path", span, format!("there is no {what} '{text}'")).at(at.to_string());
+    let fault =
+        Diagnostic::error("missing-path", span, format!("the {what} '{text}' does not exist")).at(at.to_string());
     match neighbour(path) {
-        _ if text.contains('\\') => fault.help(format!("write it with slashes: {}", text.replace('\\', "/"))),
+        _ if text.contains('\\') => fault.help(format!("use forward slashes: {}", text.replace('\\', "/"))),
         Some(near) => fault.help(format!("did you mean '{near}'?")),
-        None => fault.help("the path is relative to the folder of the file that it is written in"),
+        None => fault.help("use a path relative to the folder of the file that refers to it"),
     }
 }
 
@@ -182,13 +183,13 @@ fn read_text(path: &Path, by_document: bool) -> Result<String, String> {
     let shown = path.display();
     let metadata = std::fs::metadata(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
     if metadata.is_dir() {
-        return Err(format!("{shown} is a folder: name the YAML file in it"));
+        return Err(format!("{shown} is a folder: use a YAML file in it"));
     }
     if by_document && !metadata.is_file() {
         return Err(format!("{shown} is not a file"));
     }
     if metadata.len() > MAX_BYTES {
-        return Err(format!("{shown} has {} bytes: that is no Azure ML document", metadata.len()));
+        return Err(format!("{shown} is too large for an Azure ML document ({} bytes)", metadata.len()));
     }
     let bytes = std::fs::read(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
     String::from_utf8(bytes).map_err(|e| {

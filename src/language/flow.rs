@@ -68,5 +68,5 @@ pub(super) fn definition(run: &Object, at: Cursor<'_>, scope: &Scope) -> Vec<Dia
     }
     let message = format!("the folder '{text}' is not a flow: it has no {DEFINITION}");
     let fault = Diagnostic::error("missing-path", flow.span, message).at(at.key("flow").to_string());
-    vec![fault.help(format!("name a folder with a {DEFINITION}, or a flow's file"))]
+    vec![fault.help(format!("use a folder with a {DEFINITION}, or the file of a flow"))]
 }

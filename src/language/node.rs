@@ -58,7 +58,7 @@ impl Reader<'_> {
     /// Reads a node: by its `type`, or by the first class that fits when it has none.
     pub(super) fn node(&mut self, node: &Node, at: Cursor<'_>, scope: &Scope) -> Read {
         if !matches!(node.kind, Kind::Mapping(_)) {
-            return Err(wrong_type(node, at, "a node, which is a mapping").into());
+            return Err(wrong_type(node, at, "a node (a mapping)").into());
         }
         let preview = self.preview;
         let known = || CLASSES.iter().filter(move |(kind, _)| preview || !PREVIEW.contains(kind));
@@ -95,7 +95,7 @@ impl Reader<'_> {
             return Err(scalar::refused(node, at, "wrong-type", &Shape::File(kind.into())).into());
         };
         if text.starts_with("file:") && kind != "Flow" {
-            let fault = Diagnostic::error("bad-reference", node.span, "this path must be written without 'file:'");
+            let fault = Diagnostic::error("bad-reference", node.span, "a path cannot begin with 'file:' here");
             let bare = text.trim_start_matches("file:");
             return Err(fault.at(at.to_string()).help(format!("write: {}: {bare}", super::cursor::last(at))).into());
         }
@@ -188,7 +188,7 @@ fn unknown_type(tag: &Node, at: Cursor<'_>, known: &[String]) -> Diagnostic {
                 .help("set AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED=true, as for az ml");
         }
         fault.code = "unknown-kind";
-        fault.message = format!("there is no node of type '{text}'");
+        fault.message = format!("unknown type of node '{text}'");
     }
     fault
 }

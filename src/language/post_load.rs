@@ -40,9 +40,9 @@ fn output(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
         let fits = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') && name.len() <= 255;
         if !fits {
             faults.push(
-                Diagnostic::error("bad-name", value.span, format!("'{name}' cannot name an asset"))
+                Diagnostic::error("bad-name", value.span, format!("'{name}' is not a valid asset name"))
                     .at(at.key("name").to_string())
-                    .help("an asset's name has letters, digits, '-' and '_', at most 255 of them"),
+                    .help("use at most 255 letters, digits, '-' and '_'"),
             );
         }
     }
@@ -53,7 +53,7 @@ fn output(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
         faults.push(
             Diagnostic::error("missing-field", entry.key_span, "an output with a version needs a name")
                 .at(at.key("name").to_string())
-                .help("write the name under which the output is to be registered: name: my_data"),
+                .help("add the name to register the output with, for example name: my_data"),
         );
     }
     faults
@@ -68,7 +68,7 @@ fn data(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     vec![
         Diagnostic::error("missing-field", version.key_span, "data with a version needs the field 'name'")
             .at(at.key("name").to_string())
-            .help("write name: <name>, or leave the version out"),
+            .help("add name: <name>, or remove the version"),
     ]
 }
 
@@ -113,7 +113,7 @@ fn parameter(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
             faults.push(
                 Diagnostic::error("bad-default", entry.key_span, message)
                     .at(at.key(name).to_string())
-                    .help("only integers and numbers have a smallest and a greatest value"),
+                    .help("remove it: only integers and numbers can have 'min' and 'max'"),
             );
         } else if !parses(&entry.value, kind) {
             faults.push(bad_default(&entry.value, name, kind, at));
@@ -124,7 +124,7 @@ fn parameter(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
 
 fn bad_default(value: &Value, name: &str, kind: &str, at: Cursor<'_>) -> Diagnostic {
     let text = value.literal().map(|l| l.python_str()).unwrap_or_default();
-    let message = format!("'{text}' is no {kind}, but '{name}' of an input of type '{kind}' must be one");
+    let message = format!("'{text}' is not a valid {kind} for '{name}' of an input of type '{kind}'");
     Diagnostic::error("bad-default", value.span, message).at(at.key(name).to_string())
 }
 
@@ -152,9 +152,9 @@ fn parses(value: &Value, kind: &str) -> bool {
 fn port(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
     let Some(entry) = object.entry("default").filter(|e| !e.value.is_null()) else { return Vec::new() };
     vec![
-        Diagnostic::error("bad-default", entry.key_span, "an input of data has no default")
+        Diagnostic::error("bad-default", entry.key_span, "a data input cannot have a default")
             .at(at.key("default").to_string())
-            .help("make the input optional, or give it a value where the component is used"),
+            .help("make the input optional, or set it where the component is used"),
     ]
 }
 
@@ -166,9 +166,9 @@ fn mini_batch_size(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
         return Vec::new();
     }
     vec![
-        Diagnostic::error("bad-value", value.span, format!("'{text}' is no size of a mini batch"))
+        Diagnostic::error("bad-value", value.span, format!("'{text}' is not a valid mini batch size"))
             .at(at.key("mini_batch_size").to_string())
-            .help("write a count of files, as in \"10\", or a size, as in \"10kb\", \"1mb\" or \"1gb\""),
+            .help("write a number of files, for example \"10\", or a size, for example \"10kb\", \"1mb\" or \"1gb\""),
     ]
 }
 
@@ -199,7 +199,7 @@ fn jobs_or_component(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
             "a pipeline job has 'jobs' or a 'component', not both",
         )
         .at(at.key("component").to_string())
-        .label(jobs.key_span, "'jobs' stands here")
+        .label(jobs.key_span, "'jobs' is set here")
         .help("remove one of them"),
     ]
 }
@@ -224,7 +224,7 @@ fn duplicates(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
             if let Some(text) = item.text()
                 && !seen.insert(text)
             {
-                let message = format!("'{text}' occurs twice in '{name}'");
+                let message = format!("duplicate '{text}' in '{name}'");
                 faults.push(Diagnostic::error("duplicate-entry", item.span, message).at(at.key(name).to_string()));
             }
         }
@@ -242,12 +242,12 @@ fn data_transfer(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
         let names: Vec<&str> = entry.value.map().unwrap_or_default().iter().map(|e| e.key.as_str()).collect();
         let message = match wanted {
             Some("") if names.len() != 1 => {
-                format!("a {port} with task '{task}' has one output, but here are {}", names.len())
+                format!("a {port} with task '{task}' has exactly one output, found {}", names.len())
             }
             Some("") => return,
             Some(wanted) if names == [wanted] => return,
-            Some(wanted) => format!("the {side} of a {port} with task '{task}' are one, named '{wanted}'"),
-            None => format!("a {port} with task '{task}' has no {side}"),
+            Some(wanted) => format!("a {port} with task '{task}' has exactly one entry in '{side}', named '{wanted}'"),
+            None => format!("a {port} with task '{task}' cannot have {side}"),
         };
         let unexpected = entry.value.map().unwrap_or_default().iter().find(|e| Some(e.key.as_str()) != wanted);
         let span = unexpected.filter(|_| wanted.is_some_and(|w| !w.is_empty())).map_or(entry.key_span, |e| e.key_span);
@@ -270,7 +270,7 @@ fn data_transfer(object: &Object, at: Cursor<'_>) -> Vec<Diagnostic> {
         && let Some(sink) = object.entry("sink")
         && sink.value.object().is_some_and(|sink| sink.class == "FileSystem")
     {
-        let message = "an export goes to a database: exporting to files is not supported";
+        let message = "exporting to files is not supported, only to a database";
         faults.push(Diagnostic::error("bad-value", sink.key_span, message).at(at.key("sink").to_string()));
     }
     faults

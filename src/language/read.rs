@@ -265,7 +265,7 @@ fn named_here(faults: Vec<Diagnostic>, span: Span) -> Vec<Diagnostic> {
     faults
         .into_iter()
         .map(|d| match d.span {
-            Some(place) if place.source != span.source && d.labels.is_empty() => d.label(span, "named here"),
+            Some(place) if place.source != span.source && d.labels.is_empty() => d.label(span, "referenced here"),
             _ => d,
         })
         .collect()
@@ -281,7 +281,7 @@ fn unknown_field(class: &Class, span: Span, key: &str, at: Cursor<'_>, preview: 
     let known = known_fields(class, preview);
     match crate::diagnostic::suggest::nearest(key, known.iter().copied()) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
-        None => fault.help(format!("the fields of {what} are: {}", known.join(", "))),
+        None => fault.help(format!("use one of the fields of {what}: {}", known.join(", "))),
     }
 }
 
@@ -298,7 +298,7 @@ fn missing_field(class: &Class, rule: &FieldRule, node: &Node, at: Cursor<'_>) -
     let unknown = node.as_mapping().unwrap_or_default().iter().filter(|e| class.field(&e.key).is_none());
     let near = crate::diagnostic::suggest::nearest(&rule.name, unknown.clone().map(|e| e.key.as_str()));
     if let Some(typo) = near.and_then(|near| unknown.clone().find(|e| e.key == near)) {
-        let message = format!("{what} needs the field '{}', but here stands '{}'", rule.name, typo.key);
+        let message = format!("{what} needs the field '{}', found '{}' instead", rule.name, typo.key);
         let fault = Diagnostic::error("missing-field", typo.key_span, message).at(path);
         return fault.help(format!("did you mean '{}'?", rule.name));
     }
@@ -306,7 +306,7 @@ fn missing_field(class: &Class, rule: &FieldRule, node: &Node, at: Cursor<'_>) -
     let fault = Diagnostic::error("missing-field", at.place().unwrap_or(node.span), message).at(path);
     match &rule.shape {
         Shape::Enum { .. } | Shape::Union(_) | Shape::Asset { .. } => {
-            fault.help(format!("write {}: {}", rule.name, super::describe::shape(&rule.shape)))
+            fault.help(format!("add {}: {}", rule.name, super::describe::shape(&rule.shape)))
         }
         _ => fault,
     }

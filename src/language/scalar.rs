@@ -178,11 +178,11 @@ pub(super) fn key(shape: &Shape, entry: &Entry, at: Cursor<'_>) -> Option<Diagno
     }
     match shape {
         Shape::NodeName if !node_name(&entry.key) => {
-            let message = format!("'{}' cannot name a node of a pipeline", entry.key);
+            let message = format!("'{}' is not a valid name for a node of a pipeline", entry.key);
             Some(
                 Diagnostic::error("bad-name", entry.key_span, message)
                     .at(at.to_string())
-                    .help("a node's name has lower case letters, digits and '_', and does not begin with a digit"),
+                    .help("use lowercase letters, digits and '_', and do not begin with a digit"),
             )
         }
         Shape::Enum { fold, words, .. } => {
@@ -308,7 +308,7 @@ fn enumeration(node: &Node, at: Cursor<'_>, fold: Fold, words: &[String], as_wri
 pub(super) fn not_one_of(node: &Node, at: Cursor<'_>, words: &[String]) -> Diagnostic {
     let list = describe::quoted(words);
     let message = match node.as_str() {
-        Some(text) => format!("'{text}' is no value of '{}'", last(at)),
+        Some(text) => format!("'{text}' is not a valid value for '{}'", last(at)),
         None => format!("'{}' must be one of {list}, but is {}", last(at), node.describe()),
     };
     let code = if node.as_str().is_some() { "bad-value" } else { "wrong-type" };
@@ -319,7 +319,7 @@ pub(super) fn not_one_of(node: &Node, at: Cursor<'_>, words: &[String]) -> Diagn
     let near = node.as_str().and_then(|t| suggest::nearest(t, words.iter().map(String::as_str)));
     match near {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
-        None => fault.help(format!("it is one of {list}")),
+        None => fault.help(format!("use one of {list}")),
     }
 }
 
@@ -336,12 +336,12 @@ fn asset(node: &Node, at: Cursor<'_>, shape: &Shape, kind: &str, bare: bool) -> 
     }
     let one = describe::asset(kind);
     if name.to_lowercase().starts_with("/subscriptions/") && name.contains(&format!("/{kind}/")) {
-        return fault(format!("this ARM id of {one} has no version"), "end it with /versions/<version>".to_owned());
+        return fault(format!("this ARM ID of {one} has no version"), "add /versions/<version> at the end".to_owned());
     }
     if name.is_empty() || name.contains('/') && !name.starts_with('/') {
         return fault(
-            format!("'azureml:{name}' is no reference to {one}"),
-            format!("write azureml:<name>:<version>, or a registry's address azureml://registries/<registry>/{kind}/…"),
+            format!("'azureml:{name}' is not a reference to {one}"),
+            format!("use azureml:<name>:<version>, or azureml://registries/<registry>/{kind}/… for a registry"),
         );
     }
     let (stem, label) = name.rsplit_once('@').map_or((name, None), |(n, l)| (n, Some(l)));
@@ -355,7 +355,7 @@ fn asset(node: &Node, at: Cursor<'_>, shape: &Shape, kind: &str, bare: bool) -> 
     }
     fault(
         format!("the reference to {one} 'azureml:{name}' has no version"),
-        format!("write azureml:{stem}:<version> or azureml:{stem}@latest"),
+        format!("use azureml:{stem}:<version> or azureml:{stem}@latest"),
     )
 }
 

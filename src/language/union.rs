@@ -138,11 +138,11 @@ fn all(attempts: &[(&Shape, Fault)], node: &Node, at: Cursor<'_>) -> Fault {
     let Some(text) = node.as_str() else { return wrong_type(node, at, &wanted).into() };
     let environment = attempts.iter().any(|(s, _)| matches!(s, Shape::Registry(k) if k == "environments"));
     let (code, message) = if environment {
-        ("bad-environment", format!("'{}' is no environment", describe::shortened(text)))
+        ("bad-environment", format!("'{}' is not a valid environment", describe::shortened(text)))
     } else if words.is_empty() {
         ("bad-reference", format!("'{}' is not {wanted}", describe::shortened(text)))
     } else {
-        ("bad-value", format!("'{}' is no value of '{}'", describe::shortened(text), last(at)))
+        ("bad-value", format!("'{}' is not a valid value for '{}'", describe::shortened(text), last(at)))
     };
     let fault = Diagnostic::error(code, node.span, message).at(at.to_string());
     let fault = match crate::diagnostic::suggest::nearest(text, words.iter().map(String::as_str)) {

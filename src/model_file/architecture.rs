@@ -122,13 +122,13 @@ impl Architecture {
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Architecture(text));
         if self.format != FORMAT {
-            return wrong(format!("format {} is not known, this program reads format {FORMAT}", self.format));
+            return wrong(format!("format {} is not supported, only format {FORMAT}", self.format));
         }
         if self.features.is_empty() {
-            return wrong("there are no features".to_owned());
+            return wrong("it has no features".to_owned());
         }
         if self.classes.len() < 2 {
-            return wrong(format!("a classifier needs two classes or more, there are {}", self.classes.len()));
+            return wrong(format!("a classifier needs two or more classes, found {}", self.classes.len()));
         }
         if self.hidden.contains(&0) {
             return wrong("a hidden layer has no units".to_owned());
@@ -156,13 +156,13 @@ impl Architecture {
         let network = with_article(&format!("{} network", self.shape()));
         for (name, shape) in &parameters {
             let Some(tensor) = tensors.iter().find(|tensor| tensor.name() == name) else {
-                return wrong(name, format!("is missing; {network} has it"));
+                return wrong(name, format!("is missing from {network}"));
             };
             if tensor.shape() != shape {
-                return wrong(name, format!("has shape {:?}, {network} has {shape:?}", tensor.shape()));
+                return wrong(name, format!("has shape {:?}, but {network} needs {shape:?}", tensor.shape()));
             }
             if tensor.dtype() != crate::model_file::DType::F32 {
-                return wrong(name, format!("is of {}, not float32", tensor.dtype().torch_name()));
+                return wrong(name, format!("has type {}, not float32", tensor.dtype().torch_name()));
             }
         }
         match tensors.iter().find(|tensor| !parameters.iter().any(|(name, _)| name == tensor.name())) {
@@ -251,11 +251,11 @@ pub(crate) mod tests {
         assert!(small.check_state(&state(&small)).is_ok());
         assert_eq!(
             small.check_state(&state(&large)).unwrap_err().to_string(),
-            "tensor 'fc2.weight': has shape [4, 4], a 3-4-2 network has [2, 4]"
+            "tensor 'fc2.weight': has shape [4, 4], but a 3-4-2 network needs [2, 4]"
         );
         assert_eq!(
             large.check_state(&state(&large)[..5]).unwrap_err().to_string(),
-            "tensor 'fc3.bias': is missing; a 3-4-4-2 network has it"
+            "tensor 'fc3.bias': is missing from a 3-4-4-2 network"
         );
     }
 

@@ -162,7 +162,7 @@ impl LazyTensor {
         let outside = || Error::Tensor {
             name: crate::model_file::words::printable(&self.name, 200),
             reason: format!(
-                "shape {:?} with steps {:?} from element {} does not lie inside its storage of {storage_bytes} bytes",
+                "shape {:?} with strides {:?} from element {} is outside its storage of {storage_bytes} bytes",
                 self.shape, self.strides, self.offset
             ),
         };
@@ -249,7 +249,7 @@ impl Contents {
     pub fn tensor(&self, tensor: &LazyTensor) -> Result<Tensor, Error> {
         let dtype = tensor.scalar_type.dtype().ok_or_else(|| Error::Tensor {
             name: tensor.name.clone(),
-            reason: format!("is of {}, which is not computed with here", tensor.scalar_type.torch_name()),
+            reason: format!("has type {}, which is not supported here", tensor.scalar_type.torch_name()),
         })?;
         Tensor::new(tensor.name.clone(), dtype, tensor.shape.clone(), self.read(tensor)?)
     }
@@ -262,15 +262,15 @@ impl Contents {
     fn storage(&self, tensor: &LazyTensor) -> Result<&Section, Error> {
         let none = |reason: String| Error::Tensor { name: tensor.name.clone(), reason };
         if let Some(special) = &tensor.special {
-            return Err(none(format!("is {special}: it is described, its numbers are not read")));
+            return Err(none(format!("is {special}: its values cannot be read")));
         }
         if self.big_endian && tensor.scalar_type.width() > 1 {
-            return Err(none("is big-endian: only little-endian files are read".to_owned()));
+            return Err(none("is big-endian: only little-endian files are supported".to_owned()));
         }
         tensor
             .storage
             .and_then(|index| self.storages.get(index))
-            .ok_or_else(|| none("has no bytes in this file".to_owned()))
+            .ok_or_else(|| none("has no data in this file".to_owned()))
     }
 }
 

@@ -51,13 +51,13 @@ struct Meta {
 /// # Errors
 /// When the archive is incomplete.
 pub fn read(zip: &ZipDirectory, evidence: &mut Evidence) -> Result<Contents, Error> {
-    evidence.reservation("an exported program is a program: what it does is not judged");
+    evidence.reservation("an exported program contains code, which is not checked");
     let mut contents = Contents::new(Kind::Export);
     for name in zip.names().into_iter().filter(|name| name.ends_with(".json")) {
         let Some(member) = zip.member(name)? else { continue };
         match serde_json::from_slice(&member.read_all(CONFIG_LIMIT)?) {
             Ok(value) => look(&value, evidence, 0),
-            Err(error) => evidence.doubt(format!("{} is no JSON ({error})", words::printable(name, 80))),
+            Err(error) => evidence.doubt(format!("{} is not valid JSON ({error})", words::printable(name, 80))),
         }
     }
     contents.big_endian = text(zip, "byteorder")?.is_some_and(|order| order == "big");
@@ -77,12 +77,12 @@ pub fn read(zip: &ZipDirectory, evidence: &mut Evidence) -> Result<Contents, Err
     if configs.is_empty() {
         contents
             .notes
-            .push("an archive of an older torch.export: its weights are a pickle inside and not listed".to_owned());
+            .push("an archive of an older torch.export: its weights are in a pickle and are not listed".to_owned());
     }
     for name in &configs {
         let Some(member) = zip.member(name)? else { continue };
         let config: Config = serde_json::from_slice(&member.read_all(CONFIG_LIMIT)?)
-            .map_err(|error| zip.file().malformed(&format!("{name} is no table of weights ({error})")))?;
+            .map_err(|error| zip.file().malformed(&format!("{name} is not a valid table of weights ({error})")))?;
         for (name, weight) in config.config {
             add(zip, &mut contents, name, &weight)?;
         }
@@ -181,7 +181,7 @@ fn look(value: &Value, evidence: &mut Evidence, deep: u8) {
             for (key, value) in fields {
                 match (key.as_str(), value) {
                     ("expr_str", Value::String(text)) if !is_expression(text) => {
-                        evidence.trick("has an expression in its graph that is Python code and no arithmetic");
+                        evidence.trick("has an expression in its graph that is Python code, not arithmetic");
                     }
                     ("guards_code", Value::Array(lines)) if !lines.is_empty() => {
                         evidence.doubt("the graph has guards, which are Python code");
@@ -194,7 +194,7 @@ fn look(value: &Value, evidence: &mut Evidence, deep: u8) {
             }
         }
         Value::Array(items) if deep < 120 => items.iter().for_each(|item| look(item, evidence, deep + 1)),
-        Value::Object(_) | Value::Array(_) => evidence.doubt("the graph is nested deeper than any"),
+        Value::Object(_) | Value::Array(_) => evidence.doubt("the graph is nested too deeply"),
         _ => {}
     }
 }
@@ -221,10 +221,10 @@ fn add(zip: &ZipDirectory, contents: &mut Contents, name: String, weight: &Weigh
     let file = zip.file();
     let wrong = |what: &str| file.malformed(&format!("weight '{}' {what}", words::printable(&name, 120)));
     let Some(meta) = weight.tensor_meta.as_ref().filter(|_| !weight.use_pickle) else {
-        contents.notes.push(format!("weight '{}' is kept as a pickle of its own", words::printable(&name, 120)));
+        contents.notes.push(format!("weight '{}' is stored as a separate pickle", words::printable(&name, 120)));
         return Ok(());
     };
-    let scalar_type = scalar_type(meta.dtype).ok_or_else(|| wrong("is of a type that is not known"))?;
+    let scalar_type = scalar_type(meta.dtype).ok_or_else(|| wrong("has an unknown type"))?;
     let path = format!("data/weights/{}", weight.path_name);
     let section = zip.member(&path)?.ok_or_else(|| wrong("is not in the archive"))?;
     let number = |value: &Value| {

@@ -58,7 +58,7 @@ impl ModelFile {
                 let mut contents = Contents::new(Kind::Unknown);
                 contents
                     .notes
-                    .push(format!("it cannot be read to its end: {}", words::printable(&error.to_string(), 400)));
+                    .push(format!("it cannot be read completely: {}", words::printable(&error.to_string(), 400)));
                 contents
             }
             Err(error) => return Err(error),
@@ -132,7 +132,7 @@ pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence,
         return Err(packed::tar(file));
     }
     if zip_directory::has_end(file)? {
-        evidence.doubt("it ends as a zip does, which torch.jit.load would read instead");
+        evidence.doubt("it ends like a zip archive, which torch.jit.load would read instead");
     }
     if let Some(reason) = packed::mistaken(&beginning) {
         return Err(Error::NoModel { path: file.path().to_owned(), reason: reason.to_owned(), mistaken: true });
@@ -153,8 +153,8 @@ pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence,
         return safetensors_header::read_index(file);
     }
     if let Some(inner) = packed::unpacked(file, &beginning)? {
-        let Some(deep) = deep.checked_sub(1) else { return Err(file.malformed("is packed too often")) };
-        evidence.reservation("it is packed");
+        let Some(deep) = deep.checked_sub(1) else { return Err(file.malformed("is compressed too many times")) };
+        evidence.reservation("it is compressed");
         return read(&inner, budget, evidence, deep);
     }
     // Other bytes may still be a pickle: protocols 0 and 1 have no signature.
@@ -178,8 +178,8 @@ pub(super) fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence,
     }
 }
 
-const NO_HEADER: &str = "not a whole safetensors file (the header is not there)";
-const NEITHER: &str = "is no model file: neither a torch archive, nor safetensors, nor a pickle";
+const NO_HEADER: &str = "not a complete safetensors file (the header is missing)";
+const NEITHER: &str = "is not a model file: it is neither a torch archive, nor safetensors, nor a pickle";
 
 fn no_model(file: &Section, reason: &str) -> Error {
     Error::NoModel { path: file.path().to_owned(), reason: reason.to_owned(), mistaken: false }
@@ -201,7 +201,7 @@ fn suspect_pickle(file: &Section, evidence: &mut Evidence) {
     let mut other = Evidence::default();
     let read = torch_file::read_pickle(file, &mut Budget::default(), &mut other);
     if read.is_ok() || !other.is_empty() {
-        evidence.doubt("it can be read as a pickle as well");
+        evidence.doubt("it can also be read as a pickle");
     }
     evidence.suspect(&other, safety::is_dangerous);
 }

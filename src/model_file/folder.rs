@@ -54,13 +54,13 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
     for path in &files {
         let shown = words::printable(&path.strip_prefix(folder).unwrap_or(path).display().to_string(), 120);
         if path.file_name().is_some_and(|name| name == "MLmodel") {
-            found.reservations.push("MLflow loads it with code that the folder names".to_owned());
+            found.reservations.push("MLflow loads it with code that the folder refers to".to_owned());
             match mlflow::describe(path)? {
                 Some(about) => {
                     found.doubts.extend(about.doubts.iter().cloned());
                     described = described.or(Some(about));
                 }
-                None => found.notes.push(format!("{shown} names no flavors: MLflow does not load it")),
+                None => found.notes.push(format!("{shown} has no flavors: MLflow cannot load it")),
             }
         } else {
             found.look(path, shown, is_shard(path, &files));
@@ -68,7 +68,7 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
     }
     found.doubts.extend(links.iter().map(|link| {
         let shown = words::printable(&link.strip_prefix(folder).unwrap_or(link).display().to_string(), 120);
-        format!("{shown} is a link that was not followed")
+        format!("{shown} is a symbolic link and was not followed")
     }));
     found.opened.sort_by_key(|(name, file)| (rank(file), name.clone()));
     if found.opened.is_empty() && described.is_none() {
@@ -76,7 +76,7 @@ pub fn open(folder: &Path) -> Result<ModelFile, Error> {
             Some(doubt) => malformed(doubt),
             None => {
                 let mistaken = found.mistaken.is_some();
-                let reason = found.mistaken.unwrap_or_else(|| "has no model file in it".to_owned());
+                let reason = found.mistaken.unwrap_or_else(|| "contains no model file".to_owned());
                 Error::NoModel { path: folder.to_owned(), reason, mistaken }
             }
         });
@@ -117,7 +117,7 @@ impl Found {
                     self.notes.push(format!("{shown} {reason}"));
                 }
                 if meant || !is_data(&shown) {
-                    self.reservations.push(format!("{shown} is of a kind that is not known"));
+                    self.reservations.push(format!("{shown} has an unknown format"));
                 }
             }
             Err(error) => {
@@ -134,12 +134,13 @@ impl Found {
             let name = |(name, file): &(String, ModelFile)| format!("{name} ({})", kind_word(file));
             let others: Vec<_> = self.opened[1..].iter().map(name).collect();
             let (name, file) = &self.opened[0];
-            self.notes.insert(0, format!("{name} was chosen: {}; also here: {}", why(file), others.join(", ")));
+            self.notes
+                .insert(0, format!("{name} was chosen: {}; the folder also has {}", why(file), others.join(", ")));
         } else if let Some((name, _)) = self.opened.first() {
             self.notes.insert(0, format!("the model is {name}"));
         }
         for (name, file) in self.opened.iter().skip(1).filter(|(_, file)| file.safety != Safety::Safe) {
-            self.notes.push(format!("{name} is {}: rated by the worst file of the folder", file.safety));
+            self.notes.push(format!("{name} is {}, but the folder is rated by its least safe file", file.safety));
         }
         let mut chosen = match self.opened.into_iter().next() {
             Some((_, file)) => file,
@@ -205,14 +206,14 @@ fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
             let entry = entry.map_err(io_error(&folder))?;
             entries += 1;
             if entries > ENTRIES {
-                return too_much(format!("has more than {ENTRIES} entries: name the model file itself"));
+                return too_much(format!("has more than {ENTRIES} entries: use the model file itself"));
             }
             let path = entry.path();
             let kind = entry.file_type().map_err(io_error(&path))?;
             if kind.is_dir() {
                 if depth >= DEPTH {
                     return too_much(format!(
-                        "has folders in folders more than {DEPTH} deep: name the model file itself"
+                        "has folders nested more than {DEPTH} levels deep: use the model file itself"
                     ));
                 }
                 folders.push((path, depth + 1));
@@ -247,11 +248,11 @@ fn rank(file: &ModelFile) -> u8 {
 
 fn why(file: &ModelFile) -> &'static str {
     match file.contents.kind {
-        Kind::TorchScript => "a TorchScript file needs no class to be loaded",
-        Kind::Export => "an exported program needs no class to be loaded",
+        Kind::TorchScript => "a TorchScript file can be loaded without its class",
+        Kind::Export => "an exported program can be loaded without its class",
         Kind::Safetensors => "weights without a pickle",
-        Kind::StateDict => "a state_dict needs less than the others",
-        _ => "the others tell less",
+        Kind::StateDict => "a state_dict needs the least code to load",
+        _ => "it contains the most information",
     }
 }
 

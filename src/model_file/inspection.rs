@@ -86,10 +86,7 @@ impl ModelFile {
         notes.extend(suspicious.map(|import| format!("{} {}", import.dotted(), import.power)));
         for tensor in contents.tensors.iter().filter(|tensor| tensor.special.is_some()).take(20) {
             let special = tensor.special.as_deref().unwrap_or_default();
-            notes.push(format!(
-                "{} is {special}: described, its numbers are not read",
-                words::printable(&tensor.name, 120)
-            ));
+            notes.push(format!("{} is {special}: its values cannot be read", words::printable(&tensor.name, 120)));
         }
         notes.extend(self.ties());
         notes.retain(|note| !note.is_empty());
@@ -151,7 +148,7 @@ impl ModelFile {
         tied.take(10)
             .map(|group| {
                 let names: Vec<_> = group.iter().take(6).map(|tensor| words::printable(&tensor.name, 120)).collect();
-                format!("tied, one storage: {}", names.join(" = "))
+                format!("tied (sharing one storage): {}", names.join(" = "))
             })
             .collect()
     }

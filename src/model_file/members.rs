@@ -23,7 +23,7 @@ pub(super) fn read(
     read: Read,
 ) -> Result<Contents, Error> {
     let Some(deep) = deep.checked_sub(1) else {
-        return Err(directory.file().malformed("is an archive in an archive too often"));
+        return Err(directory.file().malformed("has too many nested archives"));
     };
     let torch = zip::is_torch(directory);
     if torch && zip::is_torchscript(directory) {
@@ -36,7 +36,7 @@ pub(super) fn read(
     if torch {
         judge(directory, budget, evidence, (deep, read), &zip::is_own);
         if !directory.is_stored() {
-            evidence.reservation("members are compressed, which torch.save never does");
+            evidence.reservation("its members are compressed, which torch.save never does");
         }
         return zip::read(directory, budget, evidence);
     }
@@ -47,14 +47,14 @@ pub(super) fn read(
     }
     judge(directory, budget, evidence, (deep, read), &|_| false);
     if directory.has(".data/extern_modules") || directory.has(".data/python_version") {
-        evidence.doubt("it is an archive of torch.package, which carries Python code");
+        evidence.doubt("it is an archive of torch.package, which contains Python code");
     }
     if directory.has(skops::TREE) {
         skops::look(directory, evidence);
     }
-    evidence.reservation("it is a zip that is none of torch's");
+    evidence.reservation("it is a zip archive that torch did not write");
     let mut contents = Contents::new(Kind::Unknown);
-    contents.notes.push("a zip that is no archive of torch: it has no data.pkl".to_owned());
+    contents.notes.push("a zip archive that is not a torch archive: it has no data.pkl".to_owned());
     Ok(contents)
 }
 
@@ -80,7 +80,7 @@ fn judge(
         }
         let shown = words::printable(name, 80);
         if names::is_native(name) || names::is_code(name) {
-            evidence.doubt(format!("{shown} in it is code"));
+            evidence.doubt(format!("it contains code: {shown}"));
             continue;
         }
         let read = match directory.member(name) {
@@ -89,12 +89,12 @@ fn judge(
             Err(error) => Err(error),
         };
         match read {
-            Ok(_) => evidence.reservation(format!("{shown} is in it, which may be loaded as well")),
+            Ok(_) => evidence.reservation(format!("it contains {shown}, which may be loaded too")),
             Err(Error::NoModel { .. }) if names::is_data(name) => {}
-            Err(Error::NoModel { .. }) => evidence.reservation(format!("{shown} is in it, which is not known")),
+            Err(Error::NoModel { .. }) => evidence.reservation(format!("it contains {shown}, whose format is unknown")),
             Err(error) => {
                 let why = words::printable(&error.to_string(), 200);
-                evidence.doubt(format!("{shown} in it cannot be judged: {why}"));
+                evidence.doubt(format!("it contains {shown}, which cannot be judged: {why}"));
             }
         }
     }

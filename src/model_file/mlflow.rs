@@ -30,21 +30,22 @@ pub(super) fn describe(path: &Path) -> Result<Option<Described>, Error> {
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
     let bytes = Section::open(path)?.read_all(MLMODEL)?;
     // YAML aliases can expand a small text to a huge one. An MLmodel has none.
-    let text = String::from_utf8(bytes).map_err(|_| malformed("is no UTF-8".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| malformed("is not valid UTF-8".to_owned()))?;
     let mut events = saphyr_parser::Parser::new_from_str(&text).map_while(Result::ok);
     if events.any(|(event, _)| matches!(event, saphyr_parser::Event::Alias(_))) {
         return Err(malformed("has YAML aliases, which MLflow does not write".to_owned()));
     }
     if nesting(&text) > 100 {
-        return Err(malformed("is no YAML that MLflow writes (it is nested too deep)".to_owned()));
+        return Err(malformed("is nested too deeply for a file of MLflow".to_owned()));
     }
-    let value: Value = serde_yaml::from_str(&text).map_err(|error| malformed(format!("is no YAML ({error})")))?;
+    let value: Value =
+        serde_yaml::from_str(&text).map_err(|error| malformed(format!("is not valid YAML ({error})")))?;
     // Without flavors, MLflow loads nothing.
     let Some(flavors) = value.get("flavors").and_then(Value::as_mapping) else { return Ok(None) };
     let names: Vec<String> =
         flavors.keys().filter_map(Value::as_str).map(|name| words::printable(name, 60)).take(12).collect();
     let mut notes = vec![format!("flavors: {}", names.join(", "))];
-    for (key, label) in [("mlflow_version", "written by MLflow"), ("run_id", "of the run")] {
+    for (key, label) in [("mlflow_version", "written by MLflow"), ("run_id", "from the run")] {
         if let Some(text) = value.get(key).and_then(Value::as_str) {
             notes.push(format!("{label} {}", words::printable(text, 80)));
         }
@@ -58,9 +59,9 @@ pub(super) fn describe(path: &Path) -> Result<Option<Described>, Error> {
     }
     let pickled = torch.is_some() || names.iter().any(|name| name == "sklearn");
     let saved = if pickled {
-        "an MLflow model: mlflow.pyfunc.load_model opens the folder, and runs the pickle in it".to_owned()
+        "an MLflow model: load the folder with mlflow.pyfunc.load_model, which runs the pickle in it".to_owned()
     } else {
-        "an MLflow model: mlflow.pyfunc.load_model opens the folder".to_owned()
+        "an MLflow model: load the folder with mlflow.pyfunc.load_model".to_owned()
     };
     Ok(Some(Described { notes, saved, doubts: doubts(path, flavors) }))
 }
@@ -100,7 +101,7 @@ fn doubts(path: &Path, flavors: &serde_yaml::Mapping) -> Vec<String> {
             doubts.push(format!("the model is the code in {}, which MLflow runs", words::printable(code, 80)));
         }
         if leads_out(flavor, 0) {
-            doubts.push(format!("the flavor {name} names files outside of the folder"));
+            doubts.push(format!("the flavor {name} refers to files outside the folder"));
         }
         let data = folder.join(text("model_data").or(text("data")).unwrap_or("data"));
         if let Ok(module) = std::fs::read_to_string(data.join(PICKLE_MODULE))

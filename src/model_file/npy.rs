@@ -20,7 +20,7 @@ pub fn is_npy(beginning: &[u8]) -> bool {
 /// # Errors
 /// [`Error::NoModel`] for numbers, and when it is incomplete.
 pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Result<Contents, Error> {
-    let cut = || file.malformed("the array of numpy has no whole header");
+    let cut = || file.malformed("the header of the numpy array is incomplete");
     let start = file.part(0, 12).ok_or_else(cut)?.read_all(12)?;
     let (at, length) = match start[6] {
         1 => (10, u64::from(u16::from_le_bytes([start[8], start[9]]))),
@@ -29,7 +29,7 @@ pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Res
     let header = file.part(at, length).ok_or_else(cut)?.read_all(HEADER)?;
     let header = String::from_utf8_lossy(&header);
     if !holds_objects(&header) {
-        let reason = format!("is an array of numpy ({}) and not a model", words::printable(header.trim(), 120));
+        let reason = format!("is a numpy array ({}), not a model", words::printable(header.trim(), 120));
         return Err(Error::NoModel { path: file.path().to_owned(), reason, mistaken: false });
     }
     let body = file.part(at + length, file.length() - at - length).ok_or_else(cut)?;

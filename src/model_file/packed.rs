@@ -25,7 +25,7 @@ pub fn unpacked(file: &Section, beginning: &[u8]) -> Result<Option<Section>, Err
             let mut decoder = flate2::read::ZlibDecoder::new(reader);
             let section = whole(&mut decoder)?;
             if decoder.total_in() != file.length() {
-                return Err(file.malformed("is packed with zlib, and more follows"));
+                return Err(file.malformed("is compressed with zlib, but has extra data at the end"));
             }
             Ok(section)
         }
@@ -35,15 +35,15 @@ pub fn unpacked(file: &Section, beginning: &[u8]) -> Result<Option<Section>, Err
             let mut reader = Single { inner: std::io::BufReader::new(reader), taken: 0 };
             let section = match lzma_rust2::LzmaReader::new_mem_limit(&mut reader, DICTIONARY, None) {
                 Ok(mut unpacking) => whole(&mut unpacking)?,
-                Err(error) => return Err(file.malformed(&format!("cannot be unpacked ({error})"))),
+                Err(error) => return Err(file.malformed(&format!("cannot be decompressed ({error})"))),
             };
             if reader.taken != file.length() {
-                return Err(file.malformed("is packed with lzma, and more follows"));
+                return Err(file.malformed("is compressed with lzma, but has extra data at the end"));
             }
             Ok(section)
         }
         _ => match other(beginning) {
-            Some(kind) => Err(file.malformed(&format!("is packed with {kind}: unpack it first"))),
+            Some(kind) => Err(file.malformed(&format!("is compressed with {kind}: decompress it first"))),
             None => Ok(None),
         },
     }
@@ -107,11 +107,11 @@ pub fn mistaken(beginning: &[u8]) -> Option<&'static str> {
     let text = beginning.trim_ascii_start();
     let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
     if begins("version https://git-lfs") {
-        Some("is a pointer of Git LFS and not the file itself: run 'git lfs pull'")
+        Some("is a Git LFS pointer, not the file itself: run 'git lfs pull'")
     } else if begins("<!doctype html") || begins("<html") {
-        Some("is an HTML page and not a model: the download gave an error or a sign-in page")
+        Some("is an HTML page, not a model: the download returned an error or a sign-in page")
     } else if begins("<?xml") {
-        Some("is an XML document and not a model: the download may have given an error")
+        Some("is an XML document, not a model: the download may have returned an error")
     } else {
         None
     }
@@ -120,7 +120,7 @@ pub fn mistaken(beginning: &[u8]) -> Option<&'static str> {
 /// The error for a tar.
 pub fn tar(file: &Section) -> Error {
     file.malformed(&format!(
-        "is a tar archive ({}), which torch.load reads in its oldest way: unpack it first",
+        "is a tar archive ({}), the oldest format of torch.load: unpack it first",
         crate::number::human_bytes(file.length())
     ))
 }

@@ -19,7 +19,7 @@ pub fn encode(tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
         let view = TensorView::new(to_format(tensor.dtype()), tensor.shape().to_vec(), tensor.bytes())
             .map_err(|error| Error::Tensor { name: name.to_owned(), reason: error.to_string() })?;
         if views.insert(name, view).is_some() {
-            return Err(Error::Tensor { name: name.to_owned(), reason: "given twice".to_owned() });
+            return Err(Error::Tensor { name: name.to_owned(), reason: "duplicate name".to_owned() });
         }
     }
     // Python's loaders expect `format: pt`. There is only this key: the map is unordered, and the bytes must not vary.
@@ -50,11 +50,11 @@ pub fn read(path: &Path) -> Result<Vec<Tensor>, Error> {
 pub fn decode(bytes: &[u8], path: &Path) -> Result<Vec<Tensor>, Error> {
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
     let file = ::safetensors::SafeTensors::deserialize(bytes)
-        .map_err(|error| malformed(format!("not a whole safetensors file ({error})")))?;
+        .map_err(|error| malformed(format!("not a complete safetensors file ({error})")))?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter() {
         let dtype = from_format(view.dtype())
-            .ok_or_else(|| malformed(format!("tensor '{name}' is of type {:?}, which is not read", view.dtype())))?;
+            .ok_or_else(|| malformed(format!("tensor '{name}' has type {:?}, which is not supported", view.dtype())))?;
         tensors.push(Tensor::new(name, dtype, view.shape().to_vec(), view.data().to_vec())?);
     }
     tensors.sort_by(|left, right| left.name().cmp(right.name()));
@@ -110,14 +110,14 @@ mod tests {
     #[test]
     fn two_of_one_name_are_refused() {
         let error = encode(&[tensor("a", &[1.0]), tensor("a", &[2.0])]).unwrap_err();
-        assert_eq!(error.to_string(), "tensor 'a': given twice");
+        assert_eq!(error.to_string(), "tensor 'a': duplicate name");
     }
 
     #[test]
     fn half_a_file_is_refused_by_name() {
         let bytes = encode(&[tensor("a", &[1.0, 2.0])]).unwrap();
         let error = decode(&bytes[..bytes.len() - 3], Path::new("m.safetensors")).unwrap_err();
-        assert!(error.to_string().starts_with("m.safetensors: not a whole safetensors file"), "{error}");
+        assert!(error.to_string().starts_with("m.safetensors: not a complete safetensors file"), "{error}");
     }
 
     proptest! {

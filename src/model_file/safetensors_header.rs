@@ -37,15 +37,15 @@ fn add(file: &Section, contents: &mut Contents) -> Result<(), Error> {
     let mut length = [0; 8];
     file.read_into(0, &mut length)?;
     let length = u64::from_le_bytes(length);
-    let header = file.part(8, length).ok_or_else(|| {
-        file.malformed("not a whole safetensors file (the header claims more bytes than the file has)")
-    })?;
+    let header = file
+        .part(8, length)
+        .ok_or_else(|| file.malformed("not a complete safetensors file (the header is larger than the file)"))?;
     let header = header.read_all(HEADER_LIMIT)?;
     let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| file.malformed(&format!("not a whole safetensors file ({error})")))?;
+        .map_err(|error| file.malformed(&format!("not a complete safetensors file ({error})")))?;
     let data = 8 + length;
     if data + metadata.data_len() as u64 != file.length() {
-        return Err(file.malformed("not a whole safetensors file (its tensors and its length do not agree)"));
+        return Err(file.malformed("not a complete safetensors file (its size does not match its tensors)"));
     }
     // The tensors in the order of their bytes in the file.
     let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
@@ -54,14 +54,14 @@ fn add(file: &Section, contents: &mut Contents) -> Result<(), Error> {
         let kind = info.dtype.to_string();
         let Some(scalar_type) = ScalarType::from_safetensors_name(&kind) else {
             contents.notes.push(format!(
-                "tensor '{}' is of {kind}, which torch does not have: it is left out",
+                "tensor '{}' has type {kind}, which torch does not support: it is skipped",
                 words::printable(&name, 120)
             ));
             continue;
         };
         let (start, end) = info.data_offsets;
         let section = file.part(data + start as u64, (end - start) as u64);
-        contents.storages.push(section.ok_or_else(|| file.malformed("a tensor lies outside the file"))?);
+        contents.storages.push(section.ok_or_else(|| file.malformed("a tensor is outside the file"))?);
         let storage = contents.storages.len() - 1;
         contents.tensors.push(LazyTensor::contiguous(name, scalar_type, info.shape.clone(), storage));
     }
@@ -94,9 +94,10 @@ pub fn read_index(index: &Section) -> Result<Contents, Error> {
     for name in &files {
         let mut parts = Path::new(name).components();
         if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-            return Err(
-                index.malformed(&format!("names the file '{}', which is not beside it", words::printable(name, 120)))
-            );
+            return Err(index.malformed(&format!(
+                "refers to the file '{}', which is not in the same folder",
+                words::printable(name, 120)
+            )));
         }
         let path = folder.join(name);
         path.symlink_metadata().map_err(io_error(&path))?;
@@ -107,13 +108,13 @@ pub fn read_index(index: &Section) -> Result<Contents, Error> {
                 Some(file) if file == *name => {}
                 _ => {
                     let tensor = words::printable(&tensor.name, 120);
-                    return Err(index.malformed(&format!("does not say that tensor '{tensor}' is in {name}")));
+                    return Err(index.malformed(&format!("does not list the tensor '{tensor}' of {name}")));
                 }
             }
         }
     }
     if contents.tensors.len() != parsed.weight_map.len() {
-        return Err(index.malformed("names tensors that are in none of its files"));
+        return Err(index.malformed("lists tensors that are in none of its files"));
     }
     contents.tensors.sort_by(|left, right| left.name.cmp(&right.name));
     contents.notes.push(format!("{} files with an index", files.len()));

@@ -13,7 +13,7 @@ pub(super) fn saved(contents: &Contents, imports: &[Import], evidence: &Evidence
         Kind::Module | Kind::Checkpoint | Kind::StateDict
             if imports.iter().any(|import| import.safety == Safety::Dangerous) =>
         {
-            "by torch.save, with something in it that no model needs: it must not be loaded".to_owned()
+            "by torch.save, with content that no model needs: do not load it".to_owned()
         }
         Kind::Module => {
             let mut classes: Vec<String> =
@@ -22,28 +22,28 @@ pub(super) fn saved(contents: &Contents, imports: &[Import], evidence: &Evidence
             let need = if classes.is_empty() {
                 "torch alone".to_owned()
             } else {
-                format!("{} importable under exactly that name", classes.join(", "))
+                format!("{} importable under exactly this name", classes.join(", "))
             };
             format!("the whole model, by torch.save(model): loading it needs weights_only=False and {need}")
         }
         Kind::StateDict => {
-            "a state_dict, by torch.save(model.state_dict()): loading it needs the model's class, built \
-                            with the same sizes"
+            "a state_dict, by torch.save(model.state_dict()): loading it needs the class of the model, created \
+            with the same sizes"
                 .to_owned()
         }
         Kind::Checkpoint => match strict(imports, evidence) {
-            None => "a checkpoint dictionary, by torch.save({…}): torch.load(weights_only=True) opens it".to_owned(),
+            None => "a checkpoint dictionary, by torch.save({…}): torch.load(weights_only=True) can load it".to_owned(),
             Some(what) => {
-                format!("a checkpoint, by torch.save({{…}}): torch.load(weights_only=True) refuses {what} in it")
+                format!("a checkpoint, by torch.save({{…}}): torch.load(weights_only=True) refuses {what}")
             }
         },
         Kind::TorchScript => "TorchScript, by torch.jit.save: torch.jit.load needs nothing else".to_owned(),
         Kind::Safetensors => {
-            "safetensors: weights alone; the model's class is needed, and no pickle is involved".to_owned()
+            "safetensors: weights only, without a pickle; loading them needs the class of the model".to_owned()
         }
         Kind::Export => "an exported program, by torch.export.save: torch.export.load needs nothing else".to_owned(),
-        Kind::MlflowModel => "an MLflow model: mlflow.pyfunc.load_model opens the folder".to_owned(),
-        Kind::Unknown => "not a form that torch saves".to_owned(),
+        Kind::MlflowModel => "an MLflow model: load the folder with mlflow.pyfunc.load_model".to_owned(),
+        Kind::Unknown => "not a format that torch writes".to_owned(),
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn notes(contents: &Contents) -> Vec<String> {
         contents.places.iter().filter(|place| *place != "cpu").map(|place| words::printable(place, 40)).collect();
     if !away.is_empty() {
         notes.push(format!(
-            "saved on {}: where there is no such device, torch.load needs map_location=\"cpu\"",
+            "saved on {}: on a machine without this device, torch.load needs map_location=\"cpu\"",
             away.join(", ")
         ));
     }
@@ -96,7 +96,9 @@ pub(super) fn notes(contents: &Contents) -> Vec<String> {
             |name: &str| name.starts_with(prefix) || after_key(name).is_some_and(|rest| rest.starts_with(prefix));
         let (all, with) = states.fold((0, 0), |(all, with), name| (all + 1, with + usize::from(begins(name))));
         if with > 0 && (with == all || contents.kind == Kind::Checkpoint && prefix != "model.") {
-            notes.push(format!("names begin with '{prefix}', {whose}: strip it for the bare model"));
+            notes.push(format!(
+                "names begin with '{prefix}', {whose}: remove it with --strip-prefix for the model itself"
+            ));
         }
     }
     notes

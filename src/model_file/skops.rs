@@ -16,7 +16,7 @@ pub(super) fn look(zip: &ZipDirectory, evidence: &mut Evidence) {
     let tree = zip.member(TREE).and_then(|member| member.map(|member| member.read_all(LIMIT)).transpose());
     match tree.ok().flatten().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
         Some(tree) => visit(&tree, evidence),
-        None => evidence.doubt(format!("{TREE} in it cannot be read")),
+        None => evidence.doubt(format!("{TREE} cannot be read")),
     }
 }
 

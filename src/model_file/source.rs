@@ -30,7 +30,7 @@ impl Section {
         let file = File::open(path).map_err(io_error(path))?;
         let metadata = file.metadata().map_err(io_error(path))?;
         if !metadata.is_file() {
-            return Err(Error::Malformed { path: path.to_owned(), reason: "is no regular file".to_owned() });
+            return Err(Error::Malformed { path: path.to_owned(), reason: "is not a regular file".to_owned() });
         }
         Ok(Self { file: Arc::new(file), path: Arc::new(path.to_owned()), start: 0, length: metadata.len() })
     }
@@ -44,10 +44,10 @@ impl Section {
         let mut file = tempfile::tempfile().map_err(io_error(&std::env::temp_dir()))?;
         let length = std::io::copy(&mut reader.take(limit + 1), &mut file).map_err(|error| Error::Malformed {
             path: path.to_owned(),
-            reason: format!("cannot be unpacked ({error})"),
+            reason: format!("cannot be decompressed ({error})"),
         })?;
         if length > limit {
-            let reason = format!("unpacks to more than {}", crate::number::human_bytes(limit));
+            let reason = format!("decompresses to more than {}", crate::number::human_bytes(limit));
             return Err(Error::Malformed { path: path.to_owned(), reason });
         }
         Ok(Self { file: Arc::new(file), path: Arc::new(path.to_owned()), start: 0, length })
@@ -101,7 +101,7 @@ impl Section {
     /// When it is longer, or reading fails.
     pub fn read_all(&self, limit: u64) -> Result<Vec<u8>, Error> {
         if self.length > limit {
-            return Err(self.malformed(&format!("a part has {} bytes, {limit} are the most here", self.length)));
+            return Err(self.malformed(&format!("a part has {} bytes, but the limit is {limit}", self.length)));
         }
         let mut bytes = vec![0; self.length as usize];
         self.read_into(0, &mut bytes)?;
@@ -169,6 +169,6 @@ mod tests {
     #[test]
     fn a_folder_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Section::open(folder.path()).unwrap_err().to_string().ends_with("is no regular file"));
+        assert!(Section::open(folder.path()).unwrap_err().to_string().ends_with("is not a regular file"));
     }
 }

@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_foreign_state_dict_makes_no_file() {
         let error = to_bytes(&sample(3, &[4], 0.0), &state(&sample(2, &[4], 0.0))).unwrap_err();
-        assert_eq!(error.to_string(), "tensor 'fc1.weight': has shape [4, 2], a 3-4-2 network has [4, 3]");
+        assert_eq!(error.to_string(), "tensor 'fc1.weight': has shape [4, 2], but a 3-4-2 network needs [4, 3]");
     }
 
     #[test]

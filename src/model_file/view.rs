@@ -27,7 +27,7 @@ pub fn text(file: &ModelFile, most: Most) -> String {
     line("file size", &crate::number::human_bytes(file.file_bytes));
     let dangerous: Vec<_> = file.imports.iter().filter(|import| import.safety != Safety::Safe).collect();
     if !dangerous.is_empty() || !file.tricks.is_empty() {
-        out.push_str("\nloading it in Python would import\n");
+        out.push_str("\nimports when it is loaded in Python\n");
         for import in dangerous.iter().take(40) {
             out.push_str(&format!("  {:<9}  {}  {}\n", import.safety, import.dotted(), import.power));
         }
@@ -49,7 +49,7 @@ pub fn text(file: &ModelFile, most: Most) -> String {
             out.push_str(&format!("  {name:<names$}  {:<13}  {:?}\n", tensor.dtype, tensor.shape));
         }
         if told.tensors.len() > shown {
-            out.push_str(&format!("  … and {} more; --all lists them\n", told.tensors.len() - shown));
+            out.push_str(&format!("  … and {} more; use --all to list them\n", told.tensors.len() - shown));
         }
     }
     // Sentences on saving, loading, imports and tricks are shown separately.
@@ -76,7 +76,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Checkpoint => "checkpoint",
         Kind::TorchScript => "torchscript",
         Kind::Safetensors => "safetensors",
-        Kind::Export => "export: a program of torch.export",
+        Kind::Export => "export: a program from torch.export",
         Kind::MlflowModel => "mlflow_model",
         Kind::Unknown => "unknown",
     }
@@ -84,9 +84,9 @@ fn kind(kind: Kind) -> &'static str {
 
 fn safety(file: &ModelFile) -> String {
     match file.safety {
-        Safety::Safe => "safe: nothing in it can run foreign code".to_owned(),
+        Safety::Safe => "safe: loading it cannot run code from the file".to_owned(),
         Safety::Unknown => format!("unknown: {}", file.runs()),
-        Safety::Unjudged => "cannot be judged: load it only if you trust where it comes from".to_owned(),
+        Safety::Unjudged => "cannot be judged: load it only if you trust its source".to_owned(),
         Safety::Dangerous => "DANGEROUS: do not load it in Python".to_owned(),
     }
 }

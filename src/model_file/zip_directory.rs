@@ -67,11 +67,11 @@ impl ZipDirectory {
     pub fn read(file: Section) -> Result<Self, Error> {
         let (at, length, count) = end_of_directory(&file)?;
         if length > DIRECTORY_LIMIT || count > MEMBER_LIMIT {
-            return Err(file.malformed(&format!("the zip claims {count} members: too many to be a model")));
+            return Err(file.malformed(&format!("the zip has {count} members, too many for a model")));
         }
         let directory = file
             .part(at, length)
-            .ok_or_else(|| file.malformed("the zip's directory lies outside the file"))?
+            .ok_or_else(|| file.malformed("the directory of the zip is outside the file"))?
             .read_all(DIRECTORY_LIMIT)?;
         let mut entries = Vec::new();
         let mut rest = directory.as_slice();
@@ -79,7 +79,7 @@ impl ZipDirectory {
             entries.push(entry(&mut rest).map_err(|reason| file.malformed(&reason))?);
         }
         if !rest.is_empty() {
-            return Err(file.malformed("the zip's directory has more members than its end says"));
+            return Err(file.malformed("the directory of the zip has more members than its end record"));
         }
         // torch uses the first name in the directory to determine the top folder.
         let top =
@@ -101,40 +101,38 @@ impl ZipDirectory {
             }
             let start = data_start(&file, &entry).map_err(|reason| wrong(&reason))?;
             if !may_lie_between(entry.header - free, follows) {
-                return Err(wrong("comes after bytes that belong to no member"));
+                return Err(wrong("follows bytes that belong to no member"));
             }
             let end = start.checked_add(entry.packed).filter(|end| *end <= at);
-            free = end.ok_or_else(|| wrong(&format!("claims {} bytes that the file does not have", entry.packed)))?;
+            free = end.ok_or_else(|| wrong(&format!("has {} bytes that are not in the file", entry.packed)))?;
             follows = entry.flags & LENGTHS_FOLLOW != 0;
             if entry.method == STORED && entry.packed != entry.length {
-                return Err(wrong("is stored, yet has two lengths"));
+                return Err(wrong("is not compressed, but has two different sizes"));
             }
             if entry.method != STORED {
                 unpacked = unpacked.saturating_add(entry.length);
             }
             shared &= name.split_once('/').is_some_and(|(folder, _)| folder == top);
             if members.contains_key(&name) {
-                return Err(wrong("is there twice"));
+                return Err(wrong("is a duplicate"));
             }
             alike |= !folded.insert(name.to_lowercase());
             if is_torch_s(&name) && name.rsplit('/').next().is_some_and(|last| last != last.to_ascii_lowercase()) {
-                return Err(wrong("has capital letters, for which torch alone does not care"));
+                return Err(wrong("has uppercase letters, which only torch ignores"));
             }
             members.insert(name, Member { start, packed: entry.packed, length: entry.length, method: entry.method });
         }
         if unpacked > 4 * UNPACKED_LIMIT {
-            return Err(file.malformed("the members of the zip unpack to more than any model's"));
+            return Err(file.malformed("the members of the zip decompress to more than any model has"));
         }
         if !may_lie_between(at - free, follows) {
-            return Err(file.malformed("bytes that belong to no member stand before the zip's directory"));
+            return Err(file.malformed("bytes that belong to no member precede the directory of the zip"));
         }
         if !shared && members.keys().any(|name| is_torch_s(name)) {
-            return Err(
-                file.malformed("the members of the zip are in several folders, and torch would read one of them")
-            );
+            return Err(file.malformed("the members of the zip are in several folders, but torch reads only one"));
         }
         if alike && members.keys().any(|name| is_torch_s(name)) {
-            let reason = "two members of the zip differ in capital letters alone, for which torch does not care";
+            let reason = "two members of the zip differ only in case, which torch ignores";
             return Err(file.malformed(reason));
         }
         // Old export archives have no top folder: their names are used unchanged.
@@ -178,14 +176,13 @@ impl ZipDirectory {
                 let reader = flate2::read::DeflateDecoder::new(packed.reader());
                 let section = Section::unpacked(self.file.path(), reader, UNPACKED_LIMIT.min(member.length))?;
                 if section.length() != member.length {
-                    let reason = format!("zip member '{}' unpacks to another length than it says", printable(name));
+                    let reason = format!("zip member '{}' does not have the size in its header", printable(name));
                     return Err(self.file.malformed(&reason));
                 }
                 Ok(Some(section))
             }
             _ => {
-                let reason =
-                    format!("zip member '{}' is compressed in a way that torch does not read", printable(name));
+                let reason = format!("zip member '{}' has a compression that torch does not support", printable(name));
                 Err(self.file.malformed(&reason))
             }
         }
@@ -247,16 +244,16 @@ fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
     };
     // Readers use the last end record that they find, so it must be the one at the end of the file.
     let Some(found) = tail.windows(END.len()).rposition(|window| window == END) else {
-        return Err(file.malformed("the zip has no end: the file is cut off"));
+        return Err(file.malformed("the zip has no end record: the file is cut off"));
     };
     if !fits(found) {
-        return Err(file.malformed("the zip does not end where its end says: the file is cut off, or more follows"));
+        return Err(file.malformed("the zip does not end at its end record: the file is cut off, or has extra data"));
     }
     let record = &tail[found..];
     let at = tail_start + found as u64;
     let (disk, count, length, start) = (u16_at(record, 4), u16_at(record, 10), u32_at(record, 12), u32_at(record, 16));
     if u16_at(record, 8) != count {
-        return Err(file.malformed("the zip says two numbers of members"));
+        return Err(file.malformed("the zip has two different member counts"));
     }
     let mut locator = [0; LOCATOR_LENGTH as usize];
     if let Some(place) = at.checked_sub(LOCATOR_LENGTH) {
@@ -267,7 +264,7 @@ fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
         let mut wide = [0; 56];
         file.read_into(at64, &mut wide)?;
         if !wide.starts_with(&END64) {
-            return Err(file.malformed("the zip's wide end record is not where it should be"));
+            return Err(file.malformed("the ZIP64 end record is not at its position"));
         }
         let numbers = (u64_at(&wide, 48), u64_at(&wide, 40), u64_at(&wide, 32), at64);
         let agree = |narrow: u32, most: u32, wide: u64| narrow == most || u64::from(narrow) == wide;
@@ -276,34 +273,34 @@ fn end_of_directory(file: &Section) -> Result<(u64, u64, u64), Error> {
             || !agree(count.into(), u16::MAX.into(), numbers.2)
             || u64_at(&wide, 24) != numbers.2
         {
-            return Err(file.malformed("the zip's two end records do not agree"));
+            return Err(file.malformed("the two end records of the zip do not match"));
         }
         numbers
     } else {
         (u64::from(start), u64::from(length), u64::from(count), at)
     };
     if disk != 0 && disk != u16::MAX {
-        return Err(file.malformed("the zip is one part of several"));
+        return Err(file.malformed("the zip is one part of a multi-part archive"));
     }
     if start.checked_add(length) != Some(end) {
-        return Err(file.malformed("the zip's directory is not where its end says"));
+        return Err(file.malformed("the directory of the zip is not at the position in its end record"));
     }
     Ok((start, length, count))
 }
 
 /// Parses one entry and advances `rest`.
 fn entry(rest: &mut &[u8]) -> Result<Entry, String> {
-    let cut = || "the zip's directory is cut off".to_owned();
+    let cut = || "the directory of the zip is cut off".to_owned();
     let fixed = rest.get(..ENTRY_LENGTH).filter(|fixed| fixed.starts_with(&ENTRY)).ok_or_else(cut)?;
     let (flags, method) = (u16_at(fixed, 8), u16_at(fixed, 10));
     let sizes = [28, 30, 32].map(|at| usize::from(u16_at(fixed, at))); // name, extra, comment
     let all = ENTRY_LENGTH + sizes.iter().sum::<usize>();
     let whole = rest.get(..all).ok_or_else(cut)?;
     let name = std::str::from_utf8(&whole[ENTRY_LENGTH..ENTRY_LENGTH + sizes[0]])
-        .map_err(|_| "a zip member's name is no UTF-8".to_owned())?
+        .map_err(|_| "the name of a zip member is not valid UTF-8".to_owned())?
         .to_owned();
     if flags & (ENCRYPTED | PATCHED | STRONG) != 0 {
-        return Err(format!("zip member '{}' is encrypted, or a patch", printable(&name)));
+        return Err(format!("zip member '{}' is encrypted or is a patch", printable(&name)));
     }
     let extra = &whole[ENTRY_LENGTH + sizes[0]..ENTRY_LENGTH + sizes[0] + sizes[1]];
     let mut wide = wide_field(extra);
@@ -315,7 +312,7 @@ fn entry(rest: &mut &[u8]) -> Result<Entry, String> {
                 wide = &wide[8..];
                 Ok(number)
             }
-            None => Err(format!("zip member '{}' lacks its wide sizes", printable(&name))),
+            None => Err(format!("zip member '{}' has no ZIP64 sizes", printable(&name))),
         },
         small => Ok(u64::from(small)),
     };
@@ -345,20 +342,20 @@ fn data_start(file: &Section, entry: &Entry) -> Result<u64, String> {
     let mut header = vec![0; LOCAL_LENGTH as usize + entry.name.len()];
     file.read_into(entry.header, &mut header).map_err(outside)?;
     if !header.starts_with(&LOCAL) {
-        return Err("has no header where the directory says".to_owned());
+        return Err("has no header at the position in the directory".to_owned());
     }
     let (name, extra) = (u16_at(&header, 26), u16_at(&header, 28));
     if usize::from(name) != entry.name.len() || header[LOCAL_LENGTH as usize..] != *entry.name.as_bytes() {
-        return Err("has another name in its header".to_owned());
+        return Err("has a different name in its header".to_owned());
     }
     if u16_at(&header, 8) != entry.method || u16_at(&header, 6) != entry.flags {
-        return Err("has another compression in its header".to_owned());
+        return Err("has a different compression in its header".to_owned());
     }
     // With bit 3, the sizes follow the data; otherwise the header must agree (or refer to the zip64 field).
     let lengths_follow = entry.flags & LENGTHS_FOLLOW != 0;
     let packed = u32_at(&header, 18);
     if !lengths_follow && packed != u32::MAX && u64::from(packed) != entry.packed {
-        return Err("has another size in its header".to_owned());
+        return Err("has a different size in its header".to_owned());
     }
     Ok(entry.header + LOCAL_LENGTH + u64::from(name) + u64::from(extra))
 }
@@ -369,7 +366,7 @@ fn check_name(name: &str) -> Result<(), String> {
         || name.contains(['\\', '\0'])
         || name.split('/').any(|part| part == ".." || part == ".")
         || name.get(1..2) == Some(":");
-    if escapes { Err("leads out of the archive".to_owned()) } else { Ok(()) }
+    if escapes { Err("points outside the archive".to_owned()) } else { Ok(()) }
 }
 
 /// An untrusted name, shortened and without control characters.

@@ -130,7 +130,7 @@ impl Scope<'_> {
                 None => mistake(
                     "unknown-port",
                     format!("no step writes the output '{output}' of the node '{job}'"),
-                    "in a pipeline component a node must be bound to it: <output>: ${{parent.outputs.<name>}}",
+                    "bind an output of a node in the pipeline component to it: <output>: ${{parent.outputs.<name>}}",
                 ),
             },
             Expr::JobInput(job, name) => {
@@ -140,15 +140,13 @@ impl Scope<'_> {
                 });
                 let rounds = self.level.map_or(0, |level| level.nodes.len());
                 match given {
-                    Some(_) if depth > rounds => mistake(
-                        "cycle",
-                        format!("{written} leads back to itself"),
-                        "bind to the pipeline's input instead",
-                    ),
+                    Some(_) if depth > rounds => {
+                        mistake("cycle", format!("{written} refers to itself"), "bind to the pipeline's input instead")
+                    }
                     Some((_, input)) => self.given(input, site.path, depth + 1, found),
                     None => mistake(
                         "unknown-port",
-                        format!("the node '{job}' is given no input '{name}'"),
+                        format!("the node '{job}' does not set the input '{name}'"),
                         "bind to the pipeline's input instead",
                     ),
                 }
@@ -156,17 +154,17 @@ impl Scope<'_> {
             Expr::ParentOutput(name) => mistake(
                 "bad-expression",
                 format!("an input cannot read the pipeline's output '{name}'"),
-                "bind it to the node that writes it: ${{parent.jobs.<node>.outputs.<output>}}",
+                "use the output of the node that writes it: ${{parent.jobs.<node>.outputs.<output>}}",
             ),
             Expr::Input(name) => mistake(
                 "bad-expression",
-                format!("{written} means nothing in a node's input"),
-                &format!("write ${{{{parent.inputs.{name}}}}}"),
+                format!("{written} cannot be used in the input of a node"),
+                &format!("use ${{{{parent.inputs.{name}}}}}"),
             ),
             Expr::Output(_) | Expr::Name | Expr::OutputName | Expr::DefaultDatastore | Expr::Other(_) => mistake(
                 "bad-expression",
-                format!("{written} means nothing here"),
-                "bindings are ${{parent.inputs.<name>}} and ${{parent.jobs.<node>.outputs.<name>}}",
+                format!("{written} cannot be used here"),
+                "use ${{parent.inputs.<name>}} or ${{parent.jobs.<node>.outputs.<name>}}",
             ),
         }
     }
@@ -176,7 +174,7 @@ impl Scope<'_> {
         let value = self.template(text, site, 0, found)?.value?.as_text().unwrap_or_default();
         let number = value.trim().parse::<u64>().ok().filter(|n| *n > 0);
         if number.is_none() {
-            let message = format!("'{value}' is no positive whole number");
+            let message = format!("'{value}' is not a positive integer");
             found.push(Diagnostic::error("bad-value", site.span, message).at(site.path));
         }
         number
@@ -237,17 +235,16 @@ impl Scope<'_> {
                     return refuse("unknown-asset", why, registered(noun, site));
                 }
             },
-            (None, Some(Err(why))) => return refuse("bad-reference", why, "write azureml:name:version".to_owned()),
+            (None, Some(Err(why))) => return refuse("bad-reference", why, "use azureml:name:version".to_owned()),
             (None, Some(Ok(_))) => {
-                let message = format!("'{text}' is in a workspace in the cloud, which is not read from here");
+                let message = format!("'{text}' is in an Azure ML workspace, which amlrun cannot read");
                 return refuse("not-yet", message, substitute(site));
             }
             (None, None) => Located::Here(PathBuf::new()),
         };
         match located {
             Located::Remote(remote) if !remote.is_blob && kind != PortType::UriFile && !kind.is_model() => {
-                let message =
-                    format!("'{}' is a web address, which is one file; the input's type is {kind}", remote.uri);
+                let message = format!("'{}' is a single file on the web, but the input's type is {kind}", remote.uri);
                 let help = if said { "write type: uri_file" } else { "add the line 'type: uri_file'" };
                 return refuse("wrong-type", message, help.to_owned());
             }
@@ -256,14 +253,14 @@ impl Scope<'_> {
             }
             Located::Here(place) if !place.as_os_str().is_empty() => {
                 return there(place).or_else(|| {
-                    refuse("missing-path", format!("there is nothing at '{text}' in this workspace"), substitute(site))
+                    refuse("missing-path", format!("'{text}' was not found in this workspace"), substitute(site))
                 });
             }
             Located::Here(_) => {}
         }
         if text.contains([':', '@']) {
-            let message = format!("Azure ML reads '{text}' as the name of an asset, because of the ':' or '@' in it");
-            let help = "write azureml:name:version for an asset, or rename the file".to_owned();
+            let message = format!("Azure ML reads '{text}' as the name of an asset because it contains ':' or '@'");
+            let help = "use azureml:name:version for an asset, or rename the file".to_owned();
             return refuse("bad-reference", message, help);
         }
         let place = self.base.join(text);
@@ -271,14 +268,14 @@ impl Scope<'_> {
         let wants_file = kind == PortType::UriFile;
         if !place.exists() {
             let what = if wants_file { "file" } else { "folder" };
-            let message = match self.world.catalog.missing(&place, format!("there is no {what} '{text}'")) {
+            let message = match self.world.catalog.missing(&place, format!("the {what} '{text}' does not exist")) {
                 Ok(Located::Remote(remote)) => return Some(Value { parts: vec![Part::Remote(remote)] }),
                 Ok(Located::Here(place)) => return Some(Value { parts: vec![Part::Path(place)] }),
                 Err(message) => message,
             };
             let near = place.parent().and_then(|folder| near_name(folder, &place));
             let help = near.map_or_else(
-                || "the path is relative to the folder of the YAML file".to_owned(),
+                || "use a path relative to the folder of the YAML file".to_owned(),
                 |near| format!("did you mean '{near}'?"),
             );
             return refuse("missing-path", message, help);
@@ -300,12 +297,12 @@ impl Scope<'_> {
 
 /// How to run with a local file instead of a missing one.
 fn substitute(site: Site<'_>) -> String {
-    format!("use a copy on this machine: --set {}=<path>", site.path)
+    format!("use a local copy: --set {}=<path>", site.path)
 }
 
 /// What to do about an asset that is not registered.
 fn registered(noun: &str, site: Site<'_>) -> String {
-    format!("{}, or see which are registered: {}", substitute(site), amlrun(&format!("{noun} list")))
+    format!("{}, or list the registered assets: {}", substitute(site), amlrun(&format!("{noun} list")))
 }
 
 fn near_name(folder: &Path, wanted: &Path) -> Option<String> {

@@ -68,10 +68,10 @@ pub fn named(names: &[String], plan: &Plan) -> Result<HashSet<usize>, String> {
         if all.len() == before && !known {
             let names = || plan.steps.iter().map(|s| s.path.as_str());
             return Err(match suggest::nearest(name, names()) {
-                Some(near) => format!("there is no step '{name}'; did you mean '{near}'?"),
+                Some(near) => format!("the step '{name}' does not exist; did you mean '{near}'?"),
                 None => {
                     let some: Vec<&str> = names().take(20).collect();
-                    format!("there is no step '{name}'; there are: {}", some.join(", "))
+                    format!("the step '{name}' does not exist; the steps are: {}", some.join(", "))
                 }
             });
         }

@@ -68,8 +68,8 @@ pub(super) fn component_inputs(
         let text = bound.value.as_ref().and_then(Value::as_text);
         let scalar = matches!(input.value.value, InputValue::Literal(_));
         if let Some(text) = text.filter(|_| port.kind.is_data() && scalar && !bound.kind.is_data()) {
-            let message = format!("'{text}' reaches the step as plain text: a bare string is never taken as a path");
-            let help = format!("for a file or folder write a mapping with 'type: {}' and 'path: {text}'", port.kind);
+            let message = format!("the step receives '{text}' as text: a string is not read as a path");
+            let help = format!("for a file or folder, use a mapping with 'type: {}' and 'path: {text}'", port.kind);
             found.push(Diagnostic::warning("literal-for-data", input.value.span, message).at(at).help(help));
         }
         let mut input = step_input(name, bound, Some(port.kind), port.mode.as_deref());

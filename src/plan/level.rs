@@ -143,5 +143,5 @@ pub(super) fn output_names(node: &Node) -> Vec<&str> {
 pub(super) fn unbound(name: &str, span: Span) -> Diagnostic {
     Diagnostic::warning("unbound-output", span, format!("no node writes '{name}'"))
         .at(format!("outputs.{name}"))
-        .help(format!("bind it in a node's outputs: <output>: ${{{{parent.outputs.{name}}}}}"))
+        .help(format!("bind an output of a node to it: <output>: ${{{{parent.outputs.{name}}}}}"))
 }

@@ -96,16 +96,16 @@ impl Local {
                 let mut samples = BTreeMap::new();
                 for name in outputs {
                     let sample = rules.outputs.get(*name).ok_or_else(|| {
-                        format!("amlrun.toml names no sample for its output '{name}': outputs = {{ {name} = \"…\" }}")
+                        format!("amlrun.toml has no sample for its output '{name}': add outputs = {{ {name} = \"…\" }}")
                     })?;
                     let place = self.folder.join(sample);
                     if !place.exists() {
-                        return Err(format!("the sample for its output '{name}' is not there: {}", place.display()));
+                        return Err(format!("the sample for its output '{name}' does not exist: {}", place.display()));
                     }
                     samples.insert((*name).to_owned(), place);
                 }
                 if let Some(unknown) = rules.outputs.keys().find(|name| !outputs.contains(&name.as_str())) {
-                    return Err(format!("it has no output '{unknown}', for which amlrun.toml names a sample"));
+                    return Err(format!("amlrun.toml has a sample for the output '{unknown}', which does not exist"));
                 }
                 Some(Substitute::Stub { outputs: samples })
             }

@@ -69,12 +69,17 @@ pub fn selected(folder: &Path) -> Result<Vec<Selected>, String> {
             (None, Some(folder), None) => (folder, Form::Folder),
             // A pattern of an address is looked up there; one of this machine is followed when the step begins.
             (None, None, Some(pattern)) => (pattern, Form::Any),
-            _ => return Err(format!("{}: each path is one of 'file', 'folder' and 'pattern'", path.display())),
+            _ => {
+                return Err(format!(
+                    "{}: each entry of 'paths' must have one of 'file', 'folder' and 'pattern'",
+                    path.display()
+                ));
+            }
         };
         all.push(Selected { path, form });
     }
     if all.is_empty() {
-        return Err(format!("{} selects nothing: it has no 'paths'", path.display()));
+        return Err(format!("{} has no 'paths'", path.display()));
     }
     Ok(all)
 }
@@ -99,7 +104,8 @@ pub(super) fn remotes(
         let form = if form == Form::Any { Form::Folder } else { form };
         match DataUri::parse(&path) {
             None if leads_out(&path) => {
-                let why = format!("'{path}' leads out of the folder of the MLTable, which is all that Azure ML gets");
+                let why =
+                    format!("'{path}' is outside the folder of the MLTable, and Azure ML receives only this folder");
                 return refuse("bad-table", why);
             }
             None => {}
@@ -138,7 +144,7 @@ mod tests {
         assert_eq!(all.iter().map(|s| s.form).collect::<Vec<_>>(), [Form::File, Form::Folder, Form::Any]);
         assert_eq!(all.iter().map(Selected::is_remote).collect::<Vec<_>>(), [false, false, true]);
         assert!(select("paths:\n- {file: a, folder: b}\n").unwrap_err().contains("one of"));
-        assert!(select("type: mltable\n").unwrap_err().contains("selects nothing"));
+        assert!(select("type: mltable\n").unwrap_err().contains("has no 'paths'"));
         assert!(select("paths: [").unwrap_err().contains("MLTable"));
     }
 }

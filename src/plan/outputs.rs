@@ -27,8 +27,8 @@ pub(super) fn of_job(outputs: &[Output], found: &mut Vec<Diagnostic>) -> Said {
                 said.insert(name.clone(), data.clone());
             }
             OutputValue::Binding(text) => {
-                let message = format!("a pipeline's output cannot be a binding ('{text}')");
-                let help = format!("bind it where it is written: <output>: ${{{{parent.outputs.{name}}}}}");
+                let message = format!("an output of a pipeline cannot be an expression ('{text}')");
+                let help = format!("bind an output of a node to it: <output>: ${{{{parent.outputs.{name}}}}}");
                 let path = format!("outputs.{name}");
                 found.push(Diagnostic::error("bad-expression", output.value.span, message).at(path).help(help));
             }
@@ -121,7 +121,8 @@ pub(super) fn shared_places(steps: &[Step]) -> Vec<String> {
                 other.root == place.root && other.path.trim_end_matches('/') == place.path.trim_end_matches('/')
             };
             if let Some((_, other)) = known.iter().find(|(other, _)| same(other)) {
-                notes.push(format!("the outputs {other} and {name} go to the same place: what comes last stays there"));
+                let what = "are uploaded to the same location: the last one overwrites the other";
+                notes.push(format!("the outputs {other} and {name} {what}"));
             }
             known.push((place, name));
         }
@@ -137,7 +138,7 @@ fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) 
         found.push(Diagnostic::error(code, target.span, message).at(at).help(help));
         None
     };
-    let write = "write azureml://datastores/<name>/paths/<path>, or leave 'path' out";
+    let write = "use azureml://datastores/<name>/paths/<path>, or remove 'path'";
     // The root is looked up; the path stays separate until the names in it are known.
     let (root, path) = match DataUri::parse(&text) {
         Some(Ok(DataUri::Datastore { name, path })) => (DataUri::Datastore { name, path: String::new() }, path),
@@ -167,8 +168,8 @@ fn place(data: &Data, at: &str, world: &World<'_>, found: &mut Vec<Diagnostic>) 
         }
         Ok(root) => Some(DatastorePath { root, path }),
         Err(why) if is_datastore(&root) => {
-            refuse("unknown-datastore", why, "map it to a folder in amlrun.toml, or leave 'path' out")
+            refuse("unknown-datastore", why, "map the datastore to a folder in amlrun.toml, or remove 'path'")
         }
-        Err(why) => refuse("unknown-asset", why, "leave 'path' out for a local run"),
+        Err(why) => refuse("unknown-asset", why, "remove 'path' for a local run"),
     }
 }

@@ -111,8 +111,8 @@ fn service(
     };
     let step = step::of(runs, Vec::new(), step_outputs, &[], &scope, local, "", found);
     if step.substitute.is_none() {
-        let message = format!("a job of type '{}' is not run by amlrun yet", job.kind);
-        let help = format!("say in amlrun.toml what stands in for it: [types.{}] policy = \"stub\"", job.kind);
+        let message = format!("jobs of type '{}' are not supported by amlrun yet", job.kind);
+        let help = format!("replace it with samples in amlrun.toml: [types.{}] policy = \"stub\"", job.kind);
         found.push(Diagnostic::error("not-yet", job.span, message).at("type").help(help));
     }
     plan.steps.push(step);
@@ -126,7 +126,7 @@ fn own_outputs(outputs: &[Output], world: &World<'_>, found: &mut Vec<Diagnostic
         match &output.value.value {
             OutputValue::Data(data) => drop(said.insert(output.name.value.clone(), data.clone())),
             OutputValue::Binding(text) => {
-                let message = format!("'{text}' means nothing in a job of its own");
+                let message = format!("'{text}' cannot be used in a standalone job");
                 let path = format!("outputs.{}", output.name.value);
                 found.push(Diagnostic::error("bad-expression", output.value.span, message).at(path));
             }
@@ -215,9 +215,9 @@ fn pipeline(
         }
         Err(cycle) => {
             let names: Vec<&str> = cycle.iter().map(|&i| steps[i].path.as_str()).collect();
-            let message = format!("these steps wait for each other: {} -> {}", names.join(" -> "), names[0]);
+            let message = format!("these steps depend on each other: {} -> {}", names.join(" -> "), names[0]);
             let fault = Diagnostic::without_place("cycle", message).at("jobs");
-            found.push(fault.help("a node can only read outputs of nodes that do not need it"));
+            found.push(fault.help("remove one of these references, so that no node depends on itself"));
             None
         }
     }

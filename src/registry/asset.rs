@@ -65,7 +65,7 @@ impl FromStr for AssetType {
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
-            RegistryError::Invalid(format!("'{word}' is no asset type; the types are {known}"))
+            RegistryError::Invalid(format!("'{word}' is not an asset type: use {known}"))
         })
     }
 }
@@ -138,8 +138,8 @@ impl NewAsset {
         mask_signatures(&mut masked);
         if masked != address {
             return Err(RegistryError::Invalid(format!(
-                "'{masked}' has a shared access signature in it, and its signature would be kept: create a datastore \
-                 with the SAS, or leave it out"
+                "'{masked}' contains a shared access signature, which would be stored: create a datastore \
+                with the SAS, or remove it"
             )));
         }
         Ok(Self::new(name, asset_type, PathBuf::from(address), Digest::of(address.as_bytes()), 0))
@@ -307,7 +307,7 @@ fn check(what: &str, text: &str) -> Result<(), RegistryError> {
         return Ok(());
     }
     let rule = "1 to 255 letters, digits, '-', '_' or '.', beginning with a letter or digit";
-    Err(RegistryError::Invalid(format!("'{text}' cannot be the {what} of an asset; it must be {rule}")))
+    Err(RegistryError::Invalid(format!("'{text}' is not a valid {what} of an asset: use {rule}")))
 }
 
 /// Checks a label by MLflow's rule for aliases. `latest` and `v1`, `v2`, … are reserved.
@@ -318,14 +318,14 @@ pub fn check_label(label: &str) -> Result<(), RegistryError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if label.is_empty() || label.len() > 255 || !label.chars().all(legal) {
         let rule = "1 to 255 letters, digits, '-' or '_'";
-        return Err(RegistryError::Invalid(format!("'{label}' cannot be an alias; it must be {rule}")));
+        return Err(RegistryError::Invalid(format!("'{label}' is not a valid alias: use {rule}")));
     }
     let numbered = |label: &str| {
         let digits = label.strip_prefix(['v', 'V']);
         digits.is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()))
     };
     if label.eq_ignore_ascii_case("latest") || numbered(label) {
-        return Err(RegistryError::Invalid(format!("'{label}' is a reserved alias name; choose another")));
+        return Err(RegistryError::Invalid(format!("'{label}' is a reserved alias: use another")));
     }
     Ok(())
 }

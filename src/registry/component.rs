@@ -93,10 +93,10 @@ pub enum ComponentError {
     #[error(transparent)]
     Rule(#[from] RegistryError),
     /// The version exists with other content.
-    #[error("the component '{0}' is registered with another content: versions never change")]
+    #[error("the component '{0}' is already registered with different content, and versions cannot be changed")]
     Exists(String),
     /// A file that cannot be copied.
-    #[error("'{0}' is an absolute path: a copy of the component could not take it along")]
+    #[error("'{0}' is an absolute path, which cannot be copied with the component")]
     Absolute(String),
     /// The component, or this version of it, does not exist.
     #[error("the component '{id}' is not registered in this workspace{hint}")]
@@ -136,7 +136,7 @@ impl ComponentStore {
             return Err(ComponentError::Absolute(path.clone()));
         }
         let family = self.root.join(&new.name);
-        fs::create_dir_all(&family).map_err(at("make the folder", &family))?;
+        fs::create_dir_all(&family).map_err(at("create the folder", &family))?;
         let building = Temporary::beside(&family.join("new"));
         let registered = self.build(new, footprint, &building);
         if !matches!(registered, Ok(Registered::New(_))) {
@@ -151,14 +151,14 @@ impl ComponentStore {
         let files = building.join(FILES);
         let (root, own) = (footprint.root(), tidy(&new.file));
         let below = |path: &Path| files.join(path.strip_prefix(&root).unwrap_or(path));
-        fs::create_dir_all(&files).map_err(at("make the folder", &files))?;
+        fs::create_dir_all(&files).map_err(at("create the folder", &files))?;
         for folder in &footprint.folders {
-            fs::create_dir_all(below(folder)).map_err(at("make the folder", folder))?;
+            fs::create_dir_all(below(folder)).map_err(at("create the folder", folder))?;
         }
         for file in &footprint.files {
             let target = below(file);
             if let Some(folder) = target.parent() {
-                fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
+                fs::create_dir_all(folder).map_err(at("create the folder", folder))?;
             }
             match &new.text {
                 Some(text) if *file == own => fs::write(&target, text).map_err(at("write", &target))?,
@@ -189,7 +189,7 @@ impl ComponentStore {
                 Ok(()) => return Ok(Registered::New(record)),
                 Err(_) if target.is_dir() && new.version.is_none() => {}
                 Err(_) if target.is_dir() => return self.again(&record),
-                Err(error) => return Err(at("make the folder", &target)(error).into()),
+                Err(error) => return Err(at("create the folder", &target)(error).into()),
             }
         }
     }
@@ -286,7 +286,7 @@ impl ComponentStore {
         let hint = match near() {
             _ if !versions.is_empty() => {
                 let known: Vec<&str> = versions.iter().take(10).map(|v| v.version.as_str()).collect();
-                format!("; there are the versions {}", known.join(", "))
+                format!("; use one of the versions {}", known.join(", "))
             }
             Some(near) => format!("; did you mean '{near}'?"),
             None => String::new(),

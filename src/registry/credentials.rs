@@ -28,19 +28,19 @@ const VERSION: u64 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The location of the file is unknown.
-    #[error("there is no place for credentials: neither AMLRUN_CREDENTIALS nor HOME is set")]
+    #[error("credentials cannot be stored: neither AMLRUN_CREDENTIALS nor HOME is set")]
     Nowhere,
     /// The file would be in a workspace.
-    #[error("{}: credentials are not kept inside of a workspace: name another file with AMLRUN_CREDENTIALS", .0.display())]
+    #[error("{}: credentials cannot be stored in a workspace: set AMLRUN_CREDENTIALS to another file", .0.display())]
     Inside(PathBuf),
     /// Other users may read the file.
-    #[error("{path}: others may read this file, and it holds credentials: chmod 600 {path}", path = .0.display())]
+    #[error("{path}: other users can read this file, which has credentials: chmod 600 {path}", path = .0.display())]
     Open(PathBuf),
     /// The content of the file is not valid.
-    #[error("{}: this is no file of credentials: remove it, and create the datastores again", .0.display())]
+    #[error("{}: not a valid credentials file: remove it, and create the datastores again", .0.display())]
     Damaged(PathBuf),
     /// A newer amlrun wrote the file.
-    #[error("{}: a newer amlrun wrote this file; nothing was changed", .0.display())]
+    #[error("{}: written by a newer version of amlrun; nothing was changed", .0.display())]
     Newer(PathBuf),
     /// An error of the file system.
     #[error(transparent)]
@@ -151,7 +151,7 @@ impl Credentials {
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         if let Some(folder) = path.parent() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(at("make the folder", folder))?;
+            made.map_err(at("create the folder", folder))?;
         }
         let beside = |ending: &str| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -274,7 +274,9 @@ mod tests {
     fn a_damaged_file_is_not_quoted_and_a_newer_one_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let credentials = Credentials::at(folder.path().join("c.json"));
-        for (text, word) in [("{\"workspaces\": topsecret", "no file of credentials"), ("{\"version\": 2}", "newer")] {
+        for (text, word) in
+            [("{\"workspaces\": topsecret", "not a valid credentials file"), ("{\"version\": 2}", "newer")]
+        {
             fs::write(&credentials.path, text).unwrap();
             fs::set_permissions(&credentials.path, fs::Permissions::from_mode(0o600)).unwrap();
             let error = credentials.put(&folder.path().join("w"), "d", &sas("x")).unwrap_err().to_string();

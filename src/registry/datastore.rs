@@ -18,7 +18,10 @@ pub enum DatastoreError {
     #[error("{0}")]
     Invalid(String),
     /// The datastore does not exist.
-    #[error("there is no datastore '{name}' in this workspace{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
+    #[error(
+        "the datastore '{name}' was not found in this workspace{}",
+        near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default()
+    )]
     Unknown {
         /// The name that was given.
         name: String,
@@ -26,7 +29,7 @@ pub enum DatastoreError {
         near: Option<String>,
     },
     /// The content of the file is not valid.
-    #[error("{}: this is no definition of a datastore: remove the file and create it again", .0.display())]
+    #[error("{}: not a valid datastore definition: remove the file and create the datastore again", .0.display())]
     Damaged(PathBuf),
     /// An error of the file system.
     #[error(transparent)]
@@ -176,12 +179,12 @@ impl Datastore {
         check_name(&self.name)?;
         let wrong = |message: String| Err(DatastoreError::Invalid(format!("datastore '{}': {message}", self.name)));
         if !matches!(self.protocol.as_str(), "https" | "http") {
-            return wrong(format!("its protocol is '{}'; it can be https or http", self.protocol));
+            return wrong(format!("the protocol is '{}': use https or http", self.protocol));
         }
         let host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
         if self.endpoint.is_empty() || !self.endpoint.chars().all(host) {
             let example = "core.windows.net, or 127.0.0.1:10000";
-            return wrong(format!("its endpoint is '{}'; it must be a host, such as {example}", self.endpoint));
+            return wrong(format!("the endpoint '{}' is not a host name: use for example {example}", self.endpoint));
         }
         let (account, container) = self.kind.fields();
         for (field, value) in [(account, &self.account_name), (container, &self.container_name)] {
@@ -189,7 +192,7 @@ impl Datastore {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_$".contains(c);
             let free = self.kind == DatastoreKind::OneLake || field.is_empty();
             if !free && (value.is_empty() || !value.chars().all(plain)) {
-                return wrong(format!("its {field} is '{value}'; it can have letters, digits and '-'"));
+                return wrong(format!("the {field} '{value}' is not valid: use letters, digits and '-'"));
             }
         }
         Ok(())
@@ -265,8 +268,8 @@ pub fn check_name(name: &str) -> Result<(), DatastoreError> {
     if !name.is_empty() && name.len() <= 255 && name.chars().all(legal) {
         return Ok(());
     }
-    let rule = "it must be 1 to 255 letters, digits or '_'";
-    Err(DatastoreError::Invalid(format!("'{name}' cannot be the name of a datastore; {rule}")))
+    let rule = "use 1 to 255 letters, digits or '_'";
+    Err(DatastoreError::Invalid(format!("'{name}' is not a valid name for a datastore: {rule}")))
 }
 
 #[cfg(test)]

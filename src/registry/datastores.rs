@@ -38,7 +38,7 @@ impl DatastoreStore {
     /// An invalid field, or an error of the file system.
     pub fn put(&self, datastore: &Datastore) -> Result<()> {
         datastore.check()?;
-        fs::create_dir_all(&self.root).map_err(at("make the folder", &self.root))?;
+        fs::create_dir_all(&self.root).map_err(at("create the folder", &self.root))?;
         let path = self.file(&datastore.name);
         let text = serde_json::to_string_pretty(datastore).unwrap_or_default() + "\n";
         Ok(atomic::write(&path, text, Durability::Synced).map_err(at("write", &path))?)
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(store.list().unwrap().len(), 5);
         store.remove("azure_file").unwrap();
         let error = store.remove("azure_fiel").unwrap_err().to_string();
-        assert!(error.contains("no datastore 'azure_fiel'"), "{error}");
+        assert!(error.contains("the datastore 'azure_fiel' was not found"), "{error}");
         assert!(store.get("azure_blobb").unwrap_err().to_string().contains("did you mean 'azure_blob'?"));
     }
 
@@ -163,7 +163,7 @@ mod tests {
             store.put(&one).unwrap_err().to_string()
         };
         assert!(change(&|d| d.protocol = "ftp".into()).contains("https or http"));
-        assert!(change(&|d| d.endpoint = "https://x".into()).contains("must be a host"));
+        assert!(change(&|d| d.endpoint = "https://x".into()).contains("is not a host name"));
         assert!(change(&|d| d.account_name = "a.evil/".into()).contains("account_name"));
         assert!(change(&|d| d.container_name = "a/b".into()).contains("container_name"));
     }

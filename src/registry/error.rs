@@ -23,7 +23,10 @@ pub enum RegistryError {
     #[error("{0}")]
     Invalid(String),
     /// No asset has this name. `near` is a similar one.
-    #[error("no {kind} asset is named '{name}'{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
+    #[error(
+        "the {kind} asset '{name}' was not found{}",
+        near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default()
+    )]
     NoSuchName {
         /// Model or data.
         kind: AssetKind,
@@ -33,7 +36,10 @@ pub enum RegistryError {
         near: Option<String>,
     },
     /// The name exists, but not this version or label of it.
-    #[error("{kind} asset '{name}' has no {wanted}{}", if known.is_empty() { String::new() } else { format!("; choose from {}", known.join(", ")) })]
+    #[error(
+        "the {kind} asset '{name}' has no {wanted}{}",
+        if known.is_empty() { String::new() } else { format!("; use one of {}", known.join(", ")) }
+    )]
     NoSuchVersion {
         /// Model or data.
         kind: AssetKind,
@@ -45,7 +51,7 @@ pub enum RegistryError {
         known: Vec<String>,
     },
     /// The files run code when Python loads them.
-    #[error("'{name}' is not registered, because loading it in Python would be dangerous: {why}")]
+    #[error("'{name}' was not registered because loading it in Python would be dangerous: {why}")]
     Dangerous {
         /// The asset's name.
         name: String,
@@ -54,7 +60,7 @@ pub enum RegistryError {
     },
     /// The content of a version has changed.
     #[error(
-        "the bytes of the {kind} asset '{id}' are not what was registered: {} {what}; register it again as a new version",
+        "the {kind} asset '{id}' differs from what was registered: {} {what}; register it again as a new version",
         path.display()
     )]
     Changed {
@@ -68,7 +74,7 @@ pub enum RegistryError {
         what: String,
     },
     /// It is not known what Python would do with the files.
-    #[error("'{name}' is not registered, because it cannot be judged whether loading it in Python is safe: {why}")]
+    #[error("'{name}' was not registered because amlrun cannot tell whether loading it in Python is safe: {why}")]
     Unjudged {
         /// The asset's name.
         name: String,
@@ -76,7 +82,7 @@ pub enum RegistryError {
         why: String,
     },
     /// The name, or this version of it, already exists.
-    #[error("{kind} asset '{id}' already exists; versions never change, register a new one")]
+    #[error("the {kind} asset '{id}' already exists, and versions cannot be changed: register a new version")]
     Exists {
         /// Model or data.
         kind: AssetKind,

@@ -24,7 +24,7 @@ impl Registry {
             path: asset.path.clone(),
             what: what.to_owned(),
         };
-        let Ok(listing) = Listing::of(&asset.path) else { return Err(changed("is gone or cannot be read")) };
+        let Ok(listing) = Listing::of(&asset.path) else { return Err(changed("is missing or cannot be read")) };
         let now = listing.fingerprint().to_string();
         let known = self.read(|db| {
             let mut ask =

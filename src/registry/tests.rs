@@ -84,7 +84,7 @@ fn labels_move_and_show_on_the_version() {
     assert_eq!((champion.version.as_str(), champion.labels.as_slice()), ("2", &["champion".to_owned()][..]));
     registry.remove_label(AssetKind::Model, "m", "champion").unwrap();
     let error = registry.get(AssetKind::Model, "m", &Selector::parse("@champion")).unwrap_err().to_string();
-    assert_eq!(error, "model asset 'm' has no label 'champion'; choose from blue");
+    assert_eq!(error, "the model asset 'm' has no label 'champion'; use one of blue");
 }
 
 #[test]
@@ -96,10 +96,10 @@ fn what_is_not_found_says_what_there_is() {
     };
     assert_eq!(
         say("simple_torch_model", "1"),
-        "no model asset is named 'simple_torch_model'; did you mean 'simple-torch-model'?"
+        "the model asset 'simple_torch_model' was not found; did you mean 'simple-torch-model'?"
     );
-    assert_eq!(say("cat", "1"), "no model asset is named 'cat'");
-    assert_eq!(say("simple-torch-model", "2"), "model asset 'simple-torch-model' has no version 2; choose from 1");
+    assert_eq!(say("cat", "1"), "the model asset 'cat' was not found");
+    assert_eq!(say("simple-torch-model", "2"), "the model asset 'simple-torch-model' has no version 2; use one of 1");
 }
 
 #[test]

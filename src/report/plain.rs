@@ -86,7 +86,7 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
                 if matches!(outcome, StepOutcome::Skipped { .. }) { "skipped".into() } else { status.to_string() };
             format!("{} {} {word}{time}{}\n", paint.status(status, sign(status)), visible(step), visible(&why))
         }
-        EventKind::CancelRequested { by } => format!("{by}: ending the steps; once more ends them at once\n"),
+        EventKind::CancelRequested { by } => format!("{by}: stopping the steps; repeat to kill them at once\n"),
         EventKind::Warning { step, message } => {
             let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
             format!("warning: {}\n", visible(&format!("{about}{message}")))
@@ -141,7 +141,7 @@ pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
     format!(
         "{} {title} {}\n",
         paint.dim("run"),
-        paint.dim(&format!("goes on: {done} of {} steps are done", view.steps.len()))
+        paint.dim(&format!("resumed: {done} of {} steps are already complete", view.steps.len()))
     )
 }
 
@@ -150,9 +150,9 @@ pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
 pub fn on_its_way(moving: &Moving) -> String {
     let Moving { step, what, done, bytes, waiting, .. } = moving;
     if let Some(trouble) = waiting {
-        return visible(&format!("{step} {what}: waiting: {trouble}; trying again"));
+        return visible(&format!("{step} {what}: {trouble}; retrying"));
     }
-    let rest = moving.rest().map(|seconds| format!(", rest {seconds} s")).unwrap_or_default();
+    let rest = moving.rest().map(|seconds| format!(", {seconds} s left")).unwrap_or_default();
     let (done, bytes, rate) = (human_bytes(*done), human_bytes(*bytes), human_bytes(moving.rate()));
     visible(&format!("{step} {what}: {done} of {bytes}, {rate}/s{rest}"))
 }
@@ -184,5 +184,5 @@ pub fn reused(job: &str) -> String {
 /// The line about an attempt that failed.
 #[must_use]
 pub fn retried(failure: &Failure, attempt: u32, of: u32) -> String {
-    visible(&format!("try {attempt} of {of} failed: {failure}; trying again"))
+    visible(&format!("attempt {attempt} of {of} failed: {failure}; retrying"))
 }

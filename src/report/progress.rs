@@ -68,7 +68,7 @@ impl Drop for Moving {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} rest {eta} {msg}";
+    let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}";
     bar.with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -106,7 +106,7 @@ impl Lines {
 }
 
 fn waiting(why: &str) -> String {
-    format!("waiting: {why}; trying again")
+    format!("{why}; retrying")
 }
 
 fn sentence(way: &Way, took: Duration) -> String {
@@ -115,7 +115,7 @@ fn sentence(way: &Way, took: Duration) -> String {
     let rest =
         way.bytes.saturating_sub(way.done).checked_div(rate).map_or_else(|| "?".to_owned(), |s| format!("{s} s"));
     format!(
-        "{}/{} files, {} of {}, {}/s, rest {rest}",
+        "{}/{} files, {} of {}, {}/s, {rest} left",
         way.files_done,
         way.files,
         human_bytes(way.done),
@@ -132,14 +132,14 @@ mod tests {
     fn rates_are_shown_for_people() {
         let way = Way { bytes: 10_000, done: 5_000, files: 4, files_done: 2, trouble: None };
         let told = sentence(&way, Duration::from_secs(5));
-        assert_eq!(told, "2/4 files, 5.0 kB of 10.0 kB, 1.0 kB/s, rest 5 s");
+        assert_eq!(told, "2/4 files, 5.0 kB of 10.0 kB, 1.0 kB/s, 5 s left");
     }
     #[test]
     fn trouble_is_told_when_it_begins_and_not_with_every_request() {
         let (mut lines, way) = (Lines::new(), Way::default());
         let bad = Way { files: 1, trouble: Some("x: HTTP 503".into()), ..Way::default() };
         let mut at = |seconds, way: &Way| lines.at(lines.began + Duration::from_secs(seconds), way);
-        assert_eq!(at(1, &bad), ["waiting: x: HTTP 503; trying again"]);
+        assert_eq!(at(1, &bad), ["x: HTTP 503; retrying"]);
         assert!(at(2, &bad).is_empty() && at(3, &way).is_empty() && at(4, &bad).is_empty());
         assert_eq!(at(12, &bad).len(), 2);
     }

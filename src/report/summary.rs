@@ -34,7 +34,7 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
     if let Some(log) = step.log_of_failure() {
         let lines = last_lines(log, LAST_LINES);
         if !lines.is_empty() {
-            let _ = writeln!(out, "  the last lines that it printed:");
+            let _ = writeln!(out, "  last lines of its log:");
             for line in &lines {
                 let _ = writeln!(out, "  {} {}", paint.dim("|"), sanitize(line));
             }
@@ -42,11 +42,11 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
         if let Some(module) = lines.iter().rev().find_map(|line| missing_module(line)) {
             let _ = writeln!(
                 out,
-                "  the Python that steps find on PATH has no module '{module}': install it there, or start amlrun where an \
-                 environment with it is active; a module of your own must lie in the step's 'code'"
+                "  the Python on PATH has no module '{module}': install it, or activate an environment that has it \
+                before you run amlrun; a module of your own must be in the step's 'code'"
             );
         }
-        let _ = writeln!(out, "  the whole log: {}", shown(log));
+        let _ = writeln!(out, "  full log: {}", shown(log));
     }
     out
 }
@@ -103,7 +103,7 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     let _ = writeln!(out, "{} in {took}{}", paint.status(view.status, &paint.bold(&status)), counts(view));
     let _ = writeln!(out, "{}", paint.dim(&format!("details: {}", amlrun(&format!("job show -n {}", view.run)))));
     if matches!(view.status, JobStatus::Failed | JobStatus::Canceled) {
-        let _ = writeln!(out, "{}", paint.dim(&format!("go on:   {}", amlrun(&format!("run --resume {}", view.run)))));
+        let _ = writeln!(out, "{}", paint.dim(&format!("resume:  {}", amlrun(&format!("run --resume {}", view.run)))));
     }
     out
 }
@@ -121,7 +121,7 @@ fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
     let log = match &step.log {
         Some(_) => {
             let command = amlrun(&format!("logs {} {}{rank}", view.run, visible(&step.path)));
-            paint.dim(&format!("\n  its log: {command}"))
+            paint.dim(&format!("\n  log: {command}"))
         }
         None => String::new(),
     };
@@ -136,7 +136,7 @@ fn counts(view: &RunView) -> String {
         |step: &StepView| step.status == JobStatus::Completed && step.substitute.as_deref() == Some("stub");
     let counted = [
         (count(&|step| step.status == JobStatus::Completed && !by_samples(step)), "completed"),
-        (count(&by_samples), "by samples"),
+        (count(&by_samples), "replaced by samples"),
         (count(&|step| step.status == JobStatus::Failed), "failed"),
         (count(&|step| step.status == JobStatus::Canceled && !is_skipped(step)), "canceled"),
         (count(&is_skipped), "skipped"),
@@ -153,7 +153,7 @@ fn counts(view: &RunView) -> String {
 #[must_use]
 pub fn stood_in(step: &StepView) -> Option<&'static str> {
     match step.substitute.as_deref()? {
-        "stub" => Some("samples stood in for it (policy \"stub\")"),
+        "stub" => Some("samples were used instead (policy \"stub\")"),
         "replay" => Some("policy \"replay\""),
         _ => None,
     }
@@ -184,7 +184,7 @@ pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) ->
     let (word, aside) = match &step.outcome {
         // The line of that step shows that it did not complete.
         Some(StepOutcome::Skipped { reason: SkipReason::DependencyFailed { step } }) => {
-            ("Skipped".to_owned(), format!("needs '{step}'"))
+            ("Skipped".to_owned(), format!("depends on '{step}'"))
         }
         Some(StepOutcome::Skipped { reason }) => ("Skipped".to_owned(), reason.to_string()),
         outcome => {

@@ -84,7 +84,7 @@ impl Screen {
                 }
             }
             EventKind::CancelRequested { by } => {
-                self.print(&format!("{by}: ending the steps; once more ends them at once"));
+                self.print(&format!("{by}: stopping the steps; repeat to kill them at once"));
             }
             EventKind::Warning { step, message } => {
                 let about = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
@@ -190,10 +190,10 @@ impl Screen {
         let text = match &step.outcome {
             Some(StepOutcome::Skipped { .. }) => String::new(),
             Some(_) if step.reused_from.is_some() => "reused".to_owned(),
-            Some(_) if step.substitute.as_deref() == Some("stub") => "by samples".to_owned(),
+            Some(_) if step.substitute.as_deref() == Some("stub") => "samples used".to_owned(),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
             None if needs.is_empty() || step.status != JobStatus::NotStarted => String::new(),
-            None => visible(&format!("for {}", needs.join(", "))),
+            None => visible(&format!("waiting for {}", needs.join(", "))),
         };
         line.set_message(self.paint.dim(&text));
         line.tick();

@@ -65,7 +65,7 @@ impl Differences<'_> {
         let differences = known.map(|(old, new)| machine::differences(&old, &new, self.known)).unwrap_or_default();
         match differences.is_empty() {
             true => {
-                self.found.push(Reason::sentence("the Python, a program or a variable of the shell is another one"));
+                self.found.push(Reason::sentence("the Python, a program or a shell variable changed"));
             }
             false => self.found.extend(differences),
         }

@@ -10,8 +10,8 @@ use crate::sqlite::{SqlError, SqliteError};
 pub enum ReuseError {
     /// The database is damaged.
     #[error(
-        "{}: this database is damaged ({said}). Remove the folder {}: only the knowledge of what can be reused is lost, \
-         and the next run makes it again", path.display(), folder.display()
+        "{}: this database is damaged ({said}). Remove the folder {}: the next run creates it again and \
+        reuses no results", path.display(), folder.display()
     )]
     Damaged {
         /// The database file.
@@ -36,7 +36,7 @@ pub enum ReuseError {
     #[error(transparent)]
     Read(#[from] io::Error),
     /// An entry cannot be written as JSON, e.g. for a path that is not Unicode.
-    #[error("what step '{step}' made cannot be remembered: {source}")]
+    #[error("the result of the step '{step}' cannot be stored for reuse: {source}")]
     Record {
         /// The step.
         step: String,

@@ -99,7 +99,7 @@ impl Listing {
         let stat = |(path, source): (String, PathBuf)| {
             let metadata = fs::metadata(&source).map_err(|e| at(&source, &e))?;
             if !metadata.is_file() {
-                return Err(io::Error::other(format!("{}: this is not a file", source.display())));
+                return Err(io::Error::other(format!("{}: not a file", source.display())));
             }
             Ok(FileStat::new(path, Some(source), &metadata))
         };
@@ -242,7 +242,7 @@ mod tests {
         let error = |path: &Path| Listing::of(path).unwrap_err().to_string();
         assert!(error(&root.path().join("gone")).contains("gone"));
         std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
-        assert!(error(root.path()).contains("leads back"));
+        assert!(error(root.path()).contains("points to a folder above"));
         fs::remove_file(root.path().join("again")).unwrap();
         let pipe = root.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();

@@ -113,7 +113,7 @@ fn pythons(name: &str, before: Option<&Python>, after: Option<&Python>) -> Vec<R
     if (&old.program, &old.version) != (&new.program, &new.version) {
         let (old, new) = (version(old), version(new));
         found.push(match old == new {
-            true => Reason::sentence(format!("the Python {old} was installed again")),
+            true => Reason::sentence(format!("the Python {old} was reinstalled")),
             false => Reason::new("program", "python", Some(old), Some(new)),
         });
     }

@@ -78,5 +78,5 @@ impl FileStat {
 }
 
 pub(super) fn neither(path: &Path) -> io::Error {
-    io::Error::other(format!("{}: this is neither a file nor a folder", path.display()))
+    io::Error::other(format!("{}: neither a file nor a folder", path.display()))
 }

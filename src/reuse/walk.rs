@@ -154,7 +154,7 @@ fn look(folder: &Folder, entry: &DirEntry) -> io::Result<Found> {
         return Err(neither(&source));
     }
     if linked && folder.source.canonicalize()?.starts_with(source.canonicalize()?) {
-        let message = format!("{}: this symbolic link leads back to a folder above it", source.display());
+        let message = format!("{}: this symbolic link points to a folder above it", source.display());
         return Err(io::Error::other(message));
     }
     Ok(Found { what: Entry::Folder(Folder { path, source, plain }), link })

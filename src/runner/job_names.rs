@@ -13,14 +13,14 @@ use crate::store::{Home, StoreError};
 /// exist: a new run of that name would overwrite them.
 pub(crate) fn check(home: &Home, name: &RunName) -> Result<(), Failed> {
     if left_of(home, name) {
-        let message = format!("the run '{name}' was deleted, and others still use what it wrote");
-        return Err(Failed::new(message).hint("choose another name with --name, or leave it out to get a fresh one"));
+        let message = format!("the run '{name}' was deleted, but its outputs are still in use");
+        return Err(Failed::new(message).hint("choose another name with --name, or remove --name to generate one"));
     }
     let runs = names(home)?;
     match runs_that_begin(name.as_str(), &runs).find(|run| jobs(home, run).contains(name.as_str())) {
         None => Ok(()),
-        Some(run) => Err(Failed::new(format!("a step of the run '{run}' is named '{name}' already"))
-            .hint("choose another name with --name, or leave it out to get a fresh one")),
+        Some(run) => Err(Failed::new(format!("a step of the run '{run}' is already named '{name}'"))
+            .hint("choose another name with --name, or remove --name to generate one")),
     }
 }
 

@@ -139,8 +139,10 @@ pub(crate) fn note(plan: &Plan, decisions: &[Decision], environments: &Environme
         return None;
     }
     Some(match on_path("python", None).or_else(|| on_path("python3", None)) {
-        Some(python) => format!("environments are met by this machine: {}", python.display()),
-        None => "environments are met by this machine, which has no Python".to_owned(),
+        Some(python) => {
+            format!("steps use the Python of this machine instead of their environments: {}", python.display())
+        }
+        None => "steps use this machine instead of their environments, but no Python was found".to_owned(),
     })
 }
 

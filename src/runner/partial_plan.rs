@@ -61,7 +61,7 @@ impl Rest {
                 hindered.insert(index, why);
             } else if let Some(need) = need {
                 let other = &run_plan.plan.steps[*need].path;
-                hindered.insert(index, format!("it needs '{other}', which cannot run"));
+                hindered.insert(index, format!("it depends on '{other}', which cannot run"));
             }
         }
         hindered

@@ -50,16 +50,16 @@ pub(crate) fn resume(name: &str, options: &RunOptions, project: &Project) -> Res
     // A runner may have died after its last step ended, but before it recorded the end of the run. The end is recorded
     // now.
     if resumed.open.is_empty() && open.view.status == JobStatus::Completed {
-        return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to go on with"))
+        return Err(Failed::new(format!("the run '{name}' is complete: there is nothing to resume"))
             .hint(format!("to run a step again: {}", amlrun(&format!("step rerun {name} STEP")))));
     }
     let done = resumed.done.keys().filter_map(|&index| open.view.step(&open.plan.steps[index].path));
     let believed = done.flat_map(|step| &step.outputs).any(|output| output.fingerprint.is_empty());
     if believed {
-        log::warn!("an earlier amlrun began this run: what has the size that it had then is taken as it is");
+        log::warn!("an older version of amlrun started this run: files with unchanged size are taken as unchanged");
     }
     for step in &changed {
-        log::warn!("what '{step}' wrote is gone or was changed: it runs again");
+        log::warn!("the outputs of '{step}' are missing or were changed: it runs again");
     }
     let choice = options.steps.force_rerun.clone();
     let choice = StepSelection { force_rerun: choice, ..StepSelection::default() };
@@ -83,19 +83,21 @@ pub(crate) fn rerun(name: &str, path: &str, options: &RunOptions, project: &Proj
     let step = &open.plan.steps[index];
     if let Some(missing) = step.needs.iter().find(|need| !resumed.done.contains_key(need)) {
         let other = &open.plan.steps[*missing].path;
-        return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run"))
-            .hint(format!("go on with the run: {}", amlrun(&format!("run --resume {name}")))));
+        return Err(Failed::new(format!("'{path}' depends on '{other}', which did not complete in this run"))
+            .hint(format!("resume the run: {}", amlrun(&format!("run --resume {name}")))));
     }
     for &need in &step.needs {
         let other = &open.plan.steps[need].path;
         if open.view.step(other).is_some_and(|view| view.outputs.iter().any(|output| !open.seals.hold(output))) {
-            return Err(Failed::new(format!("'{path}' needs what '{other}' wrote, which is gone or was changed"))
-                .hint(format!("make it again: {}", amlrun(&format!("step rerun {name} {other}")))));
+            return Err(Failed::new(format!(
+                "'{path}' needs the outputs of '{other}', which are missing or were changed"
+            ))
+            .hint(format!("run the step again: {}", amlrun(&format!("step rerun {name} {other}")))));
         }
     }
     let choice = StepSelection { force_rerun: Some(vec![path.to_owned()]), ..StepSelection::default() };
     let mut session = open.into_session(resumed, &choice, options)?;
-    session.run_plan.decisions[index].because = vec![Reason::sentence("it was asked for: amlrun step rerun")];
+    session.run_plan.decisions[index].because = vec![Reason::sentence("it was requested with 'amlrun step rerun'")];
     Ok(session)
 }
 
@@ -120,13 +122,13 @@ pub(crate) fn look(
     let missing = |need: &&usize| !resumed.done.contains_key(need) && !step.optional_needs.contains(need);
     if let Some(missing) = step.needs.iter().find(missing) {
         let other = &open.plan.steps[*missing].path;
-        return Err(Failed::new(format!("'{path}' needs '{other}', which did not complete in this run")));
+        return Err(Failed::new(format!("'{path}' depends on '{other}', which did not complete in this run")));
     }
     Ok((open.into_session(resumed, &StepSelection::default(), options)?, index))
 }
 
 fn never_began(name: &str) -> Failed {
-    Failed::new(format!("the run '{name}' never began: run its job file again"))
+    Failed::new(format!("the run '{name}' never started: run its job file again"))
 }
 
 /// How many attempts of a step this run made. A step that was never started has no folder that a new attempt must
@@ -203,8 +205,10 @@ impl<'a> Open<'a> {
             // The folder is made before the record: the runner died, or the disk was full, before it could write the
             // record.
             std::io::ErrorKind::NotFound => never_began(name),
-            std::io::ErrorKind::WouldBlock => Failed::new(format!("the run '{name}' goes on in another process"))
-                .hint(format!("stop it first: {}", amlrun(&format!("job cancel -n {name}")))),
+            std::io::ErrorKind::WouldBlock => {
+                Failed::new(format!("the run '{name}' is still running in another process"))
+                    .hint(format!("cancel it first: {}", amlrun(&format!("job cancel -n {name}"))))
+            }
             _ => at("open", &path)(error).into(),
         })?;
         folder.forget_cancels()?;

@@ -64,7 +64,7 @@ impl RunPlan {
         let mut warnings = Vec::new();
         let opened = if home.root().is_dir() { Reuse::open(&home.reuse(), home.root()).map(Some) } else { Ok(None) };
         let reuse = opened.unwrap_or_else(|why| {
-            warnings.push(format!("nothing is reused: {why}"));
+            warnings.push(format!("no results are reused: {why}"));
             None
         });
         let data = Arc::new(RemoteData::new(home, config, inspection_options.jobs, &plan));
@@ -119,9 +119,9 @@ impl RunPlan {
             let asked = |need: &&usize| self.plan.steps[**need].substitute.is_none();
             if let Some(&missing) = step.needs.iter().filter(asked).find(left_out) {
                 let other = &self.plan.steps[missing].path;
-                let message = format!("the step '{}' needs '{other}', of which no result is there", step.path);
+                let message = format!("the step '{}' needs the result of '{other}', which has not run yet", step.path);
                 return Err(
-                    Failed::new(message).hint(format!("run it too: --until {}, or without a choice", step.path))
+                    Failed::new(message).hint(format!("run it too with --until {}, or run all steps", step.path))
                 );
             }
         }
@@ -136,7 +136,7 @@ fn unknown_step_tables(plan: &Plan, config: &Config) -> Vec<String> {
     let unknown = local.steps.keys().filter(|name| *name != "*" && !names().any(|known| known == name.as_str()));
     let sentence = |name: &String| {
         let near = suggest::nearest(name, names()).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-        format!("amlrun.toml has a table [steps.{name}], and this job has no step '{name}'{near}")
+        format!("amlrun.toml has a table [steps.{name}], but this job has no step '{name}'{near}")
     };
     unknown.map(sentence).collect()
 }
@@ -149,8 +149,8 @@ fn uninherited_variables(plan: &Plan, kept_out: &[String]) -> Vec<String> {
         let is_set = |name: &str| command.environment_variables.iter().any(|(set, _)| set == name);
         for name in variables::named(&command.text, kept_out).into_iter().filter(|name| !is_set(name)) {
             warnings.push(format!(
-                "the step '{}' names ${name}, which this shell has and steps do not inherit: set it in \
-                 environment_variables, or add it to pass_variables in amlrun.toml",
+                "the step '{}' uses ${name}, which is set in this shell but not passed to steps: set it in \
+                environment_variables, or add it to pass_variables in amlrun.toml",
                 step.path
             ));
         }
@@ -171,8 +171,8 @@ pub(crate) fn replayable(plan: &Plan, home: &Home) -> Result<(), Failed> {
 fn windows_line_endings(step: &Step, snapshot: &InputSnapshot) -> Vec<String> {
     let told = |script: &str| {
         format!(
-            "the step '{}' starts {script}, which has the line ends of Windows (CRLF), on which a shell stumbles: convert it \
-             (dos2unix {script}), and keep it so with '*.sh text eol=lf' in .gitattributes",
+            "the step '{}' runs {script}, which has Windows line endings (CRLF) that a shell cannot run: convert it \
+            (dos2unix {script}), and add '*.sh text eol=lf' to .gitattributes",
             step.path
         )
     };
@@ -201,15 +201,16 @@ fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usi
         };
         let Some((run, found)) = found else {
             let message =
-                format!("the step '{}' is to be replayed, but no run has a completed step of that name", step.path);
-            return Err(Failed::new(message).hint("name a run in amlrun.toml: run = \"…\", or use policy = \"stub\""));
+                format!("the step '{}' cannot be replayed: no run has a completed step with that name", step.path);
+            return Err(Failed::new(message).hint("set run = \"…\" in amlrun.toml, or use policy = \"stub\""));
         };
         let mut outputs = Vec::new();
         for output in &found.outputs {
             let listing = Listing::of(&output.path);
             let digest = listing.as_ref().ok().and_then(|listing| digest_of(listing).ok());
             let (Ok(listing), Some(digest)) = (listing, digest) else {
-                let message = format!("the output '{}' of '{}' in the run '{run}' is gone", output.name, step.path);
+                let message =
+                    format!("the output '{}' of '{}' in the run '{run}' no longer exists", output.name, step.path);
                 return Err(Failed::new(message));
             };
             let touched = !output.fingerprint.is_empty() && output.fingerprint != listing.fingerprint().to_string();
@@ -218,7 +219,7 @@ fn replay(plan: &Plan, home: &Home, reuse: Option<&Reuse>) -> Result<HashMap<usi
                     "the output '{}' of '{}' in the run '{run}' was changed after it was written",
                     output.name, step.path
                 );
-                return Err(Failed::new(message).hint("name another run in amlrun.toml, or run the step again"));
+                return Err(Failed::new(message).hint("set another run in amlrun.toml, or run the step again"));
             }
             outputs.push(Kept {
                 name: output.name.clone(),

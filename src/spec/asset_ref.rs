@@ -46,7 +46,7 @@ impl Reference {
         } else if rest.starts_with('/') {
             Ok(Self::Arm(rest.to_owned()))
         } else if rest.contains('/') {
-            Err(format!("could not read '{rest}': an ARM id starts with '/'"))
+            Err(format!("'{rest}' is not a valid ARM ID: it must start with '/'"))
         } else {
             AssetRef::parse(rest).map(Self::Workspace)
         })
@@ -68,7 +68,7 @@ impl AssetRef {
         };
         let empty = matches!(&version, Version::Exact(v) | Version::Label(v) if v.is_empty());
         if name.is_empty() || empty {
-            return Err(format!("'{text}' is no asset reference: write name:version or name@label"));
+            return Err(format!("'{text}' is not an asset reference: use name:version or name@label"));
         }
         Ok(Self { name: name.to_owned(), version })
     }

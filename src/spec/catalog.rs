@@ -129,10 +129,10 @@ pub struct Empty;
 
 impl Catalog for Empty {
     fn find(&self, reference: &AssetRef, _: PortType) -> Result<Found, String> {
-        Err(format!("no asset '{reference}' is registered in this workspace"))
+        Err(format!("the asset '{reference}' is not registered in this workspace"))
     }
 
     fn locate(&self, uri: &DataUri) -> Result<Located, String> {
-        Err(format!("nobody knows where '{uri}' leads"))
+        Err(format!("'{uri}' cannot be resolved"))
     }
 }

@@ -123,7 +123,7 @@ pub(super) fn environment_variables(
     let mut all = Vec::new();
     for entry in object.map("environment_variables") {
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
-            let message = format!("'{}' cannot name an environment variable", entry.key);
+            let message = format!("'{}' is not a valid name for an environment variable", entry.key);
             found.push(Diagnostic::error("bad-name", entry.key_span, message).at(path));
         } else if let Some(literal) = entry.value.literal() {
             all.push((entry.key.clone(), Spanned::new(literal, entry.value.span)));

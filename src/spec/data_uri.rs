@@ -81,15 +81,13 @@ impl DataUri {
         Some(match scheme.to_ascii_lowercase().as_str() {
             "azureml" => azureml(rest),
             // The text before an '@' looks like a host to people who decide whether to trust it.
-            "http" | "https" if rest.split(['/', '?', '#']).next().is_some_and(|host| !is_host(host)) => {
-                Err(format!("'{scheme}://…' has no plain host: a name, and perhaps a port, without user or password"))
-            }
+            "http" | "https" if rest.split(['/', '?', '#']).next().is_some_and(|host| !is_host(host)) => Err(format!(
+                "'{scheme}://…' has no valid host: use a host name and an optional port, without user or password"
+            )),
             "http" | "https" => Ok(web(text)),
             "wasb" | "wasbs" | "abfs" | "abfss" => hadoop(scheme, rest),
             "file" => return None,
-            other => Err(format!(
-                "amlrun does not read '{other}://' addresses; it reads https, wasbs, abfss, azureml, runs: and models:"
-            )),
+            other => Err(format!("'{other}://' is not supported: use https, wasbs, abfss, azureml, runs: or models:")),
         })
     }
 }
@@ -146,7 +144,7 @@ impl fmt::Display for DataUri {
 fn run_artifact(rest: &str) -> Result<DataUri, String> {
     let (run, path) = rest.trim_start_matches('/').split_once('/').unwrap_or((rest, ""));
     if run.is_empty() {
-        return Err(format!("'runs:/{rest}' names no run: write runs:/<run>/<path>"));
+        return Err(format!("'runs:/{rest}' has no run: use runs:/<run>/<path>"));
     }
     Ok(DataUri::RunArtifact { run: run.to_owned(), path: inside(path)? })
 }
@@ -160,9 +158,7 @@ fn model(rest: &str) -> Result<DataUri, String> {
         (parts.next().unwrap_or(""), parts.next().unwrap_or("").to_owned(), parts.next().unwrap_or(""))
     };
     if name.is_empty() || version.is_empty() || version == "@" {
-        return Err(format!(
-            "'models:/{rest}' names no version: write models:/<name>/<version> or models:/<name>@<alias>"
-        ));
+        return Err(format!("'models:/{rest}' has no version: use models:/<name>/<version> or models:/<name>@<alias>"));
     }
     Ok(DataUri::Model { name: name.to_owned(), version, path: inside(path)? })
 }
@@ -175,12 +171,12 @@ fn azureml(rest: &str) -> Result<DataUri, String> {
     };
     let whole = || format!("'azureml://{rest}'");
     if rest.starts_with("registries/") {
-        return Err(format!("{} is in a registry in the cloud, which is not read from here", whole()));
+        return Err(format!("{} is in an Azure ML registry, which amlrun cannot read", whole()));
     }
     if let Some(rest) = of("datastores/") {
         let (name, path) = rest.split_once("/paths/").unwrap_or((rest.trim_end_matches("/paths"), ""));
         if name.is_empty() || name.contains('/') {
-            return Err(format!("{} is no datastore path: write azureml://datastores/<name>/paths/<path>", whole()));
+            return Err(format!("{} is not a datastore path: use azureml://datastores/<name>/paths/<path>", whole()));
         }
         return Ok(DataUri::Datastore { name: name.to_owned(), path: inside(path)? });
     }
@@ -194,8 +190,8 @@ fn azureml(rest: &str) -> Result<DataUri, String> {
         }
     }
     Err(format!(
-        "{} names neither a datastore path (azureml://datastores/<name>/paths/<path>) nor a job's output \
-         (azureml://jobs/<job>/outputs/<output>)",
+        "{} is neither a datastore path (azureml://datastores/<name>/paths/<path>) nor a job output \
+        (azureml://jobs/<job>/outputs/<output>)",
         whole()
     ))
 }
@@ -203,7 +199,7 @@ fn azureml(rest: &str) -> Result<DataUri, String> {
 /// `wasbs://<container>@<account>.blob.<suffix>/<path>`, and the same with `abfss` and `dfs`.
 fn hadoop(scheme: &str, rest: &str) -> Result<DataUri, String> {
     let example = "wasbs://<container>@<account>.blob.core.windows.net/<path>";
-    let wrong = || format!("'{scheme}://{rest}' is no address of a blob: write {example}");
+    let wrong = || format!("'{scheme}://{rest}' is not the URL of a blob: use {example}");
     let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (container, host) = place.split_once('@').ok_or_else(wrong)?;
     let (account, endpoint) = blob_host(host).ok_or_else(wrong)?;
@@ -256,7 +252,7 @@ fn sas(query: &str) -> Option<Secret> {
 /// A path that stays inside of what it is in, without slashes at its start.
 fn inside(path: &str) -> Result<String, String> {
     if path.split('/').any(|part| part == "..") {
-        return Err(format!("'{path}' leads out of the place that it is in: write a path without '..'"));
+        return Err(format!("'{path}' points outside its location: use a path without '..'"));
     }
     Ok(path.trim_start_matches('/').to_owned())
 }
@@ -305,14 +301,14 @@ mod tests {
         }
         for (wrong, word) in [
             ("azureml://registries/r/data/d/versions/1", "registry"),
-            ("azureml://datastores/d/paths/../x", "leads out"),
+            ("azureml://datastores/d/paths/../x", "points outside"),
             ("s3://bucket/x", "s3://"),
-            ("runs:/", "names no run"),
-            ("models:/m", "names no version"),
-            ("wasbs://a.blob.core.windows.net/x", "no address of a blob"),
-            ("wasbs://c@a.blob.core.windows.net:x@evil.org/x", "no address of a blob"),
-            ("https://a.blob.core.windows.net:x@evil.org/c/x", "no plain host"),
-            ("https://a.blob.core.windows.net\\@evil.org/c/x", "no plain host"),
+            ("runs:/", "has no run"),
+            ("models:/m", "has no version"),
+            ("wasbs://a.blob.core.windows.net/x", "not the URL of a blob"),
+            ("wasbs://c@a.blob.core.windows.net:x@evil.org/x", "not the URL of a blob"),
+            ("https://a.blob.core.windows.net:x@evil.org/c/x", "no valid host"),
+            ("https://a.blob.core.windows.net\\@evil.org/c/x", "no valid host"),
         ] {
             assert!(read(wrong).starts_with("error: ") && read(wrong).contains(word), "{}", read(wrong));
         }

@@ -43,8 +43,8 @@ pub fn take(read: language::Document, path: &Path) -> Loaded {
     } else if read.kind.is_some_and(|kind| kind != Kind::Job) {
         let span = read.value.as_ref().map(|v| v.span).or(read.sources.first().map(|(start, _)| start));
         if let Some(span) = span {
-            let message = format!("this file describes {}, and no job", with_article(&read.describe()));
-            let help = "name the pipeline that uses it: what it names is read with it";
+            let message = format!("this file describes {}, not a job", with_article(&read.describe()));
+            let help = "use the file of the pipeline that refers to it";
             found.push(Diagnostic::error("wrong-kind", span, message).at("$schema").help(help));
         }
     } else if accepted {

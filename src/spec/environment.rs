@@ -140,8 +140,8 @@ fn dockerfile(build: &Object, environment: &Object, span: Span, path: &str, foun
         return;
     }
     let span = named.or_else(|| build.get("path")).map_or(span, |v| v.span);
-    let mut late = Diagnostic::warning("missing-path", span, format!("there is no Dockerfile '{name}'"));
+    let mut late = Diagnostic::warning("missing-path", span, format!("the Dockerfile '{name}' does not exist"));
     late.severity = Severity::Warning;
-    let help = format!("'dockerfile_path' is relative to the build's folder, '{folder}'");
+    let help = format!("use a 'dockerfile_path' relative to the build folder '{folder}'");
     found.push(late.at(format!("{path}.build.dockerfile_path")).help(help));
 }

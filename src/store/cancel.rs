@@ -11,7 +11,7 @@ impl RunFolder {
     /// When the request cannot be written.
     pub fn request_cancel(&self, job: &str) -> Result<(), StoreError> {
         let folder = self.path.join("cancel");
-        std::fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
+        std::fs::create_dir_all(&folder).map_err(at("create the folder", &folder))?;
         let request = folder.join(job);
         std::fs::write(&request, "").map_err(at("write", &request))
     }

@@ -27,10 +27,10 @@ pub fn logs_in(folder: &Path) -> Vec<PathBuf> {
 /// When one cannot be read or written.
 pub fn keep_logs(user_logs: &Path, to: &Path) -> Result<(), StoreError> {
     // The folder shows that the step's logs are known, even if it printed nothing.
-    fs::create_dir_all(to).map_err(at("make the folder", to))?;
+    fs::create_dir_all(to).map_err(at("create the folder", to))?;
     for log in logs_in(user_logs) {
         let kept = to.join(file_name(&log));
-        copy(&log, &kept).map_err(at("keep the log", &log))?;
+        copy(&log, &kept).map_err(at("copy the log", &log))?;
     }
     Ok(())
 }
@@ -42,10 +42,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let left_out = size.saturating_sub(HEAD + TAIL);
     if left_out > 0 {
         io::copy(&mut (&from).take(HEAD), &mut to)?;
-        writeln!(
-            to,
-            "\n[amlrun: {left_out} bytes are left out here: its run was deleted, and this much of its log kept]"
-        )?;
+        writeln!(to, "\n[amlrun: {left_out} bytes were removed here when the run was deleted]")?;
         from.seek(SeekFrom::Start(HEAD + left_out))?;
     }
     io::copy(&mut from, &mut to)?;
@@ -70,7 +67,7 @@ mod tests {
         let to = root.path().join("kept");
         keep_logs(&logs, &to).unwrap();
         let text = fs::read_to_string(to.join("std_log.txt")).unwrap();
-        assert!(text.starts_with("first\n") && text.ends_with("last\n") && text.contains("bytes are left out here"));
+        assert!(text.starts_with("first\n") && text.ends_with("last\n") && text.contains("bytes were removed here"));
         assert!((text.len() as u64) < HEAD + TAIL + 200);
         assert_eq!(logs_in(&to).len(), 1);
     }

@@ -73,7 +73,7 @@ impl Home {
     pub fn create(&self) -> Result<(), StoreError> {
         self.check()?;
         for folder in [self.root.join("runs"), self.root.join("store/v1")] {
-            fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
+            fs::create_dir_all(&folder).map_err(at("create the folder", &folder))?;
         }
         self.close()?;
         let ignore = self.root.join(".gitignore");
@@ -87,7 +87,7 @@ impl Home {
     /// be secrets.
     fn close(&self) -> Result<(), StoreError> {
         use std::os::unix::fs::PermissionsExt as _;
-        let mut permissions = fs::metadata(&self.root).map_err(at("look at", &self.root))?.permissions();
+        let mut permissions = fs::metadata(&self.root).map_err(at("read", &self.root))?.permissions();
         if permissions.mode() & 0o077 == 0 {
             return Ok(());
         }
@@ -96,7 +96,7 @@ impl Home {
             // The folder belongs to another user. Files that may contain secrets are readable only by their owner
             // anyway.
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
-            closed => closed.map_err(at("keep others out of", &self.root)),
+            closed => closed.map_err(at("restrict access to", &self.root)),
         }
     }
 
@@ -133,8 +133,8 @@ impl Home {
                 }
             }
         }
-        let source = std::io::Error::other("no free name for it in the folder for temporary files");
-        Err(StoreError::Io { what: "make a link without spaces to", path: self.root.clone(), source })
+        let source = std::io::Error::other("no unused name in the folder for temporary files");
+        Err(StoreError::Io { what: "create a link without spaces to", path: self.root.clone(), source })
     }
 
     /// The registry's database.
@@ -245,7 +245,7 @@ impl Home {
         let new = Temporary::beside(&run.path);
         let fresh = RunFolder { path: new.path().to_owned(), name: name.clone() };
         let steps = fresh.path.join("steps");
-        fs::create_dir_all(&steps).map_err(at("make the folder", &steps))?;
+        fs::create_dir_all(&steps).map_err(at("create the folder", &steps))?;
         let placed =
             File::options().append(true).create_new(true).mode(0o600).open(fresh.events()).and_then(|record| {
                 record.try_lock()?;
@@ -264,7 +264,7 @@ impl Home {
             match new.place() {
                 Ok(()) => Ok(record),
                 Err(_) if run.path.exists() => Err(StoreError::RunExists(name.to_string())),
-                Err(e) => Err(at("make the folder", &run.path)(e)),
+                Err(e) => Err(at("create the folder", &run.path)(e)),
             }
         });
         placed.map(|record| (run, record))
@@ -296,7 +296,7 @@ impl Home {
         let near = suggest::nearest(name, runs.iter().map(|r| r.name.as_str()));
         let hint = match near {
             Some(near) => format!("; did you mean '{near}'?"),
-            None => format!(" in this workspace; see which there are: {}", amlrun("job list")),
+            None => format!(" in this workspace; list the runs: {}", amlrun("job list")),
         };
         Err(StoreError::NoSuchRun { name: name.to_owned(), hint })
     }

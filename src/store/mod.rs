@@ -36,11 +36,12 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The name of a run is taken.
-    #[error("a run named '{0}' exists already: choose another name, or leave it out to get a fresh one")]
+    #[error("the run '{0}' already exists: choose another name, or remove the name to generate one")]
     RunExists(String),
     /// A newer amlrun has stored something in the workspace that this one does not know.
     #[error(
-        "{}: a newer amlrun wrote this workspace; nothing was changed. Update amlrun, or name another folder with --home",
+        "{}: this workspace was written by a newer version of amlrun; nothing was changed. Update amlrun, or use \
+         another folder with --home",
         path.display()
     )]
     Newer {
@@ -48,7 +49,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// There is no such run.
-    #[error("there is no run named '{name}'{hint}")]
+    #[error("the run '{name}' was not found{hint}")]
     NoSuchRun {
         /// The name asked for.
         name: String,

@@ -20,7 +20,7 @@ pub type Chunks = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, Transfer
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// The file or folder does not exist.
-    #[error("there is nothing at {0}")]
+    #[error("{0} was not found")]
     NotFound(String),
     /// Access was denied, or the caller could not authenticate.
     #[error("{0}")]
@@ -131,7 +131,7 @@ pub trait Remote: Send + Sync {
 
     /// The result for remote storage that cannot be written to.
     fn read_only<'a>(&'a self, name: &'a str) -> Answer<'a, ()> {
-        let why = format!("nothing can be written to {}", self.address(name));
+        let why = format!("cannot write to {}", self.address(name));
         Box::pin(async move { Err(TransferError::Permanent(why)) })
     }
 }

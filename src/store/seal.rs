@@ -23,7 +23,7 @@ pub fn seal(output: &Path) -> Result<(), StoreError> {
 }
 
 fn close(path: &Path) -> Result<(), StoreError> {
-    let metadata = fs::symlink_metadata(path).map_err(at("look at the output", path))?;
+    let metadata = fs::symlink_metadata(path).map_err(at("read the output", path))?;
     // The target of a link, and a file with several hard links, do not belong to this output alone.
     if metadata.is_file() && metadata.nlink() == 1 && !metadata.permissions().readonly() {
         let mut permissions = metadata.permissions();

@@ -102,7 +102,7 @@ impl Snapshot {
             if let Some(folder) = target.parent()
                 && made.insert(folder.to_owned())
             {
-                fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
+                fs::create_dir_all(folder).map_err(at("create the folder", folder))?;
             }
             fs::copy(source, &target).map_err(at("copy the code file", source))?;
         }

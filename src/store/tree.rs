@@ -25,7 +25,7 @@ pub enum TreeError {
     #[error("{0}")]
     Walk(io::Error),
     /// A symbolic link leads out of the tree.
-    #[error("{}: this symbolic link leads out of {}; put the file itself there", link.display(), root.display())]
+    #[error("{}: this symbolic link points outside {}: replace it with the file", link.display(), root.display())]
     Leaves {
         /// The link.
         link: PathBuf,

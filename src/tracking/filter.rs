@@ -93,7 +93,7 @@ const LONGEST_PATTERN: usize = 10_000;
 /// A syntax error, with MLflow's message if there is one; a filter that is too long.
 pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
     if filter.len() > LONGEST {
-        return invalid(format!("The filter string has {} characters; {LONGEST} are the most", filter.len()));
+        return invalid(format!("The filter string has {} characters; the maximum is {LONGEST}", filter.len()));
     }
     let mut parser = Parser { rest: filter };
     let mut comparisons = Vec::new();
@@ -103,7 +103,7 @@ pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
         if let (Op::Like | Op::Ilike, Operand::Text(text)) = (comparison.op, &comparison.operand)
             && text.len() > LONGEST_PATTERN
         {
-            return invalid(format!("A pattern has {} characters; {LONGEST_PATTERN} are the most", text.len()));
+            return invalid(format!("A pattern has {} characters; the maximum is {LONGEST_PATTERN}", text.len()));
         }
         comparisons.push(comparison);
         if comparisons.len() > MOST {
@@ -132,7 +132,9 @@ pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
 /// Too many criteria, or one that is too long.
 pub fn check_orders(orders: &[&str]) -> Result<()> {
     if orders.len() > MOST || orders.iter().any(|order| order.len() > LONGEST_PATTERN) {
-        return invalid(format!("order_by has too many criteria or too long ones; {MOST} are the most"));
+        return invalid(format!(
+            "order_by has too many criteria, or criteria that are too long; the maximum is {MOST}"
+        ));
     }
     Ok(())
 }

@@ -39,7 +39,9 @@ impl Guard {
             let origin = origin.to_str().unwrap_or("?");
             let host = origin.split_once("://").map_or("?", |(_, host)| host);
             if !self.is_here(host) {
-                let message = format!("Cross-origin request blocked: '{origin}' may not change anything here");
+                let message = format!(
+                    "Cross-origin request blocked: '{origin}' is not allowed to change anything on this server"
+                );
                 return Err(TrackingError::Denied(message));
             }
         }

@@ -77,7 +77,8 @@ impl Tracking {
                 Ok(Place { root, inside, keeper: Keeper::Server })
             }
             (None, None) => Err(TrackingError::Invalid(format!(
-                "The artifacts of run {run_id} lie at '{uri}', which this server does not serve; read them there."
+                "The artifacts of run {run_id} are stored at '{uri}', which this server does not serve; read them \
+                 from there."
             ))),
         }
     }
@@ -234,7 +235,7 @@ impl Place {
         if path.starts_with(root) {
             return Ok(());
         }
-        let message = format!("Invalid path: '{}' leads out of the artifact folder", self.inside.display());
+        let message = format!("Invalid path: '{}' is outside the artifact folder", self.inside.display());
         Err(TrackingError::Invalid(message))
     }
 }

@@ -58,7 +58,9 @@ async fn answer(tracking: Arc<Tracking>, args: Args, call: Call) -> Response {
 /// Runs work that may wait for a disk or a lock on a blocking thread.
 pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panicked| Err(TrackingError::Internal(format!("the server broke here: {panicked}"))))
+    done.unwrap_or_else(|panicked| {
+        Err(TrackingError::Internal(format!("internal error, please report it: {panicked}")))
+    })
 }
 
 impl IntoResponse for TrackingError {
@@ -92,7 +94,7 @@ impl<S: Send + Sync> FromRequest<S> for Args {
 async fn read_body(body: Body) -> Result<axum::body::Bytes> {
     axum::body::to_bytes(body, LONGEST_BODY).await.map_err(|error| {
         let message = format!(
-            "The request body cannot be read ({error}); JSON bodies may have {} MiB at most. \
+            "The request body cannot be read ({error}); JSON bodies can have at most {} MiB. \
              Log in smaller batches, or log large data as an artifact.",
             LONGEST_BODY >> 20
         );

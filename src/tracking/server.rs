@@ -164,12 +164,12 @@ async fn no_endpoint(request: Request) -> TrackingError {
     let path = request.uri().path();
     let mut message = format!("No such endpoint: {} {path}", request.method());
     if path.contains("/logged-models") {
-        message += ". This server, like Azure ML's, keeps no logged models of MLflow 3: log with mlflow<3, or save the \
-                    model with mlflow.<flavor>.save_model into an output of the step";
+        message += ". Like Azure ML, this server does not support the logged models of MLflow 3: use mlflow<3, or \
+        save the model to an output of the step with mlflow.<flavor>.save_model";
     }
     TrackingError::NoEndpoint(message)
 }
 
 async fn wrong_method(request: Request) -> TrackingError {
-    TrackingError::WrongMethod(format!("{} is not a method of {}", request.method(), request.uri().path()))
+    TrackingError::WrongMethod(format!("{} is not allowed for {}", request.method(), request.uri().path()))
 }

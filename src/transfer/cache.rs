@@ -176,7 +176,7 @@ impl Cache {
         if let Some(kept) = self.known(address, shape, &found) {
             return Ok(kept);
         }
-        std::fs::create_dir_all(&place).map_err(|e| local("make the folder", &place, &e))?;
+        std::fs::create_dir_all(&place).map_err(|e| local("create the folder", &place, &e))?;
         let _lock = lock(&place, transfer).await?;
         if let Some(kept) = self.known(address, shape, &found) {
             return Ok(kept);
@@ -197,7 +197,7 @@ async fn lock(place: &Path, transfer: &Transfer) -> Result<std::fs::File, Transf
                 return Ok(file);
             }
             Err(std::fs::TryLockError::WouldBlock) => {
-                transfer.progress.waits("another run fetches the same");
+                transfer.progress.waits("another run is downloading the same data");
                 tokio::time::sleep(PAUSE).await;
             }
             Err(std::fs::TryLockError::Error(e)) => return Err(local("lock", &path, &e)),

@@ -80,7 +80,7 @@ pub async fn receive_all(
 fn make_folders(wanted: &[Wanted]) -> Result<(), TransferError> {
     let folders: HashSet<&Path> = wanted.iter().filter_map(|wanted| wanted.target.parent()).collect();
     for folder in folders {
-        std::fs::create_dir_all(folder).map_err(|e| local("make the folder", folder, &e))?;
+        std::fs::create_dir_all(folder).map_err(|e| local("create the folder", folder, &e))?;
     }
     Ok(())
 }
@@ -125,11 +125,13 @@ pub fn below(folder: &Path, prefix: &str, file: &RemoteFile) -> Result<PathBuf, 
     let same = inner.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !plain || !same || inner.contains('\0') {
         let name = file.name.escape_debug();
-        return Err(TransferError::Permanent(format!("a blob is named '{name}', which can be no file here")));
+        return Err(TransferError::Permanent(format!(
+            "the blob name '{name}' is not a valid file name on this machine"
+        )));
     }
     if let Some(long) = inner.split('/').find(|part| part.len() > NAME) {
         return Err(TransferError::Permanent(format!(
-            "a blob is named '{}', which can be no file here: '{long}' is longer than {NAME} bytes",
+            "the blob name '{}' is not a valid file name on this machine: '{long}' is longer than {NAME} bytes",
             file.name
         )));
     }

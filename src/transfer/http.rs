@@ -120,7 +120,7 @@ impl Http {
     }
 
     fn stalled(&self, host: &str) -> TransferError {
-        TransferError::transient(format!("{host} moved next to nothing for {} s", self.stall.as_secs_f32()))
+        TransferError::transient(format!("{host} transferred almost no data for {} s", self.stall.as_secs_f32()))
     }
 }
 
@@ -148,7 +148,7 @@ pub fn classify_status(status: u16, headers: &header::HeaderMap, address: &str, 
         }
         412 => TransferError::Changed(address.to_owned()),
         408 | 429 | 500 | 502 | 503 | 504 => {
-            let why = format!("the server of {address} is in trouble: HTTP {status}{detail}");
+            let why = format!("server error for {address}: HTTP {status}{detail}");
             TransferError::Transient { why, after: retry_after(headers, SystemTime::now()) }
         }
         _ => TransferError::Permanent(format!("{address}: HTTP {status}{detail}")),
@@ -186,7 +186,7 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
         return attempt.error("a redirect from https to http is not followed");
     }
     if carries_signature(attempt.previous(), attempt.url()) {
-        return attempt.error("a redirect that hands the signature of an address to another host is not followed");
+        return attempt.error("a redirect that would send the SAS to another host is not followed");
     }
     attempt.follow()
 }
@@ -211,7 +211,7 @@ fn failed(host: &str, error: reqwest::Error) -> TransferError {
     let why = chain(&error);
     // The client reports this only in its message.
     if error.is_connect() && why.contains("dns error") {
-        return TransferError::NoHost(format!("{host} cannot be found: {why}"));
+        return TransferError::NoHost(format!("the host {host} was not found: {why}"));
     }
     TransferError::transient(format!("{host}: {why}"))
 }

@@ -52,7 +52,7 @@ pub async fn look(
             Err(TransferError::NotFound(_)) if is_folder(remote, name).await => {
                 let address = remote.address(name);
                 return Err(TransferError::Permanent(format!(
-                    "{address} is a folder, not one file: write type: uri_folder"
+                    "{address} is a folder, not a file: use type: uri_folder"
                 )));
             }
             Err(trouble) => return Err(trouble),
@@ -71,7 +71,7 @@ pub async fn look(
         let is_blob = shape == Shape::Folder && remote.describe(name.trim_end_matches('/')).await.is_ok();
         return Err(match is_blob {
             true => TransferError::Permanent(format!(
-                "{} is one file, not a folder: write type: uri_file",
+                "{} is a file, not a folder: use type: uri_file",
                 remote.address(name)
             )),
             false => TransferError::NotFound(remote.address(name)),
@@ -80,15 +80,16 @@ pub async fn look(
     if shape == Shape::File {
         return match found.files.len() {
             1 => Ok(Found { is_file: true, ..found }),
-            many => {
-                Err(TransferError::Permanent(format!("{} finds {many} files, and one is wanted", remote.address(name))))
-            }
+            many => Err(TransferError::Permanent(format!(
+                "{} matches {many} files, but must match one",
+                remote.address(name)
+            ))),
         };
     }
     if let Some(name) = clash(&found.files) {
         let address = remote.address(name);
         return Err(TransferError::Permanent(format!(
-            "{address} is a blob and a folder of blobs: here it can be only one"
+            "{address} is both a blob and a folder of blobs, which a local path cannot be"
         )));
     }
     Ok(found)
@@ -112,8 +113,9 @@ async fn pattern(transfer: &Transfer, remote: &Arc<dyn Remote>, name: &str) -> R
     let plain = name.replace('[', "\0").replace(']', "[]]").replace('\0', "[[]");
     let plain = ['?', '{', '}'].iter().fold(plain, |name, c| name.replace(*c, &format!("[{c}]")));
     let glob = GlobBuilder::new(&plain).literal_separator(true).backslash_escape(false).build();
-    let glob =
-        glob.map_err(|e| TransferError::Permanent(format!("'{name}' is no pattern: {}", e.kind())))?.compile_matcher();
+    let glob = glob
+        .map_err(|e| TransferError::Permanent(format!("'{name}' is not a valid pattern: {}", e.kind())))?
+        .compile_matcher();
     let mut files = with_retries(transfer, || remote.list(&prefix)).await?;
     files.retain(|file| glob.is_match(&file.name) && !file.name.ends_with('/'));
     Ok(Found { is_file: false, prefix, files })
@@ -185,15 +187,15 @@ mod tests {
         assert_eq!(look(all, "d", Shape::Folder).await, "false \"d/\" d/a.csv,d/b.txt,d/e/c.csv");
         assert_eq!(look(all, "d", Shape::Any).await, "true \"\" d");
         assert_eq!(look(all, "d/e", Shape::Any).await, "false \"d/e/\" d/e/c.csv");
-        assert_eq!(look(all, "d/e", Shape::File).await, "x/d/e is a folder, not one file: write type: uri_folder");
+        assert_eq!(look(all, "d/e", Shape::File).await, "x/d/e is a folder, not a file: use type: uri_folder");
         assert_eq!(look(all, "d/*.csv", Shape::Folder).await, "false \"d/\" d/a.csv");
         assert_eq!(look(all, "d/**/*.csv", Shape::Folder).await, "false \"d/\" d/a.csv,d/e/c.csv");
         let odd = look(&["a[1]{x}?.csv", "a1x.csv"], "a[1]{x}?*", Shape::Folder).await;
         assert_eq!(odd, "false \"\" a[1]{x}?.csv");
         assert_eq!(look(all, "d/*.csv", Shape::File).await, "true \"d/\" d/a.csv");
         assert_eq!(look(all, "m/", Shape::Folder).await, "false \"m/\" m/x");
-        assert_eq!(look(all, "none/", Shape::Folder).await, "there is nothing at x/none/");
+        assert_eq!(look(all, "none/", Shape::Folder).await, "x/none/ was not found");
         let both = look(&["p/a", "p/a/b"], "p", Shape::Folder).await;
-        assert!(both.contains("is a blob and a folder"), "{both}");
+        assert!(both.contains("is both a blob and a folder"), "{both}");
     }
 }

@@ -49,10 +49,7 @@ pub async fn receive(
             }
         }
     }
-    Err(TransferError::Permanent(format!(
-        "{} changes again and again while it is being read",
-        remote.address(&file.name)
-    )))
+    Err(TransferError::Permanent(format!("{} keeps changing while it is being read", remote.address(&file.name))))
 }
 
 async fn once(
@@ -74,9 +71,7 @@ async fn once(
         }
     }
     let address = remote.address(&file.name);
-    Err(TransferError::Permanent(format!(
-        "what comes from {address} does not match its checksum: nothing was kept of it"
-    )))
+    Err(TransferError::Permanent(format!("the content of {address} does not match its checksum; it was not stored")))
 }
 
 /// Downloads in one stream, from the beginning at each attempt. False if a checksum does not match.
@@ -222,7 +217,7 @@ async fn in_blocks(
     let Some(partial) = Arc::into_inner(partial) else {
         return Err(fetched
             .err()
-            .unwrap_or_else(|| TransferError::Permanent("a block is still on its way".to_owned())));
+            .unwrap_or_else(|| TransferError::Permanent("a block is still being transferred".to_owned())));
     };
     let crcs = match fetched {
         Ok(crcs) => crcs,

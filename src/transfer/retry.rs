@@ -62,7 +62,7 @@ impl RetryState {
         if self.failed >= TRIES && self.since.elapsed() + wait > limit {
             let tries = self.failed;
             let seconds = self.since.elapsed().as_secs();
-            return Err(TransferError::Unreachable(format!("{why} (given up after {tries} tries in {seconds} s)")));
+            return Err(TransferError::Unreachable(format!("{why} (gave up after {tries} attempts in {seconds} s)")));
         }
         self.progress.waits(&why);
         tokio::time::sleep(wait).await;
@@ -139,7 +139,7 @@ mod tests {
     async fn patience_ends() {
         let answer =
             with_retries(&transfer(0), || std::future::ready(Err::<(), _>(TransferError::transient("busy")))).await;
-        assert_eq!(answer, Err(TransferError::Unreachable("busy (given up after 4 tries in 0 s)".into())));
+        assert_eq!(answer, Err(TransferError::Unreachable("busy (gave up after 4 attempts in 0 s)".into())));
         let denied =
             with_retries(&transfer(60), || std::future::ready(Err::<(), _>(TransferError::Denied("no".into())))).await;
         assert_eq!(denied, Err(TransferError::Denied("no".into())));

@@ -164,7 +164,7 @@ async fn large(
     }
     let after = Stat::of(&file, from)?;
     if (after.size, after.modified) != (before.size, before.modified) {
-        return Err(TransferError::Permanent(format!("{} was changed while it was being sent", from.display())));
+        return Err(TransferError::Permanent(format!("{} changed while it was being uploaded", from.display())));
     }
     let blocks: Vec<(String, u64, u64)> = blocks.into_iter().flatten().collect();
     let checksums = Checksums { md5: None, crc64: Some(joined(blocks.iter().map(|(_, crc, length)| (*crc, *length)))) };
@@ -211,7 +211,7 @@ async fn commit(
         Ok(there) => {
             let (address, now) = (remote.address(name), there.size.unwrap_or(0));
             Err(TransferError::Permanent(format!(
-                "{address} has {now} bytes after {size} bytes were sent: somebody else wrote it"
+                "{address} has {now} bytes after {size} bytes were uploaded: it was also written by another program"
             )))
         }
     }

@@ -13,5 +13,5 @@ pub(super) fn back_off(transfer: &Transfer, trouble: &TransferError) {
 /// The error for a task that panicked, which is a bug of ours.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(super) fn broken(error: tokio::task::JoinError) -> TransferError {
-    TransferError::Permanent(format!("internal error while moving data; please report it: {error}"))
+    TransferError::Permanent(format!("internal error during a transfer, please report it: {error}"))
 }

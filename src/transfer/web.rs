@@ -81,7 +81,10 @@ impl Remote for Web {
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<RemoteFile>> {
-        let why = format!("{} is a web address, whose files cannot be listed: name one file", self.address(prefix));
+        let why = format!(
+            "{} is a web address, and its files cannot be listed: use the URL of one file",
+            self.address(prefix)
+        );
         Box::pin(async move { Err(TransferError::Permanent(why)) })
     }
 
@@ -189,7 +192,8 @@ fn unpacked(chunks: Chunks) -> Chunks {
     let decoder = flate2::write::GzDecoder::new(Vec::new());
     Box::pin(stream::unfold(Some((chunks, decoder)), |state| async move {
         let (mut chunks, mut decoder) = state?;
-        let broken = |e: &std::io::Error| TransferError::transient(format!("what came is no whole gzip: {e}"));
+        let broken =
+            |e: &std::io::Error| TransferError::transient(format!("the response is not complete gzip data: {e}"));
         loop {
             let done = match chunks.next().await {
                 Some(Err(trouble)) => return Some((Err(trouble), None)),

@@ -20,11 +20,11 @@ impl std::str::FromStr for Override {
     /// Reads `a.b=c`. The value may be empty and may hold further `=`.
     fn from_str(text: &str) -> Result<Self, String> {
         let Some((path, value)) = text.split_once('=') else {
-            return Err(format!("'{text}' has no '=': write --set jobs.train.inputs.epochs=5"));
+            return Err(format!("'{text}' has no '=': use the form jobs.train.inputs.epochs=5"));
         };
         let keys: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
         if keys.iter().any(String::is_empty) {
-            return Err(format!("'{path}' is no path of keys: write --set jobs.train.inputs.epochs=5"));
+            return Err(format!("'{path}' is not a path of keys: use the form jobs.train.inputs.epochs=5"));
         }
         Ok(Self { keys, value: value.to_owned() })
     }
@@ -46,7 +46,7 @@ pub fn apply(root: &mut Node, overrides: &[Override], sources: &mut Sources, fou
             found.push(fault);
         } else if let Err(key) = put(root, &one.keys, value, key_span) {
             let message = format!("cannot set '{text}': '{key}' is not a mapping in the file");
-            let help = "a component named by file has to be changed in that file";
+            let help = "to change a component that is in another file, edit that file";
             found.push(Diagnostic::error("bad-override", key_span, message).help(help));
         }
     }
@@ -61,10 +61,10 @@ fn unknown_job(root: &Node, keys: &[String], span: Span) -> Option<Diagnostic> {
             Some(entry) => node = &entry.value,
             None if index > 0 && keys[index - 1] == "jobs" => {
                 let names: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-                let fault = Diagnostic::error("bad-override", span, format!("there is no job '{key}'"));
+                let fault = Diagnostic::error("bad-override", span, format!("the job '{key}' does not exist"));
                 return Some(match suggest::nearest(key, names.iter().copied()) {
                     Some(near) => fault.help(format!("did you mean '{near}'?")),
-                    None => fault.help(format!("there are: {}", names.join(", "))),
+                    None => fault.help(format!("use one of: {}", names.join(", "))),
                 });
             }
             None => return None,

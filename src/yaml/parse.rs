@@ -68,8 +68,8 @@ impl Builder<'_> {
                     return Err(self.stop(
                         "yaml-documents",
                         self.span(span),
-                        "the file holds more than one YAML document",
-                        "Azure ML reads one document a file: remove the line '---' or split the file",
+                        "the file contains more than one YAML document",
+                        "remove the line '---' or split the file: Azure ML reads one document per file",
                     ));
                 }
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
@@ -99,13 +99,15 @@ impl Builder<'_> {
                 let mut diagnostic =
                     Diagnostic::error("yaml-syntax", span, format!("this is not valid YAML: {}", error.info()));
                 if error.info().contains("tab") {
-                    diagnostic = diagnostic.help("indent with spaces: YAML does not allow tabs there");
+                    diagnostic = diagnostic.help("use spaces for indentation: YAML does not allow tabs there");
                 } else if error.info().contains("mapping values are not allowed") {
-                    let help = "a text with ': ' in it needs quotes, or a block: 'command: >-' and the text below it";
+                    let help = "put a text that contains ': ' in quotes, or below 'command: >-'";
                     diagnostic = diagnostic.help(help);
                 } else if let Some((c, line)) = self.readable.unusual_break() {
-                    let help =
-                        format!("the character U+{:04X} in line {line} ends a line of YAML: remove it", c as u32);
+                    let help = format!(
+                        "remove the character U+{:04X} in line {line}, which YAML reads as a line break",
+                        c as u32
+                    );
                     diagnostic = diagnostic.help(help);
                 }
                 Err(Box::new(diagnostic))
@@ -129,8 +131,13 @@ impl Builder<'_> {
         let (node, anchor) = match event {
             Event::Alias(anchor) => {
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-                    let message = "this alias stands inside the node that it names";
-                    return Err(self.stop("yaml-alias", start, message, "a node cannot contain itself"));
+                    let message = "this alias is inside the node that it refers to";
+                    return Err(self.stop(
+                        "yaml-alias",
+                        start,
+                        message,
+                        "remove the alias: a node cannot contain itself",
+                    ));
                 };
                 self.count(size, start)?;
                 return Ok(node);
@@ -139,7 +146,7 @@ impl Builder<'_> {
                 let forced = self.tag(tag.as_deref(), start)?;
                 let plain = style == ScalarStyle::Plain && !forced;
                 let Some(text) = self.readable.value(style, at, text) else {
-                    let message = "this text has a line separator (U+2028 or U+2029), which cannot be read here";
+                    let message = "this text contains a line separator (U+2028 or U+2029), which is not supported here";
                     return Err(self.stop("yaml-syntax", start, message, "replace it with a line break or a space"));
                 };
                 (Node { span: start, kind: Kind::Scalar(Scalar { text: text.into_owned(), plain }) }, anchor)
@@ -175,7 +182,7 @@ impl Builder<'_> {
                 }
                 (Node { span: self.whole(start, &entries), kind: Kind::Mapping(entries) }, anchor)
             }
-            _ => return Err(self.stop("yaml-syntax", start, "the document ends in the middle", "complete it")),
+            _ => return Err(self.stop("yaml-syntax", start, "the document is incomplete", "complete it")),
         };
         if anchor > 0 {
             self.anchors.insert(anchor, (node.clone(), self.nodes - before));
@@ -206,11 +213,11 @@ impl Builder<'_> {
         }
         let entry = Entry { key: scalar.text.clone(), key_plain: scalar.plain, key_span: key.span, value };
         if let Some(first) = seen.get(&entry.key).and_then(|at| entries.get_mut(*at)) {
-            let message = format!("the key '{}' occurs twice here; the last one counts", entry.key);
+            let message = format!("duplicate key '{}': the last value is used", entry.key);
             self.found.push(
                 Diagnostic::warning("duplicate-key", entry.key_span, message)
-                    .label(first.key_span, "first given here, and ignored")
-                    .help("Azure ML's reader drops the first one silently: keep one of them"),
+                    .label(first.key_span, "first defined here, and ignored")
+                    .help("keep one of them: Azure ML silently ignores the first"),
             );
             *first = entry;
         } else {
@@ -231,7 +238,7 @@ impl Builder<'_> {
             }
             Kind::Sequence(items) => items.into_iter().try_for_each(|item| self.merge(item, entries)),
             Kind::Scalar(_) => {
-                let help = "write '<<: *anchor' with the anchor of a mapping";
+                let help = "use '<<: *anchor' with the anchor of a mapping";
                 Err(self.stop("yaml-merge", merged.span, "only mappings can be merged with '<<'", help))
             }
         }
@@ -246,8 +253,8 @@ impl Builder<'_> {
             }
             Some(tag) if tag.handle == "!" && tag.suffix.is_empty() => Ok(true),
             Some(tag) => {
-                let message = format!("the tag '{}{}' is not known", tag.handle, tag.suffix);
-                Err(self.stop("yaml-tag", span, message, "Azure ML's reader allows no custom tags: remove it"))
+                let message = format!("unknown tag '{}{}'", tag.handle, tag.suffix);
+                Err(self.stop("yaml-tag", span, message, "remove it: Azure ML does not support custom tags"))
             }
         }
     }
@@ -255,15 +262,20 @@ impl Builder<'_> {
     fn count(&mut self, more: usize, span: Span) -> Built<()> {
         self.nodes = self.nodes.saturating_add(more);
         if self.nodes > MAX_NODES {
-            let message = format!("the document has more than {MAX_NODES} nodes once its aliases are followed");
-            return Err(self.stop("yaml-size", span, message, "no Azure ML document needs that: is it generated?"));
+            let message = format!("the document has more than {MAX_NODES} nodes after its aliases are resolved");
+            return Err(self.stop(
+                "yaml-size",
+                span,
+                message,
+                "make the document smaller: no Azure ML document needs this",
+            ));
         }
         Ok(())
     }
 
     fn too_deep(&self, at: Span) -> Box<Diagnostic> {
-        let message = format!("the document nests deeper than {MAX_DEPTH} levels");
-        self.stop("yaml-depth", at, message, "no Azure ML document needs that: is it generated?")
+        let message = format!("the document is nested deeper than {MAX_DEPTH} levels");
+        self.stop("yaml-depth", at, message, "make the document smaller: no Azure ML document needs this")
     }
 
     fn stop(&self, code: &'static str, span: Span, message: impl Into<String>, help: &str) -> Box<Diagnostic> {

@@ -120,7 +120,7 @@ class Campaign:
         self.counts["runs that never began"] += 1
         self.world.query("job", "list")
         code, text = self.world.amlrun("run", "--resume", run)
-        if code not in (1, 3) or "never began" not in text and "no run named" not in text:
+        if code not in (1, 3) or "never started" not in text and "was not found" not in text:
             self.fail(where, f"the resume of a run that never began ends with {code}:\n{text}")
         code, text = self.world.amlrun("run", "pipeline.yml", "--name", f"{run}-again", *forced)
         if code != 0:

@@ -115,7 +115,7 @@ class Amlrun:
         panicked = "panicked" in told.stderr or told.returncode not in (0, 1)
         if told.returncode == 0:
             return json.loads(told.stdout)["safety"], panicked
-        return ("no model" if "is no model file" in told.stderr or "has no model file" in told.stderr else "cannot be read"), panicked
+        return ("no model" if "is not a model file" in told.stderr or "contains no model file" in told.stderr else "cannot be read"), panicked
 
     def register(self, name, path):
         told = self("model", "create", "-n", name, "-p", path)
@@ -195,7 +195,7 @@ with mlflow.start_run() as run:
         client.create_model_version("by_rest", f"{run.info.artifact_uri}/model", run.info.run_id)
         print("REGISTERED")
     except MlflowException as refused:
-        print("REFUSED" if "is not registered, because" in str(refused) else "FAILED", str(refused)[:300])
+        print("REFUSED" if "was not registered because" in str(refused) else "FAILED", str(refused)[:300])
 """
 
 

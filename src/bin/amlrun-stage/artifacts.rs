@@ -95,11 +95,13 @@ impl<'a> Place<'a> {
 
     fn list_below(&self, folder: &str, depth: usize, names: &mut Vec<String>) -> Result<(), MlflowError> {
         if depth == 0 {
-            return Err(MlflowError::Artifacts(format!("the artifacts in '{folder}' lie too deep")));
+            return Err(MlflowError::Artifacts(format!("the artifacts in '{folder}' are nested too deeply")));
         }
         for (name, is_folder) in self.entries(folder)? {
             if name.is_empty() || matches!(name.as_str(), "." | "..") || name.contains(['/', '\\', '\0']) {
-                return Err(MlflowError::Artifacts(format!("the artifact '{name}' leads outside; it is refused")));
+                return Err(MlflowError::Artifacts(format!(
+                    "the artifact '{name}' points outside the folder and was refused"
+                )));
             }
             let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             if is_folder {
@@ -165,8 +167,8 @@ fn unreachable(uri: &str) -> MlflowError {
     // The type is in the part before the first `?`. What follows may be a signature.
     let uri = uri.split('?').next().unwrap_or_default();
     MlflowError::Artifacts(format!(
-        "the artifacts live at {uri}, which this program does not reach: it goes through the server \
-         (mlflow-artifacts:) or to a folder"
+        "the artifacts are stored at {uri}, which is not supported: use the server \
+        (mlflow-artifacts:) or a folder"
     ))
 }
 

@@ -143,7 +143,7 @@ impl Checkpoint {
         let weights_path = place.join("weights.safetensors");
         let weights = safetensors::read(&weights_path)?;
         architecture.check_state(&weights).map_err(|error| {
-            StageError::message(format!("{} is of another architecture: {error}", weights_path.display()))
+            StageError::message(format!("{} has a different architecture: {error}", weights_path.display()))
         })?;
         let progress: Progress = read_json(&place.join("progress.json"))?;
         let module = |name: &str| {
@@ -188,7 +188,7 @@ fn latest(folder: &Path) -> Result<PathBuf, StageError> {
     let name = match fs::read_to_string(&pointer) {
         Ok(name) => name.trim().to_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text = format!("{} holds no checkpoint (there is no file 'latest' in it)", folder.display());
+            let text = format!("{} contains no checkpoint (it has no file 'latest')", folder.display());
             return Err(StageError::Message(text));
         }
         Err(error) => return Err(io_error(&pointer)(error)),
@@ -197,7 +197,10 @@ fn latest(folder: &Path) -> Result<PathBuf, StageError> {
     let plain =
         name.strip_prefix("epoch-").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
     if !plain || !folder.join(&name).is_dir() {
-        return Err(StageError::message(format!("{} names '{name}', which is no checkpoint here", pointer.display())));
+        return Err(StageError::message(format!(
+            "{} refers to '{name}', which is not a checkpoint in this folder",
+            pointer.display()
+        )));
     }
     Ok(folder.join(name))
 }
@@ -255,7 +258,7 @@ impl MetricsFile {
 fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>, StageError> {
     let text = fs::read_to_string(path).map_err(io_error(path))?;
     let line = |line: &str| {
-        let wrong = |error| StageError::message(format!("{}: not a line of metrics ({error})", path.display()));
+        let wrong = |error| StageError::message(format!("{}: not a valid line of metrics ({error})", path.display()));
         serde_json::from_str(line).map_err(wrong)
     };
     text.lines().map(line).collect()

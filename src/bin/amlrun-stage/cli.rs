@@ -13,23 +13,23 @@ use crate::settings::Hidden;
 /// As `--version` tells it.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (libtorch ", env!("AMLRUN_LIBTORCH_VERSION"), ")");
 
-/// The native stages of a torch model's life: train, persist, register, evaluate.
+/// Train, persist, register and evaluate torch models without Python.
 ///
-/// Each stage is an ordinary command that reads files and writes files, so it runs by hand, under `amlrun`, and as
-/// the command of an Azure ML component. MLflow is spoken to where MLFLOW_TRACKING_URI is set.
+/// Each stage is a command that reads and writes files. You can run it by hand, in a step of `amlrun`, and as the
+/// command of an Azure ML component. If MLFLOW_TRACKING_URI is set, stages log to MLflow.
 #[derive(Debug, Parser)]
 #[command(
     name = "amlrun-stage",
     version = VERSION,
     max_term_width = 100,
     after_help = "\
-All stages, by hand:
+Examples:
   amlrun-stage train    --data train.csv --label diagnosis --checkpoint ckpt
   amlrun-stage persist  --checkpoint ckpt --model model
   amlrun-stage register --model model --name simple-torch-model --output registered
   amlrun-stage evaluate --registered registered --data test.csv --report report
 
-Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage."
+Exit codes: 0 success, 1 failure (with a message on stderr), 2 invalid command line."
 )]
 pub struct Cli {
     /// What to do.
@@ -42,11 +42,11 @@ pub struct Cli {
 pub enum Stage {
     /// Train a SimpleNet on a CSV file and write a checkpoint
     Train(TrainArguments),
-    /// Turn a checkpoint, or what Python saved, into a model directory, verified bit for bit
+    /// Convert a checkpoint or a Python model file to a model directory
     Persist(PersistArguments),
-    /// Register a model directory as a version of a model, through MLflow
+    /// Register a model directory as a model version with MLflow
     Register(RegisterArguments),
-    /// Score a registered model, or a file, on test data, write a report, and fail if it is not good enough
+    /// Score a model on test data, write a report and check requirements
     Evaluate(EvaluateArguments),
 }
 
@@ -55,8 +55,8 @@ pub enum Stage {
 #[command(group = clap::ArgGroup::new("first").args(["resume", "module"]))]
 #[command(after_help = "\
 The CSV file has a header, a label column (words or integers), and numeric columns. Inputs are
-standardised; what is learned from the training rows for that is kept with the model. With the same
-seed, data and options, training on the CPU gives the same weights bit for bit.
+standardised with the mean and deviation of the training rows, which are stored with the model. With
+the same seed, data and options, training on the CPU gives the same weights bit for bit.
 
 Examples:
   amlrun-stage train --data train.csv --label diagnosis --checkpoint ckpt
@@ -64,78 +64,78 @@ Examples:
       --weight-decay 0.01 --patience 20 --epochs 500 --checkpoint ckpt
   amlrun-stage train --data train.csv --label y --resume ckpt --epochs 200 --checkpoint ckpt
 
-What Python saved is trained further, too: its weights are the first ones, and epochs count from 1.
-The optimizer goes on with its state (Adam's averages, SGD's momentum) when the file is a checkpoint
-dictionary that has it; the learning rate is an option here. A TorchScript module may be any that
-takes rows of columns and gives one logit per class:
+Training can also continue from a file that Python saved. It starts with the weights of the file, and
+epochs count from 1. If the file is a checkpoint dictionary with the state of the optimizer (Adam's
+averages, SGD's momentum), that state is used; the learning rate is always an option. A TorchScript
+module must take rows of columns and return one logit per class:
   amlrun-stage train --data train.csv --label y --resume net.pth --checkpoint ckpt
   amlrun-stage train --data train.csv --label y --module scripted.pt --checkpoint ckpt")]
 pub struct TrainArguments {
-    /// The training data, a CSV file
+    /// CSV file with the training data
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// The column that holds the class
+    /// Column with the class
     #[arg(long, value_name = "COLUMN")]
     pub label: String,
-    /// The folder for the checkpoint; an older checkpoint in it is replaced
+    /// Folder for the checkpoint; an existing checkpoint in it is replaced
     #[arg(long, value_name = "DIR")]
     pub checkpoint: PathBuf,
-    /// The columns to train on [default: all but the label]
+    /// Columns to train on [default: all except the label]
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     pub features: Vec<String>,
-    /// Train until this many epochs are done, those before --resume included
+    /// Number of epochs, including those before --resume
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub epochs: u64,
     /// Sizes of the hidden layers, or `none` [default: 20]
     #[arg(long, value_name = "N,…")]
     pub hidden: Option<Hidden>,
-    /// Share of hidden units left out in training, 0 <= P < 1 [default: 0]
+    /// Dropout: share of hidden units ignored in training, 0 <= P < 1 [default: 0]
     #[arg(long, value_name = "P", value_parser = share)]
     pub dropout: Option<f64>,
-    /// Rule of the updates [default: adam]
+    /// Optimizer [default: adam]
     #[arg(long)]
     pub optimizer: Option<Algorithm>,
-    /// Step size [default: 0.001]
+    /// Learning rate [default: 0.001]
     #[arg(long, alias = "lr", value_name = "RATE", value_parser = positive)]
     pub learning_rate: Option<f64>,
-    /// Momentum of sgd, 0 <= M < 1 [default: 0]
+    /// Momentum for sgd, 0 <= M < 1 [default: 0]
     #[arg(long, value_name = "M", value_parser = share)]
     pub momentum: Option<f64>,
-    /// L2 penalty (adam, sgd) or decoupled decay (adamw) [default: 0]
+    /// L2 penalty (adam, sgd) or decoupled weight decay (adamw) [default: 0]
     #[arg(long, value_name = "D", value_parser = not_negative)]
     pub weight_decay: Option<f64>,
-    /// Rows of one update [default: 32]
+    /// Rows per update [default: 32]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub batch_size: Option<usize>,
-    /// Share of each class kept out of training and scored after each epoch, 0 <= S < 1 [default: 0.1]
+    /// Share of each class used for validation after each epoch, 0 <= S < 1 [default: 0.1]
     #[arg(long, value_name = "S", value_parser = share)]
     pub validation_share: Option<f64>,
-    /// Stop after this many epochs without a lower validation loss and keep the best weights; 0 never [default: 0]
+    /// Stop after this many epochs without a lower validation loss and keep the best weights; 0 disables it [default:
+    /// 0]
     #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<u64>,
-    /// Decides the validation rows, the first weights, the shuffles and the dropout [default: 0]
+    /// Seed for validation rows, initial weights, shuffling and dropout [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Where to compute: auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
-    /// CPU threads; one is the fastest for small networks
+    /// Number of CPU threads; 1 is fastest for small networks
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: u32,
-    /// Write the checkpoint every so many epochs, and at the end
+    /// Write the checkpoint after every N epochs and at the end
     #[arg(long, value_name = "EPOCHS", default_value_t = 10, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub checkpoint_every: u64,
-    /// Go on from this checkpoint, exactly (options that are not given are taken from it), or from a file that Python
-    /// saved
+    /// Resume from this checkpoint (other options default to its values), or start from a file that Python saved
     #[arg(long, value_name = "DIR|FILE")]
     pub resume: Option<PathBuf>,
     /// Train this TorchScript module, scripted in Python, instead of a SimpleNet
     #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "hidden", "dropout"])]
     pub module: Option<PathBuf>,
-    /// Columns, standardisation and classes of a file that Python saved [default: those of the data]
+    /// Description (architecture.json) of a file that Python saved [default: from the data]
     #[arg(long, value_name = "FILE", requires = "first")]
     pub architecture: Option<PathBuf>,
-    /// Columns go into the network as they are, without standardisation
+    /// Do not standardise the columns
     #[arg(long, conflicts_with = "architecture")]
     pub raw: bool,
 }
@@ -144,19 +144,19 @@ pub struct TrainArguments {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "For files that Python saved")]
 pub struct DescribeArguments {
-    /// Layers, columns, standardisation and classes [default: the architecture.json beside the file]
+    /// Description of layers, columns, standardisation and classes [default: architecture.json next to the file]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["training_data", "label", "raw"])]
     pub architecture: Option<PathBuf>,
-    /// Learn columns, standardisation (mean, deviation of all rows) and classes from this CSV file
+    /// CSV file to take columns, standardisation (mean and deviation of all rows) and classes from
     #[arg(long, value_name = "FILE")]
     pub training_data: Option<PathBuf>,
-    /// The column that holds the class
+    /// Column with the class
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
-    /// The columns that go in, in order [default: all but the label]
+    /// Input columns, in order [default: all except the label]
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', requires = "label")]
     pub features: Vec<String>,
-    /// Columns go in as they are: the model standardises by itself, or not at all
+    /// Do not standardise the columns: the model does it, or does not need it
     #[arg(long, requires = "label")]
     pub raw: bool,
 }
@@ -165,17 +165,17 @@ pub struct DescribeArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Always writes architecture.json (the network, its columns with their standardisation, its
-classes), and the forms:
+classes), and the selected formats:
   torchscript   model.pt: the whole model; torch.jit.load needs no class definition
-  safetensors   model.safetensors: the weights alone, the same names and values
-  pth           model.pth: a state_dict; torch.load(weights_only=True) opens it
-  mlflow        mlflow/: mlflow.pyfunc.load_model takes a table of columns as in the data
-Inputs are standardised, (value - mean) / std, before they enter the first three forms; the MLflow
-model does so itself. Every form is loaded back and must give the same outputs bit for bit before
-the stage succeeds.
+  safetensors   model.safetensors: only the weights, with the same names and values
+  pth           model.pth: a state_dict; torch.load(weights_only=True) can load it
+  mlflow        mlflow/: for mlflow.pyfunc.load_model; takes a table with the columns of the data
+  The first three formats expect standardised inputs, (value - mean) / std; the MLflow model
+  standardises them itself. Every format is loaded again and must give the same outputs bit for bit, or
+  the stage fails.
 
-The checkpoint may be what Python saved: a state_dict, a checkpoint dictionary or a whole model of
-standard layers (.pth, .pt, .safetensors), or a TorchScript module. No pickle is executed.
+The checkpoint can be a file that Python saved: a state_dict, a checkpoint dictionary or a whole model
+of standard layers (.pth, .pt, .safetensors), or a TorchScript module. No pickle is executed.
 
 Examples:
   amlrun-stage persist --checkpoint ckpt --model model
@@ -184,13 +184,13 @@ Examples:
       --model model
   amlrun-stage persist --checkpoint net.pth --architecture architecture.json --model model")]
 pub struct PersistArguments {
-    /// The checkpoint that `train` wrote, or a file that Python saved
+    /// Checkpoint from `train`, or a file that Python saved
     #[arg(long, value_name = "DIR|FILE")]
     pub checkpoint: PathBuf,
-    /// The folder for the model
+    /// Folder for the model
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The forms to write
+    /// Formats to write, separated by commas
     #[arg(long, value_enum, value_name = "FORM,…", value_delimiter = ',', default_value = "torchscript,safetensors")]
     pub format: Vec<Format>,
     /// What the file does not say.
@@ -214,30 +214,30 @@ pub enum Format {
 /// `register`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Speaks MLflow's REST API only. MLFLOW_TRACKING_URI names the server; MLFLOW_TRACKING_TOKEN, or
-MLFLOW_TRACKING_USERNAME with MLFLOW_TRACKING_PASSWORD, open it. The files are uploaded as artifacts of the run
-MLFLOW_RUN_ID (or AZUREML_RUN_ID), or of a new run.
+Uses the REST API of the MLflow server in MLFLOW_TRACKING_URI. Credentials are taken from
+MLFLOW_TRACKING_TOKEN, or from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. The files are
+uploaded as artifacts of the run MLFLOW_RUN_ID (or AZUREML_RUN_ID), or of a new run.
 
 Example:
   MLFLOW_TRACKING_URI=http://localhost:5000 amlrun-stage register --model model --name simple-torch-model \\
       --tag stage=nightly --output registered")]
 pub struct RegisterArguments {
-    /// The model directory that `persist` wrote
+    /// Model directory from `persist`
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The name to register it under; the server gives the next version
+    /// Name of the model; the server assigns the next version
     #[arg(long, value_parser = model_name)]
     pub name: String,
-    /// Where to write what the next step needs: a folder (registered.json in it) or a .json file
+    /// Where to write the result for `evaluate`: a folder (for registered.json) or a .json file
     #[arg(long, value_name = "DIR|FILE")]
     pub output: PathBuf,
-    /// A description of this version
+    /// Description of this version
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
-    /// A tag of this version; may be given again
+    /// Add a tag to this version; repeat the option for more tags
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
     pub tags: Vec<(String, String)>,
-    /// The folder among the run's artifacts
+    /// Folder in the artifacts of the run
     #[arg(long, value_name = "PATH", default_value = "model", value_parser = artifact_path)]
     pub artifact_path: String,
 }
@@ -245,13 +245,13 @@ pub struct RegisterArguments {
 /// `evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes metrics.json, report.md, confusion_matrix.png and roc_curve.png, also when a requirement is not met.
+Writes metrics.json, report.md, confusion_matrix.png and roc_curve.png, even if a requirement is not met.
 Metrics: accuracy, precision_macro, recall_macro, f1_macro, roc_auc, log_loss, rows, and
 precision_CLASS, recall_CLASS, f1_CLASS for every class.
 
-With --model, a file or folder is scored without a registry: what `train` or `persist` wrote, or
-what Python saved (a state_dict, a checkpoint dictionary, a whole model of standard layers,
-safetensors, a TorchScript module). No pickle is executed.
+With --model, a local file or folder is scored: the output of `train` or `persist`, or a file that
+Python saved (a state_dict, a checkpoint dictionary, a whole model of standard layers, safetensors, a
+TorchScript module). No pickle is executed.
 
 Examples:
   amlrun-stage evaluate --registered registered --data test.csv --report report \\
@@ -261,25 +261,25 @@ Examples:
       --data test.csv --report report
   amlrun-stage evaluate --model scripted.pt --raw --label diagnosis --data test.csv --report report")]
 pub struct EvaluateArguments {
-    /// What `register` wrote: the folder or the file
+    /// Folder or file from `register`
     #[arg(long, value_name = "DIR|FILE", required_unless_present = "model", conflicts_with = "model")]
     pub registered: Option<PathBuf>,
-    /// A model on this machine: a folder or a file
+    /// Folder or file of a local model
     #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
-    /// The test data, a CSV file
+    /// CSV file with the test data
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// The folder for the report
+    /// Folder for the report
     #[arg(long, value_name = "DIR")]
     pub report: PathBuf,
-    /// Which saved form to score; when both are there, they must agree bit for bit
+    /// Saved format to score; with both, their outputs must be the same bit for bit
     #[arg(long, value_enum, default_value_t = Form::Both)]
     pub form: Form,
-    /// A condition on a metric (>=, >, <=, <), else the stage fails; may be given again
+    /// Fail if a metric does not meet this condition (>=, >, <=, <); repeat the option for more conditions
     #[arg(long, value_name = "CONDITION")]
     pub require: Vec<Requirement>,
-    /// Where to compute: auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
     /// What the file does not say.
@@ -311,14 +311,14 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {
-    number(text).and_then(|n| if n >= 0.0 { Ok(n) } else { Err("must not be below 0".to_owned()) })
+    number(text).and_then(|n| if n >= 0.0 { Ok(n) } else { Err("must be 0 or more".to_owned()) })
 }
 
 /// MLflow keeps model names free of path and URI separators.
 fn model_name(text: &str) -> Result<String, String> {
     match text {
-        "" => Err("a model needs a name".to_owned()),
-        _ if text.contains(['/', ':']) => Err("a model's name has no '/' and no ':'".to_owned()),
+        "" => Err("the name of a model is empty".to_owned()),
+        _ if text.contains(['/', ':']) => Err("the name of a model cannot contain '/' or ':'".to_owned()),
         _ => Ok(text.to_owned()),
     }
 }
@@ -326,13 +326,13 @@ fn model_name(text: &str) -> Result<String, String> {
 fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write --tag key=value".to_owned()),
+        _ => Err("use --tag key=value".to_owned()),
     }
 }
 
 fn artifact_path(text: &str) -> Result<String, String> {
     let plain = !text.is_empty() && text.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if plain { Ok(text.to_owned()) } else { Err("a plain relative path, such as 'model'".to_owned()) }
+    if plain { Ok(text.to_owned()) } else { Err("use a relative path without '..', for example 'model'".to_owned()) }
 }
 
 #[cfg(test)]

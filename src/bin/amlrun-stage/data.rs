@@ -49,14 +49,14 @@ impl Table {
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let wrong = |reason: String| DataError::File { path: path.to_owned(), reason };
         if path.is_dir() {
-            return Err(wrong("is a folder; name the CSV file in it".to_owned()));
+            return Err(wrong("is a folder; use the CSV file in it".to_owned()));
         }
         let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
         let digest = blake3::hash(&bytes).to_hex().to_string();
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim().is_empty() {
-            return Err(wrong("is empty; a CSV file with a header and rows is needed".to_owned()));
+            return Err(wrong("is empty; it must have a header and rows".to_owned()));
         }
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let header: Vec<String> =
@@ -94,14 +94,14 @@ impl Table {
         for (position, name) in columns.iter().enumerate() {
             self.index(name)?;
             if name == label {
-                return Err(self.file(format!("'{name}' is the label and cannot be a feature as well")));
+                return Err(self.file(format!("'{name}' is the label and cannot also be a feature")));
             }
             if columns[..position].contains(name) {
-                return Err(self.file(format!("'{name}' is named twice in --features")));
+                return Err(self.file(format!("'{name}' is a duplicate in --features")));
             }
         }
         if columns.is_empty() {
-            return Err(self.file(format!("has no column beside the label '{label}'")));
+            return Err(self.file(format!("has no column other than the label '{label}'")));
         }
         Ok(columns)
     }
@@ -122,9 +122,9 @@ impl Table {
                         numbers.push(number);
                         continue;
                     }
-                    Ok(_) => format!("'{text}' is not a finite number; fill it in or leave the row out"),
-                    Err(_) if text.is_empty() => "the value is missing; fill it in or leave the row out".to_owned(),
-                    Err(_) => format!("'{text}' is not a number; leave the column out with --features"),
+                    Ok(_) => format!("'{text}' is not a finite number; correct it or remove the row"),
+                    Err(_) if text.is_empty() => "the value is missing; add it or remove the row".to_owned(),
+                    Err(_) => format!("'{text}' is not a number; exclude the column with --features"),
                 };
                 return Err(self.cell(*line, name, reason));
             }
@@ -156,7 +156,8 @@ impl Table {
         let find = |(row, text): (usize, &str)| {
             let found = classes.iter().position(|class| class == text).and_then(|index| i64::try_from(index).ok());
             found.ok_or_else(|| {
-                let reason = format!("the class '{text}' is not one of the model's: {}", classes.join(", "));
+                let reason =
+                    format!("the class '{text}' is not one of the classes of the model: {}", classes.join(", "));
                 self.cell(self.rows[row].0, label, reason)
             })
         };
@@ -175,7 +176,7 @@ impl Table {
     fn index(&self, name: &str) -> Result<usize, DataError> {
         self.header.iter().position(|column| column == name).ok_or_else(|| {
             let near = closest(name, &self.header).map_or_else(
-                || format!("its columns are: {}", self.header.join(", ")),
+                || format!("use one of: {}", self.header.join(", ")),
                 |near| format!("did you mean '{near}'?"),
             );
             self.file(format!("has no column '{name}'; {near}"))
@@ -230,7 +231,7 @@ fn csv_reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, csv::Position::line);
-            format!("line {line} has {len} values, the header has {expected_len} columns")
+            format!("line {line} has {len} values, but the header has {expected_len} columns")
         }
         _ => error.to_string(),
     }
@@ -262,16 +263,16 @@ mod tests {
     fn a_missing_column_is_guessed() {
         let table = table("radius,texture,kind\n1,2,a\n").unwrap();
         assert_eq!(message(table.labels("kinds")), ": has no column 'kinds'; did you mean 'kind'?");
-        assert_eq!(message(table.labels("zzz")), ": has no column 'zzz'; its columns are: radius, texture, kind");
+        assert_eq!(message(table.labels("zzz")), ": has no column 'zzz'; use one of: radius, texture, kind");
     }
 
     #[test]
     fn a_bad_value_is_named_by_line_and_column() {
         for (value, reason) in [
-            ("NaN", "'NaN' is not a finite number; fill it in or leave the row out"),
-            ("inf", "'inf' is not a finite number; fill it in or leave the row out"),
-            ("", "the value is missing; fill it in or leave the row out"),
-            ("abc", "'abc' is not a number; leave the column out with --features"),
+            ("NaN", "'NaN' is not a finite number; correct it or remove the row"),
+            ("inf", "'inf' is not a finite number; correct it or remove the row"),
+            ("", "the value is missing; add it or remove the row"),
+            ("abc", "'abc' is not a number; exclude the column with --features"),
         ] {
             let table = table(&format!("x,y,k\n1,2,a\n3,{value},b\n")).unwrap();
             assert_eq!(message(table.numbers(["x", "y"])), format!(", line 3, column 'y': {reason}"));
@@ -280,9 +281,9 @@ mod tests {
 
     #[test]
     fn files_without_rows_are_refused() {
-        assert_eq!(message(table("")), ": is empty; a CSV file with a header and rows is needed");
+        assert_eq!(message(table("")), ": is empty; it must have a header and rows");
         assert_eq!(message(table("x,y\n")), ": has a header but no rows");
-        assert_eq!(message(table("x,y\n1,2\n1,2,3\n")), ": line 3 has 3 values, the header has 2 columns");
+        assert_eq!(message(table("x,y\n1,2\n1,2,3\n")), ": line 3 has 3 values, but the header has 2 columns");
         assert_eq!(message(table("x,x\n1,2\n")), ": has two columns named 'x'");
     }
 
@@ -302,7 +303,7 @@ mod tests {
         let table = table("x,k\n1,a\n2,c\n").unwrap();
         let classes = ["a".to_owned(), "b".to_owned()];
         let text = message(table.class_indices("k", &classes));
-        assert_eq!(text, ", line 3, column 'k': the class 'c' is not one of the model's: a, b");
+        assert_eq!(text, ", line 3, column 'k': the class 'c' is not one of the classes of the model: a, b");
     }
 
     proptest! {

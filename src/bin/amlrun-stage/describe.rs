@@ -26,14 +26,14 @@ pub fn described(arguments: &DescribeArguments, path: &Path, scored: Option<&Tab
     let learned = arguments.training_data.as_deref().map(Table::read).transpose()?;
     let (Some(label), Some(table)) = (&arguments.label, learned.as_ref().or(scored.filter(|_| arguments.raw))) else {
         return Err(StageError::message(format!(
-            "{} does not say which columns go in, how they are standardised and which classes come out. Give \
-             --architecture architecture.json; or --label COLUMN with --training-data FILE (mean and deviation are \
-             learned from it){}",
+            "{} does not contain its columns, their standardisation and its classes. Use \
+            --architecture architecture.json, or --label COLUMN with --training-data FILE (mean and deviation are \
+            computed from it){}",
             path.display(),
             if scored.is_some() {
-                "; or --label COLUMN with --raw (columns go in as they are)"
+                ", or --label COLUMN with --raw (without standardisation)"
             } else {
-                " and --raw if columns go in as they are"
+                " and --raw for inputs without standardisation"
             }
         )));
     };

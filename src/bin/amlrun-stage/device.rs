@@ -27,7 +27,7 @@ impl FromStr for DeviceChoice {
                 .strip_prefix("cuda:")
                 .and_then(|number| number.parse().ok())
                 .map(Self::Cuda)
-                .ok_or_else(|| "a device is auto, cpu, cuda or cuda:N".to_owned()),
+                .ok_or_else(|| "use auto, cpu, cuda or cuda:N".to_owned()),
         }
     }
 }
@@ -47,8 +47,8 @@ impl DeviceChoice {
                     return Ok(tch::Device::Cuda(number));
                 }
                 let seen = match there {
-                    0 => "libtorch sees no GPU here (it may be a CPU-only build)".to_owned(),
-                    _ => format!("libtorch sees cuda:0 to cuda:{}", there - 1),
+                    0 => "libtorch found no GPU (it may be a CPU-only build)".to_owned(),
+                    _ => format!("libtorch found cuda:0 to cuda:{}", there - 1),
                 };
                 Err(StageError::message(format!("--device cuda:{number}: {seen}; use --device auto or cpu")))
             }

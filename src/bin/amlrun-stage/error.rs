@@ -52,5 +52,5 @@ fn first_line(error: &tch::TchError) -> String {
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let said = lines.clone().find_map(|line| line.strip_prefix("RuntimeError: "));
-    said.or_else(|| lines.next()).unwrap_or("unknown trouble").to_owned()
+    said.or_else(|| lines.next()).unwrap_or("unknown error").to_owned()
 }

@@ -43,7 +43,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), StageError> {
             let table = Table::read(&arguments.data)?;
             (Subject::read(arguments, path, &table)?, table)
         }
-        (None, None) => return Err(StageError::message("name a model with --registered or --model")),
+        (None, None) => return Err(StageError::message("a model is required: use --registered or --model")),
     };
     fs::create_dir_all(&arguments.report).map_err(io_error(&arguments.report))?;
 
@@ -95,7 +95,7 @@ fn log(client: Client, metrics: &BTreeMap<String, f64>, subject: &Subject) {
         run.finish(true)
     });
     if let Err(error) = logged {
-        progress::warn(format!("the metrics are not on MLflow: {error}"));
+        progress::warn(format!("the metrics were not logged to MLflow: {error}"));
     }
 }
 
@@ -111,7 +111,7 @@ fn conclude(scores: &Scores, results: &[RequirementResult], folder: &Path) -> Re
     let missed: Vec<String> = results
         .iter()
         .filter(|result| !result.met)
-        .map(|result| format!("required {}, it is {:.4}", result.requirement, result.value))
+        .map(|result| format!("required {}, but it is {:.4}", result.requirement, result.value))
         .collect();
     if missed.is_empty() { Ok(()) } else { Err(RequireError::NotMet(missed).into()) }
 }

@@ -87,7 +87,7 @@ impl Given {
             let imports: Vec<String> =
                 file.imports.iter().filter(|i| i.safety == Safety::Dangerous).map(Import::dotted).collect();
             progress::warn(format!(
-                "{} is dangerous to load in Python ({}); here its tensors are taken and nothing is run",
+                "{} is dangerous to load in Python ({}); amlrun-stage reads only its tensors and runs no code",
                 file.path.display(),
                 imports.join(", ")
             ));
@@ -97,11 +97,11 @@ impl Given {
             Kind::StateDict | Kind::Checkpoint | Kind::Safetensors | Kind::Module => Self::weights(&file, described),
             Kind::Export => Err(impossible(
                 &file,
-                "is an exported program, which only Python runs",
+                "is an exported program, which only Python can run",
                 "save the model with torch.jit.script, or its state_dict",
             )),
             Kind::MlflowModel | Kind::Unknown => {
-                Err(impossible(&file, "holds no model", "name a file that torch saved"))
+                Err(impossible(&file, "contains no model", "use a file that torch saved"))
             }
         }
     }
@@ -125,7 +125,7 @@ impl Given {
         let rounded = selection.weights.iter().find(|w| w.scalar_type().is_float() && w.scalar_type().width() != 4);
         if let Some(weight) = rounded {
             let kind = weight.scalar_type().torch_name();
-            progress::say(format!("{}: weights of {kind} are computed with as float32", file.path.display()));
+            progress::say(format!("{}: weights of type {kind} are converted to float32", file.path.display()));
         }
         let weights = unwrapped(&selection.weights)?;
         let alphabetical = file.contents.kind == Kind::Safetensors;
@@ -133,8 +133,9 @@ impl Given {
             Described::Whole(whole) if whole.kind == NetKind::TorchScript => {
                 return Err(impossible(
                     file,
-                    "holds weights alone, and its architecture.json describes a TorchScript module, whose code they lack",
-                    "name the TorchScript file",
+                    "contains only weights, but its architecture.json describes a TorchScript module, whose code is \
+                     missing",
+                    "use the TorchScript file",
                 ));
             }
             Described::Whole(whole) => whole.clone(),
@@ -209,12 +210,13 @@ fn between(
     let missing = |reason: &str| {
         impossible(
             file,
-            &format!("has weights, but what computes with them is not in it: {reason}"),
+            &format!("contains weights, but not the network that uses them: {reason}"),
             "describe the network with --architecture, or save it in Python with torch.jit.script(model).save('model.pt')",
         )
     };
     let mut dropout = 0.0;
-    let mut assumed = Some("a state_dict does not say what lies between its layers: ReLU is taken".to_owned());
+    let mut assumed =
+        Some("a state_dict does not contain the functions between its layers: ReLU is assumed".to_owned());
     if let (Kind::Module, Some(root)) = (file.contents.kind, &file.contents.modules) {
         let stack = stack::from_modules(root).map_err(|reason| missing(&reason))?;
         (dropout, assumed) = (stack.dropout, stack.assumed);
@@ -266,7 +268,7 @@ fn fitted(
                 }
             }
             let names: Vec<_> = layers.iter().zip(&found).map(|(l, f)| format!("{} as {}", f.name, l.name)).collect();
-            progress::say(format!("{}: layers are taken in order: {}", path.display(), names.join(", ")));
+            progress::say(format!("{}: layers are used in this order: {}", path.display(), names.join(", ")));
         }
     }
     if fitted.len() == wanted.len() && architecture.check_state(&fitted).is_ok() {

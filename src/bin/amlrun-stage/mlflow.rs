@@ -13,13 +13,13 @@ use ureq::http;
 #[derive(Debug, thiserror::Error)]
 pub enum MlflowError {
     /// No server is configured.
-    #[error("MLFLOW_TRACKING_URI is not set; it names the MLflow server, such as http://localhost:5000")]
+    #[error("MLFLOW_TRACKING_URI is not set: set it to the MLflow server, for example http://localhost:5000")]
     NoServer,
     /// The URI is not that of a supported server.
-    #[error("MLFLOW_TRACKING_URI '{0}' is not served here; it must be http://, https:// or azureml://")]
+    #[error("MLFLOW_TRACKING_URI '{0}' is not supported: use http://, https:// or azureml://")]
     Unsupported(String),
     /// The server did not respond.
-    #[error("the MLflow server {server} did not answer: {reason}")]
+    #[error("the MLflow server {server} did not respond: {reason}")]
     Unreachable {
         /// The server, without credentials.
         server: String,
@@ -42,7 +42,7 @@ pub enum MlflowError {
     #[error("{0}")]
     Artifacts(String),
     /// The response is not valid.
-    #[error("the MLflow server gave an answer without {0}")]
+    #[error("the response of the MLflow server has no {0}")]
     Answer(&'static str),
 }
 

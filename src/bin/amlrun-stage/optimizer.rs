@@ -91,7 +91,7 @@ impl Optimizer {
         let step = find("step")?;
         let bytes = <[u8; 8]>::try_from(step.bytes());
         self.step =
-            bytes.map(i64::from_le_bytes).map_err(|_| StageError::message("optimizer state: 'step' is no count"))?;
+            bytes.map(i64::from_le_bytes).map_err(|_| StageError::message("optimizer state: 'step' is not a count"))?;
         for (name, averages) in &mut self.averages {
             for (kind, average) in self.settings.optimizer.averages().iter().zip(averages) {
                 let name = format!("{kind}.{name}");
@@ -139,7 +139,7 @@ fn update(s: &Settings, step: i64, parameter: &mut Tensor, averages: &mut [Tenso
             let _ = parameter.f_sub_(&gradient.f_mul_scalar(s.learning_rate)?)?;
         }
         // `Optimizer::new` creates the averages according to the same table.
-        _ => return Err(StageError::message("optimizer state: another optimizer's")),
+        _ => return Err(StageError::message("optimizer state: it belongs to another optimizer")),
     }
     Ok(())
 }

@@ -86,12 +86,12 @@ pub fn persist(arguments: &PersistArguments) -> Result<(), StageError> {
     }
     stale(folder, &forms);
     let count = match forms.len() {
-        1 => "the form".to_owned(),
-        2 => "both forms".to_owned(),
-        more => format!("all {more} forms"),
+        1 => "the format".to_owned(),
+        2 => "both formats".to_owned(),
+        more => format!("all {more} formats"),
     };
     progress::say(format!(
-        "{count} of {} {} loaded back: the same tensors, the same outputs on {SAMPLE_ROWS} rows, bit for bit",
+        "{count} of {} {} verified: same tensors, same outputs on {SAMPLE_ROWS} rows, bit for bit",
         architecture.kind,
         architecture.shape()
     ));
@@ -105,7 +105,7 @@ fn model_at(arguments: &PersistArguments) -> Result<Given, StageError> {
         let no_model = |error: model_file::Error| {
             if path.is_dir() {
                 StageError::message(format!(
-                    "{} holds no checkpoint (there is no file 'latest' in it): {error}",
+                    "{} contains no checkpoint (it has no file 'latest'): {error}",
                     path.display()
                 ))
             } else {
@@ -139,7 +139,7 @@ fn stale(folder: &Path, forms: &[Format]) {
     for format in [Format::Torchscript, Format::Safetensors, Format::Pth, Format::Mlflow] {
         if !forms.contains(&format) && folder.join(file_of(format)).exists() {
             progress::warn(format!(
-                "{} was there before and was not written now: it may be another model",
+                "{} already existed and was not written: it may be another model",
                 folder.join(file_of(format)).display()
             ));
         }
@@ -202,17 +202,17 @@ fn verify_state_dict(
 /// Checks that both have the same tensors. The message names the first difference.
 fn compare(path: &Path, found: &[FileTensor], wanted: &[FileTensor]) -> Result<(), StageError> {
     let differs = |name: &str, how: &str| {
-        Err(StageError::message(format!("{}: tensor '{name}' {how} when loaded back", path.display())))
+        Err(StageError::message(format!("{}: tensor '{name}' {how} when loaded again", path.display())))
     };
     for tensor in wanted {
         match found.iter().find(|other| other.name() == tensor.name()) {
             None => return differs(tensor.name(), "is missing"),
-            Some(other) if other != tensor => return differs(tensor.name(), "has other values"),
+            Some(other) if other != tensor => return differs(tensor.name(), "has different values"),
             Some(_) => {}
         }
     }
     match found.iter().find(|tensor| !wanted.iter().any(|other| other.name() == tensor.name())) {
-        Some(tensor) => differs(tensor.name(), "is one too many"),
+        Some(tensor) => differs(tensor.name(), "is not in the model"),
         None => Ok(()),
     }
 }
@@ -221,7 +221,7 @@ fn check_output(path: &Path, output: &Tensor, expected: &Tensor) -> Result<(), S
     if same_bits(output, expected)? {
         return Ok(());
     }
-    Err(StageError::message(format!("{}: gives other outputs when loaded back", path.display())))
+    Err(StageError::message(format!("{}: gives different outputs when loaded again", path.display())))
 }
 
 #[cfg(test)]
@@ -233,12 +233,12 @@ mod tests {
         let tensor = |name: &str, value: f32| FileTensor::from_f32(name, vec![1], &[value]).unwrap();
         let wanted = [tensor("fc1.weight", 1.0), tensor("fc1.bias", 2.0)];
         let check = |found: &[FileTensor]| compare(Path::new("model.pt"), found, &wanted).unwrap_err().to_string();
-        assert_eq!(check(&wanted[..1]), "model.pt: tensor 'fc1.bias' is missing when loaded back");
+        assert_eq!(check(&wanted[..1]), "model.pt: tensor 'fc1.bias' is missing when loaded again");
         assert_eq!(
             check(&[tensor("fc1.weight", 1.0), tensor("fc1.bias", 2.5)]),
-            "model.pt: tensor 'fc1.bias' has other values when loaded back"
+            "model.pt: tensor 'fc1.bias' has different values when loaded again"
         );
         let more = [wanted[0].clone(), wanted[1].clone(), tensor("fc9.bias", 0.0)];
-        assert_eq!(check(&more), "model.pt: tensor 'fc9.bias' is one too many when loaded back");
+        assert_eq!(check(&more), "model.pt: tensor 'fc9.bias' is not in the model when loaded again");
     }
 }

@@ -85,7 +85,7 @@ pub fn confusion_matrix(path: &Path, classes: &[String], confusion: &[Vec<u64>])
 pub fn roc_curve(path: &Path, classes: &[String], scores: &Scores) -> Result<(), StageError> {
     draw(path, (760, 700), |root| {
         let heading = scores.roc_auc.map_or_else(
-            || "ROC curve: the data hold one class only".to_owned(),
+            || "ROC curve: the data has only one class".to_owned(),
             |area| match scores.curves.len() {
                 1 => format!("ROC curve, area {area:.4}"),
                 _ => format!("ROC curves, each class against the rest, mean area {area:.4}"),
@@ -147,7 +147,7 @@ type Drawn = Result<(), Box<dyn std::error::Error>>;
 fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Drawn) -> Result<(), StageError> {
     let wrong = |error: Box<dyn std::error::Error>| StageError::message(format!("{}: {error}", path.display()));
     register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| wrong("the font in this program is not readable".into()))?;
+        .map_err(|_| wrong("the built-in font cannot be read".into()))?;
     // The extension determines the image format, so a folder has the temporary name.
     let folder = Temporary::beside(path);
     let image = folder.path().join(path.file_name().unwrap_or_default());

@@ -54,14 +54,15 @@ pub fn prepare(
     let labels = table.labels(&arguments.label)?;
     let classes = data::classes_of(&labels);
     if classes.len() < 2 {
-        let text = format!("the label '{}' has one class only, '{}'", arguments.label, classes.concat());
+        let text = format!("the label '{}' has only one class, '{}'", arguments.label, classes.concat());
         return Err(table.file(text).into());
     }
     if let Some(architecture) = earlier {
         let columns: Vec<&str> = architecture.features.iter().map(|column| column.name.as_str()).collect();
         if columns != names || architecture.classes != classes || architecture.label != arguments.label {
             return Err(StageError::message(format!(
-                "the model to go on with is of another architecture: it reads {} into '{}' ({}), the data give {} into '{}' ({})",
+                "the model to resume has a different architecture: it has {} as inputs and '{}' ({}) as label, the \
+                 data has {} and '{}' ({})",
                 columns.join(", "),
                 architecture.label,
                 architecture.classes.join(", "),

@@ -116,7 +116,8 @@ fn register_in(
 /// Checks before registering that the folder is a model that `evaluate` can rebuild.
 fn check_model(folder: &Path) -> Result<Architecture, StageError> {
     let missing = |name: &str| {
-        let text = format!("{} is no model directory: there is no {name} in it (persist writes one)", folder.display());
+        let text =
+            format!("{} is not a model directory: it has no {name} (use a directory from persist)", folder.display());
         StageError::Message(text)
     };
     let (module, state) = (folder.join(TORCHSCRIPT), folder.join(STATE_DICT));
@@ -131,9 +132,9 @@ fn check_model(folder: &Path) -> Result<Architecture, StageError> {
         return Err(missing(TORCHSCRIPT));
     }
     if state.is_file() {
-        architecture
-            .check_state(&safetensors::read(&state)?)
-            .map_err(|error| StageError::message(format!("{} is of another architecture: {error}", state.display())))?;
+        architecture.check_state(&safetensors::read(&state)?).map_err(|error| {
+            StageError::message(format!("{} has a different architecture: {error}", state.display()))
+        })?;
     }
     Ok(architecture)
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RequireError {
     /// A requirement names an unknown metric.
-    #[error("--require '{requirement}': there is no metric '{metric}'{near}; the metrics are: {known}")]
+    #[error("--require '{requirement}': unknown metric '{metric}'{near}; use one of: {known}")]
     Unknown {
         /// The requirement as given.
         requirement: String,
@@ -20,7 +20,7 @@ pub enum RequireError {
         known: String,
     },
     /// The model does not meet the requirements.
-    #[error("not good enough: {}", .0.join("; "))]
+    #[error("requirements not met: {}", .0.join("; "))]
     NotMet(Vec<String>),
 }
 
@@ -60,7 +60,7 @@ impl FromStr for Requirement {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is no condition; write it as 'accuracy>=0.9' (>=, >, <=, <)");
+        let wrong = || format!("'{text}' is not a condition; use for example 'accuracy>=0.9' (>=, >, <=, <)");
         // The first operator in the text is used. At the same position, the longer one wins because it is listed first.
         let found = Comparison::ALL.iter().filter_map(|(sign, comparison)| Some((text.find(sign)?, sign, *comparison)));
         let (at, sign, comparison) = found.min_by_key(|(at, ..)| *at).ok_or_else(wrong)?;
@@ -129,8 +129,8 @@ mod tests {
         let error = "acuracy>=0.9".parse::<Requirement>().unwrap().check(&metrics()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--require 'acuracy>=0.9': there is no metric 'acuracy', did you mean 'accuracy'?; \
-             the metrics are: accuracy, log_loss"
+            "--require 'acuracy>=0.9': unknown metric 'acuracy', did you mean 'accuracy'?; \
+             use one of: accuracy, log_loss"
         );
     }
 

@@ -164,7 +164,7 @@ impl Recorder {
             Ok(Some(run))
         });
         let run = run.unwrap_or_else(|error| {
-            progress::warn(format!("training goes on without MLflow: {error}"));
+            progress::warn(format!("training continues without MLflow: {error}"));
             None
         });
         Self { run, waiting: Vec::new(), flushed: Instant::now() }
@@ -193,7 +193,7 @@ impl Recorder {
         if let Some(run) = &self.run
             && let Err(error) = run.log_metrics(&std::mem::take(&mut self.waiting), Repeat::Never)
         {
-            warn(format!("training goes on without MLflow: {error}"));
+            warn(format!("training continues without MLflow: {error}"));
             self.run = None;
         }
         self.flushed = Instant::now();

@@ -97,7 +97,7 @@ impl Scripted {
         }
         if parameters.is_empty() {
             return Err(StageError::message(
-                "the TorchScript module has no parameter that can be trained: it was traced and frozen, or all are frozen",
+                "the TorchScript module has no trainable parameters: it was frozen, or all its parameters are",
             ));
         }
         Ok(Self { module, parameters, training: None })
@@ -146,7 +146,7 @@ pub fn load(mut bytes: impl Read, path: &Path, device: Device) -> Result<CModule
 pub fn logits(module: &CModule, input: &Tensor, classes: usize, path: &Path) -> Result<Tensor, StageError> {
     let about = |error| {
         StageError::message(format!(
-            "{} does not compute with rows of {} columns: {}",
+            "{} does not accept rows of {} columns: {}",
             path.display(),
             input.size().last().copied().unwrap_or(0),
             StageError::Torch(error)
@@ -167,7 +167,7 @@ pub fn check_shape(output: &Tensor, input: &Tensor, classes: usize) -> Result<()
         return Ok(());
     }
     Err(format!(
-        "the module gives {:?} for {} rows and {classes} classes; one logit per class is needed",
+        "the module returns {:?} for {} rows and {classes} classes; it must return one logit per class",
         output.size(),
         wanted[0]
     ))

@@ -82,13 +82,14 @@ impl Settings {
     pub fn check_resumes(&self, earlier: &Self) -> Result<(), StageError> {
         let refuse = |flag: &str, now: String, then: String, why: &str| {
             Err(StageError::message(format!(
-                "--{flag} {now} differs from the checkpoint's {then}: {why}. Leave --{flag} out, or train without --resume"
+                "--{flag} {now} differs from {then} in the checkpoint: {why}. Remove --{flag}, or train without \
+                 --resume"
             )))
         };
         let list = |hidden: &Hidden| hidden.to_string();
         if self.hidden != earlier.hidden {
             let (now, then) = (Hidden(self.hidden.clone()), Hidden(earlier.hidden.clone()));
-            return refuse("hidden", list(&now), list(&then), "its weights are those of another architecture");
+            return refuse("hidden", list(&now), list(&then), "its weights have a different architecture");
         }
         if self.dropout != earlier.dropout {
             let (now, then) = (self.dropout.to_string(), earlier.dropout.to_string());
@@ -96,14 +97,14 @@ impl Settings {
         }
         if self.optimizer != earlier.optimizer {
             let (now, then) = (self.optimizer.to_string(), earlier.optimizer.to_string());
-            return refuse("optimizer", now, then, "its state is that of another optimizer");
+            return refuse("optimizer", now, then, "its state belongs to another optimizer");
         }
         for (flag, now, then) in [
             ("seed", self.seed.to_string(), earlier.seed.to_string()),
             ("validation-share", self.validation_share.to_string(), earlier.validation_share.to_string()),
         ] {
             if now != then {
-                return refuse(flag, now, then, "validation rows would be trained on");
+                return refuse(flag, now, then, "validation rows would be used for training");
             }
         }
         Ok(())
@@ -123,7 +124,7 @@ impl FromStr for Hidden {
         }
         let sizes = text.split(',').map(|size| match size.trim().parse::<usize>() {
             Ok(size) if (1..=1_000_000).contains(&size) => Ok(size),
-            _ => Err(format!("'{size}' is no layer size; write --hidden 20, --hidden 64,32 or --hidden none")),
+            _ => Err(format!("'{size}' is not a layer size; use --hidden 20, --hidden 64,32 or --hidden none")),
         });
         sizes.collect::<Result<_, _>>().map(Self)
     }
@@ -155,7 +156,7 @@ mod tests {
         let earlier = Settings::default();
         assert!(Settings { learning_rate: 0.1, batch_size: 8, ..earlier.clone() }.check_resumes(&earlier).is_ok());
         let error = Settings { hidden: vec![5], ..earlier.clone() }.check_resumes(&earlier).unwrap_err();
-        assert!(error.to_string().starts_with("--hidden 5 differs from the checkpoint's 20: its weights"), "{error}");
+        assert!(error.to_string().starts_with("--hidden 5 differs from 20 in the checkpoint: its weights"), "{error}");
         assert!(Settings { seed: 1, ..earlier.clone() }.check_resumes(&earlier).is_err());
     }
 }

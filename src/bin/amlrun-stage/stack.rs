@@ -53,13 +53,13 @@ pub fn from_modules(root: &Module) -> Result<Stack, String> {
             "ReLU" => order.push('R'),
             "Dropout" => {
                 order.push('D');
-                dropouts.push(share(&leaf.arguments).ok_or_else(|| format!("'{}' has no share p", leaf.name))?);
+                dropouts.push(share(&leaf.arguments).ok_or_else(|| format!("'{}' has no p", leaf.name))?);
             }
             "Identity" => {}
             "Flatten" if leaf.arguments.starts_with("start_dim=1") => {}
             other => {
                 return Err(format!(
-                    "'{}' is {}; only Linear, ReLU and Dropout are rebuilt here",
+                    "'{}' is {}; only Linear, ReLU and Dropout are supported",
                     leaf.name,
                     with_article(other)
                 ));
@@ -67,7 +67,7 @@ pub fn from_modules(root: &Module) -> Result<Stack, String> {
         }
     }
     if dropouts.windows(2).any(|pair| pair[0] != pair[1]) {
-        return Err("its Dropout layers leave out different shares".to_owned());
+        return Err("its Dropout layers have different values of p".to_owned());
     }
     let dropout = dropouts.first().copied().unwrap_or(0.0);
     let linears = order.matches('L').count();
@@ -85,8 +85,8 @@ pub fn from_modules(root: &Module) -> Result<Stack, String> {
         return Ok(Stack { dropout, assumed: None });
     }
     let assumed = format!(
-        "the code of {}.forward is not in the file: its {linears} Linear layers are taken in the order of its \
-         attributes, with ReLU between them",
+        "the file does not contain {}.forward: its {linears} Linear layers are used in the order of its \
+        attributes, with ReLU between them",
         root.class
     );
     Ok(Stack { dropout, assumed: Some(assumed) })
@@ -97,7 +97,7 @@ fn flatten<'a>(module: &'a Module, leaves: &mut Vec<&'a Module>) -> Result<(), S
     match module.class.as_str() {
         "Sequential" => module.children.iter().try_for_each(|child| flatten(child, leaves)),
         class if !module.children.is_empty() => Err(format!(
-            "'{}' is {} with parts of its own; only a flat stack of layers is rebuilt here",
+            "'{}' is {} with submodules; only a flat stack of layers is supported",
             module.name,
             with_article(class)
         )),
@@ -133,7 +133,7 @@ pub fn from_shapes(tensors: &[(&str, &[usize])], alphabetical: bool) -> Result<V
                     .is_some_and(|weight| weight.len() == 2 && weight[0] == outputs) => {}
             _ => {
                 return Err(format!(
-                    "tensor '{name}' of shape {dimensions:?} is no part of a Linear layer with a bias"
+                    "tensor '{name}' of shape {dimensions:?} is not part of a Linear layer with a bias"
                 ));
             }
         }
@@ -142,13 +142,12 @@ pub fn from_shapes(tensors: &[(&str, &[usize])], alphabetical: bool) -> Result<V
         layers.sort_by_key(|layer| natural(&layer.name));
     }
     if layers.is_empty() {
-        return Err("it holds no tensor".to_owned());
+        return Err("it contains no tensor".to_owned());
     }
     match layers.windows(2).find(|pair| pair[0].outputs != pair[1].inputs) {
-        Some([one, next]) => Err(format!(
-            "'{}' gives {} values and '{}' takes {}: they do not follow each other",
-            one.name, one.outputs, next.name, next.inputs
-        )),
+        Some([one, next]) => {
+            Err(format!("'{}' returns {} values, but '{}' takes {}", one.name, one.outputs, next.name, next.inputs))
+        }
         _ => Ok(layers),
     }
 }
@@ -196,9 +195,9 @@ mod tests {
     #[test]
     fn a_class_of_ones_own_is_an_assumption() {
         let found = from_modules(&module("", "Net", "", vec![linear("fc1"), linear("fc2")])).unwrap();
-        assert!(found.assumed.unwrap().starts_with("the code of Net.forward is not in the file"));
+        assert!(found.assumed.unwrap().starts_with("the file does not contain Net.forward"));
         let block = module("block", "Block", "", vec![linear("a")]);
-        assert!(from_modules(&module("", "Net", "", vec![block])).unwrap_err().contains("parts of its own"));
+        assert!(from_modules(&module("", "Net", "", vec![block])).unwrap_err().contains("with submodules"));
     }
 
     #[test]

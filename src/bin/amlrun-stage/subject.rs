@@ -123,9 +123,9 @@ impl Subject {
                 }
                 Ok(rebuilt)
             }
-            (Form::Torchscript, None, _) => Err(none("TorchScript form")),
+            (Form::Torchscript, None, _) => Err(none("TorchScript format")),
             (Form::StateDict, _, None) => Err(none("state_dict from which the network can be rebuilt")),
-            (Form::Both, None, None) => Err(none("form that can be scored: neither model.pt nor model.safetensors")),
+            (Form::Both, None, None) => Err(none("format that can be scored: neither model.pt nor model.safetensors")),
         }
     }
 }

@@ -48,9 +48,7 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
     if earlier.is_some() {
         settings.check_resumes(&base)?;
         if arguments.raw || arguments.architecture.is_some() {
-            return Err(StageError::message(
-                "a checkpoint has its own description: leave --raw and --architecture out",
-            ));
+            return Err(StageError::message("a checkpoint has its own description: remove --raw and --architecture"));
         }
     }
     let table = Table::read(&arguments.data)?;
@@ -89,7 +87,9 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
     let checkpoint = match earlier {
         Some(checkpoint) => {
             if checkpoint.provenance.data_digest != provenance.data_digest {
-                progress::warn("the data differ from those of the checkpoint: training goes on, but not exactly");
+                progress::warn(
+                    "the data differs from that of the checkpoint: training continues, but is not reproducible",
+                );
             }
             Checkpoint { provenance, ..checkpoint }
         }
@@ -105,7 +105,7 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
         from.map_or_else(
             || format!("seed {}", settings.seed),
             |from| match checkpoint.progress.epoch {
-                0 => format!("beginning with {}", from.display()),
+                0 => format!("starting from {}", from.display()),
                 epoch => format!("resuming {} after epoch {epoch}", from.display()),
             }
         )
@@ -128,8 +128,8 @@ fn first_model(arguments: &TrainArguments, file: &Path, data: &Architecture) -> 
     let mut model = Given::read(file, &described)?;
     if arguments.module.is_some() && model.module.is_none() {
         return Err(StageError::message(format!(
-            "{} is no TorchScript file: save the model with torch.jit.script(model).save('model.pt'), or take its \
-             weights with --resume",
+            "{} is not a TorchScript file: save the model with torch.jit.script(model).save('model.pt'), or use its \
+            weights with --resume",
             model.path.display()
         )));
     }
@@ -137,7 +137,7 @@ fn first_model(arguments: &TrainArguments, file: &Path, data: &Architecture) -> 
         if arguments.hidden.as_ref().is_some_and(|hidden| hidden.0 != model.architecture.hidden) {
             let hidden = Hidden(model.architecture.hidden.clone());
             return Err(StageError::message(format!(
-                "{} has hidden layers of {hidden}: leave --hidden out",
+                "{} has hidden layers of {hidden}: remove --hidden",
                 model.path.display()
             )));
         }
@@ -172,9 +172,12 @@ fn fresh(
             for tensor in &mut optimizer {
                 *tensor = find(tensor.name()).unwrap_or_else(|| tensor.clone());
             }
-            progress::say(format!("the state of the optimizer ({}) is taken from the file", settings.optimizer));
+            progress::say(format!("using the optimizer state ({}) of the file", settings.optimizer));
         } else {
-            progress::say(format!("the optimizer of the file is not {}: it begins anew", settings.optimizer));
+            progress::say(format!(
+                "the file has no state of the optimizer {}: it starts without state",
+                settings.optimizer
+            ));
         }
     }
     if state.module.is_none() {
@@ -232,8 +235,8 @@ fn run_epochs(
             bar.finish();
             recorder.finish(false);
             return Err(StageError::message(format!(
-                "the loss is {} in epoch {epoch}: training runs away. Try a smaller --learning-rate; \
-                 the checkpoint of an earlier epoch, if any, is kept",
+                "the loss is {} in epoch {epoch}: training diverges. Use a smaller --learning-rate; \
+                the checkpoint of an earlier epoch, if any, is kept",
                 metrics.train_loss
             )));
         }
@@ -296,7 +299,7 @@ fn check_first_row(net: &mut Network, architecture: &Architecture, rows: &Rows) 
     let columns = architecture.features.len();
     let first = rows.inputs.f_narrow(0, 0, 1)?;
     let output = tch::no_grad(|| net.forward(&first, false)).map_err(|error| {
-        StageError::message(format!("the module does not compute with rows of {columns} columns: {error}"))
+        StageError::message(format!("the module does not accept rows of {columns} columns: {error}"))
     })?;
     check_shape(&output, &first, architecture.classes.len()).map_err(StageError::Message)
 }
@@ -378,7 +381,7 @@ fn short(metrics: &EpochMetrics) -> String {
 fn conclude(checkpoint: &Checkpoint, first: u64, epochs: u64, folder: &Path) {
     let done = checkpoint.progress.epoch;
     if first > epochs {
-        progress::say(format!("nothing to train: the checkpoint is at epoch {done}, --epochs is {epochs}"));
+        progress::say(format!("nothing to train: the checkpoint is at epoch {done}, and --epochs is {epochs}"));
     } else if checkpoint.progress.stopped_early {
         let best = checkpoint.progress.best_epoch;
         progress::say(format!("stopped early after epoch {done}; the weights are those of epoch {best}"));

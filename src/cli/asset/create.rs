@@ -27,31 +27,31 @@ use crate::yaml::overrides::Override;
 #[derive(clap::Args)]
 #[group(skip)]
 pub(in crate::cli) struct Create {
-    /// The file of the asset, as 'az ml' takes it
+    /// YAML file of the asset, as for 'az ml'
     #[arg(short, long)]
     file: Option<PathBuf>,
 
-    /// The name [default: the file's]
+    /// Name of the asset [default: 'name' in the file]
     #[arg(short, long, required_unless_present = "file")]
     name: Option<String>,
 
-    /// The version [default: the file's, or the next number]
+    /// Version of the asset [default: 'version' in the file, else the next number]
     #[arg(short, long)]
     version: Option<String>,
 
-    /// The file or folder, or an address: azureml://datastores/…, https://…, wasbs://…
+    /// Local file or folder, or a URI: azureml://datastores/…, https://…, wasbs://…
     #[arg(short, long, required_unless_present = "file", conflicts_with = "file")]
     path: Option<String>,
 
-    /// What it is for
+    /// Description of the asset [default: 'description' in the file]
     #[arg(short, long)]
     description: Option<String>,
 
-    /// A label with a value; may be given often
+    /// Add a tag; repeat the option for more tags
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
 
-    /// Change a value of the file before it is read, as in version=2
+    /// Override values of the file, for example version=2
     #[arg(long, value_name = "PATH=VALUE", requires = "file")]
     set: Vec<Override>,
 
@@ -100,7 +100,7 @@ impl Create {
         let mut tags = BTreeMap::new();
         for tag in &self.tags {
             let Some((key, value)) = tag.split_once('=') else {
-                return Err(Failed::usage(format!("'{tag}' is no KEY=VALUE")));
+                return Err(Failed::usage(format!("'{tag}' is not of the form KEY=VALUE")));
             };
             tags.insert(key.to_owned(), value.to_owned());
         }
@@ -122,12 +122,12 @@ impl Create {
                 let object = accepted(project.check(file, &set, Target::Local, Some(kind)), printer)?;
                 let text = |field: &str| object.written(field).filter(|text| !text.is_empty());
                 let Some(name) = text("name") else {
-                    return Err(Failed::new(format!("{}: it has no name", file.display()))
-                        .hint("write name: in the file, or give --name"));
+                    return Err(Failed::new(format!("{} has no 'name'", file.display()))
+                        .hint("add 'name' to the file, or use --name"));
                 };
                 let Some(path) = text("path") else {
-                    return Err(Failed::new(format!("{}: it has no path", file.display()))
-                        .hint("write path: in the file; it is relative to the file"));
+                    return Err(Failed::new(format!("{} has no 'path'", file.display()))
+                        .hint("add 'path' to the file, relative to the folder of the file"));
                 };
                 let of_file = text("type").map(|word| word.parse::<AssetType>()).transpose()?;
                 let mut new = bare(&name, asset_type.or(of_file).unwrap_or(default));
@@ -150,8 +150,8 @@ impl Draft {
         let path = self.path.strip_prefix("file://").unwrap_or(&self.path);
         let place = match DataUri::parse(path) {
             None if path.starts_with("azureml:") => {
-                return Err(Failed::new(format!("'{path}' is an asset already"))
-                    .hint("give the path or address that the new one is to have"));
+                return Err(Failed::new(format!("'{path}' is already an asset"))
+                    .hint("use a local path or a URI as the path of the new asset"));
             }
             None => Place::Local(self.base.join(path)),
             Some(Err(why)) => return Err(Failed::new(why)),
@@ -190,7 +190,7 @@ impl Draft {
             }
             Err(RegistryError::Exists { kind, id }) => {
                 let old = again(registry, new).ok_or(RegistryError::Exists { kind, id })?;
-                printer.err(&format!("note: {} is registered with this content already: nothing changed\n", old.id()));
+                printer.err(&format!("note: {} is already registered with this content: nothing changed\n", old.id()));
                 Ok(old)
             }
             Err(refused) => Err(refused.into()),
@@ -200,15 +200,14 @@ impl Draft {
     /// Warns about what loading a model would run, or what the file is instead of a model.
     fn warn(&self, asset: &Asset, printer: &Printer) {
         if asset.kind() == AssetKind::Model && asset.uri().is_some() {
-            printer
-                .err(&format!("warning: {}: its files are elsewhere, and nobody has looked into them\n", asset.id()));
+            printer.err(&format!("warning: {}: its files are stored elsewhere and were not checked\n", asset.id()));
         }
         let Some(summary) = &asset.summary else { return };
         let what = match summary.safety.as_str() {
             "safe" => return,
             "unknown" => "",
             "dangerous" => "dangerous to load in Python: ",
-            _ => "may do anything when Python loads it: ",
+            _ => "may run any code when Python loads it: ",
         };
         printer.err(&format!("warning: {}: {what}{}\n", asset.id(), summary.runs));
     }
@@ -276,18 +275,18 @@ fn again(registry: &Registry, new: &NewAsset) -> Option<Asset> {
 fn fits(asset_type: AssetType, local: &Path) -> Result<(), Failed> {
     let shown = local.display();
     if !local.exists() {
-        return Err(Failed::not_found(format!("there is no file or folder '{shown}'")));
+        return Err(Failed::not_found(format!("the file or folder '{shown}' does not exist")));
     }
     let failed = match asset_type {
         AssetType::UriFile if local.is_dir() => {
-            Failed::new(format!("'{shown}' is a folder, and a uri_file is a file")).hint("give it --type uri_folder")
+            Failed::new(format!("'{shown}' is a folder, but uri_file needs a file")).hint("use --type uri_folder")
         }
         AssetType::UriFolder if local.is_file() => {
-            Failed::new(format!("'{shown}' is a file, and a uri_folder is a folder")).hint("give it --type uri_file")
+            Failed::new(format!("'{shown}' is a file, but uri_folder needs a folder")).hint("use --type uri_file")
         }
         AssetType::Mltable if !local.join("MLTable").is_file() => {
-            Failed::new(format!("'{shown}' is no MLTable: it must be a folder with a file named MLTable"))
-                .hint("without that file it can be a uri_folder or uri_file")
+            Failed::new(format!("'{shown}' is not an MLTable: an MLTable is a folder with a file named MLTable"))
+                .hint("add the file MLTable, or use --type uri_folder or uri_file")
         }
         _ => return Ok(()),
     };

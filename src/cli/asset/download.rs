@@ -23,7 +23,7 @@ pub(in crate::cli) struct Download {
     #[command(flatten)]
     which: Which,
 
-    /// Where to: a folder with the asset's name is made in it
+    /// Folder to copy to; a folder with the name of the asset is created in it
     #[arg(short = 'p', long, default_value = ".", value_name = "DIR")]
     download_path: PathBuf,
 }
@@ -46,8 +46,8 @@ impl Download {
         let folder = self.download_path.join(&asset.name);
         let target = file.map_or(folder.clone(), |name| folder.join(name));
         if target.exists() {
-            return Err(Failed::new(format!("{} is there already", target.display()))
-                .hint("name another folder with --download-path, or remove it"));
+            return Err(Failed::new(format!("{} already exists", target.display()))
+                .hint("choose another folder with --download-path, or remove it"));
         }
         tree::copy_tree(path, &target)?;
         Ok(target)

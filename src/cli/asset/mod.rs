@@ -16,15 +16,15 @@ use crate::store::Home;
 /// Which version of which asset.
 #[derive(clap::Args)]
 pub(super) struct Which {
-    /// The name
+    /// Name of the asset
     #[arg(short, long)]
     pub name: String,
 
-    /// Its version [default: the latest]
+    /// Version of the asset [default: the latest]
     #[arg(short, long, conflicts_with = "label")]
     pub version: Option<String>,
 
-    /// A label of the version, such as latest
+    /// Label of the version, for example latest
     #[arg(short, long)]
     pub label: Option<String>,
 }
@@ -43,7 +43,7 @@ impl Which {
 /// The registry of the workspace, for looking up a name.
 pub(super) fn registry(kind: AssetKind, name: &str, home: &Home) -> Result<Registry, Failed> {
     let what = if kind == AssetKind::Model { "model" } else { "data asset" };
-    existing(home)?.ok_or_else(|| Failed::not_found(format!("there is no {what} '{name}': none is registered here")))
+    existing(home)?.ok_or_else(|| Failed::not_found(format!("the {what} '{name}' is not registered in this workspace")))
 }
 
 /// The selected version, for showing it. Warns if its content differs from what was registered.
@@ -69,7 +69,7 @@ pub(super) fn kept_here(asset: &Asset) -> Result<&Path, Failed> {
     match asset.uri() {
         None => Ok(&asset.path),
         Some(address) => {
-            Err(Failed::new(format!("the files of {} are not kept here: they are at {address}", asset.id())))
+            Err(Failed::new(format!("the files of {} are not stored in this workspace, but at {address}", asset.id())))
         }
     }
 }

@@ -27,15 +27,15 @@ use crate::yaml::overrides::Override;
 /// What `datastore create` takes.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Create {
-    /// The datastore's file
+    /// YAML file of the datastore
     #[arg(short, long)]
     file: PathBuf,
 
-    /// The name [default: the file's]
+    /// Name of the datastore [default: 'name' in the file]
     #[arg(short, long)]
     name: Option<String>,
 
-    /// Change a value of the file before it is read, as in container_name=data
+    /// Override values of the file, for example container_name=data
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Override>,
 
@@ -66,9 +66,11 @@ impl Create {
         })?;
         if let (Some(what), Some(kept)) = (words(datastore.credential), &kept) {
             let (path, file) = (kept.path().display(), self.file.display());
-            printer.err(&format!("note: {what} is kept in {path}, for you alone; it need not stay in {file}\n"));
+            printer.err(&format!(
+                "note: {what} is stored in {path}, which only you can read; you can remove it from {file}\n"
+            ));
         } else if has_principal(&object) {
-            printer.err("note: the credentials of a service principal are not kept: amlrun has no use for them\n");
+            printer.err("note: the credentials of a service principal are not stored: amlrun does not use them\n");
         }
         if datastore.kind != DatastoreKind::AzureBlob {
             let (name, what) = (&datastore.name, datastore.kind.words());
@@ -99,7 +101,7 @@ fn read(object: &Object) -> Result<(Datastore, Credential), Failed> {
         "AzureDataLakeGen2" => DatastoreKind::AzureDataLakeGen2,
         "AzureDataLakeGen1" => DatastoreKind::AzureDataLakeGen1,
         "OneLake" => DatastoreKind::OneLake,
-        other => return Err(Failed::new(format!("{} is no datastore", with_article(other)))),
+        other => return Err(Failed::new(format!("{} is not a datastore", with_article(other)))),
     };
     let text = |field: &str| object.written(field).unwrap_or_default();
     let (account, container) = kind.fields();

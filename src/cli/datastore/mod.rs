@@ -24,23 +24,24 @@ use crate::registry::{Credentials, DatastoreStore};
 use crate::runner::project::Project;
 use crate::store::Home;
 
-/// Name storage accounts and folders for azureml://datastores/… paths, as 'az ml datastore' does
+/// Manage datastores, like 'az ml datastore'
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Create or replace a datastore from its file
+    /// Create or replace a datastore
     #[command(after_help = "Examples:\n  \
         amlrun datastore create -f blob.yml\n  \
         amlrun datastore create -f blob.yml --set account_name=mystorage\n\n\
-        The file is that of 'az ml datastore create'. An account key or SAS in it is kept in a file of yours\n\
-        outside of the workspace (AMLRUN_CREDENTIALS, else ~/.config/amlrun/credentials.json) and never printed.\n\
-        Without one, amlrun.toml, the variables of az (AZURE_STORAGE_KEY …) and your login are asked.")]
+        The file has the format of 'az ml datastore create'. An account key or SAS is stored outside the \
+        workspace (AMLRUN_CREDENTIALS, by default ~/.config/amlrun/credentials.json) and is never printed.\n\
+        Without one, credentials are taken from amlrun.toml, from the variables of az (AZURE_STORAGE_KEY …) \
+        or from your Azure login.")]
     Create(Create),
-    /// List datastores: created ones, those of amlrun.toml, and the workspace's own
+    /// List all datastores: created, from amlrun.toml, and built in
     List {
         #[command(flatten)]
         format: Format,
     },
-    /// Show where a datastore leads
+    /// Show a datastore and its location
     #[command(after_help = "Example:\n  amlrun datastore show -n workspaceblobstore --query path -o tsv")]
     Show {
         #[command(flatten)]
@@ -48,7 +49,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         format: Format,
     },
-    /// Forget a datastore that was created, and its credentials; nothing in the storage is removed
+    /// Delete a datastore and its credentials, but not the stored files
     Delete {
         #[command(flatten)]
         which: Named,
@@ -58,7 +59,7 @@ pub(super) enum Verb {
 /// Which datastore.
 #[derive(clap::Args)]
 pub(super) struct Named {
-    /// The datastore's name
+    /// Name of the datastore
     #[arg(short, long)]
     name: String,
 }
@@ -88,10 +89,12 @@ fn delete(name: &str, home: &Home, printer: &Printer) -> Result<(), Failed> {
     if store.find(name)?.is_none() {
         let all = all(home, &Config::near(Path::new(""))?)?;
         return Err(match all.iter().find(|one| one["name"] == name).map(|one| &one["from"]) {
-            Some(from) if from == "amlrun.toml" => Failed::not_found(format!("the datastore '{name}' was not created"))
-                .hint(format!("amlrun.toml maps it: remove [datastores.{name}] there")),
-            Some(_) => Failed::not_found(format!("the datastore '{name}' was not created"))
-                .hint("every workspace has it: its files lie in a folder of the workspace"),
+            Some(from) if from == "amlrun.toml" => {
+                Failed::not_found(format!("the datastore '{name}' cannot be deleted"))
+                    .hint(format!("remove [datastores.{name}] from amlrun.toml"))
+            }
+            Some(_) => Failed::not_found(format!("the datastore '{name}' cannot be deleted"))
+                .hint("every workspace has it; delete the files in its folder instead"),
             None => unknown(name, &all),
         });
     }
@@ -102,7 +105,7 @@ fn delete(name: &str, home: &Home, printer: &Printer) -> Result<(), Failed> {
     };
     store.remove(name)?;
     let with = if forgotten { " with its credentials" } else { "" };
-    printer.out(&format!("{name}: deleted{with}; what lies in the storage stays\n"));
+    printer.out(&format!("{name}: deleted{with}; the stored files are kept\n"));
     Ok(())
 }
 
@@ -142,9 +145,9 @@ fn folder_at(name: &str, path: &Path, from: &str) -> Value {
 
 fn unknown(name: &str, all: &[Value]) -> Failed {
     let names = || all.iter().filter_map(|one| one["name"].as_str());
-    let failed = Failed::not_found(format!("there is no datastore '{name}' in this workspace"));
+    let failed = Failed::not_found(format!("the datastore '{name}' was not found in this workspace"));
     match suggest::nearest(name, names()) {
         Some(near) => failed.hint(format!("did you mean '{near}'?")),
-        None => failed.hint(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
+        None => failed.hint(format!("use one of {}", names().collect::<Vec<_>>().join(", "))),
     }
 }

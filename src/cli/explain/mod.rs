@@ -15,27 +15,27 @@ use crate::exit_status::Exit;
 use crate::report::style::Paint;
 use pages::Page;
 
-/// Explain the codes of mistakes, such as unknown-field
+/// Explain an error code, such as unknown-field
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-    amlrun explain                       all codes, a line each\n  \
-    amlrun explain unknown-field         one of them, with examples\n  \
+    amlrun explain                       list all codes\n  \
+    amlrun explain unknown-field         explain one code, with examples\n  \
     amlrun explain -o json | jq -r '.[].code'")]
 pub(super) struct Args {
-    /// The codes, as they stand in the brackets of error[…]
+    /// Codes to explain, as shown in the brackets of error[…] [default: list all codes]
     #[arg(value_name = "CODE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     codes: Vec<String>,
 
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Output {
-    /// For people
+    /// Text
     Text,
-    /// A list of objects with 'code', 'summary' and 'page' (Markdown)
+    /// A JSON list of objects with 'code', 'summary' and 'page' (Markdown)
     Json,
 }
 
@@ -77,10 +77,10 @@ fn find(typed: &str, printer: &Printer) -> Result<Page, Failed> {
         printer.err(&format!("note: '{code}' is now called '{new}'\n"));
     }
     pages::page(renamed.unwrap_or(&code)).ok_or_else(|| {
-        let failed = Failed::not_found(format!("there is no code '{typed}'"));
+        let failed = Failed::not_found(format!("unknown code '{typed}'"));
         match suggest::nearest(&code, pages::all().map(|page| page.code)) {
             Some(near) => failed.hint(format!("did you mean '{near}'?")),
-            None => failed.hint("'amlrun explain' lists all codes"),
+            None => failed.hint("run 'amlrun explain' to list all codes"),
         }
     })
 }

@@ -11,7 +11,7 @@ pub(super) fn cancel(name: &str, project: &Project, printer: &Printer) -> Result
     let Canceled { job, status, orphans } = cancel::cancel(&project.home(), name)?;
     if let Some(count) = orphans {
         let what = if count == 1 { "process" } else { "processes" };
-        printer.out(&format!("{job}: its runner is gone; ended {count} {what} that it left\n"));
+        printer.out(&format!("{job}: its runner was no longer running; ended {count} orphaned {what}\n"));
         return Ok(Exit::Ok);
     }
     printer.out(&format!("{job}: {status}\n"));

@@ -8,7 +8,7 @@ use crate::runner::project::Project;
 
 pub(super) fn delete(name: &str, project: &Project, printer: &Printer) -> Result<(), Failed> {
     for tree in retention::delete(&project.home(), name)? {
-        printer.err(&format!("{} stays: an asset or another run refers to it\n", shown(&tree)));
+        printer.err(&format!("{} is kept: an asset or another run refers to it\n", shown(&tree)));
     }
     printer.out(&format!("{name}: deleted\n"));
     Ok(())

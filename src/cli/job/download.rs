@@ -13,30 +13,30 @@ use crate::history::step_logs::{Finder, Made};
 use crate::runner::project::Project;
 use crate::store::tree;
 
-/// Copy outputs and logs of a run, or of one step, to a folder
+/// Copy outputs and logs of a run or step to a folder
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun job download -n RUN --output-name report -p out\n  \
     amlrun job download -n RUN --output-name train.checkpoint\n  \
     amlrun job download -n RUN-train --all             one step, by its job name\n  \
     amlrun job download -n RUN --all\n\n\
-    Outputs come to named-outputs/NAME/, those of steps to named-outputs/STEP.NAME/ unless they are the run's own. Logs, \
-    what steps wrote to ./outputs and what they logged with MLflow come to artifacts/. Of a reused step you get what the \
-    step left that made the result.")]
+    Outputs of the run are copied to named-outputs/NAME/, other outputs of steps to named-outputs/STEP.NAME/. Logs, \
+    files that steps wrote to ./outputs, and MLflow artifacts are copied to artifacts/. For a reused step, these are \
+    the files of the step that produced the result.")]
 pub(in crate::cli) struct Download {
-    /// The name of the run, or its beginning, or the job name of a step
+    /// Name of the run or the start of it, or the job name of a step (RUN-STEP)
     #[arg(short, long)]
     name: String,
 
-    /// An output of the run or step; of a run also a step's, as step.output
+    /// Output of the run or step to copy; for an output of a step of a run, STEP.OUTPUT
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
     output_name: Option<String>,
 
-    /// Where to
+    /// Folder to copy to
     #[arg(short = 'p', long, default_value = ".", value_name = "DIR")]
     download_path: PathBuf,
 
-    /// All outputs of the run and its steps, and every step's logs, outputs/ folder and MLflow artifacts
+    /// Copy all outputs, logs, outputs/ folders and MLflow artifacts
     #[arg(long)]
     all: bool,
 }
@@ -55,8 +55,10 @@ pub(super) fn download(download: &Download, project: &Project, printer: &Printer
             let failed = Failed::not_found(format!("the {what} '{}' has no output '{name}'", download.name));
             return Err(match suggest::nearest(name, names()) {
                 Some(near) => failed.hint(format!("did you mean '{near}'?")),
-                None if known.is_empty() => failed.hint("it has no outputs"),
-                None => failed.hint(format!("its outputs are: {}", names().collect::<Vec<_>>().join(", "))),
+                None if known.is_empty() => {
+                    failed.hint(format!("the {what} has no outputs; use --all to copy its logs"))
+                }
+                None => failed.hint(format!("use one of {}", names().collect::<Vec<_>>().join(", "))),
             });
         };
         return copy(path, &file_in(&target.join("named-outputs").join(name), path), printer);
@@ -83,8 +85,8 @@ pub(super) fn download(download: &Download, project: &Project, printer: &Printer
         brought.merge(&job.run.artifacts(), &artifacts)?;
     }
     if !brought.any {
-        let all = if download.all { "" } else { "; --all brings outputs as well" };
-        printer.err(&format!("note: '{}' left nothing to download{all}\n", download.name));
+        let all = if download.all { "" } else { "; use --all to copy outputs as well" };
+        printer.err(&format!("note: '{}' has nothing to download{all}\n", download.name));
     }
     Ok(())
 }
@@ -160,8 +162,8 @@ fn named_outputs(job: &Job) -> Vec<(String, PathBuf)> {
 
 fn copy(from: &Path, to: &Path, printer: &Printer) -> Result<(), Failed> {
     if to.exists() {
-        return Err(Failed::new(format!("{} is there already", to.display()))
-            .hint("name another folder with --download-path, or remove it"));
+        return Err(Failed::new(format!("{} already exists", to.display()))
+            .hint("choose another folder with --download-path, or remove it"));
     }
     tree::copy_tree(from, to)?;
     printer.data(&format!("{}\n", to.display()));

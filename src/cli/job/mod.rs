@@ -33,46 +33,46 @@ use crate::runner::project::Project;
 use crate::runner::session::RunSession;
 use crate::store::RunFolder;
 
-/// Create, list, show, follow, stop and download runs, as 'az ml job' does
+/// Manage runs, like 'az ml job'
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Run a job file in the background and print the job, as 'az ml job create' does
+    /// Run a job file in the background and print the job
     #[command(after_help = "Examples:\n  \
         amlrun job create -f pipeline.yml --stream\n  \
         run=$(amlrun job create -f pipeline.yml --query name -o tsv)\n  \
         amlrun job stream -n $run\n  \
-        amlrun job create -f pipeline.yml --dry-run       what would be sent to Azure ML")]
+        amlrun job create -f pipeline.yml --dry-run       print the request body for Azure ML")]
     Create(Create),
-    /// Have lists leave a run out; nothing of it is removed
+    /// Archive a run: hide it from lists and keep its files
     Archive {
         #[command(flatten)]
         run: Named,
     },
-    /// Have lists show an archived run again
+    /// Restore an archived run
     Restore {
         #[command(flatten)]
         run: Named,
     },
-    /// Remove a run and what it wrote; outputs that assets or other runs refer to stay
+    /// Delete a run and the outputs that nothing else refers to
     Delete {
         #[command(flatten)]
         run: Named,
     },
     /// List the runs of this workspace, newest first
     List {
-        /// Archived runs too
+        /// Include archived runs
         #[arg(long)]
         include_archived: bool,
-        /// Archived runs only
+        /// List archived runs only
         #[arg(long, conflicts_with = "include_archived")]
         archived_only: bool,
-        /// At most so many
+        /// Maximum number of runs to list [default: all]
         #[arg(short = 'r', long, value_name = "N")]
         max_results: Option<usize>,
         #[command(flatten)]
         format: Format,
     },
-    /// Show a run: status, steps, outputs
+    /// Show the status, steps and outputs of a run or step
     #[command(after_help = "Example:\n  amlrun job show -n RUN --query status -o tsv")]
     Show {
         #[command(flatten)]
@@ -80,14 +80,15 @@ pub(super) enum Verb {
         #[command(flatten)]
         format: Format,
     },
-    /// Follow a run that another process makes, to its end
+    /// Show the progress of a run until it ends
     Stream {
         #[command(flatten)]
         run: Named,
     },
-    /// Stop a run, or one step of it by its job name: processes get TERM, then KILL
+    /// Cancel a run or one of its steps
     #[command(
-        after_help = "Examples:\n  amlrun job cancel -n RUN\n  amlrun job cancel -n RUN-train      that step alone"
+        after_help = "Examples:\n  amlrun job cancel -n RUN\n  amlrun job cancel -n RUN-train      cancel one step\n\n\
+        Processes receive SIGTERM, and SIGKILL after the grace period of the run."
     )]
     Cancel {
         #[command(flatten)]
@@ -99,7 +100,7 @@ pub(super) enum Verb {
 /// Which run.
 #[derive(clap::Args)]
 pub(super) struct Named {
-    /// The run's name, or the beginning of it; with 'show' and 'cancel' also a step's job name, RUN-STEP
+    /// Name of the run or the start of it; for 'show' and 'cancel' also the job name of a step, RUN-STEP
     #[arg(short, long)]
     name: String,
 }
@@ -107,15 +108,15 @@ pub(super) struct Named {
 /// What `job create` takes.
 #[derive(clap::Args)]
 pub(super) struct Create {
-    /// The job file
+    /// YAML file of the job
     #[arg(short, long)]
     file: PathBuf,
 
-    /// Stay and show what happens until the run is over
+    /// Wait for the run to end and show its progress
     #[arg(short, long)]
     stream: bool,
 
-    /// Run nothing: print the body that Azure ML's SDK would send for this file, before it uploads anything
+    /// Print the request body that Azure ML's SDK would send, without running anything
     #[arg(long, conflicts_with = "stream")]
     dry_run: bool,
 
@@ -226,7 +227,7 @@ fn stream(run: &RunFolder, printer: &Printer) -> Result<Exit, Failed> {
     let over = followed.map_err(|e| Failed::new(format!("cannot follow run '{}': {e}", run.name)))?;
     let view = record::view(run)?;
     if !over {
-        printer.err(&format!("the runner of '{}' ended without saying how the run ended\n", run.name));
+        printer.err(&format!("the runner of '{}' exited without recording how the run ended\n", run.name));
     }
     Ok(if view.status == JobStatus::Completed { Exit::Ok } else { Exit::Failed })
 }

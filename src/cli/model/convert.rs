@@ -14,44 +14,44 @@ use crate::runner::project::Project;
 /// The forms that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
-    /// safetensors
+    /// Safetensors
     Safetensors,
-    /// a state_dict in torch's zip format
+    /// A state_dict in PyTorch's zip format
     Pth,
 }
 
-/// Write the weights of a model in another form; nothing in the model is executed
+/// Convert the weights of a model to another format
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun model convert model.pth model.safetensors\n  \
     amlrun model convert last.ckpt weights.pth --strip-prefix net. --dtype float16\n  \
     amlrun model convert azureml:my-model:3 head.safetensors --select 'head.*'")]
 pub(in crate::cli) struct Args {
-    /// A file, a folder, or azureml:NAME:VERSION
+    /// Model: a file, a folder, or azureml:NAME:VERSION
     #[arg(value_name = "IN")]
     model: String,
 
-    /// The file to write
+    /// File to write
     #[arg(value_name = "OUT")]
     out: PathBuf,
 
-    /// The form [default: by the ending of OUT]
+    /// Format of the new file [default: from the file extension of OUT]
     #[arg(long, value_enum)]
     to: Option<Form>,
 
-    /// Only tensors of that name, * stands for anything; may be given often
+    /// Convert only tensors with this name; * matches any text. Repeat the option for more names
     #[arg(long, value_name = "PATTERN")]
     select: Vec<String>,
 
-    /// Floating-point tensors become float16, bfloat16, float32 or float64
+    /// Convert floating-point tensors to float16, bfloat16, float32 or float64 [default: unchanged]
     #[arg(long, value_name = "TYPE", value_parser = float_type)]
     dtype: Option<ScalarType>,
 
-    /// Take this prefix off the names
+    /// Remove this prefix from the names of tensors
     #[arg(long, value_name = "PREFIX")]
     strip_prefix: Option<String>,
 
-    /// Replace OUT when it is there
+    /// Replace OUT if it exists
     #[arg(long)]
     force: bool,
 }
@@ -62,15 +62,17 @@ pub(super) fn convert(args: &Args, project: &Project, printer: &Printer) -> Resu
         (Some(form), _) => form,
         (None, "safetensors") => Form::Safetensors,
         (None, "pth" | "pt" | "bin") => Form::Pth,
-        _ => return Err(Failed::usage("say which form OUT shall have: --to safetensors or --to pth")),
+        _ => {
+            return Err(Failed::usage("cannot tell the format of OUT from its name: use --to safetensors or --to pth"));
+        }
     };
     let file = ModelFile::open(&find(&args.model, project)?)?;
     if args.out.exists() && !args.force {
-        return Err(Failed::new(format!("{} is there already", args.out.display())).hint("--force replaces it"));
+        return Err(Failed::new(format!("{} already exists", args.out.display())).hint("use --force to replace it"));
     }
     let mut selection = select(&file.contents, &args.select, args.strip_prefix.as_deref());
     if selection.weights.is_empty() {
-        return Err(Failed::new(format!("no tensor of {} is to be written", args.model)).hint(listed(&args.model)));
+        return Err(Failed::new(format!("no tensor of {} matches --select", args.model)).hint(listed(&args.model)));
     }
     if let Some(dtype) = args.dtype {
         selection.weights = selection.weights.into_iter().map(|weight| weight.converted(dtype)).collect();

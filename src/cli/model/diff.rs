@@ -8,22 +8,23 @@ use crate::exit_status::Exit;
 use crate::model_file::{ModelFile, compare};
 use crate::runner::project::Project;
 
-/// Compare two models, tensor by tensor; exit code 1 when they differ
+/// Compare two models tensor by tensor
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun model diff before.pth after.pth\n  \
     amlrun model diff azureml:my-model:3 model.safetensors --no-values\n\n\
-    'missing' and 'unexpected' are meant as load_state_dict means them: A is wanted, B is given.")]
+    'missing' and 'unexpected' have the meaning of load_state_dict: 'missing' tensors are in A only, 'unexpected' \
+    tensors in B only. The exit code is 1 if the models differ.")]
 pub(in crate::cli) struct Args {
-    /// A file, a folder, or azureml:NAME:VERSION
+    /// First model: a file, a folder, or azureml:NAME:VERSION
     #[arg(value_name = "A")]
     first: String,
 
-    /// The other one
+    /// Second model
     #[arg(value_name = "B")]
     second: String,
 
-    /// Compare names, shapes and types only
+    /// Compare only names, shapes and types
     #[arg(long)]
     no_values: bool,
 

@@ -14,19 +14,19 @@ use crate::runner::project::Project;
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  amlrun model extract model.pth fc1.weight fc1.npy")]
 pub(in crate::cli) struct Args {
-    /// A file, a folder, or azureml:NAME:VERSION
+    /// Model: a file, a folder, or azureml:NAME:VERSION
     #[arg(value_name = "MODEL")]
     model: String,
 
-    /// The tensor's name
+    /// Name of the tensor
     #[arg(value_name = "TENSOR")]
     tensor: String,
 
-    /// The file to write
+    /// File to write
     #[arg(value_name = "OUT.npy")]
     out: PathBuf,
 
-    /// Another floating-point type: float16, float32 or float64
+    /// Convert to float16, float32 or float64 [default: unchanged]
     #[arg(long, value_name = "TYPE", value_parser = float_type)]
     dtype: Option<ScalarType>,
 }

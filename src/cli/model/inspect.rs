@@ -11,15 +11,15 @@ use crate::runner::project::Project;
 /// How many tensors are listed by default.
 const LISTED: usize = 60;
 
-/// Tell what is in a model file, how it was saved and whether loading it is safe; nothing in it is executed
+/// Show what a model file contains and whether it is safe to load
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun model inspect model.pth\n  \
     amlrun model inspect azureml:my-model:3 -o json --query tensors[].name\n\n\
-    It reads torch.save files (zip and pre-1.6), TorchScript, safetensors (also sharded), torch.export archives,\n\
-    MLflow models, and folders that hold any of these.")]
+    Reads torch.save files (zip and pre-1.6), TorchScript, safetensors (also sharded), torch.export archives, \
+    MLflow models, and folders that contain any of these. No code in the file is executed.")]
 pub(in crate::cli) struct Args {
-    /// A file, a folder, or azureml:NAME:VERSION
+    /// Model: a file, a folder, or azureml:NAME:VERSION
     #[arg(value_name = "MODEL")]
     model: String,
 

@@ -18,7 +18,7 @@ use crate::exit_status::Exit;
 use crate::registry::{AssetKind, AssetType};
 use crate::runner::project::Project;
 
-/// Register, list, show and download models, as 'az ml model' does
+/// Manage models, like 'az ml model'
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// Register a file or folder as a model
@@ -26,26 +26,26 @@ pub(super) enum Verb {
         amlrun model create -n my-model -p ./model --type custom_model\n  \
         amlrun model create -n my-model -v 7 -p model.pt --tag stage=dev\n  \
         amlrun model create -f model.yml\n\n\
-        A file or folder here is copied into the workspace; an address is kept as it is.")]
+        A local file or folder is copied into the workspace. Of a URI, only the address is stored.")]
     Create {
         #[command(flatten)]
         create: Create,
-        /// What it is: custom_model, mlflow_model or triton_model [default: the file's, or custom_model]
+        /// custom_model, mlflow_model or triton_model [default: 'type' in the file, else custom_model]
         #[arg(short = 't', long = "type", value_name = "TYPE")]
         kind: Option<String>,
-        /// Register it even if loading it in Python is dangerous or cannot be judged
+        /// Register the model even if loading it in Python is dangerous or its safety is unknown
         #[arg(long)]
         allow_pickle: bool,
     },
-    /// List models; with a name, its versions, newest first
+    /// List models, or the versions of one model, newest first
     List {
-        /// Only this model
+        /// List the versions of this model only
         #[arg(short, long)]
         name: Option<String>,
         #[command(flatten)]
         format: Format,
     },
-    /// Show one version of a model
+    /// Show a version of a model
     #[command(after_help = "Examples:\n  \
         amlrun model show -n my-model -v 3\n  \
         amlrun model show -n my-model -l latest --query path -o tsv")]
@@ -55,7 +55,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         format: Format,
     },
-    /// Copy the files of a model to a folder of its name
+    /// Copy the files of a model to a folder with its name
     #[command(after_help = "Examples:\n  \
         amlrun model download -n my-model -v 3 -p models\n  \
         amlrun model download -n my-model -l champion")]
@@ -95,5 +95,9 @@ pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<E
 
 fn model_type(word: &str) -> Result<AssetType, Failed> {
     let kind: AssetType = word.parse().map_err(Failed::from)?;
-    if kind.kind() == AssetKind::Model { Ok(kind) } else { Err(Failed::usage(format!("'{word}' is no model type"))) }
+    if kind.kind() == AssetKind::Model {
+        Ok(kind)
+    } else {
+        Err(Failed::usage(format!("'{word}' is not a model type: use custom_model, mlflow_model or triton_model")))
+    }
 }

@@ -14,7 +14,7 @@ pub(in crate::cli) fn find(argument: &str, project: &Project) -> Result<PathBuf,
     let Some(reference) = argument.strip_prefix("azureml:") else {
         let path = PathBuf::from(argument);
         if !path.exists() {
-            return Err(Failed::not_found(format!("there is no file or folder '{argument}'")));
+            return Err(Failed::not_found(format!("the file or folder '{argument}' does not exist")));
         }
         return Ok(path);
     };
@@ -25,7 +25,7 @@ pub(in crate::cli) fn find(argument: &str, project: &Project) -> Result<PathBuf,
         Version::Label(_) | Version::Unsaid => Selector::Latest,
     };
     let Some(registry) = crate::history::registry::existing(&project.home())? else {
-        return Err(Failed::not_found(format!("there is no model '{argument}': none is registered here")));
+        return Err(Failed::not_found(format!("the model '{argument}' is not registered in this workspace")));
     };
     let asset = registry.get(AssetKind::Model, &reference.name, &selector)?;
     registry.intact(&asset)?;
@@ -34,7 +34,7 @@ pub(in crate::cli) fn find(argument: &str, project: &Project) -> Result<PathBuf,
 
 /// A hint on how to list the names of a model's tensors.
 pub(in crate::cli) fn listed(argument: &str) -> String {
-    format!("its tensors: {}", amlrun(&format!("model inspect --all {}", word(Path::new(argument)))))
+    format!("list its tensors: {}", amlrun(&format!("model inspect --all {}", word(Path::new(argument)))))
 }
 
 impl From<model_file::Error> for Failed {
@@ -53,6 +53,6 @@ pub(in crate::cli) fn float_type(text: &str) -> Result<ScalarType, String> {
     let name = text.strip_prefix("torch.").unwrap_or(text);
     match ScalarType::from_torch_name(name) {
         Some(kind) if kind.is_float() => Ok(kind),
-        _ => Err("choose one of float16, bfloat16, float32, float64".to_owned()),
+        _ => Err("use float16, bfloat16, float32 or float64".to_owned()),
     }
 }

@@ -16,35 +16,36 @@ use crate::runner::project::Project;
 use crate::runner::resume;
 use crate::runner::session::RunSession;
 
-/// Run a job file on this machine.
+/// Run a pipeline or command job on this machine.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     amlrun run pipeline.yml\n  \
     amlrun run pipeline.yml --set inputs.epochs=5 --set jobs.train.inputs.lr=0.01\n  \
-    amlrun run pipeline.yml --from train              what needs 'train', and 'train' itself\n  \
-    amlrun run pipeline.yml --force-rerun=train       run 'train' whatever was made before\n  \
-    amlrun run --resume RUN                           go on where a run stopped\n  \
+    amlrun run pipeline.yml --from train              'train' and all steps that depend on it\n  \
+    amlrun run pipeline.yml --force-rerun=train       do not reuse the result of 'train'\n  \
+    amlrun run --resume RUN                           continue a run that stopped\n  \
     amlrun run pipeline.yml --jobs 1 --output jsonl | jq .event\n\n\
-    A step that would do what it did before is not run: its earlier result stands for it. 'amlrun plan' tells which, \
-    'amlrun why' tells why.\n\
-    Ctrl-C ends the steps in order (TERM, then KILL after the grace time); a second one ends them at once.")]
+    If a step would repeat what it did before, its earlier result is reused. 'amlrun plan' shows this before a run, \
+    and 'amlrun why' explains it afterwards.\n\
+    Ctrl-C stops the steps gracefully (SIGTERM, and SIGKILL after the grace period). A second Ctrl-C kills them at \
+    once.")]
 pub(super) struct Args {
-    /// The job file: a pipeline or command job in Azure ML's YAML
+    /// YAML file of a pipeline or command job
     #[arg(required_unless_present = "resume")]
     file: Option<PathBuf>,
 
-    /// Go on with a run that failed, was stopped, or lost its runner: its finished steps stay finished
+    /// Resume a run that failed or was stopped; completed steps do not run again
     #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "set", "name", "only", "from", "until"])]
     resume: Option<String>,
 
     #[command(flatten)]
     pub run: RunArguments,
 
-    /// Run again whenever the job file, code or an input on this machine changes
+    /// Run again whenever the job file, its code or a local input changes
     #[arg(long, conflicts_with_all = ["resume", "name"])]
     watch: bool,
 
-    /// How to show the run
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     output: OutputFormat,
 }
@@ -53,7 +54,7 @@ pub(super) fn run(args: &Args, project: &Project, printer: &Printer) -> Result<E
     let (options, quiet) = (args.run.options(), args.run.quiet);
     let session = match (&args.resume, &args.file) {
         (Some(name), _) => resume::resume(name, &options, project)?,
-        (None, None) => return Err(Failed::usage("name a job file, or a run with --resume")),
+        (None, None) => return Err(Failed::usage("a job file or --resume RUN is required")),
         (None, Some(file)) if args.watch => return watch::watch(file, &args.run, args.output, project, printer),
         (None, Some(file)) => RunSession::new(file, &options, project)?,
     };

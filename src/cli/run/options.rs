@@ -9,36 +9,35 @@ use crate::yaml::overrides::Override;
 /// What `run`, `plan` and `job create` have in common.
 #[derive(clap::Args, Clone, Default)]
 pub(in crate::cli) struct RunArguments {
-    /// Change a value of the file before it is read, as in inputs.epochs=5; several may follow
+    /// Override values of the file, for example inputs.epochs=5
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<Override>,
 
     #[command(flatten)]
     pub steps: StepArguments,
 
-    /// The run's name [default: the file's 'name', or a fresh one]
+    /// Name of the run [default: 'name' in the file, else a generated name]
     #[arg(short, long, value_name = "NAME")]
     pub name: Option<String>,
 
-    /// How many steps may run at once [default: the number of cores]
+    /// Maximum number of steps to run at the same time [default: number of CPU cores]
     #[arg(short, long, value_name = "N", env = "AMLRUN_JOBS", hide_env_values = true,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
 
-    /// Seconds a step has to end by itself when it is told to stop [default: 10]
+    /// Seconds to wait between SIGTERM and SIGKILL when a step is stopped [default: 10]
     #[arg(long, value_name = "SECONDS", env = "AMLRUN_GRACE", hide_env_values = true)]
     pub grace: Option<u64>,
 
-    /// How many requests for data may be under way [default: found out by measuring]
+    /// Maximum number of concurrent data requests [default: adapts to the throughput]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub transfer_jobs: Option<u16>,
 
-    /// How environments are provided: by this machine, or built from conda files and curated names [default: host, or what
-    /// amlrun.toml says]
+    /// How to provide the environments of steps [default: as in amlrun.toml, else host]
     #[arg(long, value_name = "HOW")]
     pub environment: Option<EnvironmentArgument>,
 
-    /// Show only failures and the end, not what the steps print
+    /// Show only failures and the summary, not the output of steps
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -46,9 +45,9 @@ pub(in crate::cli) struct RunArguments {
 /// How environments are provided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(in crate::cli) enum EnvironmentArgument {
-    /// By what is installed on this machine
+    /// Use the Python and the packages of this machine
     Host,
-    /// Built from the conda file or the curated name that the file gives
+    /// Build environments from conda files and curated names
     Managed,
 }
 
@@ -64,19 +63,19 @@ impl From<EnvironmentArgument> for Policy {
 /// Which steps run.
 #[derive(clap::Args, Clone, Default)]
 pub(in crate::cli) struct StepArguments {
-    /// Run these steps alone; what they need must be there from earlier
+    /// Run only these steps; results that they need must exist from earlier runs
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     pub only: Vec<String>,
 
-    /// Run these steps and everything that needs them; what they need must be there from earlier
+    /// Run these steps and all steps that depend on them; other results must exist from earlier runs
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     pub from: Vec<String>,
 
-    /// Run these steps and everything that they need
+    /// Run these steps and all steps that they depend on
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     pub until: Vec<String>,
 
-    /// Run these steps, or all when none is named, whatever was made before
+    /// Do not reuse the results of these steps, or of any step if none is given
     #[arg(long, value_name = "STEP", value_delimiter = ',', num_args = 0.., require_equals = true)]
     pub force_rerun: Option<Vec<String>>,
 }

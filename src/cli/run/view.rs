@@ -18,9 +18,9 @@ use crate::store::RunFolder;
 /// How a run is shown.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(in crate::cli) enum OutputFormat {
-    /// For people: live on a terminal, plain lines elsewhere
+    /// Text: a live view on a terminal, plain lines elsewhere
     Text,
-    /// One JSON object a line, as it happens
+    /// One JSON object per line for each event
     Jsonl,
     /// For people, beside an answer on stdout
     #[value(skip)]
@@ -58,7 +58,7 @@ pub(in crate::cli) fn run(
         .event_interval(8)
         .enable_all()
         .build()
-        .map_err(|e| Failed::new(format!("cannot start: {e}")))?;
+        .map_err(|e| Failed::new(format!("cannot start the run: {e}")))?;
     let (ask, asked) = watch::channel(Stop::None);
     let stopped_by = StoppedBy::default();
     let _hearing = signals::hear(ask, bus.clone(), stopped_by.clone(), session.cancels.clone())

@@ -56,7 +56,7 @@ pub(super) fn watch(
             Ok(_) => {}
             Err(failed) => drop(printer.failed(&failed)),
         }
-        printer.out("watching for changes; Ctrl-C ends it\n");
+        printer.out("watching for changes; press Ctrl-C to stop\n");
         let Some(changed) = next(&changes, &watched, &workspace) else { return Ok(Exit::Ok) };
         printer.out(&format!("{} changed\n", crate::report::summary::shown(&changed)));
     }

@@ -43,7 +43,7 @@ pub(crate) fn gather(from: &Path) -> Result<Gathered, TransferError> {
         let shown = from.display();
         return Err(TransferError::NotFound(match from.is_dir() {
             true => format!("'{shown}': the folder has no files"),
-            false => format!("'{shown}': no file has such a name"),
+            false => format!("'{shown}': no file matches"),
         }));
     }
     let root = &gathered.root;
@@ -93,7 +93,7 @@ fn pattern(from: &Path) -> Result<Option<(PathBuf, globset::GlobMatcher)>, Trans
     let Some(text) = from.to_str().filter(|text| text.contains('*')) else { return Ok(None) };
     let folder = text[..text.find('*').unwrap_or(0)].rfind('/').map_or("", |at| &text[..=at]);
     let glob = GlobBuilder::new(text).literal_separator(true).build();
-    let glob = glob.map_err(|e| TransferError::Permanent(format!("'{text}' is no pattern: {}", e.kind())))?;
+    let glob = glob.map_err(|e| TransferError::Permanent(format!("'{text}' is not a valid pattern: {}", e.kind())))?;
     Ok(Some((PathBuf::from(folder), glob.compile_matcher())))
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool
     if from.is_dir() && is_within(to, from) {
         let (to, from) = (to.display(), from.display());
         return Err(TransferError::Permanent(format!(
-            "'{to}' is '{from}' or lies in it: a folder is not copied into itself"
+            "cannot copy a folder into itself: '{to}' is '{from}' or is inside it"
         )));
     }
     transfer.progress.expect(gathered.files.len() as u64, gathered.files.iter().map(|file| file.size).sum());
@@ -125,7 +125,7 @@ pub(crate) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool
             continue;
         }
         if let Some(folder) = target.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| local("make the folder", folder, &e))?;
+            std::fs::create_dir_all(folder).map_err(|e| local("create the folder", folder, &e))?;
         }
         one(transfer, &source, &target).await?;
         transfer.progress.file_moved();
@@ -137,7 +137,7 @@ pub(crate) async fn copy(transfer: &Transfer, from: &Path, to: &Path, into: bool
 async fn one(transfer: &Transfer, from: &Path, to: &Path) -> Result<(), TransferError> {
     if to.is_dir() {
         return Err(TransferError::Permanent(format!(
-            "{} is a folder, and {} is a file",
+            "{} is a folder, but {} is a file",
             to.display(),
             from.display()
         )));

@@ -51,9 +51,9 @@ impl End {
             }
             (None, Place::Local(path)) => Self::Local(path),
             (None, Place::Blob { uri, .. }) => {
-                return Err(TransferError::Permanent(format!("{} is not reached", uri.address())));
+                return Err(TransferError::Permanent(format!("{} cannot be reached", uri.address())));
             }
-            (None, Place::Web { url }) => return Err(TransferError::Permanent(format!("{url} is not reached"))),
+            (None, Place::Web { url }) => return Err(TransferError::Permanent(format!("{url} cannot be reached"))),
         })
     }
 }
@@ -105,7 +105,7 @@ async fn offer(
         let path = gathered.root.join(&inner);
         let Some(inner) = inner.to_str() else {
             return Err(TransferError::Permanent(format!(
-                "{}: its name is not Unicode, and those of blobs are",
+                "{}: its name is not valid Unicode, as the names of blobs must be",
                 path.display()
             )));
         };
@@ -132,7 +132,7 @@ pub(crate) fn through(session: &TransferSession, from: Source, to: Source) -> Re
     let copied = session.block_on(async move {
         // Other users must not read the files in between.
         let alone = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&folder);
-        alone.map_err(|e| crate::transfer::local("make the folder", &folder, &e))?;
+        alone.map_err(|e| crate::transfer::local("create the folder", &folder, &e))?;
         let fetched = fetch(&transfer, &from, &folder, true).await?;
         let sent = transfer.counted_within(&Arc::default());
         send(&sent, &fetched, &to).await?;

@@ -52,8 +52,8 @@ impl Places {
             (None, kind) => {
                 let what = if kind == CredentialKind::Sas { "a SAS" } else { "an account key" };
                 Err(format!(
-                    "the datastore '{name}' was created with {what}, which is not among your credentials for this \
-                     workspace: create it again: {}",
+                    "the datastore '{name}' was created with {what}, which is missing from your credentials for this \
+                    workspace: create it again: {}",
                     amlrun("datastore create -f FILE")
                 ))
             }
@@ -75,8 +75,8 @@ impl Places {
         if !self.is_trusted(&uri)? {
             let account = &uri.account;
             return Err(format!(
-                "the host of {} is none of Azure's: if the account is yours, say so with [accounts.{account}] endpoint = \
-                 \"{}\" in amlrun.toml",
+                "the host of {} does not belong to Azure: if this is your account, add [accounts.{account}] endpoint = \
+                \"{}\" to amlrun.toml",
                 uri.address(),
                 uri.endpoint
             ));
@@ -115,7 +115,7 @@ impl Places {
     /// Checks whether the credentials of a blob may be sent to its host. `kept_for` is the endpoint for which the user
     /// stored them.
     fn may_receive(&self, uri: &BlobUri, opens: Option<&Credential>, kept_for: Option<&str>) -> Result<(), String> {
-        let host = Host::of(&uri.endpoint).ok_or_else(|| format!("'{}' is no address of a host", uri.endpoint))?;
+        let host = Host::of(&uri.endpoint).ok_or_else(|| format!("'{}' has no valid host", uri.endpoint))?;
         // Without TLS, no Entra ID token is sent to another machine, so there is nothing to protect.
         let nothing = !self.opens || opens.is_none() && uri.endpoint.starts_with("http://");
         let own = self.connection("BlobEndpoint").is_some_and(|root| root.trim_end_matches('/') == uri.endpoint);
@@ -126,10 +126,10 @@ impl Places {
         if self.config.user.trusts_host(&host) {
             return Ok(());
         }
-        let what = if opens.is_some() { "what opens" } else { "your sign-in for" };
+        let what = if opens.is_some() { "credentials for" } else { "your sign-in for" };
         Err(format!(
-            "{what} the account '{}' is not sent to {host}, which only the project names: if you trust that host, write \
-             trusted_hosts = [\"{host}\"] into {}",
+            "{what} the account '{}' cannot be sent to {host}, a host set by the project: if you trust it, add \
+            trusted_hosts = [\"{host}\"] to {}",
             uri.account,
             self.config.user.shown()
         ))
@@ -149,8 +149,8 @@ impl Places {
     pub(crate) fn container(&self, name: &str, address: &str) -> Result<BlobUri, String> {
         let wrong = || {
             format!(
-                "datastores.{name}.container of amlrun.toml is '{address}', which is no address of a container: write \
-                 https://<account>.blob.core.windows.net/<container>"
+                "datastores.{name}.container in amlrun.toml is '{address}', which is not the URL of a container: use \
+                https://<account>.blob.core.windows.net/<container>"
             )
         };
         let mut accounts = self.config.accounts.iter().filter_map(|(name, r)| Some((name, r.endpoint.as_ref()?)));

@@ -126,8 +126,8 @@ impl Places {
         let name = &created.name;
         if created.kind != DatastoreKind::AzureBlob {
             return Err(format!(
-                "the datastore '{name}' is {}, which amlrun does not read yet: map it to a folder with \
-                 [datastores.{name}] folder = \"PATH\" in amlrun.toml",
+                "the datastore '{name}' is {}, which is not supported yet: map it to a folder with \
+                [datastores.{name}] folder = \"PATH\" in amlrun.toml",
                 created.kind.words()
             ));
         }
@@ -144,8 +144,8 @@ impl Places {
         let near = suggest::nearest(name, known).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
         let colon = if near.is_empty() { ":" } else { " Or" };
         format!(
-            "amlrun does not know the datastore '{name}'{near}{colon} map it with [datastores.{name}] folder = \"PATH\" \
-             in amlrun.toml, or create it: {}",
+            "the datastore '{name}' was not found{near}{colon} map it with [datastores.{name}] folder = \"PATH\" \
+            in amlrun.toml, or create it: {}",
             amlrun("datastore create -f FILE")
         )
     }

@@ -54,7 +54,7 @@ impl Places {
                 runs.iter().map(|run| run.name.to_string()).chain(steps.map(|step| step.job)).collect();
             let near = suggest::nearest(run, known.iter().map(String::as_str));
             let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-            format!("there is no MLflow run '{run}' in this workspace{near}")
+            format!("the MLflow run '{run}' was not found in this workspace{near}")
         };
         if !db.exists() {
             return Err(unknown());
@@ -82,7 +82,7 @@ impl Places {
                 get(&Selector::Latest)?;
             }
             let staged = versions.into_iter().find(|asset| asset.stage == stage && !asset.archived);
-            staged.ok_or_else(|| format!("no version of the model '{name}' is in the stage {stage}"))?
+            staged.ok_or_else(|| format!("the model '{name}' has no version in the stage {stage}"))?
         } else {
             get(&Selector::parse(version))?
         };
@@ -97,7 +97,7 @@ impl Places {
                 Ok(Place::Blob { uri, credential })
             }
             Place::Web { url } if path.is_empty() => Ok(Place::Web { url }),
-            Place::Web { .. } => Err(format!("the model '{name}:{}' is one file of the web", asset.version)),
+            Place::Web { .. } => Err(format!("the model '{name}:{}' is a single file on the web", asset.version)),
         }
     }
 
@@ -153,14 +153,14 @@ impl Places {
             // Only addresses outside of the workspace are stored, so this recursion ends.
             Some(uri) => match DataUri::parse(uri) {
                 Some(parsed) => self.resolve(&parsed?),
-                None => Err(format!("'{uri}', where {} is said to be, is no address", asset.id())),
+                None => Err(format!("'{uri}', the path of {}, is not a valid URI", asset.id())),
             },
         }
     }
 
     fn registry(&self, wanted: &str) -> Result<Registry, String> {
         let registry = registry::open_existing(&self.home).map_err(|e| e.to_string())?;
-        registry.ok_or_else(|| format!("no asset '{wanted}' is registered in this workspace"))
+        registry.ok_or_else(|| format!("the asset '{wanted}' is not registered in this workspace"))
     }
 }
 
@@ -180,13 +180,13 @@ fn no_output(job: &Job, name: &str, output: &str) -> String {
 fn there(here: PathBuf, path: &str, whole: &str) -> Result<PathBuf, String> {
     match (here.exists(), path) {
         (true, _) => Ok(here),
-        (false, "") => Err(format!("{whole} is not there: nothing is at {}", here.display())),
+        (false, "") => Err(format!("{whole} does not exist: {} was not found", here.display())),
         (false, path) => {
             let names = siblings(&here);
             let last = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
             let near = suggest::nearest(&last, names.iter().map(String::as_str));
             let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-            Err(format!("there is no '{path}' in {whole}{near}"))
+            Err(format!("'{path}' was not found in {whole}{near}"))
         }
     }
 }

@@ -66,8 +66,8 @@ fn input_fault(
     let Some(expression) = scalar::only_binding(text).filter(|e| !e.contains("}}")) else {
         return fault(
             "bad-expression",
-            format!("'{text}' joins several expressions in an input of a node that is written in place"),
-            "put the node's command into a component file: its inputs take such text",
+            format!("'{text}' combines text and expressions, which an input of an inline node cannot do"),
+            "move the command of the node into a component file, where inputs can combine text and expressions",
         );
     };
     if let Some(name) = expression.strip_prefix("parent.inputs.") {
@@ -82,7 +82,7 @@ fn input_fault(
     let ["parent", "jobs", node, side, port] = parts.as_slice() else {
         return fault(
             "bad-expression",
-            format!("'${{{{{expression}}}}}' names no output of a node"),
+            format!("'${{{{{expression}}}}}' does not refer to an output of a node"),
             "write ${{parent.jobs.<node>.outputs.<output>}}",
         );
     };
@@ -94,7 +94,7 @@ fn input_fault(
     if !matches!(*side, "inputs" | "outputs") {
         return fault(
             "bad-expression",
-            format!("a node has 'inputs' and 'outputs', but no '{side}'"),
+            format!("'{side}' of a node cannot be read: use 'inputs' or 'outputs'"),
             "write ${{parent.jobs.<node>.outputs.<output>}}",
         );
     }
@@ -103,15 +103,15 @@ fn input_fault(
         "IfElse" | "DoWhile" | "ParallelFor" => {
             return fault(
                 "bad-expression",
-                format!("'{node}' is a control flow node: a node that is written in place cannot read it"),
-                "put the node's command into a component file",
+                format!("'{node}' is a control flow node, which an inline node cannot read"),
+                "move the command of the node into a component file",
             );
         }
         "InlineSparkNode" | "InlineImportNode" if later => {
             return fault(
                 "bad-expression",
-                format!("'{node}' stands further down, and Azure ML's loader has not read it yet"),
-                "move the node up, above the one that reads it",
+                format!("'{node}' is defined further down, and Azure ML reads the nodes of a pipeline in order"),
+                "move '{node}' above the node that reads it",
             );
         }
         class if class.ends_with("Node") && super::super::grammar::grammar().class(class).is("AutoMLNode") => {
@@ -150,10 +150,10 @@ fn unknown(message: String, name: &str, known: &[Entry], value: &Value, at: &str
     let fault = Diagnostic::error(code, value.span, message).at(at);
     match suggest::nearest(name, known.iter().map(|k| k.key.as_str())) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
-        None if known.is_empty() => fault.help("it has none"),
+        None if known.is_empty() => fault.help("declare it, or remove the reference"),
         None => {
             let names: Vec<&str> = known.iter().map(|k| k.key.as_str()).collect();
-            fault.help(format!("there are: {}", names.join(", ")))
+            fault.help(format!("use one of: {}", names.join(", ")))
         }
     }
 }

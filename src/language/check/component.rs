@@ -16,8 +16,8 @@ pub(super) fn file(object: &Object, sources: &Sources, found: &mut Vec<Diagnosti
     if let Some(code) = object.get("code")
         && code.text().is_some_and(|t| t.starts_with("git+"))
     {
-        let message = "code from a git address is not supported in a component";
-        let help = "check the repository out and name the folder";
+        let message = "code from a git URL is not supported in a component";
+        let help = "clone the repository and use the path of its folder";
         found.push(Diagnostic::error("bad-code", code.span, message).at("code").help(help));
     }
     if object.class == "CommandComponent" {
@@ -34,8 +34,8 @@ pub(super) fn port_names(ports: &[Entry], what: &str, path: &str, found: &mut Ve
     for port in ports {
         let at = format!("{path}.{}", port.key);
         if !port_name(&port.key) {
-            let message = format!("'{}' cannot name an {what}", port.key);
-            let help = "a name has letters, digits and '_', and does not begin with a digit";
+            let message = format!("'{}' is not a valid name for an {what}", port.key);
+            let help = "use letters, digits and '_', and do not begin with a digit";
             found.push(Diagnostic::error("bad-name", port.key_span, message).at(at.as_str()).help(help));
         }
         let lower = port.key.to_lowercase();
@@ -44,8 +44,8 @@ pub(super) fn port_names(ports: &[Entry], what: &str, path: &str, found: &mut Ve
             found.push(
                 Diagnostic::error("case-clash", port.key_span, message)
                     .at(at)
-                    .label(first.key_span, "the other one")
-                    .help("Azure ML takes them for one: rename one of them"),
+                    .label(first.key_span, "first declared here")
+                    .help("rename one of them: Azure ML does not distinguish them"),
             );
         } else {
             seen.insert(lower, port);
@@ -76,8 +76,8 @@ pub(super) fn command(object: &Object, sources: &Sources, found: &mut Vec<Diagno
             // The SDK accepts any attribute of its object; in practice only the name is written.
             "name" | "version" | "display_name" | "description" | "type" | "id" if name.is_none() => continue,
             _ => {
-                let message = format!("'${{{{{expression}}}}}' means nothing in the command of a component");
-                let help = "a command can use ${{inputs.<name>}} and ${{outputs.<name>}} of its own component";
+                let message = format!("'${{{{{expression}}}}}' cannot be used in the command of a component");
+                let help = "use ${{inputs.<name>}} and ${{outputs.<name>}} of the component";
                 found.push(Diagnostic::error("bad-expression", span, message).at("command").help(help));
                 continue;
             }
@@ -97,7 +97,7 @@ fn undeclared(object: &Object, side: &str, name: &str, ports: &[Entry], text: &s
     let near = suggest::nearest(name, ports.iter().map(|p| p.key.as_str()));
     let used = |port: &str| scalar::bindings(text).iter().any(|e| *e == format!("{side}.{port}"));
     if let Some(port) = ports.iter().find(|p| Some(p.key.as_str()) == near && !used(&p.key)) {
-        let message = format!("the command uses the {one} '{name}', but what is declared is '{}'", port.key);
+        let message = format!("the command uses the {one} '{name}', but the component declares '{}'", port.key);
         return Diagnostic::error("unknown-port", port.key_span, message)
             .at(format!("{side}.{}", port.key))
             .label(span, format!("'{name}' is used here"))
@@ -105,10 +105,14 @@ fn undeclared(object: &Object, side: &str, name: &str, ports: &[Entry], text: &s
     }
     let message = format!("the command uses the {one} '{name}', which is not declared");
     if let Some(typo) = typo(object, side).filter(|_| ports.is_empty()) {
-        return Diagnostic::error("unknown-port", typo.key_span, format!("{message}: '{}' declares nothing", typo.key))
-            .at(typo.key.as_str())
-            .label(span, "used here")
-            .help(format!("did you mean '{side}'?"));
+        return Diagnostic::error(
+            "unknown-port",
+            typo.key_span,
+            format!("{message}: '{}' is not a field of a component", typo.key),
+        )
+        .at(typo.key.as_str())
+        .label(span, "used here")
+        .help(format!("did you mean '{side}'?"));
     }
     let fault = Diagnostic::error("unknown-port", span, message).at("command");
     match near {
@@ -164,13 +168,16 @@ fn includes(object: &Object, found: &mut Vec<Diagnostic>) {
         };
         if !path.exists() && !zipped {
             fault(
-                format!("there is no file or folder '{text}' to include"),
-                "the path is relative to the folder of the component file",
+                format!("the file or folder '{text}' to include does not exist"),
+                "use a path relative to the folder of the component file",
             );
             continue;
         }
         let Some(name) = path.file_name() else {
-            fault(format!("'{text}' is the root of the file system"), "include a folder below it");
+            fault(
+                format!("'{text}' is the root of the file system and cannot be included"),
+                "include a folder below it",
+            );
             continue;
         };
         let Some(inside) = code.as_ref().filter(|c| c.is_dir()).map(|c| c.join(name)) else { continue };
@@ -181,8 +188,8 @@ fn includes(object: &Object, found: &mut Vec<Diagnostic>) {
         if link || inside.exists() {
             let shown = name.to_string_lossy();
             fault(
-                format!("'{text}' cannot be included: the code already has '{shown}'"),
-                "rename one of them, or remove it from the code",
+                format!("'{text}' cannot be included: the code folder already has '{shown}'"),
+                "rename one of them, or remove it from the code folder",
             );
         }
     }

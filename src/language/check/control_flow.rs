@@ -18,9 +18,9 @@ pub(super) fn check(pipeline: &Object, path: &str, found: &mut Vec<Diagnostic>) 
             "DoWhile" | "ParallelFor" => {
                 let Some(body) = body(pipeline, node, &at, found) else { continue };
                 if !bodies.insert(body.name) {
-                    let message = format!("'{}' is the body of another loop already", body.name);
+                    let message = format!("'{}' is already the body of another loop", body.name);
                     let fault = Diagnostic::error("bad-value", body.span, message).at(under(&at, "body"));
-                    found.push(fault.help("a node can be repeated by one loop: copy it for the other"));
+                    found.push(fault.help("copy the node for the other loop: a node can be the body of only one"));
                 }
                 if node.class == "DoWhile" {
                     do_while(node, &body, &at, found);
@@ -44,14 +44,14 @@ fn if_else(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagnostic>) 
         && let Some(text) = condition.text()
         && !refers(text, "parent")
     {
-        let message = format!("the condition '{text}' refers to nothing in the pipeline");
+        let message = format!("the condition '{text}' does not refer to an output of a node");
         let fault = Diagnostic::error("bad-expression", condition.span, message).at(under(at, "condition"));
         found.push(fault.help("write ${{parent.jobs.<node>.outputs.<output>}}"));
     }
     let (yes, no) = (block(node, "true_block"), block(node, "false_block"));
     for (name, values) in [("true_block", &yes), ("false_block", &no)] {
         for value in values.iter().filter(|v| v.text().is_some_and(|t| !refers(t, "parent.jobs"))) {
-            let message = format!("'{}' is no node of the pipeline", value.text().unwrap_or_default());
+            let message = format!("'{}' does not refer to a node of the pipeline", value.text().unwrap_or_default());
             let fault = Diagnostic::error("bad-expression", value.span, message).at(under(at, name));
             found.push(fault.help("write ${{parent.jobs.<node>}}"));
         }
@@ -59,16 +59,16 @@ fn if_else(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagnostic>) 
     if yes.is_empty() && no.is_empty() && ["true_block", "false_block"].iter().all(|b| listed(node, b).is_some()) {
         let written = node.entry("true_block").or_else(|| node.entry("false_block"));
         let span = written.map_or(entry.key_span, |e| e.key_span);
-        let message = "a condition needs the field 'true_block' or 'false_block', with a node in it";
+        let message = "an if_else node needs a node in 'true_block' or 'false_block'";
         let fault = Diagnostic::error("missing-field", span, message).at(under(at, "true_block"));
         found.push(fault.help("write true_block: ${{parent.jobs.<node>}}"));
     }
     for value in &no {
         let same = yes.iter().find(|v| v.text().is_some() && v.text() == value.text());
         if let Some(same) = same {
-            let message = format!("'{}' is in both blocks", value.text().unwrap_or_default());
+            let message = format!("'{}' is in both 'true_block' and 'false_block'", value.text().unwrap_or_default());
             let fault = Diagnostic::error("bad-value", value.span, message).at(under(at, "false_block"));
-            found.push(fault.label(same.span, "here too").help("a node runs in one case or the other"));
+            found.push(fault.label(same.span, "here too").help("remove it from one of them"));
         }
     }
 }
@@ -123,10 +123,11 @@ fn body<'a>(pipeline: &'a Object, node: &'a Object, at: &str, found: &mut Vec<Di
         return None;
     }
     if !matches!(body.class, "CommandNode" | "PipelineNode") {
-        let message =
-            format!("'{name}' cannot be repeated: the body of a loop is a command or pipeline with a component");
+        let message = format!(
+            "'{name}' cannot be the body of a loop: the body must be a command or pipeline node with a component"
+        );
         let fault = Diagnostic::error("bad-value", value.span, message).at(under(at, "body"));
-        found.push(fault.help("put the node's command into a component file, and name that in the node"));
+        found.push(fault.help("move the command of the node into a component file, and refer to it with 'component:'"));
         return None;
     }
     Some(Body { name, span: value.span, node: body, component: named(body) })
@@ -163,9 +164,9 @@ fn do_while(node: &Object, body: &Body<'_>, at: &str, found: &mut Vec<Diagnostic
     let Some(mapping) = node.entry("mapping") else { return };
     if body.component.is_none() {
         // The SDK asks the ports for their types, and a registered component has none before it is fetched.
-        let message = format!("'{}' has a registered component: a do_while cannot repeat it", body.name);
+        let message = format!("'{}' uses a registered component, which do_while does not support", body.name);
         let fault = Diagnostic::error("bad-value", body.span, message).at(under(at, "body"));
-        found.push(fault.help("name a component file in the body"));
+        found.push(fault.help("use a component file in the body"));
         return;
     }
     if let Some(condition) = node.get("condition")
@@ -174,7 +175,7 @@ fn do_while(node: &Object, body: &Body<'_>, at: &str, found: &mut Vec<Diagnostic
         let path = under(at, "condition");
         match body.find(text, "outputs", condition.span, path.clone()) {
             Ok(Some(port)) if !is_primitive(port) => {
-                let message = format!("the output '{}' is data: it cannot be a condition", port.key);
+                let message = format!("the output '{}' is data and cannot be a condition", port.key);
                 let fault = Diagnostic::error("bad-value", condition.span, message).at(path);
                 found.push(fault.label(port.key_span, "declared here").help("use an output of type boolean"));
             }
@@ -183,9 +184,9 @@ fn do_while(node: &Object, body: &Body<'_>, at: &str, found: &mut Vec<Diagnostic
         }
     }
     if mapping.value.is_empty() {
-        let message = "the mapping of a loop must not be empty";
+        let message = "the mapping of a loop is empty";
         let fault = Diagnostic::error("bad-value", mapping.value.span, message).at(under(at, "mapping"));
-        found.push(fault.help("write <output of the body>: <input of the body>"));
+        found.push(fault.help("add <output of the body>: <input of the body>"));
     }
     let mut fed: HashSet<&str> = HashSet::new();
     for pair in mapping.value.map().unwrap_or_default() {
@@ -213,11 +214,11 @@ fn do_while(node: &Object, body: &Body<'_>, at: &str, found: &mut Vec<Diagnostic
             };
             let fault = |message: String| Diagnostic::error("bad-value", value.span, message).at(path.clone());
             if !fed.insert(&input.key) {
-                found.push(fault(format!("the input '{}' takes more than one output", input.key)));
+                found.push(fault(format!("the input '{}' is mapped from more than one output", input.key)));
             }
             if let Some(output) = output.filter(|o| !is_primitive(o) && is_primitive(input)) {
                 let message =
-                    format!("the output '{}' is data, but the input '{}' takes a value", output.key, input.key);
+                    format!("the output '{}' is data, but the input '{}' is a literal value", output.key, input.key);
                 found.push(fault(message).label(output.key_span, "declared here"));
             }
         }

@@ -14,7 +14,7 @@ pub(super) fn node(object: &Object, entry: &Entry, at: &str, found: &mut Vec<Dia
     match object.class {
         "InlineDataTransferCopyNode" if object.map("outputs").len() > 1 => {
             let Some(outputs) = object.entry("outputs") else { return };
-            let message = format!("a copy has one output, but here are {}", object.map("outputs").len());
+            let message = format!("a copy has exactly one output, found {}", object.map("outputs").len());
             found.push(Diagnostic::error("bad-value", outputs.key_span, message).at(under(at, "outputs")));
         }
         "InlineDataTransferImportNode" | "DataTransferImportNode" => {
@@ -46,7 +46,7 @@ fn import(object: &Object, entry: &Entry, at: &str, found: &mut Vec<Diagnostic>)
         }
         return;
     }
-    let what = if database { "what comes from a database arrives" } else { "files arrive" };
+    let what = if database { "data from a database is imported" } else { "files are imported" };
     end_type(outputs, "outputs.sink", "sink", wanted, what, at, found);
 }
 
@@ -61,7 +61,7 @@ fn export(object: &Object, entry: &Entry, at: &str, found: &mut Vec<Diagnostic>)
         found.push(Diagnostic::error("missing-field", entry.key_span, message).at(path).help(help));
         return;
     }
-    let what = if database { "what goes to a database leaves" } else { "files leave" };
+    let what = if database { "data for a database is exported" } else { "files are exported" };
     end_type(inputs, "inputs.source", "source", wanted, what, at, found);
 }
 
@@ -111,11 +111,11 @@ pub(super) fn copy_component(object: &Object, found: &mut Vec<Diagnostic>) {
                 input.key,
                 kind(input)
             ),
-            "a copy has the type of what is copied",
+            "use the same type for both",
         )),
         [_] => {}
         _ if written != FOLDER => found.push(fault(
-            format!("the output '{}' is of type {written}, but several inputs are copied into a folder", output.key),
+            format!("the output '{}' is of type {written}, but copying several inputs needs a folder", output.key),
             "write type: uri_folder",
         )),
         _ => {}

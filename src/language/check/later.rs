@@ -61,8 +61,10 @@ impl Look<'_> {
             for expression in scalar::bindings(text).into_iter().filter(|one| one.starts_with("parent.")) {
                 let written = format!("${{{{{expression}}}}}");
                 let name = expression.rsplit('.').next().unwrap_or_default();
-                let message = format!("'{written}' means nothing in a command: it is left to the shell as it stands");
-                let help = format!("give the node an input, {name}: {written}, and write ${{{{inputs.{name}}}}} here");
+                let message = format!("'{written}' is not an expression of a command: the shell receives it unchanged");
+                let help = format!(
+                    "add the input {name}: {written} to the node, and use ${{{{inputs.{name}}}}} in the command"
+                );
                 self.fault(command.span, expression, message, help, at);
             }
         }
@@ -72,11 +74,12 @@ impl Look<'_> {
         });
         for (expression, name) in optional_in_the_open(owner, text) {
             let written = format!("${{{{{expression}}}}}");
-            let message =
-                format!("'{name}' is optional, and stands outside of $[[ … ]]: Azure ML refuses the component");
+            let message = format!("the optional '{name}' is used outside of $[[ … ]]: Azure ML refuses the component");
             let span = self.sources.find(command.span, expression);
             let fault = Diagnostic::error("optional-outside", span, message).at(at);
-            self.report(fault.help(format!("write $[[--{name} {written}]]: without a value all of it is left out")));
+            self.report(
+                fault.help(format!("write $[[--{name} {written}]], which is removed if the input has no value")),
+            );
         }
     }
 
@@ -88,7 +91,7 @@ impl Look<'_> {
                 _ => None,
             };
             if let Some(wrong) = wrong {
-                let message = format!("an environment {wrong}: az refuses it when it is sent");
+                let message = format!("an environment {wrong}: Azure ML refuses it on submission");
                 self.report(Diagnostic::error("bad-environment", environment.span, message).at(at));
             }
         }
@@ -97,9 +100,8 @@ impl Look<'_> {
             let Some(expression) = value.text().and_then(|text| scalar::bindings(text).into_iter().next()) else {
                 continue;
             };
-            let message = format!("nothing resolves '${{{{{expression}}}}}' in an environment");
-            let help =
-                "name the environment itself; for a choice, set it from outside: --set jobs.<node>.environment=…";
+            let message = format!("expressions such as '${{{{{expression}}}}}' are not resolved in an environment");
+            let help = "write the name of the environment; to change it for a run, use --set jobs.<node>.environment=…";
             self.fault(value.span, expression, message, help.to_owned(), at);
         }
     }
@@ -113,9 +115,9 @@ impl Look<'_> {
             let expression =
                 scalar::bindings(text).into_iter().next().filter(|_| !text.trim_start().starts_with("${{"));
             if let Some(expression) = expression {
-                let message = format!("nothing resolves '${{{{{expression}}}}}' inside of an address");
+                let message = format!("expressions such as '${{{{{expression}}}}}' are not resolved inside a URI");
                 let help =
-                    "write the address whole, or make it an input of the pipeline: path: ${{parent.inputs.<name>}}";
+                    "write the complete URI, or make it an input of the pipeline: path: ${{parent.inputs.<name>}}";
                 self.fault(address.span, expression, message, help.to_owned(), &at);
             }
             self.meant(address, &at, str::to_owned);
@@ -134,13 +136,14 @@ impl Look<'_> {
         if scalar::only_binding(text).is_some_and(|whole| whole.starts_with("parent.outputs.")) {
             return;
         }
-        let help = || "it can hold ${{default_datastore}}, ${{name}} (the job's) and ${{output_name}}".to_owned();
+        let help = || "use ${{default_datastore}}, ${{name}} (of the job) or ${{output_name}}".to_owned();
         for expression in scalar::bindings(text).into_iter().filter(|one| !OF_OUTPUTS.contains(one)) {
-            let message = format!("nothing resolves '${{{{{expression}}}}}' in the path of an output");
+            let message =
+                format!("expressions such as '${{{{{expression}}}}}' are not resolved in the path of an output");
             self.fault(path.span, expression, message, help(), &at);
         }
         for (written, _) in braces(text) {
-            let message = format!("'{written}' is no expression: it is the name of a folder");
+            let message = format!("'{written}' is not an expression: a folder with this name is created");
             let span = super::component::place(self.sources, path.span, written);
             self.report(Diagnostic::warning("bad-expression", span, message).at(&at).help(help()));
         }
@@ -151,10 +154,11 @@ impl Look<'_> {
         let Some(text) = value.text() else { return };
         let reads = |meant: &str| ["parent.", "inputs.", "outputs."].iter().any(|start| meant.starts_with(start));
         for (written, meant) in braces(text).into_iter().filter(|(_, meant)| reads(meant)) {
-            let mut message = format!("'{written}' is no expression: it stays as it stands");
+            let mut message = format!("'{written}' is not an expression and is passed on unchanged");
             let mut help = format!("did you mean ${{{{{}}}}}?", here(meant));
             if written.starts_with("$[[") && !meant.starts_with("parent.") {
-                message = format!("'{written}' holds no expression: what is in the brackets stays as it stands");
+                message =
+                    format!("'{written}' contains no expression: the text in the brackets is passed on unchanged");
                 help = help.replace("${{", "$[[${{").replace("}}", "}}]]");
             }
             // Azure ML runs it: one of Microsoft's own examples names an optional input so, and templates have braces.

@@ -31,9 +31,9 @@ pub(super) fn mismatch(parameter: &Object, name: &str, text: &str) -> Option<Mis
     }
     let help = match suggest::nearest(text, words.iter().copied()) {
         Some(near) => format!("did you mean '{near}'?"),
-        None => format!("it can be {}", suggest::one_of(words)),
+        None => format!("use {}", suggest::one_of(words)),
     };
-    let message = format!("'{text}' is not among the values of the input '{name}'");
+    let message = format!("'{text}' is not one of the values of the input '{name}'");
     Some(Mismatch { severity: Severity::Warning, message, help })
 }
 
@@ -48,26 +48,20 @@ fn refused(parameter: &Object, name: &str, text: &str) -> Option<(String, String
     };
     if !fits {
         let help = match kind {
-            "integer" => "write a whole number, such as 10",
-            "number" => "write a number, such as 0.001",
+            "integer" => "write an integer, for example 10",
+            "number" => "write a number, for example 0.001",
             _ => "write true or false",
         };
-        return Some((format!("'{text}' is no value for the input '{name}' of type {kind}"), help.to_owned()));
+        return Some((format!("'{text}' is not a valid value for the input '{name}' of type {kind}"), help.to_owned()));
     }
     let bound =
         |key: &str| parameter.get(key).and_then(Value::literal).and_then(|l| scalar::python_number(&l.python_str()));
     if let Some(x) = number.filter(|_| matches!(kind, "integer" | "number")) {
         if let Some(min) = bound("min").filter(|min| x < *min) {
-            return Some((
-                format!("{text} is below the least value of '{name}'"),
-                format!("it must be at least {min}"),
-            ));
+            return Some((format!("{text} is less than the minimum of '{name}'"), format!("use {min} or more")));
         }
         if let Some(max) = bound("max").filter(|max| x > *max) {
-            return Some((
-                format!("{text} is above the greatest value of '{name}'"),
-                format!("it must be at most {max}"),
-            ));
+            return Some((format!("{text} is greater than the maximum of '{name}'"), format!("use {max} or less")));
         }
     }
     None

@@ -34,13 +34,15 @@ pub(super) fn check(node: &Object, component: Option<&Object>, at: &str, found: 
             let Ok(read) = serde_json::from_str(text) else {
                 if !scalar::only_binding(text).is_some_and(|e| e.starts_with("parent")) {
                     let help = "write a list of mappings, JSON in quotes, or ${{parent.inputs.<input>}}";
-                    found.push(fault("'items' are neither JSON nor an expression".to_owned()).help(help));
+                    found.push(fault("'items' is neither valid JSON nor an expression".to_owned()).help(help));
                 }
                 return;
             };
             json = read;
             let Some(items) = from_json(&json, value.span) else {
-                found.push(fault("'items' in JSON are a list or a mapping of mappings with values".to_owned()));
+                found.push(fault(
+                    "'items' in JSON must be a list or mapping of objects without null or list values".to_owned(),
+                ));
                 return;
             };
             items
@@ -50,7 +52,7 @@ pub(super) fn check(node: &Object, component: Option<&Object>, at: &str, found: 
         _ => return,
     };
     if value.is_empty() || items.is_empty() {
-        found.push(fault("there are no items".to_owned()).help("a loop needs at least one"));
+        found.push(fault("'items' is empty".to_owned()).help("add at least one item"));
     }
     keys(&items, component, &at, found);
     data(value, &at, found);
@@ -86,7 +88,7 @@ fn keys(items: &[Item<'_>], component: Option<&Object>, at: &str, found: &mut Ve
         if let Some(first) = first.filter(|first| !first.same_keys(item)) {
             let message = "the items must have the same keys";
             let fault = Diagnostic::error("bad-value", item.span, message).at(at);
-            found.push(fault.label(first.span, "the first one"));
+            found.push(fault.label(first.span, "first item"));
         }
     }
     let Some(inputs) = component.and_then(|c| listed(c, "inputs")) else { return };
@@ -117,10 +119,12 @@ fn data(items: &Value, at: &str, found: &mut Vec<Diagnostic>) {
             }
             // The SDK asks relative to where it is called.
             Some(path) if path.text().is_some_and(|t| !t.is_empty() && std::path::Path::new(t).exists()) => {
-                let message =
-                    format!("'{}' is a local path: items cannot be uploaded", path.text().unwrap_or_default());
+                let message = format!(
+                    "'{}' is a local path, and local paths in items cannot be uploaded",
+                    path.text().unwrap_or_default()
+                );
                 let fault = Diagnostic::error("bad-value", path.span, message).at(at);
-                found.push(fault.help("make it a data asset, and write azureml:<name>:<version>"));
+                found.push(fault.help("register it as a data asset, and use azureml:<name>:<version>"));
             }
             Some(_) => {}
         }

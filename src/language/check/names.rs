@@ -38,10 +38,10 @@ fn each(entries: &[Entry], what: &str, path: &str, found: &mut Vec<Diagnostic>) 
         let name = &entry.key;
         let (message, help) = if name.len() > LONGEST {
             let start: String = name.chars().take(32).collect();
-            (format!("'{start}…' is too long to name {what} here"), format!("a name has at most {LONGEST} characters"))
+            (format!("'{start}…' is too long for the name of {what}"), format!("use at most {LONGEST} characters"))
         } else if !is_plain(name) {
-            let help = "a name has letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_'";
-            (format!("'{name}' cannot name {what} here: it would be part of a path and of a command"), help.to_owned())
+            let help = "use letters, digits, '_', '-' and '.', and begin with a letter, a digit or '_'";
+            (format!("'{name}' is not a valid name for {what}: names are used in paths and commands"), help.to_owned())
         } else {
             continue;
         };

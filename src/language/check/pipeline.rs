@@ -53,7 +53,7 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
             _ if node.damaged => {}
             "InlineCommandNode" if node.get("environment").is_none() => {
                 let message = format!("the node '{}' needs the field 'environment'", entry.key);
-                let help = "write azureml:<name>@latest, azureml:<name>:<version>, or a mapping with an image";
+                let help = "add azureml:<name>@latest, azureml:<name>:<version>, or a mapping with an image";
                 let path = under(&at, "environment");
                 found.push(Diagnostic::error("missing-field", entry.key_span, message).at(path).help(help));
             }
@@ -74,7 +74,7 @@ pub(super) fn component(pipeline: &Object, path: &str, found: &mut Vec<Diagnosti
 /// The SDK reads the sweep settings of a text task, and then fails to write those of a node.
 fn text_sweep(node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
     let Some(sweep) = node.entry("sweep").filter(|sweep| sweep.value.object().is_some()) else { return };
-    let message = "Azure ML cannot sweep over a text task that is a step of a pipeline";
+    let message = "Azure ML does not support 'sweep' for a text task in a pipeline";
     let help = "remove 'sweep' and set fixed values in 'training_parameters', or submit the AutoML job on its own";
     found.push(Diagnostic::error("not-sent", sweep.key_span, message).at(under(at, "sweep")).help(help));
 }
@@ -92,7 +92,8 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
             continue;
         }
         let kind = declared.text("type").unwrap_or("value");
-        let message = format!("the node '{}' does not give its component the required input '{}'", entry.key, port.key);
+        let message =
+            format!("the node '{}' does not set the required input '{}' of its component", entry.key, port.key);
         let inputs = node.entry("inputs").or_else(|| typo(node, "inputs"));
         let span = inputs.map_or(entry.key_span, |i| i.key_span);
         let fault = Diagnostic::error("missing-input", span, message)
@@ -100,7 +101,7 @@ fn required_inputs(entry: &Entry, node: &Object, at: &str, found: &mut Vec<Diagn
             .label(port.key_span, "declared here");
         found.push(match misnamed(node, component, port) {
             Some(typo) => {
-                let mut fault = fault.help(format!("the node gives '{}': did you mean '{}'?", typo.key, port.key));
+                let mut fault = fault.help(format!("the node sets '{}': did you mean '{}'?", typo.key, port.key));
                 fault.span = Some(typo.key_span);
                 fault
             }
@@ -121,7 +122,7 @@ fn numbers_for_data(node: &Object, at: &str, found: &mut Vec<Diagnostic>) {
             continue;
         }
         let (kind, text) = (declared.text("type").unwrap_or("data"), value.python_str());
-        let message = format!("the input '{}' takes data of type {kind}, but is given {text}", input.key);
+        let message = format!("the input '{}' needs data of type {kind}, but its value is {text}", input.key);
         let fault = Diagnostic::error("literal-for-data", value.span, message);
         let fault = fault.at(under(at, &format!("inputs.{}", input.key))).label(port.key_span, "declared here");
         found.push(fault.help(format!("write a mapping: {}: {{type: {kind}, path: …}}", input.key)));
@@ -167,9 +168,10 @@ fn outputs_of_the_component(job: &Object, component: &Object, found: &mut Vec<Di
         let value = port.value.object().is_some_and(|o| o.class == "PrimitiveOutput");
         let said = job.map("outputs").iter().any(|o| o.key == port.key && !o.value.is_null());
         if let (true, false, Some(named)) = (value, said, job.entry("component")) {
-            let message = format!("the component's output '{}' is a value, which a job cannot hand out", port.key);
+            let message =
+                format!("the component's output '{}' is a literal value, which a standalone job cannot have", port.key);
             let fault = Diagnostic::error("bad-value", named.value.span, message).at("component");
-            found.push(fault.label(port.key_span, "declared here").help("use the component in a node of a pipeline"));
+            found.push(fault.label(port.key_span, "declared here").help("use the component in a pipeline"));
         }
     }
 }
@@ -188,7 +190,7 @@ fn inputs_of_the_component(job: &Object, component: &Object, found: &mut Vec<Dia
         if used && !job.map("inputs").iter().any(|i| i.key == port.key) {
             let kind = declared.text("type").unwrap_or("value");
             let span = job.entry("inputs").or_else(|| job.entry("component")).map_or(port.key_span, |e| e.key_span);
-            let message = format!("the job does not give its component the required input '{}'", port.key);
+            let message = format!("the job does not set the required input '{}' of its component", port.key);
             found.push(
                 Diagnostic::error("missing-input", span, message)
                     .at(format!("inputs.{}", port.key))
@@ -221,7 +223,7 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
         found.push(
             Diagnostic::error("no-compute", place.key_span, message)
                 .at("settings.default_compute")
-                .help("write under 'settings:': default_compute: azureml:<name>, or 'serverless'"),
+                .help("add under 'settings:': default_compute: azureml:<name> or serverless"),
         );
         return;
     }
@@ -232,7 +234,7 @@ fn compute(job: &Object, inner: &Object, found: &mut Vec<Diagnostic>) {
         let fault = Diagnostic::error("no-compute", place, message).at(under(&path, "compute"));
         found.push(fault.help(match typo {
             Some(_) => "did you mean 'compute'?",
-            None => "write compute: azureml:<name>, or settings.default_compute for all nodes",
+            None => "add compute: azureml:<name>, or settings.default_compute for all nodes",
         }));
     }
 }
@@ -278,7 +280,7 @@ fn init_and_finalize(job: &Object, found: &mut Vec<Diagnostic>) {
         let Some(name) = entry.value.text() else { continue };
         let known = nodes(job).find(|(e, _)| e.key == name);
         let Some((_, node)) = known else {
-            fault(entry, format!("'{name}' is no node of this pipeline"));
+            fault(entry, format!("'{name}' is not a node of this pipeline"));
             continue;
         };
         if matches!(node.class, "IfElse" | "DoWhile" | "ParallelFor") {
@@ -290,13 +292,13 @@ fn init_and_finalize(job: &Object, found: &mut Vec<Diagnostic>) {
         let read_by_others =
             nodes(job).any(|(_, n)| n.map("inputs").iter().any(|i| bindings::mentions(&i.value, &is_read)));
         if reads_others || read_by_others {
-            fault(entry, format!("'{name}' exchanges data with other nodes and so cannot be '{}'", entry.key));
+            fault(entry, format!("'{name}' exchanges data with other nodes and cannot be '{}'", entry.key));
         }
     }
     if nodes(job).all(|(e, _)| names.iter().flatten().any(|n| *n == e.key))
         && let Some(jobs) = job.entry("jobs")
     {
-        let message = "besides on_init and on_finalize the pipeline has no node";
+        let message = "the pipeline has no nodes other than on_init and on_finalize";
         found.push(Diagnostic::error("bad-value", jobs.key_span, message).at("jobs"));
     }
 }

@@ -54,10 +54,8 @@ fn paths(inputs: &[Entry], base: &std::path::Path, path: &str, found: &mut Vec<D
             && local.is_dir()
             && !local.join(file).exists()
         {
-            let message =
-                format!("the folder '{text}' has no file {file}, which makes a folder {}", with_article(kind));
-            let help =
-                format!("write the {file} file, or give the input the type of what is there, such as uri_folder");
+            let message = format!("the folder '{text}' has no file {file}, so it is not {}", with_article(kind));
+            let help = format!("add the file {file}, or use the type uri_folder");
             let at = under(path, &format!("{}.path", input.key));
             found.push(Diagnostic::warning("incomplete-data", value.span, message).at(at).help(help));
         }
@@ -88,7 +86,7 @@ fn command_inputs(job: &Object, body: &Object, sources: &Sources, found: &mut Ve
             }
             let one = side.trim_end_matches('s');
             let span = place(sources, command.span, &format!("{side}.{name}"));
-            let message = format!("the command uses the {one} '{name}', which the job does not have");
+            let message = format!("the command uses the {one} '{name}', which the job does not define");
             found.push(near(Diagnostic::error("unknown-port", span, message).at("command"), name, ports));
         }
     }
@@ -97,10 +95,10 @@ fn command_inputs(job: &Object, body: &Object, sources: &Sources, found: &mut Ve
 fn near(fault: Diagnostic, name: &str, known: &[Entry]) -> Diagnostic {
     match suggest::nearest(name, known.iter().map(|k| k.key.as_str())) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
-        None if known.is_empty() => fault.help("there is none"),
+        None if known.is_empty() => fault.help("declare it, or remove the reference"),
         None => {
             let names: Vec<&str> = known.iter().map(|k| k.key.as_str()).collect();
-            fault.help(format!("there are: {}", names.join(", ")))
+            fault.help(format!("use one of: {}", names.join(", ")))
         }
     }
 }
@@ -208,8 +206,8 @@ fn reference(
         ["parent", "jobs", node] if pipeline.map("jobs").iter().any(|k| k.key == *node) => None,
         ["parent", "outputs", ..] | ["name" | "output_name" | "default_datastore"] => None,
         _ => {
-            let message = format!("'${{{{{expression}}}}}' refers to nothing here");
-            let help = "write ${{parent.inputs.<input>}} or ${{parent.jobs.<node>.outputs.<output>}}";
+            let message = format!("'${{{{{expression}}}}}' cannot be used here");
+            let help = "use ${{parent.inputs.<input>}} or ${{parent.jobs.<node>.outputs.<output>}}";
             found.push(fault("bad-expression", message).help(help));
             None
         }
@@ -237,7 +235,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
                 && !reported_missing(node, component, input)
             {
                 // Azure ML accepts it and does not use it.
-                let message = format!("the component has no input '{}': nothing reads what it is given", input.key);
+                let message = format!("the component has no input '{}': its value is not used", input.key);
                 let warning = Diagnostic::warning("unknown-port", input.key_span, message).at(path);
                 found.push(near(warning, &input.key, declared));
             }
@@ -255,7 +253,7 @@ fn given_inputs(pipeline: &Object, node: &Object, component: &Object, at: &str, 
         if parameter.class == "InputPort" {
             let kind = parameter.text("type").unwrap_or("data");
             let message =
-                format!("the input '{}' takes data of type {kind}, but is given the text '{text}'", input.key);
+                format!("the input '{}' needs data of type {kind}, but its value is the text '{text}'", input.key);
             let help = format!("write a mapping: {}: {{type: {kind}, path: {text}}}", input.key);
             let fault = Diagnostic::warning("literal-for-data", value.span, message).at(path);
             found.push(fault.label(port.key_span, "declared here").help(help));
@@ -280,7 +278,7 @@ fn outputs(
             && listed(component, "outputs").is_some_and(|all| !all.iter().any(|p| p.key == output.key))
         {
             // The SDK leaves it out of what it sends.
-            let message = format!("the component has no output '{}': nothing writes it", output.key);
+            let message = format!("the component has no output '{}', so it is never written", output.key);
             let warning = Diagnostic::warning("unknown-port", output.key_span, message).at(path.as_str());
             found.push(near(warning, &output.key, component.map("outputs")));
             continue;
@@ -299,8 +297,8 @@ fn outputs(
             found.push(
                 Diagnostic::error("duplicate-output", output.value.span, message)
                     .at(path)
-                    .label(*first, "the first one")
-                    .help("give each its own output of the pipeline"),
+                    .label(*first, "first written here")
+                    .help("use a separate output of the pipeline for each node"),
             );
         } else {
             writers.insert(name.to_owned(), output.value.span);
@@ -344,18 +342,18 @@ fn circles(needs: &[(&Entry, HashSet<usize>)], path: &str, found: &mut Vec<Diagn
         let names: Vec<&str> = circle.iter().map(|n| needs[*n].0.key.as_str()).collect();
         let message = match names.as_slice() {
             [one] => format!("the node '{one}' reads its own output"),
-            _ => format!("these nodes wait for each other: {} -> {}", names.join(" -> "), names[0]),
+            _ => format!("these nodes depend on each other: {} -> {}", names.join(" -> "), names[0]),
         };
         let at = under(path, &format!("jobs.{}", names[0]));
         let mut fault = Diagnostic::error("cycle", needs[circle[0]].0.key_span, message).at(at);
         for node in &circle[1..] {
-            fault = fault.label(needs[*node].0.key_span, "is part of the circle");
+            fault = fault.label(needs[*node].0.key_span, "part of the cycle");
         }
-        found.push(fault.help("a node can only read outputs of nodes that do not need it"));
+        found.push(fault.help("remove one of these references, so that no node depends on itself"));
     }
     for &node in stuck.iter().filter(|n| !reported.contains(n)) {
         let name = &needs[node].0.key;
-        let message = format!("the node '{name}' can never run: it waits for nodes that wait for each other");
+        let message = format!("the node '{name}' can never run: it depends on nodes that depend on each other");
         let at = under(path, &format!("jobs.{name}"));
         found.push(Diagnostic::error("unreachable-step", needs[node].0.key_span, message).at(at));
     }

@@ -29,7 +29,7 @@ fn look(object: &Object, path: &str, sources: &Sources, found: &mut Vec<Diagnost
                 false => declares.map(side).iter().map(|port| port.key.as_str()).collect(),
             };
             let message = match path {
-                "" => format!("nothing reads the {one} '{}'", entry.key),
+                "" => format!("the {one} '{}' is not used", entry.key),
                 _ => format!("'{path}' has no {one} '{}'", entry.key),
             };
             let at = under(path, &format!("{side}.{}", entry.key));
@@ -54,8 +54,8 @@ fn typo(message: String, entry: &Entry, known: &[&str], at: &str) -> Diagnostic 
     let fault = Diagnostic::error("bad-override", entry.key_span, message).at(at);
     match suggest::nearest(&entry.key, known.iter().copied()) {
         Some(near) => fault.help(format!("did you mean '{near}'?")),
-        None if known.is_empty() => fault.help("there is none"),
-        None => fault.help(format!("there are: {}", known.join(", "))),
+        None if known.is_empty() => fault.help("remove it: there is nothing to set"),
+        None => fault.help(format!("use one of: {}", known.join(", "))),
     }
 }
 

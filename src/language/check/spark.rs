@@ -30,7 +30,8 @@ fn compute_or_resources(object: &Object, whole: Span, at: &str, found: &mut Vec<
     match (object.entry("compute"), object.entry("resources")) {
         (None, None) => {
             let message = "a spark job needs 'compute' or 'resources'";
-            let help = "resources: {instance_type: standard_e4s_v3, runtime_version: \"3.4\"} runs it serverless";
+            let help =
+                "for serverless spark, add resources: {instance_type: standard_e4s_v3, runtime_version: \"3.4\"}";
             found.push(Diagnostic::error("missing-field", whole, message).at(under(at, "resources")).help(help));
         }
         (Some(compute), Some(resources)) => found.push(
@@ -40,7 +41,7 @@ fn compute_or_resources(object: &Object, whole: Span, at: &str, found: &mut Vec<
                 "a spark job has 'compute' or 'resources', not both",
             )
             .at(under(at, "resources"))
-            .label(compute.key_span, "'compute' stands here")
+            .label(compute.key_span, "'compute' is set here")
             .help("remove one of them"),
         ),
         _ => {}
@@ -65,12 +66,12 @@ fn resources(object: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>
     let Some(text) = value.text() else { return };
     let known = machines();
     if !known.contains(&text.to_lowercase()) {
-        let message = format!("'{text}' is no type of machine for spark");
+        let message = format!("'{text}' is not a spark instance type");
         let fault = Diagnostic::error("bad-value", value.span, message).at(under(at, "resources.instance_type"));
         let words = known.iter().map(String::as_str);
         found.push(match suggest::nearest(text, words.clone()) {
             Some(near) => fault.help(format!("did you mean '{near}'?")),
-            None => fault.help(format!("it can be {}", suggest::one_of(words))),
+            None => fault.help(format!("use {}", suggest::one_of(words))),
         });
     }
 }
@@ -99,8 +100,10 @@ fn modes(object: &Object, component: Option<&Object>, at: &str, found: &mut Vec<
             }
             let one = side.trim_end_matches('s');
             let message = match mode {
-                Some(mode) => format!("the {one} '{}' has the mode '{mode}', but spark takes only 'direct'", port.key),
-                None => format!("the {one} '{}' needs 'mode: direct': spark takes no other mode", port.key),
+                Some(mode) => {
+                    format!("the {one} '{}' has the mode '{mode}', but spark supports only 'direct'", port.key)
+                }
+                None => format!("the {one} '{}' needs 'mode: direct', the only mode that spark supports", port.key),
             };
             let span = data.entry("mode").map_or(port.key_span, |m| m.value.span);
             let path = under(at, &format!("{side}.{}.mode", port.key));
@@ -139,7 +142,11 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
     }
     let missing: Vec<&str> = needed.into_iter().filter(|key| get(key).is_none()).collect();
     if !missing.is_empty() {
-        fault("missing-conf", format!("a spark job needs in 'conf': {}", missing.join(", ")), "add them under 'conf:'");
+        fault(
+            "missing-conf",
+            format!("the 'conf' of the spark job needs {}", missing.join(", ")),
+            "add them under 'conf:'",
+        );
         return;
     }
     if !dynamic {
@@ -148,8 +155,8 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
         {
             fault(
                 "exclusive-fields",
-                "smallest and greatest number of executors stand without dynamic allocation".to_owned(),
-                "write spark.dynamicAllocation.enabled: true, or remove them",
+                "minExecutors and maxExecutors need dynamic allocation".to_owned(),
+                "add spark.dynamicAllocation.enabled: true, or remove them",
             );
         }
         return;
@@ -160,7 +167,7 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
         if let Some(value) = get(key).filter(|v| !v.is_empty() && number(v).is_none()) {
             let message = format!("'{key}' must be a number, but is {}", kind(value));
             let fault = Diagnostic::error("wrong-type", value.span, message).at(under(at, "conf"));
-            found.push(fault.help("write a whole number, without quotes"));
+            found.push(fault.help("write an integer without quotes"));
             return;
         }
     }
@@ -172,10 +179,8 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
         if low <= 0.0 || low > high {
             fault(
                 "out-of-range",
-                format!(
-                    "minExecutors is {low} and maxExecutors {high}: the first must be positive and not above the second"
-                ),
-                "mend spark.dynamicAllocation.minExecutors",
+                format!("minExecutors ({low}) must be positive and at most maxExecutors ({high})"),
+                "change spark.dynamicAllocation.minExecutors",
             );
         } else if get("spark.executor.instances")
             .and_then(number)
@@ -184,7 +189,7 @@ fn configuration(object: &Object, component: Option<&Object>, whole: Span, at: &
             fault(
                 "out-of-range",
                 format!("spark.executor.instances must be from {low} to {high}"),
-                "that is what minExecutors and maxExecutors allow",
+                "change it to a value between minExecutors and maxExecutors",
             );
         }
     }
@@ -227,7 +232,7 @@ fn entry_file(body: &Object, whole: Span, at: &str, found: &mut Vec<Diagnostic>)
     let Some(entry) = body.entry("entry") else { return };
     let Some(object) = entry.value.object() else { return };
     if let Some(class) = object.entry("class_name") {
-        let message = "a class as entry is not supported";
+        let message = "a class as 'entry' is not supported";
         let help = "write entry: {file: <script>.py}";
         found.push(Diagnostic::error("missing-entry", class.key_span, message).at(under(at, "entry")).help(help));
         return;
@@ -254,7 +259,7 @@ fn arguments(object: &Object, body: &Object, at: &str, found: &mut Vec<Diagnosti
     for name in scalar::bindings(text).into_iter().filter_map(|e| e.strip_prefix("inputs.")) {
         let given = object.map("inputs").iter().chain(body.map("inputs")).any(|i| i.key == name);
         if !given {
-            let message = format!("'args' uses the input '{name}', which is not there");
+            let message = format!("'args' uses the input '{name}', which is not defined");
             found.push(Diagnostic::error("unknown-port", args.value.span, message).at(under(at, "args")));
         }
     }

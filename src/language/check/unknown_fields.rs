@@ -24,16 +24,16 @@ fn fields(object: &Object, path: &str, found: &mut Vec<(Span, Diagnostic)>) {
         } else if !read_all_the_same(object.class, &entry.key) && is_new(found, entry.key_span) {
             let what = super::super::describe::class(&class.name);
             let warning = if object.class == SETTINGS {
-                let message = format!("nothing reads the setting '{}' of a pipeline", entry.key);
+                let message = format!("the setting '{}' of a pipeline has no effect", entry.key);
                 Diagnostic::warning("unknown-setting", entry.key_span, message)
             } else {
-                let message = format!("nothing reads the field '{}' in {what}", entry.key);
+                let message = format!("the field '{}' in {what} has no effect", entry.key);
                 Diagnostic::warning("unknown-field", entry.key_span, message)
             };
             let known = class.fields.iter().filter(|f| !f.read_only).map(|f| f.name.as_str());
             let warning = match suggest::nearest(&entry.key, known) {
                 Some(near) => warning.at(at).help(format!("did you mean '{near}'?")),
-                None => warning.at(at).help("Azure ML keeps it without a word; take it out, or look where it belongs"),
+                None => warning.at(at).help("remove it, or move it to where it belongs"),
             };
             found.push((entry.key_span, warning));
         }

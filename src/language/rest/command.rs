@@ -68,7 +68,7 @@ pub(super) fn check_inputs(job: &Object, trial: &Object) -> Result<(), String> {
         let Some((name, _)) = part.split_once("}}") else { continue };
         let is_name = name.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));
         if is_name && !job.map("inputs").iter().any(|i| i.key == name) {
-            return Err(format!("the command uses the input '{name}', which the job does not have"));
+            return Err(format!("the command uses the input '{name}', which the job does not define"));
         }
     }
     Ok(())

@@ -94,7 +94,7 @@ fn is_bound(path: &str) -> bool {
 
 fn legacy(text: &str) -> Result<(), String> {
     if ["${{inputs.", "${{jobs."].iter().any(|p| text.starts_with(p)) && text.ends_with("}}") {
-        return Err(format!("'{text}' is the form of an older release: write {}", text.replace("${{", "${{parent.")));
+        return Err(format!("'{text}' is the syntax of an older release: use {}", text.replace("${{", "${{parent.")));
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ pub fn body(object: &Object) -> Result<Json, String> {
         "CustomModelFineTuning" | "AzureOpenAIFineTuning" => tuning::finetuning(object),
         "PipelineComponent" => component::pipeline(object),
         "Data" | "Model" | "Environment" | "AzureBlob" | "AzureFile" | "AzureDataLakeGen1" | "AzureDataLakeGen2"
-        | "OneLake" => Err("only jobs and components are sent as such bodies".to_owned()),
+        | "OneLake" => Err("only jobs and components have a request body".to_owned()),
         class if class.ends_with("Component") => component::body(object),
         _ => automl::job(object),
     }

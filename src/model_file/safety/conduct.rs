@@ -10,15 +10,15 @@ pub fn observe(pickle: &Pickle, evidence: &mut Evidence) {
             Node::Call(call) => {
                 let Some((module, name)) = pickle.global(call.callable) else { continue };
                 if !fits(pickle, call, module, name) {
-                    evidence.doubt(format!("{module}.{name} gets other arguments than models give it"));
+                    evidence.doubt(format!("{module}.{name} is called with arguments that no model uses"));
                 }
                 strict(pickle, call, evidence);
             }
             Node::Persistent(key) if is_class(pickle, *key) => {
-                evidence.reservation("it keeps classes with their source, as torch before 1.6 did");
+                evidence.reservation("it contains classes with their source code, as torch before 1.6 wrote them");
             }
             Node::Persistent(key) if !is_storage(pickle, *key) => {
-                evidence.doubt("something is kept under a key that torch does not write");
+                evidence.doubt("a value is stored under a key that torch does not write");
             }
             _ => {}
         }
@@ -79,9 +79,9 @@ fn strict(pickle: &Pickle, call: &Call, evidence: &mut Evidence) {
     let Some((module, name)) = pickle.global(call.callable) else { return };
     let takes = |what: &[&str]| module == "collections" && what.contains(&name);
     let refused = if call.state.is_some() && !takes(&["OrderedDict", "Counter"]) && name != "Parameter" {
-        Some("a state of")
+        Some("a state for")
     } else if !call.entries.is_empty() && !takes(&["OrderedDict", "Counter"]) {
-        Some("keys set in")
+        Some("keys added to")
     } else if !call.items.is_empty() {
         Some("items added to")
     } else {

@@ -9,19 +9,19 @@ const CODE: &str = "can run any Python code";
 const FILES: &str = "can read, write or delete files";
 const NETWORK: &str = "can open network connections";
 const NATIVE: &str = "can load native code";
-const UNPICKLES: &str = "can load another pickle, which may do anything";
-const REACHES: &str = "reaches any attribute or function from inside the pickle";
+const UNPICKLES: &str = "can load another pickle, which can run any code";
+const REACHES: &str = "can access any attribute or function";
 const SYSTEM: &str = "can change or end the running process";
-const STANDARD: &str = "is a part of Python itself that no model needs";
-const PACKAGE: &str = "is of a package that no model needs";
+const STANDARD: &str = "is a part of Python that no model needs";
+const PACKAGE: &str = "belongs to a package that no model needs";
 const PART: &str = "does more than a model needs";
-const WALKS: &str = "walks through a module's attributes to something else";
-const CALLED: &str = "is a function of torch that no model calls while it is loaded";
-const NOT_KNOWN: &str = "is called while the file is loaded, and what it does is not known";
-const WITH_TEXT: &str = "is called with a text while the file is loaded, and what it does with it is not known";
-const BY_VALUE: &str = "makes Python code that the file carries";
-const NO_NAME: &str = "is no name that Python's own tools write";
-const ODD: &str = "is used in a way in which no model uses it";
+const WALKS: &str = "accesses something else through the attributes of a module";
+const CALLED: &str = "is a function of torch that no model calls during loading";
+const NOT_KNOWN: &str = "is called during loading, and what it does is unknown";
+const WITH_TEXT: &str = "is called with a string during loading, and what it does is unknown";
+const BY_VALUE: &str = "creates Python code from the content of the file";
+const NO_NAME: &str = "is not a name that Python writes";
+const ODD: &str = "is used in a way that no model uses";
 
 /// The safety of an import that is not harmless, and what it could do.
 pub(super) fn judge(module: &str, name: &str, uses: Uses) -> (Safety, String) {

@@ -84,7 +84,7 @@ impl<'a> Weight<'a> {
     pub fn tensor(&self) -> Result<Tensor, Error> {
         let dtype = self.scalar_type.dtype().ok_or_else(|| Error::Tensor {
             name: self.name.clone(),
-            reason: format!("is of {}, which is not computed with here", self.scalar_type.torch_name()),
+            reason: format!("has type {}, which is not supported here", self.scalar_type.torch_name()),
         })?;
         Tensor::new(self.name.clone(), dtype, self.shape().to_vec(), self.gathered()?)
     }
@@ -121,7 +121,7 @@ impl<'a> Weight<'a> {
                 let bytes = contents.read(tensor)?;
                 let impossible = || Error::Tensor {
                     name: self.name.clone(),
-                    reason: format!("cannot become {}", self.scalar_type.torch_name()),
+                    reason: format!("cannot be converted to {}", self.scalar_type.torch_name()),
                 };
                 if !self.is_converted() {
                     return Ok(bytes);
@@ -137,7 +137,7 @@ fn check_names(weights: &[Weight<'_>]) -> Result<(), Error> {
     let mut names: Vec<&str> = weights.iter().map(Weight::name).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Error::Tensor { name: words::printable(pair[0], 200), reason: "given twice".to_owned() }),
+        Some(pair) => Err(Error::Tensor { name: words::printable(pair[0], 200), reason: "duplicate name".to_owned() }),
         None => Ok(()),
     }
 }

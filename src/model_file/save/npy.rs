@@ -18,7 +18,7 @@ const ALIGNMENT: usize = 64;
 pub fn write_npy(path: &Path, weight: &Weight<'_>) -> Result<(), Error> {
     let Some(code) = code(weight.scalar_type()) else {
         let name = weight.scalar_type().torch_name();
-        let reason = format!("is of {name}, which NumPy does not have; choose another with --dtype, such as float32");
+        let reason = format!("has type {name}, which NumPy does not support: use --dtype, for example --dtype float32");
         return Err(Error::Tensor { name: weight.name().to_owned(), reason });
     };
     let header = header(code, weight.shape());

@@ -29,16 +29,19 @@ pub fn select<'a>(contents: &'a Contents, patterns: &[String], prefix: Option<&s
     } else if contents.kind == Kind::Checkpoint {
         chosen.retain(|tensor| tensor.role != Role::Optimizer);
         if chosen.len() < before {
-            notes.push(format!("{} of an optimiser left out", tensors(before - chosen.len())));
+            notes.push(format!("skipped {} of an optimizer", tensors(before - chosen.len())));
         }
         let key = MODEL_KEYS.iter().map(|key| format!("{key}."));
         let key = key.into_iter().find(|key| chosen.iter().any(|tensor| tensor.name.starts_with(key)));
         if let (Some(key), None) = (key, prefix) {
             let all = chosen.len();
             chosen.retain(|tensor| tensor.name.starts_with(&key));
-            notes.push(format!("the weights under '{}' taken, without that prefix", &key[..key.len() - 1]));
+            notes.push(format!("wrote the weights under '{}', without that prefix", &key[..key.len() - 1]));
             if chosen.len() < all {
-                notes.push(format!("{} beside them left out; --select '*' takes all", tensors(all - chosen.len())));
+                notes.push(format!(
+                    "skipped {} outside of it; use --select '*' to write all",
+                    tensors(all - chosen.len())
+                ));
             }
             strip = Some(key);
         }
@@ -47,7 +50,7 @@ pub fn select<'a>(contents: &'a Contents, patterns: &[String], prefix: Option<&s
     if patterns.is_empty() && described > 0 {
         let first = chosen.iter().find(|tensor| tensor.special.is_some()).map_or("", |tensor| &tensor.name);
         notes.push(format!(
-            "{} without plain numbers left out, such as '{}'",
+            "skipped {} without plain values, for example '{}'",
             tensors(described),
             words::printable(first, 120)
         ));

@@ -35,7 +35,7 @@ pub fn stream_safetensors(
     let mut end = 0u64;
     for weight in &ordered {
         let Some(dtype) = weight.scalar_type().safetensors_name() else {
-            let reason = format!("is of {}, which safetensors does not have", weight.scalar_type().torch_name());
+            let reason = format!("has type {}, which safetensors does not support", weight.scalar_type().torch_name());
             return Err(Error::Tensor { name: weight.name().to_owned(), reason });
         };
         let start = end;

@@ -31,7 +31,7 @@ pub fn read(file: &Section, budget: &mut Budget, evidence: &mut Evidence) -> Res
     let (_magic, protocol, system) = (read(Manner::Plain)?, read(Manner::Plain)?, read(Manner::Plain)?);
     let (object, keys) = (read(Manner::Torch)?, read(Manner::Plain)?);
     if protocol.int(protocol.root()) != Some(1001) {
-        return Err(file.malformed("is of a protocol that is not known; torch writes 1001"));
+        return Err(file.malformed("has an unknown protocol: torch writes 1001"));
     }
     let storages = storages(file, stream.position(), &object, &keys)?;
     let mut contents = walk::contents(&object, &storages).map_err(|e| about(file, e))?;
@@ -64,7 +64,7 @@ fn storages(file: &Section, start: u64, object: &Pickle, keys: &Pickle) -> Resul
     for &key in keys.items(keys.root()).ok_or_else(|| file.malformed("has no list of storages"))? {
         let key = keys.text(key).map(str::to_owned).or_else(|| keys.int(key).map(|key| key.to_string()));
         let storage = key.and_then(|key| named.get(&key));
-        let storage = storage.ok_or_else(|| file.malformed("lists a storage that nothing in it uses"))?;
+        let storage = storage.ok_or_else(|| file.malformed("lists a storage that is not used"))?;
         let mut count = [0; 8];
         file.read_into(at, &mut count)?;
         let bytes = u64::try_from(i64::from_le_bytes(count))
@@ -72,7 +72,7 @@ fn storages(file: &Section, start: u64, object: &Pickle, keys: &Pickle) -> Resul
             .and_then(|count| count.checked_mul(storage.scalar_type.width() as u64));
         let section = bytes.and_then(|bytes| file.part(at + 8, bytes)).ok_or_else(|| {
             let key = words::printable(&storage.key, 60);
-            file.malformed(&format!("storage '{key}' claims more bytes than the file has"))
+            file.malformed(&format!("storage '{key}' is larger than the file"))
         })?;
         at += 8 + section.length();
         storages.keys.insert(storage.key.clone(), storages.sections.len());

@@ -39,7 +39,7 @@ pub fn read_pickle(file: &Section, budget: &mut Budget, evidence: &mut Evidence)
         match next(&mut stream, Manner::Joblib, budget, evidence) {
             Ok(_) => more += 1,
             Err(error) if error.ends_every_reader() => {
-                evidence.doubt("bytes that are no pickle follow the pickle");
+                evidence.doubt("the pickle is followed by data that is not a pickle");
                 break;
             }
             Err(error) => return Err(broken(file, &error)),
@@ -77,7 +77,7 @@ fn pickle_of(section: Section, budget: &mut Budget, evidence: &mut Evidence) -> 
     let mut stream = Stream::new(section);
     let pickle = next(&mut stream, Manner::Torch, budget, evidence).map_err(|e| broken(&file, &e))?;
     if stream.left() > 0 {
-        evidence.doubt("bytes follow a pickle inside of the archive");
+        evidence.doubt("a pickle in the archive is followed by extra data");
     }
     Ok(pickle)
 }

@@ -88,7 +88,7 @@ fn tensor_within(pickle: &Pickle, id: Id, storages: &Storages, deep: u8) -> Resu
         ("torch._utils", "_rebuild_tensor_v2") => strided(pickle, call, storages, None).map(Some),
         ("torch._utils", "_rebuild_tensor_v3") => {
             let dtype = call.arguments.get(6).and_then(|&dtype| scalar_type(pickle, dtype));
-            let dtype = dtype.ok_or_else(|| impossible("has an element type that is not known"))?;
+            let dtype = dtype.ok_or_else(|| impossible("has an unknown element type"))?;
             strided(pickle, call, storages, Some(dtype)).map(Some)
         }
         ("torch._utils", "_rebuild_qtensor") => quantised(pickle, call, storages).map(Some),
@@ -135,12 +135,12 @@ fn strided(pickle: &Pickle, call: &Call, storages: &Storages, dtype: Option<Scal
         // A typed storage around an untyped one, as in some files of torch 1.13.
         _ => None,
     };
-    let storage = storage.ok_or_else(|| impossible("has a storage of a kind that is not known"))?;
+    let storage = storage.ok_or_else(|| impossible("has an unknown kind of storage"))?;
     let index = storages.keys.get(&storage.key);
     let &index = index.ok_or_else(|| {
         impossible(&format!("needs storage '{}', which the file does not have", words::printable(&storage.key, 60)))
     })?;
-    let offset = pickle.size(*offset).ok_or_else(|| impossible("begins nowhere"))?;
+    let offset = pickle.size(*offset).ok_or_else(|| impossible("has an invalid offset"))?;
     let (shape, strides) = (sizes(pickle, *shape)?, sizes(pickle, *strides)?);
     let scalar_type = dtype.unwrap_or(storage.scalar_type);
     // In the old format, only this flag marks trainable tensors; in a `state_dict` it is false.
@@ -192,7 +192,7 @@ fn sparse(pickle: &Pickle, call: &Call, storages: &Storages, deep: u8) -> Result
 /// `(dtype, size, strides, requires_grad)`: a shape without values.
 fn meta(pickle: &Pickle, call: &Call) -> Result<LazyTensor, Error> {
     let [dtype, shape, ..] = &*call.arguments else { return Err(impossible("lacks arguments")) };
-    let dtype = scalar_type(pickle, *dtype).ok_or_else(|| impossible("has an element type that is not known"))?;
+    let dtype = scalar_type(pickle, *dtype).ok_or_else(|| impossible("has an unknown element type"))?;
     Ok(described("on the meta device", dtype, sizes(pickle, *shape)?))
 }
 
@@ -219,11 +219,11 @@ fn scalar_type(pickle: &Pickle, id: Id) -> Option<ScalarType> {
 }
 
 fn sizes(pickle: &Pickle, id: Id) -> Result<Vec<usize>, Error> {
-    let items = pickle.items(id).ok_or_else(|| impossible("has a shape that is none"))?;
+    let items = pickle.items(id).ok_or_else(|| impossible("has an invalid shape"))?;
     if items.len() > DIMENSIONS {
         return Err(impossible(&format!("has {} dimensions", items.len())));
     }
-    let size = |&item: &Id| pickle.size(item).ok_or_else(|| impossible("has a size that is no number of elements"));
+    let size = |&item: &Id| pickle.size(item).ok_or_else(|| impossible("has an invalid size"));
     items.iter().map(size).collect()
 }
 

@@ -27,7 +27,7 @@ const LIBRARIES: [&str; 12] = [
 
 /// Checks every code member, and every pickle except `data.pkl`.
 pub(super) fn read(zip: &ZipDirectory, budget: &mut Budget, evidence: &mut Evidence) {
-    evidence.reservation("TorchScript is a program: its own code runs when it is loaded and used");
+    evidence.reservation("TorchScript contains code, which runs when it is loaded and used");
     let names: Vec<String> = zip.names().into_iter().map(str::to_owned).collect();
     for name in names {
         let member = match zip.member(&name) {
@@ -84,7 +84,7 @@ fn look(code: &str, evidence: &mut Evidence) {
                 judge(usize::from(FILES.contains(operation)), evidence);
                 if !LIBRARIES.contains(library) {
                     evidence.doubt(format!(
-                        "its code calls operations of '{}', a library that is not part of torch",
+                        "its code calls operations of '{}', a library outside torch",
                         crate::model_file::words::printable(library, 60)
                     ));
                 }

@@ -97,7 +97,7 @@ impl Walk<'_> {
     fn visit(&mut self, name: String, id: Id, role: Role) -> Result<(), Error> {
         self.spend(1)?;
         if self.path.len() > DEPTH || name.len() > NAME {
-            return Err(Error::Archive("the pickle is nested more than any model is".to_owned()));
+            return Err(Error::Archive("the pickle is nested too deeply for a model".to_owned()));
         }
         if self.path.contains(&id) {
             return Ok(());
@@ -168,7 +168,7 @@ impl Walk<'_> {
         self.modules += 1;
         self.spend(state.all.len() + state.parameters.len() + state.buffers.len() + state.children.len())?;
         if self.modules > MODULES {
-            return Err(Error::Archive("the pickle has more modules than any model".to_owned()));
+            return Err(Error::Archive("the pickle has too many modules for a model".to_owned()));
         }
         let class = self.class(id);
         let attributes = Attributes {
@@ -200,7 +200,7 @@ impl Walk<'_> {
                 continue;
             };
             if self.path.len() > DEPTH {
-                return Err(Error::Archive("the modules are nested more than any model's".to_owned()));
+                return Err(Error::Archive("the modules are nested too deeply for a model".to_owned()));
             }
             self.path.push(value);
             let child = self.module(key, &name, value, &inner);
@@ -280,7 +280,7 @@ impl Walk<'_> {
 
     fn key(&self, key: Id) -> Result<String, Error> {
         match self.pickle.node(key) {
-            Node::Text(text) if text.len() > NAME => Err(Error::Archive("a key is longer than any name".to_owned())),
+            Node::Text(text) if text.len() > NAME => Err(Error::Archive("a key is too long for a name".to_owned())),
             Node::Text(text) => Ok(text.to_string()),
             Node::Int(number) => Ok(number.to_string()),
             _ => Ok(layers::python(self.pickle, key, 1)),
@@ -291,7 +291,7 @@ impl Walk<'_> {
     fn spend(&mut self, values: usize) -> Result<(), Error> {
         self.visits += values as u64;
         if self.visits > VISITS {
-            return Err(Error::Archive("the pickle refers to the same values more often than any model".to_owned()));
+            return Err(Error::Archive("the pickle refers to the same values too often for a model".to_owned()));
         }
         Ok(())
     }
@@ -304,7 +304,7 @@ impl Walk<'_> {
     fn found_tensor(&mut self, tensor: LazyTensor) -> Result<(), Error> {
         self.names += tensor.name.len();
         if tensor.name.len() > NAME || self.names > NAMES || self.found.tensors.len() >= TENSORS {
-            return Err(Error::Archive("the pickle has more tensors, or longer names, than any model".to_owned()));
+            return Err(Error::Archive("the pickle has too many tensors, or too long names, for a model".to_owned()));
         }
         self.found.tensors.push(tensor);
         Ok(())

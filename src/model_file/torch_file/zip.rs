@@ -85,7 +85,7 @@ fn storages(zip: &ZipDirectory, pickle: &Pickle) -> Result<Storages, Error> {
         let claimed = storage.elements.checked_mul(storage.scalar_type.width() as u64);
         if claimed != Some(section.length()) {
             let reason = format!(
-                "storage '{}' claims {} elements of {}, the file has {} bytes of it",
+                "storage '{}' has {} elements of {}, but only {} bytes in the file",
                 words::printable(&storage.key, 60),
                 storage.elements,
                 storage.scalar_type.torch_name(),

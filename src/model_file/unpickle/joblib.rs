@@ -17,7 +17,7 @@ impl Machine<'_> {
             self.evidence.doubt("an array of joblib begins in the middle of a frame");
         }
         let Some((bytes, aligned)) = self.extent(description) else {
-            self.evidence.doubt("an array of joblib is described in a way that is not known");
+            self.evidence.doubt("an array of joblib has an unknown description");
             return Ok(());
         };
         let Some(bytes) = bytes else {

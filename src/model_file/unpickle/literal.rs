@@ -52,10 +52,10 @@ impl Machine<'_> {
         let word = |word: &str| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
         let possible = line.first().is_some_and(|first| first.is_ascii_digit() || *first == b'.' || *first >= 0x80);
         if !possible && !word("nan") && !word("inf") {
-            return self.broken("is no number".to_owned());
+            return self.broken("is not a number".to_owned());
         }
         if self.name != "FLOAT" || possible {
-            self.evidence.doubt("a number is spelled in a way that readers of pickles take differently");
+            self.evidence.doubt("a number is written in a form that pickle readers interpret differently");
         }
         Ok(node)
     }
@@ -66,15 +66,15 @@ impl Machine<'_> {
         let inner = match (line.as_slice(), line.trim_ascii()) {
             ([first @ (b'\'' | b'"'), inner @ .., last], _) if first == last => inner,
             (_, [first @ (b'\'' | b'"'), inner @ .., last]) if first == last => {
-                self.evidence.doubt("a text is quoted in a way that readers of pickles take differently");
+                self.evidence.doubt("a string is quoted in a form that pickle readers interpret differently");
                 inner
             }
-            _ => return self.broken("the text has no quotes".to_owned()),
+            _ => return self.broken("the string has no quotes".to_owned()),
         };
         match unescaped(inner) {
             Some(bytes) => self.text(bytes),
             None => {
-                self.evidence.doubt("a text has escapes that are none");
+                self.evidence.doubt("a string has invalid escapes");
                 self.text(inner.to_vec())
             }
         }
@@ -84,7 +84,7 @@ impl Machine<'_> {
     pub(super) fn unicode_line(&mut self) -> Done {
         let line = self.stream.line(LINE)?;
         let text = raw_unicode(&line).unwrap_or_else(|| {
-            self.evidence.doubt("a text has escapes that are none");
+            self.evidence.doubt("a string has invalid escapes");
             String::from_utf8_lossy(&line).into_owned()
         });
         self.make(Node::Text(text.into()))

@@ -120,7 +120,7 @@ impl Machine<'_> {
         match code {
             0x80 => match self.stream.byte()? {
                 0..=5 => Ok(()),
-                other => self.broken(format!("protocol {other} is not known")),
+                other => self.broken(format!("unknown protocol {other}")),
             },
             0x95 => {
                 // FRAME: a hint for readers with a buffer.
@@ -250,7 +250,7 @@ impl Machine<'_> {
                 };
                 match usize::try_from(key).ok().and_then(|key| self.memo.get(key)).or(self.stray_memo.get(&key)) {
                     Some(&id) => self.push(id),
-                    None => self.broken(format!("nothing is kept under {key}")),
+                    None => self.broken(format!("nothing is stored under {key}")),
                 }
             }
             _ => self.obey_object(code),
@@ -332,7 +332,7 @@ impl Machine<'_> {
         match self.marks.pop() {
             // Not `split_off`, which would move the whole stack's memory if the mark is at the bottom.
             Some(height) => Ok(self.stack.drain(height..).collect()),
-            None => self.broken("there is no mark".to_owned()),
+            None => self.broken("the mark is missing".to_owned()),
         }
     }
 

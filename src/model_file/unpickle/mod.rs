@@ -32,7 +32,7 @@ pub enum PickleError {
     #[error("the pickle is cut off after {0} bytes")]
     Truncated(u64),
     /// An invalid instruction.
-    #[error("byte {at} of the pickle is no instruction (0x{code:02x})")]
+    #[error("byte {at} of the pickle is not a valid instruction (0x{code:02x})")]
     Unknown {
         /// The byte.
         code: u8,
@@ -50,7 +50,7 @@ pub enum PickleError {
         reason: String,
     },
     /// The pickle exceeds a limit that no model needs to exceed.
-    #[error("the pickle asks for more {0} than any model needs")]
+    #[error("the pickle has more {0} than any model needs")]
     TooMuch(&'static str),
     /// The file could not be read.
     #[error("{0}")]

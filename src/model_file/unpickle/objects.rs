@@ -23,7 +23,7 @@ impl Machine<'_> {
                     _ => None,
                 };
                 let (Some(module), Some(name)) = (word(pair[0]), word(pair[1])) else {
-                    self.evidence.trick("imports something whose name is computed while it loads");
+                    self.evidence.trick("imports something whose name is computed during loading");
                     return self.make(Node::Global(Box::default()));
                 };
                 let id = self.global(module, name)?;
@@ -35,7 +35,7 @@ impl Machine<'_> {
                     0x83 => u16::from_le_bytes(self.stream.take()?).into(),
                     _ => self.length4()?,
                 };
-                self.evidence.trick("uses a code of copyreg's extension registry, which can stand for anything");
+                self.evidence.trick("uses a code of copyreg's extension registry, which can refer to anything");
                 let id = self.global("copyreg".to_owned(), format!("_extension_{number}"))?;
                 self.push(id)
             }
@@ -62,7 +62,7 @@ impl Machine<'_> {
             b'o' => {
                 let mut all = self.take_mark()?;
                 if all.is_empty() {
-                    return self.broken("there is no class".to_owned());
+                    return self.broken("the class is missing".to_owned());
                 }
                 let class = all.remove(0);
                 self.write_down(class, all.into(), Uses::CALLED)
@@ -79,15 +79,15 @@ impl Machine<'_> {
                 }
                 Ok(())
             }
-            b'P' => self.broken("only files of a kind that torch never wrote keep things under such keys".to_owned()),
+            b'P' => self.broken("torch never writes persistent keys of this kind".to_owned()),
             b'Q' if self.manner != Manner::Torch => {
-                self.broken("a pickle alone keeps nothing under persistent keys".to_owned())
+                self.broken("a plain pickle cannot have persistent keys".to_owned())
             }
             b'Q' => {
                 let key = self.pop()?;
                 self.make(Node::Persistent(key))
             }
-            0x97 => self.broken("the buffers of this pickle lie outside of it".to_owned()),
+            0x97 => self.broken("the buffers of this pickle are in another file".to_owned()),
             0x98 => {
                 self.evidence.doubt("the pickle changes a buffer that it does not have");
                 Ok(())
@@ -110,7 +110,7 @@ impl Machine<'_> {
             Node::Global(_) | Node::Persistent(_) => {
                 self.evidence.trick("sets attributes of something that it has imported");
             }
-            _ => self.evidence.doubt("the pickle changes a value that cannot be changed"),
+            _ => self.evidence.doubt("the pickle changes an immutable value"),
         }
     }
 
@@ -119,10 +119,10 @@ impl Machine<'_> {
             Node::Tuple(items) => items.clone(),
             Node::List(items) => items.as_slice().into(),
             Node::Call(_) | Node::Persistent(_) | Node::Global(_) => {
-                self.evidence.doubt("the arguments of a call are computed while the pickle loads");
+                self.evidence.doubt("the arguments of a call are computed during loading");
                 Box::default()
             }
-            _ => return self.broken("the arguments are no tuple".to_owned()),
+            _ => return self.broken("the arguments are not a tuple".to_owned()),
         };
         self.write_down(callable, arguments, how)
     }
@@ -195,7 +195,7 @@ impl Machine<'_> {
         // No file can be a module with such a name, so every reader stops here.
         let possible = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
         if key.0.is_empty() || !key.0.chars().all(possible) {
-            return self.broken("no module has such a name".to_owned());
+            return self.broken("invalid module name".to_owned());
         }
         self.evidence.import(&key.0, &key.1);
         let id = self.node(Node::Global(Box::new(key.clone())))?;
@@ -208,7 +208,7 @@ impl Machine<'_> {
         let (module, name) = (self.stream.line(LINE)?, self.stream.line(LINE)?);
         match (word(module), word(name)) {
             (Ok(module), Ok(name)) => Ok((module, name)),
-            _ => self.broken("a name is no UTF-8".to_owned()),
+            _ => self.broken("a name is not valid UTF-8".to_owned()),
         }
     }
 }

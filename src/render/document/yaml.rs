@@ -94,7 +94,7 @@ impl Writer<'_> {
                 comment += &format!(", content of {}", file.display());
             }
             if value.what == What::Unread {
-                comment += ", could not be read";
+                comment += ", cannot be read";
             }
             out.extend(comment.chars().map(|c| if c.is_control() { '?' } else { c }));
         }

@@ -175,7 +175,7 @@ fn ignored(object: &Object, path: &str, found: &mut Vec<Diagnostic>) {
     }
     for key in ["command", "code", "environment"] {
         if let Some(entry) = object.entry(key) {
-            let message = format!("'{key}' has no effect beside 'component': the component's own counts");
+            let message = format!("'{key}' has no effect next to 'component': the component's own '{key}' is used");
             let at = format!("{path}.{key}");
             found.push(Diagnostic::warning("ignored-field", entry.key_span, message).at(at));
         }
@@ -204,17 +204,17 @@ fn unsupported(entry: &Entry, object: &Object) -> Unsupported {
         component.filter(|_| matches!(kind, "command" | "pipeline")).and_then(|c| Some((c.text()?, c.span)));
     let (why, span) = match reference {
         Some((name, span)) if name.contains("://") || name.starts_with('/') => {
-            (format!("the component '{name}' is not on this machine"), span)
+            (format!("the component '{name}' is not available on this machine"), span)
         }
         Some((name, span)) => {
             let (create, list) = (amlrun("component create -f FILE"), amlrun("component list"));
-            help = Some(format!("register it ({create}), or see which are registered: {list}"));
+            help = Some(format!("register it ({create}), or list the registered components: {list}"));
             code = "unknown-component";
             (format!("the component '{name}' is not registered in this workspace"), span)
         }
         None => {
             let span = tag.map_or(entry.key_span, |t| t.span);
-            (format!("a node of type '{kind}' is not run by amlrun yet"), span)
+            (format!("nodes of type '{kind}' are not supported by amlrun yet"), span)
         }
     };
     let mut outputs = io::ports(component.and_then(|c| c.object()).map(|c| c.map("outputs")).unwrap_or_default());

@@ -33,7 +33,7 @@ pub(super) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> PipelineJob {
         let Some(named) = entry.value.object() else {
             let reference = entry.value.text().unwrap_or_default();
             let message = format!("the component '{reference}' is not registered in this workspace");
-            let help = format!("name its file, or register it: {}", amlrun("component create -f FILE"));
+            let help = format!("use its file, or register it: {}", amlrun("component create -f FILE"));
             found.push(Diagnostic::error("unknown-component", entry.value.span, message).at("component").help(help));
             return None;
         };

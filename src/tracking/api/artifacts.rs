@@ -161,7 +161,7 @@ async fn fill(path: &Path, body: Body) -> Result<()> {
     let mut body = body.into_data_stream();
     while let Some(chunk) = body.next().await {
         // If the client breaks off, this error prevents the rename, so that no partial file stays.
-        let chunk = chunk.map_err(|error| TrackingError::Invalid(format!("The upload broke off: {error}")))?;
+        let chunk = chunk.map_err(|error| TrackingError::Invalid(format!("The upload was interrupted: {error}")))?;
         file.write_all(&chunk).await.map_err(io)?;
     }
     file.flush().await.map_err(io)

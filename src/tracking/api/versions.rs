@@ -84,7 +84,7 @@ fn origin(tracking: &Tracking, source: &str, run_id: Option<&str>) -> Result<Ori
         let uri = tracking.db.artifact_place(owner)?.1;
         let root = uri.strip_prefix(SCHEME).unwrap_or(&uri);
         let below = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        let why = format!("It must lie below the artifact URI of run '{owner}', which is '{uri}'.");
+        let why = format!("It must be below the artifact URI of run '{owner}', which is '{uri}'.");
         return of_run(owner, below.ok_or_else(|| refused(&why))?.trim_start_matches('/'));
     }
     if let Some(rest) = source.strip_prefix("runs:/") {
@@ -96,7 +96,7 @@ fn origin(tracking: &Tracking, source: &str, run_id: Option<&str>) -> Result<Ori
     }
     if let Some(rest) = source.strip_prefix("models:/") {
         let Some((name, version)) = rest.split_once('/') else {
-            return Err(refused("Logged models are not kept by this server; register from a run's artifacts."));
+            return Err(refused("This server does not support logged models; register from a run's artifacts."));
         };
         let asset = version_of(tracking, name, version)?;
         return Ok(Origin { path: asset.path, run_id: run_id.map(str::to_owned).or(asset.run), link: true });
@@ -106,7 +106,7 @@ fn origin(tracking: &Tracking, source: &str, run_id: Option<&str>) -> Result<Ori
         return Err(refused("Log the model to a run of this server and register it from there."));
     }
     let Some(run_id) = run_id else {
-        return Err(refused("To use a local path as a model version source, give the run_id that it belongs to."));
+        return Err(refused("To use a local path as a model version source, set the run_id that it belongs to."));
     };
     // Checked after links are followed, so that neither `..` nor a link can lead outside.
     let decoded_dots = local.to_ascii_lowercase().contains("%2e");
@@ -116,7 +116,7 @@ fn origin(tracking: &Tracking, source: &str, run_id: Option<&str>) -> Result<Ori
         (Ok(folder), Ok(path)) if path.starts_with(&folder) && !local.contains("..") && !decoded_dots => {
             Ok(Origin { path, run_id: Some(run_id.to_owned()), link: root.may_be_linked() })
         }
-        _ => Err(refused(&format!("A local source must lie in the artifact folder of run '{run_id}'."))),
+        _ => Err(refused(&format!("A local source must be in the artifact folder of run '{run_id}'."))),
     }
 }
 

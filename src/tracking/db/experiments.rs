@@ -100,7 +100,7 @@ fn by_name(db: &Connection, name: &str) -> Result<Option<Experiment>, Trouble> {
 
 fn insert(db: &Connection, name: &str, location: Option<&str>, tags: &[Tag]) -> Result<String, Trouble> {
     if name.is_empty() || name.chars().count() > LONGEST_NAME {
-        let why = format!("an experiment's name has 1 to {LONGEST_NAME} characters.");
+        let why = format!("it must have 1 to {LONGEST_NAME} characters.");
         return Err(TrackingError::invalid_value(&format!("'{name}'"), "name", &why).into());
     }
     db.execute(

@@ -208,7 +208,7 @@ fn check_id(id: &str) -> Result<()> {
     if id.len() <= 256 && id.chars().all(legal) && id.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Ok(());
     }
-    let why = "a run id has 1 to 256 letters, digits, '_' or '-', and begins with a letter or digit.";
+    let why = "it must have 1 to 256 letters, digits, '_' or '-', and begin with a letter or digit.";
     Err(TrackingError::invalid_value(&format!("'{id}'"), "run_id", why))
 }
 
