@@ -103,7 +103,7 @@ fn a_step_without_what_it_needs_is_refused_before_anything_runs() {
     let project = nested();
     for choice in ["--only=c", "--from=c", "--only=a,c"] {
         let refused = project.amlrun(&["run", "pipeline.yml", choice]).ended(1);
-        let message = "the step 'c' needs the result of 'inner.y', which has not run yet";
+        let message = "the step 'c' needs 'inner.y', which has no result to reuse";
         assert!(refused.err.contains(message) && refused.err.contains("--until c"), "{}", refused.err);
     }
     assert!(executed(&project).is_empty());
@@ -115,7 +115,7 @@ fn a_step_without_what_it_needs_is_refused_before_anything_runs() {
     let text = project.read("pipeline.yml").replace("echo a > ", "echo b > ");
     project.write("pipeline.yml", &text);
     let refused = project.amlrun(&["run", "pipeline.yml", "--only", "inner.x"]).ended(1);
-    assert!(refused.err.contains("the step 'inner.x' needs the result of 'a'"), "{}", refused.err);
+    assert!(refused.err.contains("the step 'inner.x' needs 'a'"), "{}", refused.err);
 }
 
 /// `make`, then `use`, whose script fails, then `last`.

@@ -123,7 +123,7 @@ fn what_was_made_before_the_runner_was_killed_in_an_upload_is_sent_and_not_made_
     // It asks what is there, and nobody ever answers.
     let _asked = silent.accept().unwrap();
     let is_known = || Ran::of(amlrun(&["plan", "job.yml", "--check"])).code == 0;
-    until_changed(&project.path(".amlrun/store"), "what was made is known", is_known);
+    until_changed(&project.path(".amlrun/reuse"), "what was made is known", is_known);
     runner.kill().unwrap();
     runner.wait().unwrap();
     assert!(Ran::of(amlrun(&["cache", "gc"])).ended(0).out.contains("freed 0 B in total"));

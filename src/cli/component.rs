@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::Value as Json;
 
+use super::asset::Which;
 use super::format::Format;
 use super::printer::Printer;
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources};
@@ -14,7 +15,7 @@ use crate::language::value::Object;
 use crate::language::{self, Kind, Target, rest};
 use crate::registry::component::{NewComponent, Registered};
 use crate::registry::footprint::Footprint;
-use crate::registry::{ComponentStore, ComponentVersion, Selector};
+use crate::registry::{ComponentStore, ComponentVersion};
 use crate::runner::project::Project;
 use crate::yaml::{self, overrides::Override};
 
@@ -42,15 +43,8 @@ pub(super) enum Verb {
         amlrun component show -n train -v 3\n  \
         amlrun component show -n train -l latest --query path -o tsv")]
     Show {
-        /// Name of the component
-        #[arg(short, long)]
-        name: String,
-        /// Version of the component [default: the latest]
-        #[arg(short, long, conflicts_with = "label")]
-        version: Option<String>,
-        /// Label of the version; 'latest' is the only one
-        #[arg(short, long)]
-        label: Option<String>,
+        #[command(flatten)]
+        which: Which,
         #[command(flatten)]
         format: Format,
     },
@@ -100,15 +94,10 @@ pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<E
             let found = store.list(name.as_deref());
             format.print(Json::Array(found.iter().map(|record| shown(record, &store)).collect()), printer)?;
         }
-        Verb::Show { name, version, label, format } => {
+        Verb::Show { which, format } => {
             format.check()?;
             let store = ComponentStore::at(project.home().components());
-            let selector = match (version, label.as_deref()) {
-                (Some(version), _) => Selector::Version(version),
-                (None, None | Some("latest")) => Selector::Latest,
-                (None, Some(label)) => Selector::Label(label.to_owned()),
-            };
-            format.print(shown(&store.get(&name, &selector)?, &store), printer)?;
+            format.print(shown(&store.get(&which.name, &which.selector())?, &store), printer)?;
         }
     }
     Ok(Exit::Ok)

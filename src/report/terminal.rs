@@ -193,7 +193,7 @@ impl Screen {
             Some(_) if step.substitute.as_deref() == Some("stub") => "samples used".to_owned(),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
             None if needs.is_empty() || step.status != JobStatus::NotStarted => String::new(),
-            None => visible(&format!("waiting for {}", needs.join(", "))),
+            None => visible(&format!("for {}", needs.join(", "))),
         };
         line.set_message(self.paint.dim(&text));
         line.tick();

@@ -119,7 +119,7 @@ impl RunPlan {
             let asked = |need: &&usize| self.plan.steps[**need].substitute.is_none();
             if let Some(&missing) = step.needs.iter().filter(asked).find(left_out) {
                 let other = &self.plan.steps[missing].path;
-                let message = format!("the step '{}' needs the result of '{other}', which has not run yet", step.path);
+                let message = format!("the step '{}' needs '{other}', which has no result to reuse", step.path);
                 return Err(
                     Failed::new(message).hint(format!("run it too with --until {}, or run all steps", step.path))
                 );

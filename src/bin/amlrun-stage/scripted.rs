@@ -115,15 +115,16 @@ impl Scripted {
         Ok(self.module.forward_ts(&[input])?)
     }
 
-    /// libtorch can save only to files.
+    /// libtorch can save only to files. Their names without the extension must not be empty.
     fn state(&mut self, folder: &Path) -> Result<State, StageError> {
         self.module.f_set_eval()?;
         self.training = Some(false);
-        fs::create_dir_all(folder).map_err(io_error(folder))?;
-        let file = Temporary::beside(&folder.join("module.pt"));
-        self.module.save(file.path())?;
-        let weights = tensors_of(&ModelFile::open(file.path())?.contents)?;
-        let module = fs::read(file.path()).map_err(io_error(file.path()))?;
+        let scratch = Temporary::beside(&folder.join("module"));
+        fs::create_dir_all(scratch.path()).map_err(io_error(scratch.path()))?;
+        let file = scratch.path().join("module.pt");
+        self.module.save(&file)?;
+        let weights = tensors_of(&ModelFile::open(&file)?.contents)?;
+        let module = fs::read(&file).map_err(io_error(&file))?;
         Ok(State { weights, module: Some(module) })
     }
 }
