@@ -12,7 +12,7 @@ use crate::config::{Config, trust};
 use crate::data::inspection::InspectionOptions;
 use crate::diagnostic::visible::visible;
 use crate::engine::{CacheDecision, Decision};
-use crate::environment::resolve::Policy;
+use crate::environment::resolve::{Managed, Policy};
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::outcome::JobStatus;
@@ -166,5 +166,17 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
     let left = if aside > 0 { format!(", {aside} skipped") } else { String::new() };
     let cannot = if cannot > 0 { format!(", {cannot} cannot run") } else { String::new() };
     out.push_str(&format!("{run} to run, {reuse} reused{left}{cannot}\n"));
+    out.push_str(&environments(run_plan, paint));
     out
+}
+
+/// The environments that are built for steps, a line each.
+fn environments(run_plan: &RunPlan, paint: Paint) -> String {
+    let line = |(managed, steps): &(Managed, Vec<usize>)| {
+        let count = if steps.len() == 1 { "1 step".to_owned() } else { format!("{} steps", steps.len()) };
+        let state = if run_plan.environments.ready(managed).is_some() { "built" } else { "to be built" };
+        let text = format!("environment '{}' ({}): {count}, {state}", managed.name, managed.source);
+        format!("{}\n", paint.dim(&visible(&text)))
+    };
+    run_plan.managed().iter().map(line).collect()
 }

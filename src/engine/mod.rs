@@ -70,6 +70,8 @@ pub struct Request {
     pub secrets: Arc<[Secret]>,
     /// Variables of this process that steps must not inherit.
     pub hidden: Arc<[String]>,
+    /// How environments are provided, for the record; `None` for what is installed on this machine.
+    pub environments: Option<String>,
     /// The variables that all steps of the run share.
     pub common: Vec<(String, String)>,
     /// Warnings from before the run, for the record.

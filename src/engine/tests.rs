@@ -99,6 +99,7 @@ async fn run_with(environments: &[&str], provider: ByName, root: &TempDir) -> (J
         jobs: 1,
         grace: Duration::ZERO,
         log_limit: None,
+        environments: None,
         secrets: Arc::new([]),
         hidden: Arc::new([]),
         warnings: Vec::new(),

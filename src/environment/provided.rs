@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::managed::store::{Ready, Store};
-use super::resolve::{Managed, Resolution, Settings, resolve};
+use super::resolve::{Managed, Policy, Resolution, Settings, resolve};
 use crate::digest::Digest;
 use crate::reuse::Python;
 use crate::spec::environment::Environment;
@@ -28,6 +28,12 @@ impl Environments {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { settings, store: Store::of_user(), resolved: Mutex::default(), found: Mutex::default() }
+    }
+
+    /// How environments are provided.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.settings.policy
     }
 
     /// What an environment becomes.

@@ -24,6 +24,26 @@ pub enum Policy {
     Managed,
 }
 
+impl Policy {
+    /// Its name in records; `None` for the host, which is the default.
+    #[must_use]
+    pub fn name(self) -> Option<String> {
+        match self {
+            Self::Host => None,
+            Self::Managed => Some("managed".to_owned()),
+        }
+    }
+
+    /// The policy with that name in a record.
+    #[must_use]
+    pub fn named(name: Option<&str>) -> Self {
+        match name {
+            Some("managed") => Self::Managed,
+            _ => Self::Host,
+        }
+    }
+}
+
 /// The project's own definition of an environment, in `amlrun.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -137,6 +137,9 @@ pub enum EventKind {
         /// Seconds that steps have to end by themselves when the run is stopped.
         #[serde(default)]
         grace: u64,
+        /// How environments are provided; `None` for what is installed on this machine.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        environments: Option<String>,
         /// All steps, each after the steps that it depends on.
         steps: Vec<StepInfo>,
     },

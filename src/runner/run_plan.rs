@@ -11,6 +11,7 @@ use crate::data::staging::RemoteData;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
 use crate::engine::{self, CacheDecision, CachedResult, Decision, Force, InputSnapshot};
+use crate::environment::resolve::{Managed, Resolution};
 use crate::environment::{Environments, variables};
 use crate::error::Failed;
 use crate::event::StepView;
@@ -109,8 +110,33 @@ impl RunPlan {
         })
     }
 
-    /// Checks that the selected steps can run: a step that runs must not depend on one that was left out.
+    /// The environments that are built for its steps, each with the steps that it is for.
+    pub(crate) fn managed(&self) -> Vec<(Managed, Vec<usize>)> {
+        let mut all: Vec<(Managed, Vec<usize>)> = Vec::new();
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            let Some(command) = step.command().filter(|_| step.substitute.is_none()) else { continue };
+            let Ok(resolution) = self.environments.resolve(command.environment.as_ref()) else { continue };
+            let Resolution::Managed(managed) = &*resolution else { continue };
+            match all.iter_mut().find(|(known, _)| known.digest == managed.digest) {
+                Some((_, steps)) => steps.push(index),
+                None => all.push(((**managed).clone(), vec![index])),
+            }
+        }
+        all
+    }
+
+    /// Checks that the selected steps can run: the environment of a step that runs must have a definition that can be
+    /// read, and the step must not depend on one that was left out.
     pub(crate) fn startable(&self) -> Result<(), Failed> {
+        for (step, decision) in self.plan.steps.iter().zip(&self.decisions).filter(|(_, decision)| decision.may_run()) {
+            let environment = step.command().filter(|_| step.substitute.is_none()).map(|command| &command.environment);
+            if let Some(Err(why)) = environment.map(|environment| self.environments.resolve(environment.as_ref())) {
+                let message = format!("the step '{}' cannot run: {why}", step.path);
+                let hint =
+                    "run it with what is installed here: --environment host, or define the environment in amlrun.toml";
+                return Err(Failed::new(message).hint(hint));
+            }
+        }
         for (index, step) in self.plan.steps.iter().enumerate() {
             if !self.decisions[index].may_run() || !self.wanted[index] {
                 continue;

@@ -137,6 +137,7 @@ impl RunSession {
             LocalWorkspace::new(&home, &experiment, &folder, &run_plan, bus.clone(), runtime, resumed.is_some());
         let workspace = Arc::new(workspace);
         let environments = run_plan.environments.clone();
+        let policy = environments.policy().name();
         let note = local_environment::note(&run_plan.plan, &run_plan.decisions, &environments);
         let environments = Arc::new(LocalEnvironment::new(executor, shells.clone(), environments, bus.clone()));
         let common = engine::common(&folder, &experiment);
@@ -152,6 +153,7 @@ impl RunSession {
             jobs: limits.jobs,
             grace: limits.grace,
             log_limit: limits.log,
+            environments: policy,
             secrets,
             hidden,
             common,
