@@ -149,11 +149,12 @@ fn the_project_can_say_what_a_name_stands_for() {
 #[test]
 fn a_resumed_run_keeps_its_environments() {
     let project = project("1.0");
-    let fails = "python -c 'import tool; print(tool.VERSION)' && test -e ../../../../../../ready";
+    let ready = project.path("ready");
+    let fails = format!("python -c 'import tool; print(tool.VERSION)' && test -e {}", ready.display());
     let environment = "    environment: {image: python, conda_file: ./conda.yml}\n";
-    project.write("pipeline.yml", &pipeline(&format!("{}{environment}", node("a", fails))));
+    project.write("pipeline.yml", &pipeline(&format!("{}{environment}", node("a", &fails))));
     run(&project, "r").ended(1);
-    project.write("ready", "");
+    std::fs::write(ready, "").unwrap();
     let mut resume = project.command(&["run", "--resume", "r"]);
     resume.env("XDG_CACHE_HOME", project.path("cache"));
     let ran = Ran::of(resume).ended(0);
