@@ -232,7 +232,7 @@ fn without_a_network_the_error_says_so() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     project.write("conda.yml", &conda("1.0", &format!("  - --index-url http://{address}/simple\n")));
     let mut command = command(&project, &["run", "pipeline.yml", "--name", "r"]);
-    command.env("PIP_RETRIES", "0").env("UV_HTTP_RETRIES", "0");
+    command.env("PIP_RETRIES", "1").env("UV_HTTP_RETRIES", "0");
     let ran = Ran::of(command).ended(1);
     assert!(ran.out.contains("the package index cannot be reached"), "{}", ran.out);
 }

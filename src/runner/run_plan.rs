@@ -128,7 +128,8 @@ impl RunPlan {
     /// Checks that the selected steps can run: the environment of a step that runs must have a definition that can be
     /// read, and the step must not depend on one that was left out.
     pub(crate) fn startable(&self) -> Result<(), Failed> {
-        for (step, decision) in self.plan.steps.iter().zip(&self.decisions).filter(|(_, decision)| decision.may_run()) {
+        let may_run = self.plan.steps.iter().zip(&self.decisions).filter(|(_, decision)| decision.may_run());
+        for (step, _) in may_run {
             let environment = step.command().filter(|_| step.substitute.is_none()).map(|command| &command.environment);
             if let Some(Err(why)) = environment.map(|environment| self.environments.resolve(environment.as_ref())) {
                 let message = format!("the step '{}' cannot run: {why}", step.path);
