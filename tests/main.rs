@@ -18,6 +18,7 @@ mod cp_broken;
 mod cp_http;
 mod data_assets;
 mod datastores;
+mod environments;
 mod explain;
 mod faults;
 mod file_graph;

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::format::TextOr;
 use super::printer::Printer;
-use super::run::options::StepArguments;
+use super::run::options::{EnvironmentArgument, StepArguments};
 use crate::config::{Config, trust};
 use crate::data::inspection::InspectionOptions;
 use crate::diagnostic::visible::visible;
 use crate::engine::{CacheDecision, Decision};
+use crate::environment::resolve::{Managed, Policy};
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::outcome::JobStatus;
@@ -40,6 +41,10 @@ pub(super) struct Args {
     #[command(flatten)]
     steps: StepArguments,
 
+    /// How to provide environments, as for 'run'
+    #[arg(long, value_name = "HOW")]
+    environment: Option<EnvironmentArgument>,
+
     /// Exit with code 1 if any step would run
     #[arg(long)]
     check: bool,
@@ -50,6 +55,7 @@ pub(super) struct Args {
 
 pub(super) fn plan(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
+    let config = config.with_environments(args.environment.map(Policy::from));
     let mut rest = Rest::of(&args.file, &args.set, &config, project)?;
     let plan = std::mem::take(&mut rest.plan);
     let job_file = std::path::absolute(&rest.document.path).unwrap_or_else(|_| rest.document.path.clone());
@@ -160,5 +166,17 @@ fn text(run_plan: &RunPlan, hindered: &BTreeMap<usize, String>, paint: Paint, co
     let left = if aside > 0 { format!(", {aside} skipped") } else { String::new() };
     let cannot = if cannot > 0 { format!(", {cannot} cannot run") } else { String::new() };
     out.push_str(&format!("{run} to run, {reuse} reused{left}{cannot}\n"));
+    out.push_str(&environments(run_plan, paint));
     out
+}
+
+/// The environments that are built for steps, a line each.
+fn environments(run_plan: &RunPlan, paint: Paint) -> String {
+    let line = |(managed, steps): &(Managed, Vec<usize>)| {
+        let count = if steps.len() == 1 { "1 step".to_owned() } else { format!("{} steps", steps.len()) };
+        let state = if run_plan.environments.ready(managed).is_some() { "built" } else { "to be built" };
+        let text = format!("environment '{}' ({}): {count}, {state}", managed.name, managed.source);
+        format!("{}\n", paint.dim(&visible(&text)))
+    };
+    run_plan.managed().iter().map(line).collect()
 }

@@ -9,7 +9,7 @@ use crate::engine::{Workspace as _, inspect};
 use crate::error::Failed;
 use crate::event::Bus;
 use crate::exec::process::LocalProcess;
-use crate::exec::spawn;
+use crate::exec::{Stop, spawn};
 use crate::exit_status::Exit;
 use crate::history::record;
 use crate::outcome::{JobStatus, StepOutcome};
@@ -75,7 +75,8 @@ fn open(run: &str, path: &str, once: Option<&str>, project: &Project, printer: &
         let _inside = runtime.enter();
         session.request(bus, Arc::new(LocalProcess::default()))?
     };
-    let scene = inspect::scene(index, &request, &services).map_err(Failed::new)?;
+    let (_asking, stop) = tokio::sync::watch::channel(Stop::None);
+    let scene = runtime.block_on(inspect::scene(index, &request, &services, stop)).map_err(Failed::new)?;
     let mut arguments: Vec<String> = Vec::new();
     match once {
         Some(command) => arguments.extend(["-c".to_owned(), command.to_owned()]),

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use self::secret_ref::CredentialRef;
 use self::storage::{AccountRules, DatastoreRules, Transfer};
 use self::user::UserConfig;
+use crate::environment::resolve::{Policy, Replacement, Settings};
 use crate::error::Failed;
 use crate::plan::Local;
 use crate::plan::local::StepRules;
@@ -26,6 +27,15 @@ use std::sync::Once;
 
 /// The file's name.
 pub(crate) const FILE: &str = "amlrun.toml";
+
+/// The table `[environments]`: how they are provided, and the project's own definitions.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct EnvironmentRules {
+    default: Policy,
+    #[serde(flatten)]
+    replacements: BTreeMap<String, Replacement>,
+}
 
 /// The content of the file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -49,6 +59,7 @@ pub(crate) struct Config {
     /// What the user allows all projects to do.
     #[serde(skip)]
     pub user: UserConfig,
+    environments: EnvironmentRules,
     steps: BTreeMap<String, StepRules>,
     types: BTreeMap<String, StepRules>,
     #[serde(skip)]
@@ -75,7 +86,7 @@ impl Config {
         let mut config = Self::read(&text).map_err(|(place, message)| {
             Failed::new(format!("{shown}:{place}: {message}")).hint(
                 "use jobs, grace, log_limit, pass_variables, and the tables [steps.<path>], [types.<type>], \
-                [datastores.<name>], [accounts.<name>] and [transfer]",
+                [datastores.<name>], [accounts.<name>], [environments] and [transfer]",
             )
         })?;
         if config.transfer.patience.is_some() {
@@ -128,6 +139,19 @@ impl Config {
             stall: seconds(self.transfer.stall, default.stall),
             retry_timeout: seconds(self.transfer.retry_timeout.or(self.transfer.patience), default.retry_timeout),
         }
+    }
+
+    /// Its settings of environments.
+    pub(crate) fn environments(&self) -> Settings {
+        let EnvironmentRules { default, replacements } = self.environments.clone();
+        Settings { policy: default, replacements, folder: self.folder.clone() }
+    }
+
+    /// The same with environments provided in another way, if one was chosen.
+    #[must_use]
+    pub(crate) fn with_environments(mut self, chosen: Option<Policy>) -> Self {
+        self.environments.default = chosen.unwrap_or(self.environments.default);
+        self
     }
 
     /// Its settings of steps.

@@ -106,6 +106,7 @@ fn started(request: &Request) -> EventKind {
         pid: std::process::id(),
         amlrun,
         grace: request.grace.as_secs(),
+        environments: request.environments.clone(),
         steps: steps.collect(),
     }
 }

@@ -1,8 +1,8 @@
 //! The environment of a step: the variables that Azure ML sets and scripts read (reference, section 7.2).
 
-use super::Request;
 use super::outputs::OutputTable;
 use super::prepare::{Prepared, text_of};
+use super::{Request, StepEnvironment};
 use crate::plan::{Command, Step};
 use crate::store::RunFolder;
 
@@ -14,14 +14,15 @@ pub(super) fn variables(
     output_table: &OutputTable,
     command: &Command,
     prepared: &Prepared,
-    search_path: &str,
+    environment: &StepEnvironment,
     tracking: Vec<(String, String)>,
 ) -> Result<Vec<(String, String)>, String> {
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
     let mut all: Vec<(String, String)> = request.common.clone();
     let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
-    set("PATH", search_path);
+    set("PATH", &environment.search_path);
+    environment.variables.iter().for_each(|(name, value)| set(name, value));
     set("AZUREML_RUN_ID", &job);
     set("AZUREML_NODE_COUNT", &command.distribution.as_ref().map_or(1, |d| d.instances).to_string());
     let wd = prepared.folder.wd().display().to_string();

@@ -6,6 +6,7 @@ use super::launch::PreparedLaunch;
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::{Request, Services, launch, prepare};
+use crate::exec::StopWatch;
 
 /// The working directory of a step, and what the step sees there.
 pub struct Scene {
@@ -26,7 +27,7 @@ pub struct Scene {
 ///
 /// # Errors
 /// A message, if an input is missing or a folder cannot be made.
-pub fn scene(index: usize, request: &Request, services: &Services) -> Result<Scene, String> {
+pub async fn scene(index: usize, request: &Request, services: &Services, stop: StopWatch) -> Result<Scene, String> {
     let output_table = OutputTable::new(request.plan.steps.len());
     let resumed = request.resumed.as_ref();
     for (step, outputs) in resumed.iter().flat_map(|resumed| &resumed.done) {
@@ -35,7 +36,9 @@ pub fn scene(index: usize, request: &Request, services: &Services) -> Result<Sce
     let attempt = resumed.and_then(|resumed| resumed.attempts.get(&index)).copied().unwrap_or(1);
     let command = request.plan.steps[index].command().ok_or("this step has no command")?;
     let prepared = prepare::again(index, command, attempt, request, &output_table)?;
-    let launched = launch::launch(index, command, request, services, &output_table, prepared);
+    let environment = services.environments.provide(&request.plan.steps[index].path, command, stop).await;
+    let environment = environment.map_err(|error| error.to_string())?;
+    let launched = launch::launch(index, command, &environment, request, services, &output_table, prepared);
     let PreparedLaunch { launch, copies, .. } = launched.map_err(|failure| failure.to_string())?;
     let mut variables = launch.variables;
     if let Some(first) = launch.processes.first() {

@@ -32,7 +32,12 @@ pub(super) struct PreparedLaunch {
 }
 
 /// Prepares a step, so that it can be launched.
-pub(super) fn materialize(index: usize, attempt: u32, shared: &RunState) -> Result<Materialized, Failure> {
+pub(super) fn materialize(
+    index: usize,
+    attempt: u32,
+    environment: &StepEnvironment,
+    shared: &RunState,
+) -> Result<Materialized, Failure> {
     let RunState { request, services, output_table, .. } = shared;
     let command = request.plan.steps[index].command().ok_or_else(|| Failure::internal("a step has no command"))?;
     let prepared = prepare::prepare(index, command, attempt, request, output_table).map_err(Failure::other)?;
@@ -41,7 +46,7 @@ pub(super) fn materialize(index: usize, attempt: u32, shared: &RunState) -> Resu
         warn(services, request, index, message.clone());
     }
     let shown = prepared.shown.clone();
-    let prepared = launch(index, command, request, services, output_table, prepared)?;
+    let prepared = launch(index, command, environment, request, services, output_table, prepared)?;
     Ok(Materialized { prepared, command: shown, unchanged })
 }
 
@@ -49,6 +54,7 @@ pub(super) fn materialize(index: usize, attempt: u32, shared: &RunState) -> Resu
 pub(super) fn launch(
     index: usize,
     command: &Command,
+    environment: &StepEnvironment,
     request: &Request,
     services: &Services,
     output_table: &OutputTable,
@@ -56,13 +62,12 @@ pub(super) fn launch(
 ) -> Result<PreparedLaunch, Failure> {
     let step = &request.plan.steps[index];
     let job = request.step_job(index);
-    let StepEnvironment { executor, search_path } = services.environments.provide(command)?;
     let artifacts = request.paths.step(&step.path).real.artifacts();
     let tracking = services.workspace.begin_step(&step.path, &job, artifacts).unwrap_or_else(|message| {
         warn(services, request, index, format!("this step runs without tracking: {message}"));
         Vec::new()
     });
-    let variables = environment::variables(index, request, output_table, command, &prepared, &search_path, tracking)
+    let variables = environment::variables(index, request, output_table, command, &prepared, environment, tracking)
         .map_err(Failure::other)?;
     let instances = command.distribution.as_ref().map_or(1, |d| d.instances);
     let distribution = command.distribution.as_ref().and_then(distribution);
@@ -86,7 +91,7 @@ pub(super) fn launch(
         timeout: step.timeout,
         grace: request.grace,
     };
-    Ok(PreparedLaunch { executor, launch, copies: prepared.copies })
+    Ok(PreparedLaunch { executor: environment.executor.clone(), launch, copies: prepared.copies })
 }
 
 /// The files and folders that a step works with: its own folder and those of its outputs, and the inputs that it reads

@@ -46,7 +46,9 @@ pub use cache::{CacheDecision, CachedResult, Decision, Force, InputSnapshot, See
 pub use dispatch::{run, step_info};
 pub use environment::common;
 pub use paths::{RunPaths, StepPaths};
-pub use services::{EnvironmentProvider, OutputAsset, ServiceError, Services, StepEnvironment, Tracked, Workspace};
+pub use services::{
+    EnvironmentProvider, OutputAsset, Providing, ServiceError, Services, StepEnvironment, Tracked, Workspace,
+};
 
 /// A request to run a plan: everything that the engine needs to know. None of it changes during the run.
 pub struct Request {
@@ -68,6 +70,8 @@ pub struct Request {
     pub secrets: Arc<[Secret]>,
     /// Variables of this process that steps must not inherit.
     pub hidden: Arc<[String]>,
+    /// How environments are provided, for the record; `None` for what is installed on this machine.
+    pub environments: Option<String>,
     /// The variables that all steps of the run share.
     pub common: Vec<(String, String)>,
     /// Warnings from before the run, for the record.

@@ -2,7 +2,9 @@
 //!
 //! The engine knows the registry, the tracking server and the kinds of environments only through these traits.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::event::{Bus, Moved};
@@ -60,12 +62,12 @@ impl From<ServiceError> for Failure {
 
 /// Provides the environments of steps.
 pub trait EnvironmentProvider: Send + Sync {
-    /// Prepares the environment of a step. Blocks as long as that takes.
-    ///
-    /// # Errors
-    /// The step then fails.
-    fn provide(&self, command: &Command) -> Result<StepEnvironment, ServiceError>;
+    /// Makes the environment of a step ready, which may take minutes, and returns it. An error fails the step.
+    fn provide<'a>(&'a self, step: &'a str, command: &'a Command, stop: StopWatch) -> Providing<'a>;
 }
+
+/// An environment that is being made ready.
+pub type Providing<'a> = Pin<Box<dyn Future<Output = Result<StepEnvironment, ServiceError>> + Send + 'a>>;
 
 /// The environment of a step, ready for its command.
 #[derive(Clone)]
@@ -74,6 +76,10 @@ pub struct StepEnvironment {
     pub executor: Arc<dyn Executor>,
     /// The folders in which the step finds programs, in the form of `PATH`.
     pub search_path: String,
+    /// Variables that it sets. Those of the step's author override them.
+    pub variables: Vec<(String, String)>,
+    /// Whether it was built from a definition, and is not this machine itself.
+    pub is_built: bool,
 }
 
 /// An output that becomes an asset.

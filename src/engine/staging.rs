@@ -61,7 +61,7 @@ pub(super) async fn upload(
 }
 
 /// The end of a step that never began, because of an error or a request to stop.
-fn ended_early(failure: Failure, stop: &StopWatch) -> Finished {
+pub(super) fn ended_early(failure: Failure, stop: &StopWatch) -> Finished {
     match *stop.borrow() {
         Stop::None => Finished::failed(failure),
         _ => Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),

@@ -9,7 +9,7 @@ use super::collect::Collected;
 use super::launch::{Materialized, PreparedLaunch, materialize};
 use super::protect::OwnCopy;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
-use super::{Request, Tracked, collect, protect, staging, unchanged};
+use super::{Request, StepEnvironment, Tracked, cache, collect, protect, staging, unchanged};
 use crate::clock::Timestamp;
 use crate::event::{EventKind, OutputInfo, ProcessLog};
 use crate::exec::{Ended, Ending, Observer, RankProcess, Shown, Stop, StopWatch};
@@ -85,12 +85,16 @@ async fn attempt_once(index: usize, attempt: u32, shared: &Arc<RunState>, stop: 
 /// One attempt of a step that runs a command.
 async fn run_command(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &mut StopWatch) -> Finished {
     let step = &shared.request.plan.steps[index];
+    let environment = match provide(index, shared, stop).await {
+        Ok(environment) => environment,
+        Err(failure) => return staging::ended_early(failure, stop),
+    };
     let materialized = if is_quick(step, &shared.request) {
-        Some(materialize(index, attempt, shared))
+        Some(materialize(index, attempt, &environment, shared))
     } else {
         // Copying may take long. A partial copy is discarded with the step's folder.
         let shared = shared.clone();
-        unless_stopped(blocking(move || materialize(index, attempt, &shared)), stop).await
+        unless_stopped(blocking(move || materialize(index, attempt, &environment, &shared)), stop).await
     };
     let Materialized { prepared, command, unchanged } = match materialized {
         Some(Ok(materialized)) => materialized,
@@ -141,6 +145,19 @@ async fn run_command(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &
         // registered.
         Ok(_) = stop.wait_for(|stop| *stop == Stop::Forced) => Finished::new(StepOutcome::Canceled),
     }
+}
+
+/// Makes the environment of a step ready.
+async fn provide(index: usize, shared: &Arc<RunState>, stop: &StopWatch) -> Result<StepEnvironment, Failure> {
+    let RunState { request, services, .. } = &**shared;
+    let step = &request.plan.steps[index];
+    let command = step.command().ok_or_else(|| Failure::internal("a step has no command"))?;
+    let environment = services.environments.provide(&step.path, command, stop.clone()).await?;
+    if let Some(reuse) = request.reuse.as_ref().filter(|_| environment.is_built) {
+        // Its programs are looked at before the step starts. When the run began, the environment may not have been there.
+        let _ = cache::machine(step, &request.snapshot, reuse);
+    }
+    Ok(environment)
 }
 
 /// Records the start of a step and passes on what it prints.

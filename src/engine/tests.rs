@@ -38,10 +38,16 @@ impl Executor for Notes {
 struct ByName(HashMap<String, Arc<Notes>>);
 
 impl EnvironmentProvider for ByName {
-    fn provide(&self, command: &Command) -> Result<StepEnvironment, ServiceError> {
+    fn provide<'a>(&'a self, _: &'a str, command: &'a Command, _: StopWatch) -> Providing<'a> {
         let name = command.environment.as_ref().map(Environment::describe).unwrap_or_default();
-        let executor = self.0.get(&name).ok_or_else(|| ServiceError::Transient(format!("{name} cannot be pulled")))?;
-        Ok(StepEnvironment { executor: executor.clone(), search_path: format!("/{name}/bin") })
+        let unavailable = || ServiceError::Transient(format!("{name} cannot be pulled"));
+        let provided = self.0.get(&name).ok_or_else(unavailable).map(|executor| StepEnvironment {
+            executor: executor.clone(),
+            search_path: format!("/{name}/bin"),
+            variables: Vec::new(),
+            is_built: false,
+        });
+        Box::pin(std::future::ready(provided))
     }
 }
 
@@ -93,6 +99,7 @@ async fn run_with(environments: &[&str], provider: ByName, root: &TempDir) -> (J
         jobs: 1,
         grace: Duration::ZERO,
         log_limit: None,
+        environments: None,
         secrets: Arc::new([]),
         hidden: Arc::new([]),
         warnings: Vec::new(),

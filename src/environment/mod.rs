@@ -8,39 +8,50 @@
 //! This module does not know plans and runs: the engine gives it commands, and gets digests.
 
 mod installed;
+pub mod managed;
 mod programs;
+pub mod provided;
 mod python;
+pub mod resolve;
 pub mod variables;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::programs::words;
 
 use self::programs::Programs;
+pub use self::provided::Environments;
 use self::python::Interpreter;
+use self::resolve::Resolution;
 use crate::digest::Digest;
 use crate::reuse::{Machine, Python, Reuse};
+use crate::spec::environment::Environment;
 
 /// The machine's part of a step's inputs, as it was before the run.
 pub struct Host {
     /// The part that all steps share; `None` if it cannot be determined.
     base: Option<Machine>,
     interpreters: Vec<Interpreter>,
+    environments: Arc<Environments>,
     near: PathBuf,
     /// The project's folder, if the project is not trusted.
     strange: Option<PathBuf>,
     found: Mutex<Found>,
 }
 
+/// `PATH`, the programs that a step names, and the Python of its environment if that was built.
+type MachineKey = (Option<String>, Vec<usize>, Option<Digest>);
+
 /// The results for the steps so far.
 struct Found {
     /// By `PATH`: `None` is the usual one.
     programs: HashMap<Option<String>, Programs>,
-    /// By `PATH` and the programs that a step names.
-    machines: HashMap<(Option<String>, Vec<usize>), Digest>,
+    machines: HashMap<MachineKey, Digest>,
     described: Vec<Machine>,
+    /// The Pythons of the environments that were built.
+    built: HashMap<Digest, Python>,
 }
 
 /// Where to look, and for which project.
@@ -53,6 +64,18 @@ pub struct Look<'a> {
     pub passed: &'a [String],
     /// Whether the project is not trusted. Then none of its programs is started to query it.
     pub is_strange: bool,
+    /// The environments of steps.
+    pub environments: Arc<Environments>,
+}
+
+/// What decides a step's result beside its files.
+pub struct StepTexts<'t, T> {
+    /// The environment that it names.
+    pub environment: Option<&'t Environment>,
+    /// The texts that may name programs.
+    pub texts: T,
+    /// Its own `PATH`, if it sets one.
+    pub path: Option<&'t str>,
 }
 
 impl Host {
@@ -75,29 +98,37 @@ impl Host {
         }
         let base = is_known.then_some(base);
         let programs = HashMap::from([(None, programs)]);
-        let found = Mutex::new(Found { programs, machines: HashMap::new(), described: Vec::new() });
-        Self { base, interpreters, near: look.near.to_owned(), strange, found }
+        let found =
+            Mutex::new(Found { programs, machines: HashMap::new(), described: Vec::new(), built: HashMap::new() });
+        let environments = look.environments.clone();
+        Self { base, interpreters, environments, near: look.near.to_owned(), strange, found }
     }
 
     /// The digest of the machine's part for one step: the part that all steps share, and the programs that the step's
-    /// texts name. These are words that are files on `PATH`, and paths of programs. `path` is the step's own `PATH`,
-    /// if it sets one. `None` if a program cannot be read, or an interpreter's packages cannot be determined.
+    /// texts name. These are words that are files on `PATH`, and paths of programs. An environment that was built
+    /// replaces the Pythons of the machine. `None` if a program cannot be read, an interpreter's packages cannot be
+    /// determined, or the environment is not built yet.
     #[must_use]
-    pub fn machine<'t>(
-        &self,
-        texts: impl Iterator<Item = &'t str>,
-        path: Option<&str>,
-        reuse: &Reuse,
-    ) -> Option<Digest> {
+    pub fn machine<'t>(&self, step: StepTexts<'t, impl Iterator<Item = &'t str>>, reuse: &Reuse) -> Option<Digest> {
+        let StepTexts { environment, texts, path } = step;
         let base = self.base.as_ref()?;
-        let folders: Vec<PathBuf> = std::env::split_paths(path.unwrap_or_default()).collect();
+        let built = match &*self.environments.resolve(environment).ok()? {
+            Resolution::Host(_) => None,
+            Resolution::Managed(managed) => Some(self.environments.ready(managed)?),
+        };
         // Relative folders would be in the step's code, and an interpreter there may have any packages.
-        if path.is_some() && folders.iter().any(|folder| folder.is_relative()) {
+        let own: Vec<PathBuf> = std::env::split_paths(path.unwrap_or_default()).collect();
+        if path.is_some() && own.iter().any(|folder| folder.is_relative()) {
             return None;
         }
+        let path = match (path, &built) {
+            (Some(path), _) => Some(path.to_owned()),
+            (None, Some(built)) => Some(built.search_path(std::iter::empty())),
+            (None, None) => None,
+        };
+        let folders: Vec<PathBuf> = std::env::split_paths(path.as_deref().unwrap_or_default()).collect();
         let mut found = self.found();
-        let Found { programs, machines, described } = &mut *found;
-        let path = path.map(str::to_owned);
+        let Found { programs, machines, described, built: pythons_of_environments } = &mut *found;
         let fresh = || Programs::new(folders, &self.near, self.strange.as_deref());
         let programs = programs.entry(path.clone()).or_insert_with(fresh);
         // A step with its own `PATH` may find another Python there.
@@ -108,8 +139,14 @@ impl Host {
         }
         named.sort_unstable();
         named.dedup();
-        let digest = machines.entry((path, named)).or_insert_with_key(|(_, named)| {
-            let machine = Machine { programs: programs.digests(named), ..base.clone() };
+        let python = built.map(|built| built.python());
+        let key = (path, named, python.as_ref().map(Python::digest));
+        let digest = machines.entry(key).or_insert_with_key(|(_, named, digest)| {
+            let mut machine = Machine { programs: programs.digests(named), ..base.clone() };
+            if let (Some(digest), Some(python)) = (digest, python) {
+                machine.pythons = BTreeMap::from([("python".to_owned(), digest.clone())]);
+                pythons_of_environments.insert(digest.clone(), python);
+            }
             let digest = machine.digest();
             described.push(machine);
             digest
@@ -120,8 +157,19 @@ impl Host {
     /// The content of the digests that [`Host::machine`] returned, and of the Pythons in them.
     #[must_use]
     pub fn described(&self) -> (Vec<Machine>, Vec<Python>) {
-        let pythons = self.interpreters.iter().map(|interpreter| interpreter.python.clone()).collect();
-        (self.found().described.clone(), pythons)
+        let found = self.found();
+        let of_machine = self.interpreters.iter().map(|interpreter| interpreter.python.clone());
+        let pythons = of_machine.chain(found.built.values().cloned()).collect();
+        (found.described.clone(), pythons)
+    }
+
+    /// The environment of a step, if it must be built before the step can run.
+    #[must_use]
+    pub fn unbuilt(&self, environment: Option<&Environment>) -> Option<String> {
+        match &*self.environments.resolve(environment).ok()? {
+            Resolution::Managed(managed) if self.environments.ready(managed).is_none() => Some(managed.name.clone()),
+            _ => None,
+        }
     }
 
     /// Whether everything is unchanged.
@@ -133,4 +181,11 @@ impl Host {
     fn found(&self) -> MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// amlrun's folder in the user's cache folder. `None` if the user has none.
+fn cache_folder() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    Some(cache.join("amlrun"))
 }

@@ -205,11 +205,10 @@ fn is_script(program: &Path) -> bool {
 
 /// The cache file for an interpreter's answer. A version manager's script may be several interpreters.
 fn cache_file(program: &Path, stamp: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    let cache = super::cache_folder()?;
     let choice = if is_script(program) { stamp } else { "" };
     let name = Digest::of(format!("{} {choice}", program.display()).as_bytes());
-    Some(cache.join("amlrun/pythons/v2").join(format!("{}.json", name.short())))
+    Some(cache.join("pythons/v2").join(format!("{}.json", name.short())))
 }
 
 fn kept_answer(place: &Path) -> Option<Kept> {

@@ -31,6 +31,8 @@ pub struct RunView {
     pub pid: u32,
     /// Seconds that steps have to end by themselves when the run is stopped.
     pub grace: u64,
+    /// How environments are provided; `None` for what is installed on this machine.
+    pub environments: Option<String>,
     /// Its status.
     pub status: JobStatus,
     /// When it began.
@@ -118,6 +120,7 @@ impl Default for RunView {
             job_file: PathBuf::new(),
             pid: 0,
             grace: 0,
+            environments: None,
             status: JobStatus::NotStarted,
             started: None,
             resumed: None,
@@ -156,6 +159,7 @@ impl RunView {
                 job_file,
                 pid,
                 grace,
+                environments,
                 steps,
                 ..
             } => {
@@ -167,6 +171,7 @@ impl RunView {
                 self.tags.clone_from(tags);
                 self.job_file.clone_from(job_file);
                 (self.pid, self.grace) = (*pid, *grace);
+                self.environments.clone_from(environments);
                 self.status = JobStatus::Running;
                 self.started = Some(event.time);
                 self.steps = steps.iter().map(StepView::new).collect();
@@ -213,7 +218,9 @@ impl RunView {
             }),
             EventKind::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
             EventKind::DataFetched { step, .. } => self.with(step, |s| s.begun = true),
-            EventKind::OutputUploaded { .. } => {}
+            EventKind::OutputUploaded { .. }
+            | EventKind::EnvironmentBuilding { .. }
+            | EventKind::EnvironmentReady { .. } => {}
             EventKind::StepTracked { step, metrics, models } => self.with(step, |s| {
                 s.metrics.clone_from(metrics);
                 s.assets.extend(models.iter().cloned());

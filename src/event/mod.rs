@@ -11,6 +11,7 @@ pub mod bus;
 pub mod fold;
 pub mod journal;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -136,6 +137,9 @@ pub enum EventKind {
         /// Seconds that steps have to end by themselves when the run is stopped.
         #[serde(default)]
         grace: u64,
+        /// How environments are provided; `None` for what is installed on this machine.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        environments: Option<String>,
         /// All steps, each after the steps that it depends on.
         steps: Vec<StepInfo>,
     },
@@ -214,6 +218,31 @@ pub enum EventKind {
         /// Its processes.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         handle: Option<Handle>,
+    },
+    /// The environment of a step is being built.
+    EnvironmentBuilding {
+        /// The step that needs it first.
+        step: String,
+        /// Its name.
+        environment: String,
+        /// Where its definition is from, such as `conda file`.
+        source: String,
+    },
+    /// The environment of a step is ready. Recorded once for each environment of a run.
+    EnvironmentReady {
+        /// The step that needs it first.
+        step: String,
+        /// Its name.
+        environment: String,
+        /// The digest of its definition.
+        digest: String,
+        /// The version of Python.
+        python: String,
+        /// The version of each installed distribution.
+        packages: BTreeMap<String, String>,
+        /// How long it took to build, in milliseconds; `None` if it was built before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        millis: Option<u64>,
     },
     /// Remote data that a step reads was downloaded, or was here already.
     DataFetched {

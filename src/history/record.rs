@@ -93,6 +93,7 @@ fn started(run: &RunFolder, plan: &Plan) -> EventKind {
         pid: 0,
         amlrun: String::new(),
         grace: 0,
+        environments: None,
         steps: steps.collect(),
     }
 }

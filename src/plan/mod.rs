@@ -424,6 +424,7 @@ pub(crate) mod tests {
             image: Some("python:3.12".to_owned()),
             build: None,
             conda_file: None,
+            conda: None,
             definition: "image: python:3.12".to_owned(),
         };
         let text = "python train.py".to_owned();

@@ -94,10 +94,31 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         EventKind::DataFetched { .. } | EventKind::OutputUploaded { .. } => {
             moved(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
         }
+        EventKind::EnvironmentBuilding { .. } | EventKind::EnvironmentReady { .. } => {
+            environment(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
+        }
         EventKind::StepPreparing { .. }
         | EventKind::StepQueued { .. }
         | EventKind::AssetRegistered { .. }
         | EventKind::StepTracked { .. } => String::new(),
+    }
+}
+
+/// The line about an environment that is being built, or was built. `None` if it was there.
+#[must_use]
+pub fn environment(what: &EventKind) -> Option<String> {
+    match what {
+        EventKind::EnvironmentBuilding { environment, source, .. } => {
+            Some(visible(&format!("building the environment '{environment}' ({source})")))
+        }
+        EventKind::EnvironmentReady { environment, python, packages, millis: Some(millis), .. } => {
+            let took = human_duration(Duration::from_millis(*millis));
+            let count = packages.len();
+            Some(visible(&format!(
+                "built the environment '{environment}' in {took}: Python {python}, {count} packages"
+            )))
+        }
+        _ => None,
     }
 }
 

@@ -269,6 +269,7 @@ mod tests {
                 pid: 1,
                 amlrun: "0".into(),
                 grace: 0,
+                environments: None,
                 steps: vec![step],
             },
             EventKind::StepStarted {

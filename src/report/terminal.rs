@@ -103,6 +103,11 @@ impl Screen {
                     self.update(step);
                 }
             }
+            EventKind::EnvironmentBuilding { .. } | EventKind::EnvironmentReady { .. } => {
+                if let Some(text) = plain::environment(what) {
+                    self.print(&self.paint.dim(&text));
+                }
+            }
             EventKind::AssetRegistered { .. } | EventKind::StepTracked { .. } => {}
         }
     }

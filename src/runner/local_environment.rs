@@ -1,44 +1,140 @@
-//! The environment that this machine provides for all steps: the active Python, and the programs on `PATH`.
+//! Provides the environments of steps on this machine: the active Python and the programs on `PATH`, or an environment
+//! that is built from what the file names.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
-use crate::engine::{Decision, EnvironmentProvider, ServiceError, StepEnvironment};
-use crate::environment::{Host, Look};
-use crate::exec::Executor;
+use crate::digest::Digest;
+use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
+use crate::environment::managed::build::{self, BuildError, BuildObserver};
+use crate::environment::managed::store::Ready;
+use crate::environment::resolve::{Managed, Resolution};
+use crate::environment::{Environments, Host, Look};
+use crate::event::{Bus, EventKind};
+use crate::exec::{Executor, StopWatch};
 use crate::fs::program::on_path;
 use crate::plan::{Command, Plan};
 use crate::store::Home;
 
-/// Runs every step with what is installed on this machine, whichever environment it names.
+/// Provides the environments of a run: this machine's own Python, or an environment that is built from its definition.
 pub(crate) struct LocalEnvironment {
     executor: Arc<dyn Executor>,
     home: Home,
+    environments: Arc<Environments>,
+    bus: Arc<Bus>,
+    /// The built environments whose content is recorded.
+    announced: Mutex<HashSet<Digest>>,
     /// `PATH` without and with a folder that has `python`.
     search_paths: [OnceLock<String>; 2],
 }
 
 impl LocalEnvironment {
-    /// The environment for the runs of a workspace. `executor` runs the commands.
-    pub(crate) fn new(executor: Arc<dyn Executor>, home: Home) -> Self {
-        Self { executor, home, search_paths: Default::default() }
+    /// The provider for one run. `executor` runs the commands, and the builds of environments.
+    pub(crate) fn new(executor: Arc<dyn Executor>, home: Home, environments: Arc<Environments>, bus: Arc<Bus>) -> Self {
+        Self { executor, home, environments, bus, announced: Mutex::default(), search_paths: Default::default() }
     }
-}
 
-impl EnvironmentProvider for LocalEnvironment {
-    fn provide(&self, command: &Command) -> Result<StepEnvironment, ServiceError> {
+    /// What is installed on this machine.
+    fn host(&self, command: &Command) -> StepEnvironment {
         let needs_python = uses_python(command);
         let search_path = self.search_paths[usize::from(needs_python)].get_or_init(|| {
             let shim = needs_python.then(|| python_shim(&self.home)).flatten();
             search_path(own_folder().into_iter().chain(shim))
         });
-        Ok(StepEnvironment { executor: self.executor.clone(), search_path: search_path.clone() })
+        StepEnvironment {
+            executor: self.executor.clone(),
+            search_path: search_path.clone(),
+            variables: Vec::new(),
+            is_built: false,
+        }
+    }
+
+    /// An environment that is built, unless it was built before.
+    async fn managed(&self, step: &str, managed: &Managed, stop: StopWatch) -> Result<StepEnvironment, ServiceError> {
+        let name = &managed.name;
+        let no_store = || ServiceError::Permanent(format!("the environment '{name}' cannot be built: HOME is not set"));
+        let store = self.environments.store.as_ref().ok_or_else(no_store)?;
+        let began = Arc::new(OnceLock::new());
+        let observer = self.observer(step, managed, began.clone());
+        let ready = build::ready(managed, store, &*self.executor, observer, stop).await.map_err(|error| {
+            let message = format!("the environment '{name}' ({}) cannot be built: {error}", managed.source);
+            match error {
+                BuildError::Offline { .. } => ServiceError::Transient(message),
+                _ => ServiceError::Permanent(message),
+            }
+        })?;
+        self.announce(step, managed, &ready, began.get());
+        let env = ready.bin.parent().unwrap_or(&ready.bin).display().to_string();
+        let mut variables = managed.definition.variables.clone();
+        variables.push(("VIRTUAL_ENV".to_owned(), env));
+        Ok(StepEnvironment {
+            executor: self.executor.clone(),
+            search_path: ready.search_path(own_folder().into_iter()),
+            variables,
+            is_built: true,
+        })
+    }
+}
+
+impl LocalEnvironment {
+    /// Reports a build to the views. `began` gets the time when it begins.
+    fn observer(&self, step: &str, managed: &Managed, began: Arc<OnceLock<Instant>>) -> BuildObserver {
+        let (bus, step_path, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());
+        let line = move |line: &str| bus.progress(&step_path, &format!("environment {name}: {line}"));
+        let (bus, step, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());
+        let source = managed.source.to_owned();
+        let started = move || {
+            let _ = began.set(Instant::now());
+            let (step, environment, source) = (step.clone(), name.clone(), source.clone());
+            bus.publish(EventKind::EnvironmentBuilding { step, environment, source });
+        };
+        BuildObserver { started: Box::new(started), line: Arc::new(line) }
+    }
+
+    /// Records the content of an environment, once for each run.
+    fn announce(&self, step: &str, managed: &Managed, ready: &Ready, began: Option<&Instant>) {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        if announced.insert(managed.digest.clone()) {
+            self.bus.publish(EventKind::EnvironmentReady {
+                step: step.to_owned(),
+                environment: managed.name.clone(),
+                digest: managed.digest.short().to_owned(),
+                python: ready.lock.python.clone(),
+                packages: ready.lock.packages.clone(),
+                millis: began.map(|began| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            });
+        }
+    }
+}
+
+impl EnvironmentProvider for LocalEnvironment {
+    fn provide<'a>(&'a self, step: &'a str, command: &'a Command, stop: StopWatch) -> Providing<'a> {
+        let resolved = self.environments.resolve(command.environment.as_ref());
+        match resolved.map_err(ServiceError::Permanent) {
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+            Ok(resolution) => match &*resolution {
+                Resolution::Host(_) => Box::pin(std::future::ready(Ok(self.host(command)))),
+                Resolution::Managed(_) => Box::pin(async move {
+                    match &*resolution {
+                        Resolution::Managed(managed) => self.managed(step, managed, stop).await,
+                        Resolution::Host(_) => Ok(self.host(command)),
+                    }
+                }),
+            },
+        }
     }
 }
 
 /// A note that explains how environments are handled, for a plan with steps that use Python.
-pub(crate) fn note(plan: &Plan, decisions: &[Decision]) -> Option<String> {
+pub(crate) fn note(plan: &Plan, decisions: &[Decision], environments: &Environments) -> Option<String> {
+    let of_host = |command: &&Command| match environments.resolve(command.environment.as_ref()).as_deref() {
+        Ok(Resolution::Managed(_)) => false,
+        Ok(Resolution::Host(_)) | Err(_) => true,
+    };
     let commands = plan.steps.iter().filter(|step| step.substitute.is_none()).filter_map(|step| step.command());
+    let commands = commands.filter(of_host);
     if !decisions.iter().any(Decision::may_run) || !commands.into_iter().any(uses_python) {
         return None;
     }
@@ -52,10 +148,10 @@ pub(crate) fn note(plan: &Plan, decisions: &[Decision]) -> Option<String> {
 
 /// What steps find on this machine in addition to their files. Version managers search from the folder `near`. `passed`
 /// are the variables that the project passes to its steps. No program is started when the project is not trusted.
-pub(crate) fn host(near: &Path, passed: &[String], is_strange: bool) -> Host {
+pub(crate) fn host(near: &Path, passed: &[String], is_strange: bool, environments: Arc<Environments>) -> Host {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let search: Vec<PathBuf> = std::env::split_paths(&path).chain(own_folder()).collect();
-    Host::look(&Look { search: &search, near, passed, is_strange })
+    Host::look(&Look { search: &search, near, passed, is_strange, environments })
 }
 
 /// The folder of this program, which also has `amlrun-stage`.

@@ -1,5 +1,6 @@
 //! The options of a run, as chosen on the command line.
 
+use crate::environment::resolve::Policy;
 use crate::plan::choice::Choice;
 use crate::yaml::overrides::Override;
 
@@ -18,6 +19,8 @@ pub(crate) struct RunOptions {
     pub grace: Option<u64>,
     /// How many data requests may run at once. If `None`, concurrency adapts to the measured throughput.
     pub transfer_jobs: Option<u16>,
+    /// How environments are provided. If `None`, as `amlrun.toml` says.
+    pub environment: Option<Policy>,
 }
 
 /// Which steps of a plan run.

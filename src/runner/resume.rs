@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::data::inspection::InspectionOptions;
 use crate::digest::Digest;
 use crate::engine::{CacheDecision, Decision, Resumed};
+use crate::environment::resolve::Policy;
 use crate::error::Failed;
 use crate::event::journal::{self, Journal};
 use crate::event::{Bus, OutputInfo, RunView, StepView};
@@ -249,7 +250,10 @@ impl<'a> Open<'a> {
             reporter: Some(self.project.reporter()),
             ..InspectionOptions::default()
         };
-        let mut run_plan = RunPlan::new(self.plan, &self.view.job_file, &home, choice, &self.config, inspection)?;
+        // The same as when the run began, unless the user chooses now.
+        let environments = options.environment.unwrap_or(Policy::named(self.view.environments.as_deref()));
+        let config = self.config.clone().with_environments(Some(environments));
+        let mut run_plan = RunPlan::new(self.plan, &self.view.job_file, &home, choice, &config, inspection)?;
         for (index, decision) in run_plan.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);
             let done = |need: &usize| resumed.done.contains_key(need);

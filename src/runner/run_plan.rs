@@ -11,7 +11,8 @@ use crate::data::staging::RemoteData;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
 use crate::engine::{self, CacheDecision, CachedResult, Decision, Force, InputSnapshot};
-use crate::environment::variables;
+use crate::environment::resolve::{Managed, Resolution};
+use crate::environment::{Environments, variables};
 use crate::error::Failed;
 use crate::event::StepView;
 use crate::history::record;
@@ -34,6 +35,8 @@ pub(crate) struct RunPlan {
     pub wanted: Vec<bool>,
     /// The remote data that the plan reads and writes.
     pub data: Arc<RemoteData>,
+    /// The environments of its steps.
+    pub environments: Arc<Environments>,
     /// Shell variables that steps do not inherit.
     pub kept_out: Vec<String>,
     pub warnings: Vec<String>,
@@ -77,10 +80,12 @@ impl RunPlan {
         let kept_out = variables::kept_out(&config.pass_variables);
         warnings.extend(uninherited_variables(&plan, &kept_out));
         warnings.extend(unknown_step_tables(&plan, config));
+        let environments = Arc::new(Environments::new(config.environments()));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
-            snapshot.host =
-                Some(super::local_environment::host(near, &config.pass_variables, inspection_options.offline));
+            let host = super::local_environment::host;
+            let offline = inspection_options.offline;
+            snapshot.host = Some(host(near, &config.pass_variables, offline, environments.clone()));
         }
         let scope = engine::scope(job_file, home.root());
         let given = replay(&plan, home, reuse.as_ref())?;
@@ -89,11 +94,50 @@ impl RunPlan {
         warnings.extend(running.flat_map(|(step, _)| windows_line_endings(step, &snapshot)));
         let job_file = job_file.to_owned();
         let reuse = reuse.map(Arc::new);
-        Ok(Self { plan, job_file, reuse, snapshot, force, decisions, wanted, data, kept_out, warnings, unreachable })
+        Ok(Self {
+            plan,
+            job_file,
+            reuse,
+            snapshot,
+            force,
+            decisions,
+            wanted,
+            data,
+            environments,
+            kept_out,
+            warnings,
+            unreachable,
+        })
     }
 
-    /// Checks that the selected steps can run: a step that runs must not depend on one that was left out.
+    /// The environments that are built for its steps, each with the steps that it is for.
+    pub(crate) fn managed(&self) -> Vec<(Managed, Vec<usize>)> {
+        let mut all: Vec<(Managed, Vec<usize>)> = Vec::new();
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            let Some(command) = step.command().filter(|_| step.substitute.is_none()) else { continue };
+            let Ok(resolution) = self.environments.resolve(command.environment.as_ref()) else { continue };
+            let Resolution::Managed(managed) = &*resolution else { continue };
+            match all.iter_mut().find(|(known, _)| known.digest == managed.digest) {
+                Some((_, steps)) => steps.push(index),
+                None => all.push(((**managed).clone(), vec![index])),
+            }
+        }
+        all
+    }
+
+    /// Checks that the selected steps can run: the environment of a step that runs must have a definition that can be
+    /// read, and the step must not depend on one that was left out.
     pub(crate) fn startable(&self) -> Result<(), Failed> {
+        let may_run = self.plan.steps.iter().zip(&self.decisions).filter(|(_, decision)| decision.may_run());
+        for (step, _) in may_run {
+            let environment = step.command().filter(|_| step.substitute.is_none()).map(|command| &command.environment);
+            if let Some(Err(why)) = environment.map(|environment| self.environments.resolve(environment.as_ref())) {
+                let message = format!("the step '{}' cannot run: {why}", step.path);
+                let hint =
+                    "run it with what is installed here: --environment host, or define the environment in amlrun.toml";
+                return Err(Failed::new(message).hint(hint));
+            }
+        }
         for (index, step) in self.plan.steps.iter().enumerate() {
             if !self.decisions[index].may_run() || !self.wanted[index] {
                 continue;

@@ -71,7 +71,7 @@ impl Limits {
 impl RunSession {
     /// Loads, checks and plans the file, and makes the cache decisions. Nothing is written before the file is accepted.
     pub(crate) fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
-        let config = Config::near(file.parent().unwrap_or(file))?;
+        let config = Config::near(file.parent().unwrap_or(file))?.with_environments(options.environment);
         let (plan, document) = project.accepted(file, &options.set, &config)?;
         let home = project.home_of(file);
         home.create()?;
@@ -136,8 +136,10 @@ impl RunSession {
         let workspace =
             LocalWorkspace::new(&home, &experiment, &folder, &run_plan, bus.clone(), runtime, resumed.is_some());
         let workspace = Arc::new(workspace);
-        let environments = Arc::new(LocalEnvironment::new(executor, shells.clone()));
-        let note = local_environment::note(&run_plan.plan, &run_plan.decisions);
+        let environments = run_plan.environments.clone();
+        let policy = environments.policy().name();
+        let note = local_environment::note(&run_plan.plan, &run_plan.decisions, &environments);
+        let environments = Arc::new(LocalEnvironment::new(executor, shells.clone(), environments, bus.clone()));
         let common = engine::common(&folder, &experiment);
         let secrets = run_plan.data.secrets(&run_plan.plan).into();
         let hidden = run_plan.kept_out.iter().cloned().chain(run_plan.data.hidden_variables()).collect();
@@ -151,6 +153,7 @@ impl RunSession {
             jobs: limits.jobs,
             grace: limits.grace,
             log_limit: limits.log,
+            environments: policy,
             secrets,
             hidden,
             common,

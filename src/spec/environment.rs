@@ -1,6 +1,8 @@
 //! `environment:` in its written forms (reference, section 1.7).
 //!
-//! A local run is met by the host for now; the environment is still looked at, because the same file goes to Azure ML.
+//! What a local run makes of it is decided in `environment`.
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,7 @@ use crate::language::text_of;
 use crate::language::value::{Object, Value};
 
 /// An environment as written. In stored plans a reference is a text and an inline environment a mapping.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Environment {
     /// `azureml:name:version`, a curated environment, a registry URI.
@@ -22,9 +24,45 @@ pub enum Environment {
         build: Option<String>,
         /// The conda file, when given as a path.
         conda_file: Option<String>,
+        /// The content of the conda file, given as a path or in place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conda: Option<CondaFile>,
         /// What it comes to, the texts of its files included: two environments with the same are the same.
         definition: String,
     },
+}
+
+/// The content of a conda file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CondaFile {
+    /// Its text.
+    pub text: String,
+    /// The folder from which its relative paths start.
+    pub folder: PathBuf,
+    /// Its file name; `None` if it was written in place.
+    pub file: Option<String>,
+}
+
+impl CondaFile {
+    /// The `conda_file` of an environment. `None` if there is none, or it cannot be read, which is reported elsewhere.
+    fn of(environment: &Object) -> Option<Self> {
+        let value = environment.get("conda_file")?;
+        let Some(path) = value.text() else {
+            // JSON is YAML.
+            let text = serde_json::to_string(&crate::language::rest::conda_content(environment)?).ok()?;
+            return Some(Self { text, folder: environment.base.to_path_buf(), file: None });
+        };
+        let path = environment.base.join(path);
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let file = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Some(Self { text: text_of(&path)?, folder, file })
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.file.clone().unwrap_or_else(|| "inline".to_owned())
+    }
 }
 
 impl Environment {
@@ -63,14 +101,20 @@ impl Environment {
         }
         let definition = definition(object);
         let build = build.and_then(|b| b.text("path")).map(str::to_owned);
-        Some(Self::Inline { image: text("image"), build, conda_file: text("conda_file"), definition })
+        Some(Self::Inline {
+            image: text("image"),
+            build,
+            conda_file: text("conda_file"),
+            conda: CondaFile::of(object),
+            definition,
+        })
     }
 }
 
 /// The fields as Python prints them, and the texts of the conda file and the Dockerfile in place of their paths. The
 /// other files of a build are not read: the folder may be a whole repository.
 fn definition(object: &Object) -> String {
-    let file = |path: std::path::PathBuf| text_of(&path).unwrap_or_default();
+    let file = |path: PathBuf| text_of(&path).unwrap_or_default();
     let mut parts = Vec::new();
     for entry in &object.fields {
         let value = match (entry.key.as_str(), entry.value.text(), entry.value.object()) {

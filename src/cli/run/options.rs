@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::environment::resolve::Policy;
 use crate::runner::options::{RunOptions, StepSelection};
 use crate::yaml::overrides::Override;
 
@@ -32,9 +33,31 @@ pub(in crate::cli) struct RunArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub transfer_jobs: Option<u16>,
 
+    /// How to provide the environments of steps [default: as in amlrun.toml, else host]
+    #[arg(long, value_name = "HOW")]
+    pub environment: Option<EnvironmentArgument>,
+
     /// Show only failures and the summary, not the output of steps
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// How environments are provided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum EnvironmentArgument {
+    /// Use the Python and the packages of this machine
+    Host,
+    /// Build environments from conda files and curated names
+    Managed,
+}
+
+impl From<EnvironmentArgument> for Policy {
+    fn from(argument: EnvironmentArgument) -> Self {
+        match argument {
+            EnvironmentArgument::Host => Self::Host,
+            EnvironmentArgument::Managed => Self::Managed,
+        }
+    }
 }
 
 /// Which steps run.
@@ -67,6 +90,7 @@ impl RunArguments {
             jobs: self.jobs,
             grace: self.grace,
             transfer_jobs: self.transfer_jobs,
+            environment: self.environment.map(Policy::from),
         }
     }
 }
@@ -81,7 +105,7 @@ impl StepArguments {
 
 /// The command line arguments for these options.
 pub(in crate::cli) fn to_args(options: &RunOptions) -> Vec<OsString> {
-    let RunOptions { set, steps, name, jobs, grace, transfer_jobs } = options;
+    let RunOptions { set, steps, name, jobs, grace, transfer_jobs, environment } = options;
     let mut words: Vec<String> = Vec::new();
     words.extend(set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value)));
     for (flag, steps) in [("only", &steps.only), ("from", &steps.from), ("until", &steps.until)] {
@@ -95,6 +119,10 @@ pub(in crate::cli) fn to_args(options: &RunOptions) -> Vec<OsString> {
     words.extend(jobs.iter().map(|jobs| format!("--jobs={jobs}")));
     words.extend(grace.iter().map(|grace| format!("--grace={grace}")));
     words.extend(transfer_jobs.iter().map(|jobs| format!("--transfer-jobs={jobs}")));
+    words.extend(environment.iter().map(|policy| match policy {
+        Policy::Host => "--environment=host".to_owned(),
+        Policy::Managed => "--environment=managed".to_owned(),
+    }));
     words.into_iter().map(OsString::from).collect()
 }
 
@@ -120,6 +148,7 @@ mod tests {
             "--set inputs.epochs=5 --set jobs.train.inputs.lr=a=b --name n -j 3 --grace 0 --transfer-jobs 7",
             "--only a,b --from c --until d,e.f --force-rerun",
             "--force-rerun=a,b --set tags.x=",
+            "--environment managed",
         ] {
             let options = parsed(line.split_whitespace().map(OsString::from));
             assert_eq!(parsed(to_args(&options)), options, "{line}");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::digest::Digest;
-use crate::environment::words;
+use crate::environment::{StepTexts, words};
 use crate::plan::{Command, InputMode, Part, Step, Substitute, Value};
 use crate::reuse::{Given, Key, Reuse};
 
@@ -107,7 +107,8 @@ pub(in crate::engine) fn of(
 pub(in crate::engine) fn machine(step: &Step, snapshot: &InputSnapshot, reuse: &Reuse) -> Option<Digest> {
     let scripts = scripts(step, snapshot);
     let texts = texts(step).chain(scripts.iter().map(|script| &**script));
-    snapshot.host.as_ref()?.machine(texts, own_path(step), reuse)
+    let environment = step.command().and_then(|command| command.environment.as_ref());
+    snapshot.host.as_ref()?.machine(StepTexts { environment, texts, path: own_path(step) }, reuse)
 }
 
 /// The texts that may name programs: the command, and literal inputs, which become part of it.

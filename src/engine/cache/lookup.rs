@@ -10,7 +10,7 @@ use super::inputs::InputSnapshot;
 use super::key::{self, Known};
 use crate::digest::Digest;
 use crate::event::OutputInfo;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::reason::Reason;
 use crate::reuse::{self, Entry, Fingerprint, Kept, Key, Machine, Manifest, Python, Reuse, differences};
 
@@ -143,6 +143,9 @@ impl<'a> CacheLookup<'a> {
             )])
         };
         let step = &self.plan.steps[index];
+        if let Some(sentence) = self.unbuilt(step) {
+            return KeyState::Miss(vec![Reason::sentence(sentence)]);
+        }
         let Some(known) = key::of(step, self.snapshot, self.reuse, false, output) else { return unreadable() };
         if known.is_complete() {
             return KeyState::Complete(known.key);
@@ -157,6 +160,13 @@ impl<'a> CacheLookup<'a> {
             Some(Known { steps, .. }) => KeyState::Pending(steps),
             None => unreadable(),
         }
+    }
+
+    /// Why a step must run whose environment is not built: what would be installed is not known before.
+    fn unbuilt(&self, step: &Step) -> Option<String> {
+        let environment = step.command().filter(|_| step.substitute.is_none())?.environment.as_ref();
+        let name = self.snapshot.host.as_ref()?.unbuilt(environment)?;
+        Some(format!("its environment '{name}' is not built yet"))
     }
 
     /// For a step that was not chosen but is needed: its last result is sufficient, even if it would not be reused

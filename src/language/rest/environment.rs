@@ -13,7 +13,7 @@ use super::python;
 /// The name that the SDK gives to an environment written in place.
 pub(super) const NAME: &str = "CliV2AnonymousEnvironment";
 
-/// The content of its conda file.
+/// The content of its conda file, as PyYAML reads it.
 pub(super) fn conda(object: &Object) -> Option<Json> {
     let conda = object.get("conda_file")?;
     let Some(text) = conda.text() else { return Some(plain(conda)) };

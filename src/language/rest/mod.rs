@@ -34,6 +34,13 @@ use serde_json::Value as Json;
 
 use super::value::Object;
 
+/// The content of an environment's conda file, given as a path or in place, as PyYAML reads it. `None` if there is none,
+/// or its file cannot be read.
+#[must_use]
+pub fn conda_content(environment: &Object) -> Option<Json> {
+    environment::conda(environment)
+}
+
 /// The REST body of an accepted document.
 ///
 /// # Errors

@@ -1,0 +1,88 @@
+//! The environments of a run's steps: each is resolved once, and looked up in the store when it is needed.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::managed::store::{Ready, Store};
+use super::resolve::{Managed, Policy, Resolution, Settings, resolve};
+use crate::digest::Digest;
+use crate::reuse::Python;
+use crate::spec::environment::Environment;
+
+type Resolved = Result<Arc<Resolution>, String>;
+
+/// The environments of a run's steps.
+#[derive(Debug, Default)]
+pub struct Environments {
+    settings: Settings,
+    /// `None` if the user has no cache folder.
+    pub store: Option<Store>,
+    resolved: Mutex<HashMap<Environment, Resolved>>,
+    /// Those that were found in the store, so that it is read once for each.
+    found: Mutex<HashMap<Digest, Ready>>,
+}
+
+impl Environments {
+    /// Environments according to the settings, built in the user's cache folder.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, store: Store::of_user(), resolved: Mutex::default(), found: Mutex::default() }
+    }
+
+    /// How environments are provided.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.settings.policy
+    }
+
+    /// What an environment becomes.
+    ///
+    /// # Errors
+    /// A message, if its definition cannot be read.
+    pub fn resolve(&self, environment: Option<&Environment>) -> Resolved {
+        let Some(environment) = environment else {
+            return Ok(Arc::new(Resolution::Host("the step names no environment".to_owned())));
+        };
+        let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = resolved.get(environment) {
+            return known.clone();
+        }
+        let found = resolve(environment, &self.settings).map(Arc::new);
+        resolved.insert(environment.clone(), found.clone());
+        found
+    }
+
+    /// An environment, if it was built.
+    #[must_use]
+    pub fn ready(&self, managed: &Managed) -> Option<Ready> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = found.get(&managed.digest) {
+            return Some(known.clone());
+        }
+        let ready = self.store.as_ref()?.ready(&managed.digest)?;
+        found.insert(managed.digest.clone(), ready.clone());
+        Some(ready)
+    }
+}
+
+impl Ready {
+    /// The `PATH` of its steps: its own programs, then those of the machine and of `folders`.
+    #[must_use]
+    pub fn search_path(&self, folders: impl Iterator<Item = PathBuf>) -> String {
+        let own = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(self.bin.clone()).chain(std::env::split_paths(&own)).chain(folders);
+        std::env::join_paths(all).unwrap_or(own).to_string_lossy().into_owned()
+    }
+
+    /// Its Python for the cache key. An environment that was removed and built again with the same versions is the same.
+    #[must_use]
+    pub fn python(&self) -> Python {
+        Python {
+            program: format!("the environment {}", self.lock.name),
+            version: self.lock.python.clone(),
+            packages: self.lock.packages.clone(),
+            files: String::new(),
+        }
+    }
+}
