@@ -20,8 +20,8 @@
 //! - `plan` uses only the base and `spec`. It looks up assets through the `spec::Catalog` trait, which `runner`
 //!   implements.
 //! - `event` and `exec` use only the base.
-//! - `environment` uses `exec`, `reuse` and the base; `engine` uses `plan`, `event`, `exec`, `environment`, `store`,
-//!   `reuse` and the base. `engine` reaches the workspace only through traits.
+//! - `environment` uses `exec`, `reuse`, `spec` and the base; `engine` uses `plan`, `event`, `exec`, `environment`,
+//!   `store`, `reuse` and the base. `engine` reaches the workspace only through traits.
 //! - `transfer` uses the base and `store`; `azure` uses these and `transfer`. Only `azure` names Azure's crates, and
 //!   one client (`transfer/http.rs`) makes network requests.
 //! - `report` uses `event` and the base; the services do not use each other.

@@ -40,7 +40,10 @@ const FINER: [(&str, &[&str]); 10] = [
             "reuse",
         ],
     ),
-    ("environment", &["outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "reuse", "exec"]),
+    (
+        "environment",
+        &["outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "spec", "reuse", "exec"],
+    ),
     ("report", &["again", "outcome", "reason", "fs", "digest", "id", "clock", "number", "diagnostic", "event"]),
     ("tracking", &["outcome", "fs", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),
 ];

@@ -5,6 +5,9 @@
 //! before the first step, and says at the end whether they are still the same: results from the time of a change are
 //! not kept. [`variables`] is the documented list of variables that steps inherit.
 //!
+//! [`resolve`](mod@resolve) decides what the environment of a file becomes here: this machine, or an environment that
+//! [`managed`] builds from a conda file or a curated name. A built environment replaces the Pythons in the cache key.
+//!
 //! This module does not know plans and runs: the engine gives it commands, and gets digests.
 
 mod installed;
