@@ -68,7 +68,7 @@ impl From<StoreError> for Failed {
                         failed.hint("choose another folder for the workspace with --home or AMLRUN_HOME")
                     }
                     std::io::ErrorKind::StorageFull => {
-                        failed.hint("free disk space, for example with 'amlrun cache gc'")
+                        failed.hint(format!("free disk space, for example with '{}'", amlrun("cache gc")))
                     }
                     _ => failed,
                 }

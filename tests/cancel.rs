@@ -159,7 +159,7 @@ fn what_a_dead_runner_left_is_told_from_a_run_of_the_same_name_elsewhere() {
 fn a_reader_that_does_not_read_cannot_keep_a_run_from_ending() {
     let project = Project::new();
     nix::unistd::mkfifo(&project.path("gate"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
-    // One step says that all is under way by another road than the output, which nobody reads.
+    // One step says that all is under way by another road than the output, which no step reads.
     let nodes =
         node("flood", "yes") + &node("tell", &format!("echo on > {}; exec sleep 1000", project.path("gate").display()));
     project.write("pipeline.yml", &pipeline(&nodes));

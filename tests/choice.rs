@@ -285,7 +285,7 @@ fn a_step_is_tried_again_as_often_as_the_project_says() {
     assert_eq!(project.log("flaky"), "try 3\n");
     assert_eq!(project.read(".amlrun/runs/r/steps/flaky/user_logs/attempt_1_std_log.txt"), "try 1\n");
     let why = project.amlrun(&["why", "r", "flaky"]).ended(0);
-    assert_eq!(why.out, "flaky ran because no earlier result of it is known\n");
+    assert_eq!(why.out, "flaky ran because it has no earlier result\n");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn trouble_is_told_while_it_is_waited_out() {
         if left >= 0 { Act::Status(503, "Retry-After: 1\r\n") } else { Act::Pass }
     });
     let ran = project.amlrun(&["cp", &format!("{url}/waits/a"), "got"]).ended(0);
-    let waiting = format!("server error for {url}/waits/a: HTTP 503; retrying\n");
+    let waiting = format!("{url}/waits/a: HTTP 503; retrying\n");
     assert_eq!(ran.err, waiting);
     assert_eq!(project.read("got"), "1");
 }

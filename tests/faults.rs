@@ -166,7 +166,7 @@ fn a_step_goes_on_when_its_log_finds_no_room() {
     assert!(events.into_iter().any(|event| event["text"] == "on"));
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let record = project.read("disk/ws/runs/r/events.jsonl");
-    assert_eq!(record.matches("its log cannot be written any more: the disk is full").count(), 1);
+    assert_eq!(record.matches("its log can no longer be written: the disk is full").count(), 1);
 }
 
 #[cfg(target_os = "linux")]
@@ -207,7 +207,7 @@ fn a_reader_that_is_satisfied_early_does_not_end_the_run() {
     }
 }
 
-/// A run of a step that floods a terminal which nobody reads; the other end of it.
+/// A run of a step that floods a terminal which no step reads; the other end of it.
 fn on_a_terminal(project: &Project) -> (std::process::Child, OwnedFd) {
     let started = gate(project, "started");
     project.write("pipeline.yml", &pipeline(&node("flood", &format!("echo > {started}; yes"))));

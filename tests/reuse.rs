@@ -177,7 +177,7 @@ fn a_comment_in_the_preparation_does_not_cost_the_training() {
         lines,
         [
             "▶ prep run the file prep.sh of its code changed",
-            "▷ train run 'prep' runs before it and may write something else",
+            "▷ train run 'prep' runs first and may write different data",
             "✓ alone reuse from first-alone",
             "2 to run, 1 reused",
         ]
@@ -192,7 +192,7 @@ fn a_comment_in_the_preparation_does_not_cost_the_training() {
         json!({"step": "prep", "decision": "run",
                "because": [{"what": "file", "name": "code/prep.sh", "before": before, "after": after}]})
     );
-    let waits = "'prep' runs before it and may write something else";
+    let waits = "'prep' runs first and may write different data";
     assert_eq!(
         of("train"),
         json!({"step": "train", "decision": "run",

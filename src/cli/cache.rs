@@ -46,7 +46,7 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn obey(verb: &Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn execute(verb: &Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let home = project.home();
     home.check()?;
     match verb {

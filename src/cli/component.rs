@@ -77,7 +77,7 @@ pub(super) struct Create {
     format: Format,
 }
 
-pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn execute(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Create(create) => {
             create.format.check()?;

@@ -82,7 +82,7 @@ pub(super) struct Versions {
     version: Option<String>,
 }
 
-pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn execute(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Create { create, kind } => {
             create.format.check()?;
@@ -102,7 +102,7 @@ pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<E
                 printer,
             )?;
         }
-        Verb::Download(download) => download.obey(AssetKind::Data, project, printer)?,
+        Verb::Download(download) => download.execute(AssetKind::Data, project, printer)?,
         Verb::Archive { versions } => versions.archive(true, project, printer)?,
         Verb::Restore { versions } => versions.archive(false, project, printer)?,
     }

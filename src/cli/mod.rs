@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
     }
     let done = std::panic::catch_unwind(|| {
         let project = Project::new(cli.home, Box::new(Printer::new()));
-        obey(cli.verb, &project, &printer)
+        execute(cli.verb, &project, &printer)
     });
     match done {
         Ok(Ok(exit)) => exit.into(),
@@ -145,14 +145,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+fn execute(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Run(args) => run::run(&args, project, printer),
         Verb::Plan(args) => plan::plan(&args, project, printer),
         Verb::Why(args) => why::why(&args, project, printer),
         Verb::Shell(args) => shell::shell(&args, project, printer),
-        Verb::Step(verb) => step::obey(&verb, project, printer),
-        Verb::Cache(verb) => cache::obey(&verb, project, printer),
+        Verb::Step(verb) => step::execute(&verb, project, printer),
+        Verb::Cache(verb) => cache::execute(&verb, project, printer),
         Verb::Cp(args) => cp::cp(&args, project, printer),
         Verb::Watchdog(args) => Ok(watchdog::watch_over(&args)),
         Verb::Validate(args) => validate::validate(&args, project, printer),
@@ -161,11 +161,11 @@ fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed
         Verb::Show(args) => show::show(&args, project, printer),
         Verb::Logs(args) => logs::logs(&args, project, printer),
         Verb::Metrics(args) => metrics::metrics(&args, project, printer),
-        Verb::Job(verb) => job::obey(verb, project, printer),
-        Verb::Component(verb) => component::obey(verb, project, printer),
-        Verb::Model(verb) => model::obey(verb, project, printer),
-        Verb::Data(verb) => data::obey(verb, project, printer),
-        Verb::Datastore(verb) => datastore::obey(verb, project, printer),
+        Verb::Job(verb) => job::execute(verb, project, printer),
+        Verb::Component(verb) => component::execute(verb, project, printer),
+        Verb::Model(verb) => model::execute(verb, project, printer),
+        Verb::Data(verb) => data::execute(verb, project, printer),
+        Verb::Datastore(verb) => datastore::execute(verb, project, printer),
         Verb::Completion(args) => Ok(completion::print(&args, <Cli as clap::CommandFactory>::command(), printer)),
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn obey(verb: &Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn execute(verb: &Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let Verb::Rerun { run, step, output } = verb;
     let session = resume::rerun(run, step, &RunOptions::default(), project)?;
     view::run(session, *output, false, printer).map(|(exit, _)| exit)

@@ -41,7 +41,7 @@ pub(super) fn collect(
             if output.asset.is_some() || is_wanted(index, &output.name, request) {
                 return Err(Failure::MissingOutput { output: output.name.clone() });
             }
-            let message = format!("it did not write its output '{}', which nobody reads", output.name);
+            let message = format!("it did not write its output '{}', which no step reads", output.name);
             warn(services, request, index, message);
             continue;
         }

@@ -316,7 +316,8 @@ impl Dispatch {
                         }
                     }
                     Err(failure) => {
-                        let message = format!("'{}' is not put in its place: {failure}", output.name);
+                        let message =
+                            format!("its output '{}' cannot be copied to its destination: {failure}", output.name);
                         warn(services, request, index, message);
                     }
                 }

@@ -7,6 +7,7 @@ use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::{Request, Services, launch, prepare};
 use crate::exec::StopWatch;
+use crate::plan::Command;
 
 /// The working directory of a step, and what the step sees there.
 pub struct Scene {
@@ -34,7 +35,9 @@ pub async fn scene(index: usize, request: &Request, services: &Services, stop: S
         output_table.sealed(*step, outputs.clone());
     }
     let attempt = resumed.and_then(|resumed| resumed.attempts.get(&index)).copied().unwrap_or(1);
-    let command = request.plan.steps[index].command().ok_or("this step has no command")?;
+    // A step of another type has no command, but a folder and inputs.
+    let nothing = Command::default();
+    let command = request.plan.steps[index].command().unwrap_or(&nothing);
     let prepared = prepare::again(index, command, attempt, request, &output_table)?;
     let environment = services.environments.provide(&request.plan.steps[index].path, command, stop).await;
     let environment = environment.map_err(|error| error.to_string())?;

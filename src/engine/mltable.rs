@@ -42,21 +42,21 @@ pub(super) fn lay(folder: &Path, fetched: &[PathBuf], place: &Path) -> Result<()
 /// The files and folders in the table's own folder that are selected, with their relative paths.
 fn local(folder: &Path, selection: &Selected) -> Result<Vec<(PathBuf, PathBuf)>, String> {
     let Selected { path, form } = selection;
-    let inside = selection.inside().ok_or_else(|| format!("'{path}' leads out of the folder of its MLTable"))?;
+    let inside = selection.inside().ok_or_else(|| format!("'{path}' is outside the folder of its MLTable"))?;
     let all = |from: &Path| crate::fs::walk::files_below(from).map_err(|e| e.to_string());
     if *form != Form::Any {
         let from = folder.join(&inside);
         return match (from.is_dir(), from.is_file()) {
             (true, _) => Ok(all(&from)?.into_iter().map(|file| (from.join(&file), inside.join(file))).collect()),
             (_, true) => Ok(vec![(from, inside)]),
-            _ => Err(format!("its MLTable selects '{path}', which is not there")),
+            _ => Err(format!("its MLTable selects '{path}', which does not exist")),
         };
     }
     let glob = globset::GlobBuilder::new(&inside.to_string_lossy()).literal_separator(true).build();
-    let glob = glob.map_err(|e| format!("'{path}' is no pattern: {}", e.kind()))?.compile_matcher();
+    let glob = glob.map_err(|e| format!("'{path}' is not a valid pattern: {}", e.kind()))?.compile_matcher();
     let found: Vec<_> =
         all(folder)?.into_iter().filter(|file| glob.is_match(file)).map(|file| (folder.join(&file), file)).collect();
-    if found.is_empty() { Err(format!("its MLTable selects '{path}', and no file is so named")) } else { Ok(found) }
+    if found.is_empty() { Err(format!("its MLTable selects '{path}', but no file matches")) } else { Ok(found) }
 }
 
 #[cfg(test)]

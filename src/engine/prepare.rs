@@ -59,7 +59,7 @@ pub(super) fn prepare(
     let changed = match input {
         Some(changed) => Some(changed.in_words("before it was copied")),
         None if unchanged::code(step, request) => {
-            Some("its code changed before it was copied: the result is not kept for reuse".to_owned())
+            Some("its code changed before it was copied: the result is not stored for reuse".to_owned())
         }
         None => None,
     };
@@ -229,7 +229,7 @@ fn resolve_input(
     };
     if !source.exists() {
         let what = if input.kind == PortType::UriFile { "file" } else { "folder" };
-        return Err(format!("the {what} of its input '{}' is not there: {}", input.name, source.display()));
+        return Err(format!("the {what} of its input '{}' does not exist: {}", input.name, source.display()));
     }
     // A file name must not become part of the command: the shell gets one plain word.
     let staged = || folder.inputs().join(&input.name).join(source.file_name().map_or_else(String::new, shell_name));
@@ -316,7 +316,7 @@ pub(super) fn text_of(
 }
 
 fn make(folder: &Path) -> Result<(), String> {
-    fs::create_dir_all(folder).map_err(|e| at("make the folder", folder)(e).to_string())
+    fs::create_dir_all(folder).map_err(|e| at("create the folder", folder)(e).to_string())
 }
 
 /// Makes a folder whose parent usually exists. Checking each parent would cost more than making the folder.
@@ -330,7 +330,7 @@ fn make_one(folder: &Path) -> Result<(), String> {
 fn link(target: &Path, place: &Path) -> Result<(), String> {
     make(place.parent().unwrap_or(place))?;
     match std::os::unix::fs::symlink(target, place) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(at("make the link", place)(e).to_string()),
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(at("create the link", place)(e).to_string()),
         _ => Ok(()),
     }
 }

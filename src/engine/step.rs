@@ -13,6 +13,7 @@ use super::{Request, StepEnvironment, Tracked, cache, collect, protect, staging,
 use crate::clock::Timestamp;
 use crate::event::{EventKind, OutputInfo, ProcessLog};
 use crate::exec::{Ended, Ending, Observer, RankProcess, Shown, Stop, StopWatch};
+use crate::handle::Handle;
 use crate::outcome::{Failure, SkipReason, StepOutcome};
 use crate::plan::{Command, InputMode, PortType, StepBody, Substitute};
 use crate::reason::Reason;
@@ -74,10 +75,10 @@ async fn attempt_once(index: usize, attempt: u32, shared: &Arc<RunState>, stop: 
                 None => Finished::new(StepOutcome::Canceled),
             }
         }
-        (None, StepBody::Command(_)) => run_command(index, attempt, shared, stop).await,
-        // The decisions reuse or skip these.
-        (Some(_), _) | (None, StepBody::Unsupported { .. }) => {
-            Finished::failed(Failure::internal("a step that cannot run was started"))
+        // Steps with another substitute are reused or skipped, unless the user reruns one.
+        (_, StepBody::Command(_)) => run_command(index, attempt, shared, stop).await,
+        (_, StepBody::Unsupported { kind }) => {
+            Finished::failed(Failure::other(format!("a step of type '{kind}' cannot run on this machine")))
         }
     }
 }
@@ -125,9 +126,13 @@ async fn run_command(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &
     let log = launch.processes.first().map(recorded).unwrap_or_default();
     let logs = launch.processes.iter();
     let logs = logs.filter_map(|process| Some(ProcessLog { process: process.label.clone()?, log: recorded(process) }));
-    let observer = observer(index, command, log, logs.collect(), shared);
+    let start = Arc::new(StepStart { index, command, log, logs: logs.collect(), shared: shared.clone() });
     let started = Timestamp::now();
-    let Ended { ending, process, warnings } = executor.run(launch, observer, stop.clone()).await;
+    let Ended { ending, process, warnings } = executor.run(launch, observer(&start), stop.clone()).await;
+    if matches!(ending, Ending::NotStarted(_)) {
+        // The command and the time of the attempt belong into the record of its failure.
+        start.record(None);
+    }
     for message in warnings {
         warn(&shared.services, &shared.request, index, message);
     }
@@ -160,23 +165,39 @@ async fn provide(index: usize, shared: &Arc<RunState>, stop: &StopWatch) -> Resu
     Ok(environment)
 }
 
+/// The start of a step, as it is recorded.
+struct StepStart {
+    index: usize,
+    command: String,
+    log: PathBuf,
+    logs: Vec<ProcessLog>,
+    shared: Arc<RunState>,
+}
+
+impl StepStart {
+    fn record(&self, handle: Option<Handle>) {
+        let step = self.step().to_owned();
+        let (command, log, logs) = (self.command.clone(), self.log.clone(), self.logs.clone());
+        self.shared.services.bus.publish(EventKind::StepStarted { step, command, log, logs, handle });
+    }
+
+    fn step(&self) -> &str {
+        &self.shared.request.plan.steps[self.index].path
+    }
+}
+
 /// Records the start of a step and passes on what it prints.
-fn observer(index: usize, command: String, log: PathBuf, logs: Vec<ProcessLog>, shared: &Arc<RunState>) -> Observer {
-    let for_lines = shared.clone();
+fn observer(start: &Arc<StepStart>) -> Observer {
+    let for_lines = start.clone();
     let lines = move |shown| {
-        let (bus, step) = (&for_lines.services.bus, &for_lines.request.plan.steps[index].path);
+        let bus = &for_lines.shared.services.bus;
         match shown {
-            Shown::Line(line) => bus.line(step, &line),
-            Shown::Progress(state) => bus.progress(step, &state),
+            Shown::Line(line) => bus.line(for_lines.step(), &line),
+            Shown::Progress(state) => bus.progress(for_lines.step(), &state),
         }
     };
-    let shared = shared.clone();
-    let started = move |handle| {
-        let step = shared.request.plan.steps[index].path.clone();
-        let (command, log, logs, handle) = (command.clone(), log.clone(), logs.clone(), Some(handle));
-        shared.services.bus.publish(EventKind::StepStarted { step, command, log, logs, handle });
-    };
-    Observer { started: Arc::new(started), lines: Arc::new(lines) }
+    let start = start.clone();
+    Observer { started: Arc::new(move |handle| start.record(Some(handle))), lines: Arc::new(lines) }
 }
 
 /// An attempt of a step whose process has ended.
@@ -229,12 +250,12 @@ async fn decide_late(index: usize, shared: &Arc<RunState>) -> Result<Decision, F
     // An earlier result may match, so it is worth waiting for the digests of the outputs that the step reads.
     for step in steps {
         if shared.output_table.outputs(step).is_some() && !shared.output_table.wait(step).await {
-            return Ok(Decision::run("what it reads could not be read for comparison"));
+            return Ok(Decision::run("its inputs could not be read for comparison"));
         }
     }
     Ok(match look().await? {
         Late::Decided(decision) => decision,
-        Late::Pending(_) => Decision::run("an optional input of it is not there"),
+        Late::Pending(_) => Decision::run("an optional input of it is missing"),
     })
 }
 
@@ -391,7 +412,7 @@ fn complete(ran: &mut Ran, copies: &[OwnCopy], shared: &RunState, stop: &StopWat
         ran.unchanged = false;
         let file = if file.is_empty() { String::new() } else { format!(" ({file})") };
         let what = format!("it wrote to its input '{}'{file}", copy.input);
-        let rest = "your data is what it was, for a step gets a copy; the result is not kept for reuse, and on Azure ML, \
+        let rest = "your data is unchanged, because the step gets a copy; the result is not stored for reuse, and on Azure ML, \
                     where the input is read-only, the step fails";
         warn(services, request, ran.index, format!("{what}: {rest}"));
     }

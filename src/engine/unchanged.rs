@@ -26,7 +26,7 @@ impl ModifiedInput {
     /// The message about an input that belongs to the user.
     pub(super) fn in_words(&self, when: &str) -> String {
         let what = if self.file.is_empty() { String::new() } else { format!(" ({})", self.file) };
-        format!("its input '{}' changed {when}{what}: the result is not kept for reuse", self.input)
+        format!("its input '{}' changed {when}{what}: the result is not stored for reuse", self.input)
     }
 }
 

@@ -185,10 +185,3 @@ impl Host {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// amlrun's folder in the user's cache folder. `None` if the user has none.
-fn cache_folder() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    Some(cache.join("amlrun"))
-}

@@ -205,7 +205,7 @@ fn is_script(program: &Path) -> bool {
 
 /// The cache file for an interpreter's answer. A version manager's script may be several interpreters.
 fn cache_file(program: &Path, stamp: &str) -> Option<PathBuf> {
-    let cache = super::cache_folder()?;
+    let cache = crate::fs::user::cache_folder()?;
     let choice = if is_script(program) { stamp } else { "" };
     let name = Digest::of(format!("{} {choice}", program.display()).as_bytes());
     Some(cache.join("pythons/v2").join(format!("{}.json", name.short())))

@@ -234,17 +234,17 @@ impl Inner {
     fn send(&mut self, note: Note, hurry: &AtomicBool) {
         if let [view] = &mut self.views[..] {
             // The usual case: nothing is copied.
-            if !patiently(&view.notes, note, hurry) {
+            if !send_waiting(&view.notes, note, hurry) {
                 self.views.clear();
             }
             return;
         }
-        self.views.retain(|view| patiently(&view.notes, note.clone(), hurry));
+        self.views.retain(|view| send_waiting(&view.notes, note.clone(), hurry));
     }
 }
 
 /// Waits until the channel has space, or until waiting must end. False if the view has ended.
-fn patiently(notes: &SyncSender<Note>, mut note: Note, hurry: &AtomicBool) -> bool {
+fn send_waiting(notes: &SyncSender<Note>, mut note: Note, hurry: &AtomicBool) -> bool {
     loop {
         match notes.try_send(note) {
             Ok(()) => return true,
@@ -261,7 +261,7 @@ impl View {
     fn line(&mut self, step: &str, text: &str, hurry: &AtomicBool) -> bool {
         let line = |text: String| Note::Line { step: step.to_owned(), text };
         if self.slow == Slow::Waits {
-            return patiently(&self.notes, line(text.to_owned()), hurry);
+            return send_waiting(&self.notes, line(text.to_owned()), hurry);
         }
         if self.dropped > 0 {
             let text = format!("[{} lines not shown; see the log]", self.dropped);

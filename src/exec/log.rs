@@ -44,7 +44,7 @@ impl Log {
         self.room -= fits as u64;
         self.keep_last(rest);
         let size = Bytes(self.limit);
-        cut_now.then(|| format!("its log has reached {size}: of what comes now only the end is kept"))
+        cut_now.then(|| format!("its log has reached {size}: from now on only the end of the output is kept"))
     }
 
     /// Writes the end of a truncated log, and how much is missing before it.
@@ -55,8 +55,7 @@ impl Log {
         let tail = std::mem::take(&mut self.tail);
         let tail = &tail[tail.len().saturating_sub(TAIL)..];
         let left_out = self.beyond - tail.len() as u64;
-        let note =
-            format!("\n[amlrun: {left_out} bytes are left out here: a log is kept up to {}]\n", Bytes(self.limit));
+        let note = format!("\n[amlrun: {left_out} bytes omitted here: a log is limited to {}]\n", Bytes(self.limit));
         // Errors are ignored, because the beginning of the log exists.
         let _ = self.append(note.as_bytes()).and_then(|()| self.append(tail));
         self.beyond = 0;
@@ -98,7 +97,7 @@ fn trouble(path: &std::path::Path, error: &io::Error) -> String {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full".to_owned(),
         _ => error.to_string(),
     };
-    format!("its log cannot be written any more: {why} ({})", path.display())
+    format!("its log can no longer be written: {why} ({})", path.display())
 }
 
 /// A limit in the unit in which somebody wrote it. [`crate::number::human_bytes`] would round it.
@@ -136,11 +135,7 @@ mod tests {
         assert_eq!(log.write(b" the end"), None, "it is said once");
         drop(log);
         let text = std::fs::read_to_string(path).unwrap();
-        assert!(
-            text.starts_with(&format!("beginning \n[amlrun: {} bytes are left out here", TAIL + 8)),
-            "{}",
-            &text[..90]
-        );
+        assert!(text.starts_with(&format!("beginning \n[amlrun: {} bytes omitted here", TAIL + 8)), "{}", &text[..90]);
         assert!(text.ends_with(" the end"));
     }
 

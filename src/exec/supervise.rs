@@ -180,8 +180,15 @@ impl<'a> Running<'a> {
         supervisor: &'a Supervisor,
     ) -> Result<(), String> {
         let mut readers = Vec::new();
+        let mut failed = None;
         for (number, process) in launch.processes.iter().enumerate() {
-            let (mut child, reader, watched) = start(program, arguments, launch, process, supervisor)?;
+            let (mut child, reader, watched) = match start(program, arguments, launch, process, supervisor) {
+                Ok(started) => started,
+                Err(why) => {
+                    failed = Some(why);
+                    break;
+                }
+            };
             let group = child.id().map_or(Pid::from_raw(i32::MAX), pid);
             if let Some(watched) = &watched {
                 watched.leads(group);
@@ -190,8 +197,11 @@ impl<'a> Running<'a> {
             self.waiting.spawn(async move { (number, ending(child.wait().await)) });
             readers.push((process, reader));
         }
-        let groups = self.groups.iter().flatten().map(|(group, _)| group.as_raw());
-        (observer.started)(Handle::ProcessGroups(groups.collect()));
+        if failed.is_none() {
+            let groups = self.groups.iter().flatten().map(|(group, _)| group.as_raw());
+            (observer.started)(Handle::ProcessGroups(groups.collect()));
+        }
+        // Also if a later process could not be started: what the others print is in their logs.
         for (process, reader) in readers {
             let log = Log::new(process.log.clone(), launch.log_limit);
             let copied = {
@@ -200,7 +210,7 @@ impl<'a> Running<'a> {
             };
             self.reading.push(Reading { label: process.label.clone(), task: copied, printed: None });
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Waits until all have ended, the first has failed, the timeout is over, or a stop is requested. Afterwards none
@@ -331,7 +341,7 @@ fn not_started(program: &Path, cwd: &Path, error: &std::io::Error) -> String {
     let program = program.display();
     match error.kind() {
         std::io::ErrorKind::NotFound if !cwd.is_dir() => {
-            format!("cannot start '{program}': its working directory is not there: {}", cwd.display())
+            format!("cannot start '{program}': its working directory does not exist: {}", cwd.display())
         }
         std::io::ErrorKind::NotFound => {
             format!("cannot start '{program}': it is not installed; commands run in bash, as on Azure ML")

@@ -112,7 +112,7 @@ impl Drop for Temporary {
         // Best effort: an error before this one is reported. After the rename there is usually nothing; but if the
         // target is a hard link to the same file, the rename did nothing and left both names.
         if let Err(error) = fs::remove_file(&self.path)
-            && error.kind() == ErrorKind::IsADirectory
+            && error.kind() != ErrorKind::NotFound
         {
             let _ = fs::remove_dir_all(&self.path);
         }

@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod program;
+pub mod user;
 pub mod walk;
 
 use std::io;

@@ -131,11 +131,13 @@ impl Files {
 
 /// The diagnostic of a path that does not exist, with the nearest name in the same folder.
 pub(super) fn missing(path: &Path, text: &str, what: &str, span: Span, at: Cursor<'_>) -> Diagnostic {
-    let fault =
-        Diagnostic::error("missing-path", span, format!("the {what} '{text}' does not exist")).at(at.to_string());
+    let is_folder = path.is_dir() && what.ends_with("file");
+    let wrong = if is_folder { "is a folder" } else { "does not exist" };
+    let fault = Diagnostic::error("missing-path", span, format!("the {what} '{text}' {wrong}")).at(at.to_string());
     match neighbour(path) {
         _ if text.contains('\\') => fault.help(format!("use forward slashes: {}", text.replace('\\', "/"))),
         Some(near) => fault.help(format!("did you mean '{near}'?")),
+        None if is_folder => fault.help("use the path of a file in it"),
         None => fault.help("use a path relative to the folder of the file that refers to it"),
     }
 }

@@ -156,7 +156,7 @@ impl Architecture {
         let network = with_article(&format!("{} network", self.shape()));
         for (name, shape) in &parameters {
             let Some(tensor) = tensors.iter().find(|tensor| tensor.name() == name) else {
-                return wrong(name, format!("is missing from {network}"));
+                return wrong(name, format!("is missing, but {network} needs it"));
             };
             if tensor.shape() != shape {
                 return wrong(name, format!("has shape {:?}, but {network} needs {shape:?}", tensor.shape()));

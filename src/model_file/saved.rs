@@ -96,9 +96,7 @@ pub(super) fn notes(contents: &Contents) -> Vec<String> {
             |name: &str| name.starts_with(prefix) || after_key(name).is_some_and(|rest| rest.starts_with(prefix));
         let (all, with) = states.fold((0, 0), |(all, with), name| (all + 1, with + usize::from(begins(name))));
         if with > 0 && (with == all || contents.kind == Kind::Checkpoint && prefix != "model.") {
-            notes.push(format!(
-                "names begin with '{prefix}', {whose}: remove it with --strip-prefix for the model itself"
-            ));
+            notes.push(format!("names begin with '{prefix}', {whose}: 'model convert --strip-prefix' removes it"));
         }
     }
     notes

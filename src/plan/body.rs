@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Environment, Value};
 
 /// What a step does, by its type on Azure ML. In a stored plan its fields are beside those of the step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StepBody {
     /// It runs a command.
@@ -32,8 +32,50 @@ impl StepBody {
     }
 }
 
+/// The fields of a body in a stored plan. Plans of earlier versions have them for every type.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(default = "command")]
+    kind: String,
+    command: Option<String>,
+    code: Option<Code>,
+    environment: Option<Environment>,
+    /// What decides about the environment, in plans of versions whose `environment` is only a description.
+    environment_definition: Option<String>,
+    environment_variables: Option<Vec<(String, Value)>>,
+    distribution: Option<Distribution>,
+}
+
+fn command() -> String {
+    "command".to_owned()
+}
+
+impl<'de> Deserialize<'de> for StepBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let stored = Stored::deserialize(deserializer)?;
+        // A component that is not registered here has no command, but a substitute.
+        let (true, Some(text)) = (stored.kind == "command", stored.command) else {
+            return Ok(Self::Unsupported { kind: stored.kind });
+        };
+        let missing = || serde::de::Error::missing_field("environment_variables");
+        let environment = match (stored.environment, stored.environment_definition) {
+            (Some(Environment::Reference(described)), Some(definition)) => {
+                Some(Environment::described(&described, definition))
+            }
+            (environment, _) => environment,
+        };
+        Ok(Self::Command(Box::new(Command {
+            text,
+            code: stored.code,
+            environment,
+            environment_variables: stored.environment_variables.ok_or_else(missing)?,
+            distribution: stored.distribution,
+        })))
+    }
+}
+
 /// A command with its surroundings.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Command {
     /// Its text with its expressions.
     #[serde(rename = "command")]

@@ -453,7 +453,29 @@ pub(crate) mod tests {
         let read: Plan = serde_json::from_value(stored).unwrap();
         let command = read.steps[0].command().unwrap();
         assert_eq!(command.text, "true");
-        assert_eq!(command.environment.as_ref().unwrap().describe(), "image python with a conda file");
+        let environment = command.environment.as_ref().unwrap();
+        assert_eq!(environment.describe(), "image python with a conda file");
+        assert_eq!(environment.definition(), "image: python", "it decides about reuse");
         assert_eq!(read.steps[1].body.kind(), "spark");
+        // The first plans had no kind.
+        let mut stored = serde_json::to_value(chain(1)).unwrap();
+        stored["steps"][0].as_object_mut().unwrap().remove("kind");
+        let read: Plan = serde_json::from_value(stored).unwrap();
+        assert_eq!(read.steps[0].body.kind(), "command");
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_read_is_an_error_and_no_other_type() {
+        for (field, value) in
+            [("environment_variables", serde_json::Value::Null), ("environment", serde_json::json!(7))]
+        {
+            let mut stored = serde_json::to_value(chain(1)).unwrap();
+            stored["steps"][0][field] = value;
+            assert!(serde_json::from_value::<Plan>(stored).is_err(), "{field}");
+        }
+        // A component that is not registered has no command.
+        let mut stored = serde_json::to_value(chain(1)).unwrap();
+        stored["steps"][0].as_object_mut().unwrap().remove("command");
+        assert!(serde_json::from_value::<Plan>(stored).unwrap().steps[0].command().is_none());
     }
 }

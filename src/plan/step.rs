@@ -107,7 +107,7 @@ pub(super) fn of_node(
     if let (NodeBody::Unsupported(other), None) = (&node.body, &step.substitute) {
         let policy = || {
             let key = format!("[steps.\"{}\"]", step.path);
-            format!("say in amlrun.toml what stands for it: {key} policy = \"stub\", \"replay\" or \"skip\"")
+            format!("choose a substitute in amlrun.toml: {key} policy = \"stub\", \"replay\" or \"skip\"")
         };
         let help = other.help.clone().unwrap_or_else(policy);
         reported.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
@@ -140,7 +140,7 @@ pub(super) fn of(
     if let Some(code) = body.and_then(|body| body.remote_code.as_ref()) {
         let message = format!("amlrun cannot fetch code from '{}' yet", code.value);
         let fault = Diagnostic::error("not-yet", code.span, message).at(under(at, "code"));
-        found.push(fault.help("check it out beside the YAML file and name the folder"));
+        found.push(fault.help("check the code out next to the YAML file and set 'code' to its folder"));
     }
     let nothing = Vec::new();
     let environment_variables =
@@ -229,7 +229,7 @@ fn distribution(
     if written.kind.value == "ray" {
         let help =
             "remove it for a local run: the command then runs as one process, and ray.init() starts its own cluster";
-        let message = "a step on a Ray cluster is not run by amlrun yet";
+        let message = "amlrun does not run steps on a Ray cluster yet";
         found.push(
             Diagnostic::error("not-yet", written.kind.span, message).at(under(at, "distribution.type")).help(help),
         );

@@ -14,6 +14,10 @@ use crate::outcome::{JobStatus, StepOutcome};
 use crate::plan::{Part, Plan, Step};
 use crate::secret::MASK;
 
+/// What a standalone job takes from its only step.
+const OF_THE_ONLY_STEP: [&str; 10] =
+    ["command", "process_groups", "error", "log", "logs", "inputs", "metrics", "assets", "reused_from", "substitute"];
+
 /// A run or one of its steps. The inputs may be unknown for a run of an older amlrun.
 pub(crate) fn show_job(job: &Job) -> Value {
     let plan = kept_plan(&job.run).ok();
@@ -50,8 +54,7 @@ pub(crate) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
         [step] if view.kind != "pipeline" => {
             // A standalone job has one step, which is the job.
             let mut own = show_step(step, plan);
-            for name in ["command", "error", "log", "logs", "inputs", "metrics", "assets", "reused_from", "substitute"]
-            {
+            for name in OF_THE_ONLY_STEP {
                 map.insert(name.to_owned(), own[name].take());
             }
             if view.outputs.is_empty() {

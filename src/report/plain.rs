@@ -64,8 +64,11 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         EventKind::RunResumed { steps, .. } => resumed(view, steps.len(), paint),
         EventKind::Note { message } => format!("{}\n", paint.dim(&format!("note: {}", visible(message)))),
         EventKind::StepReused { step, job, .. } => {
-            let words =
-                view.step(step).and_then(summary::stood_in).map(|words| format!(": {words}")).unwrap_or_default();
+            let words = view
+                .step(step)
+                .and_then(summary::substitute_words)
+                .map(|words| format!(": {words}"))
+                .unwrap_or_default();
             format!("{} {} {}{words}\n", paint.status(JobStatus::Completed, "✓"), visible(step), reused(job))
         }
         EventKind::StepRetried { step, failure, attempt, of } => {
@@ -77,7 +80,7 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
             let status = outcome.status();
             let time = view.step(step).and_then(|s| s.duration(event.time)).map(human_duration);
             let time = time.map(|t| format!(" in {t}")).unwrap_or_default();
-            let why = match (outcome, view.step(step).and_then(summary::stood_in)) {
+            let why = match (outcome, view.step(step).and_then(summary::substitute_words)) {
                 (StepOutcome::Skipped { reason }, _) => format!(": {reason}"),
                 (StepOutcome::Completed, Some(words)) => format!(": {words}"),
                 _ => String::new(),

@@ -151,7 +151,7 @@ fn counts(view: &RunView) -> String {
 
 /// What replaced a step that did not run.
 #[must_use]
-pub fn stood_in(step: &StepView) -> Option<&'static str> {
+pub fn substitute_words(step: &StepView) -> Option<&'static str> {
     match step.substitute.as_deref()? {
         "stub" => Some("samples were used instead (policy \"stub\")"),
         "replay" => Some("policy \"replay\""),
@@ -194,7 +194,7 @@ pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) ->
             };
             let why = match outcome {
                 Some(StepOutcome::Failed { failure }) => failure.to_string(),
-                Some(StepOutcome::Completed) => stood_in(step).unwrap_or_default().to_owned(),
+                Some(StepOutcome::Completed) => substitute_words(step).unwrap_or_default().to_owned(),
                 _ => String::new(),
             };
             (step.status.to_string(), format!("{time:>8}  {why}"))

@@ -26,21 +26,29 @@ pub(crate) struct LocalEnvironment {
     bus: Arc<Bus>,
     /// The built environments whose content is recorded.
     announced: Mutex<HashSet<Digest>>,
-    /// `PATH` without and with a folder that has `python`.
-    search_paths: [OnceLock<String>; 2],
+    /// Whether a step of the run names Python. Then all steps find `python`: scripts may call it, too.
+    needs_python: bool,
+    search_path: OnceLock<String>,
 }
 
 impl LocalEnvironment {
     /// The provider for one run. `executor` runs the commands, and the builds of environments.
-    pub(crate) fn new(executor: Arc<dyn Executor>, home: Home, environments: Arc<Environments>, bus: Arc<Bus>) -> Self {
-        Self { executor, home, environments, bus, announced: Mutex::default(), search_paths: Default::default() }
+    pub(crate) fn new(
+        executor: Arc<dyn Executor>,
+        home: Home,
+        environments: Arc<Environments>,
+        bus: Arc<Bus>,
+        plan: &Plan,
+    ) -> Self {
+        let needs_python = plan.steps.iter().filter_map(|step| step.command()).any(uses_python);
+        let (announced, search_path) = (Mutex::default(), OnceLock::new());
+        Self { executor, home, environments, bus, announced, needs_python, search_path }
     }
 
     /// What is installed on this machine.
-    fn host(&self, command: &Command) -> StepEnvironment {
-        let needs_python = uses_python(command);
-        let search_path = self.search_paths[usize::from(needs_python)].get_or_init(|| {
-            let shim = needs_python.then(|| python_shim(&self.home)).flatten();
+    fn host(&self) -> StepEnvironment {
+        let search_path = self.search_path.get_or_init(|| {
+            let shim = self.needs_python.then(|| python_shim(&self.home)).flatten();
             search_path(own_folder().into_iter().chain(shim))
         });
         StepEnvironment {
@@ -115,11 +123,11 @@ impl EnvironmentProvider for LocalEnvironment {
         match resolved.map_err(ServiceError::Permanent) {
             Err(error) => Box::pin(std::future::ready(Err(error))),
             Ok(resolution) => match &*resolution {
-                Resolution::Host(_) => Box::pin(std::future::ready(Ok(self.host(command)))),
+                Resolution::Host(_) => Box::pin(std::future::ready(Ok(self.host()))),
                 Resolution::Managed(_) => Box::pin(async move {
                     match &*resolution {
                         Resolution::Managed(managed) => self.managed(step, managed, stop).await,
-                        Resolution::Host(_) => Ok(self.host(command)),
+                        Resolution::Host(_) => Ok(self.host()),
                     }
                 }),
             },

@@ -281,7 +281,9 @@ impl Workspace for LocalWorkspace {
 /// The error of a transfer, in the form of the engine.
 fn transfer_failed(error: TransferError) -> ServiceError {
     match error {
-        TransferError::Transient { .. } => ServiceError::Transient(error.to_string()),
+        TransferError::Transient { .. } | TransferError::Unreachable(_) | TransferError::NoHost(_) => {
+            ServiceError::Transient(error.to_string())
+        }
         _ => ServiceError::permanent(error),
     }
 }

@@ -139,7 +139,8 @@ impl RunSession {
         let environments = run_plan.environments.clone();
         let policy = environments.policy().name();
         let note = local_environment::note(&run_plan.plan, &run_plan.decisions, &environments);
-        let environments = Arc::new(LocalEnvironment::new(executor, shells.clone(), environments, bus.clone()));
+        let environments =
+            Arc::new(LocalEnvironment::new(executor, shells.clone(), environments, bus.clone(), &run_plan.plan));
         let common = engine::common(&folder, &experiment);
         let secrets = run_plan.data.secrets(&run_plan.plan).into();
         let hidden = run_plan.kept_out.iter().cloned().chain(run_plan.data.hidden_variables()).collect();

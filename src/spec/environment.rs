@@ -78,6 +78,23 @@ impl Environment {
         }
     }
 
+    /// The environment that an earlier version stored by its description and its definition.
+    #[must_use]
+    pub fn described(description: &str, definition: String) -> Self {
+        if description == definition {
+            return Self::Reference(definition);
+        }
+        let image = description.strip_prefix("image ").filter(|image| !image.starts_with("built from "));
+        let has_conda = image.is_some_and(|image| image.ends_with(" with a conda file"));
+        Self::Inline {
+            image: image.map(|image| image.trim_end_matches(" with a conda file").to_owned()),
+            build: description.strip_prefix("image built from ").map(str::to_owned),
+            conda_file: has_conda.then(String::new),
+            conda: None,
+            definition,
+        }
+    }
+
     /// What decides whether two environments are the same: the reference, or the content.
     #[must_use]
     pub fn definition(&self) -> &str {

@@ -148,7 +148,7 @@ pub fn classify_status(status: u16, headers: &header::HeaderMap, address: &str, 
         }
         412 => TransferError::Changed(address.to_owned()),
         408 | 429 | 500 | 502 | 503 | 504 => {
-            let why = format!("server error for {address}: HTTP {status}{detail}");
+            let why = format!("{address}: HTTP {status}{detail}");
             TransferError::Transient { why, after: retry_after(headers, SystemTime::now()) }
         }
         _ => TransferError::Permanent(format!("{address}: HTTP {status}{detail}")),

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn patience_ends() {
+    async fn retry_timeout_ends() {
         let answer =
             with_retries(&transfer(0), || std::future::ready(Err::<(), _>(TransferError::transient("busy")))).await;
         assert_eq!(answer, Err(TransferError::Unreachable("busy (gave up after 4 attempts in 0 s)".into())));

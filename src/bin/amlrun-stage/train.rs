@@ -88,7 +88,7 @@ pub fn train(arguments: &TrainArguments) -> Result<(), StageError> {
         Some(checkpoint) => {
             if checkpoint.provenance.data_digest != provenance.data_digest {
                 progress::warn(
-                    "the data differs from that of the checkpoint: training continues, but is not reproducible",
+                    "the data differs from that of the checkpoint: training continues, but not exactly where it stopped",
                 );
             }
             Checkpoint { provenance, ..checkpoint }

@@ -30,7 +30,7 @@ pub(in crate::cli) struct Download {
 
 impl Download {
     /// Downloads the asset and prints its location.
-    pub(crate) fn obey(&self, kind: AssetKind, project: &Project, printer: &Printer) -> Result<(), Failed> {
+    pub(crate) fn execute(&self, kind: AssetKind, project: &Project, printer: &Printer) -> Result<(), Failed> {
         let asset = asset::find_intact(kind, &self.which, &project.home())?;
         let target = match asset.uri() {
             None => self.kept_here(&asset)?,

@@ -24,7 +24,7 @@ pub(super) struct Which {
     #[arg(short, long, conflicts_with = "label")]
     pub version: Option<String>,
 
-    /// Label of the version, for example latest
+    /// Label of the version, for example latest (components have only latest)
     #[arg(short, long)]
     pub label: Option<String>,
 }

@@ -45,7 +45,7 @@ pub(in crate::cli) struct Create {
 
 impl Create {
     /// Creates the datastore, or replaces the one with its name, and prints it.
-    pub(crate) fn obey(&self, project: &Project, printer: &Printer) -> Result<(), Failed> {
+    pub(crate) fn execute(&self, project: &Project, printer: &Printer) -> Result<(), Failed> {
         self.format.check()?;
         let mut set = self.set.clone();
         set.extend(self.name.iter().map(|name| Override { keys: vec!["name".to_owned()], value: name.clone() }));

@@ -64,9 +64,9 @@ pub(super) struct Named {
     name: String,
 }
 
-pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn execute(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
-        Verb::Create(create) => create.obey(project, printer)?,
+        Verb::Create(create) => create.execute(project, printer)?,
         Verb::List { format } => {
             format.check()?;
             let all = all(&project.home(), &Config::near(Path::new(""))?)?;

@@ -127,7 +127,7 @@ pub(super) struct Create {
     format: Format,
 }
 
-pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn execute(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     match verb {
         Verb::Create(create) => self::create(&create, project, printer),
         Verb::Archive { run } => archive(&run.name, true, project, printer),

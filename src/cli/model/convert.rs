@@ -72,7 +72,8 @@ pub(super) fn convert(args: &Args, project: &Project, printer: &Printer) -> Resu
     }
     let mut selection = select(&file.contents, &args.select, args.strip_prefix.as_deref());
     if selection.weights.is_empty() {
-        return Err(Failed::new(format!("no tensor of {} matches --select", args.model)).hint(listed(&args.model)));
+        let why = if args.select.is_empty() { "has no tensors" } else { "has no tensor that matches --select" };
+        return Err(Failed::new(format!("{} {why}", args.model)).hint(listed(&args.model)));
     }
     if let Some(dtype) = args.dtype {
         selection.weights = selection.weights.into_iter().map(|weight| weight.converted(dtype)).collect();

@@ -66,7 +66,7 @@ pub(super) enum Verb {
     Extract(extract::Args),
 }
 
-pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
+pub(super) fn execute(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let home = project.home();
     match verb {
         Verb::Inspect(args) => return inspect::inspect(&args, project, printer),
@@ -88,7 +88,7 @@ pub(super) fn obey(verb: Verb, project: &Project, printer: &Printer) -> Result<E
             format.check()?;
             format.print(asset::shown(&asset::find_to_show(AssetKind::Model, &which, &home, printer)?), printer)?;
         }
-        Verb::Download(download) => download.obey(AssetKind::Model, project, printer)?,
+        Verb::Download(download) => download.execute(AssetKind::Model, project, printer)?,
     }
     Ok(Exit::Ok)
 }

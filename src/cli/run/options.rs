@@ -9,7 +9,7 @@ use crate::yaml::overrides::Override;
 /// What `run`, `plan` and `job create` have in common.
 #[derive(clap::Args, Clone, Default)]
 pub(in crate::cli) struct RunArguments {
-    /// Override values of the file, for example inputs.epochs=5
+    /// Override values of the file, for example inputs.epochs=5; several can follow
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<Override>,
 

@@ -33,7 +33,7 @@ pub fn decide(
     given: HashMap<usize, CachedResult>,
 ) -> Vec<Decision> {
     let Some(reuse) = reuse else {
-        let none = "nothing of earlier runs is known in this workspace";
+        let none = "there are no earlier runs in this workspace";
         let each = plan.steps.iter().zip(wanted);
         let mut all: Vec<Decision> =
             each.map(|(step, wanted)| aside(step, *wanted).unwrap_or_else(|| Decision::run(none))).collect();

@@ -103,8 +103,8 @@ impl<'a> CacheLookup<'a> {
                     let names = steps.iter().map(name).collect::<Vec<_>>().join(", ");
                     let verb = if steps.len() == 1 { "runs" } else { "run" };
                     let sentence = match steps.len() {
-                        0 => "its data is fetched first, and may be the same".to_owned(),
-                        _ => format!("{names} {verb} before it and may write something else"),
+                        0 => "its remote data is downloaded first and may be unchanged".to_owned(),
+                        _ => format!("{names} {verb} first and may write different data"),
                     };
                     answers.push((index, Decision::new(CacheDecision::Pending, vec![Reason::sentence(sentence)])));
                 }
@@ -177,7 +177,7 @@ impl<'a> CacheLookup<'a> {
                 let states: Vec<_> = last.outputs.iter().map(reuse::verify).collect();
                 check_outputs(&last, &states, refreshed)
             }
-            _ => Decision::run("no earlier result of it is known"),
+            _ => Decision::run("it has no earlier result"),
         }
     }
 
@@ -201,7 +201,7 @@ impl<'a> CacheLookup<'a> {
     fn explain(&self, index: usize, key: &Key, unknown: &[String]) -> Vec<Reason> {
         let path = &self.plan.steps[index].path;
         let Ok(Some(last)) = self.reuse.last(self.scope, path) else {
-            return vec![Reason::sentence("no earlier result of it is known")];
+            return vec![Reason::sentence("it has no earlier result")];
         };
         let (mut before, mut after) = (last.key, key.clone());
         for name in unknown {
@@ -218,9 +218,9 @@ impl<'a> CacheLookup<'a> {
         let mut differences = differences(&before, &after, self);
         if differences.is_empty() {
             differences.push(Reason::sentence(if unknown.is_empty() {
-                "its last result was not offered for reuse"
+                "its last result may not be reused"
             } else {
-                "what it reads is new"
+                "its inputs are new"
             }));
         }
         differences

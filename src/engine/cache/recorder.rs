@@ -108,8 +108,8 @@ impl Found {
         let Some(host) = &shared.request.snapshot.host else { return true };
         if !self.machine_changed && !host.is_same() {
             self.machine_changed = true;
-            let message = "a program or an installed package changed while the run went on: \
-                           results since then are not kept for reuse";
+            let message = "a program or an installed package changed during the run: \
+                           results since then are not stored for reuse";
             shared.services.bus.publish(EventKind::Warning { step: None, message: message.to_owned() });
         }
         !self.machine_changed
@@ -125,7 +125,7 @@ fn entry(completed: CompletedStep, shared: &RunState, trees: &mut Vec<(Digest, M
         return None;
     }
     let lost = |why: &str| {
-        warn(services, request, completed.index, format!("{why}: the result is not kept for reuse"));
+        warn(services, request, completed.index, format!("{why}: the result is not stored for reuse"));
         None
     };
     let Some(outputs) = kept else { return lost("an output was changed after the step ended") };
@@ -134,9 +134,9 @@ fn entry(completed: CompletedStep, shared: &RunState, trees: &mut Vec<(Digest, M
     let key = match key::of(step, &request.snapshot, reuse, true, &known) {
         Some(known) => Some(known).filter(key::Known::is_complete)?.key,
         None if request.snapshot.host.is_some() && key::machine(step, &request.snapshot, reuse).is_none() => {
-            return lost("what its programs have installed cannot be found out");
+            return lost("the packages of its programs cannot be determined");
         }
-        None => return lost("what it was given was changed, or cannot be read again"),
+        None => return lost("an input was changed or cannot be read again"),
     };
     Some(Entry {
         key,

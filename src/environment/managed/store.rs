@@ -56,7 +56,7 @@ impl Store {
     /// The store in the user's cache folder. `None` if the user has no such folder.
     #[must_use]
     pub fn of_user() -> Option<Self> {
-        Some(Self::at(super::super::cache_folder()?.join("environments/v1")))
+        Some(Self::at(crate::fs::user::cache_folder()?.join("environments/v1")))
     }
 
     /// The folder of an environment.

@@ -66,8 +66,8 @@ fn input_fault(
     let Some(expression) = scalar::only_binding(text).filter(|e| !e.contains("}}")) else {
         return fault(
             "bad-expression",
-            format!("'{text}' combines text and expressions, which an input of an inline node cannot do"),
-            "move the command of the node into a component file, where inputs can combine text and expressions",
+            format!("'{text}' has several expressions, which an input of an inline node cannot have"),
+            "move the command of the node into a component file, where inputs can have several expressions",
         );
     };
     if let Some(name) = expression.strip_prefix("parent.inputs.") {

@@ -112,11 +112,11 @@ impl Machine<'_> {
                 let name = self.name;
                 self.evidence.refused_by_strict(|| format!("the instruction {name}"));
             }
-            self.obey(code)?;
+            self.execute(code)?;
         }
     }
 
-    fn obey(&mut self, code: u8) -> Done {
+    fn execute(&mut self, code: u8) -> Done {
         match code {
             0x80 => match self.stream.byte()? {
                 0..=5 => Ok(()),
@@ -253,7 +253,7 @@ impl Machine<'_> {
                     None => self.broken(format!("nothing is stored under {key}")),
                 }
             }
-            _ => self.obey_object(code),
+            _ => self.execute_object(code),
         }
     }
 

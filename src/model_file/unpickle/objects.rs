@@ -9,7 +9,7 @@ const IMPORTS: usize = 20_000;
 
 impl Machine<'_> {
     /// Handles the instructions that import and call in Python.
-    pub(super) fn obey_object(&mut self, code: u8) -> Done {
+    pub(super) fn execute_object(&mut self, code: u8) -> Done {
         match code {
             b'c' => {
                 let (module, name) = self.two_lines()?;
