@@ -66,6 +66,7 @@ mod stage_python;
 mod stage_registry;
 #[cfg(feature = "torch")]
 mod stage_train;
+mod step_records;
 mod stoppable;
 mod stub_blobs;
 mod support;

@@ -255,7 +255,7 @@ pub(crate) mod tests {
         );
         assert_eq!(
             large.check_state(&state(&large)[..5]).unwrap_err().to_string(),
-            "tensor 'fc3.bias': is missing from a 3-4-4-2 network"
+            "tensor 'fc3.bias': is missing, but a 3-4-4-2 network needs it"
         );
     }
 
