@@ -21,7 +21,7 @@ fn a_file_goes_to_a_name_or_into_a_folder() {
     let again = copied(&project, "a.csv", "new/");
     assert_eq!((&again["skipped_files"], &again["transferred_bytes"]), (&json!(1), &json!(0)));
     refused(project.amlrun(&["cp", "a.csv/", "x"]), 3, &["a.csv"]);
-    refused(project.amlrun(&["cp", "none", "x"]), 3, &["'none' on this machine was not found"]);
+    refused(project.amlrun(&["cp", "none", "x"]), 3, &["the file or folder 'none' was not found"]);
 }
 
 #[test]
@@ -45,8 +45,8 @@ fn the_contents_of_a_folder_become_those_of_the_other() {
     copied(&project, "./*.csv", "pattern3/");
     assert_eq!(files(&project.path("pattern3")).into_keys().collect::<Vec<_>>(), ["here.csv"]);
     std::fs::create_dir_all(project.path("empty/of/files")).unwrap();
-    refused(project.amlrun(&["cp", "empty", "x"]), 3, &["'empty'", "the folder has no files"]);
-    refused(project.amlrun(&["cp", "d/*.txt", "x"]), 3, &["'d/*.txt'", "no file matches"]);
+    refused(project.amlrun(&["cp", "empty", "x"]), 3, &["a file in the folder 'empty' was not found"]);
+    refused(project.amlrun(&["cp", "d/*.txt", "x"]), 3, &["a file that matches 'd/*.txt' was not found"]);
     assert!(!project.path("x").exists());
 }
 

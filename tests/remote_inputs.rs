@@ -116,7 +116,7 @@ fn what_changed_is_fetched_and_what_comes_to_the_same_is_not_run() {
     // The same bytes under a new version: fetched, and then the earlier result stands.
     cloud.put("d/a.csv", "1\n");
     let planned = cloud.amlrun(&["plan", "job.yml"]).ended(0);
-    assert!(planned.out.contains("its data is fetched first"), "{}", planned.out);
+    assert!(planned.out.contains("its remote data is downloaded first"), "{}", planned.out);
     let (second, events) = cloud.run("second");
     second.ended(0);
     assert_eq!((moved(&events).0, count(&events, "step_reused")), (2, 1), "one file of two");

@@ -42,7 +42,7 @@ pub(crate) fn gather(from: &Path) -> Result<Gathered, TransferError> {
     if gathered.files.is_empty() {
         let shown = from.display();
         return Err(TransferError::NotFound(match from.is_dir() {
-            true => format!("a file in '{shown}'"),
+            true => format!("a file in the folder '{shown}'"),
             false => format!("a file that matches '{shown}'"),
         }));
     }
@@ -71,11 +71,11 @@ pub(crate) fn everything(from: &Path) -> Result<Gathered, TransferError> {
     let (folder, pattern) = match (from.exists(), pattern(from)?) {
         (true, _) => (from.to_owned(), None),
         (false, Some((folder, pattern))) => (folder, Some(pattern)),
-        (false, None) => return Err(TransferError::NotFound(format!("'{shown}'"))),
+        (false, None) => return Err(TransferError::NotFound(format!("the file or folder '{shown}'"))),
     };
     let root = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.clone() };
     if !root.exists() {
-        return Err(TransferError::NotFound(format!("'{shown}'")));
+        return Err(TransferError::NotFound(format!("the file or folder '{shown}'")));
     }
     if !root.is_dir() {
         return Err(TransferError::Permanent(format!("{shown} is neither a file nor a folder")));
