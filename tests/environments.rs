@@ -115,8 +115,9 @@ fn an_environment_that_cannot_be_built_fails_its_steps_and_no_others() {
     let project = project("1.0");
     project.write("conda.yml", &conda("9.9", "  - --no-index\n  - --find-links ./wheels\n"));
     let free = node("free", "echo ran");
-    project.write("pipeline.yml", &pipeline(&format!("{}{free}", step("a"))));
+    project.write("pipeline.yml", &pipeline(&format!("{}{}{free}", step("a"), step("b"))));
     let ran = run(&project, "r").ended(1);
+    assert_eq!(ran.out.matches("building the environment").count(), 1, "the second step does not try again");
     assert!(ran.out.contains("free | ran"), "{}", ran.out);
     for part in ["the environment 'tools' (conda file) cannot be built", "tool==9.9", "build.log"] {
         assert!(ran.out.contains(part), "{}", ran.out);

@@ -1,9 +1,9 @@
 //! Provides the environments of steps on this machine: the active Python and the programs on `PATH`, or an environment
 //! that is built from what the file names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::digest::Digest;
@@ -26,6 +26,10 @@ pub(crate) struct LocalEnvironment {
     bus: Arc<Bus>,
     /// The built environments whose content is recorded.
     announced: Mutex<HashSet<Digest>>,
+    /// One step of this run at a time makes an environment ready.
+    turns: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    /// Why environments could not be built: other steps that need them do not try again.
+    failed: Mutex<HashMap<Digest, ServiceError>>,
     /// Whether a step of the run names Python. Then all steps find `python`: scripts may call it, too.
     needs_python: bool,
     search_path: OnceLock<String>,
@@ -41,8 +45,17 @@ impl LocalEnvironment {
         plan: &Plan,
     ) -> Self {
         let needs_python = plan.steps.iter().filter_map(|step| step.command()).any(uses_python);
-        let (announced, search_path) = (Mutex::default(), OnceLock::new());
-        Self { executor, home, environments, bus, announced, needs_python, search_path }
+        Self {
+            executor,
+            home,
+            environments,
+            bus,
+            announced: Mutex::default(),
+            turns: Mutex::default(),
+            failed: Mutex::default(),
+            needs_python,
+            search_path: OnceLock::new(),
+        }
     }
 
     /// What is installed on this machine.
@@ -64,14 +77,22 @@ impl LocalEnvironment {
         let name = &managed.name;
         let no_store = || ServiceError::Permanent(format!("the environment '{name}' cannot be built: HOME is not set"));
         let store = self.environments.store.as_ref().ok_or_else(no_store)?;
+        let turn = self.turns().entry(managed.digest.clone()).or_default().clone();
+        let _turn = turn.lock().await;
+        if let Some(error) = self.failed().get(&managed.digest) {
+            return Err(error.clone());
+        }
         let began = Arc::new(OnceLock::new());
         let observer = self.observer(step, managed, began.clone());
         let ready = build::ready(managed, store, &*self.executor, observer, stop).await.map_err(|error| {
             let message = format!("the environment '{name}' ({}) cannot be built: {error}", managed.source);
-            match error {
+            let failed = match error {
+                BuildError::Stopped => return ServiceError::Transient(message),
                 BuildError::Offline { .. } => ServiceError::Transient(message),
                 _ => ServiceError::Permanent(message),
-            }
+            };
+            self.failed().insert(managed.digest.clone(), failed.clone());
+            failed
         })?;
         self.announce(step, managed, &ready, began.get());
         let env = ready.bin.parent().unwrap_or(&ready.bin).display().to_string();
@@ -87,6 +108,14 @@ impl LocalEnvironment {
 }
 
 impl LocalEnvironment {
+    fn turns(&self) -> MutexGuard<'_, HashMap<Digest, Arc<tokio::sync::Mutex<()>>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashMap<Digest, ServiceError>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reports a build to the views. `began` gets the time when it begins.
     fn observer(&self, step: &str, managed: &Managed, began: Arc<OnceLock<Instant>>) -> BuildObserver {
         let (bus, step_path, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());

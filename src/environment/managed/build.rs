@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::environment::resolve::Managed;
 use crate::exec::ask::{self, Reply};
 use crate::exec::{Ending, Executor, LOG_LIMIT, Launch, Launcher, Observer, RankProcess, Shown, StopWatch};
+use crate::fs::atomic::{self, Durability};
 use crate::fs::program::on_path;
 
 /// Why an environment could not be built.
@@ -92,7 +93,8 @@ pub async fn ready(
     let python = tokio::task::spawn_blocking(move || interpreter::find(&definition)).await.ok().flatten();
     let folder = store.begin(&managed.digest).map_err(io_error)?;
     let requirements = folder.join("requirements.txt");
-    std::fs::write(&requirements, lines(&managed.definition)).map_err(io_error)?;
+    // An address in it may contain a password.
+    atomic::write_private(&requirements, lines(&managed.definition), Durability::Unsynced).map_err(io_error)?;
     let command = command(&managed.definition, python.as_ref().map(|found| found.program.as_path()), &folder)?;
     let log = folder.join("build.log");
     let last = Arc::new(Mutex::new(Vec::new()));
@@ -126,7 +128,7 @@ pub async fn ready(
         source: managed.source.to_owned(),
         python,
         packages,
-        requirements: managed.definition.requirements.clone(),
+        digest: managed.digest.clone(),
         built: Timestamp::now(),
     };
     store.finish(&managed.digest, &lock).map_err(io_error)

@@ -25,8 +25,8 @@ pub struct Lock {
     pub python: String,
     /// The version of each installed distribution, by its name.
     pub packages: BTreeMap<String, String>,
-    /// The lines that were asked for.
-    pub requirements: Vec<String>,
+    /// The digest of the definition.
+    pub digest: Digest,
     /// When it was built.
     pub built: Timestamp,
 }
@@ -68,7 +68,8 @@ impl Store {
     /// An environment, if it was built.
     #[must_use]
     pub fn ready(&self, digest: &Digest) -> Option<Ready> {
-        ready_in(&self.folder(digest))
+        // The folder has a short form of the digest.
+        ready_in(&self.folder(digest)).filter(|ready| ready.lock.digest == *digest)
     }
 
     /// Takes the right to build an environment: the same environment is built once, however many ask for it. Blocks while
