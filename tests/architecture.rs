@@ -42,7 +42,7 @@ const FINER: [(&str, &[&str]); 10] = [
     ),
     (
         "environment",
-        &["outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "spec", "reuse", "exec"],
+        &["again", "outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "spec", "reuse", "exec"],
     ),
     ("report", &["again", "outcome", "reason", "fs", "digest", "id", "clock", "number", "diagnostic", "event"]),
     ("tracking", &["outcome", "fs", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),

@@ -6,12 +6,14 @@
 //! not kept. [`variables`] is the documented list of variables that steps inherit.
 //!
 //! [`resolve`](mod@resolve) decides what the environment of a file becomes here: this machine, or an environment that
-//! [`managed`] builds from a conda file or a curated name. A built environment replaces the Pythons in the cache key.
+//! [`managed`] builds from a conda file or a curated name. A built environment replaces the Pythons in the cache key. A
+//! step that installs packages gets an [`overlay`].
 //!
 //! This module does not know plans and runs: the engine gives it commands, and gets digests.
 
 mod installed;
 pub mod managed;
+pub mod overlay;
 mod programs;
 pub mod provided;
 mod python;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::overlays::Overlays;
 use crate::digest::Digest;
 use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
 use crate::environment::managed::build::{self, BuildError, BuildObserver};
@@ -33,6 +34,7 @@ pub(crate) struct LocalEnvironment {
     /// Whether a step of the run names Python. Then all steps find `python`: scripts may call it, too.
     needs_python: bool,
     search_path: OnceLock<String>,
+    overlays: Arc<Overlays>,
 }
 
 impl LocalEnvironment {
@@ -47,6 +49,7 @@ impl LocalEnvironment {
         let needs_python = plan.steps.iter().filter_map(|step| step.command()).any(uses_python);
         Self {
             executor,
+            overlays: Arc::new(Overlays::new(home.clone())),
             home,
             environments,
             bus,
@@ -68,7 +71,8 @@ impl LocalEnvironment {
             executor: self.executor.clone(),
             search_path: search_path.clone(),
             variables: Vec::new(),
-            is_built: false,
+            name: None,
+            keeps: None,
         }
     }
 
@@ -102,7 +106,8 @@ impl LocalEnvironment {
             executor: self.executor.clone(),
             search_path: ready.search_path(own_folder().into_iter()),
             variables,
-            is_built: true,
+            name: Some(name.clone()),
+            keeps: None,
         })
     }
 }
@@ -121,10 +126,14 @@ impl LocalEnvironment {
         let (bus, step_path, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());
         let line = move |line: &str| bus.progress(&step_path, &format!("environment {name}: {line}"));
         let (bus, step, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());
-        let source = managed.source.to_owned();
+        let (source, notes) = (managed.source.to_owned(), managed.definition.notes.clone());
         let started = move || {
             let _ = began.set(Instant::now());
             let (step, environment, source) = (step.clone(), name.clone(), source.clone());
+            for note in &notes {
+                let message = format!("environment '{environment}': {note}");
+                bus.publish(EventKind::Note { message });
+            }
             bus.publish(EventKind::EnvironmentBuilding { step, environment, source });
         };
         BuildObserver { started: Box::new(started), line: Arc::new(line) }
@@ -148,19 +157,14 @@ impl LocalEnvironment {
 
 impl EnvironmentProvider for LocalEnvironment {
     fn provide<'a>(&'a self, step: &'a str, command: &'a Command, stop: StopWatch) -> Providing<'a> {
-        let resolved = self.environments.resolve(command.environment.as_ref());
-        match resolved.map_err(ServiceError::Permanent) {
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-            Ok(resolution) => match &*resolution {
-                Resolution::Host(_) => Box::pin(std::future::ready(Ok(self.host()))),
-                Resolution::Managed(_) => Box::pin(async move {
-                    match &*resolution {
-                        Resolution::Managed(managed) => self.managed(step, managed, stop).await,
-                        Resolution::Host(_) => Ok(self.host()),
-                    }
-                }),
-            },
-        }
+        Box::pin(async move {
+            let resolved = self.environments.resolve(command.environment.as_ref());
+            let environment = match &*resolved.map_err(ServiceError::Permanent)? {
+                Resolution::Host(_) => self.host(),
+                Resolution::Managed(managed) => self.managed(step, managed, stop).await?,
+            };
+            self.overlays.over(environment, command).await
+        })
     }
 }
 

@@ -5,9 +5,11 @@
 //! The command line passes [`options`] and shows the results.
 
 mod catalog;
+pub(crate) mod environments;
 pub(crate) mod job_names;
 pub(crate) mod local_environment;
 pub(crate) mod options;
+mod overlays;
 pub(crate) mod partial_plan;
 pub(crate) mod project;
 pub(crate) mod resume;

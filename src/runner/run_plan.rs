@@ -80,7 +80,7 @@ impl RunPlan {
         let kept_out = variables::kept_out(&config.pass_variables);
         warnings.extend(uninherited_variables(&plan, &kept_out));
         warnings.extend(unknown_step_tables(&plan, config));
-        let environments = Arc::new(Environments::new(config.environments()));
+        let environments = Arc::new(super::environments::of(home, config));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
             let host = super::local_environment::host;

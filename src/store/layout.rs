@@ -14,6 +14,8 @@
 //!   data/                        sealed copies of registered data
 //!   downloads/v1/                the cache of remote data, shared by all pipelines
 //!   components/v1/               registered components
+//!   environments/v1/             registered environments
+//!   overlays/                    virtual environments of running steps that install packages
 //!   models/                      sealed copies of models registered through MLflow
 //! ```
 
@@ -54,7 +56,7 @@ impl Home {
     /// # Errors
     /// [`StoreError::Newer`].
     pub fn check(&self) -> Result<(), StoreError> {
-        for kept in ["store", "components"] {
+        for kept in ["store", "components", "environments"] {
             for entry in fs::read_dir(self.root.join(kept)).into_iter().flatten().flatten() {
                 let name = entry.file_name();
                 let version = name.to_str().and_then(|name| name.strip_prefix('v')?.parse::<u32>().ok());
@@ -222,10 +224,22 @@ impl Home {
         self.root.join("components/v1")
     }
 
+    /// The folder for registered environments.
+    #[must_use]
+    pub fn environments(&self) -> PathBuf {
+        self.root.join("environments/v1")
+    }
+
     /// Programs by names that exist in Azure ML's images and not on this machine.
     #[must_use]
     pub fn shims(&self) -> PathBuf {
         self.root.join("shims")
+    }
+
+    /// Virtual environments of steps that install packages, as long as they run.
+    #[must_use]
+    pub fn overlays(&self) -> PathBuf {
+        self.root.join("overlays")
     }
 
     /// A run's folder, whether it exists or not.
