@@ -128,3 +128,32 @@ fn the_python_of_an_images_name_is_used_where_it_is() {
     assert!(printed("here").contains(&cache) && !printed("any").contains(&cache), "{}", ran.out);
     assert!(Path::new(&cache).exists());
 }
+
+/// Stands for micromamba: makes the prefix, and records what it was asked for as conda does.
+const CONDA_TOOL: &str = r#"#!/bin/sh
+while [ "$1" != --prefix ]; do shift; done
+python3 -m venv "$2"
+mkdir "$2/conda-meta"
+echo '{"name": "r-base", "version": "4.1.3"}' > "$2/conda-meta/r-base-4.1.3.json"
+shift 2
+echo "$*" > "$(dirname "$0")/asked"
+"#;
+
+#[test]
+fn a_conda_tool_installs_what_only_conda_has_and_pip_the_rest() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = project("1.0");
+    project.write("bin/micromamba", CONDA_TOOL);
+    std::fs::set_permissions(project.path("bin/micromamba"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = project.read("conda.yml").replace("- python\n", "- python=3.11\n- r-base>=4.1\n");
+    project.write("conda.yml", &text.replace("dependencies:", "channels: [bioconda, nodefaults]\ndependencies:"));
+    project.write("pipeline.yml", &pipeline(&step("a")));
+    let path = format!("{}:{}", project.path("bin").display(), std::env::var("PATH").unwrap());
+    let mut run = command(&project, &["run", "pipeline.yml", "--name", "r"]);
+    Ran::of(run.env("PATH", path)).ended(0);
+    assert_eq!(written(&project, "r", "a"), "1.0\n");
+    let asked = project.read("bin/asked");
+    assert!(asked.contains("--override-channels --channel bioconda python=3.11 r-base>=4.1"), "{asked}");
+    let events = project.read(".amlrun/runs/r/events.jsonl");
+    assert!(events.contains("\"r-base\":\"4.1.3\"") && events.contains("\"tool\":\"1.0\""), "{events}");
+}

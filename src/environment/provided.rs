@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::managed::build::BuildError;
 use super::managed::store::{Ready, Store};
-use super::managed::{interpreter, tool};
+use super::managed::{BuildError, interpreter, tool};
 use super::resolve::{IMAGE_NAME, Managed, Policy, Resolution, Settings, resolve};
 use crate::digest::Digest;
 use crate::fs::program::on_path;

@@ -159,6 +159,7 @@ fn inline(environment: &Environment, settings: &Settings) -> Result<Resolution, 
         Environment::Reference(reference) => {
             format!("{reference} is neither registered here nor a curated environment")
         }
+        Environment::Inline { conda_file: Some(file), .. } => format!("its conda file {file} cannot be read"),
         Environment::Inline { build: Some(_), .. } => "an image that is built needs a container".to_owned(),
         Environment::Inline { .. } => format!("{} has no conda file", environment.describe()),
     }))

@@ -9,10 +9,11 @@ use crate::again::{amlrun, word};
 use crate::config::Config;
 use crate::environment::Environments;
 use crate::environment::managed::locked::Locked;
-use crate::environment::resolve::{RegisteredEnvironments, Settings};
+use crate::environment::resolve::{RegisteredEnvironments, Resolution, Settings};
 use crate::error::Failed;
 use crate::event::EventKind;
 use crate::history::record;
+use crate::language::value::{Data, Value};
 use crate::language::{self, Kind};
 use crate::registry::EnvironmentStore;
 use crate::spec::environment::{CondaFile, Environment};
@@ -74,6 +75,90 @@ pub(crate) fn named_in(file: &Path, project: &Project, config: &Config) -> Resul
     }
     let (plan, _) = project.accepted(file, &[], config)?;
     Ok(plan.steps.iter().filter_map(|step| step.command()?.environment.clone()).collect())
+}
+
+/// What the environments of a document become, each with the steps that name it. A step is known by its name; a document
+/// that is a single step has an empty name.
+pub(crate) fn in_document(document: &language::Document, all: &Environments) -> Vec<(Becomes, Vec<String>)> {
+    let mut written = Vec::new();
+    if let Some(value) = &document.value {
+        if document.kind == Some(Kind::Environment) {
+            written.extend(Environment::of(value, "", &mut Vec::new()).map(|found| (String::new(), found)));
+        } else {
+            collect(value, &mut Vec::new(), &mut written);
+        }
+    }
+    let mut found: Vec<(Becomes, Vec<String>)> = Vec::new();
+    for (step, environment) in written {
+        let becomes = Becomes::of(&environment, all);
+        match found.iter_mut().find(|(known, _)| *known == becomes) {
+            Some((_, steps)) => steps.push(step),
+            None => found.push((becomes, vec![step])),
+        }
+    }
+    found
+}
+
+/// Finds the environments in a value. `path` are the names of the nodes that lead to it.
+fn collect(value: &Value, path: &mut Vec<String>, found: &mut Vec<(String, Environment)>) {
+    let Some(object) = value.object() else { return };
+    for entry in &object.fields {
+        match entry.key.as_str() {
+            "environment" => {
+                let environment = Environment::of(&entry.value, "environment", &mut Vec::new());
+                found.extend(environment.map(|environment| (path.join("."), environment)));
+            }
+            "jobs" => {
+                let nodes = match &entry.value.data {
+                    Data::Map(nodes) => nodes.as_slice(),
+                    Data::Object(nodes) => &nodes.fields,
+                    _ => &[],
+                };
+                for node in nodes {
+                    path.push(node.key.clone());
+                    collect(&node.value, path, found);
+                    path.pop();
+                }
+            }
+            "component" | "trial" | "task" => collect(&entry.value, path, found),
+            _ => {}
+        }
+    }
+}
+
+/// What a written environment becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Becomes {
+    /// As it was written, in one line.
+    pub written: String,
+    /// `managed`, `host` or `refused`.
+    pub kind: &'static str,
+    /// The name of the environment that is built.
+    pub name: Option<String>,
+    /// Where its definition is from, or why nothing is built.
+    pub why: String,
+}
+
+impl Becomes {
+    fn of(environment: &Environment, all: &Environments) -> Self {
+        let (kind, name, why) = match all.resolve(Some(environment)) {
+            Ok(resolution) => match &*resolution {
+                Resolution::Managed(managed) => ("managed", Some(managed.name.clone()), managed.source.to_owned()),
+                Resolution::Host(why) => ("host", None, why.clone()),
+            },
+            Err(why) => ("refused", None, why),
+        };
+        Self { written: environment.describe(), kind, name, why }
+    }
+
+    /// A sentence without its end: what the steps get.
+    pub(crate) fn sentence(&self) -> String {
+        match (&self.name, self.kind) {
+            (Some(name), _) => format!("environment '{name}' ({})", self.why),
+            (None, "refused") => format!("no environment: {}", self.why),
+            (None, _) => format!("this machine's environment: {}", self.why),
+        }
+    }
 }
 
 /// The exact versions of all environments that a run used.

@@ -7,13 +7,15 @@ use std::time::Instant;
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
+use super::shown;
 use crate::cli::asset::Which;
 use crate::cli::format::TextOr;
 use crate::cli::printer::Printer;
 use crate::cli::signals::{self, StoppedBy};
 use crate::clock::human_duration;
 use crate::config::Config;
-use crate::environment::managed::build::{self, BuildError, BuildObserver};
+use crate::environment::managed::BuildError;
+use crate::environment::managed::build::{self, BuildObserver};
 use crate::environment::managed::store::Ready;
 use crate::environment::resolve::{Managed, Policy, Resolution};
 use crate::error::Failed;
@@ -21,6 +23,7 @@ use crate::event::Bus;
 use crate::exec::Stop;
 use crate::exec::process::LocalProcess;
 use crate::exit_status::Exit;
+use crate::registry::EnvironmentStore;
 use crate::runner::environments;
 use crate::runner::project::Project;
 use crate::spec::environment::Environment;
@@ -107,8 +110,8 @@ impl Build {
     /// A registered environment, or a curated one with that name.
     fn by_name(&self, name: &str, home: &Home) -> Result<Environment, Failed> {
         let which = Which { name: name.to_owned(), version: self.version.clone(), label: None };
-        super::show(&which, home)?;
-        let is_curated = super::EnvironmentStore::at(home.environments()).get(name, &which.selector()).is_err();
+        shown::found(&which, home)?;
+        let is_curated = EnvironmentStore::at(home.environments()).get(name, &which.selector()).is_err();
         Ok(Environment::Reference(match (is_curated, &self.version) {
             (true, _) => format!("azureml://registries/azureml/environments/{name}/labels/latest"),
             (false, Some(version)) => format!("azureml:{name}:{version}"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::shown;
+use super::shown::registered;
 use crate::cli::component::{accepted, changed_text};
 use crate::cli::datastore::create::strings;
 use crate::cli::format::Format;
@@ -144,12 +144,12 @@ impl Create {
         };
         let store = EnvironmentStore::at(home.environments());
         Ok(match store.add(&new, &footprint)? {
-            Registered::New(record) => shown(&record, &store),
+            Registered::New(record) => registered(&record, &store),
             Registered::Same(record) => {
                 let id = format!("{}:{}", record.name, record.version);
                 printer
                     .err(&format!("the environment '{id}' is already registered with this content: nothing changed\n"));
-                shown(&record, &store)
+                registered(&record, &store)
             }
         })
     }

@@ -2,6 +2,7 @@
 
 mod build;
 mod create;
+mod shown;
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
@@ -10,15 +11,12 @@ use super::asset::Which;
 use super::format::Format;
 use super::printer::Printer;
 use crate::environment::managed::curated;
-use crate::environment::managed::definition::Definition;
 use crate::environment::managed::store::{Store, Stored};
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::fs::walk::size_on_disk;
-use crate::registry::copies::CopyError;
-use crate::registry::{EnvironmentStore, EnvironmentVersion, Selector};
+use crate::registry::EnvironmentStore;
 use crate::runner::project::Project;
-use crate::store::Home;
 
 /// Manage environments, like 'az ml environment'
 #[derive(Subcommand)]
@@ -101,53 +99,20 @@ pub(super) fn execute(verb: Verb, project: &Project, printer: &Printer) -> Resul
                 _ => {
                     let found = store().list(name.as_deref());
                     let found = found.iter().filter(|version| include_archived || !version.archived);
-                    found.map(|version| shown(version, &store())).collect()
+                    found.map(|version| shown::registered(version, &store())).collect()
                 }
             };
             format.print(Json::Array(answer), printer)?;
         }
         Verb::Show { which, format } => {
             format.check()?;
-            format.print(show(&which, &project.home())?, printer)?;
+            format.print(shown::found(&which, &project.home())?, printer)?;
         }
         Verb::Build(build) => return build.run(project, printer),
         Verb::Archive(Archived { name, version }) => store().archive(&name, version.as_deref(), true)?,
         Verb::Restore(Archived { name, version }) => store().archive(&name, version.as_deref(), false)?,
     }
     Ok(Exit::Ok)
-}
-
-/// A registered version, or a curated environment with that name.
-fn show(which: &Which, home: &Home) -> Result<Json, Failed> {
-    let store = EnvironmentStore::at(home.environments());
-    match (store.get(&which.name, &which.selector()), curated::definition(&which.name, false)) {
-        (Ok(version), _) => Ok(shown(&version, &store)),
-        (Err(CopyError::Unknown { .. }), Some(definition)) if which.selector() == Selector::Latest => {
-            Ok(of_definition(&which.name, &definition))
-        }
-        (Err(error), _) => Err(error.into()),
-    }
-}
-
-fn shown(version: &EnvironmentVersion, store: &EnvironmentStore) -> Json {
-    let mut answer = serde_json::to_value(version).unwrap_or_default();
-    if let Some(fields) = answer.as_object_mut() {
-        fields.insert("id".to_owned(), format!("azureml:{}:{}", version.name, version.version).into());
-        fields.insert("created".to_owned(), version.created.to_string().into());
-        fields.insert("path".to_owned(), store.file_of(version).to_string_lossy().into());
-    }
-    answer
-}
-
-fn of_definition(name: &str, definition: &Definition) -> Json {
-    let variables = definition.variables.iter().map(|(name, value)| (name.clone(), Json::from(value.clone())));
-    json!({
-        "name": name,
-        "type": "curated",
-        "python": definition.python.as_ref().map(ToString::to_string),
-        "packages": definition.requirements,
-        "environment_variables": variables.collect::<serde_json::Map<_, _>>(),
-    })
 }
 
 /// The environments that are built on this machine.

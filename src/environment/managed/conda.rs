@@ -11,6 +11,7 @@ use serde_yaml::Value;
 
 use super::definition::{Conda, Definition};
 use super::requirements;
+use crate::fs::program::on_path;
 
 /// Why a conda file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +111,9 @@ enum Translated {
 /// The table of names. It has a few dozen lines and is read once for each package of a file.
 const NAMES: &str = include_str!("conda_names.txt");
 
+/// What stands before the name of a program in the table.
+const PROGRAM: &str = "program:";
+
 /// The name on PyPI, or one of the words that `conda_names.txt` explains.
 fn name_on_pypi(name: &str) -> &str {
     let mut rows = NAMES.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
@@ -138,6 +142,13 @@ fn translate(MatchSpec { name, version }: &MatchSpec, text: &str) -> Result<Tran
             Translated::Nothing(Some(note))
         }
         "conda" => Translated::CondaOnly,
+        other if other.starts_with(PROGRAM) => {
+            let program = &other[PROGRAM.len()..];
+            match on_path(program, None) {
+                Some(_) => Translated::Nothing(Some(format!("{name} is left out: this machine has {program}"))),
+                None => Translated::CondaOnly,
+            }
+        }
         pip => Translated::Requirement(format!("{pip}{}", specifiers(version).map_err(refused)?)),
     })
 }
@@ -251,6 +262,8 @@ mod tests {
     fn what_need_not_be_installed_is_left_out() {
         assert_eq!(of("cudatoolkit=11.3").notes.len(), 1);
         assert_eq!(of("pip=21.3"), Definition::default());
+        let shell = translate(&match_spec("bash=5"), "bash=5").unwrap();
+        assert!(matches!(shell, Translated::Nothing(Some(note)) if note.contains("this machine has bash")));
         for name in ["librosa", "libcst", "libclang", "cudf"] {
             assert_eq!(of(name).requirements, [name]);
         }

@@ -5,6 +5,7 @@ pub mod conda;
 mod content;
 pub mod curated;
 pub mod definition;
+mod error;
 pub mod gpu;
 pub(super) mod identity;
 pub(super) mod image;
@@ -13,3 +14,5 @@ pub mod locked;
 pub mod requirements;
 pub mod store;
 pub(crate) mod tool;
+
+pub use error::BuildError;

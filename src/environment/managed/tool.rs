@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::build::BuildError;
 use super::definition::{Conda, Definition};
+use super::error::BuildError;
 use crate::again::word;
 use crate::fs::program::on_path;
 
