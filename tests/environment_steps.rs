@@ -83,7 +83,7 @@ fn an_environment_that_somebody_changed_is_built_again() {
     let project = project("1.0").with("pipeline.yml", &pipeline(&step("a")));
     run(&project, "one").ended(0);
     let find = walkdir::WalkDir::new(project.path("cache/amlrun/environments")).into_iter().flatten();
-    let packages = find.map(|entry| entry.into_path()).find(|path| path.ends_with("site-packages")).unwrap();
+    let packages = find.map(walkdir::DirEntry::into_path).find(|path| path.ends_with("site-packages")).unwrap();
     std::fs::create_dir(packages.join("stray-1.dist-info")).unwrap();
     let ran = Ran::of(command(&project, &["run", "pipeline.yml", "--name", "two", "--force-rerun"])).ended(0);
     assert!(ran.out.contains("building the environment 'tools'"), "{}", ran.out);
