@@ -215,6 +215,7 @@ mod tests {
             build: None,
             conda_file: None,
             conda: conda.map(|text| CondaFile { text: text.to_owned(), folder: "/job".into(), file: None }),
+            context: None,
             definition: String::new(),
         }
     }
@@ -292,6 +293,7 @@ mod tests {
                 folder: root.path().to_owned(),
                 file: None,
             }),
+            context: None,
             definition: String::new(),
         };
         let digest = || match resolve(&environment, &managed_settings()) {
