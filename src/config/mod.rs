@@ -33,6 +33,7 @@ pub(crate) const FILE: &str = "amlrun.toml";
 #[serde(default)]
 struct EnvironmentRules {
     default: Policy,
+    engine: Option<String>,
     #[serde(flatten)]
     replacements: BTreeMap<String, Replacement>,
 }
@@ -143,8 +144,8 @@ impl Config {
 
     /// Its settings of environments.
     pub(crate) fn environments(&self) -> Settings {
-        let EnvironmentRules { default, replacements } = self.environments.clone();
-        Settings { policy: default, replacements, folder: self.folder.clone() }
+        let EnvironmentRules { default, engine, replacements } = self.environments.clone();
+        Settings { policy: default, replacements, engine, folder: self.folder.clone() }
     }
 
     /// The same with environments provided in another way, if one was chosen.

@@ -6,10 +6,12 @@
 //! not kept. [`variables`] is the documented list of variables that steps inherit.
 //!
 //! [`resolve`](mod@resolve) decides what the environment of a file becomes here: this machine, or an environment that
-//! [`managed`] builds from a conda file or a curated name. A built environment replaces the Pythons in the cache key.
+//! [`managed`] builds from a conda file or a curated name, or a [`container`]. A built environment replaces the Pythons in
+//! the cache key, and the image of a container replaces all that this machine has.
 //!
 //! This module does not know plans and runs: the engine gives it commands, and gets digests.
 
+pub mod container;
 mod installed;
 pub mod managed;
 mod programs;
@@ -24,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::programs::words;
 
+use self::container::Container;
 use self::programs::Programs;
 pub use self::provided::Environments;
 use self::python::Interpreter;
@@ -114,10 +117,15 @@ impl Host {
     #[must_use]
     pub fn machine<'t>(&self, step: StepTexts<'t, impl Iterator<Item = &'t str>>, reuse: &Reuse) -> Option<Digest> {
         let StepTexts { environment, texts, path } = step;
+        let resolution = self.environments.resolve(environment).ok()?;
+        if let Resolution::Container(container) = &*resolution {
+            return self.image(container);
+        }
         let base = self.base.as_ref()?;
-        let built = match &*self.environments.resolve(environment).ok()? {
+        let built = match &*resolution {
             Resolution::Host(_) => None,
             Resolution::Managed(managed) => Some(self.environments.ready(managed)?),
+            Resolution::Container(_) => None,
         };
         // Relative folders would be in the step's code, and an interpreter there may have any packages.
         let own: Vec<PathBuf> = std::env::split_paths(path.unwrap_or_default()).collect();
@@ -157,6 +165,17 @@ impl Host {
         Some(digest.clone())
     }
 
+    /// The same for a step in a container: its image replaces all that this machine has.
+    fn image(&self, container: &Container) -> Option<Digest> {
+        let machine = Machine { image: Some(self.environments.image(container)?), ..Machine::default() };
+        let digest = machine.digest();
+        let mut found = self.found();
+        if !found.described.contains(&machine) {
+            found.described.push(machine);
+        }
+        Some(digest)
+    }
+
     /// The content of the digests that [`Host::machine`] returned, and of the Pythons in them.
     #[must_use]
     pub fn described(&self) -> (Vec<Machine>, Vec<Python>) {
@@ -171,6 +190,9 @@ impl Host {
     pub fn unbuilt(&self, environment: Option<&Environment>) -> Option<String> {
         match &*self.environments.resolve(environment).ok()? {
             Resolution::Managed(managed) if self.environments.ready(managed).is_none() => Some(managed.name.clone()),
+            Resolution::Container(container) if self.environments.image(container).is_none() => {
+                Some(container.name.clone())
+            }
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use std::str::FromStr as _;
 use pep440_rs::VersionSpecifiers;
 use serde::Deserialize;
 
+use super::container::{self, Container};
 use super::managed::definition::Definition;
 use super::managed::{conda, curated, requirements};
 use crate::digest::Digest;
@@ -22,6 +23,8 @@ pub enum Policy {
     Host,
     /// A conda file or a curated environment is built; others are as with [`Policy::Host`].
     Managed,
+    /// Steps run in containers of their images; others are as with [`Policy::Host`].
+    Container,
 }
 
 impl Policy {
@@ -31,6 +34,7 @@ impl Policy {
         match self {
             Self::Host => None,
             Self::Managed => Some("managed".to_owned()),
+            Self::Container => Some("container".to_owned()),
         }
     }
 
@@ -39,6 +43,7 @@ impl Policy {
     pub fn named(name: Option<&str>) -> Self {
         match name {
             Some("managed") => Self::Managed,
+            Some("container") => Self::Container,
             _ => Self::Host,
         }
     }
@@ -54,6 +59,8 @@ pub struct Replacement {
     pub conda: Option<PathBuf>,
     /// A requirements file for pip.
     pub requirements: Option<PathBuf>,
+    /// A container image: then steps run in containers of it.
+    pub image: Option<String>,
 }
 
 /// The settings that decide about environments.
@@ -63,6 +70,8 @@ pub struct Settings {
     pub policy: Policy,
     /// The project's own definitions, by the name of the environment.
     pub replacements: BTreeMap<String, Replacement>,
+    /// The container engine to use, by its name; any that works if none is given.
+    pub engine: Option<String>,
     /// The folder of `amlrun.toml`: relative paths in replacements start there.
     pub folder: PathBuf,
 }
@@ -74,6 +83,8 @@ pub enum Resolution {
     Host(String),
     /// It is built.
     Managed(Box<Managed>),
+    /// Steps run in containers.
+    Container(Box<Container>),
 }
 
 /// An environment that is built from its definition.
@@ -94,8 +105,18 @@ pub struct Managed {
 /// # Errors
 /// A message, if its definition cannot be read.
 pub fn resolve(environment: &Environment, settings: &Settings) -> Result<Resolution, String> {
-    if let Some((name, replacement)) = replacement(environment, settings) {
-        return managed(name.to_owned(), "amlrun.toml", replaced(replacement, &settings.folder)?);
+    let replacement = match replacement(environment, settings) {
+        Some((name, replacement)) => Some((name, replacement, replaced(replacement, &settings.folder)?)),
+        None => None,
+    };
+    if let Some(container) = container::resolve(environment, replacement.clone(), settings)? {
+        return Ok(Resolution::Container(Box::new(container)));
+    }
+    if let Some((name, _, definition)) = replacement {
+        return managed(name.to_owned(), "amlrun.toml", definition);
+    }
+    if settings.policy == Policy::Container {
+        return Ok(Resolution::Host(format!("{} has no image", environment.describe())));
     }
     if settings.policy == Policy::Host {
         return Ok(Resolution::Host("environments are not built, which is the setting".to_owned()));

@@ -109,7 +109,8 @@ impl Watchdog {
     pub(super) fn start(marker: &str) -> io::Result<Self> {
         let (list, cleanups) = (nameless()?, nameless()?);
         let now = Mutex::new(Keeper::start(marker, &list, &cleanups)?);
-        let keeper = Keeper { marker: marker.to_owned(), list: list.try_clone()?, cleanups: cleanups.try_clone()?, now };
+        let keeper =
+            Keeper { marker: marker.to_owned(), list: list.try_clone()?, cleanups: cleanups.try_clone()?, now };
         let keeper = Arc::new(keeper);
         let kept = keeper.clone();
         let restarter = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || kept.keep())?;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::container_environment::ContainerEnvironment;
+use crate::container::Images;
 use crate::digest::Digest;
 use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
 use crate::environment::managed::build::{self, BuildError, BuildObserver};
@@ -13,6 +15,7 @@ use crate::environment::managed::store::Ready;
 use crate::environment::resolve::{Managed, Resolution};
 use crate::environment::{Environments, Host, Look};
 use crate::event::{Bus, EventKind};
+use crate::exec::process::LocalProcess;
 use crate::exec::{Executor, StopWatch};
 use crate::fs::program::on_path;
 use crate::plan::{Command, Plan};
@@ -21,6 +24,7 @@ use crate::store::Home;
 /// Provides the environments of a run: this machine's own Python, or an environment that is built from its definition.
 pub(crate) struct LocalEnvironment {
     executor: Arc<dyn Executor>,
+    containers: ContainerEnvironment,
     home: Home,
     environments: Arc<Environments>,
     bus: Arc<Bus>,
@@ -38,15 +42,17 @@ pub(crate) struct LocalEnvironment {
 impl LocalEnvironment {
     /// The provider for one run. `executor` runs the commands, and the builds of environments.
     pub(crate) fn new(
-        executor: Arc<dyn Executor>,
+        executor: Arc<LocalProcess>,
         home: Home,
         environments: Arc<Environments>,
+        images: Arc<Images>,
         bus: Arc<Bus>,
         plan: &Plan,
     ) -> Self {
         let needs_python = plan.steps.iter().filter_map(|step| step.command()).any(uses_python);
         Self {
-            executor,
+            executor: executor.clone(),
+            containers: ContainerEnvironment::new(executor, images, bus.clone()),
             home,
             environments,
             bus,
@@ -66,7 +72,7 @@ impl LocalEnvironment {
         });
         StepEnvironment {
             executor: self.executor.clone(),
-            search_path: search_path.clone(),
+            search_path: Some(search_path.clone()),
             variables: Vec::new(),
             is_built: false,
         }
@@ -100,7 +106,7 @@ impl LocalEnvironment {
         variables.push(("VIRTUAL_ENV".to_owned(), env));
         Ok(StepEnvironment {
             executor: self.executor.clone(),
-            search_path: ready.search_path(own_folder().into_iter()),
+            search_path: Some(ready.search_path(own_folder().into_iter())),
             variables,
             is_built: true,
         })
@@ -153,9 +159,12 @@ impl EnvironmentProvider for LocalEnvironment {
             Err(error) => Box::pin(std::future::ready(Err(error))),
             Ok(resolution) => match &*resolution {
                 Resolution::Host(_) => Box::pin(std::future::ready(Ok(self.host()))),
-                Resolution::Managed(_) => Box::pin(async move {
+                Resolution::Managed(_) | Resolution::Container(_) => Box::pin(async move {
                     match &*resolution {
                         Resolution::Managed(managed) => self.managed(step, managed, stop).await,
+                        Resolution::Container(container) => {
+                            self.containers.provide(step, command, container, stop).await
+                        }
                         Resolution::Host(_) => Ok(self.host()),
                     }
                 }),
@@ -167,7 +176,7 @@ impl EnvironmentProvider for LocalEnvironment {
 /// A note that explains how environments are handled, for a plan with steps that use Python.
 pub(crate) fn note(plan: &Plan, decisions: &[Decision], environments: &Environments) -> Option<String> {
     let of_host = |command: &&Command| match environments.resolve(command.environment.as_ref()).as_deref() {
-        Ok(Resolution::Managed(_)) => false,
+        Ok(Resolution::Managed(_) | Resolution::Container(_)) => false,
         Ok(Resolution::Host(_)) | Err(_) => true,
     };
     let commands = plan.steps.iter().filter(|step| step.substitute.is_none()).filter_map(|step| step.command());

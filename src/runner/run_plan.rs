@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::options::StepSelection;
 use crate::config::Config;
+use crate::container::Images;
 use crate::data::inspection::InspectionOptions;
 use crate::data::staging::RemoteData;
 use crate::diagnostic::suggest;
@@ -37,6 +38,8 @@ pub(crate) struct RunPlan {
     pub data: Arc<RemoteData>,
     /// The environments of its steps.
     pub environments: Arc<Environments>,
+    /// The images of its containers.
+    pub images: Arc<Images>,
     /// Shell variables that steps do not inherit.
     pub kept_out: Vec<String>,
     pub warnings: Vec<String>,
@@ -80,7 +83,9 @@ impl RunPlan {
         let kept_out = variables::kept_out(&config.pass_variables);
         warnings.extend(uninherited_variables(&plan, &kept_out));
         warnings.extend(unknown_step_tables(&plan, config));
-        let environments = Arc::new(Environments::new(config.environments()));
+        let settings = config.environments();
+        let images = Arc::new(Images::new(settings.engine.clone()));
+        let environments = Arc::new(Environments::new(settings).with_images(images.clone()));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
             let host = super::local_environment::host;
@@ -104,6 +109,7 @@ impl RunPlan {
             wanted,
             data,
             environments,
+            images,
             kept_out,
             warnings,
             unreachable,

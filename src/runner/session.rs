@@ -14,8 +14,8 @@ use crate::engine::{self, Request, Resumed, RunPaths, Services};
 use crate::error::Failed;
 use crate::event::journal::Journal;
 use crate::event::{Bus, Event};
+use crate::exec::StopWatch;
 use crate::exec::process::LocalProcess;
-use crate::exec::{Executor, StopWatch};
 use crate::id::RunName;
 use crate::outcome::JobStatus;
 use crate::plan::Plan;
@@ -128,7 +128,7 @@ impl RunSession {
     pub(crate) fn request(
         self,
         bus: Arc<Bus>,
-        executor: Arc<dyn Executor>,
+        executor: Arc<LocalProcess>,
     ) -> Result<(Request, Services, Arc<LocalWorkspace>), Failed> {
         let Self { run_plan, home, folder, experiment, jobs_of_steps, limits, resumed, cancels, .. } = self;
         let shells = home.for_shells()?;
@@ -139,8 +139,14 @@ impl RunSession {
         let environments = run_plan.environments.clone();
         let policy = environments.policy().name();
         let note = local_environment::note(&run_plan.plan, &run_plan.decisions, &environments);
-        let environments =
-            Arc::new(LocalEnvironment::new(executor, shells.clone(), environments, bus.clone(), &run_plan.plan));
+        let environments = Arc::new(LocalEnvironment::new(
+            executor,
+            shells.clone(),
+            environments,
+            run_plan.images.clone(),
+            bus.clone(),
+            &run_plan.plan,
+        ));
         let common = engine::common(&folder, &experiment);
         let secrets = run_plan.data.secrets(&run_plan.plan).into();
         let hidden = run_plan.kept_out.iter().cloned().chain(run_plan.data.hidden_variables()).collect();

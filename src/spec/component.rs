@@ -65,7 +65,11 @@ impl ContainerSettings {
             (None, Some(list)) => list.iter().filter_map(Value::text).map(str::to_owned).collect(),
             (None, None) => Vec::new(),
         });
-        let shm_size = resources.get("shm_size").filter(|size| !size.is_null()).and_then(Value::literal).map(|size| size.python_str());
+        let shm_size = resources
+            .get("shm_size")
+            .filter(|size| !size.is_null())
+            .and_then(Value::literal)
+            .map(|size| size.python_str());
         Self { shm_size, docker_args: docker_args.unwrap_or_default() }
     }
 

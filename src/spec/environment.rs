@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::language::{text_of, tidy};
 use crate::language::value::{Object, Value};
+use crate::language::{text_of, tidy};
 
 /// An environment as written. In stored plans a reference is a text and an inline environment a mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

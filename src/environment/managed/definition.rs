@@ -7,7 +7,7 @@ use pep440_rs::{Version, VersionSpecifiers};
 use crate::digest::Digest;
 
 /// The content of an environment. Two definitions with the same digest give the same environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Definition {
     /// The name that its file gives it, for people.
     pub name: Option<String>,
