@@ -66,6 +66,14 @@ $(CONFORMANCE_VENV)/sdk: tests/conformance/requirements.txt $(CONFORMANCE_VENV)/
 	$(CONFORMANCE_VENV)/bin/python -m pip install --quiet -r $<
 	touch $@
 
+# More options for the engine's `build`, such as --build-arg BUILD_IMAGE=… or --network=host.
+IMAGE_BUILD_OPTIONS ?=
+ENGINE ?= $(if $(AMLRUN_CONTAINER_ENGINE),$(AMLRUN_CONTAINER_ENGINE),$(firstword $(foreach engine,docker podman,$(if $(shell $(engine) ps -q >/dev/null 2>&1 && echo yes),$(engine)))))
+
+image: ## Build docker/Dockerfile with docker or podman (IMAGE_BUILD_OPTIONS: more options)
+	@test -n "$(ENGINE)" || { echo "no container engine works here: install podman, or start docker"; exit 1; }
+	$(ENGINE) build $(IMAGE_BUILD_OPTIONS) --file docker/Dockerfile --tag amlrun .
+
 conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Compare with the official SDK (CONFORMANCE=DIR: with labels)
 	$(CONFORMANCE_VENV)/bin/python tests/conformance/compare.py $(BIN)/amlrun \
 		$(if $(CONFORMANCE),--labels $(CONFORMANCE),--work $(CONFORMANCE_VENV)/work)

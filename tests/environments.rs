@@ -26,7 +26,7 @@ with zipfile.ZipFile(f"{folder}/tool-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr(name, text)
 "#;
 
-fn wheel(project: &Project, version: &str) {
+pub fn wheel(project: &Project, version: &str) {
     std::fs::create_dir_all(project.path("wheels")).unwrap();
     let mut make = Command::new("python3");
     make.args(["-c", MAKE_WHEEL]).arg(project.path("wheels")).arg(version);

@@ -10,6 +10,9 @@ use crate::spec::component::ContainerSettings;
 /// The size of the shared memory that Azure ML gives by default (reference, section 2.14).
 const SHM_SIZE: &str = "2g";
 
+/// The variable with the folder of the run, which no other run has.
+const RUN_FOLDER: &str = "AMLRUN_RUN_FOLDER";
+
 /// What decides about the container of a step beside its launch.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -40,6 +43,9 @@ pub fn arguments(launch: &Launch, options: &Options, engine: &Engine) -> Vec<Str
         _ => add(&[&format!("--user={user}:{group}")]),
     }
     add(&[&format!("--workdir={}", launch.cwd.display()), &format!("--label=amlrun.job={}", launch.marker.1)]);
+    if let Some((_, folder)) = launch.variables.iter().find(|(name, _)| name == RUN_FOLDER) {
+        add(&[&format!("--label=amlrun.run={folder}")]);
+    }
     if launch.processes.len() > 1 {
         // The processes of one step share memory.
         add(&["--ipc=host"]);

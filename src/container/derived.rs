@@ -80,8 +80,9 @@ pub(super) fn write(base: &Image, packages: &Packages, folder: &Path) -> Result<
         let (here, there) = (path.display().to_string(), format!("{FOLDER}/{inner}"));
         lines.iter_mut().for_each(|line| *line = line.replace(&here, &there));
         // conda reads the paths as they are written, from the folder of the file.
-        if let Some(written) = packages.conda.as_ref().and_then(|file| path.strip_prefix(&file.folder).ok()) {
-            copy(path, &folder.join(written))?;
+        let written = packages.conda.as_ref().and_then(|file| path.strip_prefix(&file.folder).ok());
+        if let Some(written) = written.map(|inner| folder.join(inner)).filter(|written| !written.exists()) {
+            copy(path, &written)?;
         }
     }
     put("requirements.txt", &lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
@@ -113,7 +114,11 @@ pub(super) fn base_name(base: &Image) -> String {
 fn local(packages: &Packages) -> Vec<PathBuf> {
     let options = packages.definition.options.iter();
     let constraints = options.filter_map(|option| option.strip_prefix("--constraint ")).map(PathBuf::from);
-    packages.definition.local.iter().cloned().chain(constraints).collect()
+    let mut all: Vec<PathBuf> = packages.definition.local.iter().cloned().chain(constraints).collect();
+    // A folder comes before what is in it.
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// The names of interpreters to try: that of an exact version first.

@@ -95,7 +95,10 @@ mod tests {
     #[test]
     fn the_codes_of_a_command_stay_its_own() {
         for code in [0, 1, 3, 125, 126, 127, 137] {
-            assert_eq!(explained(Ending::Exited(code), state(true, false).as_ref(), "", &platform()), Ending::Exited(code));
+            assert_eq!(
+                explained(Ending::Exited(code), state(true, false).as_ref(), "", &platform()),
+                Ending::Exited(code)
+            );
         }
         assert_eq!(
             explained(Ending::TimedOut(std::time::Duration::ZERO), None, "", &platform()),
@@ -110,7 +113,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let bash = "Error: crun: executable file `bash` not found in $PATH: No such file or directory";
-        assert!(text(explained(Ending::Exited(127), state(false, false).as_ref(), bash, &platform())).contains("has no bash"));
+        assert!(
+            text(explained(Ending::Exited(127), state(false, false).as_ref(), bash, &platform()))
+                .contains("has no bash")
+        );
         let option = "Error: unknown flag: --gpu";
         assert_eq!(
             text(explained(Ending::Exited(125), None, option, &platform())),
@@ -118,7 +124,8 @@ mod tests {
         );
         let format = "exec /bin/bash: exec format error";
         assert!(
-            text(explained(Ending::Exited(1), state(true, false).as_ref(), format, "linux/riscv64")).contains("linux/riscv64")
+            text(explained(Ending::Exited(1), state(true, false).as_ref(), format, "linux/riscv64"))
+                .contains("linux/riscv64")
         );
         assert_eq!(explained(Ending::Exited(137), state(true, true).as_ref(), "", &platform()), Ending::OutOfMemory);
     }

@@ -192,6 +192,23 @@ pub(crate) fn note(plan: &Plan, decisions: &[Decision], environments: &Environme
     })
 }
 
+/// A note about settings of containers that steps have which run without one.
+pub(crate) fn container_note(plan: &Plan, environments: &Environments) -> Option<String> {
+    let in_container = |command: &&Command| {
+        let resolved = environments.resolve(command.environment.as_ref());
+        matches!(resolved.as_deref(), Ok(Resolution::Container(_)))
+    };
+    let commands = plan.steps.iter().filter(|step| step.substitute.is_none()).filter_map(|step| step.command());
+    let without: Vec<&Command> = commands.filter(|command| !in_container(command)).collect();
+    let names = [
+        ("resources.docker_args", without.iter().any(|command| !command.container.docker_args.is_empty())),
+        ("resources.shm_size", without.iter().any(|command| command.container.shm_size.is_some())),
+    ];
+    let names: Vec<&str> = names.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect();
+    let verb = if names.len() == 1 { "has" } else { "have" };
+    (!names.is_empty()).then(|| format!("{} {verb} no effect here: only containers have them", names.join(", ")))
+}
+
 /// What steps find on this machine in addition to their files. Version managers search from the folder `near`. `passed`
 /// are the variables that the project passes to its steps. No program is started when the project is not trusted.
 pub(crate) fn host(near: &Path, passed: &[String], is_strange: bool, environments: Arc<Environments>) -> Host {

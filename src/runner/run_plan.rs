@@ -12,6 +12,7 @@ use crate::data::staging::RemoteData;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
 use crate::engine::{self, CacheDecision, CachedResult, Decision, Force, InputSnapshot};
+use crate::environment::container::Container;
 use crate::environment::resolve::{Managed, Resolution};
 use crate::environment::{Environments, variables};
 use crate::error::Failed;
@@ -126,6 +127,21 @@ impl RunPlan {
             match all.iter_mut().find(|(known, _)| known.digest == managed.digest) {
                 Some((_, steps)) => steps.push(index),
                 None => all.push(((**managed).clone(), vec![index])),
+            }
+        }
+        all
+    }
+
+    /// The containers of its steps, each with the number of steps that run in it.
+    pub(crate) fn containers(&self) -> Vec<(Container, usize)> {
+        let mut all: Vec<(Container, usize)> = Vec::new();
+        for step in self.plan.steps.iter().filter(|step| step.substitute.is_none()) {
+            let environment = step.command().and_then(|command| command.environment.as_ref());
+            let Ok(resolution) = self.environments.resolve(environment) else { continue };
+            let Resolution::Container(container) = &*resolution else { continue };
+            match all.iter_mut().find(|(known, _)| known == &**container) {
+                Some((_, count)) => *count += 1,
+                None => all.push(((**container).clone(), 1)),
             }
         }
         all

@@ -138,6 +138,7 @@ impl RunSession {
         let workspace = Arc::new(workspace);
         let environments = run_plan.environments.clone();
         let policy = environments.policy().name();
+        let container_note = local_environment::container_note(&run_plan.plan, &environments);
         let note = local_environment::note(&run_plan.plan, &run_plan.decisions, &environments);
         let environments = Arc::new(LocalEnvironment::new(
             executor,
@@ -151,6 +152,7 @@ impl RunSession {
         let secrets = run_plan.data.secrets(&run_plan.plan).into();
         let hidden = run_plan.kept_out.iter().cloned().chain(run_plan.data.hidden_variables()).collect();
         let mut plan = run_plan.plan;
+        plan.notes.extend(container_note);
         plan.notes.extend(note);
         let request = Request {
             plan,

@@ -190,15 +190,11 @@ fn includes(object: &Object) -> Vec<PathBuf> {
 
 /// What only a service needs.
 const WITHOUT_EFFECT: [&str; 5] = ["compute", "identity", "services", "queue_settings", "resources"];
-/// The same of `resources` beside an `instance_count`, which counts here as well.
-const RESOURCES: [&str; 6] = [
-    "resources.instance_type",
-    "resources.locations",
-    "resources.max_instance_count",
-    "resources.properties",
-    "resources.docker_args",
-    "resources.shm_size",
-];
+/// What counts of `resources` here: the number of processes, and what is for containers.
+const COUNTED: [&str; 3] = ["instance_count", "docker_args", "shm_size"];
+/// What does not, beside these.
+const RESOURCES: [&str; 4] =
+    ["resources.instance_type", "resources.locations", "resources.max_instance_count", "resources.properties"];
 
 /// Where and how the service runs a step: how long, and as how many processes. Scheduling means nothing here.
 pub(super) fn run_settings(object: &Object) -> RunSettings {
@@ -222,7 +218,7 @@ pub(super) fn run_settings(object: &Object) -> RunSettings {
 
 fn without_effect(object: &Object) -> Vec<Spanned<&'static str>> {
     let resources = object.get("resources").and_then(Value::object);
-    let counted = resources.filter(|resources| resources.get("instance_count").is_some());
+    let counted = resources.filter(|resources| COUNTED.iter().any(|name| resources.get(name).is_some()));
     let fields = WITHOUT_EFFECT.iter().filter(|name| counted.is_none() || **name != "resources");
     let fields = fields.filter_map(|name| Some(Spanned::new(*name, object.entry(name)?.key_span)));
     let below = RESOURCES.iter().filter_map(|path| {
