@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Prepares this machine for tests with real containers, without an image registry.
+"""Prepares this machine for real containers without an image registry, and runs a command there.
 
-    scripts/containers.py            podman and the base image
-    scripts/containers.py --build    and the image in which docker/Dockerfile builds amlrun
+    scripts/containers.py COMMAND …            with podman, and the image that AMLRUN_TEST_IMAGE names
+    scripts/containers.py --build COMMAND …    and with IMAGE_BUILD_OPTIONS, with which docker/Dockerfile can be built
 
-podman is installed from Debian where root may do so. The base image is a small Debian with Python, made by debootstrap;
-the image for building is the same with this machine's Rust. Both stay in podman's storage, and a second run does nothing.
-Ends with 77 and a sentence where that is not possible.
+podman is installed from Debian where root may do so. The image is a small Debian with Python, made by debootstrap; the
+one for building is the same with this machine's Rust. Both stay in podman's storage, and a second run does nothing. Where
+there can be no containers, the command is skipped, and `target/tmp/skipped` says why.
 """
 
 import argparse
@@ -30,7 +30,8 @@ default_ulimits = ["nofile=20000:20000", "nproc=1000:1000"]
 [engine]
 runtime = "runc"
 """
-SKIPPED = 77
+ROOT = Path(__file__).resolve().parent.parent
+SKIPPED = ROOT / "target/tmp/skipped"
 
 
 class Impossible(Exception):
@@ -104,22 +105,51 @@ def make_build():
         run("podman", "build", "--quiet", f"--volume={sysroot}:/rust:ro", f"--tag={BUILD}", folder, stdout=subprocess.DEVNULL)
 
 
+def build_options():
+    """What a build needs here: our images, this machine's network, certificates and registry, and what is built already."""
+    cargo = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo")) / "registry"
+    results = ROOT / "target/image"
+    for folder in (cargo, results):
+        folder.mkdir(parents=True, exist_ok=True)
+    options = ["--network=host", f"--build-arg=BUILD_IMAGE={BUILD}", f"--build-arg=BASE_IMAGE={BASE}",
+               "--volume=/etc/ssl/certs:/etc/ssl/certs:ro", f"--volume={cargo}:/root/.cargo/registry",
+               f"--volume={results}:/src/target"]
+    if (ROOT / ".libtorch").is_dir():
+        options.append(f"--volume={ROOT / '.libtorch'}:/src/.libtorch:ro")
+    return " ".join(options)
+
+
+def prepare(build):
+    install("podman")
+    make_base()
+    configure()
+    variables = {"AMLRUN_CONTAINER_ENGINE": "podman", "AMLRUN_TEST_IMAGE": BASE}
+    if build:
+        make_build()
+        variables["IMAGE_BUILD_OPTIONS"] = build_options()
+    return variables
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", action="store_true", help="make the image for building, too")
+    parser.add_argument("--build", action="store_true", help="prepare builds of docker/Dockerfile, too")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     try:
-        install("podman")
-        make_base()
-        configure()
-        if arguments.build:
-            make_build()
+        variables = prepare(arguments.build)
     except Impossible as impossible:
-        print(f"no containers: {impossible}")
-        sys.exit(SKIPPED)
+        skip(arguments.command, str(impossible))
     except subprocess.CalledProcessError as error:
-        print(f"no containers: {' '.join(map(str, error.cmd))} failed")
-        sys.exit(SKIPPED)
+        skip(arguments.command, f"{' '.join(map(str, error.cmd))} failed")
+    else:
+        sys.exit(subprocess.run(arguments.command, env={**os.environ, **variables}).returncode)
+
+
+def skip(command, why):
+    """Says that nothing was run; `make` lists it at its end."""
+    SKIPPED.parent.mkdir(parents=True, exist_ok=True)
+    with SKIPPED.open("a") as file:
+        file.write(f"{' '.join(command)}: no containers: {why}\n")
 
 
 if __name__ == "__main__":

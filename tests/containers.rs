@@ -291,6 +291,55 @@ fn a_registry_that_does_not_answer_is_named_and_other_steps_continue() {
     assert!(ran.out.contains("the registry cannot be reached") && ran.out.contains("b | ran"), "{}", ran.out);
 }
 
+/// A registry on loopback that has one image, as `podman save --format docker-dir` writes it.
+fn registry(folder: std::path::PathBuf) -> std::net::SocketAddr {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = move |mut stream: std::net::TcpStream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut request = String::new();
+        while reader.read_line(&mut request).is_ok_and(|read| read > 2) {}
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let file = if path.contains("/manifests/") { "manifest.json" } else { last.trim_start_matches("sha256:") };
+        let found = if path == "/v2/" { Ok(b"{}".to_vec()) } else { std::fs::read(folder.join(file)) };
+        let (status, body) = found.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
+        let kind = "application/vnd.docker.distribution.manifest.v2+json";
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+    };
+    std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    address
+}
+
+#[test]
+fn an_image_that_is_not_here_is_pulled_with_progress() {
+    let Some(containers) = containers() else { return };
+    let saved = containers.project.path("saved");
+    podman(&["save", "--quiet", "--format", "docker-dir", "--output", &saved.display().to_string(), &containers.image]);
+    let address = registry(saved);
+    let image = format!("{address}/tools:1");
+    let insecure = format!("[[registry]]\nlocation = \"{address}\"\ninsecure = true\n");
+    containers.project.write("registries.conf", &insecure);
+    containers.write(&containers.node("a", "echo ran", "").replace(&containers.image, &image));
+    let with = |arguments: &[&str]| {
+        let mut command = containers.command(arguments);
+        command.env("CONTAINERS_REGISTRIES_CONF", containers.project.path("registries.conf"));
+        Ran::of(command).ended(0)
+    };
+    let plan = with(&["plan", "pipeline.yml"]);
+    assert!(plan.out.contains("to be pulled") && plan.out.contains("1 to run"), "{}", plan.out);
+    let ran = with(&["run", "pipeline.yml", "--name", "r", "--output", "jsonl"]);
+    podman(&["rmi", &image]);
+    for part in ["\"how\":\"pull\"", "Copying blob", "image_ready", "ran"] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+}
+
 #[test]
 fn a_conda_file_becomes_an_image_that_is_built_once() {
     let Some(containers) = containers() else { return };

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::context::Context;
@@ -13,7 +13,9 @@ use super::image::{Image, Images, qualified};
 use super::{derived, quoted};
 use crate::digest::Digest;
 use crate::environment::container::{Container, Packages, Source};
-use crate::exec::{Ending, Executor, LOG_LIMIT, Launch, Launcher, Observer, RankProcess, Shown, StopWatch};
+use crate::exec::process::LocalProcess;
+use crate::exec::{Ending, Executor as _, LOG_LIMIT, Launch, Launcher, Observer, RankProcess, Shown, StopWatch};
+use crate::handle::Handle;
 
 /// The variable with more options for the engine's `build`, such as `--build-arg` or `--network=host`.
 const BUILD_OPTIONS: &str = "AMLRUN_BUILD_OPTIONS";
@@ -72,7 +74,7 @@ pub struct MakeObserver {
 pub async fn ready(
     images: &Arc<Images>,
     container: &Container,
-    executor: &dyn Executor,
+    processes: &Arc<LocalProcess>,
     observer: &MakeObserver,
     stop: StopWatch,
 ) -> Result<Image, ImageError> {
@@ -80,7 +82,7 @@ pub async fn ready(
     if let Some(image) = blocking(move || all.engine().cloned().map(|_| all.find(&wanted))).await?? {
         return Ok(image);
     }
-    let work = Work { images, executor, observer, stop };
+    let work = Work { images, processes, observer, stop };
     let base = work.base(&container.source).await?;
     let Some(packages) = &container.packages else { return Ok(base) };
     work.derive(&base, packages).await
@@ -89,7 +91,7 @@ pub async fn ready(
 /// What all steps of making an image need.
 struct Work<'a> {
     images: &'a Arc<Images>,
-    executor: &'a dyn Executor,
+    processes: &'a Arc<LocalProcess>,
     observer: &'a MakeObserver,
     stop: StopWatch,
 }
@@ -194,8 +196,13 @@ impl Work<'_> {
                 }
             }
         };
-        let observer = Observer { started: Arc::new(|_| {}), lines: Arc::new(lines) };
-        let ended = self.executor.run(launch(command, &place.folder, place.log()), observer, self.stop.clone()).await;
+        let (processes, cleanup) = (self.processes.clone(), Arc::new(OnceLock::new()));
+        let kept = cleanup.clone();
+        let started = move |Handle::ProcessGroups(groups): Handle| {
+            let _ = kept.set(groups.first().and_then(|group| processes.clean_up(&orderly_end(*group))));
+        };
+        let observer = Observer { started: Arc::new(started), lines: Arc::new(lines) };
+        let ended = self.processes.run(launch(command, &place.folder, place.log()), observer, self.stop.clone()).await;
         let printed = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match ended.ending {
             Ending::Exited(0) => Ok(()),
@@ -253,6 +260,13 @@ fn remove(folder: &Path) -> Result<(), ImageError> {
 
 /// How many of the last lines are kept for an error message.
 const KEPT_LINES: usize = 60;
+
+/// The command that ends a build in order: a client that is killed leaves what it runs in the image.
+fn orderly_end(group: i32) -> Vec<String> {
+    let alive = format!("kill -0 -- -{group} 2>/dev/null");
+    let script = format!("kill -TERM -- -{group}; for _ in {{1..50}}; do {alive} || exit; sleep 0.1; done");
+    ["bash", "-c", &script].map(str::to_owned).into()
+}
 
 /// The longest that a pull or a build may take.
 const TIMEOUT: Duration = Duration::from_secs(4 * 60 * 60);

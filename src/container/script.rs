@@ -92,10 +92,14 @@ mod tests {
 
     #[test]
     fn every_process_of_the_step_gets_the_signal_and_its_time() {
-        let child = "trap 'echo child; exit' TERM; echo ready; while :; do sleep 0.01; done";
-        // The shell that is asked to end is the parent of the script: the step stops itself, as an engine would.
-        let command =
-            format!("bash -c {} & read -r _ < <(:); sleep 0.3; kill -TERM $PPID; wait; echo never", quoted(child));
+        let folder = tempfile::tempdir().unwrap();
+        let gate = quoted(&folder.path().join("gate").display().to_string());
+        let child = format!("trap 'echo child; exit' TERM; echo > {gate}; while :; do sleep 0.01; done 2>/dev/null");
+        // The script is the parent of the step, which asks it to end, as an engine would.
+        let command = format!(
+            "mkfifo {gate}; bash -c {} & read -r _ < {gate}; echo ready; kill -TERM $PPID; wait; echo never",
+            quoted(&child)
+        );
         let (code, text) = run(&[], &command);
         assert_eq!((code, text.as_str()), (143, "ready\nchild\n"));
     }

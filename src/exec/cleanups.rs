@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,8 @@ pub(super) struct Cleanups {
 /// A command that is to be run if the runner is killed, until this is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct Cleanup<'a> {
-    cleanups: &'a Cleanups,
+pub struct Cleanup {
+    cleanups: Arc<Cleanups>,
     number: u64,
 }
 
@@ -38,15 +39,15 @@ enum Line {
 
 impl Cleanups {
     /// The commands in a file, which is empty.
-    pub(super) fn new(file: File) -> Self {
-        Self { file, next: AtomicU64::new(0) }
+    pub(super) fn new(file: File) -> Arc<Self> {
+        Arc::new(Self { file, next: AtomicU64::new(0) })
     }
 
     /// Adds a command: a program and its arguments.
-    pub(super) fn add(&self, command: &[String]) -> Cleanup<'_> {
+    pub(super) fn add(self: &Arc<Self>, command: &[String]) -> Cleanup {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.write(&Line::Add(number, command.to_owned()));
-        Cleanup { cleanups: self, number }
+        Cleanup { cleanups: self.clone(), number }
     }
 
     /// A line is one write: those of two threads do not mix.
@@ -57,7 +58,7 @@ impl Cleanups {
     }
 }
 
-impl Drop for Cleanup<'_> {
+impl Drop for Cleanup {
     fn drop(&mut self) {
         self.cleanups.write(&Line::Drop(self.number));
     }

@@ -46,7 +46,7 @@ impl LocalProcess {
     }
 
     /// Has a command run if this process is killed, until the returned value is dropped. `None` without a watchdog.
-    pub fn clean_up(&self, command: &[String]) -> Option<Cleanup<'_>> {
+    pub fn clean_up(&self, command: &[String]) -> Option<Cleanup> {
         self.supervisor.clean_up(command)
     }
 

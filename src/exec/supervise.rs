@@ -77,7 +77,7 @@ impl Supervisor {
 
     /// Has the watchdog run a command if this process is killed, until the returned value is dropped. `None` without a
     /// watchdog.
-    pub(super) fn clean_up(&self, command: &[String]) -> Option<Cleanup<'_>> {
+    pub(super) fn clean_up(&self, command: &[String]) -> Option<Cleanup> {
         Some(self.watchdog()?.clean_up(command))
     }
 

@@ -4,8 +4,8 @@
 //! the write end. The watchdog sleeps until the write end is closed, which the kernel does however the runner ends. A
 //! step between fork and exec also has the write end (it is closed on exec), so no step can start unnoticed after
 //! that. Then the watchdog kills the process groups in its list, a file without a name, and all other processes that
-//! print into the pipe of a step or have the runner's marker in their environment. It also runs the [`cleanups`], because
-//! a container is not a process of the runner. Then it ends. A runner that ends in order kills its watchdog, because
+//! print into the pipe of a step or have the runner's marker in their environment. Before and
+//! after that it runs the [`cleanups`], because a container is not a process of the runner. Then it ends. A runner that ends in order kills its watchdog, because
 //! nothing is left to do. A watchdog that dies is replaced at once, and one that is stopped is woken.
 //!
 //! The list costs the runner two small writes per step and wakes no process.
@@ -34,7 +34,7 @@ pub const VERB: &str = "__watchdog";
 #[derive(Debug)]
 pub(super) struct Watchdog {
     list: File,
-    cleanups: Cleanups,
+    cleanups: Arc<Cleanups>,
     /// The free entries of the list, and the number of all entries.
     entries: Mutex<(Vec<u64>, u64)>,
     keeper: Arc<Keeper>,
@@ -119,7 +119,7 @@ impl Watchdog {
     }
 
     /// Lists a command that is to be run if the runner is killed, until the returned value is dropped.
-    pub(super) fn clean_up(&self, command: &[String]) -> Cleanup<'_> {
+    pub(super) fn clean_up(&self, command: &[String]) -> Cleanup {
         self.cleanups.add(command)
     }
 
@@ -195,6 +195,8 @@ pub fn watch_over(marker: &str) {
     while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
     let list = content(io::stdin().as_fd());
     let cleanups = cleanups::commands(&content(io::stdout().as_fd()));
+    // First of all, because some end processes in order that a killed group would leave.
+    cleanups::run(&cleanups);
     let mut pipes = Vec::new();
     for [p0, p1, p2, p3, p4, p5, p6, p7, g0, g1, g2, g3, ..] in list.as_chunks::<ENTRY>().0 {
         let group = i32::from_ne_bytes([*g0, *g1, *g2, *g3]);
@@ -203,16 +205,15 @@ pub fn watch_over(marker: &str) {
         }
         pipes.push(u64::from_ne_bytes([*p0, *p1, *p2, *p3, *p4, *p5, *p6, *p7]));
     }
-    cleanups::run(&cleanups);
     orphans::end_everywhere(marker, &pipes);
     if !cleanups.is_empty() {
-        // A daemon may have been about to do what its client asked for.
+        // A process of the runner, or a daemon that it asked, may have been about to make what they remove.
         std::thread::sleep(SECOND_LOOK);
         cleanups::run(&cleanups);
     }
 }
 
-/// How long after the first cleanup the second one is.
+/// How long after the processes of the runner are gone the cleanups run again.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// The whole content of a file that another process writes.

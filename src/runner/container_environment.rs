@@ -59,7 +59,7 @@ impl ContainerEnvironment {
     async fn ready(&self, step: &str, container: &Container, stop: StopWatch) -> Result<Image, ImageError> {
         let began = Arc::new(OnceLock::new());
         let observer = self.observer(step, container, began.clone());
-        let image = container::ready(&self.images, container, &*self.processes, &observer, stop).await?;
+        let image = container::ready(&self.images, container, &self.processes, &observer, stop).await?;
         self.bus.publish(EventKind::ImageReady {
             step: step.to_owned(),
             environment: container.name.clone(),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills runners whose steps are in containers, at random moments, and looks for what is left.
 
-    tests/campaign/containers.py target/release/amlrun IMAGE [--kills 30] [--seed N]
+    AMLRUN_TEST_IMAGE=IMAGE tests/campaign/containers.py target/release/amlrun [--kills 30] [--seed N]
 
 After each SIGKILL no container of the run may be left, running or not, and no storage that the engine was preparing for
 one; 'amlrun run --resume' must end Completed then. Prints its counts; ends with 1 when anything differed.
@@ -91,13 +91,12 @@ def podman(*arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("amlrun", type=Path)
-    parser.add_argument("image")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     arguments = parser.parse_args()
     dice = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(arguments.amlrun.resolve(), arguments.image, Path(folder).resolve())
+        campaign = Campaign(arguments.amlrun.resolve(), os.environ["AMLRUN_TEST_IMAGE"], Path(folder).resolve())
         began = time.monotonic()
         undisturbed = campaign.start("run", "pipeline.yml", "--name", "undisturbed")
         text, _ = undisturbed.communicate()
