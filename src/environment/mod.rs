@@ -32,7 +32,7 @@ pub use self::provided::Environments;
 use self::python::Interpreter;
 use self::resolve::Resolution;
 use crate::digest::Digest;
-use crate::reuse::{Machine, Python, Reuse};
+use crate::reuse::{Given, Machine, Python, Reuse};
 use crate::spec::environment::Environment;
 
 /// The machine's part of a step's inputs, as it was before the run.
@@ -40,6 +40,8 @@ pub struct Host {
     /// The part that all steps share; `None` if it cannot be determined.
     base: Option<Machine>,
     interpreters: Vec<Interpreter>,
+    /// The variables that containers inherit. Only digests: they may be secret.
+    passed: BTreeMap<String, Given>,
     environments: Arc<Environments>,
     near: PathBuf,
     /// The project's folder, if the project is not trusted.
@@ -107,7 +109,9 @@ impl Host {
         let found =
             Mutex::new(Found { programs, machines: HashMap::new(), described: Vec::new(), built: HashMap::new() });
         let environments = look.environments.clone();
-        Self { base, interpreters, environments, near: look.near.to_owned(), strange, found }
+        let digest = |(name, value): (String, String)| (name, Given::Secret(Digest::of(value.as_bytes())));
+        let passed = variables::passed_on(look.passed).into_iter().map(digest).collect();
+        Self { base, interpreters, passed, environments, near: look.near.to_owned(), strange, found }
     }
 
     /// The digest of the machine's part for one step: the part that all steps share, and the programs that the step's
@@ -165,9 +169,11 @@ impl Host {
         Some(digest.clone())
     }
 
-    /// The same for a step in a container: its image replaces all that this machine has.
+    /// The same for a step in a container: its image replaces all that this machine has, except for the variables that
+    /// the project passes on.
     fn image(&self, container: &Container) -> Option<Digest> {
-        let machine = Machine { image: Some(self.environments.image(container)?), ..Machine::default() };
+        let image = Some(self.environments.image(container)?);
+        let machine = Machine { image, variables: self.passed.clone(), ..Machine::default() };
         let digest = machine.digest();
         let mut found = self.found();
         if !found.described.contains(&machine) {
@@ -185,13 +191,15 @@ impl Host {
         (found.described.clone(), pythons)
     }
 
-    /// The environment of a step, if it must be built before the step can run.
+    /// Why what the environment of a step contains is not known before the step runs; `None` if it is.
     #[must_use]
     pub fn unbuilt(&self, environment: Option<&Environment>) -> Option<String> {
         match &*self.environments.resolve(environment).ok()? {
-            Resolution::Managed(managed) if self.environments.ready(managed).is_none() => Some(managed.name.clone()),
+            Resolution::Managed(managed) if self.environments.ready(managed).is_none() => {
+                Some(format!("its environment '{}' is not built yet", managed.name))
+            }
             Resolution::Container(container) if self.environments.image(container).is_none() => {
-                Some(container.name.clone())
+                Some(format!("the image of its environment '{}' is not on this machine yet", container.name))
             }
             _ => None,
         }

@@ -13,9 +13,11 @@ use crate::exec::process::LocalProcess;
 use crate::plan::Command;
 
 /// The containers of one run.
-pub(super) struct ContainerEnvironment {
+pub(crate) struct ContainerEnvironment {
     processes: Arc<LocalProcess>,
     images: Arc<Images>,
+    /// The variables that the project passes on.
+    passed: Vec<(String, String)>,
     bus: Arc<Bus>,
     /// What became of each image. One step of this run at a time makes it ready, and none tries again what failed.
     made: Mutex<HashMap<Container, Arc<tokio::sync::Mutex<Option<Made>>>>>,
@@ -24,8 +26,13 @@ pub(super) struct ContainerEnvironment {
 type Made = Result<Image, ServiceError>;
 
 impl ContainerEnvironment {
-    pub(super) fn new(processes: Arc<LocalProcess>, images: Arc<Images>, bus: Arc<Bus>) -> Self {
-        Self { processes, images, bus, made: Mutex::default() }
+    pub(super) fn new(
+        processes: Arc<LocalProcess>,
+        images: Arc<Images>,
+        passed: Vec<(String, String)>,
+        bus: Arc<Bus>,
+    ) -> Self {
+        Self { processes, images, passed, bus, made: Mutex::default() }
     }
 
     /// The environment of a step, with its image made ready.
@@ -51,7 +58,7 @@ impl ContainerEnvironment {
         };
         let engine = self.images.engine().map_err(ServiceError::permanent)?.clone();
         let executor = ContainerExecutor::new(self.processes.clone(), engine, image, command.container.clone());
-        let variables = container.variables();
+        let variables = self.passed.iter().cloned().chain(container.variables()).collect();
         Ok(StepEnvironment { executor: Arc::new(executor), search_path: None, variables, is_built: true })
     }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::container_environment::ContainerEnvironment;
-use crate::container::Images;
 use crate::digest::Digest;
 use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
 use crate::environment::managed::build::{self, BuildError, BuildObserver};
@@ -45,14 +44,14 @@ impl LocalEnvironment {
         executor: Arc<LocalProcess>,
         home: Home,
         environments: Arc<Environments>,
-        images: Arc<Images>,
+        containers: ContainerEnvironment,
         bus: Arc<Bus>,
         plan: &Plan,
     ) -> Self {
         let needs_python = plan.steps.iter().filter_map(|step| step.command()).any(uses_python);
         Self {
-            executor: executor.clone(),
-            containers: ContainerEnvironment::new(executor, images, bus.clone()),
+            executor,
+            containers,
             home,
             environments,
             bus,

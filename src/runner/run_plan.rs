@@ -41,6 +41,8 @@ pub(crate) struct RunPlan {
     pub environments: Arc<Environments>,
     /// The images of its containers.
     pub images: Arc<Images>,
+    /// The variables that the project passes on, with their values.
+    pub passed_on: Vec<(String, String)>,
     /// Shell variables that steps do not inherit.
     pub kept_out: Vec<String>,
     pub warnings: Vec<String>,
@@ -111,6 +113,7 @@ impl RunPlan {
             data,
             environments,
             images,
+            passed_on: variables::passed_on(&config.pass_variables),
             kept_out,
             warnings,
             unreachable,

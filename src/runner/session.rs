@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::container_environment::ContainerEnvironment;
 use super::job_names;
 use super::local_environment::{self, LocalEnvironment};
 use crate::config::{Config, trust};
@@ -140,11 +141,13 @@ impl RunSession {
         let policy = environments.policy().name();
         let container_note = local_environment::container_note(&run_plan.plan, &environments);
         let note = local_environment::note(&run_plan.plan, &run_plan.decisions, &environments);
+        let (images, passed) = (run_plan.images.clone(), run_plan.passed_on.clone());
+        let containers = ContainerEnvironment::new(executor.clone(), images, passed, bus.clone());
         let environments = Arc::new(LocalEnvironment::new(
             executor,
             shells.clone(),
             environments,
-            run_plan.images.clone(),
+            containers,
             bus.clone(),
             &run_plan.plan,
         ));

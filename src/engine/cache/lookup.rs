@@ -165,8 +165,7 @@ impl<'a> CacheLookup<'a> {
     /// Why a step must run whose environment is not built: what would be installed is not known before.
     fn unbuilt(&self, step: &Step) -> Option<String> {
         let environment = step.command().filter(|_| step.substitute.is_none())?.environment.as_ref();
-        let name = self.snapshot.host.as_ref()?.unbuilt(environment)?;
-        Some(format!("its environment '{name}' is not built yet"))
+        self.snapshot.host.as_ref()?.unbuilt(environment)
     }
 
     /// For a step that was not chosen but is needed: its last result is sufficient, even if it would not be reused
