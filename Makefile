@@ -9,7 +9,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo test test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-reuse campaign-transfers tour tour-check libtorch azurite release clean help
+.PHONY: demo demo-container image test test-containers test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-reuse campaign-transfers tour tour-check libtorch azurite release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -65,6 +65,23 @@ $(CONFORMANCE_VENV)/labels: tests/conformance/requirements-labels.txt | $(CONFOR
 $(CONFORMANCE_VENV)/sdk: tests/conformance/requirements.txt $(CONFORMANCE_VENV)/labels
 	$(CONFORMANCE_VENV)/bin/python -m pip install --quiet -r $<
 	touch $@
+
+# More options for the engine's `build`, such as --build-arg BUILD_IMAGE=… or --network=host.
+IMAGE_BUILD_OPTIONS ?=
+ENGINE ?= $(if $(AMLRUN_CONTAINER_ENGINE),$(AMLRUN_CONTAINER_ENGINE),$(firstword $(foreach engine,docker podman,$(if $(shell $(engine) ps -q >/dev/null 2>&1 && echo yes),$(engine)))))
+
+image: ## Build docker/Dockerfile with docker or podman (IMAGE_BUILD_OPTIONS: more options)
+	@test -n "$(ENGINE)" || { echo "no container engine works here: install podman, or start docker"; exit 1; }
+	$(ENGINE) build $(IMAGE_BUILD_OPTIONS) --file docker/Dockerfile --tag amlrun .
+
+demo-container: release image ## Run the example pipeline in containers of that image
+	AMLRUN_BUILD_OPTIONS="$(IMAGE_BUILD_OPTIONS)" $(BIN)/amlrun run pipelines/simple_net/pipeline.yml --environment container
+
+test-containers: release ## Test steps in real containers (installs podman where root may; skips where it cannot)
+	@rm -f target/tmp/skipped
+	$(PYTHON) scripts/containers.py $(CARGO) test --features torch --test behaviour containers::
+	$(PYTHON) scripts/containers.py $(PYTHON) tests/campaign/containers.py $(BIN)/amlrun
+	@if [ -s target/tmp/skipped ]; then echo "Skipped on this machine:"; sort -u target/tmp/skipped; fi
 
 conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Compare with the official SDK (CONFORMANCE=DIR: with labels)
 	$(CONFORMANCE_VENV)/bin/python tests/conformance/compare.py $(BIN)/amlrun \

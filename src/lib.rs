@@ -9,7 +9,7 @@
 //! storage   sqlite store reuse model_file registry
 //! planning  plan
 //! events    event
-//! execution transfer exec environment engine
+//! execution transfer exec environment container engine
 //! services  report tracking azure
 //! runs      exit_status error config history data runner render
 //! commands  cli
@@ -20,8 +20,9 @@
 //! - `plan` uses only the base and `spec`. It looks up assets through the `spec::Catalog` trait, which `runner`
 //!   implements.
 //! - `event` and `exec` use only the base.
-//! - `environment` uses `exec`, `reuse`, `spec` and the base; `engine` uses `plan`, `event`, `exec`, `environment`,
-//!   `store`, `reuse` and the base. `engine` reaches the workspace only through traits.
+//! - `environment` uses `exec`, `reuse`, `spec` and the base; `container` uses `environment`, `exec`, `spec`, `store` and the
+//!   base; `engine` uses `plan`, `event`, `exec`, `environment`, `store`, `reuse` and the base. `engine` reaches the
+//!   workspace only through traits.
 //! - `transfer` uses the base and `store`; `azure` uses these and `transfer`. Only `azure` names Azure's crates, and
 //!   one client (`transfer/http.rs`) makes network requests.
 //! - `report` uses `event` and the base; the services do not use each other.
@@ -60,6 +61,7 @@ pub mod plan;
 
 pub mod event;
 
+pub mod container;
 pub mod engine;
 pub mod environment;
 pub mod exec;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Modules that may use less than everything above them: (module, what it may use).
-const FINER: [(&str, &[&str]); 10] = [
+const FINER: [(&str, &[&str]); 11] = [
     ("transfer", &["outcome", "fs", "digest", "id", "clock", "secret", "diagnostic", "store"]),
     ("azure", &["again", "outcome", "fs", "digest", "id", "clock", "secret", "diagnostic", "store", "transfer"]),
     (
@@ -44,6 +44,7 @@ const FINER: [(&str, &[&str]); 10] = [
         "environment",
         &["again", "outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "spec", "reuse", "exec"],
     ),
+    ("container", &["handle", "fs", "digest", "secret", "diagnostic", "spec", "store", "exec", "environment"]),
     ("report", &["again", "outcome", "reason", "fs", "digest", "id", "clock", "number", "diagnostic", "event"]),
     ("tracking", &["outcome", "fs", "digest", "id", "clock", "relative", "diagnostic", "sqlite", "store", "registry"]),
 ];

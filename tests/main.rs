@@ -11,6 +11,7 @@ mod choice;
 mod cloud;
 mod compare;
 mod components;
+mod containers;
 mod corpus;
 mod cp;
 mod cp_access;

@@ -113,7 +113,12 @@ impl Project {
     pub fn start_until(&self, arguments: &[&str], printed: &str) -> (Child, impl Iterator<Item = Value> + use<>) {
         let mut all = vec!["run", "--name", "r", "--output", "jsonl"];
         all.extend(arguments);
-        let mut child = self.command(&all).stdout(Stdio::piped()).spawn().unwrap();
+        self.start_with(self.command(&all), printed)
+    }
+
+    /// Starts a run that prints JSON lines, and reads them up to the one that a step printed.
+    pub fn start_with(&self, mut command: Command, printed: &str) -> (Child, impl Iterator<Item = Value> + use<>) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut events = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
         assert!(events.by_ref().any(|e| e["text"] == printed), "the step never printed '{printed}'");

@@ -12,6 +12,7 @@ use crate::config::{Config, trust};
 use crate::data::inspection::InspectionOptions;
 use crate::diagnostic::visible::visible;
 use crate::engine::{CacheDecision, Decision};
+use crate::environment::container::{Container, Source};
 use crate::environment::resolve::Managed;
 use crate::error::Failed;
 use crate::exit_status::Exit;
@@ -177,5 +178,17 @@ fn environments(run_plan: &RunPlan, paint: Paint) -> String {
         let text = format!("environment '{}' ({}): {count}, {state}", managed.name, managed.source);
         format!("{}\n", paint.dim(&visible(&text)))
     };
-    run_plan.managed().iter().map(line).collect()
+    let container = |(container, count): (Container, usize)| {
+        let count = if count == 1 { "1 step".to_owned() } else { format!("{count} steps") };
+        let is_plain = container.packages.is_none() && matches!(container.source, Source::Image(_));
+        let state = match run_plan.images.find(&container) {
+            Some(_) => "ready",
+            None if is_plain => "to be pulled",
+            None => "to be built",
+        };
+        let text = format!("container '{}' ({}): {count}, {state}", container.name, container.describe());
+        format!("{}\n", paint.dim(&visible(&text)))
+    };
+    let managed: String = run_plan.managed().iter().map(line).collect();
+    managed + &run_plan.containers().into_iter().map(container).collect::<String>()
 }

@@ -35,6 +35,7 @@ pub(crate) const FILE: &str = "amlrun.toml";
 #[serde(default)]
 struct EnvironmentRules {
     default: Policy,
+    engine: Option<String>,
     #[serde(flatten)]
     replacements: BTreeMap<String, Replacement>,
 }
@@ -147,10 +148,9 @@ impl Config {
 
     /// Its settings of environments.
     pub(crate) fn environments(&self) -> Settings {
-        let EnvironmentRules { default, replacements } = self.environments.clone();
-        let folder = self.folder.clone();
-        let locked = self.locked.clone();
-        Settings { policy: default, replacements, folder, locked, has_gpu: gpu::is_there(), registered: None }
+        let EnvironmentRules { default: policy, engine, replacements } = self.environments.clone();
+        let (folder, locked, has_gpu) = (self.folder.clone(), self.locked.clone(), gpu::is_there());
+        Settings { policy, replacements, engine, folder, locked, has_gpu, registered: None }
     }
 
     /// The same with environments provided in another way, if one was chosen, and with exact versions.

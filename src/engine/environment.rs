@@ -21,7 +21,7 @@ pub(super) fn variables(
     let job = request.step_job(index);
     let mut all: Vec<(String, String)> = request.common.clone();
     let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
-    set("PATH", &environment.search_path);
+    environment.search_path.iter().for_each(|path| set("PATH", path));
     environment.variables.iter().for_each(|(name, value)| set(name, value));
     set("AZUREML_RUN_ID", &job);
     set("AZUREML_NODE_COUNT", &command.distribution.as_ref().map_or(1, |d| d.instances).to_string());

@@ -1,6 +1,6 @@
 //! Builds what the executor needs to run a step: its command, variables and processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
@@ -8,7 +8,7 @@ use super::state::{RunState, warn};
 use super::{Request, Services, StepEnvironment, environment, prepare, protect};
 use crate::exec::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
 use crate::outcome::Failure;
-use crate::plan::Command;
+use crate::plan::{Command, Part, PortType};
 
 /// A step that is prepared.
 pub(super) struct Materialized {
@@ -93,14 +93,26 @@ pub(super) fn launch(
     Ok(PreparedLaunch { launch, copies: prepared.copies, environment: environment.clone() })
 }
 
-/// The files and folders that a step works with: its own folder and those of its outputs, and the inputs that it reads
-/// in place.
+/// The files and folders that a step works with: its own folder and those of its outputs, the inputs that it reads in
+/// place, and the workspace, which has the outputs of other steps.
 fn mounts(index: usize, prepared: &prepare::Prepared, request: &Request) -> Vec<Mount> {
-    let outputs = prepared.outputs.values().map(PathBuf::from);
+    let step = &request.plan.steps[index];
+    let outputs = step.outputs.iter().filter_map(|output| {
+        let path = PathBuf::from(prepared.outputs.get(&output.name)?);
+        // The file does not exist yet.
+        if output.kind == PortType::UriFile { path.parent().map(Path::to_owned) } else { Some(path) }
+    });
     let written = std::iter::once(prepared.folder.path.clone()).chain(outputs);
-    let read = protect::read_in_place(&request.plan.steps[index], &prepared.copies, request);
+    let read = protect::read_in_place(step, &prepared.copies, request);
+    let given = step.values().flat_map(|value| &value.parts).filter_map(|part| match part {
+        Part::Path(path) => Some(path.clone()),
+        Part::Remote(remote) => request.snapshot.copy(remote).map(|copy| copy.path.clone()),
+        _ => None,
+    });
+    let workspace = [request.paths.visible.root(), request.paths.workspace()].map(Path::to_owned);
     let mount = |access| move |path| Mount { path, access };
-    written.map(mount(Access::Write)).chain(read.into_iter().map(mount(Access::Read))).collect()
+    let read = read.into_iter().map(mount(Access::Read));
+    written.map(mount(Access::Write)).chain(read).chain(given.chain(workspace).map(mount(Access::Sealed))).collect()
 }
 
 /// The distribution of a step, in the form of the executor.

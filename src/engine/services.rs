@@ -75,8 +75,8 @@ pub type Providing<'a> = Pin<Box<dyn Future<Output = Result<StepEnvironment, Ser
 pub struct StepEnvironment {
     /// Runs the command. An executor for containers is made for one image.
     pub executor: Arc<dyn Executor>,
-    /// The folders in which the step finds programs, in the form of `PATH`.
-    pub search_path: String,
+    /// The folders in which the step finds programs, in the form of `PATH`. `None` if only the place knows in which it runs.
+    pub search_path: Option<String>,
     /// Variables that it sets. Those of the step's author override them.
     pub variables: Vec<(String, String)>,
     /// Its name, if it was built from a definition and is not this machine itself.

@@ -43,7 +43,7 @@ impl EnvironmentProvider for ByName {
         let unavailable = || ServiceError::Transient(format!("{name} cannot be pulled"));
         let provided = self.0.get(&name).ok_or_else(unavailable).map(|executor| StepEnvironment {
             executor: executor.clone(),
-            search_path: format!("/{name}/bin"),
+            search_path: Some(format!("/{name}/bin")),
             variables: Vec::new(),
             name: None,
             keeps: None,

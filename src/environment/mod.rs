@@ -6,11 +6,13 @@
 //! not kept. [`variables`] is the documented list of variables that steps inherit.
 //!
 //! [`resolve`](mod@resolve) decides what the environment of a file becomes here: this machine, or an environment that
-//! [`managed`] builds from a conda file or a curated name. A built environment replaces the Pythons in the cache key. A
-//! step that installs packages gets an [`overlay`].
+//! [`managed`] builds from a conda file or a curated name, or a [`container`]. A built environment replaces the Pythons in
+//! the cache key, and the image of a container replaces all that this machine has. A step that installs packages gets an
+//! [`overlay`].
 //!
 //! This module does not know plans and runs: the engine gives it commands, and gets digests.
 
+pub mod container;
 mod installed;
 pub mod managed;
 pub mod overlay;
@@ -26,12 +28,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::programs::words;
 
+use self::container::Container;
 use self::programs::Programs;
 pub use self::provided::Environments;
 use self::python::Interpreter;
 use self::resolve::Resolution;
 use crate::digest::Digest;
-use crate::reuse::{Machine, Python, Reuse};
+use crate::reuse::{Given, Machine, Python, Reuse};
 use crate::spec::environment::Environment;
 
 /// The machine's part of a step's inputs, as it was before the run.
@@ -39,6 +42,8 @@ pub struct Host {
     /// The part that all steps share; `None` if it cannot be determined.
     base: Option<Machine>,
     interpreters: Vec<Interpreter>,
+    /// The variables that containers inherit. Only digests: they may be secret.
+    passed: BTreeMap<String, Given>,
     environments: Arc<Environments>,
     near: PathBuf,
     /// The project's folder, if the project is not trusted.
@@ -106,7 +111,9 @@ impl Host {
         let found =
             Mutex::new(Found { programs, machines: HashMap::new(), described: Vec::new(), built: HashMap::new() });
         let environments = look.environments.clone();
-        Self { base, interpreters, environments, near: look.near.to_owned(), strange, found }
+        let digest = |(name, value): (String, String)| (name, Given::Secret(Digest::of(value.as_bytes())));
+        let passed = variables::passed_on(look.passed).into_iter().map(digest).collect();
+        Self { base, interpreters, passed, environments, near: look.near.to_owned(), strange, found }
     }
 
     /// The digest of the machine's part for one step: the part that all steps share, and the programs that the step's
@@ -116,10 +123,15 @@ impl Host {
     #[must_use]
     pub fn machine<'t>(&self, step: StepTexts<'t, impl Iterator<Item = &'t str>>, reuse: &Reuse) -> Option<Digest> {
         let StepTexts { environment, texts, path } = step;
+        let resolution = self.environments.resolve(environment).ok()?;
+        if let Resolution::Container(container) = &*resolution {
+            return self.image(container);
+        }
         let base = self.base.as_ref()?;
-        let built = match &*self.environments.resolve(environment).ok()? {
+        let built = match &*resolution {
             Resolution::Host(_) => None,
             Resolution::Managed(managed) => Some(self.environments.ready(managed)?),
+            Resolution::Container(_) => None,
         };
         // Relative folders would be in the step's code, and an interpreter there may have any packages.
         let own: Vec<PathBuf> = std::env::split_paths(path.unwrap_or_default()).collect();
@@ -159,6 +171,19 @@ impl Host {
         Some(digest.clone())
     }
 
+    /// The same for a step in a container: its image replaces all that this machine has, except for the variables that
+    /// the project passes on.
+    fn image(&self, container: &Container) -> Option<Digest> {
+        let image = Some(self.environments.image(container)?);
+        let machine = Machine { image, variables: self.passed.clone(), ..Machine::default() };
+        let digest = machine.digest();
+        let mut found = self.found();
+        if !found.described.contains(&machine) {
+            found.described.push(machine);
+        }
+        Some(digest)
+    }
+
     /// The content of the digests that [`Host::machine`] returned, and of the Pythons in them.
     #[must_use]
     pub fn described(&self) -> (Vec<Machine>, Vec<Python>) {
@@ -168,11 +193,16 @@ impl Host {
         (found.described.clone(), pythons)
     }
 
-    /// The environment of a step, if it must be built before the step can run.
+    /// Why what the environment of a step contains is not known before the step runs; `None` if it is.
     #[must_use]
     pub fn unbuilt(&self, environment: Option<&Environment>) -> Option<String> {
         match &*self.environments.resolve(environment).ok()? {
-            Resolution::Managed(managed) if self.environments.ready(managed).is_none() => Some(managed.name.clone()),
+            Resolution::Managed(managed) if self.environments.ready(managed).is_none() => {
+                Some(format!("its environment '{}' is not built yet", managed.name))
+            }
+            Resolution::Container(container) if self.environments.image(container).is_none() => {
+                Some(format!("the image of its environment '{}' is not on this machine yet", container.name))
+            }
             _ => None,
         }
     }

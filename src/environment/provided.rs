@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::container::{Container, Images};
 use super::managed::store::{Ready, Store};
 use super::managed::{BuildError, interpreter, tool};
 use super::resolve::{IMAGE_NAME, Managed, Policy, Resolution, Settings, resolve};
@@ -20,6 +21,8 @@ pub struct Environments {
     settings: Settings,
     /// `None` if the user has no cache folder.
     pub store: Option<Store>,
+    /// The images of containers; `None` where there can be none.
+    images: Option<Arc<dyn Images>>,
     resolved: Mutex<HashMap<Environment, Resolved>>,
     /// Those that were found in the store, so that it is read once for each.
     found: Mutex<HashMap<Digest, Ready>>,
@@ -29,7 +32,19 @@ impl Environments {
     /// Environments according to the settings, built in the user's cache folder.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, store: Store::of_user(), resolved: Mutex::default(), found: Mutex::default() }
+        Self { settings, store: Store::of_user(), ..Self::default() }
+    }
+
+    /// The same with images for containers.
+    #[must_use]
+    pub fn with_images(self, images: Arc<dyn Images>) -> Self {
+        Self { images: Some(images), ..self }
+    }
+
+    /// The id of a container's image, if it is here.
+    #[must_use]
+    pub fn image(&self, container: &Container) -> Option<String> {
+        self.images.as_ref()?.id(container)
     }
 
     /// How environments are provided.

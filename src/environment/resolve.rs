@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pep440_rs::VersionSpecifiers;
 use serde::Deserialize;
 
+use super::container::{self, Container};
 use super::managed::definition::Definition;
 use super::managed::locked::Locked;
 use super::managed::{conda, curated, gpu, identity, image, requirements};
@@ -23,6 +24,8 @@ pub enum Policy {
     /// A conda file or a curated environment is built; others are as with [`Policy::Host`].
     #[default]
     Managed,
+    /// Steps run in containers of their images; others are as with [`Policy::Host`].
+    Container,
 }
 
 impl Policy {
@@ -32,6 +35,7 @@ impl Policy {
         match self {
             Self::Host => None,
             Self::Managed => Some("managed".to_owned()),
+            Self::Container => Some("container".to_owned()),
         }
     }
 
@@ -40,6 +44,7 @@ impl Policy {
     pub fn named(name: Option<&str>) -> Self {
         match name {
             Some("managed") => Self::Managed,
+            Some("container") => Self::Container,
             _ => Self::Host,
         }
     }
@@ -55,6 +60,8 @@ pub struct Replacement {
     pub conda: Option<PathBuf>,
     /// A requirements file for pip.
     pub requirements: Option<PathBuf>,
+    /// A container image: then steps run in containers of it.
+    pub image: Option<String>,
 }
 
 /// The environments that are registered in a workspace.
@@ -70,6 +77,8 @@ pub struct Settings {
     pub policy: Policy,
     /// The project's own definitions, by the name of the environment.
     pub replacements: BTreeMap<String, Replacement>,
+    /// The container engine to use, by its name; any that works if none is given.
+    pub engine: Option<String>,
     /// The folder of `amlrun.toml`: relative paths in replacements start there.
     pub folder: PathBuf,
     /// The environments of the workspace.
@@ -87,6 +96,8 @@ pub enum Resolution {
     Host(String),
     /// It is built.
     Managed(Box<Managed>),
+    /// Steps run in containers.
+    Container(Box<Container>),
 }
 
 /// An environment that is built from its definition.
@@ -110,8 +121,15 @@ pub const IMAGE_NAME: &str = "image name";
 /// # Errors
 /// A message, if its definition cannot be read.
 pub fn resolve(environment: &Environment, settings: &Settings) -> Result<Resolution, String> {
-    if let Some((name, replacement)) = replacement(environment, settings) {
-        return managed(name.to_owned(), "amlrun.toml", replaced(replacement, &settings.folder)?, settings);
+    let replacement = match replacement(environment, settings) {
+        Some((name, replacement)) => Some((name, replacement, replaced(replacement, &settings.folder)?)),
+        None => None,
+    };
+    if let Some(container) = container::resolve(environment, replacement.clone(), settings)? {
+        return Ok(Resolution::Container(Box::new(container)));
+    }
+    if let Some((name, _, definition)) = replacement {
+        return managed(name.to_owned(), "amlrun.toml", definition, settings);
     }
     if settings.policy == Policy::Host {
         return Ok(Resolution::Host("environments are not built, which is the setting".to_owned()));
@@ -120,14 +138,17 @@ pub fn resolve(environment: &Environment, settings: &Settings) -> Result<Resolut
         && let Some(name) = reference.strip_prefix("azureml:")
         && let Some(registered) = settings.registered.as_ref().and_then(|all| all.find(name))
     {
-        return match inline(&registered, settings)? {
-            Resolution::Managed(found) => Ok(Resolution::Managed(Box::new(Managed {
-                name: name.split([':', '@']).next().unwrap_or(name).to_owned(),
-                source: "registered environment",
-                ..*found
-            }))),
-            host @ Resolution::Host(_) => Ok(host),
-        };
+        let name = name.split([':', '@']).next().unwrap_or(name).to_owned();
+        return Ok(match resolve(&registered, settings)? {
+            Resolution::Managed(found) => {
+                Resolution::Managed(Box::new(Managed { name, source: "registered environment", ..*found }))
+            }
+            Resolution::Container(found) => Resolution::Container(Box::new(Container { name, ..*found })),
+            host @ Resolution::Host(_) => host,
+        });
+    }
+    if settings.policy == Policy::Container {
+        return Ok(Resolution::Host(format!("{} has no image", environment.describe())));
     }
     inline(environment, settings)
 }
@@ -241,6 +262,7 @@ mod tests {
             build: None,
             conda_file: None,
             conda: conda.map(|text| CondaFile { text: text.to_owned(), folder: "/job".into(), file: None }),
+            context: None,
             definition: String::new(),
         }
     }
@@ -326,6 +348,7 @@ mod tests {
                 folder: root.path().to_owned(),
                 file: None,
             }),
+            context: None,
             definition: String::new(),
         };
         let digest = || match resolve(&environment, &managed_settings()) {

@@ -75,6 +75,13 @@ fn decides(name: &str) -> bool {
     DECISIVE.contains(&name) || DECISIVE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// The variables that the project passes on, with their values. A container inherits only these.
+#[must_use]
+pub fn passed_on(passed: &[String]) -> Vec<(String, String)> {
+    let names = passed.iter().filter(|name| is_inherited(name, passed));
+    names.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect()
+}
+
 /// The variables of this process that steps do not inherit.
 #[must_use]
 pub fn kept_out(passed: &[String]) -> Vec<String> {

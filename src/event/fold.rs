@@ -228,7 +228,9 @@ impl RunView {
             EventKind::DataFetched { step, .. } => self.with(step, |s| s.begun = true),
             EventKind::OutputUploaded { .. }
             | EventKind::EnvironmentBuilding { .. }
-            | EventKind::EnvironmentReady { .. } => {}
+            | EventKind::EnvironmentReady { .. }
+            | EventKind::ImagePreparing { .. }
+            | EventKind::ImageReady { .. } => {}
             EventKind::StepTracked { step, metrics, models } => self.with(step, |s| {
                 s.metrics.clone_from(metrics);
                 s.assets.extend(models.iter().cloned());

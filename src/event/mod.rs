@@ -250,6 +250,29 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         millis: Option<u64>,
     },
+    /// The container image of a step is being pulled or built.
+    ImagePreparing {
+        /// The step that needs it first.
+        step: String,
+        /// The name of the environment.
+        environment: String,
+        /// Where it is from, such as `image with a conda file`.
+        source: String,
+        /// `pull` or `build`.
+        how: String,
+    },
+    /// The container image of a step is ready. Recorded once for each environment of a run.
+    ImageReady {
+        /// The step that needs it first.
+        step: String,
+        /// The name of the environment.
+        environment: String,
+        /// The id of the image, a digest of its content.
+        image: String,
+        /// How long it took to pull or build it, in milliseconds; `None` if it was here before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        millis: Option<u64>,
+    },
     /// Remote data that a step reads was downloaded, or was here already.
     DataFetched {
         /// The step.

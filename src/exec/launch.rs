@@ -21,7 +21,7 @@ pub struct Launch {
     /// Variables of the runner that it must not see.
     pub hidden: Arc<[String]>,
     /// The files and folders that it works with. It sees them under the same paths as the runner. A container has
-    /// only these; a process of this machine has all files, and only restrictions apply to it.
+    /// only these and those of its image; a process of this machine has all files, and only restrictions apply to it.
     pub mounts: Vec<Mount>,
     /// A variable with a value that no other launch has. It identifies processes that left their group.
     pub marker: (String, String),
@@ -54,6 +54,8 @@ pub enum Access {
     /// Read it. Without a container this is enforced where the kernel can give a process its own view of the file
     /// system.
     Read,
+    /// Read it. Without a container its files themselves are protected.
+    Sealed,
     /// Read and write it.
     Write,
 }

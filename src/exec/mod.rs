@@ -7,6 +7,7 @@
 
 pub mod ask;
 mod capture;
+mod cleanups;
 mod launch;
 mod log;
 mod mask;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 
 use crate::handle::Handle;
 
+pub use cleanups::Cleanup;
 pub use launch::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess};
 pub use ranks::Distribution;
 

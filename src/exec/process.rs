@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::supervise::Supervisor;
 use super::{
-    Ended, Ending, Executor, Launch, Launcher, Observer, Running, StopWatch, orphans, ranks, read_only, spawn,
+    Cleanup, Ended, Ending, Executor, Launch, Launcher, Observer, Running, StopWatch, orphans, ranks, read_only, spawn,
 };
 use crate::fs::program::on_path;
 
@@ -43,6 +43,11 @@ impl LocalProcess {
     /// process, and the watchdog last. Call this when no command runs any more.
     pub fn end_orphans(&self) {
         self.supervisor.end_orphans(&self.spared);
+    }
+
+    /// Has a command run if this process is killed, until the returned value is dropped. `None` without a watchdog.
+    pub fn clean_up(&self, command: &[String]) -> Option<Cleanup> {
+        self.supervisor.clean_up(command)
     }
 
     /// Whether there are paths to protect and mounts are possible. Processes of one step with separate views of the

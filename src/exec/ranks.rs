@@ -170,7 +170,7 @@ fn batch(nodes: u32, port: u16) -> [(&'static str, String); 4] {
 /// More variables for a rank that `mpirun` starts. They are set before the step's command on its first line, so that
 /// the shell's line numbers are the author's. Open MPI and Hydra (MPICH, Intel MPI) have different names for the
 /// rank.
-pub(super) fn mpi_preamble(per_node: u32) -> String {
+pub(crate) fn mpi_preamble(per_node: u32) -> String {
     let rank = "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}}";
     format!(
         "export AZUREML_PROCESS_NAME=rank_{rank} NODE_RANK=$(({rank} / {per_node})) \

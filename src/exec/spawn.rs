@@ -24,24 +24,45 @@ pub(super) async fn succeeds(program: &Path, arguments: Vec<OsString>) -> bool {
 /// This program. Its file may have been replaced meanwhile, but Linux still has the original.
 pub(super) const OWN: &str = "/proc/self/exe";
 
+/// Variables with these prefixes belong to a run, or to the tests of one. Some mark its processes.
+const OF_RUNS: [&str; 2] = ["AMLRUN_", "AZUREML_"];
+
 /// Starts this program again as a companion: in its own process group, without the terminal's signals, the user's
 /// streams and the variables that mark processes of a run.
 pub(super) fn beside(
     arguments: [&str; 2],
     stdin: std::fs::File,
+    stdout: std::fs::File,
     stderr: std::io::PipeReader,
 ) -> std::io::Result<std::process::Child> {
     let own = if cfg!(target_os = "linux") { OWN.into() } else { std::env::current_exe()? };
+    let of_runs = |name: &std::ffi::OsStr| OF_RUNS.iter().any(|prefix| name.to_string_lossy().starts_with(prefix));
+    let variables = std::env::vars_os().filter(|(name, _)| !of_runs(name));
     std::process::Command::new(own)
         .arg0("amlrun")
         .args(arguments)
         .env_clear()
+        .envs(variables)
         .current_dir("/")
         .stdin(stdin)
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(stderr)
         .process_group(0)
         .spawn()
+}
+
+/// Runs programs at the same time, without input and output, and waits for all of them.
+pub(super) fn all_to_end(commands: &[Vec<String>]) {
+    let start = |command: &Vec<String>| {
+        let (program, arguments) = command.split_first()?;
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().ok()
+    };
+    let started: Vec<_> = commands.iter().filter_map(start).collect();
+    for mut process in started {
+        let _ = process.wait();
+    }
 }
 
 /// Starts this program again in the background, in its own process group, and returns the first line that it prints;

@@ -19,6 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::capture::{self, Printed};
+use super::cleanups::Cleanup;
 use super::log::Log;
 use super::mask::Masked;
 use super::memory::OutOfMemory;
@@ -72,6 +73,12 @@ impl Supervisor {
     /// Adds a process that prints into that pipe to the watchdog's list, until the returned value is dropped.
     fn watch(&self, pipe: &impl std::os::fd::AsFd) -> Option<Watched<'_>> {
         Some(self.watchdog()?.watch(nix::sys::stat::fstat(pipe).map_or(0, |about| about.st_ino)))
+    }
+
+    /// Has the watchdog run a command if this process is killed, until the returned value is dropped. `None` without a
+    /// watchdog.
+    pub(super) fn clean_up(&self, command: &[String]) -> Option<Cleanup> {
+        Some(self.watchdog()?.clean_up(command))
     }
 
     /// The watchdog, started on the first call. Commands run even without one.

@@ -4,15 +4,15 @@
 //! the write end. The watchdog sleeps until the write end is closed, which the kernel does however the runner ends. A
 //! step between fork and exec also has the write end (it is closed on exec), so no step can start unnoticed after
 //! that. Then the watchdog kills the process groups in its list, a file without a name, and all other processes that
-//! print into the pipe of a step or have the runner's marker in their environment. Then it ends. A runner that ends
-//! in order kills its watchdog, because nothing is left to do. A watchdog that dies is replaced at once, and one that
-//! is stopped is woken.
+//! print into the pipe of a step or have the runner's marker in their environment. Before and
+//! after that it runs the [`cleanups`], because a container is not a process of the runner. Then it ends. A runner that ends in order kills its watchdog, because
+//! nothing is left to do. A watchdog that dies is replaced at once, and one that is stopped is woken.
 //!
 //! The list costs the runner two small writes per step and wakes no process.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read as _, Seek as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -24,6 +24,7 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::cleanups::{self, Cleanup, Cleanups};
 use super::{orphans, spawn};
 
 /// The hidden command that makes this program a watchdog; the marker (`NAME=value`) follows it.
@@ -33,6 +34,7 @@ pub const VERB: &str = "__watchdog";
 #[derive(Debug)]
 pub(super) struct Watchdog {
     list: File,
+    cleanups: Arc<Cleanups>,
     /// The free entries of the list, and the number of all entries.
     entries: Mutex<(Vec<u64>, u64)>,
     keeper: Arc<Keeper>,
@@ -45,6 +47,7 @@ pub(super) struct Watchdog {
 struct Keeper {
     marker: String,
     list: File,
+    cleanups: File,
     now: Mutex<Current>,
 }
 
@@ -62,9 +65,9 @@ const MOST_RESTARTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Keeper {
-    fn start(marker: &str, list: &File) -> io::Result<Current> {
+    fn start(marker: &str, list: &File, cleanups: &File) -> io::Result<Current> {
         let (ends, alive) = io::pipe()?;
-        let process = spawn::beside([VERB, marker], list.try_clone()?, ends)?;
+        let process = spawn::beside([VERB, marker], list.try_clone()?, cleanups.try_clone()?, ends)?;
         Ok(Current { id: i32::try_from(process.id()).unwrap_or(0), last: false, _alive: alive })
     }
 
@@ -83,7 +86,7 @@ impl Keeper {
                     }
                     // Pause, so that a watchdog that dies at its start is not restarted in a tight loop.
                     std::thread::sleep(PAUSE);
-                    let Ok(next) = Self::start(&self.marker, &self.list) else { return };
+                    let Ok(next) = Self::start(&self.marker, &self.list, &self.cleanups) else { return };
                     *now = next;
                     restarts += 1;
                 }
@@ -104,12 +107,20 @@ const ENTRY: usize = 2 * size_of::<u64>();
 impl Watchdog {
     /// Starts a watchdog for the processes with that marker.
     pub(super) fn start(marker: &str) -> io::Result<Self> {
-        let list = nameless()?;
-        let now = Mutex::new(Keeper::start(marker, &list)?);
-        let keeper = Arc::new(Keeper { marker: marker.to_owned(), list: list.try_clone()?, now });
+        let (list, cleanups) = (nameless()?, nameless()?);
+        let now = Mutex::new(Keeper::start(marker, &list, &cleanups)?);
+        let keeper =
+            Keeper { marker: marker.to_owned(), list: list.try_clone()?, cleanups: cleanups.try_clone()?, now };
+        let keeper = Arc::new(keeper);
         let kept = keeper.clone();
         let restarter = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || kept.keep())?;
-        Ok(Self { list, entries: Mutex::default(), keeper, restarter: Mutex::new(Some(restarter)) })
+        let restarter = Mutex::new(Some(restarter));
+        Ok(Self { list, cleanups: Cleanups::new(cleanups), entries: Mutex::default(), keeper, restarter })
+    }
+
+    /// Lists a command that is to be run if the runner is killed, until the returned value is dropped.
+    pub(super) fn clean_up(&self, command: &[String]) -> Cleanup {
+        self.cleanups.add(command)
     }
 
     /// Stops replacing the current watchdog. Returns its process id, so that it is not killed as an orphan.
@@ -173,8 +184,8 @@ impl Drop for Watched<'_> {
     }
 }
 
-/// The work of the watchdog: its list is on stdin, the pipe on stderr. No signal of a terminal or user ends it before
-/// its runner, except SIGKILL.
+/// The work of the watchdog: its list is on stdin, the cleanups are on stdout, the pipe is on stderr. No signal of a
+/// terminal or user ends it before its runner, except SIGKILL.
 pub fn watch_over(marker: &str) {
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGPIPE];
     let _ = signals.into_iter().collect::<SigSet>().thread_block();
@@ -182,11 +193,10 @@ pub fn watch_over(marker: &str) {
     let mut ends = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
     // Without requested events, poll(2) reports only the end.
     while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
-    let mut list = Vec::new();
-    if let Ok(file) = io::stdin().as_fd().try_clone_to_owned() {
-        let mut file = File::from(file);
-        let _ = file.rewind().and_then(|()| file.read_to_end(&mut list));
-    }
+    let list = content(io::stdin().as_fd());
+    let cleanups = cleanups::commands(&content(io::stdout().as_fd()));
+    // First of all, because some end processes in order that a killed group would leave.
+    cleanups::run(&cleanups);
     let mut pipes = Vec::new();
     for [p0, p1, p2, p3, p4, p5, p6, p7, g0, g1, g2, g3, ..] in list.as_chunks::<ENTRY>().0 {
         let group = i32::from_ne_bytes([*g0, *g1, *g2, *g3]);
@@ -196,6 +206,24 @@ pub fn watch_over(marker: &str) {
         pipes.push(u64::from_ne_bytes([*p0, *p1, *p2, *p3, *p4, *p5, *p6, *p7]));
     }
     orphans::end_everywhere(marker, &pipes);
+    if !cleanups.is_empty() {
+        // A process of the runner, or a daemon that it asked, may have been about to make what they remove.
+        std::thread::sleep(SECOND_LOOK);
+        cleanups::run(&cleanups);
+    }
+}
+
+/// How long after the processes of the runner are gone the cleanups run again.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+/// The whole content of a file that another process writes.
+fn content(file: BorrowedFd<'_>) -> Vec<u8> {
+    let mut content = Vec::new();
+    if let Ok(file) = file.try_clone_to_owned() {
+        let mut file = File::from(file);
+        let _ = file.rewind().and_then(|()| file.read_to_end(&mut content));
+    }
+    content
 }
 
 /// A file in memory that has no name.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Environment, Value};
+use crate::spec::component::ContainerSettings;
 
 /// What a step does, by its type on Azure ML. In a stored plan its fields are beside those of the step.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +45,8 @@ struct Stored {
     environment_definition: Option<String>,
     environment_variables: Option<Vec<(String, Value)>>,
     distribution: Option<Distribution>,
+    #[serde(default)]
+    container: ContainerSettings,
 }
 
 fn command() -> String {
@@ -70,6 +73,7 @@ impl<'de> Deserialize<'de> for StepBody {
             environment,
             environment_variables: stored.environment_variables.ok_or_else(missing)?,
             distribution: stored.distribution,
+            container: stored.container,
         })))
     }
 }
@@ -88,6 +92,9 @@ pub struct Command {
     pub environment_variables: Vec<(String, Value)>,
     /// The processes that it runs as; `None` for one.
     pub distribution: Option<Distribution>,
+    /// What its container gets, where it runs in one.
+    #[serde(skip_serializing_if = "ContainerSettings::is_empty")]
+    pub container: ContainerSettings,
 }
 
 /// The code of a step.

@@ -425,6 +425,7 @@ pub(crate) mod tests {
             build: None,
             conda_file: None,
             conda: None,
+            context: None,
             definition: "image: python:3.12".to_owned(),
         };
         let text = "python train.py".to_owned();

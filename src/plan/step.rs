@@ -162,6 +162,7 @@ pub(super) fn of(
             environment: body.environment.as_ref().map(|environment| environment.value.clone()),
             environment_variables,
             distribution,
+            container: runs.settings.container.clone(),
         })),
         None => StepBody::Unsupported { kind: runs.kind.to_owned() },
     };

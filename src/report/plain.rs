@@ -97,7 +97,10 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         EventKind::DataFetched { .. } | EventKind::OutputUploaded { .. } => {
             moved(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
         }
-        EventKind::EnvironmentBuilding { .. } | EventKind::EnvironmentReady { .. } => {
+        EventKind::EnvironmentBuilding { .. }
+        | EventKind::EnvironmentReady { .. }
+        | EventKind::ImagePreparing { .. }
+        | EventKind::ImageReady { .. } => {
             environment(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
         }
         EventKind::StepPreparing { .. }
@@ -120,6 +123,14 @@ pub fn environment(what: &EventKind) -> Option<String> {
             Some(visible(&format!(
                 "built the environment '{environment}' in {took}: Python {python}, {count} packages"
             )))
+        }
+        EventKind::ImagePreparing { environment, source, how, .. } => {
+            let verb = if how == "pull" { "pulling" } else { "building" };
+            Some(visible(&format!("{verb} the image of the environment '{environment}' ({source})")))
+        }
+        EventKind::ImageReady { environment, millis: Some(millis), .. } => {
+            let took = human_duration(Duration::from_millis(*millis));
+            Some(visible(&format!("the image of the environment '{environment}' is ready after {took}")))
         }
         _ => None,
     }

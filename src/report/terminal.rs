@@ -103,7 +103,10 @@ impl Screen {
                     self.update(step);
                 }
             }
-            EventKind::EnvironmentBuilding { .. } | EventKind::EnvironmentReady { .. } => {
+            EventKind::EnvironmentBuilding { .. }
+            | EventKind::EnvironmentReady { .. }
+            | EventKind::ImagePreparing { .. }
+            | EventKind::ImageReady { .. } => {
                 if let Some(text) = plain::environment(what) {
                     self.print(&self.paint.dim(&text));
                 }

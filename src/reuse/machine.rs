@@ -31,6 +31,9 @@ pub struct Machine {
     pub programs: BTreeMap<String, Digest>,
     /// The variables that steps inherit and that are part of the key.
     pub variables: BTreeMap<String, Given>,
+    /// The id of its container image. A container has nothing else of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// A Python and its installed packages.
@@ -65,6 +68,9 @@ impl Python {
 
 /// The differences between two machines.
 pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) -> Vec<Reason> {
+    if before.image != after.image {
+        return vec![images(before.image.as_deref(), after.image.as_deref())];
+    }
     let mut found: Vec<Reason> = Vec::new();
     let names: BTreeSet<&String> = before.pythons.keys().chain(after.pythons.keys()).collect();
     for name in names {
@@ -100,6 +106,16 @@ pub(super) fn differences(before: &Machine, after: &Machine, known: &dyn Known) 
         }
     }
     found
+}
+
+/// Two images differ, or only one of the two ran in a container.
+fn images(before: Option<&str>, after: Option<&str>) -> Reason {
+    let short = |id: &str| id.trim_start_matches("sha256:").chars().take(12).collect::<String>();
+    match (before, after) {
+        (Some(old), Some(new)) => Reason::new("container", "image", Some(short(old)), Some(short(new))),
+        (None, _) => Reason::sentence("it runs in a container, and its last result was made without one"),
+        (_, None) => Reason::sentence("it runs without a container, and its last result was made in one"),
+    }
 }
 
 fn pythons(name: &str, before: Option<&Python>, after: Option<&Python>) -> Vec<Reason> {

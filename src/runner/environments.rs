@@ -62,6 +62,7 @@ pub(crate) fn named_in(file: &Path, project: &Project, config: &Config) -> Resul
             build: None,
             conda_file: None,
             conda: Some(conda),
+            context: None,
             definition: text,
         }]);
     }
@@ -131,7 +132,7 @@ fn collect(value: &Value, path: &mut Vec<String>, found: &mut Vec<(String, Envir
 pub(crate) struct Becomes {
     /// As it was written, in one line.
     pub written: String,
-    /// `managed`, `host` or `refused`.
+    /// `managed`, `container`, `host` or `refused`.
     pub kind: &'static str,
     /// The name of the environment that is built.
     pub name: Option<String>,
@@ -144,6 +145,7 @@ impl Becomes {
         let (kind, name, why) = match all.resolve(Some(environment)) {
             Ok(resolution) => match &*resolution {
                 Resolution::Managed(managed) => ("managed", Some(managed.name.clone()), managed.source.to_owned()),
+                Resolution::Container(container) => ("container", Some(container.name.clone()), container.describe()),
                 Resolution::Host(why) => ("host", None, why.clone()),
             },
             Err(why) => ("refused", None, why),
@@ -154,6 +156,7 @@ impl Becomes {
     /// A sentence without its end: what the steps get.
     pub(crate) fn sentence(&self) -> String {
         match (&self.name, self.kind) {
+            (Some(name), "container") => format!("container '{name}' ({})", self.why),
             (Some(name), _) => format!("environment '{name}' ({})", self.why),
             (None, "refused") => format!("no environment: {}", self.why),
             (None, _) => format!("this machine's environment: {}", self.why),

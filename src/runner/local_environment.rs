@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::container_environment::ContainerEnvironment;
 use super::overlays::Overlays;
 use crate::digest::Digest;
 use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
@@ -15,6 +16,7 @@ use crate::environment::managed::store::Ready;
 use crate::environment::resolve::{Managed, Resolution};
 use crate::environment::{Environments, Host, Look};
 use crate::event::{Bus, EventKind};
+use crate::exec::process::LocalProcess;
 use crate::exec::{Executor, StopWatch};
 use crate::fs::program::on_path;
 use crate::plan::{Command, Plan};
@@ -23,6 +25,7 @@ use crate::store::Home;
 /// Provides the environments of a run: this machine's own Python, or an environment that is built from its definition.
 pub(crate) struct LocalEnvironment {
     executor: Arc<dyn Executor>,
+    containers: ContainerEnvironment,
     home: Home,
     environments: Arc<Environments>,
     bus: Arc<Bus>,
@@ -41,9 +44,10 @@ pub(crate) struct LocalEnvironment {
 impl LocalEnvironment {
     /// The provider for one run. `executor` runs the commands, and the builds of environments.
     pub(crate) fn new(
-        executor: Arc<dyn Executor>,
+        executor: Arc<LocalProcess>,
         home: Home,
         environments: Arc<Environments>,
+        containers: ContainerEnvironment,
         bus: Arc<Bus>,
         plan: &Plan,
     ) -> Self {
@@ -51,6 +55,7 @@ impl LocalEnvironment {
         Self {
             executor,
             overlays: Arc::new(Overlays::new(home.clone())),
+            containers,
             home,
             environments,
             bus,
@@ -70,7 +75,7 @@ impl LocalEnvironment {
         });
         StepEnvironment {
             executor: self.executor.clone(),
-            search_path: search_path.clone(),
+            search_path: Some(search_path.clone()),
             variables: Vec::new(),
             name: None,
             keeps: None,
@@ -105,10 +110,11 @@ impl LocalEnvironment {
         variables.push(("VIRTUAL_ENV".to_owned(), env));
         Ok(StepEnvironment {
             executor: self.executor.clone(),
-            search_path: ready.search_path(own_folder().into_iter()),
+            search_path: Some(ready.search_path(own_folder().into_iter())),
             variables,
             name: Some(name.clone()),
-            keeps: None,
+            // It is not removed meanwhile.
+            keeps: Some(Arc::new(ready)),
         })
     }
 }
@@ -163,6 +169,10 @@ impl EnvironmentProvider for LocalEnvironment {
             let environment = match &*resolved.map_err(ServiceError::Permanent)? {
                 Resolution::Host(_) => self.host(),
                 Resolution::Managed(managed) => self.managed(step, managed, stop).await?,
+                // What a step installs there ends with its container.
+                Resolution::Container(container) => {
+                    return self.containers.provide(step, command, container, stop).await;
+                }
             };
             self.overlays.over(environment, command).await
         })
@@ -172,7 +182,7 @@ impl EnvironmentProvider for LocalEnvironment {
 /// A note that explains how environments are handled, for a plan with steps that use Python.
 pub(crate) fn note(plan: &Plan, decisions: &[Decision], environments: &Environments) -> Option<String> {
     let of_host = |command: &&Command| match environments.resolve(command.environment.as_ref()).as_deref() {
-        Ok(Resolution::Managed(_)) => false,
+        Ok(Resolution::Managed(_) | Resolution::Container(_)) => false,
         Ok(Resolution::Host(_)) | Err(_) => true,
     };
     let commands = plan.steps.iter().filter(|step| step.substitute.is_none()).filter_map(|step| step.command());
@@ -186,6 +196,23 @@ pub(crate) fn note(plan: &Plan, decisions: &[Decision], environments: &Environme
         }
         None => "steps use this machine instead of their environments, but no Python was found".to_owned(),
     })
+}
+
+/// A note about settings of containers that steps have which run without one.
+pub(crate) fn container_note(plan: &Plan, environments: &Environments) -> Option<String> {
+    let in_container = |command: &&Command| {
+        let resolved = environments.resolve(command.environment.as_ref());
+        matches!(resolved.as_deref(), Ok(Resolution::Container(_)))
+    };
+    let commands = plan.steps.iter().filter(|step| step.substitute.is_none()).filter_map(|step| step.command());
+    let without: Vec<&Command> = commands.filter(|command| !in_container(command)).collect();
+    let names = [
+        ("resources.docker_args", without.iter().any(|command| !command.container.docker_args.is_empty())),
+        ("resources.shm_size", without.iter().any(|command| command.container.shm_size.is_some())),
+    ];
+    let names: Vec<&str> = names.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect();
+    let verb = if names.len() == 1 { "has" } else { "have" };
+    (!names.is_empty()).then(|| format!("{} {verb} no effect here: only containers have them", names.join(", ")))
 }
 
 /// What steps find on this machine in addition to their files. Version managers search from the folder `near`. `passed`

@@ -5,6 +5,7 @@
 //! The command line passes [`options`] and shows the results.
 
 mod catalog;
+mod container_environment;
 pub(crate) mod environments;
 pub(crate) mod job_names;
 pub(crate) mod local_environment;

@@ -33,7 +33,7 @@ impl Overlays {
         environment: StepEnvironment,
         command: &Command,
     ) -> Result<StepEnvironment, ServiceError> {
-        if !self.installs(command).await {
+        if environment.search_path.is_none() || !self.installs(command).await {
             return Ok(environment);
         }
         let overlays = self.clone();
@@ -60,7 +60,8 @@ impl Overlays {
     fn make(&self, environment: StepEnvironment) -> Result<StepEnvironment, ServiceError> {
         let root = self.home.overlays();
         self.swept.call_once(|| overlay::sweep(&root));
-        let folders: Vec<PathBuf> = std::env::split_paths(&environment.search_path).collect();
+        let search_path = environment.search_path.clone().unwrap_or_default();
+        let folders: Vec<PathBuf> = std::env::split_paths(&search_path).collect();
         let Some(python) = find("python", &folders).or_else(|| find("python3", &folders)) else {
             return Ok(environment);
         };
@@ -79,9 +80,9 @@ impl Overlays {
         // `pip install --user` does not leave the overlay either.
         variables.push(("PYTHONUSERBASE".to_owned(), overlay.folder().join("user").display().to_string()));
         Ok(StepEnvironment {
-            search_path: search_path.to_string_lossy().into_owned(),
+            search_path: Some(search_path.to_string_lossy().into_owned()),
             variables,
-            keeps: Some(Arc::new(overlay)),
+            keeps: Some(Arc::new((overlay, environment.keeps))),
             ..environment
         })
     }

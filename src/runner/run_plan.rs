@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use super::options::StepSelection;
 use crate::config::Config;
+use crate::container::Images;
 use crate::data::inspection::InspectionOptions;
 use crate::data::staging::RemoteData;
 use crate::diagnostic::suggest;
 use crate::digest::Digest;
 use crate::engine::{self, CacheDecision, CachedResult, Decision, Force, InputSnapshot};
+use crate::environment::container::Container;
 use crate::environment::resolve::{Managed, Resolution};
 use crate::environment::{Environments, variables};
 use crate::error::Failed;
@@ -37,6 +39,10 @@ pub(crate) struct RunPlan {
     pub data: Arc<RemoteData>,
     /// The environments of its steps.
     pub environments: Arc<Environments>,
+    /// The images of its containers.
+    pub images: Arc<Images>,
+    /// The variables that the project passes on, with their values.
+    pub passed_on: Vec<(String, String)>,
     /// Shell variables that steps do not inherit.
     pub kept_out: Vec<String>,
     pub warnings: Vec<String>,
@@ -80,7 +86,8 @@ impl RunPlan {
         let kept_out = variables::kept_out(&config.pass_variables);
         warnings.extend(uninherited_variables(&plan, &kept_out));
         warnings.extend(unknown_step_tables(&plan, config));
-        let environments = Arc::new(super::environments::of(home, config));
+        let images = Arc::new(Images::new(config.environments().engine));
+        let environments = Arc::new(super::environments::of(home, config).with_images(images.clone()));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
             let host = super::local_environment::host;
@@ -104,6 +111,8 @@ impl RunPlan {
             wanted,
             data,
             environments,
+            images,
+            passed_on: variables::passed_on(&config.pass_variables),
             kept_out,
             warnings,
             unreachable,
@@ -120,6 +129,21 @@ impl RunPlan {
             match all.iter_mut().find(|(known, _)| known.digest == managed.digest) {
                 Some((_, steps)) => steps.push(index),
                 None => all.push(((**managed).clone(), vec![index])),
+            }
+        }
+        all
+    }
+
+    /// The containers of its steps, each with the number of steps that run in it.
+    pub(crate) fn containers(&self) -> Vec<(Container, usize)> {
+        let mut all: Vec<(Container, usize)> = Vec::new();
+        for step in self.plan.steps.iter().filter(|step| step.substitute.is_none()) {
+            let environment = step.command().and_then(|command| command.environment.as_ref());
+            let Ok(resolution) = self.environments.resolve(environment) else { continue };
+            let Resolution::Container(container) = &*resolution else { continue };
+            match all.iter_mut().find(|(known, _)| known == &**container) {
+                Some((_, count)) => *count += 1,
+                None => all.push(((**container).clone(), 1)),
             }
         }
         all

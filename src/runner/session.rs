@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::container_environment::ContainerEnvironment;
 use super::local_environment::{self, LocalEnvironment};
 use super::{environments, job_names};
 use crate::config::{Config, trust};
@@ -14,8 +15,8 @@ use crate::engine::{self, Request, Resumed, RunPaths, Services};
 use crate::error::Failed;
 use crate::event::journal::Journal;
 use crate::event::{Bus, Event};
+use crate::exec::StopWatch;
 use crate::exec::process::LocalProcess;
-use crate::exec::{Executor, StopWatch};
 use crate::id::RunName;
 use crate::outcome::JobStatus;
 use crate::plan::Plan;
@@ -130,7 +131,7 @@ impl RunSession {
     pub(crate) fn request(
         self,
         bus: Arc<Bus>,
-        executor: Arc<dyn Executor>,
+        executor: Arc<LocalProcess>,
     ) -> Result<(Request, Services, Arc<LocalWorkspace>), Failed> {
         let Self { run_plan, home, folder, experiment, jobs_of_steps, limits, resumed, cancels, .. } = self;
         let shells = home.for_shells()?;
@@ -141,13 +142,23 @@ impl RunSession {
         let environments = run_plan.environments.clone();
         let policy = environments.policy().name();
         let locked = environments.locked();
+        let container_note = local_environment::container_note(&run_plan.plan, &environments);
         let note = local_environment::note(&run_plan.plan, &run_plan.decisions, &environments);
-        let environments =
-            Arc::new(LocalEnvironment::new(executor, shells.clone(), environments, bus.clone(), &run_plan.plan));
+        let (images, passed) = (run_plan.images.clone(), run_plan.passed_on.clone());
+        let containers = ContainerEnvironment::new(executor.clone(), images, passed, bus.clone());
+        let environments = Arc::new(LocalEnvironment::new(
+            executor,
+            shells.clone(),
+            environments,
+            containers,
+            bus.clone(),
+            &run_plan.plan,
+        ));
         let common = engine::common(&folder, &experiment);
         let secrets = run_plan.data.secrets(&run_plan.plan).into();
         let hidden = run_plan.kept_out.iter().cloned().chain(run_plan.data.hidden_variables()).collect();
         let mut plan = run_plan.plan;
+        plan.notes.extend(container_note);
         plan.notes.extend(note);
         let request = Request {
             plan,

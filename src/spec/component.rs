@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::environment::Environment;
 use super::io::{self, Port};
 use super::{Pairs, Spanned};
@@ -37,8 +39,51 @@ pub struct RunSettings {
     pub instances: Option<Spanned<String>>,
     /// Several processes for one step.
     pub distribution: Option<Distribution>,
+    /// What a container gets; processes of this machine ignore it.
+    pub container: ContainerSettings,
     /// Fields that only a service needs, each with its place: they change nothing here.
     pub without_effect: Vec<Spanned<&'static str>>,
+}
+
+/// The part of `resources:` that is for the container of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerSettings {
+    /// `shm_size`: the size of its shared memory, such as `2g`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<String>,
+    /// `docker_args`: more arguments for the container engine's `run`, each one word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub docker_args: Vec<String>,
+}
+
+impl ContainerSettings {
+    fn of(resources: &Object) -> Self {
+        let words = |text: &str| shlex::split(text).unwrap_or_else(|| vec![text.to_owned()]);
+        let docker_args = resources.get("docker_args").map(|value| match (value.text(), value.list()) {
+            (Some(text), _) => words(text),
+            (None, Some(list)) => list.iter().filter_map(Value::text).map(str::to_owned).collect(),
+            (None, None) => Vec::new(),
+        });
+        let shm_size = resources
+            .get("shm_size")
+            .filter(|size| !size.is_null())
+            .and_then(Value::literal)
+            .map(|size| size.python_str());
+        Self { shm_size, docker_args: docker_args.unwrap_or_default() }
+    }
+
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These settings, and others for what they leave open.
+    fn or(&self, others: &Self) -> Self {
+        let docker_args = if self.docker_args.is_empty() { &others.docker_args } else { &self.docker_args };
+        Self { shm_size: self.shm_size.clone().or_else(|| others.shm_size.clone()), docker_args: docker_args.clone() }
+    }
 }
 
 /// `distribution:` (reference, section 7.3).
@@ -145,15 +190,11 @@ fn includes(object: &Object) -> Vec<PathBuf> {
 
 /// What only a service needs.
 const WITHOUT_EFFECT: [&str; 5] = ["compute", "identity", "services", "queue_settings", "resources"];
-/// The same of `resources` beside an `instance_count`, which counts here as well.
-const RESOURCES: [&str; 6] = [
-    "resources.instance_type",
-    "resources.locations",
-    "resources.max_instance_count",
-    "resources.properties",
-    "resources.docker_args",
-    "resources.shm_size",
-];
+/// What counts of `resources` here: the number of processes, and what is for containers.
+const COUNTED: [&str; 3] = ["instance_count", "docker_args", "shm_size"];
+/// What does not, beside these.
+const RESOURCES: [&str; 4] =
+    ["resources.instance_type", "resources.locations", "resources.max_instance_count", "resources.properties"];
 
 /// Where and how the service runs a step: how long, and as how many processes. Scheduling means nothing here.
 pub(super) fn run_settings(object: &Object) -> RunSettings {
@@ -170,13 +211,14 @@ pub(super) fn run_settings(object: &Object) -> RunSettings {
         timeout: inner("limits", "timeout"),
         instances: inner("resources", "instance_count"),
         distribution,
+        container: object.get("resources").and_then(Value::object).map(ContainerSettings::of).unwrap_or_default(),
         without_effect: without_effect(object),
     }
 }
 
 fn without_effect(object: &Object) -> Vec<Spanned<&'static str>> {
     let resources = object.get("resources").and_then(Value::object);
-    let counted = resources.filter(|resources| resources.get("instance_count").is_some());
+    let counted = resources.filter(|resources| COUNTED.iter().any(|name| resources.get(name).is_some()));
     let fields = WITHOUT_EFFECT.iter().filter(|name| counted.is_none() || **name != "resources");
     let fields = fields.filter_map(|name| Some(Spanned::new(*name, object.entry(name)?.key_span)));
     let below = RESOURCES.iter().filter_map(|path| {
@@ -200,6 +242,7 @@ impl RunSettings {
             timeout: self.timeout.clone().or_else(|| component.timeout.clone()),
             instances: self.instances.clone().or_else(|| component.instances.clone()),
             distribution: self.distribution.clone().or_else(|| component.distribution.clone()),
+            container: self.container.or(&component.container),
             without_effect: self.without_effect.iter().chain(&component.without_effect).cloned().collect(),
         }
     }

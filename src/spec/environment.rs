@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::language::text_of;
 use crate::language::value::{Object, Value};
+use crate::language::{text_of, tidy};
 
 /// An environment as written. In stored plans a reference is a text and an inline environment a mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub enum Environment {
         /// The content of the conda file, given as a path or in place.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conda: Option<CondaFile>,
+        /// What `build` names, as absolute paths.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context: Option<BuildContext>,
         /// What it comes to, the texts of its files included: two environments with the same are the same.
         definition: String,
     },
@@ -41,6 +44,24 @@ pub struct CondaFile {
     pub folder: PathBuf,
     /// Its file name; `None` if it was written in place.
     pub file: Option<String>,
+}
+
+/// A folder to build an image from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BuildContext {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The Dockerfile, relative to the folder.
+    pub dockerfile: String,
+}
+
+impl BuildContext {
+    /// The `build` of an environment. `None` if its folder is not on this machine.
+    fn of(build: &Object, base: &Path) -> Option<Self> {
+        let folder = build.text("path").filter(|path| !path.contains("://"))?;
+        let dockerfile = build.text("dockerfile_path").unwrap_or("Dockerfile").to_owned();
+        Some(Self { folder: tidy(&base.join(folder)), dockerfile })
+    }
 }
 
 impl CondaFile {
@@ -91,6 +112,7 @@ impl Environment {
             build: description.strip_prefix("image built from ").map(str::to_owned),
             conda_file: has_conda.then(String::new),
             conda: None,
+            context: None,
             definition,
         }
     }
@@ -117,12 +139,12 @@ impl Environment {
             dockerfile(build, object, value.span, path, found);
         }
         let definition = definition(object);
-        let build = build.and_then(|b| b.text("path")).map(str::to_owned);
         Some(Self::Inline {
             image: text("image"),
-            build,
+            build: build.and_then(|build| build.text("path")).map(str::to_owned),
             conda_file: text("conda_file"),
             conda: CondaFile::of(object),
+            context: build.and_then(|build| BuildContext::of(build, &object.base)),
             definition,
         })
     }

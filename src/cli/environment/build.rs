@@ -72,6 +72,11 @@ impl Build {
                     found.push((**managed).clone());
                 }
                 Resolution::Managed(_) => {}
+                Resolution::Container(container) => {
+                    let name = &container.name;
+                    printer
+                        .err(&format!("note: nothing to build: the image of '{name}' is made when a run needs it\n"));
+                }
                 Resolution::Host(why) => printer.err(&format!("note: nothing to build: {why}\n")),
             }
         }

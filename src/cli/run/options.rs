@@ -72,6 +72,8 @@ pub(in crate::cli) enum EnvironmentArgument {
     Host,
     /// Build environments from conda files and curated names
     Managed,
+    /// Run steps in containers of their images, with docker or podman
+    Container,
 }
 
 impl From<EnvironmentArgument> for Policy {
@@ -79,6 +81,7 @@ impl From<EnvironmentArgument> for Policy {
         match argument {
             EnvironmentArgument::Host => Self::Host,
             EnvironmentArgument::Managed => Self::Managed,
+            EnvironmentArgument::Container => Self::Container,
         }
     }
 }
@@ -146,6 +149,7 @@ pub(in crate::cli) fn to_args(options: &RunOptions) -> Vec<OsString> {
     words.extend(environment.iter().map(|policy| match policy {
         Policy::Host => "--environment=host".to_owned(),
         Policy::Managed => "--environment=managed".to_owned(),
+        Policy::Container => "--environment=container".to_owned(),
     }));
     words.extend(locked.iter().map(|run| format!("--locked={run}")));
     words.into_iter().map(OsString::from).collect()

@@ -7,7 +7,7 @@ use pep440_rs::{Version, VersionSpecifiers};
 use crate::digest::Digest;
 
 /// The content of an environment. Two definitions with the same digest give the same environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Definition {
     /// The name that its file gives it, for people.
     pub name: Option<String>,
@@ -28,7 +28,7 @@ pub struct Definition {
 }
 
 /// The part of an environment that a conda tool installs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Conda {
     /// Where it finds packages, in order.
     pub channels: Vec<String>,
