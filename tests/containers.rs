@@ -24,7 +24,7 @@ fn containers() -> Option<Containers> {
         Err(_) => {
             static ONCE: Once = Once::new();
             ONCE.call_once(|| {
-                skipped("real containers, and all tests beside this one: make test-containers runs them")
+                skipped("real containers, and all tests beside this one: make test-containers runs them");
             });
             None
         }
