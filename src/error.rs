@@ -4,7 +4,7 @@ use crate::again::amlrun;
 use crate::diagnostic::{Diagnostics, Sources};
 use crate::exit_status::Exit;
 use crate::registry::RegistryError;
-use crate::registry::component::ComponentError;
+use crate::registry::copies::CopyError;
 use crate::registry::credentials::CredentialsError;
 use crate::registry::datastore::DatastoreError;
 use crate::reuse::ReuseError;
@@ -77,16 +77,16 @@ impl From<StoreError> for Failed {
     }
 }
 
-impl From<ComponentError> for Failed {
-    fn from(error: ComponentError) -> Self {
+impl From<CopyError> for Failed {
+    fn from(error: CopyError) -> Self {
         match error {
-            ComponentError::Store(error) => error.into(),
-            ComponentError::Unknown { .. } => Self::not_found(error.to_string()),
-            ComponentError::Exists(_) => {
+            CopyError::Store(error) => error.into(),
+            CopyError::Unknown { .. } => Self::not_found(error.to_string()),
+            CopyError::Exists { .. } => {
                 Self::new(error.to_string()).hint("use another version, or remove the version to get the next number")
             }
-            ComponentError::Absolute(_) => Self::new(error.to_string()).hint("use a path relative to the file"),
-            ComponentError::Rule(error) => error.into(),
+            CopyError::Absolute { .. } => Self::new(error.to_string()).hint("use a path relative to the file"),
+            CopyError::Rule(error) => error.into(),
         }
     }
 }

@@ -42,7 +42,7 @@ const FINER: [(&str, &[&str]); 11] = [
     ),
     (
         "environment",
-        &["outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "spec", "reuse", "exec"],
+        &["again", "outcome", "reason", "fs", "digest", "id", "clock", "secret", "diagnostic", "spec", "reuse", "exec"],
     ),
     ("container", &["handle", "fs", "digest", "secret", "diagnostic", "spec", "store", "exec", "environment"]),
     ("report", &["again", "outcome", "reason", "fs", "digest", "id", "clock", "number", "diagnostic", "event"]),

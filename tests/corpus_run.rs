@@ -44,6 +44,8 @@ struct Wanted {
     edit: Edit,
     /// The arguments of `amlrun`, split at spaces.
     command: String,
+    /// Variables of the shell; `{PATH}` in a value is the usual one.
+    variables: BTreeMap<String, String>,
     /// The exit code.
     exit: i32,
     /// How the run ended.
@@ -69,6 +71,7 @@ impl Default for Wanted {
         Self {
             edit: Edit::default(),
             command: "run job.yml --name r".to_owned(),
+            variables: BTreeMap::new(),
             exit: 0,
             status: None,
             steps: None,
@@ -134,7 +137,12 @@ fn try_case(case: &Case, folder: &Path) -> Result<(), Failed> {
     for (index, wanted) in case.runs.iter().enumerate() {
         wanted.edit.make(&project);
         let arguments: Vec<&str> = wanted.command.split_whitespace().collect();
-        let ran = project.amlrun(&arguments);
+        let mut command = project.command(&arguments);
+        for (name, value) in &wanted.variables {
+            let value = value.replace("{project}", &project.path("").display().to_string());
+            command.env(name, value.replace("{PATH}", &std::env::var("PATH").unwrap_or_default()));
+        }
+        let ran = Ran::of(command);
         let mut differences = Differences { project: &project, found: Vec::new() };
         differences.look(wanted, &arguments, &ran);
         if !differences.found.is_empty() {
@@ -158,7 +166,8 @@ fn copy(from: &Path, to: &Path, project: &Project) {
             copy(&entry.path(), &target, project);
         } else {
             let text = std::fs::read_to_string(entry.path()).unwrap();
-            std::fs::write(target, in_place(&text, project)).unwrap();
+            std::fs::write(&target, in_place(&text, project)).unwrap();
+            std::fs::set_permissions(&target, entry.metadata().unwrap().permissions()).unwrap();
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use serde_json::Value;
 
-use crate::support::{Project, Ran, node, pipeline};
+use crate::support::{Project, Ran, SmallDisk, node, pipeline};
 
 /// Makes the wheel of a package `tool` whose module prints its version.
 const MAKE_WHEEL: &str = r#"
@@ -33,39 +33,37 @@ pub fn wheel(project: &Project, version: &str) {
     assert!(make.status().unwrap().success());
 }
 
-fn conda(version: &str, options: &str) -> String {
+pub fn conda(version: &str, options: &str) -> String {
     format!("name: tools\ndependencies:\n- python\n- pip:\n{options}  - tool=={version}\n")
 }
 
 /// A project whose conda file takes `tool` from the folder `wheels`.
-fn project(version: &str) -> Project {
+pub fn project(version: &str) -> Project {
     let project = Project::new();
     wheel(&project, version);
     project.write("conda.yml", &conda(version, "  - --no-index\n  - --find-links ./wheels\n"));
     project
 }
 
-fn step(name: &str) -> String {
+pub fn step(name: &str) -> String {
     let command = "python -c 'import tool; print(tool.VERSION)' > ${{outputs.r}}";
-    let environment = "    environment: {image: python, conda_file: ./conda.yml}\n    outputs: {r: {type: uri_file}}\n";
-    format!("{}{environment}", node(name, command))
+    let node = node(name, command).replace("azureml:any@latest", "{image: python, conda_file: ./conda.yml}");
+    format!("{node}    outputs: {{r: {{type: uri_file}}}}\n")
 }
 
-/// `amlrun run` with environments that are built, and a cache folder of the project's own.
-fn command(project: &Project, arguments: &[&str]) -> Command {
-    let mut all = arguments.to_vec();
-    all.extend(["--environment", "managed"]);
-    let mut command = project.command(&all);
-    command.env("XDG_CACHE_HOME", project.path("cache"));
+/// `amlrun` with environments that are built, as by default, and a cache folder of the project's own.
+pub fn command(project: &Project, arguments: &[&str]) -> Command {
+    let mut command = project.command(arguments);
+    command.env("XDG_CACHE_HOME", project.path("cache")).env_remove("AMLRUN_ENVIRONMENT");
     command
 }
 
-fn run(project: &Project, name: &str) -> Ran {
+pub fn run(project: &Project, name: &str) -> Ran {
     Ran::of(command(project, &["run", "pipeline.yml", "--name", name]))
 }
 
 /// What a step of a run wrote.
-fn written(project: &Project, name: &str, step: &str) -> String {
+pub fn written(project: &Project, name: &str, step: &str) -> String {
     let shown: Value = serde_json::from_str(&project.amlrun(&["job", "show", "-n", name]).ended(0).out).unwrap();
     std::fs::read_to_string(shown["jobs"][step]["outputs"]["r"]["path"].as_str().unwrap()).unwrap()
 }
@@ -85,7 +83,7 @@ fn a_step_gets_the_packages_of_its_conda_file_and_they_decide_about_reuse() {
     project.write("conda.yml", &conda("1.1", "  - --no-index\n  - --find-links ./wheels\n"));
     run(&project, "three").ended(0);
     assert_eq!(written(&project, "three", "a"), "1.1\n");
-    // Without a built environment the step is another one, too.
+    // On this machine itself the step is another one, too.
     let plan = project.amlrun(&["plan", "pipeline.yml"]).ended(0);
     assert!(plan.out.contains("1 to run"), "{}", plan.out);
 }
@@ -156,9 +154,9 @@ fn a_resumed_run_keeps_its_environments() {
     project.write("pipeline.yml", &pipeline(&format!("{}{environment}", node("a", &fails))));
     run(&project, "r").ended(1);
     std::fs::write(ready, "").unwrap();
-    let mut resume = project.command(&["run", "--resume", "r"]);
-    resume.env("XDG_CACHE_HOME", project.path("cache"));
-    let ran = Ran::of(resume).ended(0);
+    // The project's setting is another one meanwhile.
+    project.write("amlrun.toml", "[environments]\ndefault = \"host\"\n");
+    let ran = Ran::of(command(&project, &["run", "--resume", "r"])).ended(0);
     assert!(ran.out.contains("a | 1.0"), "{}", ran.out);
 }
 
@@ -222,8 +220,9 @@ fn a_build_ends_with_its_runner_and_is_made_again() {
     // What was built needs no index any more.
     let removed = project.path("wheels");
     std::fs::remove_dir_all(removed).unwrap();
-    let offline = run(&project, "offline").ended(0);
-    assert!(offline.out.contains("a reused from again-a"), "{}", offline.out);
+    let offline = Ran::of(command(&project, &["run", "pipeline.yml", "--name", "offline", "--force-rerun"])).ended(0);
+    assert!(!offline.out.contains("building"), "{}", offline.out);
+    assert_eq!(written(&project, "offline", "a"), "1.0\n");
 }
 
 #[test]
@@ -236,4 +235,18 @@ fn without_a_network_the_error_says_so() {
     command.env("PIP_RETRIES", "1").env("UV_HTTP_RETRIES", "0");
     let ran = Ran::of(command).ended(1);
     assert!(ran.out.contains("the package index cannot be reached"), "{}", ran.out);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_the_reason_that_is_shown_and_what_was_built_is_removed() {
+    let project = project("1.0").with("pipeline.yml", &pipeline(&step("a")));
+    let Some(_disk) = SmallDisk::mount(&project) else { return };
+    let mut full = command(&project, &["run", "pipeline.yml", "--name", "full"]);
+    let ran = Ran::of(full.env("XDG_CACHE_HOME", project.path("disk"))).ended(1);
+    assert!(ran.out.contains("cannot be built: the disk is full"), "{}", ran.out);
+    let mut built = walkdir::WalkDir::new(project.path("disk/amlrun/environments")).into_iter().flatten();
+    assert!(built.all(|entry| entry.file_name() != "env"));
+    run(&project, "r").ended(0);
+    assert_eq!(written(&project, "r", "a"), "1.0\n");
 }

@@ -3,14 +3,14 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 
-use crate::support::{Project, Ran, lives, node, pipeline, skipped};
+use crate::support::{Project, Ran, SmallDisk, lives, node, pipeline, skipped};
 
 /// A named pipe in the project, and its path.
 fn gate(project: &Project, name: &str) -> String {
@@ -127,29 +127,6 @@ fn whatever_a_step_prints_the_memory_stays_small() {
     assert_eq!(end, "the end\n", "{}", ran.err);
     let events = project.read(".amlrun/runs/r/events.jsonl");
     assert!(events.contains("its log has reached 256 MiB"));
-}
-
-/// A small file system for the workspace, gone with the value.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(project: &Project) -> Option<Self> {
-        let place = project.path("disk");
-        std::fs::create_dir(&place).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "amlrun-test"]).arg(&place).stderr(Stdio::null());
-        if mount.status().is_ok_and(|status| status.success()) {
-            return Some(Self(place));
-        }
-        skipped("no file system can be mounted here");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 #[cfg(target_os = "linux")]

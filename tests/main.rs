@@ -19,6 +19,8 @@ mod cp_broken;
 mod cp_http;
 mod data_assets;
 mod datastores;
+mod environment_assets;
+mod environment_steps;
 mod environments;
 mod explain;
 mod faults;

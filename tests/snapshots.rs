@@ -57,7 +57,8 @@ fn project() -> Project {
 #[test]
 fn help() {
     let project = Project::new();
-    let groups = ["step", "job", "component", "model", "data", "datastore", "cache"].map(|group| [group, "--help"]);
+    let groups = ["step", "job", "component", "environment", "model", "data", "datastore", "cache"]
+        .map(|group| [group, "--help"]);
     let pages = [&["--help"][..], &["run", "--help"], &["job", "create", "--help"]];
     for arguments in pages.into_iter().chain(groups.iter().map(|page| &page[..])) {
         let name = format!("help_{}", arguments[..arguments.len() - 1].join("_"));

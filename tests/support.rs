@@ -79,6 +79,8 @@ impl Project {
         command.env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8").env("AMLRUN_CREDENTIALS", self.credentials());
         // What is remembered of interpreters: for all tests, and not in the user's own cache.
         command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
+        // Files name environments that only a package index could provide.
+        command.env("AMLRUN_ENVIRONMENT", "host");
         // Tests that are asked something have an answer.
         command.env_remove("CI");
         // The person's own files, beside the project and gone with it.
@@ -125,7 +127,8 @@ impl Project {
 }
 
 impl Ran {
-    pub fn of(mut command: Command) -> Self {
+    pub fn of(mut command: impl std::borrow::BorrowMut<Command>) -> Self {
+        let command = command.borrow_mut();
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
@@ -229,4 +232,28 @@ pub fn skipped(why: &str) {
     let list = concat!(env!("CARGO_TARGET_TMPDIR"), "/skipped");
     let mut list = std::fs::File::options().create(true).append(true).open(list).unwrap();
     writeln!(list, "{test}: {why}").unwrap();
+}
+
+/// A file system of 4 MB in the folder `disk` of a project, gone with the value.
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where nothing can be mounted.
+    pub fn mount(project: &Project) -> Option<Self> {
+        let place = project.path("disk");
+        std::fs::create_dir(&place).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m", "amlrun-test"]).arg(&place).stderr(Stdio::null());
+        if mount.status().is_ok_and(|status| status.success()) {
+            return Some(Self(place));
+        }
+        skipped("no file system can be mounted here");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }

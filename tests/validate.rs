@@ -156,7 +156,29 @@ fn what_only_this_machine_lacks_is_a_warning() {
     let project = Project::new().with("job.yml", text);
     let ran = project.amlrun(&["validate", "job.yml"]).ended(0);
     assert!(ran.err.contains("warning[unknown-asset]: the asset 'rows@latest' is not registered"), "{}", ran.err);
-    assert_eq!(ran.out, "job.yml: command job, accepted, 1 warning\n");
+    let environment =
+        "  this machine's environment: azureml:e@latest is neither registered here nor a curated environment";
+    assert_eq!(ran.out, format!("job.yml: command job, accepted, 1 warning\n{environment}\n"));
+}
+
+#[test]
+fn what_the_environment_of_each_step_becomes_is_told() {
+    let curated = node("a", "true").replace("azureml:any@latest", "azureml:AzureML-sklearn-1.5@latest");
+    let image = node("c", "true").replace("azureml:any@latest", "{image: ubuntu}");
+    let jobs = format!("{curated}{}{image}", curated.replace("  a:", "  b:"));
+    let project = Project::new().with("pipeline.yml", &pipeline(&jobs));
+    let ran = project.amlrun(&["validate", "pipeline.yml"]).ended(0);
+    let told: Vec<&str> = ran.out.lines().skip(1).collect();
+    let expected = [
+        "  a, b: environment 'sklearn-1.5' (curated environment)",
+        "  c: this machine's environment: image ubuntu has no conda file",
+    ];
+    assert_eq!(told, expected);
+    let json = project.amlrun(&["validate", "pipeline.yml", "-o", "json"]).ended(0);
+    let answer: Value = serde_json::from_str(&json.out).unwrap();
+    let first = &answer["files"][0]["environments"][0];
+    assert_eq!((first["becomes"].as_str(), first["name"].as_str()), (Some("managed"), Some("sklearn-1.5")));
+    assert_eq!(first["steps"], serde_json::json!(["a", "b"]));
 }
 
 #[test]
@@ -269,7 +291,7 @@ fn a_component_file_is_checked_on_its_own() {
     let schema = "$schema: https://azuremlschemas.azureedge.net/latest/commandComponent.schema.json\n";
     let project = Project::new().with("train.yml", &format!("{schema}{COMPONENT}"));
     let ran = project.amlrun(&["validate", "train.yml"]).ended(0);
-    assert_eq!(ran.out, "train.yml: command component, accepted\n");
+    assert_eq!(ran.out.lines().next(), Some("train.yml: command component, accepted"));
     project.write("train.yml", &format!("{schema}{}", COMPONENT.replace("inputs.lr", "inputs.lrr")));
     let ran = project.amlrun(&["validate", "train.yml"]).ended(1);
     assert!(ran.err.contains("the command uses the input 'lrr', but the component declares 'lr'"), "{}", ran.err);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::format::TextOr;
 use super::printer::Printer;
 use crate::clock::Timestamp;
+use crate::environment::managed::store::{self, Store, Stored};
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::fs::walk::size_on_disk;
@@ -33,14 +34,16 @@ pub(super) enum Verb {
     /// Remove files of the workspace that are no longer needed
     ///
     /// These are outputs that no run, asset or cache entry refers to, incomplete outputs and copies, the logs that
-    /// were kept of deleted runs but are no longer needed, and earlier versions of downloaded data.
+    /// were kept of deleted runs but are no longer needed, earlier versions of downloaded data, and environments whose
+    /// build did not end.
     #[command(after_help = "Examples:\n  amlrun cache gc --dry-run\n  amlrun cache gc --older-than 30")]
     Gc {
         /// Show what would be removed, without removing it
         #[arg(long)]
         dry_run: bool,
 
-        /// Also remove runs that ended more than DAYS days ago; outputs that assets or later runs refer to are kept
+        /// Also remove runs that ended and environments that were last used more than DAYS days ago; outputs that
+        /// assets or later runs refer to are kept
         #[arg(long, value_name = "DAYS")]
         older_than: Option<u64>,
     },
@@ -65,6 +68,7 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
         ("datastores", home.datastores(), "local folders of datastores"),
         ("downloads", home.downloads(), "data downloaded from remote storage"),
         ("components", home.components(), "registered components"),
+        ("environments", home.environments(), "registered environments"),
         ("reuse", home.reuse(), "cache entries of earlier results, and the checksum cache"),
     ];
     let rows: Vec<(&str, u64, u64, &str)> = places
@@ -74,9 +78,16 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
             (*name, files, bytes, *what)
         })
         .collect();
+    let shared = Store::of_user().map(|store| {
+        let (files, bytes) = size_on_disk(store.root());
+        (store, files, bytes)
+    });
+    let shared = shared.filter(|(_, files, _)| *files > 0);
     if let Some(format) = format.asked() {
+        let own = rows.iter().map(|(name, files, bytes, _)| (*name, *files, *bytes));
+        let all = own.chain(shared.iter().map(|(_, files, bytes)| ("built environments", *files, *bytes)));
         let rows: Vec<Value> =
-            rows.iter().map(|(name, files, bytes, _)| json!({"name": name, "files": files, "bytes": bytes})).collect();
+            all.map(|(name, files, bytes)| json!({"name": name, "files": files, "bytes": bytes})).collect();
         format.print(Value::Array(rows), printer)?;
         return Ok(Exit::Ok);
     }
@@ -85,6 +96,11 @@ fn du(home: &Home, format: &TextOr, printer: &Printer) -> Result<Exit, Failed> {
     }
     let total = rows.iter().map(|row| row.2).sum();
     printer.out(&format!("{:>10}  in {}\n", human_bytes(total), crate::report::summary::shown(home.root())));
+    if let Some((store, files, bytes)) = &shared {
+        let what =
+            format!("built environments, shared by all workspaces: {}", crate::report::summary::shown(store.root()));
+        printer.out(&format!("{:>10}  {files:>8} files  {:10}  {what}\n", human_bytes(*bytes), "shared"));
+    }
     Ok(Exit::Ok)
 }
 
@@ -160,8 +176,31 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
             say(bytes, &format!("download {}", name(&old.path)));
         }
     }
+    for stored in unneeded(older_than.map(days)) {
+        let Ok(Some(_taken)) = stored.take() else { continue };
+        let (_, bytes) = size_on_disk(&stored.folder);
+        if !dry_run {
+            store::remove(&stored.folder).map_err(|error| Failed::new(error.to_string()))?;
+        }
+        let named = stored
+            .lock
+            .as_ref()
+            .map_or_else(|| "incomplete environment".to_owned(), |lock| format!("environment {}", lock.name));
+        say(bytes, &named);
+    }
     printer.out(&format!("{verb} {} in total\n", human_bytes(freed)));
     Ok(Exit::Ok)
+}
+
+/// The built environments that no run needs: those whose build did not end, and those that were not used for so long.
+/// Other workspaces may use them, so all others stay.
+fn unneeded(age: Option<Duration>) -> Vec<Stored> {
+    let is_old = |stored: &Stored| {
+        let unused = stored.used.and_then(|used| used.elapsed().ok());
+        age.is_some_and(|age| unused.is_none_or(|unused| unused > age))
+    };
+    let all = Store::of_user().map(|store| store.list()).unwrap_or_default();
+    all.into_iter().filter(|stored| stored.lock.is_none() || is_old(stored)).collect()
 }
 
 fn days(days: u64) -> Duration {

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::language::detect::{could_be_azure_ml, other_kind};
 use crate::language::{self, Kind};
+use crate::runner::environments::{self, Becomes};
 use crate::runner::project::Project;
 use crate::runner::run_plan::replayable;
 use crate::runner::substitutes;
@@ -56,6 +57,8 @@ pub(super) struct Checked {
     pub not_found: bool,
     /// Whether it is a document of Azure ML of a kind that amlrun does not read.
     pub is_passed_over: bool,
+    /// What its environments become on this machine, each with the steps that name it.
+    pub environments: Vec<(Becomes, Vec<String>)>,
 }
 
 /// Checks a file of any kind, with the `--set` values of the command line. Nothing is run, and nothing is written.
@@ -86,12 +89,17 @@ pub(super) fn check(file: &Path, set: &[Override], target: Option<Target>, proje
         (Kind::Job, Some(job)) => job.to_owned(),
         _ => kind.word().to_owned(),
     });
+    let environments = match target {
+        Some(Target::Azure) => Vec::new(),
+        _ => environments::in_document(&document, &environments::of(&project.home_of(file), &config)),
+    };
     let accepted = document.accepted() && found.iter().all(|f| f.severity != Severity::Error);
     let mut diagnostics = document.diagnostics;
     diagnostics.extend(found);
     let not_found = document.not_found;
     let sources = document.sources;
-    let mut checked = Checked { sources, diagnostics, kind, says, accepted, not_found, is_passed_over: false };
+    let is_passed_over = false;
+    let mut checked = Checked { sources, diagnostics, kind, says, accepted, not_found, is_passed_over, environments };
     if !checked.accepted && checked.kind.is_some() {
         not_a_document(&mut checked);
     }
@@ -108,6 +116,7 @@ fn passed_over(sources: Sources, word: &str) -> Checked {
         accepted: true,
         not_found: false,
         is_passed_over: true,
+        environments: Vec::new(),
     }
 }
 

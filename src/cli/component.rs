@@ -13,7 +13,8 @@ use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::language::value::Object;
 use crate::language::{self, Kind, Target, rest};
-use crate::registry::component::{NewComponent, Registered};
+use crate::registry::component::NewComponent;
+use crate::registry::copies::Registered;
 use crate::registry::footprint::Footprint;
 use crate::registry::{ComponentStore, ComponentVersion};
 use crate::runner::project::Project;
@@ -146,10 +147,10 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Json,
         description: text("description"),
         kind,
         file,
-        text: changed_text(create)?,
+        text: changed_text(&create.file, &create.set)?,
     };
     let store = ComponentStore::at(home.components());
-    Ok(match store.register(&new, &footprint)? {
+    Ok(match store.add(&new, &footprint)? {
         Registered::New(record) => shown(&record, &store),
         Registered::Same(record) => {
             let id = format!("{}:{}", record.name, record.version);
@@ -177,17 +178,17 @@ pub(super) fn accepted(mut checked: language::Document, printer: &Printer) -> Re
 
 /// The file's text with the `--set` values applied. `None` if there are none. The name and version are stored in the
 /// record.
-fn changed_text(create: &Create) -> Result<Option<String>, Failed> {
-    if create.set.is_empty() {
+pub(super) fn changed_text(file: &Path, set: &[Override]) -> Result<Option<String>, Failed> {
+    if set.is_empty() {
         return Ok(None);
     }
-    let unreadable = |error| Failed::new(format!("cannot read {}: {error}", create.file.display()));
-    let text = std::fs::read_to_string(&create.file).map_err(unreadable)?;
+    let unreadable = |error| Failed::new(format!("cannot read {}: {error}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(unreadable)?;
     let (mut sources, mut found) = (Sources::default(), Vec::new());
-    let source = sources.add(&create.file, &text);
+    let source = sources.add(file, &text);
     let root = yaml::parse(&text, source, &mut found);
     Ok(root.map(|mut root| {
-        yaml::overrides::apply(&mut root, &create.set, &mut sources, &mut found);
+        yaml::overrides::apply(&mut root, set, &mut sources, &mut found);
         yaml::write::flow(&root) + "\n"
     }))
 }

@@ -14,6 +14,7 @@ mod component;
 mod cp;
 mod data;
 mod datastore;
+mod environment;
 mod explain;
 mod format;
 mod graph;
@@ -99,6 +100,8 @@ enum Verb {
     #[command(subcommand)]
     Component(component::Verb),
     #[command(subcommand)]
+    Environment(environment::Verb),
+    #[command(subcommand)]
     Model(model::Verb),
     #[command(subcommand)]
     Data(data::Verb),
@@ -163,6 +166,7 @@ fn execute(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Fai
         Verb::Metrics(args) => metrics::metrics(&args, project, printer),
         Verb::Job(verb) => job::execute(verb, project, printer),
         Verb::Component(verb) => component::execute(verb, project, printer),
+        Verb::Environment(verb) => environment::execute(verb, project, printer),
         Verb::Model(verb) => model::execute(verb, project, printer),
         Verb::Data(verb) => data::execute(verb, project, printer),
         Verb::Datastore(verb) => datastore::execute(verb, project, printer),

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::format::TextOr;
 use super::printer::Printer;
-use super::run::options::{EnvironmentArgument, StepArguments};
+use super::run::options::{EnvironmentArguments, StepArguments};
 use crate::config::{Config, trust};
 use crate::data::inspection::InspectionOptions;
 use crate::diagnostic::visible::visible;
 use crate::engine::{CacheDecision, Decision};
 use crate::environment::container::{Container, Source};
-use crate::environment::resolve::{Managed, Policy};
+use crate::environment::resolve::Managed;
 use crate::error::Failed;
 use crate::exit_status::Exit;
 use crate::outcome::JobStatus;
@@ -42,9 +42,8 @@ pub(super) struct Args {
     #[command(flatten)]
     steps: StepArguments,
 
-    /// How to provide environments, as for 'run'
-    #[arg(long, value_name = "HOW")]
-    environment: Option<EnvironmentArgument>,
+    #[command(flatten)]
+    environments: EnvironmentArguments,
 
     /// Exit with code 1 if any step would run
     #[arg(long)]
@@ -56,7 +55,7 @@ pub(super) struct Args {
 
 pub(super) fn plan(args: &Args, project: &Project, printer: &Printer) -> Result<Exit, Failed> {
     let config = Config::near(args.file.parent().unwrap_or(&args.file))?;
-    let config = config.with_environments(args.environment.map(Policy::from));
+    let config = args.environments.apply(config, &project.home_of(&args.file))?;
     let mut rest = Rest::of(&args.file, &args.set, &config, project)?;
     let plan = std::mem::take(&mut rest.plan);
     let job_file = std::path::absolute(&rest.document.path).unwrap_or_else(|_| rest.document.path.clone());

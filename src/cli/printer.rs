@@ -10,7 +10,7 @@ use crate::diagnostic::visible::{painted, sanitize, visible, visible_lines};
 use crate::diagnostic::{Diagnostics, Finding, Severity, Sources, render};
 use crate::error::Failed;
 use crate::exit_status::Exit;
-use crate::report::progress::{Moving, Way};
+use crate::report::progress::{Moving, Way, Working};
 use crate::report::style::{Paint, for_locale};
 use crate::transfer::progress::Progress;
 use std::any::Any;
@@ -140,6 +140,11 @@ impl Printer {
         };
         let line = |text: &str| drop(std::io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
         Moving::draw(way, std::io::stderr().is_terminal(), line)
+    }
+
+    /// Shows on stderr that something is being done, until the returned value is dropped.
+    pub(super) fn working(&self) -> Working {
+        Working::begin(std::io::stderr().is_terminal())
     }
 
     /// Shows diagnostics on stderr.

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::diagnostic::{Finding, Severity, github, json::to_json, render, sarif};
 use crate::error::Failed;
 use crate::exit_status::Exit;
+use crate::runner::environments::Becomes;
 use crate::runner::project::Project;
 use crate::yaml::overrides::Override;
 
@@ -160,6 +161,13 @@ fn text(chosen: &Chosen, checked: &[CheckedFile<'_>], others: &[CheckedFile<'_>]
         if checked.accepted {
             let aside = if warnings > 0 { format!(", {}", render::counts(0, warnings, 0)) } else { String::new() };
             printer.out(&format!("{file}: {}, accepted{aside}\n", checked.says));
+            if !chosen.many {
+                for (becomes, steps) in &checked.environments {
+                    let steps =
+                        if steps.concat().is_empty() { String::new() } else { format!("{}: ", steps.join(", ")) };
+                    printer.out(&format!("  {steps}{}\n", becomes.sentence()));
+                }
+            }
         } else if chosen.many {
             let aside = if errors > 0 { format!("{counts}\n") } else { "for the reasons above\n".to_owned() };
             printer.out(&format!("{file}: {}, refused: {aside}", checked.says));
@@ -219,11 +227,22 @@ fn count<'a>(findings: impl IntoIterator<Item = &'a Finding<'a>>) -> [usize; 3] 
     })
 }
 
+fn environment((becomes, steps): &(Becomes, Vec<String>)) -> serde_json::Value {
+    json!({
+        "written": becomes.written,
+        "becomes": becomes.kind,
+        "name": becomes.name,
+        "why": becomes.why,
+        "steps": steps,
+    })
+}
+
 fn as_json(file: &Path, checked: &Checked) -> serde_json::Value {
     json!({
         "path": file.display().to_string(),
         "kind": checked.kind,
         "accepted": checked.accepted,
         "diagnostics": to_json(&checked.diagnostics, &checked.sources),
+        "environments": checked.environments.iter().map(environment).collect::<Vec<_>>(),
     })
 }

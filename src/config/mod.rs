@@ -18,6 +18,8 @@ use serde::Deserialize;
 use self::secret_ref::CredentialRef;
 use self::storage::{AccountRules, DatastoreRules, Transfer};
 use self::user::UserConfig;
+use crate::environment::managed::gpu;
+use crate::environment::managed::locked::Locked;
 use crate::environment::resolve::{Policy, Replacement, Settings};
 use crate::error::Failed;
 use crate::plan::Local;
@@ -68,6 +70,8 @@ pub(crate) struct Config {
     /// The digest of the file's text.
     #[serde(skip)]
     digest: String,
+    #[serde(skip)]
+    locked: Option<Locked>,
 }
 
 impl Config {
@@ -144,14 +148,16 @@ impl Config {
 
     /// Its settings of environments.
     pub(crate) fn environments(&self) -> Settings {
-        let EnvironmentRules { default, engine, replacements } = self.environments.clone();
-        Settings { policy: default, replacements, engine, folder: self.folder.clone() }
+        let EnvironmentRules { default: policy, engine, replacements } = self.environments.clone();
+        let (folder, locked, has_gpu) = (self.folder.clone(), self.locked.clone(), gpu::is_there());
+        Settings { policy, replacements, engine, folder, locked, has_gpu, registered: None }
     }
 
-    /// The same with environments provided in another way, if one was chosen.
+    /// The same with environments provided in another way, if one was chosen, and with exact versions.
     #[must_use]
-    pub(crate) fn with_environments(mut self, chosen: Option<Policy>) -> Self {
+    pub(crate) fn with_environments(mut self, chosen: Option<Policy>, locked: Option<Locked>) -> Self {
         self.environments.default = chosen.unwrap_or(self.environments.default);
+        self.locked = locked;
         self
     }
 

@@ -89,8 +89,8 @@ pub(super) fn write(base: &Image, packages: &Packages, folder: &Path) -> Result<
     if let Some(file) = &packages.conda {
         put("conda.yml", &file.text)?;
     }
-    if !definition.conda_only.is_empty() {
-        put("conda-only.txt", &definition.conda_only.join(", "))?;
+    if let Some(conda) = &definition.conda {
+        put("conda-only.txt", &conda.only.join(", "))?;
     }
     put("install.sh", INSTALL)?;
     let allowed = definition.python.as_ref().map(ToString::to_string).unwrap_or_default();

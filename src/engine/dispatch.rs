@@ -107,6 +107,7 @@ fn started(request: &Request) -> EventKind {
         amlrun,
         grace: request.grace.as_secs(),
         environments: request.environments.clone(),
+        locked: request.locked.clone(),
         steps: steps.collect(),
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::launch::PreparedLaunch;
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
-use super::{Request, Services, launch, prepare};
+use super::{Request, Services, StepEnvironment, launch, prepare};
 use crate::exec::StopWatch;
 use crate::plan::Command;
 
@@ -21,6 +21,8 @@ pub struct Scene {
     pub hidden: Vec<String>,
     /// The copies that protect its inputs, as long as the user looks at it.
     _copies: Vec<OwnCopy>,
+    /// The same for its environment.
+    _environment: StepEnvironment,
 }
 
 /// The scene of a step of an existing run: its last attempt as it was left. The request must be that of a resumed
@@ -42,10 +44,17 @@ pub async fn scene(index: usize, request: &Request, services: &Services, stop: S
     let environment = services.environments.provide(&request.plan.steps[index].path, command, stop).await;
     let environment = environment.map_err(|error| error.to_string())?;
     let launched = launch::launch(index, command, &environment, request, services, &output_table, prepared);
-    let PreparedLaunch { launch, copies, .. } = launched.map_err(|failure| failure.to_string())?;
+    let PreparedLaunch { launch, copies, environment } = launched.map_err(|failure| failure.to_string())?;
     let mut variables = launch.variables;
     if let Some(first) = launch.processes.first() {
         variables.extend(first.variables.iter().cloned());
     }
-    Ok(Scene { wd: launch.cwd, command: launch.command, variables, hidden: launch.hidden.to_vec(), _copies: copies })
+    Ok(Scene {
+        wd: launch.cwd,
+        command: launch.command,
+        variables,
+        hidden: launch.hidden.to_vec(),
+        _copies: copies,
+        _environment: environment,
+    })
 }

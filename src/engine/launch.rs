@@ -1,13 +1,12 @@
 //! Builds what the executor needs to run a step: its command, variables and processes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::state::{RunState, warn};
 use super::{Request, Services, StepEnvironment, environment, prepare, protect};
-use crate::exec::{Access, Executor, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
+use crate::exec::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
 use crate::outcome::Failure;
 use crate::plan::{Command, Part, PortType};
 
@@ -23,12 +22,12 @@ pub(super) struct Materialized {
 
 /// A launch with everything that it needs.
 pub(super) struct PreparedLaunch {
-    /// What runs it.
-    pub executor: Arc<dyn Executor>,
     /// The input of the executor.
     pub launch: Launch,
     /// The copies that protect its inputs, as long as it runs.
     pub copies: Vec<OwnCopy>,
+    /// Its environment, which must stay as long as it runs.
+    pub environment: StepEnvironment,
 }
 
 /// Prepares a step, so that it can be launched.
@@ -91,7 +90,7 @@ pub(super) fn launch(
         timeout: step.timeout,
         grace: request.grace,
     };
-    Ok(PreparedLaunch { executor: environment.executor.clone(), launch, copies: prepared.copies })
+    Ok(PreparedLaunch { launch, copies: prepared.copies, environment: environment.clone() })
 }
 
 /// The files and folders that a step works with: its own folder and those of its outputs, the inputs that it reads in

@@ -72,6 +72,8 @@ pub struct Request {
     pub hidden: Arc<[String]>,
     /// How environments are provided, for the record; `None` for what is installed on this machine.
     pub environments: Option<String>,
+    /// The run whose environments are built again with the same versions, for the record.
+    pub locked: Option<String>,
     /// The variables that all steps of the run share.
     pub common: Vec<(String, String)>,
     /// Warnings from before the run, for the record.

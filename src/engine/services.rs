@@ -2,6 +2,7 @@
 //!
 //! The engine knows the registry, the tracking server and the kinds of environments only through these traits.
 
+use std::any::Any;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -78,8 +79,10 @@ pub struct StepEnvironment {
     pub search_path: Option<String>,
     /// Variables that it sets. Those of the step's author override them.
     pub variables: Vec<(String, String)>,
-    /// Whether it was built from a definition, and is not this machine itself.
-    pub is_built: bool,
+    /// Its name, if it was built from a definition and is not this machine itself.
+    pub name: Option<String>,
+    /// What is removed when it is dropped, and must stay until the step has ended.
+    pub keeps: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// An output that becomes an asset.

@@ -26,11 +26,19 @@ pub(super) async fn run(index: usize, shared: Arc<RunState>, mut stop: StopWatch
         return finished;
     }
     let decision = match shared.request.decisions[index].cache {
-        CacheDecision::Pending => match unless_stopped(decide_late(index, &shared), &mut stop).await {
-            Some(Ok(decision)) => decision,
-            Some(Err(failure)) => return Finished::failed(failure),
-            None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
-        },
+        CacheDecision::Pending => {
+            // What is installed in its environment is part of the cache key.
+            if is_unbuilt(index, &shared)
+                && let Err(failure) = provide(index, &shared, &stop).await
+            {
+                return staging::ended_early(failure, &stop);
+            }
+            match unless_stopped(decide_late(index, &shared), &mut stop).await {
+                Some(Ok(decision)) => decision,
+                Some(Err(failure)) => return Finished::failed(failure),
+                None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
+            }
+        }
         _ => shared.request.decisions[index].clone(),
     };
     if let CacheDecision::Hit(cached) = decision.cache {
@@ -102,7 +110,7 @@ async fn run_command(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &
         Some(Err(failure)) => return Finished::failed(failure),
         None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
     };
-    let PreparedLaunch { executor, launch, copies } = prepared;
+    let PreparedLaunch { launch, copies, environment } = prepared;
     let jobs = shared.request.jobs.max(1);
     let wanted = u32::try_from(step.slots.clamp(1, jobs)).unwrap_or(1);
     // Slots are granted in the order of the requests. A step that takes several slots waits for them, and so do all
@@ -126,9 +134,12 @@ async fn run_command(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &
     let log = launch.processes.first().map(recorded).unwrap_or_default();
     let logs = launch.processes.iter();
     let logs = logs.filter_map(|process| Some(ProcessLog { process: process.label.clone()?, log: recorded(process) }));
-    let start = Arc::new(StepStart { index, command, log, logs: logs.collect(), shared: shared.clone() });
+    let name = environment.name.clone();
+    let logs = logs.collect();
+    let start = Arc::new(StepStart { index, command, log, logs, environment: name, shared: shared.clone() });
     let started = Timestamp::now();
-    let Ended { ending, process, warnings } = executor.run(launch, observer(&start), stop.clone()).await;
+    let Ended { ending, process, warnings } = environment.executor.run(launch, observer(&start), stop.clone()).await;
+    drop(environment);
     if matches!(ending, Ending::NotStarted(_)) {
         // The command and the time of the attempt belong into the record of its failure.
         start.record(None);
@@ -158,11 +169,19 @@ async fn provide(index: usize, shared: &Arc<RunState>, stop: &StopWatch) -> Resu
     let step = &request.plan.steps[index];
     let command = step.command().ok_or_else(|| Failure::internal("a step has no command"))?;
     let environment = services.environments.provide(&step.path, command, stop.clone()).await?;
-    if let Some(reuse) = request.reuse.as_ref().filter(|_| environment.is_built) {
+    if let Some(reuse) = request.reuse.as_ref().filter(|_| environment.name.is_some()) {
         // Its programs are looked at before the step starts. When the run began, the environment may not have been there.
         let _ = cache::machine(step, &request.snapshot, reuse);
     }
     Ok(environment)
+}
+
+/// Whether the environment of a step must be built before its cache key is known.
+fn is_unbuilt(index: usize, shared: &RunState) -> bool {
+    let RunState { request, scope, .. } = shared;
+    let Some(reuse) = &request.reuse else { return false };
+    let lookup = CacheLookup::new(&request.plan, &request.snapshot, reuse, &request.force, scope);
+    lookup.unbuilt(&request.plan.steps[index]).is_some()
 }
 
 /// The start of a step, as it is recorded.
@@ -171,6 +190,7 @@ struct StepStart {
     command: String,
     log: PathBuf,
     logs: Vec<ProcessLog>,
+    environment: Option<String>,
     shared: Arc<RunState>,
 }
 
@@ -178,7 +198,8 @@ impl StepStart {
     fn record(&self, handle: Option<Handle>) {
         let step = self.step().to_owned();
         let (command, log, logs) = (self.command.clone(), self.log.clone(), self.logs.clone());
-        self.shared.services.bus.publish(EventKind::StepStarted { step, command, log, logs, handle });
+        let environment = self.environment.clone();
+        self.shared.services.bus.publish(EventKind::StepStarted { step, command, log, logs, environment, handle });
     }
 
     fn step(&self) -> &str {
@@ -278,6 +299,9 @@ fn look_up(index: usize, shared: &RunState) -> Late {
             run(vec![Reason::sentence("its code, an input or a program of it changed since the run began")])
         }
         KeyState::Complete(key) => Late::Decided(lookup.ask(index, &key)),
+        KeyState::Unbuilt(name) => {
+            run(vec![Reason::sentence(format!("its environment '{name}' cannot be compared with the earlier one"))])
+        }
         KeyState::Miss(because) => run(because),
         KeyState::Pending(steps) => Late::Pending(steps),
     }

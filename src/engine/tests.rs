@@ -45,7 +45,8 @@ impl EnvironmentProvider for ByName {
             executor: executor.clone(),
             search_path: Some(format!("/{name}/bin")),
             variables: Vec::new(),
-            is_built: false,
+            name: None,
+            keeps: None,
         });
         Box::pin(std::future::ready(provided))
     }
@@ -100,6 +101,7 @@ async fn run_with(environments: &[&str], provider: ByName, root: &TempDir) -> (J
         grace: Duration::ZERO,
         log_limit: None,
         environments: None,
+        locked: None,
         secrets: Arc::new([]),
         hidden: Arc::new([]),
         warnings: Vec::new(),

@@ -7,13 +7,15 @@
 //!
 //! [`resolve`](mod@resolve) decides what the environment of a file becomes here: this machine, or an environment that
 //! [`managed`] builds from a conda file or a curated name, or a [`container`]. A built environment replaces the Pythons in
-//! the cache key, and the image of a container replaces all that this machine has.
+//! the cache key, and the image of a container replaces all that this machine has. A step that installs packages gets an
+//! [`overlay`].
 //!
 //! This module does not know plans and runs: the engine gives it commands, and gets digests.
 
 pub mod container;
 mod installed;
 pub mod managed;
+pub mod overlay;
 mod programs;
 pub mod provided;
 mod python;

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::container::{Container, Images};
 use super::managed::store::{Ready, Store};
-use super::resolve::{Managed, Policy, Resolution, Settings, resolve};
+use super::managed::{BuildError, interpreter, tool};
+use super::resolve::{IMAGE_NAME, Managed, Policy, Resolution, Settings, resolve};
 use crate::digest::Digest;
+use crate::fs::program::on_path;
 use crate::reuse::Python;
 use crate::spec::environment::Environment;
 
 type Resolved = Result<Arc<Resolution>, String>;
 
 /// The environments of a run's steps.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Environments {
     settings: Settings,
     /// `None` if the user has no cache folder.
@@ -51,6 +53,12 @@ impl Environments {
         self.settings.policy
     }
 
+    /// The run whose versions are built again.
+    #[must_use]
+    pub fn locked(&self) -> Option<String> {
+        self.settings.locked.as_ref().map(|locked| locked.run.clone())
+    }
+
     /// What an environment becomes.
     ///
     /// # Errors
@@ -63,9 +71,31 @@ impl Environments {
         if let Some(known) = resolved.get(environment) {
             return known.clone();
         }
-        let found = resolve(environment, &self.settings).map(Arc::new);
+        let found = resolve(environment, &self.settings).and_then(|found| self.obtainable(found)).map(Arc::new);
         resolved.insert(environment.clone(), found.clone());
         found
+    }
+
+    /// What can be had on this machine. Packages that only conda has are refused without a conda tool; the version of
+    /// Python in an image's name is a hint, so a machine without that version uses its own.
+    fn obtainable(&self, found: Resolution) -> Result<Resolution, String> {
+        let Resolution::Managed(managed) = &found else { return Ok(found) };
+        let lacks_conda = managed.definition.conda.as_ref().filter(|_| tool::conda_tool().is_none());
+        let is_hint = managed.source == IMAGE_NAME;
+        if (lacks_conda.is_none() && !is_hint) || self.ready(managed).is_some() {
+            return Ok(found);
+        }
+        if let Some(conda) = lacks_conda {
+            let error = BuildError::NoConda { packages: conda.only.join(", ") };
+            return Err(format!("the environment '{}' ({}) cannot be built: {error}", managed.name, managed.source));
+        }
+        if on_path("uv", None).is_none() && interpreter::find(&managed.definition).is_none() {
+            return Ok(Resolution::Host(format!(
+                "{} is not installed here, nor is uv, which could get it",
+                managed.name
+            )));
+        }
+        Ok(found)
     }
 
     /// An environment, if it was built.

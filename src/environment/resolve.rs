@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use pep440_rs::VersionSpecifiers;
 use serde::Deserialize;
 
 use super::container::{self, Container};
 use super::managed::definition::Definition;
-use super::managed::{conda, curated, requirements};
+use super::managed::locked::Locked;
+use super::managed::{conda, curated, gpu, identity, image, requirements};
 use crate::digest::Digest;
-use crate::fs;
 use crate::spec::environment::Environment;
 
 /// How environments are provided.
@@ -19,16 +20,16 @@ use crate::spec::environment::Environment;
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     /// By what is installed on this machine, whatever the file names.
-    #[default]
     Host,
     /// A conda file or a curated environment is built; others are as with [`Policy::Host`].
+    #[default]
     Managed,
     /// Steps run in containers of their images; others are as with [`Policy::Host`].
     Container,
 }
 
 impl Policy {
-    /// Its name in records; `None` for the host, which is the default.
+    /// Its name in records; `None` for the host, which was the only one in earlier versions.
     #[must_use]
     pub fn name(self) -> Option<String> {
         match self {
@@ -63,8 +64,14 @@ pub struct Replacement {
     pub image: Option<String>,
 }
 
+/// The environments that are registered in a workspace.
+pub trait RegisteredEnvironments: Send + Sync {
+    /// The environment that a reference names, such as `my-env:1` or `my-env@latest`. `None` if there is none.
+    fn find(&self, reference: &str) -> Option<Environment>;
+}
+
 /// The settings that decide about environments.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// How environments are provided.
     pub policy: Policy,
@@ -74,6 +81,12 @@ pub struct Settings {
     pub engine: Option<String>,
     /// The folder of `amlrun.toml`: relative paths in replacements start there.
     pub folder: PathBuf,
+    /// The environments of the workspace.
+    pub registered: Option<Arc<dyn RegisteredEnvironments>>,
+    /// The exact versions of another run, which are built instead of what the definitions allow.
+    pub locked: Option<Locked>,
+    /// Whether this machine has a GPU.
+    pub has_gpu: bool,
 }
 
 /// What a step's environment becomes.
@@ -100,6 +113,9 @@ pub struct Managed {
     pub digest: Digest,
 }
 
+/// The source of an environment whose image only tells the version of Python.
+pub const IMAGE_NAME: &str = "image name";
+
 /// What an environment becomes, according to the settings.
 ///
 /// # Errors
@@ -109,77 +125,84 @@ pub fn resolve(environment: &Environment, settings: &Settings) -> Result<Resolut
         let definition = replaced(replacement, &settings.folder)?;
         return match &replacement.image {
             Some(image) => Ok(Resolution::Container(Box::new(container::defined(name, image, definition)))),
-            None => managed(name.to_owned(), "amlrun.toml", definition),
+            None => managed(name.to_owned(), "amlrun.toml", definition, settings),
         };
     }
-    if settings.policy == Policy::Container {
-        return Ok(match container::resolve(environment)? {
-            Some(container) => Resolution::Container(Box::new(container)),
-            None => Resolution::Host(format!("{} has no image", environment.describe())),
-        });
+    if settings.policy == Policy::Container
+        && let Some(container) = container::resolve(environment)?
+    {
+        return Ok(Resolution::Container(Box::new(container)));
     }
     if settings.policy == Policy::Host {
         return Ok(Resolution::Host("environments are not built, which is the setting".to_owned()));
     }
-    let conda = match environment {
-        Environment::Inline { conda, .. } => conda.as_ref(),
-        Environment::Reference(_) => None,
+    if let Environment::Reference(reference) = environment
+        && let Some(name) = reference.strip_prefix("azureml:")
+        && let Some(registered) = settings.registered.as_ref().and_then(|all| all.find(name))
+    {
+        let name = name.split([':', '@']).next().unwrap_or(name).to_owned();
+        return Ok(match resolve(&registered, settings)? {
+            Resolution::Managed(found) => {
+                Resolution::Managed(Box::new(Managed { name, source: "registered environment", ..*found }))
+            }
+            Resolution::Container(found) => Resolution::Container(Box::new(Container { name, ..*found })),
+            host @ Resolution::Host(_) => host,
+        });
+    }
+    if settings.policy == Policy::Container {
+        return Ok(Resolution::Host(format!("{} has no image", environment.describe())));
+    }
+    inline(environment, settings)
+}
+
+/// What an environment becomes by its own content or its curated name.
+fn inline(environment: &Environment, settings: &Settings) -> Result<Resolution, String> {
+    let (conda, image) = match environment {
+        Environment::Inline { conda, image, .. } => (conda.as_ref(), image.as_deref()),
+        Environment::Reference(_) => (None, None),
     };
     if let Some(file) = conda {
         let definition = conda::read(&file.text, &file.folder).map_err(|error| error.to_string())?;
         let name = definition.name.clone().unwrap_or_else(|| file.shown());
-        return managed(name, "conda file", definition);
+        return managed(name, "conda file", definition, settings);
     }
-    match curated_name(environment) {
-        Some(name) => match curated::definition(name, false) {
-            Some(definition) => managed(name.to_owned(), "curated environment", definition),
+    if let Some(name) = curated_name(environment) {
+        return match curated::definition(name, false) {
+            Some(definition) => managed(name.to_owned(), "curated environment", definition, settings),
             None => Ok(Resolution::Host(format!("the content of the curated environment '{name}' is not known"))),
-        },
-        None => Ok(Resolution::Host(format!("{} has neither a conda file nor a known name", environment.describe()))),
+        };
     }
-}
-
-fn managed(name: String, source: &'static str, definition: Definition) -> Result<Resolution, String> {
-    if !definition.conda_only.is_empty() {
-        let packages = definition.conda_only.join(", ");
-        return Err(format!("the environment '{name}' needs packages that only conda has: {packages}"));
+    if let Some(image) = image
+        && let Some(version) = image::python(image)
+    {
+        let definition = Definition { python: python(&version).ok(), ..Definition::default() };
+        return managed(format!("python {version}"), IMAGE_NAME, definition, settings);
     }
-    let digest = digest(&definition).map_err(|error| format!("the environment '{name}' cannot be read: {error}"))?;
-    Ok(Resolution::Managed(Box::new(Managed { name, source, definition, digest })))
-}
-
-/// The digest of a definition and of the user's files that it installs.
-fn digest(definition: &Definition) -> std::io::Result<Digest> {
-    let mut text = definition.digest().to_string();
-    for path in &definition.local {
-        let content = content(path).map_err(|error| fs::at(path, &error))?;
-        text.push_str(&format!("\n{content}"));
-    }
-    Ok(Digest::of(text.as_bytes()))
-}
-
-/// The digest of a file or folder of the user that is installed. What tools leave in a project does not count: hidden
-/// folders, such as a workspace or a repository, byte code, and earlier builds.
-fn content(path: &Path) -> std::io::Result<Digest> {
-    if path.is_file() {
-        return Digest::of_file(path);
-    }
-    let is_left = |name: &str| {
-        name.starts_with('.')
-            || name.ends_with(".egg-info")
-            || ["__pycache__", "node_modules", "build", "dist"].contains(&name)
-    };
-    let walk = walkdir::WalkDir::new(path).sort_by_file_name().into_iter();
-    let walk = walk.filter_entry(|entry| entry.depth() == 0 || !is_left(&entry.file_name().to_string_lossy()));
-    let mut text = String::new();
-    for entry in walk {
-        let entry = entry?;
-        if entry.file_type().is_file() {
-            let inner = entry.path().strip_prefix(path).unwrap_or(entry.path()).display();
-            text.push_str(&format!("{inner}\n{}\n", Digest::of_file(entry.path())?));
+    Ok(Resolution::Host(match environment {
+        Environment::Reference(reference) => {
+            format!("{reference} is neither registered here nor a curated environment")
         }
+        Environment::Inline { conda_file: Some(file), .. } => format!("its conda file {file} cannot be read"),
+        Environment::Inline { build: Some(_), .. } => "an image that is built needs a container".to_owned(),
+        Environment::Inline { .. } => format!("{} has no conda file", environment.describe()),
+    }))
+}
+
+fn managed(
+    name: String,
+    source: &'static str,
+    mut definition: Definition,
+    settings: &Settings,
+) -> Result<Resolution, String> {
+    if !settings.has_gpu {
+        gpu::leave_out(&mut definition);
     }
-    Ok(Digest::of(text.as_bytes()))
+    if let Some(locked) = &settings.locked {
+        definition = locked.apply(&name, definition)?;
+    }
+    let digest = identity::digest(&definition);
+    let digest = digest.map_err(|error| format!("the environment '{name}' cannot be read: {error}"))?;
+    Ok(Resolution::Managed(Box::new(Managed { name, source, definition, digest })))
 }
 
 /// The name under which Azure ML's curated environments are known, if this is one.
@@ -215,10 +238,15 @@ fn replaced(replacement: &Replacement, folder: &Path) -> Result<Definition, Stri
         requirements::add_file(&folder.join(file), &mut definition).map_err(|error| error.to_string())?;
     }
     if let Some(version) = &replacement.python {
-        let allowed = VersionSpecifiers::from_str(&format!("=={version}.*"));
-        definition.python = Some(allowed.map_err(|_| format!("'{version}' is not a version of Python"))?);
+        definition.python = Some(python(version)?);
     }
     Ok(definition)
+}
+
+/// The versions of Python that begin with this one.
+fn python(version: &str) -> Result<VersionSpecifiers, String> {
+    VersionSpecifiers::from_str(&format!("=={version}.*"))
+        .map_err(|_| format!("'{version}' is not a version of Python"))
 }
 
 #[cfg(test)]
@@ -258,9 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn the_host_provides_everything_by_default() {
+    fn the_host_provides_everything_if_the_user_wants_that() {
         let reference = Environment::Reference("azureml:AzureML-sklearn-1.5@latest".to_owned());
-        assert!(matches!(resolve(&reference, &Settings::default()), Ok(Resolution::Host(_))));
+        let settings = Settings { policy: Policy::Host, ..Settings::default() };
+        assert!(matches!(resolve(&reference, &settings), Ok(Resolution::Host(_))));
     }
 
     #[test]
@@ -280,24 +309,31 @@ mod tests {
         assert!(built.definition.allows(&"3.11.4".parse().unwrap()));
     }
 
-    #[test]
-    fn packages_that_only_conda_has_are_named() {
-        let refused = resolve(&inline(None, Some("dependencies: [r-base=4.1]")), &managed_settings());
-        assert!(refused.unwrap_err().contains("r-base=4.1"));
+    struct One(Environment);
+
+    impl RegisteredEnvironments for One {
+        fn find(&self, reference: &str) -> Option<Environment> {
+            (reference == "my-env:1").then(|| self.0.clone())
+        }
     }
 
     #[test]
-    fn of_a_project_that_is_installed_only_its_files_count() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("pyproject.toml"), "[project]").unwrap();
-        let before = content(root.path()).unwrap();
-        for left in [".amlrun/runs/r", ".git", "src/__pycache__", "a.egg-info", "build/lib"] {
-            std::fs::create_dir_all(root.path().join(left)).unwrap();
-            std::fs::write(root.path().join(left).join("file"), "x").unwrap();
-        }
-        assert_eq!(content(root.path()).unwrap(), before);
-        std::fs::write(root.path().join("src/code.py"), "x = 1").unwrap();
-        assert_ne!(content(root.path()).unwrap(), before);
+    fn a_registered_environment_is_built_from_what_was_registered() {
+        let registered = inline(Some("ubuntu"), Some("name: other\ndependencies: [numpy]"));
+        let settings = Settings { registered: Some(Arc::new(One(registered))), ..managed_settings() };
+        let of = |name: &str| resolve(&Environment::Reference(name.to_owned()), &settings).unwrap();
+        let Resolution::Managed(built) = of("azureml:my-env:1") else { panic!("it is not built") };
+        assert_eq!((built.name.as_str(), built.source), ("my-env", "registered environment"));
+        assert!(matches!(of("azureml:my-env:2"), Resolution::Host(_)));
+    }
+
+    #[test]
+    fn an_image_tells_its_python_by_its_name() {
+        let Ok(Resolution::Managed(built)) = resolve(&inline(Some("python:3.11-slim"), None), &managed_settings())
+        else {
+            panic!("it is not built")
+        };
+        assert!(built.definition.allows(&"3.11.2".parse().unwrap()) && built.source == IMAGE_NAME);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct RunView {
     pub grace: u64,
     /// How environments are provided; `None` for what is installed on this machine.
     pub environments: Option<String>,
+    /// The run whose environments are built again with the same versions.
+    pub locked: Option<String>,
     /// Its status.
     pub status: JobStatus,
     /// When it began.
@@ -70,6 +72,8 @@ pub struct StepView {
     pub job: String,
     /// Its type on Azure ML: `command`, `spark`, `sweep` …
     pub kind: String,
+    /// The name of the environment that was built for it; `None` if it uses this machine.
+    pub environment: Option<String>,
     /// The policy that replaces it: `stub`, `replay` or `skip`.
     pub substitute: Option<String>,
     /// The steps that it depends on.
@@ -121,6 +125,7 @@ impl Default for RunView {
             pid: 0,
             grace: 0,
             environments: None,
+            locked: None,
             status: JobStatus::NotStarted,
             started: None,
             resumed: None,
@@ -160,6 +165,7 @@ impl RunView {
                 pid,
                 grace,
                 environments,
+                locked,
                 steps,
                 ..
             } => {
@@ -172,6 +178,7 @@ impl RunView {
                 self.job_file.clone_from(job_file);
                 (self.pid, self.grace) = (*pid, *grace);
                 self.environments.clone_from(environments);
+                self.locked.clone_from(locked);
                 self.status = JobStatus::Running;
                 self.started = Some(event.time);
                 self.steps = steps.iter().map(StepView::new).collect();
@@ -208,12 +215,13 @@ impl RunView {
             }),
             EventKind::StepQueued { step } => self.with(step, |s| s.status = JobStatus::Queued),
             EventKind::StepRetried { step, .. } => self.with(step, |s| s.status = JobStatus::Preparing),
-            EventKind::StepStarted { step, command, log, logs, handle } => self.with(step, |s| {
+            EventKind::StepStarted { step, command, log, logs, environment, handle } => self.with(step, |s| {
                 s.status = JobStatus::Running;
                 s.started = Some(event.time);
                 s.command = Some(command.clone());
                 s.log = Some(log.clone());
                 s.logs.clone_from(logs);
+                s.environment.clone_from(environment);
                 s.handle.clone_from(handle);
             }),
             EventKind::AssetRegistered { step, id, .. } => self.with(step, |s| s.assets.push(id.clone())),
@@ -316,6 +324,7 @@ impl StepView {
             display_name: info.display_name.clone(),
             job: info.job.clone(),
             kind: info.kind.clone(),
+            environment: None,
             substitute: info.substitute.clone(),
             needs: info.needs.clone(),
             status: JobStatus::NotStarted,

@@ -201,6 +201,7 @@ mod tests {
             command: "true".into(),
             log: old.join("runs/r/log"),
             logs: vec![],
+            environment: None,
             handle: None,
         };
         let mut journal = Journal::of(File::create(&path).unwrap(), &old);

@@ -140,6 +140,9 @@ pub enum EventKind {
         /// How environments are provided; `None` for what is installed on this machine.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         environments: Option<String>,
+        /// The run whose environments are built again with the same versions.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        locked: Option<String>,
         /// All steps, each after the steps that it depends on.
         steps: Vec<StepInfo>,
     },
@@ -215,6 +218,9 @@ pub enum EventKind {
         /// The log of each process, when there are several.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         logs: Vec<ProcessLog>,
+        /// The name of the environment that was built for it; `None` if it uses this machine.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        environment: Option<String>,
         /// Its processes.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         handle: Option<Handle>,

@@ -38,6 +38,12 @@ pub(crate) fn view(run: &RunFolder) -> Result<RunView, Failed> {
     Ok(view)
 }
 
+/// The events of a run.
+pub(crate) fn events(run: &RunFolder) -> Result<Vec<Event>, Failed> {
+    let record = journal::read(&run.events(), run.workspace()).map_err(|error| unreadable(run, &error))?;
+    Ok(mended(run, record))
+}
+
 fn unreadable(run: &RunFolder, error: &std::io::Error) -> Failed {
     let failed = Failed::new(format!("cannot read the record of run '{}': {error}", run.name));
     match error.kind() {
@@ -93,6 +99,7 @@ fn started(run: &RunFolder, plan: &Plan) -> EventKind {
         pid: 0,
         amlrun: String::new(),
         grace: 0,
+        locked: None,
         environments: None,
         steps: steps.collect(),
     }

@@ -35,6 +35,22 @@ impl Footprint {
         Ok(footprint)
     }
 
+    /// The footprint of an environment file that was parsed as `environment`: unlike a component's, it has the whole
+    /// folder that an image is built from.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn of_environment(file: &Path, environment: &Object, workspace: &Path) -> Result<Self, StoreError> {
+        let mut footprint = Self::of(file, environment, workspace)?;
+        if let Some(build) = environment.get("build").and_then(Value::object)
+            && let Some(folder) = build.text("path").and_then(|path| footprint.local(environment, path))
+        {
+            let context = Snapshot::of(Some(&folder), &[], false, workspace)?;
+            footprint.files.extend(context.files().into_iter().map(|(_, source)| source));
+        }
+        Ok(footprint)
+    }
+
     /// The innermost folder that contains everything.
     #[must_use]
     pub fn root(&self) -> PathBuf {

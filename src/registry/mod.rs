@@ -6,8 +6,8 @@
 //!
 //! This module does not know who seals the content, how it is fetched, or what a model means: it trusts `path`. The
 //! runner registers named outputs here, the tracking server registers what arrives through MLflow's model registry,
-//! and the command line lists and shows. Registered components are files: [`component`] stores them beside the
-//! database, and [`footprint`] finds the files that one needs. Datastores are files, too ([`datastore`]); their
+//! and the command line lists and shows. Registered components and environments are files: [`copies`] stores them beside
+//! the database, and [`footprint`] finds the files that one needs. Datastores are files, too ([`datastore`]); their
 //! credentials are stored outside every workspace ([`credentials`]).
 //!
 //! [`asset`] has the records and their rules, [`schema`] the tables, [`versions`] and [`containers`] the queries.
@@ -15,9 +15,11 @@
 pub mod asset;
 pub mod component;
 pub mod containers;
+pub mod copies;
 pub mod credentials;
 pub mod datastore;
 pub mod datastores;
+pub mod environment;
 mod error;
 pub mod footprint;
 mod kind;
@@ -39,6 +41,7 @@ pub use component::{ComponentStore, ComponentVersion};
 pub use credentials::Credentials;
 pub use datastore::Datastore;
 pub use datastores::DatastoreStore;
+pub use environment::{EnvironmentStore, EnvironmentVersion};
 pub use error::{RegistryError, Result};
 pub use kind::AssetKind;
 pub use rows::AssetContainer;

@@ -15,8 +15,19 @@ use crate::plan::{Part, Plan, Step};
 use crate::secret::MASK;
 
 /// What a standalone job takes from its only step.
-const OF_THE_ONLY_STEP: [&str; 10] =
-    ["command", "process_groups", "error", "log", "logs", "inputs", "metrics", "assets", "reused_from", "substitute"];
+const OF_THE_ONLY_STEP: [&str; 11] = [
+    "command",
+    "environment",
+    "process_groups",
+    "error",
+    "log",
+    "logs",
+    "inputs",
+    "metrics",
+    "assets",
+    "reused_from",
+    "substitute",
+];
 
 /// A run or one of its steps. The inputs may be unknown for a run of an older amlrun.
 pub(crate) fn show_job(job: &Job) -> Value {
@@ -99,6 +110,7 @@ fn show_step(step: &StepView, plan: Option<&Plan>) -> Value {
         "reused_from": step.reused_from,
         "attempt": step.attempt,
         "command": step.command,
+        "environment": step.environment,
         "process_groups": running_groups(step),
         "log": step.log,
         "logs": (!step.logs.is_empty()).then(|| logs.collect::<Map<_, _>>()),

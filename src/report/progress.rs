@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::clock::ticker::Ticker;
+use crate::diagnostic::visible::visible;
 use crate::number::human_bytes;
 
 /// The time between two updates.
@@ -61,6 +62,38 @@ impl Drop for Moving {
         // Waits until nothing is drawn any more.
         self.ticker = None;
         if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Work whose length is not known: a spinner with the last line that it printed, on a terminal; nothing elsewhere.
+pub struct Working(Option<ProgressBar>);
+
+impl Working {
+    /// Begins to draw on stderr, if that is a terminal.
+    #[must_use]
+    pub fn begin(terminal: bool) -> Self {
+        Self(terminal.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
+            let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(FRAME);
+            bar
+        }))
+    }
+
+    /// Shows what the work is doing.
+    pub fn say(&self, line: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(visible(line));
+        }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
     }

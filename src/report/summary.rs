@@ -40,11 +40,17 @@ pub fn failure(step: &StepView, paint: Paint) -> String {
             }
         }
         if let Some(module) = lines.iter().rev().find_map(|line| missing_module(line)) {
-            let _ = writeln!(
-                out,
-                "  the Python on PATH has no module '{module}': install it, or activate an environment that has it \
-                before you run amlrun; a module of your own must be in the step's 'code'"
-            );
+            let advice = match &step.environment {
+                Some(name) => format!(
+                    "the environment '{}' has no module '{module}': add its package to the environment",
+                    visible(name)
+                ),
+                None => format!(
+                    "the Python on PATH has no module '{module}': install it, or activate an environment that has it \
+                    before you run amlrun"
+                ),
+            };
+            let _ = writeln!(out, "  {advice}; a module of your own must be in the step's 'code'");
         }
         let _ = writeln!(out, "  full log: {}", shown(log));
     }
@@ -269,6 +275,7 @@ mod tests {
                 pid: 1,
                 amlrun: "0".into(),
                 grace: 0,
+                locked: None,
                 environments: None,
                 steps: vec![step],
             },
@@ -277,6 +284,7 @@ mod tests {
                 command: "false".into(),
                 log: log.clone(),
                 logs: vec![],
+                environment: None,
                 handle: None,
             },
             EventKind::StepFinished {

@@ -59,7 +59,8 @@ impl ContainerEnvironment {
         let engine = self.images.engine().map_err(ServiceError::permanent)?.clone();
         let executor = ContainerExecutor::new(self.processes.clone(), engine, image, command.container.clone());
         let variables = self.passed.iter().cloned().chain(container.variables()).collect();
-        Ok(StepEnvironment { executor: Arc::new(executor), search_path: None, variables, is_built: true })
+        let name = Some(container.name.clone());
+        Ok(StepEnvironment { executor: Arc::new(executor), search_path: None, variables, name, keeps: None })
     }
 
     /// Makes an image ready, and records it.

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::container_environment::ContainerEnvironment;
+use super::overlays::Overlays;
 use crate::digest::Digest;
 use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
-use crate::environment::managed::build::{self, BuildError, BuildObserver};
+use crate::environment::managed::BuildError;
+use crate::environment::managed::build::{self, BuildObserver};
 use crate::environment::managed::store::Ready;
 use crate::environment::resolve::{Managed, Resolution};
 use crate::environment::{Environments, Host, Look};
@@ -36,6 +38,7 @@ pub(crate) struct LocalEnvironment {
     /// Whether a step of the run names Python. Then all steps find `python`: scripts may call it, too.
     needs_python: bool,
     search_path: OnceLock<String>,
+    overlays: Arc<Overlays>,
 }
 
 impl LocalEnvironment {
@@ -51,6 +54,7 @@ impl LocalEnvironment {
         let needs_python = plan.steps.iter().filter_map(|step| step.command()).any(uses_python);
         Self {
             executor,
+            overlays: Arc::new(Overlays::new(home.clone())),
             containers,
             home,
             environments,
@@ -73,7 +77,8 @@ impl LocalEnvironment {
             executor: self.executor.clone(),
             search_path: Some(search_path.clone()),
             variables: Vec::new(),
-            is_built: false,
+            name: None,
+            keeps: None,
         }
     }
 
@@ -107,7 +112,9 @@ impl LocalEnvironment {
             executor: self.executor.clone(),
             search_path: Some(ready.search_path(own_folder().into_iter())),
             variables,
-            is_built: true,
+            name: Some(name.clone()),
+            // It is not removed meanwhile.
+            keeps: Some(Arc::new(ready)),
         })
     }
 }
@@ -126,10 +133,14 @@ impl LocalEnvironment {
         let (bus, step_path, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());
         let line = move |line: &str| bus.progress(&step_path, &format!("environment {name}: {line}"));
         let (bus, step, name) = (self.bus.clone(), step.to_owned(), managed.name.clone());
-        let source = managed.source.to_owned();
+        let (source, notes) = (managed.source.to_owned(), managed.definition.notes.clone());
         let started = move || {
             let _ = began.set(Instant::now());
             let (step, environment, source) = (step.clone(), name.clone(), source.clone());
+            for note in &notes {
+                let message = format!("environment '{environment}': {note}");
+                bus.publish(EventKind::Note { message });
+            }
             bus.publish(EventKind::EnvironmentBuilding { step, environment, source });
         };
         BuildObserver { started: Box::new(started), line: Arc::new(line) }
@@ -153,22 +164,18 @@ impl LocalEnvironment {
 
 impl EnvironmentProvider for LocalEnvironment {
     fn provide<'a>(&'a self, step: &'a str, command: &'a Command, stop: StopWatch) -> Providing<'a> {
-        let resolved = self.environments.resolve(command.environment.as_ref());
-        match resolved.map_err(ServiceError::Permanent) {
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-            Ok(resolution) => match &*resolution {
-                Resolution::Host(_) => Box::pin(std::future::ready(Ok(self.host()))),
-                Resolution::Managed(_) | Resolution::Container(_) => Box::pin(async move {
-                    match &*resolution {
-                        Resolution::Managed(managed) => self.managed(step, managed, stop).await,
-                        Resolution::Container(container) => {
-                            self.containers.provide(step, command, container, stop).await
-                        }
-                        Resolution::Host(_) => Ok(self.host()),
-                    }
-                }),
-            },
-        }
+        Box::pin(async move {
+            let resolved = self.environments.resolve(command.environment.as_ref());
+            let environment = match &*resolved.map_err(ServiceError::Permanent)? {
+                Resolution::Host(_) => self.host(),
+                Resolution::Managed(managed) => self.managed(step, managed, stop).await?,
+                // What a step installs there ends with its container.
+                Resolution::Container(container) => {
+                    return self.containers.provide(step, command, container, stop).await;
+                }
+            };
+            self.overlays.over(environment, command).await
+        })
     }
 }
 

@@ -6,9 +6,11 @@
 
 mod catalog;
 mod container_environment;
+pub(crate) mod environments;
 pub(crate) mod job_names;
 pub(crate) mod local_environment;
 pub(crate) mod options;
+mod overlays;
 pub(crate) mod partial_plan;
 pub(crate) mod project;
 pub(crate) mod resume;

@@ -21,6 +21,8 @@ pub(crate) struct RunOptions {
     pub transfer_jobs: Option<u16>,
     /// How environments are provided. If `None`, as `amlrun.toml` says.
     pub environment: Option<Policy>,
+    /// The run whose environments are built again with the same versions.
+    pub locked: Option<String>,
 }
 
 /// Which steps of a plan run.

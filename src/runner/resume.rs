@@ -252,7 +252,9 @@ impl<'a> Open<'a> {
         };
         // The same as when the run began, unless the user chooses now.
         let environments = options.environment.unwrap_or(Policy::named(self.view.environments.as_deref()));
-        let config = self.config.clone().with_environments(Some(environments));
+        let locked = options.locked.as_deref().or(self.view.locked.as_deref());
+        let locked = locked.map(|run| super::environments::locked(&home, run)).transpose()?;
+        let config = self.config.clone().with_environments(Some(environments), locked);
         let mut run_plan = RunPlan::new(self.plan, &self.view.job_file, &home, choice, &config, inspection)?;
         for (index, decision) in run_plan.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);

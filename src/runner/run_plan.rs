@@ -86,9 +86,8 @@ impl RunPlan {
         let kept_out = variables::kept_out(&config.pass_variables);
         warnings.extend(uninherited_variables(&plan, &kept_out));
         warnings.extend(unknown_step_tables(&plan, config));
-        let settings = config.environments();
-        let images = Arc::new(Images::new(settings.engine.clone()));
-        let environments = Arc::new(Environments::new(settings).with_images(images.clone()));
+        let images = Arc::new(Images::new(config.environments().engine));
+        let environments = Arc::new(super::environments::of(home, config).with_images(images.clone()));
         if reuse.is_some() {
             let near = home.root().parent().unwrap_or(home.root());
             let host = super::local_environment::host;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::container_environment::ContainerEnvironment;
-use super::job_names;
 use super::local_environment::{self, LocalEnvironment};
+use super::{environments, job_names};
 use crate::config::{Config, trust};
 use crate::data::inspection::InspectionOptions;
 use crate::engine::{self, Request, Resumed, RunPaths, Services};
@@ -72,7 +72,9 @@ impl Limits {
 impl RunSession {
     /// Loads, checks and plans the file, and makes the cache decisions. Nothing is written before the file is accepted.
     pub(crate) fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
-        let config = Config::near(file.parent().unwrap_or(file))?.with_environments(options.environment);
+        let locked = options.locked.as_deref().map(|run| environments::locked(&project.home_of(file), run));
+        let config = Config::near(file.parent().unwrap_or(file))?;
+        let config = config.with_environments(options.environment, locked.transpose()?);
         let (plan, document) = project.accepted(file, &options.set, &config)?;
         let home = project.home_of(file);
         home.create()?;
@@ -139,6 +141,7 @@ impl RunSession {
         let workspace = Arc::new(workspace);
         let environments = run_plan.environments.clone();
         let policy = environments.policy().name();
+        let locked = environments.locked();
         let container_note = local_environment::container_note(&run_plan.plan, &environments);
         let note = local_environment::note(&run_plan.plan, &run_plan.decisions, &environments);
         let (images, passed) = (run_plan.images.clone(), run_plan.passed_on.clone());
@@ -166,6 +169,7 @@ impl RunSession {
             grace: limits.grace,
             log_limit: limits.log,
             environments: policy,
+            locked,
             secrets,
             hidden,
             common,

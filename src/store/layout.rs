@@ -14,6 +14,8 @@
 //!   data/                        sealed copies of registered data
 //!   downloads/v1/                the cache of remote data, shared by all pipelines
 //!   components/v1/               registered components
+//!   environments/v1/             registered environments
+//!   overlays/                    virtual environments of running steps that install packages
 //!   models/                      sealed copies of models registered through MLflow
 //! ```
 
@@ -21,6 +23,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::run_folder::RunFolder;
 use super::shell_word::shell_safe;
 use super::{StoreError, at};
 use crate::again::amlrun;
@@ -54,7 +57,7 @@ impl Home {
     /// # Errors
     /// [`StoreError::Newer`].
     pub fn check(&self) -> Result<(), StoreError> {
-        for kept in ["store", "components"] {
+        for kept in ["store", "components", "environments"] {
             for entry in fs::read_dir(self.root.join(kept)).into_iter().flatten().flatten() {
                 let name = entry.file_name();
                 let version = name.to_str().and_then(|name| name.strip_prefix('v')?.parse::<u32>().ok());
@@ -222,10 +225,22 @@ impl Home {
         self.root.join("components/v1")
     }
 
+    /// The folder for registered environments.
+    #[must_use]
+    pub fn environments(&self) -> PathBuf {
+        self.root.join("environments/v1")
+    }
+
     /// Programs by names that exist in Azure ML's images and not on this machine.
     #[must_use]
     pub fn shims(&self) -> PathBuf {
         self.root.join("shims")
+    }
+
+    /// Virtual environments of steps that install packages, as long as they run.
+    #[must_use]
+    pub fn overlays(&self) -> PathBuf {
+        self.root.join("overlays")
     }
 
     /// A run's folder, whether it exists or not.
@@ -322,122 +337,6 @@ fn same_owner(link: &Path, folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let owner = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.uid()).ok();
     owner(fs::symlink_metadata(link)).is_some_and(|uid| owner(fs::metadata(folder)) == Some(uid))
-}
-
-/// The folder of one run.
-#[derive(Clone, Debug)]
-pub struct RunFolder {
-    /// The run.
-    pub name: RunName,
-    /// Its folder.
-    pub path: PathBuf,
-}
-
-impl RunFolder {
-    /// The record of what happened.
-    #[must_use]
-    pub fn events(&self) -> PathBuf {
-        self.path.join("events.jsonl")
-    }
-
-    /// The workspace that it is in.
-    #[must_use]
-    pub fn workspace(&self) -> &Path {
-        self.path.ancestors().nth(2).unwrap_or(&self.path)
-    }
-
-    /// The job file as it was submitted.
-    #[must_use]
-    pub fn job_file(&self) -> PathBuf {
-        self.path.join("job.yml")
-    }
-
-    /// The plan.
-    #[must_use]
-    pub fn plan(&self) -> PathBuf {
-        self.path.join("plan.json")
-    }
-
-    /// The folder for artifacts of the job's own MLflow run.
-    #[must_use]
-    pub fn artifacts(&self) -> PathBuf {
-        self.path.join("artifacts")
-    }
-
-    /// A step's folder.
-    #[must_use]
-    pub fn step(&self, step: &str) -> StepFolder {
-        StepFolder { path: self.path.join("steps").join(step) }
-    }
-
-    /// The variable (name and value) that every process of this run has in its environment, and no process of another
-    /// run. The value is the folder, because two workspaces may have runs of the same name.
-    #[must_use]
-    pub fn marker(&self) -> (String, String) {
-        let folder = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
-        ("AMLRUN_RUN_FOLDER".to_owned(), folder.display().to_string())
-    }
-
-    /// Whether its runner died before it recorded anything.
-    #[must_use]
-    pub fn never_began(&self) -> bool {
-        let has_steps = || fs::read_dir(self.path.join("steps")).is_ok_and(|mut steps| steps.next().is_some());
-        let has_record = fs::metadata(self.events()).is_ok_and(|record| record.len() > 0);
-        // After a power failure the record may be empty, but the logs still belong to a run.
-        self.path.is_dir() && !has_record && !has_steps() && !self.is_live()
-    }
-
-    /// Whether the runner of this run is alive: it holds a lock on the record as long as it lives.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        let Ok(file) = File::open(self.events()) else { return false };
-        match file.try_lock_shared() {
-            Ok(()) => {
-                let _ = file.unlock();
-                false
-            }
-            Err(_) => true,
-        }
-    }
-}
-
-/// The folder of one step of a run.
-#[derive(Clone, Debug)]
-pub struct StepFolder {
-    /// The folder.
-    pub path: PathBuf,
-}
-
-impl StepFolder {
-    /// The step's working directory.
-    #[must_use]
-    pub fn wd(&self) -> PathBuf {
-        self.path.join("wd")
-    }
-
-    /// The folder of the step's logs.
-    #[must_use]
-    pub fn user_logs(&self) -> PathBuf {
-        self.path.join("user_logs")
-    }
-
-    /// The output of the step's process, stdout and stderr in order.
-    #[must_use]
-    pub fn std_log(&self) -> PathBuf {
-        self.user_logs().join("std_log.txt")
-    }
-
-    /// The step's staged inputs: private copies, and links for names that a shell would split.
-    #[must_use]
-    pub fn inputs(&self) -> PathBuf {
-        self.path.join("inputs")
-    }
-
-    /// What the step logs through MLflow.
-    #[must_use]
-    pub fn artifacts(&self) -> PathBuf {
-        self.path.join("artifacts")
-    }
 }
 
 #[cfg(test)]

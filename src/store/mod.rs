@@ -1,6 +1,6 @@
 //! What a workspace stores on disk: runs, step folders, and outputs at their final address.
 //!
-//! [`layout`] is the one place that knows the paths under `.amlrun/`. [`snapshot`] copies a step's code into its
+//! [`layout`] and [`run_folder`] are the places that know the paths under `.amlrun/`. [`snapshot`] copies a step's code into its
 //! working directory. [`seal`] makes an output read-only once its step succeeded; after that it is never moved, and
 //! the record of the run has its stat. [`tree`] copies folders.
 //!
@@ -12,6 +12,7 @@ pub mod kept_log;
 pub mod layout;
 pub mod left;
 pub mod remote;
+pub mod run_folder;
 pub mod seal;
 pub mod shell_word;
 pub mod snapshot;
@@ -20,7 +21,8 @@ pub mod tree;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use layout::{Home, RunFolder, StepFolder};
+pub use layout::Home;
+pub use run_folder::{RunFolder, StepFolder};
 
 /// An error of the file system.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,12 @@
 
 use std::ffi::OsString;
 
+use crate::config::Config;
 use crate::environment::resolve::Policy;
+use crate::error::Failed;
+use crate::runner::environments;
 use crate::runner::options::{RunOptions, StepSelection};
+use crate::store::Home;
 use crate::yaml::overrides::Override;
 
 /// What `run`, `plan` and `job create` have in common.
@@ -33,13 +37,32 @@ pub(in crate::cli) struct RunArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub transfer_jobs: Option<u16>,
 
-    /// How to provide the environments of steps [default: as in amlrun.toml, else host]
-    #[arg(long, value_name = "HOW")]
-    pub environment: Option<EnvironmentArgument>,
+    #[command(flatten)]
+    pub environments: EnvironmentArguments,
 
     /// Show only failures and the summary, not the output of steps
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// How the environments of steps are provided.
+#[derive(clap::Args, Clone, Default)]
+pub(in crate::cli) struct EnvironmentArguments {
+    /// How to provide the environments of steps [default: as in amlrun.toml, else managed]
+    #[arg(long, value_name = "HOW", env = "AMLRUN_ENVIRONMENT", hide_env_values = true)]
+    pub environment: Option<EnvironmentArgument>,
+
+    /// Build environments with exactly the versions that an earlier run had
+    #[arg(long, value_name = "RUN")]
+    pub locked: Option<String>,
+}
+
+impl EnvironmentArguments {
+    /// The project's settings with these.
+    pub(in crate::cli) fn apply(&self, config: Config, home: &Home) -> Result<Config, Failed> {
+        let locked = self.locked.as_deref().map(|run| environments::locked(home, run)).transpose()?;
+        Ok(config.with_environments(self.environment.map(Policy::from), locked))
+    }
 }
 
 /// How environments are provided.
@@ -93,7 +116,8 @@ impl RunArguments {
             jobs: self.jobs,
             grace: self.grace,
             transfer_jobs: self.transfer_jobs,
-            environment: self.environment.map(Policy::from),
+            environment: self.environments.environment.map(Policy::from),
+            locked: self.environments.locked.clone(),
         }
     }
 }
@@ -108,7 +132,7 @@ impl StepArguments {
 
 /// The command line arguments for these options.
 pub(in crate::cli) fn to_args(options: &RunOptions) -> Vec<OsString> {
-    let RunOptions { set, steps, name, jobs, grace, transfer_jobs, environment } = options;
+    let RunOptions { set, steps, name, jobs, grace, transfer_jobs, environment, locked } = options;
     let mut words: Vec<String> = Vec::new();
     words.extend(set.iter().map(|set| format!("--set={}={}", set.keys.join("."), set.value)));
     for (flag, steps) in [("only", &steps.only), ("from", &steps.from), ("until", &steps.until)] {
@@ -127,6 +151,7 @@ pub(in crate::cli) fn to_args(options: &RunOptions) -> Vec<OsString> {
         Policy::Managed => "--environment=managed".to_owned(),
         Policy::Container => "--environment=container".to_owned(),
     }));
+    words.extend(locked.iter().map(|run| format!("--locked={run}")));
     words.into_iter().map(OsString::from).collect()
 }
 
@@ -152,7 +177,7 @@ mod tests {
             "--set inputs.epochs=5 --set jobs.train.inputs.lr=a=b --name n -j 3 --grace 0 --transfer-jobs 7",
             "--only a,b --from c --until d,e.f --force-rerun",
             "--force-rerun=a,b --set tags.x=",
-            "--environment managed",
+            "--environment managed --locked r",
         ] {
             let options = parsed(line.split_whitespace().map(OsString::from));
             assert_eq!(parsed(to_args(&options)), options, "{line}");

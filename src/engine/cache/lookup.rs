@@ -108,6 +108,10 @@ impl<'a> CacheLookup<'a> {
                     };
                     answers.push((index, Decision::new(CacheDecision::Pending, vec![Reason::sentence(sentence)])));
                 }
+                KeyState::Unbuilt(name) => {
+                    let sentence = format!("its environment '{name}' is built first and may be the same as before");
+                    answers.push((index, Decision::new(CacheDecision::Pending, vec![Reason::sentence(sentence)])));
+                }
                 KeyState::Miss(because) => answers.push((index, Decision::new(CacheDecision::Miss, because))),
             }
         }
@@ -143,8 +147,11 @@ impl<'a> CacheLookup<'a> {
             )])
         };
         let step = &self.plan.steps[index];
-        if let Some(sentence) = self.unbuilt(step) {
-            return KeyState::Miss(vec![Reason::sentence(sentence)]);
+        if let Some(name) = self.unbuilt(step) {
+            return match self.reuse.last(self.scope, &step.path) {
+                Ok(Some(_)) => KeyState::Unbuilt(name),
+                _ => KeyState::Miss(vec![Reason::sentence(format!("its environment '{name}' is not built yet"))]),
+            };
         }
         let Some(known) = key::of(step, self.snapshot, self.reuse, false, output) else { return unreadable() };
         if known.is_complete() {
@@ -162,8 +169,8 @@ impl<'a> CacheLookup<'a> {
         }
     }
 
-    /// Why a step must run whose environment is not built: what would be installed is not known before.
-    fn unbuilt(&self, step: &Step) -> Option<String> {
+    /// The environment of a step, if it is not built: what would be installed is not known before.
+    pub(crate) fn unbuilt(&self, step: &Step) -> Option<String> {
         let environment = step.command().filter(|_| step.substitute.is_none())?.environment.as_ref();
         self.snapshot.host.as_ref()?.unbuilt(environment)
     }
@@ -251,6 +258,8 @@ pub(in crate::engine) enum KeyState {
     Complete(Key),
     /// The digests of these steps' outputs are missing, and an earlier result may match.
     Pending(Vec<usize>),
+    /// The environment with that name is not built, and an earlier result may match.
+    Unbuilt(String),
     /// No earlier result can match.
     Miss(Vec<Reason>),
 }

@@ -1,57 +1,22 @@
-//! Builds an environment: with uv where it is on `PATH`, otherwise with venv and pip.
+//! Builds an environment, unless it was built before. [`tool`] has the command for it.
 //!
 //! The build runs under the same supervision as a step: it ends with the runner, on Ctrl-C as well.
 
-use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::definition::Definition;
-use super::interpreter;
+use super::error::BuildError;
 use super::store::{Lock, Ready, Store};
+use super::tool::{self, Tools};
+use super::{content, interpreter};
 use crate::clock::Timestamp;
+use crate::digest::Digest;
 use crate::environment::resolve::Managed;
-use crate::exec::ask::{self, Reply};
-use crate::exec::{Ending, Executor, LOG_LIMIT, Launch, Launcher, Observer, RankProcess, Shown, StopWatch};
+use crate::exec::{Ending, Executor, LOG_LIMIT, Launch, Launcher, Observer, RankProcess, Shown, Stop, StopWatch};
 use crate::fs::atomic::{self, Durability};
-use crate::fs::program::on_path;
-
-/// Why an environment could not be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError {
-    /// No Python of the wanted version was found, and nothing that could install one.
-    #[error(
-        "no Python {wanted} was found on PATH or under pyenv; install it, or install uv (pip install uv), which can \
-         download it"
-    )]
-    NoPython {
-        /// The versions that fit.
-        wanted: String,
-    },
-    /// A package could not be fetched because the network did not answer.
-    #[error("the package index cannot be reached: {why} (log: {log})")]
-    Offline {
-        /// The line that says so.
-        why: String,
-        /// The log of the build.
-        log: String,
-    },
-    /// The resolver or an installer refused.
-    #[error("{why} (log: {log})")]
-    Failed {
-        /// What it printed.
-        why: String,
-        /// The log of the build.
-        log: String,
-    },
-    /// The run was asked to stop.
-    #[error("the build was stopped")]
-    Stopped,
-    /// The folder of the environment cannot be used.
-    #[error("{0}")]
-    Io(String),
-}
 
 /// Receives what a build does.
 pub struct BuildObserver {
@@ -76,26 +41,22 @@ pub async fn ready(
     if let Some(ready) = store.ready(&managed.digest) {
         return Ok(ready);
     }
-    let _reserved = match store.try_reserve(&managed.digest).map_err(io_error)? {
-        Some(reserved) => reserved,
-        None => {
-            (observer.line)("waits until another step or run has built it");
-            let (store, digest) = (store.clone(), managed.digest.clone());
-            let reserved = tokio::task::spawn_blocking(move || store.reserve(&digest)).await;
-            reserved.map_err(|error| BuildError::Io(error.to_string()))?.map_err(io_error)?
-        }
-    };
+    let _reserved = reserve(managed, store, &observer, stop.clone()).await?;
     if let Some(ready) = store.ready(&managed.digest) {
         return Ok(ready);
     }
     (observer.started)();
     let definition = managed.definition.clone();
     let python = tokio::task::spawn_blocking(move || interpreter::find(&definition)).await.ok().flatten();
-    let folder = store.begin(&managed.digest).map_err(io_error)?;
+    let tools = Tools::of_machine(python.map(|found| found.program));
+    let folder = store.begin(&managed.digest).map_err(|error| match error.kind() {
+        std::io::ErrorKind::ResourceBusy => BuildError::InUse,
+        _ => io_error(error),
+    })?;
     let requirements = folder.join("requirements.txt");
     // An address in it may contain a password.
     atomic::write_private(&requirements, lines(&managed.definition), Durability::Unsynced).map_err(io_error)?;
-    let command = command(&managed.definition, python.as_ref().map(|found| found.program.as_path()), &folder)?;
+    let command = tool::command(&managed.definition, &tools, &folder)?;
     let log = folder.join("build.log");
     let last = Arc::new(Mutex::new(Vec::new()));
     let lines = {
@@ -113,15 +74,19 @@ pub async fn ready(
     let launch = launch(command, &folder, &log, managed.digest.short());
     let observer = Observer { started: Arc::new(|_| {}), lines: Arc::new(lines) };
     let ended = executor.run(launch, observer, stop).await;
+    let env = folder.join("env");
     let printed = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match ended.ending {
         Ending::Exited(0) => {}
         Ending::Stopped => return Err(BuildError::Stopped),
         Ending::NotStarted(why) => return Err(BuildError::Io(why)),
-        _ => return Err(failed(&printed, &log)),
+        _ => {
+            // The disk may be full. The log stays.
+            let _ = fs::remove_dir_all(&env);
+            return Err(failed(&printed, &log));
+        }
     }
-    let python = folder.join("env/bin/python");
-    let installed = tokio::task::spawn_blocking(move || installed(&python)).await.ok().flatten();
+    let installed = tokio::task::spawn_blocking(move || content::read(&env)).await.ok().flatten();
     let (python, packages) = installed.ok_or_else(|| failed(&printed, &log))?;
     let lock = Lock {
         name: managed.name.clone(),
@@ -129,10 +94,37 @@ pub async fn ready(
         python,
         packages,
         digest: managed.digest.clone(),
+        mark: Digest::of(b""),
         built: Timestamp::now(),
     };
-    store.finish(&managed.digest, &lock).map_err(io_error)
+    store.finish(&managed.digest, lock).map_err(io_error)
 }
+
+/// Takes the right to build the environment. Another process may have it for minutes; the wait ends with the run.
+async fn reserve(
+    managed: &Managed,
+    store: &Store,
+    observer: &BuildObserver,
+    mut stop: StopWatch,
+) -> Result<File, BuildError> {
+    let mut is_told = false;
+    loop {
+        if let Some(reserved) = store.try_reserve(&managed.digest).map_err(io_error)? {
+            return Ok(reserved);
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            (observer.line)("waits until another run has built it");
+        }
+        // A thread that waits for the lock itself could not be stopped.
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop != Stop::None) => return Err(BuildError::Stopped),
+            () = tokio::time::sleep(WAIT) => {}
+        }
+    }
+}
+
+/// How often the lock of another process is tried.
+const WAIT: Duration = Duration::from_millis(200);
 
 /// How many of the last lines of a build are kept for its error message.
 const KEPT_LINES: usize = 60;
@@ -148,37 +140,6 @@ fn io_error(error: std::io::Error) -> BuildError {
 /// The lines of the requirements file: options first, because they apply to all that follows.
 fn lines(definition: &Definition) -> String {
     definition.options.iter().chain(&definition.requirements).map(|line| format!("{line}\n")).collect()
-}
-
-/// The command that builds the environment in `folder`. `python` is the interpreter to use, if one was found.
-fn command(definition: &Definition, python: Option<&Path>, folder: &Path) -> Result<String, BuildError> {
-    let wanted = definition.python.as_ref().map(ToString::to_string);
-    let (env, requirements) = (quoted(&folder.join("env")), quoted(&folder.join("requirements.txt")));
-    let uv = on_path("uv", None).map(|uv| quoted(&uv));
-    let mut commands = Vec::new();
-    match (&uv, python) {
-        (Some(uv), Some(python)) => commands.push(format!("{uv} venv --seed --python {} {env}", quoted(python))),
-        // uv downloads a Python where the network allows it.
-        (Some(uv), None) => {
-            let wanted = wanted.as_ref().map(|wanted| format!("--python '{wanted}' ")).unwrap_or_default();
-            commands.push(format!("{uv} venv --seed {wanted}{env}"));
-        }
-        (None, Some(python)) => commands.push(format!("{} -m venv {env}", quoted(python))),
-        (None, None) => return Err(BuildError::NoPython { wanted: wanted.unwrap_or_else(|| "3".to_owned()) }),
-    }
-    if !definition.requirements.is_empty() {
-        let program = quoted(&folder.join("env/bin/python"));
-        commands.push(match &uv {
-            Some(uv) => format!("{uv} pip install --python {program} --requirements {requirements}"),
-            None => format!("{program} -m pip install --no-input --requirement {requirements}"),
-        });
-    }
-    Ok(commands.join(" && "))
-}
-
-/// A path as one word for bash.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 fn launch(command: String, folder: &Path, log: &Path, marker: &str) -> Launch {
@@ -217,8 +178,15 @@ const OFFLINE: [&str; 8] = [
     "error sending request",
 ];
 
+/// What tools and the log print when the disk is full.
+const FULL: [&str; 2] = ["No space left on device", "the disk is full"];
+
 /// The error of a build that failed, from the last lines that it printed.
 fn failed(printed: &[String], log: &Path) -> BuildError {
+    // `ensurepip` hides the reason, but then the log could not be written either.
+    if printed.iter().any(|line| FULL.iter().any(|sign| line.contains(sign))) {
+        return BuildError::DiskFull { folder: log.parent().unwrap_or(log).display().to_string() };
+    }
     let log = log.display().to_string();
     if let Some(line) = printed.iter().find(|line| OFFLINE.iter().any(|sign| line.contains(sign))) {
         return BuildError::Offline { why: line.trim().to_owned(), log };
@@ -237,21 +205,6 @@ fn reason(line: &str) -> Option<&str> {
     Some(reason.split(" (from versions:").next().unwrap_or(reason))
 }
 
-/// The version and the distributions of an environment's Python.
-fn installed(python: &Path) -> Option<(String, BTreeMap<String, String>)> {
-    const SCRIPT: &str = "import json, platform\nfrom importlib import metadata\n\
-        print(json.dumps([platform.python_version(), \
-        {d.metadata['Name']: d.version for d in metadata.distributions() if d.metadata['Name']}]))";
-    // `importlib.metadata` is from Python 3.8; before that, pip answers.
-    const OLD: &str = "import json, platform, pkg_resources\n\
-        print(json.dumps([platform.python_version(), {d.project_name: d.version for d in pkg_resources.working_set}]))";
-    [SCRIPT, OLD].into_iter().find_map(|script| {
-        let reply = ask::ask(python, &["-I", "-c", script], Path::new("/"), Duration::from_secs(60));
-        let Reply::Printed(text) = reply else { return None };
-        serde_json::from_slice(&text).ok()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,10 +219,5 @@ mod tests {
         let pip = "Collecting nope\nERROR: Could not find a version (from versions: 1, 2)\nERROR: No matching distribution found for nope";
         assert_eq!(why(pip), "Could not find a version; No matching distribution found for nope (log: /log)");
         assert!(why("x\nerror: dns error: failed to lookup").contains("cannot be reached"));
-    }
-
-    #[test]
-    fn paths_are_one_word() {
-        assert_eq!(quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
     }
 }

@@ -1,7 +1,7 @@
 //! Reads conda files, and writes their packages as requirements for pip.
 //!
-//! conda's version forms are in its specification of MatchSpec; pip's are in PEP 440. Packages that PyPI does not have
-//! are kept apart, because only a conda tool can install them.
+//! conda's version forms are in its specification of MatchSpec; pip's are in PEP 440. If PyPI does not have one of the
+//! packages, a conda tool must install all of them, so that they fit together; the `pip:` list stays with pip.
 
 use std::path::Path;
 use std::str::FromStr as _;
@@ -9,8 +9,9 @@ use std::str::FromStr as _;
 use pep440_rs::VersionSpecifiers;
 use serde_yaml::Value;
 
-use super::definition::Definition;
+use super::definition::{Conda, Definition};
 use super::requirements;
+use crate::fs::program::on_path;
 
 /// Why a conda file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,9 +49,20 @@ pub fn read(text: &str, folder: &Path) -> Result<Definition, CondaError> {
         Some(Value::Sequence(dependencies)) => dependencies,
         Some(_) => return Err(form("'dependencies' is not a list")),
     };
+    let mut conda = Conda { channels: channels(root.get("channels")), ..Conda::default() };
+    let mut translated = Vec::new();
     for dependency in dependencies {
         match dependency {
-            Value::String(text) => package(text, &mut definition)?,
+            Value::String(text) => {
+                let spec = match_spec(text);
+                conda.packages.push(text.split(" #").next().unwrap_or_default().trim().to_owned());
+                match translate(&spec, text)? {
+                    Translated::Python(allowed) => definition.python = allowed,
+                    Translated::Requirement(requirement) => translated.push(requirement),
+                    Translated::Nothing(note) => definition.notes.extend(note),
+                    Translated::CondaOnly => conda.only.push(text.trim().to_owned()),
+                }
+            }
             Value::Mapping(sections) => {
                 for (name, lines) in sections {
                     let lines = match (name.as_str(), lines) {
@@ -67,17 +79,31 @@ pub fn read(text: &str, folder: &Path) -> Result<Definition, CondaError> {
             _ => return Err(form("'dependencies' may only have texts and a list 'pip'")),
         }
     }
+    if conda.only.is_empty() {
+        definition.requirements.splice(0..0, translated);
+    } else {
+        definition.notes.clear();
+        definition.conda = Some(conda);
+    }
     Ok(definition)
 }
 
+/// The channels of a conda file. `defaults` needs a licence in companies, and conda tools use it by themselves when a
+/// file names none; conda-forge has the same packages.
+fn channels(written: Option<&Value>) -> Vec<String> {
+    let written = written.and_then(Value::as_sequence).into_iter().flatten().filter_map(Value::as_str);
+    let named: Vec<String> = written.filter(|name| *name != "nodefaults").map(str::to_owned).collect();
+    if named.is_empty() { vec!["conda-forge".to_owned()] } else { named }
+}
+
 /// What becomes of a conda package.
-enum Fate<'a> {
-    /// pip installs it under this name.
-    Pip(&'a str),
-    /// It is there without being installed.
-    Present,
-    /// It contains CUDA libraries.
-    Cuda,
+enum Translated {
+    /// It is Python, of these versions.
+    Python(Option<VersionSpecifiers>),
+    /// pip installs it.
+    Requirement(String),
+    /// It need not be installed; the note says why, if a user should know.
+    Nothing(Option<String>),
     /// Only conda has it.
     CondaOnly,
 }
@@ -85,45 +111,46 @@ enum Fate<'a> {
 /// The table of names. It has a few dozen lines and is read once for each package of a file.
 const NAMES: &str = include_str!("conda_names.txt");
 
-fn fate(name: &str) -> Fate<'_> {
-    let rows = NAMES.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
-    match rows.into_iter().find(|(conda, _)| *conda == name).map(|(_, pip)| pip) {
-        Some("-") => Fate::Present,
-        Some("cuda") => Fate::Cuda,
-        Some("conda") => Fate::CondaOnly,
-        Some(pip) => Fate::Pip(pip),
-        None if name.starts_with("r-") || name.starts_with("bioconductor-") || name.starts_with("lib") => {
-            Fate::CondaOnly
-        }
-        None if name.starts_with("cuda-") => Fate::Cuda,
-        None => Fate::Pip(name),
+/// What stands before the name of a program in the table.
+const PROGRAM: &str = "program:";
+
+/// The name on PyPI, or one of the words that `conda_names.txt` explains.
+fn name_on_pypi(name: &str) -> &str {
+    let mut rows = NAMES.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
+    match rows.find(|(conda, _)| *conda == name) {
+        Some((_, pip)) => pip,
+        None if name.starts_with("r-") || name.starts_with("bioconductor-") => "conda",
+        None if name.starts_with("cuda-") => "cuda",
+        None => name,
     }
 }
 
-/// Adds one package, in the form of conda's MatchSpec.
-fn package(text: &str, definition: &mut Definition) -> Result<(), CondaError> {
-    let MatchSpec { name, version } = match_spec(text);
+/// What becomes of one package. `text` is the package as written.
+fn translate(MatchSpec { name, version }: &MatchSpec, text: &str) -> Result<Translated, CondaError> {
     if name.is_empty() {
         return Err(CondaError::Form(format!("'{text}' is not a package")));
     }
     let refused = |why| CondaError::Version { package: name.clone(), version: version.clone(), why };
     if name == "python" {
-        let allowed = specifiers(&version).map_err(refused)?;
-        definition.python = (!allowed.is_empty()).then_some(allowed);
-        return Ok(());
+        let allowed = specifiers(version).map_err(refused)?;
+        return Ok(Translated::Python((!allowed.is_empty()).then_some(allowed)));
     }
-    match fate(&name) {
-        Fate::Present => {}
-        Fate::Cuda => {
-            definition.notes.push(format!("{name} is left out: wheels bring the CUDA libraries that they need"));
+    Ok(match name_on_pypi(name) {
+        "-" => Translated::Nothing(None),
+        "cuda" => {
+            let note = format!("{name} is left out: wheels bring the CUDA libraries that they need");
+            Translated::Nothing(Some(note))
         }
-        Fate::CondaOnly => definition.conda_only.push(text.trim().to_owned()),
-        Fate::Pip(pip) => {
-            let versions = specifiers(&version).map_err(refused)?;
-            definition.requirements.push(format!("{pip}{versions}"));
+        "conda" => Translated::CondaOnly,
+        other if other.starts_with(PROGRAM) => {
+            let program = &other[PROGRAM.len()..];
+            match on_path(program, None) {
+                Some(_) => Translated::Nothing(Some(format!("{name} is left out: this machine has {program}"))),
+                None => Translated::CondaOnly,
+            }
         }
-    }
-    Ok(())
+        pip => Translated::Requirement(format!("{pip}{}", specifiers(version).map_err(refused)?)),
+    })
 }
 
 /// A package and its version, as conda reads them.
@@ -220,10 +247,26 @@ mod tests {
     }
 
     #[test]
-    fn what_pip_cannot_install_is_kept_apart() {
-        assert_eq!(of("r-base=4.1").conda_only, ["r-base=4.1"]);
+    fn a_conda_tool_installs_all_packages_when_pypi_lacks_one() {
+        let text = "channels: [conda-forge, nodefaults]\ndependencies:\n- python=3.10\n- numpy=1.21\n- r-base=4.1\n\
+                    - pip:\n  - click\n";
+        let definition = read(text, Path::new("/job")).unwrap();
+        let conda = definition.conda.unwrap();
+        assert_eq!(conda.only, ["r-base=4.1"]);
+        assert_eq!(conda.packages, ["python=3.10", "numpy=1.21", "r-base=4.1"]);
+        assert_eq!(conda.channels, ["conda-forge"]);
+        assert_eq!(definition.requirements, ["click"]);
+    }
+
+    #[test]
+    fn what_need_not_be_installed_is_left_out() {
         assert_eq!(of("cudatoolkit=11.3").notes.len(), 1);
         assert_eq!(of("pip=21.3"), Definition::default());
+        let shell = translate(&match_spec("bash=5"), "bash=5").unwrap();
+        assert!(matches!(shell, Translated::Nothing(Some(note)) if note.contains("this machine has bash")));
+        for name in ["librosa", "libcst", "libclang", "cudf"] {
+            assert_eq!(of(name).requirements, [name]);
+        }
     }
 
     #[test]
@@ -247,8 +290,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_package_makes_it_panic(text in "\\PC{0,40}") {
-            let mut definition = Definition::default();
-            let _ = package(&text, &mut definition);
+            let _ = translate(&match_spec(&text), &text);
         }
     }
 }

@@ -21,10 +21,21 @@ pub struct Definition {
     pub local: Vec<PathBuf>,
     /// Variables that its image sets and scripts rely on.
     pub variables: Vec<(String, String)>,
-    /// conda packages that PyPI does not have. Only a conda tool can install them.
-    pub conda_only: Vec<String>,
+    /// What a conda tool installs, if PyPI does not have all packages. Then `requirements` has only those of pip.
+    pub conda: Option<Conda>,
     /// What a user should know about how it was read.
     pub notes: Vec<String>,
+}
+
+/// The part of an environment that a conda tool installs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Conda {
+    /// Where it finds packages, in order.
+    pub channels: Vec<String>,
+    /// All packages, as conda writes them, Python included.
+    pub packages: Vec<String>,
+    /// Those of them that PyPI does not have.
+    pub only: Vec<String>,
 }
 
 impl Definition {
@@ -34,13 +45,16 @@ impl Definition {
         let python = self.python.as_ref().map(ToString::to_string).unwrap_or_default();
         let local = self.local.iter().map(|path| path.display().to_string());
         let variables = self.variables.iter().map(|(name, value)| format!("{name}={value}"));
-        let parts: [Vec<String>; 6] = [
+        let conda = self.conda.as_ref();
+        let of_conda = |part: fn(&Conda) -> &Vec<String>| conda.map(part).cloned().unwrap_or_default();
+        let parts: [Vec<String>; 7] = [
             vec![python],
             self.requirements.clone(),
             self.options.clone(),
             local.collect(),
             variables.collect(),
-            self.conda_only.clone(),
+            of_conda(|conda| &conda.packages),
+            of_conda(|conda| &conda.channels),
         ];
         // Every part has its length before it, so that no two definitions have the same text.
         let text: String = parts.iter().map(|part| format!("{}\n{}\n", part.len(), part.join("\n"))).collect();

@@ -12,7 +12,7 @@ use crate::fs::program::is_program;
 
 /// A Python that can make environments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Interpreter {
+pub(in crate::environment) struct Interpreter {
     /// The program.
     pub program: PathBuf,
     /// Its version.
@@ -27,7 +27,7 @@ const MINORS: std::ops::RangeInclusive<u8> = 6..=14;
 
 /// The Python for an environment: the active one if it fits, otherwise the newest that fits, on `PATH` or among those
 /// that pyenv installed. `None` if there is none.
-pub(super) fn find(definition: &Definition) -> Option<Interpreter> {
+pub(in crate::environment) fn find(definition: &Definition) -> Option<Interpreter> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let named = MINORS.rev().map(|minor| format!("python3.{minor}"));

@@ -2,8 +2,17 @@
 
 pub mod build;
 pub mod conda;
+mod content;
 pub mod curated;
 pub mod definition;
-mod interpreter;
+mod error;
+pub mod gpu;
+pub(super) mod identity;
+pub(super) mod image;
+pub(super) mod interpreter;
+pub mod locked;
 pub mod requirements;
 pub mod store;
+pub(crate) mod tool;
+
+pub use error::BuildError;

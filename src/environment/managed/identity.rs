@@ -1,0 +1,60 @@
+//! What makes two definitions the same environment: their content, and that of the user's files that they install.
+
+use std::path::Path;
+
+use super::definition::Definition;
+use crate::digest::Digest;
+use crate::fs;
+
+/// The digest of a definition and of the user's files that it installs.
+pub(in crate::environment) fn digest(definition: &Definition) -> std::io::Result<Digest> {
+    let mut text = definition.digest().to_string();
+    for path in &definition.local {
+        let content = content(path).map_err(|error| fs::at(path, &error))?;
+        text.push_str(&format!("\n{content}"));
+    }
+    Ok(Digest::of(text.as_bytes()))
+}
+
+/// The digest of a file or folder of the user that is installed. What tools leave in a project does not count: hidden
+/// folders, such as a workspace or a repository, byte code, and earlier builds.
+fn content(path: &Path) -> std::io::Result<Digest> {
+    if path.is_file() {
+        return Digest::of_file(path);
+    }
+    let is_left = |name: &str| {
+        name.starts_with('.')
+            || name.ends_with(".egg-info")
+            || ["__pycache__", "node_modules", "build", "dist"].contains(&name)
+    };
+    let walk = walkdir::WalkDir::new(path).sort_by_file_name().into_iter();
+    let walk = walk.filter_entry(|entry| entry.depth() == 0 || !is_left(&entry.file_name().to_string_lossy()));
+    let mut text = String::new();
+    for entry in walk {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            let inner = entry.path().strip_prefix(path).unwrap_or(entry.path()).display();
+            text.push_str(&format!("{inner}\n{}\n", Digest::of_file(entry.path())?));
+        }
+    }
+    Ok(Digest::of(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_project_that_is_installed_only_its_files_count() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("pyproject.toml"), "[project]").unwrap();
+        let before = content(root.path()).unwrap();
+        for left in [".amlrun/runs/r", ".git", "src/__pycache__", "a.egg-info", "build/lib"] {
+            std::fs::create_dir_all(root.path().join(left)).unwrap();
+            std::fs::write(root.path().join(left).join("file"), "x").unwrap();
+        }
+        assert_eq!(content(root.path()).unwrap(), before);
+        std::fs::write(root.path().join("src/code.py"), "x = 1").unwrap();
+        assert_ne!(content(root.path()).unwrap(), before);
+    }
+}
