@@ -146,7 +146,10 @@ def main():
     except subprocess.CalledProcessError as error:
         skip(arguments.command, f"{' '.join(map(str, error.cmd))} failed")
     else:
-        sys.exit(subprocess.run(arguments.command, env={**os.environ, **variables}).returncode)
+        ran = subprocess.run(arguments.command, env={**os.environ, **variables})
+        # The images that tests built.
+        succeeds("podman", "image", "prune", "--all", "--force", "--filter", "label=amlrun.test=yes")
+        sys.exit(ran.returncode)
 
 
 def skip(command, why):
