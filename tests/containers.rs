@@ -253,7 +253,7 @@ fn import(folder: &std::path::Path, file: &str, name: &str, architecture: Option
     tar.arg("-C").arg(folder).arg("-cf").arg(&archive).arg(file);
     assert!(tar.status().unwrap().success());
     let archive = archive.display().to_string();
-    let mut arguments = vec!["import".to_owned(), "--quiet".to_owned()];
+    let mut arguments = ["import", "--quiet", "--change=LABEL amlrun.test=yes"].map(str::to_owned).to_vec();
     arguments.extend(architecture.map(|architecture| format!("--arch={architecture}")));
     arguments.extend([archive, name.to_owned()]);
     podman(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
