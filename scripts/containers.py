@@ -109,8 +109,12 @@ def build_options():
     """What a build needs here: our images, this machine's network, certificates and registry, and what is built already."""
     cargo = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo")) / "registry"
     results = ROOT / "target/image"
-    for folder in (cargo, results):
-        folder.mkdir(parents=True, exist_ok=True)
+    cargo.mkdir(parents=True, exist_ok=True)
+    if not results.exists():
+        results.mkdir(parents=True)
+        # The same compiler, and dependencies at the same places: they need not be built again.
+        if (ROOT / "target/release").is_dir():
+            run("cp", "--archive", ROOT / "target/release", results)
     options = ["--network=host", f"--build-arg=BUILD_IMAGE={BUILD}", f"--build-arg=BASE_IMAGE={BASE}",
                "--volume=/etc/ssl/certs:/etc/ssl/certs:ro", f"--volume={cargo}:/root/.cargo/registry",
                f"--volume={results}:/src/target"]
@@ -142,7 +146,10 @@ def main():
     except subprocess.CalledProcessError as error:
         skip(arguments.command, f"{' '.join(map(str, error.cmd))} failed")
     else:
-        sys.exit(subprocess.run(arguments.command, env={**os.environ, **variables}).returncode)
+        ran = subprocess.run(arguments.command, env={**os.environ, **variables})
+        # The images that tests built.
+        succeeds("podman", "image", "prune", "--all", "--force", "--filter", "label=amlrun.test=yes")
+        sys.exit(ran.returncode)
 
 
 def skip(command, why):

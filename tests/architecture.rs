@@ -58,7 +58,7 @@ const ONLY_IN: [(&str, &[&str], &str); 11] = [
     ("indicatif", &["report/terminal.rs", "report/progress.rs", "bin/amlrun-stage"], "two views draw progress"),
     ("println!", &["bin/amlrun-stage", "../build.rs"], "only cli/printer.rs prints"),
     ("eprint", &["bin/amlrun-stage"], "only cli/printer.rs prints"),
-    ("io::stdout()", &["cli/printer.rs", "bin/amlrun-stage"], "only cli/printer.rs prints"),
+    ("io::stdout()", &["cli/printer.rs", "exec/watchdog.rs", "bin/amlrun-stage"], "only cli/printer.rs prints"),
     ("Command::new(", &["exec/"], "supervision exists once"),
     ("azure_storage_blobs", &["azure/"], "Azure's crates stay behind one seam"),
     ("azure_identity", &["azure/"], "Azure's crates stay behind one seam"),

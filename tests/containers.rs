@@ -24,7 +24,7 @@ fn containers() -> Option<Containers> {
         Err(_) => {
             static ONCE: Once = Once::new();
             ONCE.call_once(|| {
-                skipped("real containers, and all tests beside this one: make test-containers runs them")
+                skipped("real containers, and all tests beside this one: make test-containers runs them");
             });
             None
         }
@@ -45,6 +45,8 @@ impl Containers {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.project.command(arguments);
         command.args(["--environment", "container"]).env("AMLRUN_CONTAINER_ENGINE", "podman");
+        // scripts/containers.py removes images with this label.
+        command.env("AMLRUN_BUILD_OPTIONS", "--label=amlrun.test=yes");
         // The storage of the user's images, which is not the tests' own.
         command.env("XDG_CACHE_HOME", self.project.path("cache"));
         command
@@ -251,7 +253,7 @@ fn import(folder: &std::path::Path, file: &str, name: &str, architecture: Option
     tar.arg("-C").arg(folder).arg("-cf").arg(&archive).arg(file);
     assert!(tar.status().unwrap().success());
     let archive = archive.display().to_string();
-    let mut arguments = vec!["import".to_owned(), "--quiet".to_owned()];
+    let mut arguments = ["import", "--quiet", "--change=LABEL amlrun.test=yes"].map(str::to_owned).to_vec();
     arguments.extend(architecture.map(|architecture| format!("--arch={architecture}")));
     arguments.extend([archive, name.to_owned()]);
     podman(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
@@ -429,6 +431,35 @@ fn resources_and_the_projects_own_image_are_used() {
     for line in ["98304", "a | bash", "a | /of-the-image"] {
         assert!(ran.out.contains(line), "{}", ran.out);
     }
+}
+
+/// Answers as docker does, and has podman do the work: its options are those of docker, except for `rm`.
+const DOCKER: &str = r#"#!/bin/sh
+case "$1 $2 $3" in
+    info*) echo "28.0 [name=seccomp,profile=builtin]" ;;
+    "rm --force --volumes") shift 3; exec podman rm --force --volumes --time=0 "$@" ;;
+    *) exec podman "$@" ;;
+esac
+"#;
+
+#[test]
+fn the_command_line_of_docker_is_used_in_the_same_way() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(containers) = containers() else { return };
+    let docker = containers.project.path("bin/docker");
+    containers.project.write("bin/docker", DOCKER);
+    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let more = "    outputs: {r: {type: uri_file}}\n    resources: {docker_args: --no-such-option}\n";
+    containers.write(
+        &(containers.node("a", "id -u > ${{outputs.r}}", "    outputs: {r: {type: uri_file}}\n")
+            + &containers.node("b", "true", more)),
+    );
+    let mut run = containers.command(&["run", "pipeline.yml", "--name", "r"]);
+    run.env("AMLRUN_CONTAINER_ENGINE", docker);
+    let ran = Ran::of(run).ended(1);
+    assert!(ran.out.contains("docker cannot start its container: unknown flag"), "{}", ran.out);
+    assert_eq!(containers.written("r", "a"), format!("{}\n", nix::unistd::getuid()));
+    assert_eq!(containers.left(), [""; 0]);
 }
 
 #[test]

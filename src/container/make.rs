@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::engine::EngineError;
-use super::image::{Image, Images, qualified};
+use super::image::{Image, qualified};
+use super::images::Images;
 use super::{derived, quoted};
 use crate::digest::Digest;
 use crate::environment::container::{Container, Packages, Source};

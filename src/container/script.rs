@@ -71,36 +71,45 @@ pub(super) fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use crate::exec::process::LocalProcess;
+    use crate::exec::{Ending, Executor as _, LOG_LIMIT, Launch, Observer, RankProcess, Stop};
+    use std::sync::Arc;
+    use std::time::Duration;
 
-    fn run(variables: &[(&str, &str)], command: &str) -> (i32, String) {
+    /// How the script ends for a command, and what it prints.
+    async fn run(variables: &[(&str, &str)], command: &str) -> (Ending, String) {
         let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let script = Script { variables: &variables, command, file: None, launcher: Launcher::Bash }.text();
-        let ran = Command::new("bash").args(["-c", &script]).output().unwrap();
-        let text = [ran.stdout, ran.stderr].concat();
-        (ran.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
-    }
-
-    #[test]
-    fn the_exit_code_the_output_and_the_variables_are_those_of_the_command() {
-        let odd = "a 'b' \"c\"\n$(d)\\";
-        assert_eq!(run(&[("ODD", odd)], "printf %s \"$ODD\"; exit 7"), (7, odd.to_owned()));
-        let (code, text) = run(&[], "no-such-command-here");
-        assert!(code == 127 && text.contains("no-such-command-here: command not found"), "{code} {text}");
-        assert_eq!(run(&[("not.a.name", "x")], "echo a >&2; echo b"), (0, "b\na\n".to_owned()));
-    }
-
-    #[test]
-    fn every_process_of_the_step_gets_the_signal_and_its_time() {
         let folder = tempfile::tempdir().unwrap();
-        let gate = quoted(&folder.path().join("gate").display().to_string());
-        let child = format!("trap 'echo child; exit' TERM; echo > {gate}; while :; do sleep 0.01; done 2>/dev/null");
-        // The script is the parent of the step, which asks it to end, as an engine would.
-        let command = format!(
-            "mkfifo {gate}; bash -c {} & read -r _ < {gate}; echo ready; kill -TERM $PPID; wait; echo never",
-            quoted(&child)
-        );
-        let (code, text) = run(&[], &command);
-        assert_eq!((code, text.as_str()), (143, "ready\nchild\n"));
+        let log = folder.path().join("log");
+        let launch = Launch {
+            command: script,
+            cwd: folder.path().to_owned(),
+            variables: Vec::new(),
+            hidden: Arc::new([]),
+            mounts: Vec::new(),
+            marker: ("AMLRUN_TEST".to_owned(), folder.path().display().to_string()),
+            processes: vec![RankProcess::only(log.clone())],
+            launcher: Launcher::Bash,
+            log_limit: LOG_LIMIT,
+            secrets: Arc::new([]),
+            timeout: None,
+            grace: Duration::ZERO,
+        };
+        let observer = Observer { started: Arc::new(|_| {}), lines: Arc::new(|_| {}) };
+        let (_stop, watch) = tokio::sync::watch::channel(Stop::None);
+        let ended = LocalProcess::new().run(launch, observer, watch).await;
+        (ended.ending, std::fs::read_to_string(log).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_exit_code_the_output_and_the_variables_are_those_of_the_command() {
+        let odd = "a 'b' \"c\"\n$(d)\\";
+        let (ending, text) = run(&[("ODD", odd)], "printf '%s\\n' \"$ODD\"; exit 7").await;
+        assert_eq!((ending, text), (Ending::Exited(7), format!("{odd}\n")));
+        let (ending, text) = run(&[], "no-such-command-here").await;
+        assert_eq!(ending, Ending::CommandNotFound("no-such-command-here".to_owned()), "{text}");
+        let (ending, text) = run(&[("not.a.name", "x")], "echo a >&2; echo b").await;
+        assert_eq!((ending, text.as_str()), (Ending::Exited(0), "a\nb\n"));
     }
 }

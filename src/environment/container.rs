@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use super::managed::curated;
 use super::managed::definition::Definition;
-use super::resolve::{Policy, Replacement, Settings};
 use crate::spec::environment::{CondaFile, Environment};
 
 /// A container for the steps of an environment.
@@ -51,25 +50,17 @@ pub trait Images: Debug + Send + Sync {
     fn id(&self, container: &Container) -> Option<String>;
 }
 
-/// The container for an environment. A definition of the project comes first. `None` if the environment names no image
-/// that is known.
+/// The container that the project defines for an environment: an image, with packages if there are any.
+pub(super) fn defined(name: &str, image: &str, definition: Definition) -> Container {
+    let packages = (definition != Definition::default()).then_some(Packages { conda: None, definition });
+    Container { name: name.to_owned(), source: Source::Image(image.to_owned()), packages }
+}
+
+/// The container for an environment. `None` if it names no image that is known.
 ///
 /// # Errors
 /// A message, if its definition cannot be read.
-pub(super) fn resolve(
-    environment: &Environment,
-    replacement: Option<(&str, &Replacement, Definition)>,
-    settings: &Settings,
-) -> Result<Option<Container>, String> {
-    if let Some((name, replacement, definition)) = replacement {
-        let Some(image) = &replacement.image else { return Ok(None) };
-        let is_more = replacement.conda.is_some() || replacement.requirements.is_some() || replacement.python.is_some();
-        let packages = is_more.then_some(Packages { conda: None, definition });
-        return Ok(Some(Container { name: name.to_owned(), source: Source::Image(image.clone()), packages }));
-    }
-    if settings.policy != Policy::Container {
-        return Ok(None);
-    }
+pub(super) fn resolve(environment: &Environment) -> Result<Option<Container>, String> {
     let container = |name: &str, source| Container { name: name.to_owned(), source, packages: None };
     match environment {
         Environment::Reference(reference) => Ok(curated::name(reference).map(|name| {
@@ -119,7 +110,7 @@ impl Container {
 
 #[cfg(test)]
 mod tests {
-    use super::super::resolve::{Resolution, resolve};
+    use super::super::resolve::{Policy, Replacement, Resolution, Settings, resolve};
     use super::*;
     use crate::spec::environment::BuildContext;
 

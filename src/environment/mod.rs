@@ -62,6 +62,8 @@ struct Found {
     described: Vec<Machine>,
     /// The Pythons of the environments that were built.
     built: HashMap<Digest, Python>,
+    /// Whether a step uses this machine's interpreters. Steps in containers do not.
+    is_used: bool,
 }
 
 /// Where to look, and for which project.
@@ -108,8 +110,13 @@ impl Host {
         }
         let base = is_known.then_some(base);
         let programs = HashMap::from([(None, programs)]);
-        let found =
-            Mutex::new(Found { programs, machines: HashMap::new(), described: Vec::new(), built: HashMap::new() });
+        let found = Mutex::new(Found {
+            programs,
+            machines: HashMap::new(),
+            described: Vec::new(),
+            built: HashMap::new(),
+            is_used: false,
+        });
         let environments = look.environments.clone();
         let digest = |(name, value): (String, String)| (name, Given::Secret(Digest::of(value.as_bytes())));
         let passed = variables::passed_on(look.passed).into_iter().map(digest).collect();
@@ -144,7 +151,8 @@ impl Host {
             (None, None) => None,
         };
         let mut found = self.found();
-        let Found { programs, machines, described, built: pythons_of_environments } = &mut *found;
+        found.is_used = true;
+        let Found { programs, machines, described, built: pythons_of_environments, .. } = &mut *found;
         let programs = programs.entry(path.clone()).or_insert_with_key(|path| {
             let folders = std::env::split_paths(path.as_deref().unwrap_or_default()).collect();
             Programs::new(folders, &self.near, self.strange.as_deref())
@@ -212,7 +220,9 @@ impl Host {
     /// Whether everything is unchanged.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        self.interpreters.iter().all(Interpreter::is_same) && self.found().programs.values().all(Programs::are_same)
+        let found = self.found();
+        !found.is_used
+            || self.interpreters.iter().all(Interpreter::is_same) && found.programs.values().all(Programs::are_same)
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {

@@ -123,15 +123,17 @@ pub const IMAGE_NAME: &str = "image name";
 /// # Errors
 /// A message, if its definition cannot be read.
 pub fn resolve(environment: &Environment, settings: &Settings) -> Result<Resolution, String> {
-    let replacement = match replacement(environment, settings) {
-        Some((name, replacement)) => Some((name, replacement, replaced(replacement, &settings.folder)?)),
-        None => None,
-    };
-    if let Some(container) = container::resolve(environment, replacement.clone(), settings)? {
-        return Ok(Resolution::Container(Box::new(container)));
+    if let Some((name, replacement)) = replacement(environment, settings) {
+        let definition = replaced(replacement, &settings.folder)?;
+        return match &replacement.image {
+            Some(image) => Ok(Resolution::Container(Box::new(container::defined(name, image, definition)))),
+            None => managed(name.to_owned(), "amlrun.toml", definition, settings),
+        };
     }
-    if let Some((name, _, definition)) = replacement {
-        return managed(name.to_owned(), "amlrun.toml", definition, settings);
+    if settings.policy == Policy::Container
+        && let Some(container) = container::resolve(environment)?
+    {
+        return Ok(Resolution::Container(Box::new(container)));
     }
     if settings.policy == Policy::Host {
         return Ok(Resolution::Host("environments are not built, which is the setting".to_owned()));
