@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::reuse_exact::{step, venv, with_venv};
-use crate::support::{Project, Ran};
+use crate::support::{Project, Ran, node, pipeline};
 
 fn run(project: &Project, name: &str) -> String {
     let mut command = with_venv(project, &["run", "pipeline.yml", "--name", name, "--quiet"]);
@@ -30,6 +30,25 @@ fn the_first_package_of_the_user_counts() {
     std::fs::create_dir_all(&packages).unwrap();
     std::fs::write(packages.join("of_the_user.py"), "").unwrap();
     assert_eq!(run(&project, "installed"), "True\n");
+}
+
+#[test]
+fn a_package_counts_for_the_steps_that_find_its_interpreter() {
+    let project = Project::new();
+    let packages = venv(&project);
+    let elsewhere = project.path("elsewhere").display().to_string();
+    let own = format!("    environment_variables: {{PATH: \"{elsewhere}:/usr/bin:/bin\"}}\n");
+    let other = format!("{}{own}", node("other", "echo 1"));
+    project.write("pipeline.yml", &pipeline(&format!("{}{other}", node("usual", "echo 1"))));
+    let run = |name: &str| Ran::of(with_venv(&project, &["run", "pipeline.yml", "--name", name])).ended(0).out;
+    run("one");
+    let again = run("again");
+    assert!(again.contains("usual reused") && again.contains("other reused"), "{again}");
+    std::fs::create_dir(packages.join("click-8.1.7.dist-info")).unwrap();
+    let info = "Metadata-Version: 2.1\nName: click\nVersion: 8.1.7\n";
+    std::fs::write(packages.join("click-8.1.7.dist-info/METADATA"), info).unwrap();
+    let installed = run("installed");
+    assert!(installed.contains("usual started") && installed.contains("other reused"), "{installed}");
 }
 
 #[test]

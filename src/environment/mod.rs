@@ -145,6 +145,7 @@ impl Host {
         if path.is_some() && own.iter().any(|folder| folder.is_relative()) {
             return None;
         }
+        let has_own_path = path.is_some();
         let path = match (path, &built) {
             (Some(path), _) => Some(path.to_owned()),
             (None, Some(built)) => Some(built.search_path.clone()),
@@ -170,6 +171,10 @@ impl Host {
         let key = (path, named, built.as_ref().map(|built| built.digest.clone()));
         let digest = machines.entry(key).or_insert_with_key(|(_, named, _)| {
             let mut machine = Machine { programs: programs.digests(named), ..base.clone() };
+            if has_own_path {
+                // Its Pythons are the ones on its own `PATH`: they are among the programs.
+                machine.pythons.clear();
+            }
             if let Some(built) = built {
                 machine.pythons = BTreeMap::from([("python".to_owned(), built.digest.clone())]);
                 pythons_of_environments.insert(built.digest.clone(), built.python.clone());
