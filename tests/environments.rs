@@ -79,6 +79,10 @@ fn a_step_gets_the_packages_of_its_conda_file_and_they_decide_about_reuse() {
     let second = run(&project, "two").ended(0);
     assert!(second.out.contains("a reused from one-a"), "{}", second.out);
     assert!(!second.out.contains("building"), "{}", second.out);
+    // Built again with the same versions, it is the same.
+    std::fs::remove_dir_all(project.path("cache")).unwrap();
+    let rebuilt = run(&project, "rebuilt").ended(0);
+    assert!(rebuilt.out.contains("building") && rebuilt.out.contains("a reused from one-a"), "{}", rebuilt.out);
     wheel(&project, "1.1");
     project.write("conda.yml", &conda("1.1", "  - --no-index\n  - --find-links ./wheels\n"));
     run(&project, "three").ended(0);

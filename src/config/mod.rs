@@ -36,6 +36,7 @@ pub(crate) const FILE: &str = "amlrun.toml";
 struct EnvironmentRules {
     default: Policy,
     engine: Option<String>,
+    tools: bool,
     #[serde(flatten)]
     replacements: BTreeMap<String, Replacement>,
 }
@@ -148,9 +149,9 @@ impl Config {
 
     /// Its settings of environments.
     pub(crate) fn environments(&self) -> Settings {
-        let EnvironmentRules { default: policy, engine, replacements } = self.environments.clone();
+        let EnvironmentRules { default: policy, engine, tools, replacements } = self.environments.clone();
         let (folder, locked, has_gpu) = (self.folder.clone(), self.locked.clone(), gpu::is_there());
-        Settings { policy, replacements, engine, folder, locked, has_gpu, registered: None }
+        Settings { policy, replacements, engine, tools, folder, locked, has_gpu, registered: None }
     }
 
     /// The same with environments provided in another way, if one was chosen, and with exact versions.

@@ -147,30 +147,32 @@ impl Host {
         }
         let path = match (path, &built) {
             (Some(path), _) => Some(path.to_owned()),
-            (None, Some(built)) => Some(built.search_path(std::iter::empty())),
+            (None, Some(built)) => Some(built.search_path.clone()),
             (None, None) => None,
         };
-        let folders: Vec<PathBuf> = std::env::split_paths(path.as_deref().unwrap_or_default()).collect();
         let mut found = self.found();
         found.is_used = true;
         let Found { programs, machines, described, built: pythons_of_environments, .. } = &mut *found;
-        let fresh = || Programs::new(folders, &self.near, self.strange.as_deref());
-        let programs = programs.entry(path.clone()).or_insert_with(fresh);
+        let programs = programs.entry(path.clone()).or_insert_with_key(|path| {
+            let folders = std::env::split_paths(path.as_deref().unwrap_or_default()).collect();
+            Programs::new(folders, &self.near, self.strange.as_deref())
+        });
         // A step with its own `PATH` may find another Python there.
         let pythons = path.iter().flat_map(|_| ["python", "python3"]);
         let mut named: Vec<usize> = Vec::new();
         for word in std::iter::once("bash").chain(pythons).chain(texts.flat_map(words)) {
             named.extend(programs.find(word, reuse)?);
         }
+        // What a built environment has is known by its versions: built again, it is the same.
+        named.retain(|&number| built.as_ref().is_none_or(|built| !programs.file(number).starts_with(&built.ready.bin)));
         named.sort_unstable();
         named.dedup();
-        let python = built.map(|built| built.python());
-        let key = (path, named, python.as_ref().map(Python::digest));
-        let digest = machines.entry(key).or_insert_with_key(|(_, named, digest)| {
+        let key = (path, named, built.as_ref().map(|built| built.digest.clone()));
+        let digest = machines.entry(key).or_insert_with_key(|(_, named, _)| {
             let mut machine = Machine { programs: programs.digests(named), ..base.clone() };
-            if let (Some(digest), Some(python)) = (digest, python) {
-                machine.pythons = BTreeMap::from([("python".to_owned(), digest.clone())]);
-                pythons_of_environments.insert(digest.clone(), python);
+            if let Some(built) = built {
+                machine.pythons = BTreeMap::from([("python".to_owned(), built.digest.clone())]);
+                pythons_of_environments.insert(built.digest.clone(), built.python.clone());
             }
             let digest = machine.digest();
             described.push(machine);

@@ -114,6 +114,11 @@ impl Programs {
         program.starts_with(strange) || program.canonicalize().is_ok_and(|program| program.starts_with(strange))
     }
 
+    /// The file of a program.
+    pub(super) fn file(&self, number: usize) -> &Path {
+        &self.found[number].file
+    }
+
     /// The digests of programs by name. For an interpreter, and for a script that one runs, its packages count as
     /// well.
     pub(super) fn digests(&self, numbers: &[usize]) -> Digests {

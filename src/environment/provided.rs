@@ -25,7 +25,7 @@ pub struct Environments {
     images: Option<Arc<dyn Images>>,
     resolved: Mutex<HashMap<Environment, Resolved>>,
     /// Those that were found in the store, so that it is read once for each.
-    found: Mutex<HashMap<Digest, Ready>>,
+    found: Mutex<HashMap<Digest, Arc<Built>>>,
 }
 
 impl Environments {
@@ -100,14 +100,39 @@ impl Environments {
 
     /// An environment, if it was built.
     #[must_use]
-    pub fn ready(&self, managed: &Managed) -> Option<Ready> {
+    pub fn ready(&self, managed: &Managed) -> Option<Arc<Built>> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = found.get(&managed.digest) {
             return Some(known.clone());
         }
-        let ready = self.store.as_ref()?.ready(&managed.digest)?;
-        found.insert(managed.digest.clone(), ready.clone());
-        Some(ready)
+        let built = Arc::new(Built::new(self.store.as_ref()?.ready(&managed.digest)?));
+        found.insert(managed.digest.clone(), built.clone());
+        Some(built)
+    }
+}
+
+/// An environment that was built, with what each of its steps needs of it.
+#[derive(Debug)]
+pub struct Built {
+    /// Its place, and its content.
+    pub ready: Ready,
+    /// The `PATH` of its steps: its own programs, then those of the machine.
+    pub search_path: String,
+    /// Its Python for the cache key. An environment that was removed and built again with the same versions is the same.
+    pub python: Python,
+    /// The digest of that.
+    pub digest: Digest,
+}
+
+impl Built {
+    fn new(ready: Ready) -> Self {
+        let python = Python {
+            program: format!("the environment {}", ready.lock.name),
+            version: ready.lock.python.clone(),
+            packages: ready.lock.packages.clone(),
+            files: String::new(),
+        };
+        Self { search_path: ready.search_path(std::iter::empty()), digest: python.digest(), python, ready }
     }
 }
 
@@ -118,16 +143,5 @@ impl Ready {
         let own = std::env::var_os("PATH").unwrap_or_default();
         let all = std::iter::once(self.bin.clone()).chain(std::env::split_paths(&own)).chain(folders);
         std::env::join_paths(all).unwrap_or(own).to_string_lossy().into_owned()
-    }
-
-    /// Its Python for the cache key. An environment that was removed and built again with the same versions is the same.
-    #[must_use]
-    pub fn python(&self) -> Python {
-        Python {
-            program: format!("the environment {}", self.lock.name),
-            version: self.lock.python.clone(),
-            packages: self.lock.packages.clone(),
-            files: String::new(),
-        }
     }
 }

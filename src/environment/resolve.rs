@@ -83,6 +83,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// The environments of the workspace.
     pub registered: Option<Arc<dyn RegisteredEnvironments>>,
+    /// Whether curated environments get their packages for debugging and profiling, too.
+    pub tools: bool,
     /// The exact versions of another run, which are built instead of what the definitions allow.
     pub locked: Option<Locked>,
     /// Whether this machine has a GPU.
@@ -167,7 +169,7 @@ fn inline(environment: &Environment, settings: &Settings) -> Result<Resolution, 
         return managed(name, "conda file", definition, settings);
     }
     if let Some(name) = curated_name(environment) {
-        return match curated::definition(name, false) {
+        return match curated::definition(name, settings.tools) {
             Some(definition) => managed(name.to_owned(), "curated environment", definition, settings),
             None => Ok(Resolution::Host(format!("the content of the curated environment '{name}' is not known"))),
         };
@@ -197,11 +199,12 @@ fn managed(
     if !settings.has_gpu {
         gpu::leave_out(&mut definition);
     }
+    let unreadable = |error| format!("the environment '{name}' cannot be read: {error}");
+    let mut digest = identity::digest(&definition).map_err(unreadable)?;
     if let Some(locked) = &settings.locked {
-        definition = locked.apply(&name, definition)?;
+        definition = locked.apply(&name, &digest, definition)?;
+        digest = identity::digest(&definition).map_err(unreadable)?;
     }
-    let digest = identity::digest(&definition);
-    let digest = digest.map_err(|error| format!("the environment '{name}' cannot be read: {error}"))?;
     Ok(Resolution::Managed(Box::new(Managed { name, source, definition, digest })))
 }
 

@@ -1,6 +1,5 @@
 //! What a workspace knows about environments: those that are registered, and those that its runs recorded.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use super::project::Project;
 use crate::again::{amlrun, word};
 use crate::config::Config;
 use crate::environment::Environments;
-use crate::environment::managed::locked::Locked;
+use crate::environment::managed::locked::{Locked, LockedEnvironment};
 use crate::environment::resolve::{RegisteredEnvironments, Resolution, Settings};
 use crate::error::Failed;
 use crate::event::EventKind;
@@ -169,10 +168,12 @@ pub(crate) fn locked(home: &Home, run: &str) -> Result<Locked, Failed> {
     let folder = home.find_run(run)?;
     let events = record::events(&folder)?;
     let ready = events.into_iter().filter_map(|event| match event.what {
-        EventKind::EnvironmentReady { environment, python, packages, .. } => Some((environment, (python, packages))),
+        EventKind::EnvironmentReady { environment: name, digest, python, packages, .. } => {
+            Some(LockedEnvironment { name, digest, python, packages })
+        }
         _ => None,
     });
-    let environments: BTreeMap<_, _> = ready.collect();
+    let environments: Vec<LockedEnvironment> = ready.collect();
     if environments.is_empty() {
         let message = format!("the run '{}' used no environment that was built for it", folder.name);
         let hint = "a run records the versions of an environment when a step runs in it; choose a run whose steps ran";

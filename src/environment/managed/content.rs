@@ -24,11 +24,12 @@ pub(super) fn read(env: &Path) -> Option<(String, BTreeMap<String, String>)> {
 fn of_python(python: &Path) -> Option<(String, BTreeMap<String, String>)> {
     // A package that was not installed from an index by its version has its address behind the version (PEP 610).
     const SCRIPT: &str = r#"
-import json, platform
+import json, platform, re
 from importlib import metadata
 def version(found):
     address = json.loads(found.read_text("direct_url.json") or "{}").get("url")
-    return found.version + (" (%s)" % address if address else "")
+    # A password does not belong into records.
+    return found.version + (" (%s)" % re.sub("//[^/@]*@", "//", address) if address else "")
 print(json.dumps([platform.python_version(),
                   {d.metadata["Name"]: version(d) for d in metadata.distributions() if d.metadata["Name"]}]))
 "#;

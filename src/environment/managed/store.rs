@@ -45,7 +45,7 @@ pub struct Ready {
     pub bin: PathBuf,
     /// Its content.
     pub lock: Lock,
-    _used: Arc<File>,
+    _used: Option<Arc<File>>,
 }
 
 /// An environment on the disk.
@@ -97,16 +97,19 @@ impl Store {
         if !folder.join(READY).exists() {
             return None;
         }
-        // The lock comes first: afterwards nobody removes it.
-        let used = self.lock_file(digest, USE).ok()?;
-        used.lock_shared().ok()?;
+        // The lock comes first: afterwards nobody removes it. In a cache that nobody can write to, nobody can remove it
+        // anyway.
+        let used = self.lock_file(digest, USE).ok();
+        if let Some(used) = &used {
+            used.lock_shared().ok()?;
+            let _ = used.set_modified(SystemTime::now());
+        }
         // The folder has a short form of the digest.
         let lock = read_lock(&folder).filter(|lock| lock.digest == *digest)?;
         if content::mark(&folder.join(ENV)) != lock.mark {
             return None;
         }
-        let _ = used.set_modified(SystemTime::now());
-        Some(Ready { bin: bin(&folder), lock, _used: Arc::new(used) })
+        Some(Ready { bin: bin(&folder), lock, _used: used.map(Arc::new) })
     }
 
     /// Takes the right to build an environment: the same environment is built once, however many ask for it. `None` while
