@@ -64,8 +64,10 @@ impl Containers {
     /// The containers of the run `r` that are there, running or not.
     fn left(&self) -> Vec<String> {
         let label = format!("label=amlrun.run={}", self.project.path(".amlrun/runs/r").display());
-        let listed = podman(&["ps", "--all", "--quiet", "--filter", &label]);
-        listed.lines().map(str::to_owned).collect()
+        // It fails when a container is removed while it looks.
+        let list = || Command::new("podman").args(["ps", "--all", "--quiet", "--filter", &label]).output().unwrap();
+        let listed = (0..20).map(|_| list()).find(|listed| listed.status.success()).unwrap();
+        String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// Waits until no container is left.

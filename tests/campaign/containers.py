@@ -85,7 +85,12 @@ class Campaign:
 
 
 def podman(*arguments):
-    return subprocess.run(["podman", *arguments], check=True, capture_output=True, text=True).stdout.split()
+    """What podman lists. It fails when a container is removed while it looks."""
+    for _ in range(20):
+        listed = subprocess.run(["podman", *arguments], capture_output=True, text=True)
+        if listed.returncode == 0:
+            return listed.stdout.split()
+    sys.exit(f"podman {' '.join(arguments)}: {listed.stderr}")
 
 
 def main():
