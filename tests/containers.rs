@@ -421,10 +421,10 @@ fn a_step_of_several_processes_gets_a_container_for_each() {
 fn resources_and_the_projects_own_image_are_used() {
     let Some(containers) = containers() else { return };
     let image = &containers.image;
-    containers.project.write("amlrun.toml", &format!("[environments.tools]\nimage = \"{image}\"\n"));
+    containers.project.write("amlrun.toml", &format!("[environments.my-tools]\nimage = \"{image}\"\n"));
     let node =
         containers.node("a", "df -k --output=size /dev/shm | tail -1; cat /proc/1/comm; ls -d /of-the-image", "");
-    let node = node.replace(&format!("{{image: {image}}}"), "azureml:tools:3");
+    let node = node.replace(&format!("{{image: {image}}}"), "azureml:my-tools:3");
     containers.write(&(node + "    resources: {shm_size: 96m, docker_args: [\"--tmpfs\", \"/of-the-image\"]}\n"));
     // A definition of the project needs no option.
     let mut run = containers.project.command(&["run", "pipeline.yml", "--name", "r"]);
