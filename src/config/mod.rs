@@ -36,7 +36,7 @@ pub(crate) const FILE: &str = "amlrun.toml";
 struct EnvironmentRules {
     default: Policy,
     engine: Option<String>,
-    tools: bool,
+    curated_tools: bool,
     #[serde(flatten)]
     replacements: BTreeMap<String, Replacement>,
 }
@@ -149,7 +149,8 @@ impl Config {
 
     /// Its settings of environments.
     pub(crate) fn environments(&self) -> Settings {
-        let EnvironmentRules { default: policy, engine, tools, replacements } = self.environments.clone();
+        let EnvironmentRules { default: policy, engine, curated_tools: tools, replacements } =
+            self.environments.clone();
         let (folder, locked, has_gpu) = (self.folder.clone(), self.locked.clone(), gpu::is_there());
         Settings { policy, replacements, engine, tools, folder, locked, has_gpu, registered: None }
     }
