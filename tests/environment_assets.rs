@@ -37,11 +37,19 @@ fn a_registered_environment_is_what_jobs_name_and_stays_as_it_was() {
     );
     let plan = amlrun(&project, &["plan", "pipeline.yml"]).ended(0);
     assert!(plan.out.contains("environment 'my-env' (registered environment): 2 steps"), "{}", plan.out);
+    // A run that is resumed keeps the version that was the latest when it began.
+    let ready = project.path("ready");
+    let waits = node("w", &format!("python -c 'import tool; print(tool.VERSION)' && test -e {}", ready.display()));
+    project.write("waits.yml", &pipeline(&waits.replace("azureml:any@latest", "azureml:my-env@latest")));
+    amlrun(&project, &["run", "waits.yml", "--name", "waits"]).ended(1);
     // The file changes, and the registered version does not.
     let options = ["environment", "create", "-n", "my-env", "--image", "python:3", "--conda-file", "conda.yml"];
     project.write("conda.yml", &text.replace("tool==1.0", "tool==9.9"));
     assert_eq!(answer(&project, &options)["version"], "2");
     assert_eq!(answer(&project, &options)["version"], "3");
+    std::fs::write(ready, "").unwrap();
+    let resumed = amlrun(&project, &["run", "--resume", "waits"]).ended(0);
+    assert!(!resumed.out.contains("building") && resumed.out.contains("w | 1.0"), "{}", resumed.out);
     project.write("conda.yml", &text);
     assert_eq!(answer(&project, &options)["version"], "4");
     amlrun(&project, &["environment", "archive", "-n", "my-env", "-v", "3"]).ended(0);

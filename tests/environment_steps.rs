@@ -105,6 +105,9 @@ fn a_run_can_have_exactly_the_versions_of_an_earlier_one() {
     assert_eq!(written(&project, "free", "a"), "1.1\n");
     let why = project.amlrun(&["why", "free"]).ended(0);
     assert!(why.out.contains("tool") && why.out.contains("1.0") && why.out.contains("1.1"), "{}", why.out);
+    let other =
+        Ran::of(command(&project, &["plan", "pipeline.yml", "--locked", "one", "--environment", "host"])).ended(2);
+    assert!(other.err.contains("--locked needs environments that are built"), "{}", other.err);
     let unknown = Ran::of(command(&project, &["plan", "pipeline.yml", "--locked", "nothing"])).ended(3);
     assert!(unknown.err.contains("nothing"), "{}", unknown.err);
 }

@@ -93,6 +93,30 @@ fn a_step_gets_the_packages_of_its_conda_file_and_they_decide_about_reuse() {
 }
 
 #[test]
+fn the_content_of_the_users_own_files_decides() {
+    let project = project("1.0").with("pipeline.yml", &pipeline(&step("a")));
+    wheel(&project, "1.1");
+    project.write("pins.txt", "tool==1.0\n");
+    // Paths start at the conda file, with or without a dot before them.
+    let options = "  - --no-index\n  - --find-links wheels\n  - -c pins.txt\n";
+    project.write("conda.yml", &conda("1.0", options).replace("tool==1.0", "tool"));
+    run(&project, "one").ended(0);
+    assert_eq!(written(&project, "one", "a"), "1.0\n");
+    project.write("pins.txt", "tool==1.1\n");
+    let plan = Ran::of(command(&project, &["plan", "pipeline.yml"])).ended(0);
+    assert!(plan.out.contains("a  run       its environment 'tools' is not built yet\n"), "{}", plan.out);
+    run(&project, "two").ended(0);
+    assert_eq!(written(&project, "two", "a"), "1.1\n");
+    // Another file with the same version is another environment, too.
+    let mut make = Command::new("python3");
+    let text = MAKE_WHEEL.replace("VERSION = '{version}'", "VERSION = 'new'");
+    make.args(["-c", &text]).arg(project.path("wheels")).arg("1.1");
+    assert!(make.status().unwrap().success());
+    run(&project, "three").ended(0);
+    assert_eq!(written(&project, "three", "a"), "new\n");
+}
+
+#[test]
 fn steps_and_runs_share_one_environment_that_is_built_once() {
     let project = project("1.0").with("pipeline.yml", &pipeline(&format!("{}{}{}", step("a"), step("b"), step("c"))));
     let other = Project::new().with("pipeline.yml", &pipeline(&step("d")));

@@ -178,6 +178,10 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
     }
     for stored in unneeded(older_than.map(days)) {
         let Ok(Some(_taken)) = stored.take() else { continue };
+        // A run may have built or used it since it was listed.
+        if !is_unneeded(&stored.again(), older_than.map(days)) {
+            continue;
+        }
         let (_, bytes) = size_on_disk(&stored.folder);
         if !dry_run {
             store::remove(&stored.folder).map_err(|error| Failed::new(error.to_string()))?;
@@ -195,12 +199,14 @@ fn gc(home: &Home, dry_run: bool, older_than: Option<u64>, printer: &Printer) ->
 /// The built environments that no run needs: those whose build did not end, and those that were not used for so long.
 /// Other workspaces may use them, so all others stay.
 fn unneeded(age: Option<Duration>) -> Vec<Stored> {
-    let is_old = |stored: &Stored| {
-        let unused = stored.used.and_then(|used| used.elapsed().ok());
-        age.is_some_and(|age| unused.is_none_or(|unused| unused > age))
-    };
     let all = Store::of_user().map(|store| store.list()).unwrap_or_default();
-    all.into_iter().filter(|stored| stored.lock.is_none() || is_old(stored)).collect()
+    all.into_iter().filter(|stored| is_unneeded(stored, age)).collect()
+}
+
+fn is_unneeded(stored: &Stored, age: Option<Duration>) -> bool {
+    let unused = stored.used.and_then(|used| used.elapsed().ok());
+    let is_old = age.is_some_and(|age| unused.is_none_or(|unused| unused > age));
+    stored.lock.is_none() || is_old
 }
 
 fn days(days: u64) -> Duration {

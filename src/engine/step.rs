@@ -299,9 +299,7 @@ fn look_up(index: usize, shared: &RunState) -> Late {
             run(vec![Reason::sentence("its code, an input or a program of it changed since the run began")])
         }
         KeyState::Complete(key) => Late::Decided(lookup.ask(index, &key)),
-        KeyState::Unbuilt(name) => {
-            run(vec![Reason::sentence(format!("its environment '{name}' cannot be compared with the earlier one"))])
-        }
+        KeyState::Unbuilt(sentence) => run(vec![Reason::sentence(sentence)]),
         KeyState::Miss(because) => run(because),
         KeyState::Pending(steps) => Late::Pending(steps),
     }

@@ -183,10 +183,21 @@ fn is_python_program(file: &Path, scripts: &Path) -> bool {
 pub fn installs(text: &str) -> bool {
     /// The arguments between both words, or the quotes and line breaks between them in a list.
     const NEAR: usize = 80;
-    let others = ["poetry install", "uv sync", "uv add", "setup.py install", "setup.py develop", "easy_install"];
+    let others = [
+        "poetry install",
+        "poetry add",
+        "pipenv ",
+        "pip-sync",
+        "uv sync",
+        "uv add",
+        "setup.py install",
+        "setup.py develop",
+        "easy_install",
+    ];
     text.match_indices("pip").any(|(at, _)| {
         let rest = &text.as_bytes()[at..];
-        rest[..rest.len().min(NEAR)].windows(7).any(|word| word == b"install")
+        let near = &rest[..rest.len().min(NEAR)];
+        near.windows(7).any(|word| word == b"install") || near.windows(5).any(|word| word == b" sync")
     }) || others.iter().any(|other| text.contains(other))
 }
 

@@ -105,7 +105,7 @@ impl Environments {
         if let Some(known) = found.get(&managed.digest) {
             return Some(known.clone());
         }
-        let built = Arc::new(Built::new(self.store.as_ref()?.ready(&managed.digest)?));
+        let built = Arc::new(Built::new(self.store.as_ref()?.ready(&managed.digest)?, managed));
         found.insert(managed.digest.clone(), built.clone());
         Some(built)
     }
@@ -125,12 +125,14 @@ pub struct Built {
 }
 
 impl Built {
-    fn new(ready: Ready) -> Self {
+    fn new(ready: Ready, managed: &Managed) -> Self {
+        // A file of the user can change without its version.
+        let has_local = !managed.definition.local.is_empty();
         let python = Python {
-            program: format!("the environment {}", ready.lock.name),
+            program: "of its environment".to_owned(),
             version: ready.lock.python.clone(),
             packages: ready.lock.packages.clone(),
-            files: String::new(),
+            files: if has_local { managed.digest.to_string() } else { String::new() },
         };
         Self { search_path: ready.search_path(std::iter::empty()), digest: python.digest(), python, ready }
     }

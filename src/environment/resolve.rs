@@ -143,10 +143,10 @@ pub fn resolve(environment: &Environment, settings: &Settings) -> Result<Resolut
         && let Some(registered) = settings.registered.as_ref().and_then(|all| all.find(name))
     {
         let name = name.split([':', '@']).next().unwrap_or(name).to_owned();
-        return Ok(match resolve(&registered, settings)? {
-            Resolution::Managed(found) => {
-                Resolution::Managed(Box::new(Managed { name, source: "registered environment", ..*found }))
-            }
+        // Locked versions are known by the name under which it is registered.
+        let unlocked = Settings { locked: None, ..settings.clone() };
+        return Ok(match resolve(&registered, &unlocked)? {
+            Resolution::Managed(found) => managed(name, "registered environment", found.definition, settings)?,
             Resolution::Container(found) => Resolution::Container(Box::new(Container { name, ..*found })),
             host @ Resolution::Host(_) => host,
         });

@@ -51,6 +51,15 @@ impl Footprint {
         Ok(footprint)
     }
 
+    /// Adds a file, or a folder with all its content, if it is in the folder that contains the rest.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn include(&mut self, place: &Path, workspace: &Path) -> Result<(), StoreError> {
+        let place = tidy(place);
+        if place.exists() && place.starts_with(self.root()) { self.whole(&place, workspace) } else { Ok(()) }
+    }
+
     /// The innermost folder that contains everything.
     #[must_use]
     pub fn root(&self) -> PathBuf {

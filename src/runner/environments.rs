@@ -8,7 +8,7 @@ use crate::again::{amlrun, word};
 use crate::config::Config;
 use crate::environment::Environments;
 use crate::environment::managed::locked::{Locked, LockedEnvironment};
-use crate::environment::resolve::{RegisteredEnvironments, Resolution, Settings};
+use crate::environment::resolve::{Policy, RegisteredEnvironments, Resolution, Settings};
 use crate::error::Failed;
 use crate::event::EventKind;
 use crate::history::record;
@@ -161,6 +161,24 @@ impl Becomes {
             (None, _) => format!("this machine's environment: {}", self.why),
         }
     }
+}
+
+/// The project's settings with what the user chose now: how environments are provided, and the run whose versions are
+/// built again.
+pub(crate) fn chosen(
+    config: Config,
+    policy: Option<Policy>,
+    locked: Option<&str>,
+    home: &Home,
+) -> Result<Config, Failed> {
+    let locked = locked.map(|run| self::locked(home, run)).transpose()?;
+    let is_locked = locked.is_some();
+    let config = config.with_environments(policy, locked);
+    if is_locked && config.environments().policy != Policy::Managed {
+        let message = "--locked needs environments that are built, and this run uses others";
+        return Err(Failed::usage(message).hint("add --environment managed, or leave out --locked"));
+    }
+    Ok(config)
 }
 
 /// The exact versions of all environments that a run used.

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
 use crate::environment::managed::BuildError;
 use crate::environment::managed::build::{self, BuildObserver};
-use crate::environment::managed::store::Ready;
+use crate::environment::managed::store::{Ready, Store};
 use crate::environment::resolve::{Managed, Resolution};
 use crate::environment::{Environments, Host, Look};
 use crate::event::{Bus, EventKind};
@@ -93,17 +93,12 @@ impl LocalEnvironment {
             return Err(error.clone());
         }
         let began = Arc::new(OnceLock::new());
-        let observer = self.observer(step, managed, began.clone());
-        let ready = build::ready(managed, store, &*self.executor, observer, stop).await.map_err(|error| {
-            let message = format!("the environment '{name}' ({}) cannot be built: {error}", managed.source);
-            let failed = match error {
-                BuildError::Stopped => return ServiceError::Transient(message),
-                BuildError::Offline { .. } => ServiceError::Transient(message),
-                _ => ServiceError::Permanent(message),
-            };
-            self.failed().insert(managed.digest.clone(), failed.clone());
-            failed
-        })?;
+        // What was there at the beginning of the run is what its steps use.
+        let known = self.environments.ready(managed).map(|built| built.ready.clone());
+        let ready = match known {
+            Some(ready) => ready,
+            None => self.build(step, managed, store, stop, &began).await?,
+        };
         self.announce(step, managed, &ready, began.get());
         let env = ready.bin.parent().unwrap_or(&ready.bin).display().to_string();
         let mut variables = managed.definition.variables.clone();
@@ -120,6 +115,28 @@ impl LocalEnvironment {
 }
 
 impl LocalEnvironment {
+    /// Builds an environment. If that fails, the other steps of the run do not try again.
+    async fn build(
+        &self,
+        step: &str,
+        managed: &Managed,
+        store: &Store,
+        stop: StopWatch,
+        began: &Arc<OnceLock<Instant>>,
+    ) -> Result<Ready, ServiceError> {
+        let observer = self.observer(step, managed, began.clone());
+        build::ready(managed, store, &*self.executor, observer, stop).await.map_err(|error| {
+            let message = format!("the environment '{}' ({}) cannot be built: {error}", managed.name, managed.source);
+            let failed = match error {
+                BuildError::Stopped => return ServiceError::Transient(message),
+                BuildError::Offline { .. } => ServiceError::Transient(message),
+                _ => ServiceError::Permanent(message),
+            };
+            self.failed().insert(managed.digest.clone(), failed.clone());
+            failed
+        })
+    }
+
     fn turns(&self) -> MutexGuard<'_, HashMap<Digest, Arc<tokio::sync::Mutex<()>>>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }

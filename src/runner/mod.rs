@@ -12,6 +12,7 @@ pub(crate) mod local_environment;
 pub(crate) mod options;
 mod overlays;
 pub(crate) mod partial_plan;
+mod pinned_environments;
 pub(crate) mod project;
 pub(crate) mod resume;
 pub(crate) mod run_plan;

@@ -95,7 +95,8 @@ fn has_installer(code: &Code, workspace: &Path) -> bool {
     const LONGEST: u64 = 1 << 20;
     let Ok(snapshot) = Snapshot::of(code.root.as_deref(), &code.includes, true, workspace) else { return false };
     let scripts = snapshot.files().into_iter().map(|(_, file)| file).filter(|file| {
-        let is_script = file.extension().is_some_and(|end| SCRIPTS.iter().any(|known| end == *known));
+        // A script, or a Makefile, needs no extension.
+        let is_script = file.extension().is_none_or(|end| SCRIPTS.iter().any(|known| end == *known));
         is_script && file.metadata().is_ok_and(|about| about.len() <= LONGEST)
     });
     let text = |file: PathBuf| std::fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

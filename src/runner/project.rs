@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::catalog::Registered;
+use super::pinned_environments;
 use crate::config::Config;
 use crate::data::Reporter;
 use crate::data::location::Places;
@@ -101,6 +102,7 @@ impl Project {
         let catalog = Registered { places, signed: RefCell::default(), unknown: None };
         let mut plan = plan::resolve(document, &catalog, &config.local(), sources, found)?;
         plan.signed = catalog.signed.into_inner();
+        pinned_environments::pin(&mut plan, &self.home_of(&document.path));
         Some(plan)
     }
 
@@ -118,6 +120,7 @@ impl Project {
         let catalog = Registered { places, signed: RefCell::default(), unknown: Some(RefCell::default()) };
         let mut plan = plan::resolve(document, &catalog, local, sources, found)?;
         plan.signed = catalog.signed.into_inner();
+        pinned_environments::pin(&mut plan, &self.home_of(&document.path));
         Some((plan, catalog.unknown.map(RefCell::into_inner).unwrap_or_default()))
     }
 

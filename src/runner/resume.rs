@@ -251,10 +251,11 @@ impl<'a> Open<'a> {
             ..InspectionOptions::default()
         };
         // The same as when the run began, unless the user chooses now.
-        let environments = options.environment.unwrap_or(Policy::named(self.view.environments.as_deref()));
+        let policy = options.environment.unwrap_or(Policy::named(self.view.environments.as_deref()));
         let locked = options.locked.as_deref().or(self.view.locked.as_deref());
-        let locked = locked.map(|run| super::environments::locked(&home, run)).transpose()?;
-        let config = self.config.clone().with_environments(Some(environments), locked);
+        // The other run may have been deleted since. What this one built already is in its own record.
+        let own = locked.filter(|run| home.find_run(run).is_err()).map(|_| self.view.run.as_str());
+        let config = super::environments::chosen(self.config.clone(), Some(policy), own.or(locked), &home)?;
         let mut run_plan = RunPlan::new(self.plan, &self.view.job_file, &home, choice, &config, inspection)?;
         for (index, decision) in run_plan.decisions.iter_mut().enumerate() {
             let open = resumed.open.contains(&index);

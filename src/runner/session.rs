@@ -72,9 +72,9 @@ impl Limits {
 impl RunSession {
     /// Loads, checks and plans the file, and makes the cache decisions. Nothing is written before the file is accepted.
     pub(crate) fn new(file: &Path, options: &RunOptions, project: &Project) -> Result<Self, Failed> {
-        let locked = options.locked.as_deref().map(|run| environments::locked(&project.home_of(file), run));
         let config = Config::near(file.parent().unwrap_or(file))?;
-        let config = config.with_environments(options.environment, locked.transpose()?);
+        let locked = options.locked.as_deref();
+        let config = environments::chosen(config, options.environment, locked, &project.home_of(file))?;
         let (plan, document) = project.accepted(file, &options.set, &config)?;
         let home = project.home_of(file);
         home.create()?;

@@ -10,13 +10,16 @@ use crate::cli::component::{accepted, changed_text};
 use crate::cli::datastore::create::strings;
 use crate::cli::format::Format;
 use crate::cli::printer::Printer;
+use crate::environment::managed::conda;
 use crate::error::Failed;
 use crate::language::{Kind, Target, tidy};
 use crate::registry::EnvironmentStore;
 use crate::registry::copies::Registered;
 use crate::registry::environment::NewEnvironment;
 use crate::registry::footprint::Footprint;
+use crate::runner::environments;
 use crate::runner::project::Project;
+use crate::spec::environment::Environment;
 use crate::yaml::overrides::Override;
 
 /// What `environment create` takes.
@@ -126,6 +129,14 @@ impl Create {
         home.create()?;
         let mut path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let mut footprint = Footprint::of_environment(&path, &environment, home.root())?;
+        // What the conda file installs from beside it comes along.
+        if let Some(Environment::Inline { conda: Some(conda), .. }) = environments::read(file)
+            && let Ok(definition) = conda::read(&conda.text, &conda.folder)
+        {
+            for place in definition.local.iter().chain(&definition.files) {
+                footprint.include(place, home.root())?;
+            }
+        }
         let mut text = changed_text(file, &self.set)?;
         if let Some((name, own)) = copy {
             footprint.files.remove(&tidy(&path));

@@ -60,8 +60,7 @@ pub(in crate::cli) struct EnvironmentArguments {
 impl EnvironmentArguments {
     /// The project's settings with these.
     pub(in crate::cli) fn apply(&self, config: Config, home: &Home) -> Result<Config, Failed> {
-        let locked = self.locked.as_deref().map(|run| environments::locked(home, run)).transpose()?;
-        Ok(config.with_environments(self.environment.map(Policy::from), locked))
+        environments::chosen(config, self.environment.map(Policy::from), self.locked.as_deref(), home)
     }
 }
 

@@ -108,8 +108,7 @@ impl<'a> CacheLookup<'a> {
                     };
                     answers.push((index, Decision::new(CacheDecision::Pending, vec![Reason::sentence(sentence)])));
                 }
-                KeyState::Unbuilt(name) => {
-                    let sentence = format!("its environment '{name}' is built first and may be the same as before");
+                KeyState::Unbuilt(sentence) => {
                     answers.push((index, Decision::new(CacheDecision::Pending, vec![Reason::sentence(sentence)])));
                 }
                 KeyState::Miss(because) => answers.push((index, Decision::new(CacheDecision::Miss, because))),
@@ -147,10 +146,10 @@ impl<'a> CacheLookup<'a> {
             )])
         };
         let step = &self.plan.steps[index];
-        if let Some(name) = self.unbuilt(step) {
+        if let Some(sentence) = self.unbuilt(step) {
             return match self.reuse.last(self.scope, &step.path) {
-                Ok(Some(_)) => KeyState::Unbuilt(name),
-                _ => KeyState::Miss(vec![Reason::sentence(format!("its environment '{name}' is not built yet"))]),
+                Ok(Some(_)) => KeyState::Unbuilt(sentence),
+                _ => KeyState::Miss(vec![Reason::sentence(sentence)]),
             };
         }
         let Some(known) = key::of(step, self.snapshot, self.reuse, false, output) else { return unreadable() };
@@ -169,7 +168,7 @@ impl<'a> CacheLookup<'a> {
         }
     }
 
-    /// The environment of a step, if it is not built: what would be installed is not known before.
+    /// Why what is installed in the environment of a step is not known yet.
     pub(crate) fn unbuilt(&self, step: &Step) -> Option<String> {
         let environment = step.command().filter(|_| step.substitute.is_none())?.environment.as_ref();
         self.snapshot.host.as_ref()?.unbuilt(environment)
@@ -258,7 +257,7 @@ pub(in crate::engine) enum KeyState {
     Complete(Key),
     /// The digests of these steps' outputs are missing, and an earlier result may match.
     Pending(Vec<usize>),
-    /// The environment with that name is not built, and an earlier result may match.
+    /// The environment is not there, as the sentence says, and an earlier result may match.
     Unbuilt(String),
     /// No earlier result can match.
     Miss(Vec<Reason>),

@@ -17,6 +17,7 @@ use crate::digest::Digest;
 use crate::environment::resolve::Managed;
 use crate::exec::{Ending, Executor, LOG_LIMIT, Launch, Launcher, Observer, RankProcess, Shown, Stop, StopWatch};
 use crate::fs::atomic::{self, Durability};
+use crate::secret::{self, Secret};
 
 /// Receives what a build does.
 pub struct BuildObserver {
@@ -71,7 +72,8 @@ pub async fn ready(
             }
         }
     };
-    let launch = launch(command, &folder, &log, managed.digest.short());
+    let mut launch = launch(command, &folder, &log, managed.digest.short());
+    launch.secrets = secrets(&managed.definition);
     let observer = Observer { started: Arc::new(|_| {}), lines: Arc::new(lines) };
     let ended = executor.run(launch, observer, stop).await;
     let env = folder.join("env");
@@ -140,6 +142,17 @@ fn io_error(error: std::io::Error) -> BuildError {
 /// The lines of the requirements file: options first, because they apply to all that follows.
 fn lines(definition: &Definition) -> String {
     definition.options.iter().chain(&definition.requirements).map(|line| format!("{line}\n")).collect()
+}
+
+/// The passwords and signatures in addresses, which are masked in what the build prints.
+fn secrets(definition: &Definition) -> Arc<[Secret]> {
+    let text = lines(definition);
+    let users = text.split("://").skip(1).filter_map(|rest| {
+        let authority = rest.split(['/', ' ', '\n']).next()?;
+        authority.rsplit_once('@')?.0.split_once(':').map(|(_, password)| password)
+    });
+    let all = secret::signatures(&text).into_iter().chain(users);
+    all.filter(|secret| !secret.is_empty()).map(Secret::new).collect()
 }
 
 fn launch(command: String, folder: &Path, log: &Path, marker: &str) -> Launch {

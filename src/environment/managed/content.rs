@@ -27,9 +27,13 @@ fn of_python(python: &Path) -> Option<(String, BTreeMap<String, String>)> {
 import json, platform, re
 from importlib import metadata
 def version(found):
-    address = json.loads(found.read_text("direct_url.json") or "{}").get("url")
-    # A password does not belong into records.
-    return found.version + (" (%s)" % re.sub("//[^/@]*@", "//", address) if address else "")
+    origin = json.loads(found.read_text("direct_url.json") or "{}")
+    if not origin.get("url"):
+        return found.version
+    # A password or a signature does not belong into records.
+    address = re.sub("//[^/@]*@", "//", origin["url"].split("?")[0])
+    exact = origin.get("vcs_info", {}).get("commit_id") or origin.get("archive_info", {}).get("hash")
+    return "%s (%s)" % (found.version, " ".join(filter(None, [address, exact])))
 print(json.dumps([platform.python_version(),
                   {d.metadata["Name"]: version(d) for d in metadata.distributions() if d.metadata["Name"]}]))
 "#;

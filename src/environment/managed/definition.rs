@@ -17,8 +17,11 @@ pub struct Definition {
     pub requirements: Vec<String>,
     /// Options for pip, such as `--extra-index-url URL`, one a line.
     pub options: Vec<String>,
-    /// Files and folders of the user that it installs: wheels, and projects with or without `-e`.
+    /// Files and folders of the user whose content counts: wheels, projects with or without `-e`, folders of wheels,
+    /// constraints.
     pub local: Vec<PathBuf>,
+    /// The requirements files that were read for it.
+    pub files: Vec<PathBuf>,
     /// Variables that its image sets and scripts rely on.
     pub variables: Vec<(String, String)>,
     /// What a conda tool installs, if PyPI does not have all packages. Then `requirements` has only those of pip.

@@ -22,16 +22,24 @@ fn content(path: &Path) -> std::io::Result<Digest> {
     if path.is_file() {
         return Digest::of_file(path);
     }
-    let is_left = |name: &str| {
+    if path.parent().is_none() {
+        return Err(std::io::Error::other("this is the root of the file system, and no project"));
+    }
+    let is_left = |name: &str, depth: usize| {
         name.starts_with('.')
             || name.ends_with(".egg-info")
-            || ["__pycache__", "node_modules", "build", "dist"].contains(&name)
+            || ["__pycache__", "node_modules"].contains(&name)
+            || (depth == 1 && ["build", "dist"].contains(&name))
     };
-    let walk = walkdir::WalkDir::new(path).sort_by_file_name().into_iter();
-    let walk = walk.filter_entry(|entry| entry.depth() == 0 || !is_left(&entry.file_name().to_string_lossy()));
+    let walk = walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name().into_iter();
+    let walk =
+        walk.filter_entry(|entry| entry.depth() == 0 || !is_left(&entry.file_name().to_string_lossy(), entry.depth()));
     let mut text = String::new();
     for entry in walk {
-        let entry = entry?;
+        let entry = match entry {
+            Err(error) if error.loop_ancestor().is_some() => continue,
+            entry => entry?,
+        };
         if entry.file_type().is_file() {
             let inner = entry.path().strip_prefix(path).unwrap_or(entry.path()).display();
             text.push_str(&format!("{inner}\n{}\n", Digest::of_file(entry.path())?));

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::definition::Definition;
+use crate::again::word;
 
 /// Why requirements cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,25 +66,56 @@ fn add_line(line: &str, folder: &Path, definition: &mut Definition, depth: usize
     }
     let option = |names: [&str; 2]| names.into_iter().find_map(|name| value_of(line, name));
     if let Some(file) = option(["-r", "--requirement"]) {
-        return read_file(&folder.join(file), definition, depth);
+        if is_address(file) {
+            definition.options.push(line.to_owned());
+            return Ok(());
+        }
+        let file = folder.join(file);
+        definition.files.push(file.clone());
+        return read_file(&file, definition, depth);
     }
     if let Some(file) = option(["-c", "--constraint"]) {
-        definition.options.push(format!("--constraint {}", folder.join(file).display()));
-        return Ok(());
-    }
-    if let Some(project) = option(["-e", "--editable"]) {
-        let project = local(project, folder, definition);
+        let file = located(file, folder, definition);
+        definition.options.push(format!("--constraint {file}"));
+    } else if let Some(project) = option(["-e", "--editable"]) {
+        let (path, rest) = split_extras(project);
+        let project =
+            if is_address(path) { project.to_owned() } else { format!("{}{rest}", located(path, folder, definition)) };
         definition.requirements.push(format!("-e {project}"));
     } else if let Some(place) = option(["-f", "--find-links"]) {
-        let place = local(place, folder, definition);
+        let place = located(place, folder, definition);
         definition.options.push(format!("--find-links {place}"));
     } else if line.starts_with('-') {
         definition.options.push(line.to_owned());
     } else {
-        let requirement = local(line, folder, definition);
+        let requirement = requirement(line, folder, definition);
         definition.requirements.push(requirement);
     }
     Ok(())
+}
+
+/// Whether this is an address and no path: `https://…`, `git+ssh://…`.
+fn is_address(text: &str) -> bool {
+    text.contains("://")
+}
+
+/// The place of a file or folder of the user: an absolute path, as one word. An address stays as it is.
+fn located(place: &str, folder: &Path, definition: &mut Definition) -> String {
+    if is_address(place) {
+        note_file_address(place, definition);
+        return place.to_owned();
+    }
+    let absolute: PathBuf = folder.join(place).components().collect();
+    definition.local.push(absolute.clone());
+    word(&absolute)
+}
+
+/// Notes the file behind `file:///…`: its content belongs to the environment.
+fn note_file_address(text: &str, definition: &mut Definition) {
+    if let Some((_, path)) = text.split_once("file://") {
+        let end = path.find([' ', ';', '#']).unwrap_or(path.len());
+        definition.local.push(PathBuf::from(&path[..end]));
+    }
 }
 
 /// A comment begins with `#` at the start of a line or after a space.
@@ -97,14 +129,16 @@ fn value_of<'l>(line: &'l str, name: &str) -> Option<&'l str> {
     let rest = line.strip_prefix(name)?;
     let is_short = !name.starts_with("--");
     let value = rest.strip_prefix(['=', ' ', '\t']).or_else(|| is_short.then_some(rest))?.trim();
+    let value = value.trim_matches(['"', '\'']);
     (!value.is_empty()).then_some(value)
 }
 
 /// A requirement, with the path of a file or folder of the user made absolute.
-fn local(text: &str, folder: &Path, definition: &mut Definition) -> String {
+fn requirement(text: &str, folder: &Path, definition: &mut Definition) -> String {
     let (path, rest) = split_extras(text);
-    let is_path = path.starts_with('.') || path.starts_with('/') || path.ends_with(".whl") || path.ends_with(".tar.gz");
-    if !is_path || path.contains("://") {
+    let is_path = path.starts_with(['.', '/']) || path.ends_with(".whl") || path.ends_with(".tar.gz");
+    if !is_path || is_address(path) {
+        note_file_address(text, definition);
         return text.to_owned();
     }
     let absolute: PathBuf = folder.join(path).components().collect();

@@ -6,8 +6,9 @@
 //! those that use it share `.use`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -101,7 +102,8 @@ impl Store {
         // anyway.
         let used = self.lock_file(digest, USE).ok();
         if let Some(used) = &used {
-            used.lock_shared().ok()?;
+            // Who has it removes the environment.
+            used.try_lock_shared().ok()?;
             let _ = used.set_modified(SystemTime::now());
         }
         // The folder has a short form of the digest.
@@ -139,7 +141,10 @@ impl Store {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         remove(&folder)?;
-        fs::create_dir_all(&folder).map_err(|error| crate::fs::at(&folder, &error))?;
+        // The log and the requirements may have addresses with passwords.
+        let made =
+            fs::create_dir_all(&folder).and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(0o700)));
+        made.map_err(|error| crate::fs::at(&folder, &error))?;
         Ok(folder)
     }
 
@@ -159,11 +164,7 @@ impl Store {
     #[must_use]
     pub fn list(&self) -> Vec<Stored> {
         let folders = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.path());
-        let stored = |folder: PathBuf| {
-            let used = fs::metadata(folder.with_extension(USE)).and_then(|about| about.modified()).ok();
-            Stored { lock: read_lock(&folder), used, folder }
-        };
-        let mut found: Vec<Stored> = folders.filter(|path| path.is_dir()).map(stored).collect();
+        let mut found: Vec<Stored> = folders.filter(|path| path.is_dir()).map(Stored::at).collect();
         let name = |stored: &Stored| stored.lock.as_ref().map(|lock| lock.name.clone());
         found.sort_by_key(|stored| (name(stored).is_none(), name(stored), stored.folder.clone()));
         found
@@ -171,6 +172,17 @@ impl Store {
 }
 
 impl Stored {
+    fn at(folder: PathBuf) -> Self {
+        let used = fs::metadata(folder.with_extension(USE)).and_then(|about| about.modified()).ok();
+        Self { lock: read_lock(&folder), used, folder }
+    }
+
+    /// The same as it is now.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::at(self.folder.clone())
+    }
+
     /// Takes the right to remove it. `None` while it is used or built; the right ends with the value.
     ///
     /// # Errors
@@ -213,8 +225,10 @@ fn bin(folder: &Path) -> PathBuf {
 }
 
 fn read_lock(folder: &Path) -> Option<Lock> {
-    let lock = serde_json::from_slice(&fs::read(folder.join(READY)).ok()?).ok()?;
-    bin(folder).is_dir().then_some(lock)
+    let lock: Lock = serde_json::from_slice(&fs::read(folder.join(READY)).ok()?).ok()?;
+    // The Python that it was made with may be gone. An environment for R has none.
+    let has_python = lock.python.is_empty() || bin(folder).join("python").exists();
+    (bin(folder).is_dir() && has_python).then_some(lock)
 }
 
 #[cfg(test)]
@@ -238,6 +252,7 @@ mod tests {
         let _reserved = store.try_reserve(digest).unwrap();
         let folder = store.begin(digest).unwrap();
         fs::create_dir_all(folder.join("env/bin")).unwrap();
+        fs::write(folder.join("env/bin/python"), "").unwrap();
         fs::create_dir_all(folder.join("env/lib/python3.11/site-packages/a-1.dist-info")).unwrap();
         store.finish(digest, lock(digest)).unwrap()
     }
@@ -253,6 +268,9 @@ mod tests {
         assert_eq!(store.ready(&digest).unwrap().lock.name, "tools");
         fs::create_dir(folder.join("env/lib/python3.11/site-packages/b-1.dist-info")).unwrap();
         assert!(store.ready(&digest).is_none(), "somebody installed something");
+        drop(built(&store, &digest));
+        fs::remove_file(folder.join("env/bin/python")).unwrap();
+        assert!(store.ready(&digest).is_none(), "its Python is gone");
     }
 
     #[test]
