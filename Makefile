@@ -86,6 +86,7 @@ test-containers: release ## Test steps in real containers (installs podman where
 conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Compare with the official SDK (CONFORMANCE=DIR: with labels)
 	$(CONFORMANCE_VENV)/bin/python tests/conformance/compare.py $(BIN)/amlrun \
 		$(if $(CONFORMANCE),--labels $(CONFORMANCE),--work $(CONFORMANCE_VENV)/work)
+	$(if $(CONFORMANCE),$(CONFORMANCE_VENV)/bin/python tests/conformance/environments.py $(BIN)/amlrun $(CONFORMANCE))
 
 campaign: release ## Kill the runner 300 times at random moments and go on; fill its disk (CAMPAIGN=--short: 30 times)
 	$(PYTHON) tests/campaign/campaign.py $(BIN)/amlrun $(CAMPAIGN)

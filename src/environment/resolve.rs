@@ -171,7 +171,7 @@ fn inline(environment: &Environment, settings: &Settings) -> Result<Resolution, 
     if let Some(name) = curated_name(environment) {
         return match curated::definition(name, settings.tools) {
             Some(definition) => managed(name.to_owned(), "curated environment", definition, settings),
-            None => Ok(Resolution::Host(format!("the content of the curated environment '{name}' is not known"))),
+            None => Err(format!("the content of the curated environment '{name}' is not known here")),
         };
     }
     if let Some(image) = image
@@ -279,13 +279,13 @@ mod tests {
         assert!(matches!(&conda, Resolution::Managed(built) if built.source == "conda file"), "{conda:?}");
         let curated = of(&Environment::Reference("azureml:AzureML-sklearn-1.5@latest".to_owned()));
         assert!(matches!(&curated, Resolution::Managed(built) if built.name == "sklearn-1.5"), "{curated:?}");
-        for environment in [
-            inline(Some("library/python"), None),
-            Environment::Reference("azureml:AzureML-AutoML@prod".to_owned()),
-            Environment::Reference("azureml:my-env:1".to_owned()),
-        ] {
+        for environment in [inline(Some("library/python"), None), Environment::Reference("azureml:my-env:1".to_owned())]
+        {
             assert!(matches!(of(&environment), Resolution::Host(_)), "{environment:?}");
         }
+        let unknown = Environment::Reference("azureml:AzureML-AutoML@prod".to_owned());
+        let refused = resolve(&unknown, &managed_settings()).unwrap_err();
+        assert!(refused.contains("'AutoML' is not known"), "{refused}");
     }
 
     #[test]

@@ -42,8 +42,8 @@ def main(amlrun, folder):
         what = {"managed": f"built: {found['why']}", "refused": "refused", "host": "this machine"}[found["becomes"]]
         becomes[kind][what] += 1
         examples.setdefault((kind, what), found["written"])
-        unknown = found["why"].endswith("is not known")
-        if kind in ("curated name", "image and conda file") and found["becomes"] == "host" and not unknown:
+        unreadable = found["why"].endswith("cannot be read")
+        if kind in ("curated name", "image and conda file") and found["becomes"] == "host" and not unreadable:
             lost.append(found["written"])
     print("| written as | becomes | steps | such as |\n| --- | --- | --- | --- |")
     for kind, counts in sorted(becomes.items()):
