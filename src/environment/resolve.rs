@@ -233,8 +233,7 @@ fn replaced(replacement: &Replacement, folder: &Path) -> Result<Definition, Stri
     let mut definition = Definition::default();
     if let Some(file) = &replacement.conda {
         let path = folder.join(file);
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let text = requirements::text_of(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         definition = conda::read(&text, path.parent().unwrap_or(folder)).map_err(|error| error.to_string())?;
     }
     if let Some(file) = &replacement.requirements {

@@ -19,7 +19,9 @@ pub(in crate::environment) fn digest(definition: &Definition) -> std::io::Result
 /// The digest of a file or folder of the user that is installed. What tools leave in a project does not count: hidden
 /// folders, such as a workspace or a repository, byte code, and earlier builds.
 fn content(path: &Path) -> std::io::Result<Digest> {
+    let mut room = Room::default();
     if path.is_file() {
+        room.take(&path.metadata()?)?;
         return Digest::of_file(path);
     }
     if path.parent().is_none() {
@@ -41,6 +43,7 @@ fn content(path: &Path) -> std::io::Result<Digest> {
             entry => entry?,
         };
         if entry.file_type().is_file() {
+            room.take(&entry.metadata()?)?;
             let inner = entry.path().strip_prefix(path).unwrap_or(entry.path()).display();
             text.push_str(&format!("{inner}\n{}\n", Digest::of_file(entry.path())?));
         }
@@ -48,9 +51,42 @@ fn content(path: &Path) -> std::io::Result<Digest> {
     Ok(Digest::of(text.as_bytes()))
 }
 
+/// How much of a user's files is read: a project of a stranger may name any folder, such as the whole disk.
+struct Room {
+    files: u64,
+    bytes: u64,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { files: 100_000, bytes: 16 << 30 }
+    }
+}
+
+impl Room {
+    fn take(&mut self, file: &std::fs::Metadata) -> std::io::Result<()> {
+        match (self.files.checked_sub(1), self.bytes.checked_sub(file.len())) {
+            (Some(files), Some(bytes)) => {
+                *self = Self { files, bytes };
+                Ok(())
+            }
+            _ => Err(std::io::Error::other("it has more than 100,000 files or 16 GiB, too much for an environment")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let huge = std::fs::File::create(root.path().join("huge")).unwrap();
+        huge.set_len(17 << 30).unwrap();
+        assert!(content(root.path()).unwrap_err().to_string().contains("16 GiB"));
+        assert!(content(Path::new("/")).is_err());
+    }
 
     #[test]
     fn of_a_project_that_is_installed_only_its_files_count() {

@@ -50,13 +50,27 @@ fn read_file(path: &Path, definition: &mut Definition, depth: usize) -> Result<(
         return Err(RequirementsError::Circle(shown));
     }
     let unreadable = |error: std::io::Error| RequirementsError::Unreadable { path: shown, why: error.to_string() };
-    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let text = text_of(path).map_err(unreadable)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     // A backslash at the end of a line continues it.
     for line in text.replace("\\\r\n", " ").replace("\\\n", " ").lines() {
         add_line(line, folder, definition, depth + 1)?;
     }
     Ok(())
+}
+
+/// The text of a file that defines an environment. A pipe or a device, whose end may never come, and a huge file are refused: a project of
+/// a stranger may name any path.
+pub(in crate::environment) fn text_of(path: &Path) -> std::io::Result<String> {
+    const LONGEST: u64 = 1 << 20;
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(std::io::Error::other("this is not a file"));
+    }
+    if about.len() > LONGEST {
+        return Err(std::io::Error::other("it is larger than 1 MiB"));
+    }
+    fs::read_to_string(path)
 }
 
 fn add_line(line: &str, folder: &Path, definition: &mut Definition, depth: usize) -> Result<(), RequirementsError> {
@@ -208,6 +222,8 @@ mod tests {
         let mut definition = Definition::default();
         let circle = add("-r a.txt", root.path(), &mut definition).unwrap_err().to_string();
         assert!(circle.contains("names itself"), "{circle}");
+        let device = add("-r /dev/zero", root.path(), &mut definition).unwrap_err().to_string();
+        assert!(device.contains("not a file"), "{device}");
         let missing = add("--requirement=b.txt", root.path(), &mut definition).unwrap_err().to_string();
         assert!(missing.contains("b.txt"), "{missing}");
     }
