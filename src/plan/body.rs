@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Environment, Value};
 use crate::spec::component::ContainerSettings;
 
-/// What a step does, by its type on Azure ML. In a stored plan its fields are beside those of the step.
+/// What a step does. In a stored plan its fields are beside those of the step.
 #[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum StepBody {
     /// It runs a command.
     Command(Box<Command>),
-    /// It has a type that is not run here, such as `spark`. Such a step has a substitute.
-    #[serde(untagged)]
+    /// It has a type that is not run here, such as `automl`. Such a step has a substitute.
     Unsupported {
         /// The type.
         kind: String,
@@ -27,7 +27,7 @@ impl StepBody {
     #[must_use]
     pub fn kind(&self) -> &str {
         match self {
-            Self::Command(_) => "command",
+            Self::Command(command) => command.program.kind(),
             Self::Unsupported { kind } => kind,
         }
     }
@@ -38,6 +38,8 @@ impl StepBody {
 struct Stored {
     #[serde(default = "command")]
     kind: String,
+    /// Plans of earlier versions have only commands of a shell, and a command's text also for other types.
+    program: Option<Program>,
     command: Option<String>,
     code: Option<Code>,
     environment: Option<Environment>,
@@ -57,7 +59,8 @@ impl<'de> Deserialize<'de> for StepBody {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let stored = Stored::deserialize(deserializer)?;
         // A component that is not registered here has no command, but a substitute.
-        let (true, Some(text)) = (stored.kind == "command", stored.command) else {
+        let program = stored.program.or_else(|| (stored.kind == "command").then_some(Program::Shell));
+        let (Some(program), Some(text)) = (program, stored.command) else {
             return Ok(Self::Unsupported { kind: stored.kind });
         };
         let missing = || serde::de::Error::missing_field("environment_variables");
@@ -68,6 +71,7 @@ impl<'de> Deserialize<'de> for StepBody {
             (environment, _) => environment,
         };
         Ok(Self::Command(Box::new(Command {
+            program,
             text,
             code: stored.code,
             environment,
@@ -78,11 +82,37 @@ impl<'de> Deserialize<'de> for StepBody {
     }
 }
 
+/// What a command is for, which is the step's type on Azure ML.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    /// The command that the author wrote.
+    #[default]
+    Shell,
+    /// It runs the driver of a parallel step, which calls the author's script for each mini-batch.
+    Parallel,
+    /// It runs `spark-submit`.
+    Spark,
+}
+
+impl Program {
+    /// The step's type on Azure ML.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Shell => "command",
+            Self::Parallel => "parallel",
+            Self::Spark => "spark",
+        }
+    }
+}
+
 /// A command with its surroundings.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Command {
+    /// What it is for.
+    pub program: Program,
     /// Its text with its expressions.
-    #[serde(rename = "command")]
     pub text: String,
     /// What becomes its working directory.
     pub code: Option<Code>,
@@ -93,8 +123,26 @@ pub struct Command {
     /// The processes that it runs as; `None` for one.
     pub distribution: Option<Distribution>,
     /// What its container gets, where it runs in one.
-    #[serde(skip_serializing_if = "ContainerSettings::is_empty")]
     pub container: ContainerSettings,
+}
+
+impl Serialize for Command {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("kind", self.program.kind())?;
+        if self.program != Program::Shell {
+            fields.serialize_entry("program", &self.program)?;
+        }
+        fields.serialize_entry("command", &self.text)?;
+        fields.serialize_entry("code", &self.code)?;
+        fields.serialize_entry("environment", &self.environment)?;
+        fields.serialize_entry("environment_variables", &self.environment_variables)?;
+        fields.serialize_entry("distribution", &self.distribution)?;
+        if !self.container.is_empty() {
+            fields.serialize_entry("container", &self.container)?;
+        }
+        fields.end()
+    }
 }
 
 /// The code of a step.

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::spec::catalog::{Form, Located, Remote, Signed};
 pub use crate::spec::environment::Environment;
 pub use crate::spec::io::PortType;
-pub use body::{Code, Command, Distribution, StepBody};
+pub use body::{Code, Command, Distribution, Program, StepBody};
 pub use local::Local;
 pub use resolve::resolve;
 pub use value::{Part, Value};

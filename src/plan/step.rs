@@ -8,7 +8,7 @@ use super::inputs::{component_inputs, given, step_input};
 use super::level::output_names;
 use super::outputs::{self, Said};
 use super::site::Site;
-use super::{Code, Command, Distribution, Local, Phase, Step, StepBody, StepInput, StepOutput, Value};
+use super::{Code, Command, Distribution, Local, Phase, Program, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::spec::component::{CommandBody, RunSettings};
 use crate::spec::expr::{Expr, Template};
@@ -157,6 +157,7 @@ pub(super) fn of(
     let slots = rules.slots.unwrap_or(processes).max(1);
     let body = match body {
         Some(body) => StepBody::Command(Box::new(Command {
+            program: Program::Shell,
             text: body.command.value.clone(),
             code: code(body),
             environment: body.environment.as_ref().map(|environment| environment.value.clone()),
