@@ -4,7 +4,7 @@
 //! line. `tests/architecture.rs` reads the list and fails when a change breaks it.
 //!
 //! ```layers
-//! base      again handle outcome reason fs digest id clock number toposort relative secret diagnostic
+//! base      again handle outcome reason fs digest id clock number sweep toposort relative secret diagnostic
 //! reading   yaml language spec
 //! storage   sqlite store reuse model_file registry
 //! planning  plan
@@ -45,6 +45,7 @@ pub mod outcome;
 pub mod reason;
 pub mod relative;
 pub mod secret;
+pub mod sweep;
 pub mod toposort;
 
 pub mod language;

@@ -1,6 +1,6 @@
-//! Numbers as text: sizes for people, and the numbers that JSON cannot represent, NaN and the infinities. These are
-//! written as strings, as in Protobuf's JSON mapping and MLflow's REST API. All forms that earlier versions wrote can be
-//! read.
+//! Numbers as text: sizes for people, floats as Python writes them, and the numbers that JSON cannot represent, NaN and
+//! the infinities. These are written as strings, as in Protobuf's JSON mapping and MLflow's REST API. All forms that
+//! earlier versions wrote can be read.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -24,6 +24,26 @@ pub fn human_bytes(bytes: u64) -> String {
         unit = next;
     }
     format!("{number:.1} {unit}")
+}
+
+/// Python's `repr()` of a float: the shortest digits that read back the same; exponent form below 1e-4 and from 1e16.
+#[must_use]
+pub fn python_float(number: f64) -> String {
+    if number.is_nan() {
+        return "nan".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    let scientific = format!("{number:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if number != 0.0 && !(-4..16).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{mantissa}e{sign}{:02}", exponent.abs());
+    }
+    let plain = format!("{number}");
+    if plain.contains('.') { plain } else { format!("{plain}.0") }
 }
 
 /// A number as JSON: a string if it is not finite.
@@ -119,5 +139,36 @@ mod tests {
         let back: Record = serde_json::from_str(text).unwrap();
         let values: Vec<f64> = back.metrics.iter().map(|(_, value)| *value).collect();
         assert!(values[0].is_nan() && values[1] == f64::INFINITY && values[2].is_nan() && values[3] == 3.0);
+    }
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        for (number, written) in [
+            (0.1, "0.1"),
+            (5.0, "5.0"),
+            (-0.0, "-0.0"),
+            (1e-4, "0.0001"),
+            (1e-5, "1e-05"),
+            (1.5e-7, "1.5e-07"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1e22, "1e+22"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+        ] {
+            assert_eq!(python_float(number), written);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn floats_read_back_the_same(x: f64) {
+            proptest::prop_assume!(x.is_finite());
+            proptest::prop_assert_eq!(python_float(x).parse::<f64>().unwrap(), x);
+        }
     }
 }

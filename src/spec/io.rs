@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Spanned;
 use crate::language::value::{Entry, Object, Value};
+use crate::number::python_float;
 use crate::yaml::{Literal, scalar};
 
 /// The type of a port.
@@ -256,7 +257,7 @@ fn as_default(kind: PortType, literal: &Literal) -> Option<String> {
         _ => None,
     };
     match kind {
-        PortType::Number => number().map(scalar::python_float),
+        PortType::Number => number().map(python_float),
         PortType::Integer => match literal {
             Literal::Int(digits) => Some(digits.clone()),
             _ => number().filter(|x| x.is_finite()).map(|x| format!("{:.0}", x.trunc())),
@@ -267,7 +268,7 @@ fn as_default(kind: PortType, literal: &Literal) -> Option<String> {
             _ => None,
         },
         _ => match literal {
-            Literal::Int(_) => number().map(scalar::python_float),
+            Literal::Int(_) => number().map(python_float),
             other => Some(other.python_str()),
         },
     }

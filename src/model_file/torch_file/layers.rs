@@ -6,6 +6,7 @@ use super::rebuild::{self, Storages};
 use crate::diagnostic::article::with_article;
 use crate::model_file::unpickle::{Id, Node, Pickle};
 use crate::model_file::words;
+use crate::number::python_float;
 
 /// The attributes of one pickled module.
 pub struct Attributes<'a> {
@@ -182,26 +183,4 @@ pub fn python(pickle: &Pickle, id: Id, deep: u8) -> String {
 
 fn python_bool(value: bool) -> &'static str {
     if value { "True" } else { "False" }
-}
-
-/// A float as Python's `repr` prints it: `1e-05`, `0.1`, `inf`.
-fn python_float(number: f64) -> String {
-    let text = format!("{number:?}");
-    match text.split_once('e') {
-        Some((digits, exponent)) => {
-            let (sign, exponent) = exponent.strip_prefix('-').map_or(("+", exponent), |rest| ("-", rest));
-            format!("{digits}e{sign}{exponent:0>2}")
-        }
-        None => text.to_lowercase(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn floats_are_printed_as_python_does() {
-        assert_eq!([1e-5, 0.1, 1e22, f64::INFINITY, 2.0].map(python_float), ["1e-05", "0.1", "1e+22", "inf", "2.0"]);
-    }
 }
