@@ -217,6 +217,11 @@ pub enum SkipReason {
         /// That step.
         step: String,
     },
+    /// The condition of this step (`type: if_else`) chose the other branch.
+    BranchNotTaken {
+        /// The step with the condition.
+        step: String,
+    },
     /// Another step failed and `continue_on_step_failure` is false.
     RunFailed {
         /// The step that failed first.
@@ -236,6 +241,7 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DependencyFailed { step } => write!(f, "it depends on '{step}', which did not complete"),
+            Self::BranchNotTaken { step } => write!(f, "the condition '{step}' chose the other branch"),
             Self::RunFailed { step } => {
                 write!(f, "'{step}' failed and settings.continue_on_step_failure is false")
             }

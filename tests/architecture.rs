@@ -45,6 +45,7 @@ const FINER: [(&str, &[&str]); 11] = [
             "sweep",
             "relative",
             "secret",
+            "sweep",
             "diagnostic",
             "plan",
             "event",

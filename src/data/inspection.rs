@@ -90,7 +90,7 @@ impl RemoteData {
     /// Marks all remote data that the plan reads as unknown. No request is made.
     pub(crate) fn all_unknown(&self, plan: &Plan) -> Inspection {
         let mut inspection = Inspection::default();
-        for remote in plan.steps.iter().flat_map(Step::values).flat_map(Value::remotes) {
+        for remote in plan.all_steps().into_iter().flat_map(Step::values).flat_map(Value::remotes) {
             if inspection.seen.iter().all(|(other, _)| other.is_other(remote)) {
                 inspection.seen.push((remote.clone(), unknown()));
             }
@@ -111,10 +111,12 @@ impl RemoteData {
         // Steps that were not selected come last: they may be reused from an earlier result although their inputs no
         // longer exist.
         for is_wanted in [true, false] {
-            for (step, _) in plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted == is_wanted) {
+            let chosen = plan.steps.iter().zip(wanted).filter(|(_, wanted)| **wanted == is_wanted);
+            for step in chosen.filter(|(step, _)| step.substitute.is_none()).flat_map(|(step, _)| step.with_templates())
+            {
                 let fetched = step.remotes().map(|remote| (remote, is_wanted));
                 let direct = step.values().flat_map(Value::remotes).map(|remote| (remote, false));
-                for (remote, is_required) in fetched.chain(direct).filter(|_| step.substitute.is_none()) {
+                for (remote, is_required) in fetched.chain(direct) {
                     if requests.iter().all(|known| known.remote.is_other(remote)) {
                         requests.push(Request { remote, is_required, step: &step.path });
                     }

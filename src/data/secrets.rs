@@ -23,7 +23,7 @@ impl RemoteData {
             Located::Remote(remote) => Some(remote),
             Located::Here(_) => None,
         });
-        let inputs = plan.steps.iter().flat_map(Step::values).flat_map(Value::remotes);
+        let inputs = plan.all_steps().into_iter().flat_map(Step::values).flat_map(Value::remotes);
         let used: HashSet<&str> = inputs.chain(outputs).map(|remote| remote.uri.as_str()).collect();
         for uri in used {
             let place = DataUri::parse(uri).and_then(Result::ok).and_then(|uri| self.places.resolve(&uri).ok());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::state::warn;
-use super::{OutputAsset, Request, Services};
+use super::{OutputAsset, Request, Services, value};
 use crate::diagnostic::article::with_article;
 use crate::event::{EventKind, OutputInfo};
 use crate::exec::StopWatch;
@@ -30,7 +30,7 @@ pub(super) fn collect(
     stop: &StopWatch,
     made: &dyn Fn(&[OutputInfo]),
 ) -> Result<Collected, Failure> {
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let mut collected: Vec<(&StepOutput, OutputInfo)> = Vec::new();
     for output in &step.outputs {
         let path = request.output(index, &output.name, attempt);
@@ -44,6 +44,10 @@ pub(super) fn collect(
             let message = format!("it did not write its output '{}', which no step reads", output.name);
             warn(services, request, index, message);
             continue;
+        }
+        if !output.kind.is_data() {
+            value::read(&path, output.kind)
+                .map_err(|why| Failure::other(format!("its output '{}' cannot be used: {why}", output.name)))?;
         }
         if let Some(message) = misfit(output, &path) {
             warn(services, request, index, message);
@@ -126,7 +130,7 @@ pub(super) fn register(
     services: &Services,
 ) -> Result<(), Failure> {
     let Some(asset) = &output.asset else { return Ok(()) };
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let job = request.step_job(index);
     let made = OutputAsset { asset, kind: output.kind, path: info.path.clone(), step: &step.path, job: &job };
     if services.workspace.registered(&made).is_some() {
@@ -154,7 +158,7 @@ pub(super) fn upload(
         Located::Here(to) => return publish(&path, &to).map_err(|e| not_kept(&e, &to)),
         Located::Remote(remote) => remote,
     };
-    let step = &request.plan.steps[index].path;
+    let step = &request.step(index).path;
     let moved = services.workspace.upload(&path, &remote, step, stop).map_err(|error| {
         let kept = info.path.display();
         error.reworded(|why| format!("its output '{}' cannot be uploaded: {why}; it is kept at {kept}", output.name))
@@ -178,7 +182,7 @@ fn is_artifact_root(output: &StepOutput) -> bool {
 }
 
 fn gather(index: usize, root: &Path, request: &Request) -> Result<(), tree::TreeError> {
-    let folder = request.paths.real.step(&request.plan.steps[index].path);
+    let folder = request.paths.real.step(&request.step(index).path);
     let wd = folder.wd();
     for (from, name) in [(wd.join("outputs"), "outputs"), (wd.join("logs"), "logs"), (folder.user_logs(), "user_logs")]
     {
@@ -191,10 +195,12 @@ fn gather(index: usize, root: &Path, request: &Request) -> Result<(), tree::Tree
 }
 
 /// Whether another step or the job itself reads an output.
-fn is_wanted(index: usize, output: &str, request: &Request) -> bool {
+pub(super) fn is_wanted(index: usize, output: &str, request: &Request) -> bool {
     let wanted = Part::Output { step: index, output: output.to_owned() };
     let reads = |step: &Step| step.needs.contains(&index) && step.values().flat_map(|v| &v.parts).any(|p| *p == wanted);
-    request.plan.outputs.iter().any(|o| o.step == index && o.output == output) || request.plan.steps.iter().any(reads)
+    request.plan.outputs.iter().any(|o| o.step == index && o.output == output)
+        || request.is_taken(index, output)
+        || request.steps().any(|(_, step)| reads(step))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(super) fn variables(
     environment: &StepEnvironment,
     tracking: Vec<(String, String)>,
 ) -> Result<Vec<(String, String)>, String> {
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let job = request.step_job(index);
     let mut all: Vec<(String, String)> = request.common.clone();
     let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));

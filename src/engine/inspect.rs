@@ -31,7 +31,7 @@ pub struct Scene {
 /// # Errors
 /// A message, if an input is missing or a folder cannot be made.
 pub async fn scene(index: usize, request: &Request, services: &Services, stop: StopWatch) -> Result<Scene, String> {
-    let output_table = OutputTable::new(request.plan.steps.len());
+    let output_table = OutputTable::new(request.count());
     let resumed = request.resumed.as_ref();
     for (step, outputs) in resumed.iter().flat_map(|resumed| &resumed.done) {
         output_table.sealed(*step, outputs.clone());
@@ -39,9 +39,9 @@ pub async fn scene(index: usize, request: &Request, services: &Services, stop: S
     let attempt = resumed.and_then(|resumed| resumed.attempts.get(&index)).copied().unwrap_or(1);
     // A step of another type has no command, but a folder and inputs.
     let nothing = Command::default();
-    let command = request.plan.steps[index].command().unwrap_or(&nothing);
+    let command = request.step(index).command().unwrap_or(&nothing);
     let prepared = prepare::again(index, command, attempt, request, &output_table)?;
-    let environment = services.environments.provide(&request.plan.steps[index].path, command, stop).await;
+    let environment = services.environments.provide(&request.step(index).path, command, stop).await;
     let environment = environment.map_err(|error| error.to_string())?;
     let launched = launch::launch(index, command, &environment, request, services, &output_table, prepared);
     let PreparedLaunch { launch, copies, environment } = launched.map_err(|failure| failure.to_string())?;

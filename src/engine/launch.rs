@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::state::{RunState, warn};
-use super::{Request, Services, StepEnvironment, environment, prepare, protect};
+use super::{Request, Services, StepEnvironment, StepRun, environment, is_file, prepare, protect};
 use crate::exec::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
 use crate::outcome::Failure;
-use crate::plan::{Command, Part, PortType};
+use crate::plan::{Command, Part};
 
 /// A step that is prepared.
 pub(super) struct Materialized {
@@ -38,7 +38,7 @@ pub(super) fn materialize(
     shared: &RunState,
 ) -> Result<Materialized, Failure> {
     let RunState { request, services, output_table, .. } = shared;
-    let command = request.plan.steps[index].command().ok_or_else(|| Failure::internal("a step has no command"))?;
+    let command = request.step(index).command().ok_or_else(|| Failure::internal("a step has no command"))?;
     let prepared = prepare::prepare(index, command, attempt, request, output_table).map_err(Failure::other)?;
     let unchanged = prepared.changed.is_none();
     if let Some(message) = &prepared.changed {
@@ -59,10 +59,9 @@ pub(super) fn launch(
     output_table: &OutputTable,
     prepared: prepare::Prepared,
 ) -> Result<PreparedLaunch, Failure> {
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let job = request.step_job(index);
-    let artifacts = request.paths.step(&step.path).real.artifacts();
-    let tracking = services.workspace.begin_step(&step.path, &job, artifacts).unwrap_or_else(|message| {
+    let tracking = services.workspace.begin_step(&StepRun::of(index, request)).unwrap_or_else(|message| {
         warn(services, request, index, format!("this step runs without tracking: {message}"));
         Vec::new()
     });
@@ -96,11 +95,11 @@ pub(super) fn launch(
 /// The files and folders that a step works with: its own folder and those of its outputs, the inputs that it reads in
 /// place, and the workspace, which has the outputs of other steps.
 fn mounts(index: usize, prepared: &prepare::Prepared, request: &Request) -> Vec<Mount> {
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let outputs = step.outputs.iter().filter_map(|output| {
         let path = PathBuf::from(prepared.outputs.get(&output.name)?);
         // The file does not exist yet.
-        if output.kind == PortType::UriFile { path.parent().map(Path::to_owned) } else { Some(path) }
+        if is_file(output.kind) { path.parent().map(Path::to_owned) } else { Some(path) }
     });
     let written = std::iter::once(prepared.folder.path.clone()).chain(outputs);
     let read = protect::read_in_place(step, &prepared.copies, request);

@@ -10,12 +10,15 @@
 //! tracking server and the environments of steps only through the traits in `services`, which its caller implements.
 //! It knows nothing of terminals and signals.
 
+mod added;
 mod cache;
+mod children;
 mod collect;
 pub mod dispatch;
 mod environment;
 pub mod inspect;
 mod launch;
+mod loops;
 mod mltable;
 mod outputs;
 mod paths;
@@ -26,9 +29,11 @@ mod services;
 mod staging;
 mod state;
 mod step;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod unchanged;
+mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -42,12 +47,13 @@ use crate::plan::{Plan, PortType};
 use crate::reuse::Reuse;
 use crate::secret::Secret;
 
+pub use added::{AddedSteps, ResumedChild, ResumedChildren};
 pub use cache::{CacheDecision, CachedResult, Decision, Force, InputSnapshot, Seen, decide, scope, windows_scripts};
 pub use dispatch::{run, step_info};
 pub use environment::common;
 pub use paths::{RunPaths, StepPaths};
 pub use services::{
-    EnvironmentProvider, OutputAsset, Providing, ServiceError, Services, StepEnvironment, Tracked, Workspace,
+    EnvironmentProvider, OutputAsset, Providing, ServiceError, Services, StepEnvironment, StepRun, Tracked, Workspace,
 };
 
 /// A request to run a plan: everything that the engine needs to know. None of it changes during the run.
@@ -86,6 +92,8 @@ pub struct Request {
     pub snapshot: InputSnapshot,
     /// The decision for each step, made before the run.
     pub decisions: Vec<Decision>,
+    /// The steps that were added since the run began.
+    pub added: AddedSteps,
     /// The steps that run even if an earlier result exists.
     pub force: Force,
     /// What the earlier runner left, if this run is resumed.
@@ -105,25 +113,21 @@ pub struct Resumed {
     pub open: BTreeSet<usize>,
     /// Whether a step that keeps its state did not complete. Then the run does not complete either.
     pub incomplete: bool,
+    /// What is left of the steps that were added.
+    pub children: ResumedChildren,
+}
+
+/// Whether an output of a type is a file in its folder: a file, or the text of a value.
+fn is_file(kind: PortType) -> bool {
+    kind == PortType::UriFile || !kind.is_data()
 }
 
 impl Request {
-    /// The job name of a step: the run's own name for a standalone command job.
-    #[must_use]
-    pub fn step_job(&self, step: usize) -> String {
-        self.jobs_of_steps[step].clone()
-    }
-
-    /// The number of a step's first attempt in this run, from 1.
-    fn first_attempt(&self, step: usize) -> u32 {
-        1 + self.resumed.as_ref().and_then(|r| r.attempts.get(&step)).copied().unwrap_or(0)
-    }
-
     /// The path of a step's output: the folder, or the file in its folder.
     fn output(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
-        let tree = self.paths.output(&self.plan.steps[step].path, output, attempt);
-        match self.plan.steps[step].outputs.iter().find(|o| o.name == output) {
-            Some(o) if o.kind == PortType::UriFile => tree.join(output),
+        let tree = self.paths.output(&self.step(step).path, output, attempt);
+        match self.step(step).outputs.iter().find(|o| o.name == output) {
+            Some(o) if is_file(o.kind) => tree.join(output),
             _ => tree,
         }
     }

@@ -12,7 +12,7 @@ use crate::reuse::Kept;
 
 /// The outputs of all steps of a run.
 pub(super) struct OutputTable {
-    steps: Vec<Slot>,
+    steps: boxcar::Vec<Slot>,
     /// The number of steps whose digests are known.
     known: watch::Sender<usize>,
 }
@@ -28,6 +28,11 @@ impl OutputTable {
     pub(super) fn new(steps: usize) -> Self {
         let steps = std::iter::repeat_with(Slot::default).take(steps).collect();
         Self { steps, known: watch::Sender::new(0) }
+    }
+
+    /// Makes room for a step that is added.
+    pub(super) fn add(&self) {
+        self.steps.push(Slot::default());
     }
 
     /// Stores the sealed outputs of a step.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Request;
 use super::mltable;
 use super::outputs::OutputTable;
 use super::protect::{self, OwnCopy};
 use super::unchanged::{self, is_copied};
+use super::{Request, is_file, value};
 use crate::plan::PortType;
 use crate::plan::command::{Names, address_word, expand};
 use crate::plan::{Command, InputMode, Part, StepInput, Value};
@@ -44,7 +44,7 @@ pub(super) fn prepare(
     request: &Request,
     output_table: &OutputTable,
 ) -> Result<Prepared, String> {
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let folder = request.paths.step(&step.path).visible;
     if attempt > 1 {
         set_aside(&folder, attempt)?;
@@ -83,10 +83,10 @@ fn materialize_code(command: &Command, request: &Request, folder: &StepFolder) -
 /// Makes the folder of each output, and returns the path that the step gets.
 fn outputs(index: usize, request: &Request, tree: &dyn Fn(&str) -> PathBuf) -> Result<HashMap<String, String>, String> {
     let mut outputs = HashMap::new();
-    for output in &request.plan.steps[index].outputs {
+    for output in &request.step(index).outputs {
         let tree = tree(&output.name);
         make_one(&tree)?;
-        let path = if output.kind == PortType::UriFile { tree.join(&output.name) } else { tree };
+        let path = if is_file(output.kind) { tree.join(&output.name) } else { tree };
         outputs.insert(output.name.clone(), path.display().to_string());
     }
     Ok(outputs)
@@ -99,7 +99,7 @@ fn inputs(
     folder: &StepFolder,
 ) -> Result<(HashMap<String, String>, Vec<OwnCopy>), String> {
     let (mut inputs, mut copies) = (HashMap::new(), Vec::new());
-    for input in &request.plan.steps[index].inputs {
+    for input in &request.step(index).inputs {
         if let Some(text) = resolve_input(input, request, output_table, folder, &mut copies)? {
             inputs.insert(input.name.clone(), text);
         }
@@ -116,7 +116,7 @@ pub(super) fn again(
     request: &Request,
     output_table: &OutputTable,
 ) -> Result<Prepared, String> {
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let folder = request.paths.step(&step.path).visible;
     if !folder.wd().is_dir() {
         materialize_code(command, request, &folder)?;
@@ -140,7 +140,7 @@ fn prepared(
 ) -> Prepared {
     let job = request.step_job(index);
     let names = Bound { inputs: &inputs, outputs: &outputs, job: &job, datastore: &request.plan.default_datastore };
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let text = expand(&command.text, &names);
     let mask = |input: &StepInput| {
         let value = input.value.as_ref()?;
@@ -273,12 +273,13 @@ fn address(part: &Part, request: &Request, output_table: &OutputTable) -> Result
     Ok(match part {
         Part::Text(text) | Part::Secret(text) => PathBuf::from(text),
         Part::Path(path) => path.clone(),
+        Part::Input(name) => return Err(format!("the value of '{name}' is not known")),
         Part::Remote(remote) => {
             let copy = request.snapshot.copy(remote).ok_or_else(|| format!("'{}' was not fetched", remote.uri))?;
             request.paths.to_visible(&copy.path)
         }
         Part::Output { step, output } => {
-            let missing = || format!("the step '{}' did not write '{output}'", request.plan.steps[*step].path);
+            let missing = || format!("the step '{}' did not write '{output}'", request.step(*step).path);
             request.paths.to_visible(&output_table.output(*step, output).ok_or_else(missing)?.path)
         }
     })
@@ -300,6 +301,9 @@ pub(super) fn text_of(
 ) -> Result<String, String> {
     let texts = value.parts.iter().enumerate().map(|(number, part)| match part {
         Part::Text(text) | Part::Secret(text) => Ok(text.clone()),
+        Part::Output { step, output } if let Some(text) = value::of_output(*step, output, request, output_table) => {
+            text
+        }
         Part::Remote(remote) if is_direct => Ok(address_word(request.plan.whole(remote).reveal())),
         part => {
             let mut place = address(part, request, output_table)?;

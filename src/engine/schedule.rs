@@ -84,6 +84,29 @@ impl Schedule {
         schedule
     }
 
+    /// Adds steps that a running step makes, after all others. They may need steps that completed, and each other.
+    /// They come before what waits for their parent.
+    pub fn add(&mut self, parent: usize, nodes: Vec<Node>) {
+        let first = self.nodes.len();
+        for (step, node) in (first..).zip(&nodes) {
+            let open = |need: &&usize| **need >= first || self.states[**need] != State::Over;
+            self.waits.push(node.needs.iter().filter(open).count());
+            self.dependants.push(Vec::new());
+            for &need in &node.needs {
+                self.dependants[need].push(step);
+            }
+        }
+        self.states.resize(first + nodes.len(), State::Waiting);
+        self.open += nodes.len();
+        self.open_before_last += nodes.iter().filter(|node| !node.last).count();
+        self.way.resize(first + nodes.len(), 1 + self.way[parent]);
+        for step in (first..first + nodes.len()).rev() {
+            self.way[step] += self.dependants[step].iter().map(|&d| self.way[d] - self.way[parent]).max().unwrap_or(0);
+        }
+        self.nodes.extend(nodes);
+        (first..self.nodes.len()).for_each(|step| self.offer(step));
+    }
+
     /// The next step that can start, without starting it.
     pub fn peek(&mut self) -> Option<usize> {
         while let Some(&(_, Reverse(step))) = self.ready.peek() {
@@ -123,7 +146,8 @@ impl Schedule {
         skipped
     }
 
-    /// Reports that a step is skipped. Steps that depend on it never start. The run does not fail because of it.
+    /// Reports that a step is skipped, or that a step which its parent added failed. Steps that depend on it never start.
+    /// The run does not fail because of it.
     pub fn left_out(&mut self, step: usize) -> Vec<(usize, Skip)> {
         self.over(step);
         let mut skipped = Vec::new();
@@ -253,6 +277,23 @@ mod tests {
         assert_eq!((schedule.next(), schedule.next()), (Some(0), Some(2)));
         assert_eq!(schedule.failed(0), [(1, Skip::Needs(0)), (3, Skip::AfterFailure(0))]);
         schedule.completed(2);
+        assert!(schedule.is_done());
+    }
+
+    #[test]
+    fn steps_that_are_added_run_before_what_waits_for_their_parent() {
+        // 0 -> 1; 0 adds 2 -> 3
+        let mut schedule = schedule(&[vec![], vec![0]], true);
+        assert_eq!(schedule.next(), Some(0));
+        schedule.add(0, vec![Node::default(), Node { needs: vec![2], ..Node::default() }]);
+        assert_eq!((schedule.next(), schedule.next()), (Some(2), None));
+        schedule.completed(2);
+        assert_eq!((schedule.next(), schedule.next()), (Some(3), None));
+        assert_eq!(schedule.left_out(3), []);
+        assert!(!schedule.is_done());
+        schedule.completed(0);
+        assert_eq!(schedule.next(), Some(1));
+        schedule.completed(1);
         assert!(schedule.is_done());
     }
 

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
+use super::Request;
 use crate::event::{Bus, Moved};
 use crate::exec::{Executor, StopWatch};
 use crate::outcome::{Failure, JobStatus};
@@ -99,6 +102,34 @@ pub struct OutputAsset<'a> {
     pub job: &'a str,
 }
 
+/// The MLflow run of a step.
+pub struct StepRun<'a> {
+    /// The step.
+    pub step: &'a str,
+    /// Its job name.
+    pub job: String,
+    /// The job name of the step that added it.
+    pub parent: Option<String>,
+    /// The folder of its artifacts.
+    pub artifacts: PathBuf,
+    /// The parameters of a trial.
+    pub parameters: &'a [(String, serde_json::Value)],
+}
+
+impl<'a> StepRun<'a> {
+    /// The run of a step.
+    pub(super) fn of(index: usize, request: &'a Request) -> Self {
+        let step = &request.step(index).path;
+        Self {
+            step,
+            job: request.step_job(index),
+            parent: request.parent(index).map(|parent| request.step_job(parent)),
+            artifacts: request.paths.step(step).real.artifacts(),
+            parameters: request.parameters(index),
+        }
+    }
+}
+
 /// What a step logged to the tracking server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracked {
@@ -114,7 +145,16 @@ pub trait Workspace: Send + Sync {
     ///
     /// # Errors
     /// The step then runs without tracking.
-    fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, ServiceError>;
+    fn begin_step(&self, run: &StepRun<'_>) -> Result<Vec<(String, String)>, ServiceError>;
+
+    /// The values of a metric that a job logged so far, in the order of time. None if it cannot be read.
+    fn metric_history(&self, job: &str, metric: &str) -> Vec<f64>;
+
+    /// Changes whenever a step logs something. `None` without tracking.
+    fn metrics_logged(&self) -> Option<watch::Receiver<u64>>;
+
+    /// Adds tags to the MLflow run of a job. An error costs only the tags.
+    fn tag(&self, job: &str, tags: &[(String, String)]);
 
     /// A step ended: closes its MLflow run and returns what the step logged there.
     ///

@@ -13,13 +13,13 @@ use crate::plan::{DatastorePath, Remote};
 /// Fetches the remote data of a step that may run. Returns a value if the step is over.
 pub(super) async fn fetch(index: usize, shared: &Arc<RunState>, stop: &StopWatch) -> Option<Finished> {
     let RunState { request, .. } = &**shared;
-    if !request.decisions[index].may_run() || request.plan.steps[index].remotes().next().is_none() {
+    if !request.decision(index).may_run() || request.step(index).remotes().next().is_none() {
         return None;
     }
     let (shared, watch) = (shared.clone(), stop.clone());
     let fetched = blocking(move || {
         let RunState { request, services, .. } = &*shared;
-        let step = &request.plan.steps[index];
+        let step = request.step(index);
         // An earlier step may have changed a copy that both read.
         let mut wanted: Vec<&Remote> = Vec::new();
         for remote in step.remotes().filter(|remote| !request.snapshot.has_intact(remote)) {
@@ -49,7 +49,7 @@ pub(super) async fn upload(
     let (shared, watch) = (shared.clone(), stop.clone());
     let put = blocking(move || {
         let RunState { request, services, .. } = &*shared;
-        let step = &request.plan.steps[index];
+        let step = request.step(index);
         for output in step.outputs.iter().filter(|output| output.place.as_ref().is_some_and(DatastorePath::is_remote)) {
             if let Some(made) = outputs.iter().find(|made| made.name == output.name) {
                 collect::upload(index, output, made, request, services, &watch)?;

@@ -3,9 +3,10 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::cache::CachedResult;
+use super::children::ChildRequest;
 use super::outputs::OutputTable;
 use super::{Request, Services};
 use crate::clock::Timestamp;
@@ -23,11 +24,23 @@ pub(super) struct Finished {
     pub because: Vec<Reason>,
     /// What the recorder needs to store the result for later runs.
     pub completed: Option<CompletedStep>,
+    /// The last values of the metrics that it logged.
+    pub metrics: Vec<(String, f64)>,
+    /// The steps that do not run because of its result: the branch that is not taken.
+    pub left_out: Vec<usize>,
 }
 
 impl Finished {
     pub(super) fn new(outcome: StepOutcome) -> Self {
-        Self { outcome, outputs: Vec::new(), cached: None, because: Vec::new(), completed: None }
+        Self {
+            outcome,
+            outputs: Vec::new(),
+            cached: None,
+            because: Vec::new(),
+            completed: None,
+            metrics: Vec::new(),
+            left_out: Vec::new(),
+        }
     }
 
     pub(super) fn failed(failure: Failure) -> Self {
@@ -44,6 +57,8 @@ pub(super) struct RunState {
     pub scope: String,
     /// The slots in which processes run.
     pub slots: Arc<Semaphore>,
+    /// Takes the requests of steps that run others.
+    pub children: mpsc::UnboundedSender<ChildRequest>,
     /// Records the outputs of a step before they are uploaded, because the runner may be killed during the upload.
     pub pending_uploads: Mutex<Option<Sender<CompletedStep>>>,
 }
@@ -73,7 +88,7 @@ impl CompletedStep {
 
 /// Reports something about a step that does not stop it.
 pub(super) fn warn(services: &Services, request: &Request, index: usize, message: String) {
-    let step = Some(request.plan.steps[index].path.clone());
+    let step = Some(request.step(index).path.clone());
     services.bus.publish(EventKind::Warning { step, message });
 }
 

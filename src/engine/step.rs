@@ -9,7 +9,7 @@ use super::collect::Collected;
 use super::launch::{Materialized, PreparedLaunch, materialize};
 use super::protect::OwnCopy;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
-use super::{Request, StepEnvironment, Tracked, cache, collect, protect, staging, unchanged};
+use super::{Request, StepEnvironment, Tracked, cache, collect, loops, protect, staging, sweep, unchanged};
 use crate::clock::Timestamp;
 use crate::event::{EventKind, OutputInfo, ProcessLog};
 use crate::exec::{Ended, Ending, Observer, RankProcess, Shown, Stop, StopWatch};
@@ -21,11 +21,11 @@ use crate::store::tree;
 
 /// Runs one step, or finds out that it does not have to run. Every error becomes the step's outcome.
 pub(super) async fn run(index: usize, shared: Arc<RunState>, mut stop: StopWatch) -> Finished {
-    let step = &shared.request.plan.steps[index];
+    let step = shared.request.step(index);
     if let Some(finished) = staging::fetch(index, &shared, &stop).await {
         return finished;
     }
-    let decision = match shared.request.decisions[index].cache {
+    let decision = match shared.request.decision(index).cache {
         CacheDecision::Pending => {
             // What is installed in its environment is part of the cache key.
             if is_unbuilt(index, &shared)
@@ -39,7 +39,7 @@ pub(super) async fn run(index: usize, shared: Arc<RunState>, mut stop: StopWatch
                 None => return Finished::new(StepOutcome::Skipped { reason: SkipReason::RunCanceled }),
             }
         }
-        _ => shared.request.decisions[index].clone(),
+        _ => shared.request.decision(index).clone(),
     };
     if let CacheDecision::Hit(cached) = decision.cache {
         let outputs: Vec<OutputInfo> = cached.outputs.iter().map(info).collect();
@@ -73,7 +73,7 @@ pub(super) async fn run(index: usize, shared: Arc<RunState>, mut stop: StopWatch
 }
 
 async fn attempt_once(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &mut StopWatch) -> Finished {
-    let step = &shared.request.plan.steps[index];
+    let step = shared.request.step(index);
     match (&step.substitute, &step.body) {
         (Some(Substitute::Stub { .. }), _) => {
             let (shared, watch) = (shared.clone(), stop.clone());
@@ -85,6 +85,10 @@ async fn attempt_once(index: usize, attempt: u32, shared: &Arc<RunState>, stop: 
         }
         // Steps with another substitute are reused or skipped, unless the user reruns one.
         (_, StepBody::Command(_)) => run_command(index, attempt, shared, stop).await,
+        (_, StepBody::IfElse(condition)) => loops::decide(condition, shared),
+        (_, StepBody::DoWhile(written)) => loops::do_while(index, written, shared, stop).await,
+        (_, StepBody::ParallelFor(written)) => loops::parallel_for(index, attempt, written, shared, stop).await,
+        (_, StepBody::Sweep(sweep)) => sweep::run(index, sweep, shared, stop).await,
         (_, StepBody::Unsupported { kind }) => {
             Finished::failed(Failure::other(format!("a step of type '{kind}' cannot run on this machine")))
         }
@@ -93,7 +97,7 @@ async fn attempt_once(index: usize, attempt: u32, shared: &Arc<RunState>, stop: 
 
 /// One attempt of a step that runs a command.
 async fn run_command(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &mut StopWatch) -> Finished {
-    let step = &shared.request.plan.steps[index];
+    let step = shared.request.step(index);
     let environment = match provide(index, shared, stop).await {
         Ok(environment) => environment,
         Err(failure) => return staging::ended_early(failure, stop),
@@ -166,7 +170,7 @@ async fn run_command(index: usize, attempt: u32, shared: &Arc<RunState>, stop: &
 /// Makes the environment of a step ready.
 async fn provide(index: usize, shared: &Arc<RunState>, stop: &StopWatch) -> Result<StepEnvironment, Failure> {
     let RunState { request, services, .. } = &**shared;
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let command = step.command().ok_or_else(|| Failure::internal("a step has no command"))?;
     let environment = services.environments.provide(&step.path, command, stop.clone()).await?;
     if let Some(reuse) = request.reuse.as_ref().filter(|_| environment.name.is_some()) {
@@ -181,7 +185,7 @@ fn is_unbuilt(index: usize, shared: &RunState) -> bool {
     let RunState { request, scope, .. } = shared;
     let Some(reuse) = &request.reuse else { return false };
     let lookup = CacheLookup::new(&request.plan, &request.snapshot, reuse, &request.force, scope);
-    lookup.unbuilt(&request.plan.steps[index]).is_some()
+    lookup.unbuilt(request.step(index)).is_some()
 }
 
 /// The start of a step, as it is recorded.
@@ -203,7 +207,7 @@ impl StepStart {
     }
 
     fn step(&self) -> &str {
-        &self.shared.request.plan.steps[self.index].path
+        &self.shared.request.step(self.index).path
     }
 }
 
@@ -293,12 +297,13 @@ fn look_up(index: usize, shared: &RunState) -> Late {
     let Some(reuse) = &request.reuse else { return run(Vec::new()) };
     let lookup = CacheLookup::new(&request.plan, &request.snapshot, reuse, &request.force, scope);
     let known = |step: usize, name: &str| output_table.kept(step, name).map(|kept| kept.digest.clone());
-    match lookup.key(index, &known) {
+    let step = request.step(index);
+    match lookup.key(step, &known) {
         // The step would read something else by now, so the result does not match.
         KeyState::Complete(_) if has_changed(index, shared) => {
             run(vec![Reason::sentence("its code, an input or a program of it changed since the run began")])
         }
-        KeyState::Complete(key) => Late::Decided(lookup.ask(index, &key)),
+        KeyState::Complete(key) => Late::Decided(lookup.ask(step, &key)),
         KeyState::Unbuilt(sentence) => run(vec![Reason::sentence(sentence)]),
         KeyState::Miss(because) => run(because),
         KeyState::Pending(steps) => Late::Pending(steps),
@@ -308,7 +313,7 @@ fn look_up(index: usize, shared: &RunState) -> Late {
 /// Whether local data, code or programs of a step changed since the run began.
 fn has_changed(index: usize, shared: &RunState) -> bool {
     let RunState { request, .. } = shared;
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let host = request.snapshot.host.as_ref();
     let machine = host.is_some_and(|host| !host.is_same());
     machine
@@ -319,7 +324,7 @@ fn has_changed(index: usize, shared: &RunState) -> bool {
 /// Makes the outputs of a step from the samples in `amlrun.toml`.
 fn stub(index: usize, attempt: u32, shared: &RunState, stop: &StopWatch) -> Finished {
     let RunState { request, services, .. } = shared;
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let Some(Substitute::Stub { outputs }) = &step.substitute else {
         return Finished::failed(Failure::internal("a step has no samples"));
     };
@@ -382,7 +387,7 @@ fn finish(
         },
         outcome => Finished::new(outcome),
     };
-    let step = request.plan.steps[index].path.as_str();
+    let step = request.step(index).path.as_str();
     let tracked = services.workspace.end_step(step, &request.step_job(index), finished.outcome.status());
     let Tracked { metrics, models } = tracked.unwrap_or_else(|error| {
         warn(services, request, index, error.to_string());
@@ -402,7 +407,7 @@ fn finish(
 fn completed(ran: Ran, outputs: &[OutputInfo], metrics: Vec<(String, f64)>, shared: &RunState) -> CompletedStep {
     let RunState { request, output_table, .. } = shared;
     let Ran { index, started, unchanged, .. } = ran;
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let offered = unchanged
         && step.is_deterministic
         && !request.plan.force_rerun

@@ -56,9 +56,16 @@ impl EnvironmentProvider for ByName {
 struct Nothing;
 
 impl Workspace for Nothing {
-    fn begin_step(&self, _: &str, _: &str, _: PathBuf) -> Result<Vec<(String, String)>, ServiceError> {
+    fn begin_step(&self, _: &StepRun<'_>) -> Result<Vec<(String, String)>, ServiceError> {
         Ok(Vec::new())
     }
+    fn metric_history(&self, _: &str, _: &str) -> Vec<f64> {
+        Vec::new()
+    }
+    fn metrics_logged(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+    fn tag(&self, _: &str, _: &[(String, String)]) {}
     fn end_step(&self, _: &str, _: &str, _: JobStatus) -> Result<Tracked, ServiceError> {
         Ok(Tracked::default())
     }
@@ -107,6 +114,7 @@ async fn run_with(environments: &[&str], provider: ByName, root: &TempDir) -> (J
         warnings: Vec::new(),
         reuse: None,
         snapshot: InputSnapshot::default(),
+        added: AddedSteps::default(),
         force: Force::default(),
         resumed: None,
         cancels: Arc::default(),

@@ -42,7 +42,7 @@ pub(super) fn in_place(
     output_table: &OutputTable,
     copies: &[OwnCopy],
 ) -> Option<ModifiedInput> {
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let has_copy = |input: &StepInput| is_copied(input.mode) || copies.iter().any(|copy| copy.input == input.name);
     let inputs = step.inputs.iter().filter(|input| !has_copy(input));
     let inputs = inputs.filter_map(|input| Some((&input.name, input.value.as_ref()?)));
@@ -74,7 +74,7 @@ fn value_changed(name: &str, value: &Value, request: &Request, output_table: &Ou
     let changed = |file, sealed| Some(ModifiedInput { input: name.to_owned(), file, sealed });
     for part in &value.parts {
         match part {
-            Part::Text(_) | Part::Secret(_) => {}
+            Part::Text(_) | Part::Secret(_) | Part::Input(_) => {}
             Part::Path(path) => {
                 let Some(Ok(before)) = request.snapshot.data(path).map(|tree| tree.listing.as_ref()) else { continue };
                 if let Some(file) = differs(before, path) {

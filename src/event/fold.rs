@@ -43,7 +43,7 @@ pub struct RunView {
     pub resumed: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// Its steps, each after the steps that it depends on.
+    /// Its steps, each after the steps that it depends on. Those that were added come last.
     pub steps: Vec<StepView>,
     /// The job's own outputs.
     pub outputs: Vec<OutputInfo>,
@@ -57,7 +57,7 @@ pub struct RunView {
     pub width: usize,
     /// The position of each step in the list.
     by_path: HashMap<String, usize>,
-    /// The number of steps with each status.
+    /// The number of steps with each status, without those that were added.
     tally: HashMap<JobStatus, usize>,
 }
 
@@ -110,6 +110,18 @@ pub struct StepView {
     pub attempt: u32,
     /// Whether any attempt was started in this run.
     pub begun: bool,
+    /// The step that added it.
+    pub parent: Option<String>,
+    /// What its parent gave it.
+    pub parameters: Vec<(String, serde_json::Value)>,
+    /// The steps that it added, by their positions in the list.
+    pub children: Vec<usize>,
+    /// The best value of the primary metric that it logged, if it is a trial.
+    pub score: Option<f64>,
+    /// The best of its trials.
+    pub best: Option<String>,
+    /// Why it was ended before its time.
+    pub stopped: Option<String>,
 }
 
 impl Default for RunView {
@@ -213,6 +225,19 @@ impl RunView {
                 s.metrics.clone_from(metrics);
                 s.because.clone_from(because);
             }),
+            EventKind::ParentStarted { step } => self.with(step, |s| {
+                s.status = JobStatus::Running;
+                s.started = s.started.or(Some(event.time));
+            }),
+            EventKind::StepsAdded { step, steps } => self.add(step, steps),
+            EventKind::StepScored { step, score, best } => {
+                self.with(step, |s| s.score = Some(*score));
+                let parent = self.step(step).and_then(|s| s.parent.clone()).filter(|_| *best);
+                if let Some(parent) = parent {
+                    self.with(&parent, |s| s.best = Some(step.clone()));
+                }
+            }
+            EventKind::StepStopped { step, why } => self.with(step, |s| s.stopped = Some(why.clone())),
             EventKind::StepQueued { step } => self.with(step, |s| s.status = JobStatus::Queued),
             EventKind::StepRetried { step, .. } => self.with(step, |s| s.status = JobStatus::Preparing),
             EventKind::StepStarted { step, command, log, logs, environment, handle } => self.with(step, |s| {
@@ -304,12 +329,34 @@ impl RunView {
         }
     }
 
+    /// Adds steps below their parent. Those that are known keep their state.
+    fn add(&mut self, parent: &str, steps: &[StepInfo]) {
+        for info in steps.iter().filter(|info| !self.by_path.contains_key(&info.path)).collect::<Vec<_>>() {
+            let position = self.steps.len();
+            self.by_path.insert(info.path.clone(), position);
+            self.steps.push(StepView::new(info));
+            if let Some(&parent) = self.by_path.get(parent) {
+                self.steps[parent].children.push(position);
+            }
+        }
+    }
+
+    /// The steps that were not added by others.
+    pub fn roots(&self) -> impl Iterator<Item = &StepView> {
+        self.steps.iter().filter(|step| step.parent.is_none())
+    }
+
+    /// The steps that a step added.
+    pub fn children<'v>(&'v self, step: &'v StepView) -> impl Iterator<Item = &'v StepView> {
+        step.children.iter().map(|&position| &self.steps[position])
+    }
+
     fn with(&mut self, path: &str, change: impl FnOnce(&mut StepView)) {
         if let Some(&index) = self.by_path.get(path) {
             let step = &mut self.steps[index];
             let before = step.status;
             change(step);
-            if step.status != before {
+            if step.status != before && step.parent.is_none() {
                 *self.tally.entry(before).or_insert(1) -= 1;
                 *self.tally.entry(step.status).or_insert(0) += 1;
             }
@@ -343,6 +390,12 @@ impl StepView {
             because: Vec::new(),
             attempt: 1,
             begun: false,
+            parent: info.parent.clone(),
+            parameters: info.parameters.clone(),
+            children: Vec::new(),
+            score: None,
+            best: None,
+            stopped: None,
         }
     }
 
@@ -351,6 +404,7 @@ impl StepView {
         self.status = JobStatus::NotStarted;
         (self.started, self.ended, self.outcome) = (None, None, None);
         (self.reused_from, self.reused_run) = (None, None);
+        (self.score, self.stopped) = (None, None);
         self.outputs.clear();
         self.assets.clear();
         self.metrics.clear();

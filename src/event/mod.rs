@@ -54,6 +54,12 @@ pub struct StepInfo {
     pub substitute: Option<String>,
     /// The paths of the steps that it depends on.
     pub needs: Vec<String>,
+    /// The step that added it while the run went on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<String>,
+    /// What its parent gave it: the parameters of a trial, or the item of a loop.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub parameters: Vec<(String, serde_json::Value)>,
 }
 
 /// An output that a step wrote.
@@ -173,6 +179,35 @@ pub enum EventKind {
         /// Why it runs and no earlier result is reused.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         because: Vec<Reason>,
+    },
+    /// A step that runs other steps has begun: a sweep or a loop.
+    ParentStarted {
+        /// The step.
+        step: String,
+    },
+    /// A step added others while the run goes on.
+    StepsAdded {
+        /// The step that they belong to.
+        step: String,
+        /// They, each after those that it depends on.
+        steps: Vec<StepInfo>,
+    },
+    /// A trial of a sweep ended with a value of the primary metric.
+    StepScored {
+        /// The trial.
+        step: String,
+        /// The best value that it logged.
+        score: f64,
+        /// Whether it is the best trial so far.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        best: bool,
+    },
+    /// A step is ended before its time, and that is no failure.
+    StepStopped {
+        /// The step.
+        step: String,
+        /// Why.
+        why: String,
     },
     /// A step is ready and waits for a slot.
     StepQueued {

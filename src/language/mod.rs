@@ -39,7 +39,7 @@ use crate::yaml::overrides::{self, Override};
 use cursor::{Bindings, Cursor, Scope};
 use read::Reader;
 
-use check::control_flow::{body_name, port_name};
+pub(crate) use check::control_flow::{body_name, port_name};
 use check::nodes as check_nodes;
 pub(crate) use files::text_of;
 pub(crate) use files::tidy;

@@ -161,7 +161,12 @@ impl Scope<'_> {
                 format!("{written} cannot be used in the input of a node"),
                 &format!("use ${{{{parent.inputs.{name}}}}}"),
             ),
-            Expr::Output(_) | Expr::Name | Expr::OutputName | Expr::DefaultDatastore | Expr::Other(_) => mistake(
+            Expr::Output(_)
+            | Expr::SearchSpace(_)
+            | Expr::Name
+            | Expr::OutputName
+            | Expr::DefaultDatastore
+            | Expr::Other(_) => mistake(
                 "bad-expression",
                 format!("{written} cannot be used here"),
                 "use ${{parent.inputs.<name>}} or ${{parent.jobs.<node>.outputs.<name>}}",

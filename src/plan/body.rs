@@ -6,15 +6,22 @@ use std::path::PathBuf;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Environment, Value};
+use super::{Condition, DoWhile, Environment, ParallelFor, Sweep, Template, Value};
 use crate::spec::component::ContainerSettings;
 
 /// What a step does. In a stored plan its fields are beside those of the step.
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub enum StepBody {
     /// It runs a command.
     Command(Box<Command>),
+    /// It runs trials of a command.
+    Sweep(Box<Sweep>),
+    /// It decides which steps run.
+    IfElse(Box<Condition>),
+    /// It repeats steps while a condition is true.
+    DoWhile(Box<DoWhile>),
+    /// It runs steps once for each item.
+    ParallelFor(Box<ParallelFor>),
     /// It has a type that is not run here, such as `automl`. Such a step has a substitute.
     Unsupported {
         /// The type.
@@ -23,13 +30,92 @@ pub enum StepBody {
 }
 
 impl StepBody {
+    /// Whether it runs no process itself, but other steps, which it adds while the run goes on.
+    #[must_use]
+    pub fn runs_others(&self) -> bool {
+        self.template().is_some()
+    }
+
+    /// The steps that it adds while the run goes on.
+    #[must_use]
+    pub fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Sweep(sweep) => Some(&sweep.trial),
+            Self::DoWhile(repeated) => Some(&repeated.body),
+            Self::ParallelFor(each) => Some(&each.body),
+            Self::Command(_) | Self::IfElse(_) | Self::Unsupported { .. } => None,
+        }
+    }
+
+    pub(super) fn template_mut(&mut self) -> Option<&mut Template> {
+        match self {
+            Self::Sweep(sweep) => Some(&mut sweep.trial),
+            Self::DoWhile(repeated) => Some(&mut repeated.body),
+            Self::ParallelFor(each) => Some(&mut each.body),
+            Self::Command(_) | Self::IfElse(_) | Self::Unsupported { .. } => None,
+        }
+    }
+
+    /// The values in it: variables, conditions, items.
+    #[must_use]
+    pub fn values(&self) -> Vec<&Value> {
+        match self {
+            Self::Command(command) => command.environment_variables.iter().map(|(_, value)| value).collect(),
+            Self::IfElse(condition) => vec![&condition.value],
+            Self::ParallelFor(each) => each.items.values().collect(),
+            Self::Sweep(_) | Self::DoWhile(_) | Self::Unsupported { .. } => Vec::new(),
+        }
+    }
+
+    /// The values in it, to be replaced.
+    pub(super) fn values_mut(&mut self) -> Vec<&mut Value> {
+        match self {
+            Self::Command(command) => command.environment_variables.iter_mut().map(|(_, value)| value).collect(),
+            Self::IfElse(condition) => vec![&mut condition.value],
+            Self::ParallelFor(each) => each.items.values_mut(),
+            Self::Sweep(_) | Self::DoWhile(_) | Self::Unsupported { .. } => Vec::new(),
+        }
+    }
+
     /// The type on Azure ML: `command`, `spark`, `sweep` …
     #[must_use]
     pub fn kind(&self) -> &str {
         match self {
+            Self::Sweep(_) => "sweep",
+            Self::IfElse(_) => "if_else",
+            Self::DoWhile(_) => "do_while",
+            Self::ParallelFor(_) => "parallel_for",
             Self::Command(command) => command.program.kind(),
             Self::Unsupported { kind } => kind,
         }
+    }
+}
+
+impl Serialize for StepBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("kind", self.kind())?;
+        match self {
+            Self::Command(command) => {
+                if command.program != Program::Shell {
+                    fields.serialize_entry("program", &command.program)?;
+                }
+                fields.serialize_entry("command", &command.text)?;
+                fields.serialize_entry("code", &command.code)?;
+                fields.serialize_entry("environment", &command.environment)?;
+                fields.serialize_entry("environment_variables", &command.environment_variables)?;
+                fields.serialize_entry("distribution", &command.distribution)?;
+                if !command.container.is_empty() {
+                    fields.serialize_entry("container", &command.container)?;
+                }
+            }
+            Self::Sweep(sweep) => fields.serialize_entry("sweep", sweep)?,
+            Self::IfElse(condition) => fields.serialize_entry("if_else", condition)?,
+            Self::DoWhile(repeated) => fields.serialize_entry("do_while", repeated)?,
+            Self::ParallelFor(each) => fields.serialize_entry("parallel_for", each)?,
+            Self::Unsupported { .. } => {}
+        }
+        fields.end()
     }
 }
 
@@ -49,6 +135,10 @@ struct Stored {
     distribution: Option<Distribution>,
     #[serde(default)]
     container: ContainerSettings,
+    sweep: Option<Box<Sweep>>,
+    if_else: Option<Box<Condition>>,
+    do_while: Option<Box<DoWhile>>,
+    parallel_for: Option<Box<ParallelFor>>,
 }
 
 fn command() -> String {
@@ -59,6 +149,11 @@ impl<'de> Deserialize<'de> for StepBody {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let stored = Stored::deserialize(deserializer)?;
         // A component that is not registered here has no command, but a substitute.
+        let other = stored.sweep.map(Self::Sweep).or(stored.if_else.map(Self::IfElse));
+        let other = other.or(stored.do_while.map(Self::DoWhile)).or(stored.parallel_for.map(Self::ParallelFor));
+        if let Some(other) = other {
+            return Ok(other);
+        }
         let program = stored.program.or_else(|| (stored.kind == "command").then_some(Program::Shell));
         let (Some(program), Some(text)) = (program, stored.command) else {
             return Ok(Self::Unsupported { kind: stored.kind });
@@ -124,25 +219,6 @@ pub struct Command {
     pub distribution: Option<Distribution>,
     /// What its container gets, where it runs in one.
     pub container: ContainerSettings,
-}
-
-impl Serialize for Command {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_map(None)?;
-        fields.serialize_entry("kind", self.program.kind())?;
-        if self.program != Program::Shell {
-            fields.serialize_entry("program", &self.program)?;
-        }
-        fields.serialize_entry("command", &self.text)?;
-        fields.serialize_entry("code", &self.code)?;
-        fields.serialize_entry("environment", &self.environment)?;
-        fields.serialize_entry("environment_variables", &self.environment_variables)?;
-        fields.serialize_entry("distribution", &self.distribution)?;
-        if !self.container.is_empty() {
-            fields.serialize_entry("container", &self.container)?;
-        }
-        fields.end()
-    }
 }
 
 /// The code of a step.

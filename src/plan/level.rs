@@ -7,12 +7,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::control_flow::{collected, loop_body};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::expr::{Expr, Template};
 use crate::spec::io::{Output, OutputValue, PortType};
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
 use crate::spec::job::node::PipelineComponent;
+use crate::spec::sweep::Trial;
 
 /// One pipeline.
 pub(super) struct Level<'a> {
@@ -35,6 +37,8 @@ pub(super) enum Place<'a> {
     Step(usize),
     /// A pipeline with steps of its own.
     Inside(Box<Level<'a>>, &'a PipelineComponent),
+    /// What the loop of that number among the nodes repeats. It has no step of its own.
+    Repeated(usize),
 }
 
 impl<'a> Level<'a> {
@@ -48,6 +52,8 @@ impl<'a> Level<'a> {
             by_name: HashMap::with_capacity(nodes.len()),
             writers: HashMap::new(),
         };
+        let loops = nodes.iter().enumerate().filter_map(|(index, node)| Some((loop_body(node)?, index)));
+        let loops: HashMap<&str, usize> = loops.collect();
         for (index, node) in nodes.iter().enumerate() {
             level.by_name.insert(&node.name.value, index);
             for output in &node.outputs {
@@ -55,8 +61,9 @@ impl<'a> Level<'a> {
                     level.writers.insert(name, (index, &output.name.value));
                 }
             }
-            level.places.push(match &node.body {
-                NodeBody::Pipeline(inner) => {
+            level.places.push(match (&node.body, loops.get(node.name.value.as_str())) {
+                (_, Some(&repeats)) => Place::Repeated(repeats),
+                (NodeBody::Pipeline(inner), None) => {
                     let prefix = format!("{prefix}{}.", node.name.value);
                     let inside = Self::of(&inner.nodes, &inner.base, &prefix, count);
                     Place::Inside(Box::new(inside), inner)
@@ -79,9 +86,12 @@ impl<'a> Level<'a> {
     pub(super) fn output(&self, node: usize, name: &str) -> Option<(usize, String, PortType)> {
         match &self.places[node] {
             Place::Step(step) => {
-                let kind = output_type(&self.nodes[node], name)?;
-                Some((*step, name.to_owned(), kind))
+                let this = &self.nodes[node];
+                let kind = output_type(self.body_of(this).unwrap_or(this), name)?;
+                let collects = matches!(this.body, NodeBody::ParallelFor(_));
+                Some((*step, name.to_owned(), if collects { collected(kind) } else { kind }))
             }
+            Place::Repeated(by) => self.output(*by, name),
             Place::Inside(level, _) => level.written(name),
         }
     }
@@ -92,10 +102,16 @@ impl<'a> Level<'a> {
         self.output(*node, output)
     }
 
+    /// The node that a loop repeats.
+    pub(super) fn body_of(&self, node: &Node) -> Option<&'a Node> {
+        Some(&self.nodes[self.node(loop_body(node)?)?])
+    }
+
     /// The steps of a node.
     pub(super) fn steps(&self, node: usize) -> Vec<usize> {
         match &self.places[node] {
             Place::Step(step) => vec![*step],
+            Place::Repeated(by) => self.steps(*by),
             Place::Inside(level, _) => (0..level.nodes.len()).flat_map(|inner| level.steps(inner)).collect(),
         }
     }
@@ -117,24 +133,36 @@ pub(super) fn bound_to(output: &Output) -> Option<&str> {
 /// The type of a node's output, or `None` when it has no such output.
 pub(super) fn output_type(node: &Node, name: &str) -> Option<PortType> {
     let said = node.outputs.iter().find(|o| o.name.value == name);
+    let own = |output: &Output| match &output.value.value {
+        OutputValue::Data(data) => data.kind.unwrap_or(PortType::UriFolder),
+        OutputValue::Binding(_) => PortType::UriFolder,
+    };
     match &node.body {
         NodeBody::Component(component) => component.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
         NodeBody::Pipeline(inner) => inner.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
         NodeBody::Unsupported(other) => other.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
-        NodeBody::Inline(_) => said.map(|output| match &output.value.value {
-            OutputValue::Data(data) => data.kind.unwrap_or(PortType::UriFolder),
-            OutputValue::Binding(_) => PortType::UriFolder,
-        }),
+        NodeBody::Sweep(sweep) => match &sweep.trial {
+            Trial::Component(component) => component.outputs.iter().find(|p| p.name.value == name).map(|p| p.kind),
+            Trial::Inline(_) => said.map(own),
+        },
+        NodeBody::Inline(_) => said.map(own),
+        NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => None,
     }
 }
 
 /// The names of a node's outputs.
 pub(super) fn output_names(node: &Node) -> Vec<&str> {
+    let own = || node.outputs.iter().map(|o| o.name.value.as_str()).collect();
     let ports = match &node.body {
         NodeBody::Component(component) => &component.outputs,
         NodeBody::Pipeline(inner) => &inner.outputs,
         NodeBody::Unsupported(other) => &other.outputs,
-        NodeBody::Inline(_) => return node.outputs.iter().map(|o| o.name.value.as_str()).collect(),
+        NodeBody::Sweep(sweep) => match &sweep.trial {
+            Trial::Component(component) => &component.outputs,
+            Trial::Inline(_) => return own(),
+        },
+        NodeBody::Inline(_) => return own(),
+        NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => return Vec::new(),
     };
     ports.iter().map(|p| p.name.value.as_str()).collect()
 }

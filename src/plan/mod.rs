@@ -3,7 +3,8 @@
 //! [`resolve()`] turns a [`spec::Document`](crate::spec::Document) into a [`Plan`]: pipelines inside the pipeline are
 //! flattened ([`level`]), defaults are filled in, every binding is resolved to a literal, a path or another step's
 //! output, and the steps are put in topological order. A step that cannot run on a laptop gets the substitute that the
-//! project's `amlrun.toml` names ([`local`]). [`choice`] takes a part of a plan. A plan is not changed afterwards.
+//! project's `amlrun.toml` names ([`local`]). [`choice`] takes a part of a plan. A plan is not changed afterwards; steps
+//! that are made while it runs come from a [`template`].
 //!
 //! Pure: no clock, no process, no async. It only checks whether local input paths exist, and looks up registered assets
 //! through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).
@@ -12,6 +13,7 @@ mod bind;
 mod body;
 pub mod choice;
 pub mod command;
+pub mod control_flow;
 mod inputs;
 mod level;
 pub mod local;
@@ -20,6 +22,8 @@ mod outputs;
 pub mod resolve;
 mod site;
 mod step;
+pub mod sweep;
+pub mod template;
 mod value;
 
 use std::collections::BTreeMap;
@@ -32,8 +36,11 @@ pub use crate::spec::catalog::{Form, Located, Remote, Signed};
 pub use crate::spec::environment::Environment;
 pub use crate::spec::io::PortType;
 pub use body::{Code, Command, Distribution, Program, StepBody};
+pub use control_flow::{Condition, DoWhile, ParallelFor};
 pub use local::Local;
 pub use resolve::resolve;
+pub use sweep::Sweep;
+pub use template::Template;
 pub use value::{Part, Value};
 
 use crate::secret::Secret;
@@ -82,13 +89,13 @@ impl Plan {
             }
         };
         self.inputs.iter_mut().for_each(|input| value(&mut input.value));
-        for step in &mut self.steps {
+        self.each_step(&mut |step| {
             step.inputs.iter_mut().filter_map(|input| input.value.as_mut()).for_each(value);
-            if let StepBody::Command(command) = &mut step.body {
-                command.environment_variables.iter_mut().for_each(|(_, variable)| value(variable));
-                if let Some(code) = &mut command.code {
-                    code.root.iter_mut().chain(&mut code.includes).for_each(|path| *path = change(path));
-                }
+            step.body.values_mut().into_iter().for_each(value);
+            if let StepBody::Command(command) = &mut step.body
+                && let Some(code) = &mut command.code
+            {
+                code.root.iter_mut().chain(&mut code.includes).for_each(|path| *path = change(path));
             }
             if let Some(Substitute::Stub { outputs }) = &mut step.substitute {
                 outputs.values_mut().for_each(|path| *path = change(path));
@@ -98,7 +105,7 @@ impl Plan {
                     *folder = change(folder);
                 }
             }
-        }
+        });
         self
     }
 }
@@ -309,10 +316,28 @@ pub struct AssetName {
 }
 
 impl Plan {
+    /// Its steps, and those of their templates after each.
+    #[must_use]
+    pub fn all_steps(&self) -> Vec<&Step> {
+        self.steps.iter().flat_map(Step::with_templates).collect()
+    }
+
+    /// Changes every step, also those of templates.
+    pub fn each_step(&mut self, change: &mut dyn FnMut(&mut Step)) {
+        self.steps.iter_mut().for_each(|step| step.each(change));
+    }
+
+    /// The commands of steps without a substitute, each with the path of its step, also those of templates.
+    pub fn commands(&self) -> impl Iterator<Item = (&str, &Command)> {
+        let steps = self.steps.iter().filter(|step| step.substitute.is_none()).flat_map(Step::with_templates);
+        steps.filter_map(|step| Some((step.path.as_str(), step.command()?)))
+    }
+
     /// Whether an address in it was written with a signature.
     #[must_use]
     pub fn is_signed(&self) -> bool {
-        let read = self.steps.iter().flat_map(Step::values).flat_map(Value::remotes);
+        let steps = self.all_steps();
+        let read = steps.iter().flat_map(|step| step.values()).flat_map(Value::remotes);
         let places = self.steps.iter().flat_map(|step| &step.outputs).filter_map(|output| output.place.as_ref());
         let written = places.filter_map(|place| match &place.root {
             Located::Remote(remote) => Some(remote),
@@ -324,7 +349,7 @@ impl Plan {
     /// Whether it reads remote data.
     #[must_use]
     pub fn is_remote(&self) -> bool {
-        self.steps.iter().flat_map(Step::values).flat_map(Value::remotes).next().is_some()
+        self.all_steps().into_iter().flat_map(Step::values).flat_map(Value::remotes).next().is_some()
     }
 
     /// The address of remote data with the signature that was written with it.
@@ -342,6 +367,20 @@ impl Plan {
 }
 
 impl Step {
+    /// The step, and those of its template.
+    #[must_use]
+    pub fn with_templates(&self) -> Vec<&Step> {
+        let inner = self.body.template().into_iter().flat_map(|template| &template.steps);
+        std::iter::once(self).chain(inner.flat_map(Step::with_templates)).collect()
+    }
+
+    fn each(&mut self, change: &mut dyn FnMut(&mut Step)) {
+        change(self);
+        if let Some(template) = self.body.template_mut() {
+            template.steps.iter_mut().for_each(|step| step.each(change));
+        }
+    }
+
     /// The remote data that is fetched before it begins: not what it gets as a URI.
     pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
         let given = self.inputs.iter().filter(|input| input.mode != InputMode::Direct || !input.kind.is_data());
@@ -350,20 +389,16 @@ impl Step {
         values.filter(|_| self.substitute.is_none()).flat_map(Value::remotes)
     }
 
-    /// Every value that it is given: inputs, then variables.
+    /// Every value that it is given: inputs, then those of its body.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         let inputs = self.inputs.iter().filter_map(|i| i.value.as_ref());
-        inputs.chain(self.environment_variables().iter().map(|(_, value)| value))
+        inputs.chain(self.body.values())
     }
 
     /// Its values, to be replaced.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        let variables = match &mut self.body {
-            StepBody::Command(command) => command.environment_variables.as_mut_slice(),
-            StepBody::Unsupported { .. } => &mut [],
-        };
         let inputs = self.inputs.iter_mut().filter_map(|input| input.value.as_mut());
-        inputs.chain(variables.iter_mut().map(|(_, value)| value))
+        inputs.chain(self.body.values_mut())
     }
 
     /// Its command, if it runs one.
@@ -371,7 +406,7 @@ impl Step {
     pub fn command(&self) -> Option<&Command> {
         match &self.body {
             StepBody::Command(command) => Some(command),
-            StepBody::Unsupported { .. } => None,
+            _ => None,
         }
     }
 

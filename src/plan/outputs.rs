@@ -41,15 +41,7 @@ pub(super) fn of_job(outputs: &[Output], found: &mut Vec<Diagnostic>) -> Said {
 pub(super) fn of_node(node: &Node, outer: &Said) -> Said {
     let mut said = Said::new();
     for name in output_names(node) {
-        let own = node.outputs.iter().find(|o| o.name.value == name);
-        let mut data = match own.map(|o| (o, bound_to(o))) {
-            Some((_, Some(target))) => outer.get(target).cloned().unwrap_or_default(),
-            Some((output, None)) => match &output.value.value {
-                OutputValue::Data(data) => data.clone(),
-                OutputValue::Binding(_) => Data::default(),
-            },
-            None => Data::default(),
-        };
+        let mut data = own(node, name, outer);
         // What a component declares holds; an inline command has what its pipeline says.
         data.kind = match &node.body {
             NodeBody::Inline(_) => data.kind.or(output_type(node, name)),
@@ -58,6 +50,19 @@ pub(super) fn of_node(node: &Node, outer: &Said) -> Said {
         said.insert(name.to_owned(), data);
     }
     said
+}
+
+/// What a node says of one of its outputs, or the pipeline whose output it writes.
+pub(super) fn own(node: &Node, name: &str, outer: &Said) -> Data {
+    let own = node.outputs.iter().find(|o| o.name.value == name);
+    match own.map(|o| (o, bound_to(o))) {
+        Some((_, Some(target))) => outer.get(target).cloned().unwrap_or_default(),
+        Some((output, None)) => match &output.value.value {
+            OutputValue::Data(data) => data.clone(),
+            OutputValue::Binding(_) => Data::default(),
+        },
+        None => Data::default(),
+    }
 }
 
 /// The outputs of a step, in the order of their declaration.

@@ -7,14 +7,18 @@ use super::inputs::{component_inputs, inner, step_input};
 use super::level::{Level, Place, unbound};
 use super::outputs::{self, Said};
 use super::step::{self, Runs, check_inline_command};
-use super::{JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepInput, StepOutput, Value};
+use super::sweep::{self, Written};
+use super::{
+    JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepBody, StepInput, StepOutput, Value, control_flow,
+};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
 use crate::spec::Document;
 use crate::spec::catalog::Catalog;
 use crate::spec::component::RunSettings;
-use crate::spec::io::{Data, Output, OutputValue, PortType};
+use crate::spec::io::{Data, Input, Output, OutputValue, PortType};
 use crate::spec::job::node::NodeBody;
 use crate::spec::job::{CommandJob, Job, Node, PipelineJob, ServiceJob};
+use crate::spec::sweep::SweepJob;
 use crate::toposort;
 
 /// Resolves a document. Every mistake goes into `found`; the plan is `None` when one of them is an error.
@@ -29,6 +33,7 @@ pub fn resolve(
     let plan = match &document.job {
         Job::Pipeline(job) => pipeline(job, catalog, local, sources, &mut mine),
         Job::Command(job) => command(job, catalog, local, sources, &mut mine),
+        Job::Sweep(job) => sweep(job, catalog, local, sources, &mut mine),
         Job::Service(job) => service(job, catalog, local, sources, &mut mine),
     };
     let refused = mine.iter().any(|d| d.severity == Severity::Error);
@@ -61,15 +66,10 @@ fn command(
 ) -> Option<Plan> {
     let world = World { catalog, sources, default_datastore: DEFAULT_DATASTORE };
     let scope = Scope { inputs: HashMap::new(), level: None, base: &job.common.base, world: &world };
-    let mut inputs = Vec::new();
-    for input in &job.inputs {
-        let path = format!("inputs.{}", input.name.value);
-        if let Some(bound) = scope.input(input, &path, found) {
-            inputs.push(step_input(&input.name.value, bound, None, None));
-        }
-    }
+    let inputs = own_inputs(&job.inputs, &scope, found);
     let step_outputs = own_outputs(&job.outputs, &world, found);
-    check_inline_command(&job.body, &job.inputs, &job.outputs, "command", &scope, found);
+    let names: Vec<&str> = job.inputs.iter().map(|input| input.name.value.as_str()).collect();
+    check_inline_command(&job.body, &names, &job.outputs, "command", &scope, found);
     let mut plan = frame("command", &job.common);
     plan.inputs = inputs.iter().filter_map(job_input).collect();
     plan.outputs = step_outputs.iter().map(job_output).collect();
@@ -84,6 +84,31 @@ fn command(
     };
     plan.notes = notes(&BTreeMap::from_iter(job.body.settings.without_effect.iter().map(|f| (f.value, 1))), 1);
     plan.steps.push(step::of(runs, inputs, step_outputs, &[], &scope, local, "", found));
+    Some(plan)
+}
+
+fn sweep(
+    job: &SweepJob,
+    catalog: &dyn Catalog,
+    local: &Local,
+    sources: &Sources,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Plan> {
+    let world = World { catalog, sources, default_datastore: DEFAULT_DATASTORE };
+    let scope = Scope { inputs: HashMap::new(), level: None, base: &job.common.base, world: &world };
+    let inputs = own_inputs(&job.inputs, &scope, found);
+    let step_outputs = own_outputs(&job.outputs, &world, found);
+    let mut plan = frame("sweep", &job.common);
+    plan.inputs = inputs.iter().filter_map(job_input).collect();
+    plan.outputs = step_outputs.iter().map(job_output).collect();
+    let written = Written {
+        path: "main".to_owned(),
+        at: "",
+        display_name: job.common.display_name.clone(),
+        inputs: &job.inputs,
+        outputs: &job.outputs,
+    };
+    plan.steps.push(sweep::of(&job.body, written, inputs, step_outputs, &scope, local, found));
     Some(plan)
 }
 
@@ -117,6 +142,18 @@ fn service(
     }
     plan.steps.push(step);
     Some(plan)
+}
+
+/// The inputs of a job of its own.
+fn own_inputs(inputs: &[Input], scope: &Scope<'_>, found: &mut Vec<Diagnostic>) -> Vec<StepInput> {
+    let mut all = Vec::new();
+    for input in inputs {
+        let path = format!("inputs.{}", input.name.value);
+        if let Some(bound) = scope.input(input, &path, found) {
+            all.push(step_input(&input.name.value, bound, None, None));
+        }
+    }
+    all
 }
 
 /// The outputs of a job of its own.
@@ -191,6 +228,7 @@ fn pipeline(
     }
     let mut steps = Vec::with_capacity(count);
     lay_open(&level, &scope, &said, local, &mut steps, found);
+    control_flow::gate(&mut steps);
     phases(settings, &level, &mut steps);
     if settings.continue_run_on_failed_optional_input == Some(false) {
         steps.iter_mut().for_each(|step| step.optional_needs.clear());
@@ -206,13 +244,20 @@ fn pipeline(
             None => found.extend(span.map(|span| unbound(name, span))),
         }
     }
+    (plan.steps, plan.outputs) = in_order(steps, plan.outputs, found)?;
+    outputs::follow(&mut plan.steps);
+    Some(plan)
+}
+
+/// Puts the steps in running order and lets every index follow. `None` if they need each other in a circle.
+pub(super) fn in_order(
+    steps: Vec<Step>,
+    outputs: Vec<JobOutput>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(Vec<Step>, Vec<JobOutput>)> {
     let needs: Vec<Vec<usize>> = steps.iter().map(|s| s.needs.clone()).collect();
     match toposort::order(&needs) {
-        Ok(order) => {
-            reorder(&mut plan, steps, &order);
-            outputs::follow(&mut plan.steps);
-            Some(plan)
-        }
+        Ok(order) => Some(reorder(steps, outputs, &order)),
         Err(cycle) => {
             let names: Vec<&str> = cycle.iter().map(|&i| steps[i].path.as_str()).collect();
             let message = format!("these steps depend on each other: {} -> {}", names.join(" -> "), names[0]);
@@ -224,7 +269,7 @@ fn pipeline(
 }
 
 /// Turns every node of a level into its step, or into those of the pipeline that it is.
-fn lay_open(
+pub(super) fn lay_open(
     level: &Level<'_>,
     scope: &Scope<'_>,
     outer: &Said,
@@ -234,7 +279,18 @@ fn lay_open(
 ) {
     for (node, place) in level.nodes.iter().zip(&level.places) {
         match place {
-            Place::Step(_) => steps.push(step::of_node(node, scope, outer, local, &level.prefix, found)),
+            Place::Repeated(_) => {}
+            Place::Step(_) => match &node.body {
+                NodeBody::IfElse(written) => {
+                    steps.push(control_flow::condition(node, written, level, scope, found));
+                }
+                NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => {
+                    // A placeholder keeps the numbers right after a mistake, which was reported.
+                    let repeated = control_flow::repeated(node, level, scope, outer, local, found);
+                    steps.push(repeated.unwrap_or_else(|| control_flow::placeholder(node, level)));
+                }
+                _ => steps.push(step::of_node(node, scope, outer, local, &level.prefix, found)),
+            },
             Place::Inside(inside, component) => {
                 let at = step::at(&level.prefix, &node.name.value);
                 let inputs = component_inputs(&component.inputs, node, scope, &at, found);
@@ -294,18 +350,22 @@ fn notes(fields: &BTreeMap<&'static str, usize>, steps: usize) -> Vec<String> {
     vec![format!("{names} {verb} no effect here: {whose} on this machine")]
 }
 
-/// Puts the steps in running order and lets every index follow.
-fn reorder(plan: &mut Plan, steps: Vec<Step>, order: &[usize]) {
+fn reorder(steps: Vec<Step>, mut outputs: Vec<JobOutput>, order: &[usize]) -> (Vec<Step>, Vec<JobOutput>) {
     let mut position = vec![0; steps.len()];
     for (new, &old) in order.iter().enumerate() {
         position[old] = new;
     }
     let mut slots: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
+    let mut sorted = Vec::with_capacity(slots.len());
     for &old in order {
         let Some(mut step) = slots[old].take() else { continue };
         for list in [&mut step.needs, &mut step.optional_needs] {
             list.iter_mut().for_each(|need| *need = position[*need]);
             list.sort_unstable();
+        }
+        if let StepBody::IfElse(condition) = &mut step.body {
+            let branches = condition.if_true.iter_mut().chain(&mut condition.if_false);
+            branches.for_each(|step| *step = position[*step]);
         }
         for value in step.values_mut() {
             for part in &mut value.parts {
@@ -314,9 +374,10 @@ fn reorder(plan: &mut Plan, steps: Vec<Step>, order: &[usize]) {
                 }
             }
         }
-        plan.steps.push(step);
+        sorted.push(step);
     }
-    for output in &mut plan.outputs {
+    for output in &mut outputs {
         output.step = position[output.step];
     }
+    (sorted, outputs)
 }

@@ -8,11 +8,12 @@ use super::inputs::{component_inputs, given, step_input};
 use super::level::output_names;
 use super::outputs::{self, Said};
 use super::site::Site;
+use super::sweep::{self, Written};
 use super::{Code, Command, Distribution, Local, Phase, Program, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::spec::component::{CommandBody, RunSettings};
 use crate::spec::expr::{Expr, Template};
-use crate::spec::io::{Input, Output};
+use crate::spec::io::Output;
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
 use crate::spec::{Literal, Pairs, Spanned};
@@ -50,6 +51,7 @@ pub(super) fn of_node(
     let display_name = node.display_name.clone();
     let kind = match &node.body {
         NodeBody::Unsupported(other) => &other.kind,
+        NodeBody::Sweep(_) => "sweep",
         _ => "command",
     };
     let (reported, mut aside) = (found, Vec::new());
@@ -74,7 +76,8 @@ pub(super) fn of_node(
             (inputs, runs)
         }
         NodeBody::Inline(body) => {
-            check_inline_command(body, &node.inputs, &node.outputs, &format!("{at}.command"), scope, found);
+            let names: Vec<&str> = node.inputs.iter().map(|input| input.name.value.as_str()).collect();
+            check_inline_command(body, &names, &node.outputs, &format!("{at}.command"), scope, found);
             let inputs = given(node, scope, &at, found).into_iter();
             let inputs = inputs.map(|(input, bound)| step_input(&input.name.value, bound, None, None)).collect();
             let settings = body.settings.clone();
@@ -101,7 +104,15 @@ pub(super) fn of_node(
             };
             (Vec::new(), runs)
         }
-        NodeBody::Pipeline(_) => unreachable!("a pipeline inside is laid open"),
+        NodeBody::Sweep(sweep) => {
+            let inputs = sweep::inputs_of_node(sweep, node, scope, &at, found);
+            let (inputs_given, outputs_given) = (&node.inputs, &node.outputs);
+            let written = Written { path, at: &at, display_name, inputs: inputs_given, outputs: outputs_given };
+            return sweep::of(sweep, written, inputs, step_outputs, scope, local, reported);
+        }
+        NodeBody::Pipeline(_) | NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => {
+            unreachable!("these are laid open")
+        }
     };
     let step = of(runs, inputs, step_outputs, own, scope, local, &at, reported);
     if let (NodeBody::Unsupported(other), None) = (&node.body, &step.substitute) {
@@ -184,21 +195,23 @@ pub(super) fn of(
         optional_needs: Vec::new(),
     };
     if step.substitute.is_none() {
-        (step.needs, step.optional_needs) = needs(&step);
+        step.find_needs();
     }
     step
 }
 
-/// The steps whose outputs a step reads, and those of them that only optional inputs read.
-fn needs(step: &Step) -> (Vec<usize>, Vec<usize>) {
-    let mut needs: Vec<usize> = step.values().flat_map(Value::steps).collect();
-    needs.sort_unstable();
-    needs.dedup();
-    let required = step.inputs.iter().filter(|i| !i.optional).filter_map(|i| i.value.as_ref());
-    let required = required.chain(step.environment_variables().iter().map(|(_, value)| value));
-    let required: Vec<usize> = required.flat_map(Value::steps).collect();
-    let optional = needs.iter().copied().filter(|need| !required.contains(need)).collect();
-    (needs, optional)
+impl Step {
+    /// Finds the steps whose outputs it reads, and those of them that only optional inputs read.
+    pub(super) fn find_needs(&mut self) {
+        let mut needs: Vec<usize> = self.values().flat_map(Value::steps).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        let required = self.inputs.iter().filter(|i| !i.optional).filter_map(|i| i.value.as_ref());
+        let required = required.chain(self.body.values());
+        let required: Vec<usize> = required.flat_map(Value::steps).collect();
+        self.optional_needs = needs.iter().copied().filter(|need| !required.contains(need)).collect();
+        self.needs = needs;
+    }
 }
 
 fn code(body: &CommandBody) -> Option<Code> {
@@ -273,7 +286,7 @@ fn variables(
 /// An inline command may use the inputs and outputs of the same node. An input in an optional block only may be absent.
 pub(super) fn check_inline_command(
     body: &CommandBody,
-    inputs: &[Input],
+    inputs: &[&str],
     outputs: &[Output],
     path: &str,
     scope: &Scope<'_>,
@@ -281,7 +294,7 @@ pub(super) fn check_inline_command(
 ) {
     for (expr, written, optional) in Template::command(&body.command.value).expressions() {
         let (side, name, known): (_, _, Vec<&str>) = match expr {
-            Expr::Input(name) => ("input", name, inputs.iter().map(|i| i.name.value.as_str()).collect()),
+            Expr::Input(name) => ("input", name, inputs.to_vec()),
             Expr::Output(name) => ("output", name, outputs.iter().map(|o| o.name.value.as_str()).collect()),
             _ => continue,
         };

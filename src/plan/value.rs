@@ -26,6 +26,8 @@ pub enum Part {
     Path(PathBuf),
     /// Data that is fetched before the step begins.
     Remote(Remote),
+    /// An input of the parent of a step that is added during the run ([`Template`](super::template::Template)).
+    Input(String),
     /// Another step's output.
     Output {
         /// That step.

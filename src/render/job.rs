@@ -15,7 +15,9 @@ use crate::plan::{Part, Plan, Step};
 use crate::secret::MASK;
 
 /// What a standalone job takes from its only step.
-const OF_THE_ONLY_STEP: [&str; 11] = [
+const OF_THE_ONLY_STEP: [&str; 13] = [
+    "best_child",
+    "children",
     "command",
     "environment",
     "process_groups",
@@ -34,7 +36,7 @@ pub(crate) fn show_job(job: &Job) -> Value {
     let plan = kept_plan(&job.run).ok();
     let Some(path) = &job.step else { return show(&job.view, plan.as_ref()) };
     let Some(step) = job.view.step(path) else { return Value::Null };
-    let mut answer = show_step(step, plan.as_ref());
+    let mut answer = show_step(&job.view, step, plan.as_ref());
     if let Value::Object(map) = &mut answer {
         map.insert("experiment_name".to_owned(), json!(job.view.experiment));
         map.insert("parent_job_name".to_owned(), json!(job.view.run));
@@ -61,19 +63,22 @@ pub(crate) fn show(view: &RunView, plan: Option<&Plan>) -> Value {
         "job_file": view.job_file,
     });
     let Value::Object(map) = &mut answer else { return answer };
-    match view.steps.as_slice() {
+    let roots: Vec<&StepView> = view.roots().collect();
+    match roots.as_slice() {
         [step] if view.kind != "pipeline" => {
             // A standalone job has one step, which is the job.
-            let mut own = show_step(step, plan);
+            let mut own = show_step(view, step, plan);
             for name in OF_THE_ONLY_STEP {
-                map.insert(name.to_owned(), own[name].take());
+                if let Some(value) = own.get_mut(name) {
+                    map.insert(name.to_owned(), value.take());
+                }
             }
             if view.outputs.is_empty() {
                 map.insert("outputs".to_owned(), own["outputs"].take());
             }
         }
         steps => {
-            let steps = steps.iter().map(|step| (step.path.clone(), show_step(step, plan)));
+            let steps = steps.iter().map(|step| (step.path.clone(), show_step(view, step, plan)));
             map.insert("jobs".to_owned(), Value::Object(steps.collect()));
         }
     }
@@ -93,7 +98,25 @@ pub(crate) fn brief(view: &RunView) -> Value {
     })
 }
 
-fn show_step(step: &StepView, plan: Option<&Plan>) -> Value {
+fn show_step(view: &RunView, step: &StepView, plan: Option<&Plan>) -> Value {
+    let mut answer = show_only(step, plan);
+    let Value::Object(fields) = &mut answer else { return answer };
+    let parameters = step.parameters.iter().cloned().collect::<Map<_, _>>();
+    let children = view.children(step).map(|child| (child.path.clone(), show_step(view, child, plan)));
+    let children = children.collect::<Map<_, _>>();
+    // Most steps have none of these.
+    let more = [
+        ("parameters", (!parameters.is_empty()).then_some(Value::Object(parameters))),
+        ("score", step.score.map(number::json)),
+        ("stopped_because", step.stopped.as_ref().map(|why| json!(why))),
+        ("best_child", step.best.as_ref().map(|best| json!(best))),
+        ("children", (!children.is_empty()).then_some(Value::Object(children))),
+    ];
+    fields.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    answer
+}
+
+fn show_only(step: &StepView, plan: Option<&Plan>) -> Value {
     let metrics = step.metrics.iter().map(|(name, value)| (name.clone(), number::json(*value)));
     let logs = step.logs.iter().map(|process| (process.process.clone(), json!(process.log)));
     let planned = plan.and_then(|plan| Some((plan, &plan.steps[plan.step(&step.path)?])));
@@ -147,6 +170,7 @@ fn value(plan: &Plan, parts: &[Part], kind: &crate::plan::PortType) -> Value {
         Part::Secret(_) => MASK.to_owned(),
         Part::Path(path) => path.display().to_string(),
         Part::Remote(remote) => remote.uri.clone(),
+        Part::Input(name) => format!("${{{{inputs.{name}}}}}"),
         Part::Output { step, output } => format!("${{{{parent.jobs.{}.outputs.{output}}}}}", plan.steps[*step].path),
     });
     let text = text.collect::<String>();

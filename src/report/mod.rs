@@ -11,3 +11,4 @@ pub mod progress;
 pub mod style;
 pub mod summary;
 pub mod terminal;
+pub mod trials;

@@ -75,7 +75,9 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
             let sign = paint.status(JobStatus::Canceled, "↻");
             format!("{sign} {} {}\n", visible(step), retried(failure, *attempt, *of))
         }
-        EventKind::StepStarted { step, .. } => format!("▶ {} started\n", visible(step)),
+        EventKind::ParentStarted { step } | EventKind::StepStarted { step, .. } => {
+            format!("▶ {} started\n", visible(step))
+        }
         EventKind::StepFinished { step, outcome, .. } => {
             let status = outcome.status();
             let time = view.step(step).and_then(|s| s.duration(event.time)).map(human_duration);
@@ -103,8 +105,14 @@ fn happened(event: &Event, view: &RunView, paint: Paint, quiet: bool) -> String 
         | EventKind::ImageReady { .. } => {
             environment(&event.what).map(|text| format!("{}\n", paint.dim(&text))).unwrap_or_default()
         }
+        EventKind::StepScored { step, score, best } => {
+            let best = if *best { ", the best so far" } else { "" };
+            format!("{}\n", paint.dim(&format!("{} has the score {score}{best}", visible(step))))
+        }
+        EventKind::StepStopped { step, why } => format!("{}\n", paint.dim(&visible(&format!("{step} is {why}")))),
         EventKind::StepPreparing { .. }
         | EventKind::StepQueued { .. }
+        | EventKind::StepsAdded { .. }
         | EventKind::AssetRegistered { .. }
         | EventKind::StepTracked { .. } => String::new(),
     }
@@ -150,12 +158,13 @@ pub fn headline(view: &RunView, paint: Paint) -> String {
 /// The first line of a run that is resumed.
 #[must_use]
 pub fn resumed(view: &RunView, open: usize, paint: Paint) -> String {
-    let done = view.steps.len() - open;
+    let count = view.roots().count();
+    let done = count.saturating_sub(open);
     let title = paint.bold(&view.run);
     format!(
         "{} {title} {}\n",
         paint.dim("run"),
-        paint.dim(&format!("resumed: {done} of {} steps are already complete", view.steps.len()))
+        paint.dim(&format!("resumed: {done} of {count} steps are already complete"))
     )
 }
 

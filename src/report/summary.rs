@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::style::{Paint, sign};
+use super::trials;
 use crate::again::amlrun;
 use crate::clock::{Timestamp, human_duration};
 use crate::diagnostic::visible::{sanitize, visible};
@@ -16,6 +17,8 @@ const LAST_LINES: usize = 12;
 const MANY_STEPS: usize = 40;
 /// How many failures are shown at the end.
 const FAILURES: usize = 5;
+/// How many trials of a sweep are shown at the end.
+const TRIALS: usize = 5;
 /// Outputs with more files are shown as folders only.
 const MANY_FILES: u64 = 8;
 
@@ -70,18 +73,27 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     let now = view.ended.unwrap_or_else(Timestamp::now);
     let width = view.width;
     out.push('\n');
-    let many = view.steps.len() > MANY_STEPS;
-    for step in view.steps.iter().filter(|s| !many || s.status != JobStatus::Completed) {
+    let count = view.roots().count();
+    let many = count > MANY_STEPS;
+    for step in view.roots().filter(|s| !many || s.status != JobStatus::Completed) {
         let _ = writeln!(out, "{}", step_line(step, width, now, paint));
+        let ranked = trials::ranked(view, step);
+        for trial in ranked.iter().take(TRIALS) {
+            let _ = writeln!(out, "      {}", paint.dim(&trials::line(trial)));
+        }
+        if ranked.len() > TRIALS {
+            let more = amlrun(&format!("sweep show {}", view.run));
+            let _ = writeln!(out, "      {}", paint.dim(&format!("… all {}: {more}", step.children.len())));
+        }
     }
     if many {
         let completed = view.count(JobStatus::Completed);
         let sign = paint.status(JobStatus::Completed, sign(JobStatus::Completed));
-        let reused = view.steps.iter().filter(|s| s.reused_from.is_some()).count();
+        let reused = view.roots().filter(|s| s.reused_from.is_some()).count();
         let aside = if reused > 0 { format!(", {reused} of them reused") } else { String::new() };
-        let _ = writeln!(out, "  {sign} {completed} of {} steps Completed{aside}", view.steps.len());
+        let _ = writeln!(out, "  {sign} {completed} of {count} steps Completed{aside}");
     }
-    for step in view.steps.iter().filter(|s| !s.metrics.is_empty() && !many) {
+    for step in view.roots().filter(|s| !s.metrics.is_empty() && !many) {
         let _ = writeln!(out, "  {} {}: {}", paint.dim("metrics of"), visible(&step.path), visible(&metrics(step)));
     }
     for step in &view.steps {
@@ -101,7 +113,7 @@ pub fn end(view: &RunView, paint: Paint) -> String {
     for warning in &view.warnings {
         let _ = writeln!(out, "  {} {}", paint.status(JobStatus::Canceled, "warning:"), visible(warning));
     }
-    for step in view.steps.iter().filter(|step| step.status == JobStatus::Failed).take(FAILURES) {
+    for step in view.roots().filter(|step| step.status == JobStatus::Failed).take(FAILURES) {
         let _ = writeln!(out, "{}", failed_line(view, step, paint));
     }
     let took = view.resumed.or(view.started).map(|start| human_duration(now.since(start))).unwrap_or_default();
@@ -136,7 +148,7 @@ fn failed_line(view: &RunView, step: &StepView, paint: Paint) -> String {
 
 /// How many steps ended with each status; nothing if all of them ran and completed.
 fn counts(view: &RunView) -> String {
-    let count = |wanted: &dyn Fn(&StepView) -> bool| view.steps.iter().filter(|step| wanted(step)).count();
+    let count = |wanted: &dyn Fn(&StepView) -> bool| view.roots().filter(|step| wanted(step)).count();
     let is_skipped = |step: &StepView| matches!(step.outcome, Some(StepOutcome::Skipped { .. }));
     let by_samples =
         |step: &StepView| step.status == JobStatus::Completed && step.substitute.as_deref() == Some("stub");
@@ -147,7 +159,7 @@ fn counts(view: &RunView) -> String {
         (count(&|step| step.status == JobStatus::Canceled && !is_skipped(step)), "canceled"),
         (count(&is_skipped), "skipped"),
     ];
-    if counted[0].0 == view.steps.len() {
+    if counted[0].0 == view.roots().count() {
         return String::new();
     }
     let words = counted.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
@@ -262,6 +274,8 @@ mod tests {
             kind: "command".into(),
             substitute: None,
             needs: vec![],
+            parent: None,
+            parameters: vec![],
         };
         let all = [
             EventKind::RunStarted {

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::plain;
 use super::style::{Paint, capped, for_locale, is_utf8, sign};
-use super::summary;
+use super::{summary, trials};
 use crate::clock::human_duration;
 use crate::diagnostic::visible::{painted, sanitize, visible};
 use crate::event::{EventKind, Moving, Note, RunView, StepView};
@@ -16,6 +16,8 @@ use crate::outcome::{JobStatus, StepOutcome};
 
 /// With more steps, only running ones have a line; the others are counted.
 const TABLE: usize = 14;
+/// How many trials of a sweep are shown.
+const RANKED: usize = 5;
 
 /// Draws on stdout until the notes end. With `quiet`, the output of steps is not shown.
 pub fn draw(notes: Receiver<Note>, paint: Paint, quiet: bool) {
@@ -23,6 +25,7 @@ pub fn draw(notes: Receiver<Note>, paint: Paint, quiet: bool) {
         bars: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
         view: RunView::default(),
         lines: HashMap::new(),
+        tables: HashMap::new(),
         count: None,
         paint,
     };
@@ -45,6 +48,8 @@ struct Screen {
     bars: MultiProgress,
     view: RunView,
     lines: HashMap<String, ProgressBar>,
+    /// The best trials below the line of their sweep.
+    tables: HashMap<String, Vec<ProgressBar>>,
     count: Option<ProgressBar>,
     paint: Paint,
 }
@@ -64,6 +69,7 @@ impl Screen {
             EventKind::Note { message } => self.print(&self.paint.dim(&format!("note: {}", visible(message)))),
             EventKind::StepPreparing { step, .. }
             | EventKind::StepQueued { step }
+            | EventKind::ParentStarted { step }
             | EventKind::StepStarted { step, .. } => {
                 self.update(step);
             }
@@ -111,26 +117,35 @@ impl Screen {
                     self.print(&self.paint.dim(&text));
                 }
             }
-            EventKind::AssetRegistered { .. } | EventKind::StepTracked { .. } => {}
+            EventKind::StepScored { step, .. } => self.rank(step),
+            EventKind::StepStopped { step, why } => {
+                self.print(&self.paint.dim(&visible(&format!("{step} is {why}"))));
+            }
+            EventKind::AssetRegistered { .. } | EventKind::StepTracked { .. } | EventKind::StepsAdded { .. } => {}
         }
     }
 
     fn begin(&mut self) {
-        if self.view.steps.len() > TABLE {
-            let bar = self.bars.add(ProgressBar::new(self.view.steps.len() as u64));
+        let roots: Vec<String> = self.view.roots().map(|step| step.path.clone()).collect();
+        if roots.len() > TABLE {
+            let bar = self.bars.add(ProgressBar::new(roots.len() as u64));
             bar.set_style(style("  {bar:30.green/dim} {pos}/{len}  {msg}"));
             self.count = Some(bar);
             return;
         }
-        for step in self.view.steps.clone() {
+        for path in roots {
             let bar = self.bars.add(ProgressBar::new_spinner());
-            self.lines.insert(step.path.clone(), bar);
-            self.update(&step.path);
+            self.lines.insert(path.clone(), bar);
+            self.update(&path);
         }
     }
 
     fn update(&mut self, path: &str) {
-        let Some(step) = self.view.step(path).cloned() else { return };
+        // There may be thousands of trials: their sweep has a line, and a table of the best ones.
+        let Some(step) = self.view.step(path).filter(|step| step.parent.is_none()).cloned() else { return };
+        if step.status.is_final() {
+            self.tables.remove(path).into_iter().flatten().for_each(|row| row.finish_and_clear());
+        }
         if let Some(count) = &self.count {
             count.set_position(self.view.over() as u64);
             let failed = self.view.count(JobStatus::Failed);
@@ -150,6 +165,24 @@ impl Screen {
         }
         let Some(line) = self.lines.get(path) else { return };
         self.show(line, &step, self.view.width.min(plain::NAME));
+    }
+
+    /// Shows the best trials of the sweep that a trial belongs to, the best one first.
+    fn rank(&mut self, trial: &str) {
+        let Some(parent) = self.view.step(trial).and_then(|step| self.view.step(step.parent.as_ref()?)) else { return };
+        let Some(mut last) = self.lines.get(&parent.path).cloned() else { return };
+        let ranked = trials::ranked(&self.view, parent);
+        let rows = self.tables.entry(parent.path.clone()).or_default();
+        for (number, trial) in ranked.into_iter().take(RANKED).enumerate() {
+            if rows.len() == number {
+                let row = self.bars.insert_after(rows.last().unwrap_or(&last), ProgressBar::new_spinner());
+                row.set_style(style("    {wide_msg:.dim}"));
+                rows.push(row);
+            }
+            rows[number].set_message(for_locale(&trials::line(trial)).into_owned());
+            rows[number].tick();
+            last = rows[number].clone();
+        }
     }
 
     /// Updates the steps that waited for a step that is over.
@@ -238,7 +271,7 @@ impl Screen {
     }
 
     fn clear(&mut self) {
-        for (_, line) in self.lines.drain() {
+        for line in self.lines.drain().map(|(_, line)| line).chain(self.tables.drain().flat_map(|(_, rows)| rows)) {
             line.finish_and_clear();
         }
         if let Some(count) = self.count.take() {

@@ -74,7 +74,7 @@ pub(crate) fn named_in(file: &Path, project: &Project, config: &Config) -> Resul
         });
     }
     let (plan, _) = project.accepted(file, &[], config)?;
-    Ok(plan.steps.iter().filter_map(|step| step.command()?.environment.clone()).collect())
+    Ok(plan.all_steps().into_iter().filter_map(|step| step.command()?.environment.clone()).collect())
 }
 
 /// What the environments of a document become, each with the steps that name it. A step is known by its name; a document

@@ -51,7 +51,7 @@ impl LocalEnvironment {
         bus: Arc<Bus>,
         plan: &Plan,
     ) -> Self {
-        let needs_python = plan.steps.iter().filter_map(|step| step.command()).any(uses_python);
+        let needs_python = plan.all_steps().into_iter().filter_map(crate::plan::Step::command).any(uses_python);
         Self {
             executor,
             overlays: Arc::new(Overlays::new(home.clone())),
@@ -202,7 +202,7 @@ pub(crate) fn note(plan: &Plan, decisions: &[Decision], environments: &Environme
         Ok(Resolution::Managed(_) | Resolution::Container(_)) => false,
         Ok(Resolution::Host(_)) | Err(_) => true,
     };
-    let commands = plan.steps.iter().filter(|step| step.substitute.is_none()).filter_map(|step| step.command());
+    let commands = plan.commands().map(|(_, command)| command);
     let commands = commands.filter(of_host);
     if !decisions.iter().any(Decision::may_run) || !commands.into_iter().any(uses_python) {
         return None;
@@ -221,7 +221,7 @@ pub(crate) fn container_note(plan: &Plan, environments: &Environments) -> Option
         let resolved = environments.resolve(command.environment.as_ref());
         matches!(resolved.as_deref(), Ok(Resolution::Container(_)))
     };
-    let commands = plan.steps.iter().filter(|step| step.substitute.is_none()).filter_map(|step| step.command());
+    let commands = plan.commands().map(|(_, command)| command);
     let without: Vec<&Command> = commands.filter(|command| !in_container(command)).collect();
     let names = [
         ("resources.docker_args", without.iter().any(|command| !command.container.docker_args.is_empty())),

@@ -9,11 +9,11 @@ use crate::store::Home;
 /// same one.
 pub(crate) fn pin(plan: &mut Plan, home: &Home) {
     let Some(store) = EnvironmentStore::existing(&home.environments()) else { return };
-    for step in &mut plan.steps {
-        let StepBody::Command(command) = &mut step.body else { continue };
-        let Some(Environment::Reference(reference)) = &mut command.environment else { continue };
+    plan.each_step(&mut |step| {
+        let StepBody::Command(command) = &mut step.body else { return };
+        let Some(Environment::Reference(reference)) = &mut command.environment else { return };
         if let Some(version) = reference.strip_prefix("azureml:").and_then(|name| store.named(name).ok()) {
             *reference = format!("azureml:{}:{}", version.name, version.version);
         }
-    }
+    });
 }

@@ -12,7 +12,7 @@ use crate::again::amlrun;
 use crate::config::Config;
 use crate::data::inspection::InspectionOptions;
 use crate::digest::Digest;
-use crate::engine::{CacheDecision, Decision, Resumed};
+use crate::engine::{CacheDecision, Decision, Resumed, ResumedChild, ResumedChildren};
 use crate::environment::resolve::Policy;
 use crate::error::Failed;
 use crate::event::journal::{self, Journal};
@@ -22,7 +22,7 @@ use crate::history::find;
 use crate::history::record;
 use crate::history::record::kept_plan;
 use crate::outcome::JobStatus;
-use crate::plan::Plan;
+use crate::plan::{Plan, StepBody};
 use crate::reason::Reason;
 use crate::reuse::{Listing, Reuse, digest_of};
 use crate::runner::options::{RunOptions, StepSelection};
@@ -39,7 +39,8 @@ pub(crate) fn resume(name: &str, options: &RunOptions, project: &Project) -> Res
     for (index, step) in open.plan.steps.iter().enumerate() {
         let Some(view) = open.view.step(&step.path) else { continue };
         resumed.attempts.insert(index, tries(view));
-        if view.status != JobStatus::Completed {
+        // A condition decides again: what it leaves out is not in the record of its result.
+        if view.status != JobStatus::Completed || matches!(step.body, StepBody::IfElse(_)) {
             resumed.open.insert(index);
         } else if view.outputs.iter().any(|output| !open.seals.hold(output)) {
             changed.push(step.path.clone());
@@ -48,6 +49,7 @@ pub(crate) fn resume(name: &str, options: &RunOptions, project: &Project) -> Res
             resumed.done.insert(index, open.seals.vouched(view));
         }
     }
+    resumed.children = children(&open, &resumed);
     // A runner may have died after its last step ended, but before it recorded the end of the run. The end is recorded
     // now.
     if resumed.open.is_empty() && open.view.status == JobStatus::Completed {
@@ -126,6 +128,25 @@ pub(crate) fn look(
         return Err(Failed::new(format!("'{path}' depends on '{other}', which did not complete in this run")));
     }
     Ok((open.into_session(resumed, &StepSelection::default(), options)?, index))
+}
+
+/// What is left of the steps that were added by steps which are to run.
+fn children(open: &Open<'_>, resumed: &Resumed) -> ResumedChildren {
+    let parent_runs = |parent: &str| open.plan.step(parent).is_none_or(|index| resumed.open.contains(&index));
+    let added = open.view.steps.iter().filter(|step| step.parent.as_deref().is_some_and(parent_runs));
+    let child = |view: &StepView| {
+        let is_done = view.status == JobStatus::Completed && view.outputs.iter().all(|output| open.seals.hold(output));
+        let child = ResumedChild {
+            done: is_done.then(|| open.seals.vouched(view)),
+            metrics: view.metrics.clone(),
+            attempts: tries(view),
+            ended_early: view.stopped.is_some() && view.status.is_final(),
+            parameters: view.parameters.clone(),
+            reused_from: view.reused_from.clone(),
+        };
+        (view.path.clone(), child)
+    };
+    added.map(child).collect()
 }
 
 fn never_began(name: &str) -> Failed {

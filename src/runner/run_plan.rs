@@ -98,7 +98,9 @@ impl RunPlan {
         let given = replay(&plan, home, reuse.as_ref())?;
         let decisions = engine::decide(&plan, &snapshot, reuse.as_ref(), &force, &scope, &wanted, given);
         let running = plan.steps.iter().zip(&decisions).filter(|(_, decision)| decision.may_run());
-        warnings.extend(running.flat_map(|(step, _)| windows_line_endings(step, &snapshot)));
+        warnings.extend(
+            running.flat_map(|(step, _)| step.with_templates()).flat_map(|step| windows_line_endings(step, &snapshot)),
+        );
         let job_file = job_file.to_owned();
         let reuse = reuse.map(Arc::new);
         Ok(Self {
@@ -122,13 +124,15 @@ impl RunPlan {
     /// The environments that are built for its steps, each with the steps that it is for.
     pub(crate) fn managed(&self) -> Vec<(Managed, Vec<usize>)> {
         let mut all: Vec<(Managed, Vec<usize>)> = Vec::new();
-        for (index, step) in self.plan.steps.iter().enumerate() {
-            let Some(command) = step.command().filter(|_| step.substitute.is_none()) else { continue };
-            let Ok(resolution) = self.environments.resolve(command.environment.as_ref()) else { continue };
-            let Resolution::Managed(managed) = &*resolution else { continue };
-            match all.iter_mut().find(|(known, _)| known.digest == managed.digest) {
-                Some((_, steps)) => steps.push(index),
-                None => all.push(((**managed).clone(), vec![index])),
+        for (index, step) in self.plan.steps.iter().enumerate().filter(|(_, step)| step.substitute.is_none()) {
+            for command in step.with_templates().into_iter().filter_map(Step::command) {
+                let Ok(resolution) = self.environments.resolve(command.environment.as_ref()) else { continue };
+                let Resolution::Managed(managed) = &*resolution else { continue };
+                match all.iter_mut().find(|(known, _)| known.digest == managed.digest) {
+                    Some((_, steps)) if steps.last() == Some(&index) => {}
+                    Some((_, steps)) => steps.push(index),
+                    None => all.push(((**managed).clone(), vec![index])),
+                }
             }
         }
         all
@@ -137,9 +141,8 @@ impl RunPlan {
     /// The containers of its steps, each with the number of steps that run in it.
     pub(crate) fn containers(&self) -> Vec<(Container, usize)> {
         let mut all: Vec<(Container, usize)> = Vec::new();
-        for step in self.plan.steps.iter().filter(|step| step.substitute.is_none()) {
-            let environment = step.command().and_then(|command| command.environment.as_ref());
-            let Ok(resolution) = self.environments.resolve(environment) else { continue };
+        for (_, command) in self.plan.commands() {
+            let Ok(resolution) = self.environments.resolve(command.environment.as_ref()) else { continue };
             let Resolution::Container(container) = &*resolution else { continue };
             match all.iter_mut().find(|(known, _)| known == &**container) {
                 Some((_, count)) => *count += 1,
@@ -153,8 +156,9 @@ impl RunPlan {
     /// read, and the step must not depend on one that was left out.
     pub(crate) fn startable(&self) -> Result<(), Failed> {
         let may_run = self.plan.steps.iter().zip(&self.decisions).filter(|(_, decision)| decision.may_run());
-        for (step, _) in may_run {
-            let environment = step.command().filter(|_| step.substitute.is_none()).map(|command| &command.environment);
+        let may_run = may_run.filter(|(step, _)| step.substitute.is_none());
+        for step in may_run.flat_map(|(step, _)| step.with_templates()) {
+            let environment = step.command().map(|command| &command.environment);
             if let Some(Err(why)) = environment.map(|environment| self.environments.resolve(environment.as_ref())) {
                 let message = format!("the step '{}' cannot run: {why}", step.path);
                 let hint =
@@ -195,14 +199,13 @@ fn unknown_step_tables(plan: &Plan, config: &Config) -> Vec<String> {
 /// Warnings about steps that use a shell variable which they do not inherit.
 fn uninherited_variables(plan: &Plan, kept_out: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
-    for step in plan.steps.iter().filter(|step| step.substitute.is_none()) {
-        let Some(command) = step.command() else { continue };
+    for (path, command) in plan.commands() {
         let is_set = |name: &str| command.environment_variables.iter().any(|(set, _)| set == name);
         for name in variables::named(&command.text, kept_out).into_iter().filter(|name| !is_set(name)) {
             warnings.push(format!(
                 "the step '{}' uses ${name}, which is set in this shell but not passed to steps: set it in \
                 environment_variables, or add it to pass_variables in amlrun.toml",
-                step.path
+                path
             ));
         }
     }

@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::clock::ticker::Ticker;
 use crate::data::staging::RemoteData;
 use crate::digest::Digest;
-use crate::engine::{OutputAsset, ServiceError, Tracked, Workspace};
+use crate::engine::{OutputAsset, ServiceError, StepRun, Tracked, Workspace};
 use crate::event::{Bus, EventKind, Moved, Moving};
 use crate::exec::StopWatch;
 use crate::outcome::JobStatus;
@@ -44,7 +45,6 @@ pub(crate) struct LocalWorkspace {
 /// The description of the job for the tracking store.
 struct Job {
     name: String,
-    kind: String,
     display_name: String,
     tags: Vec<(String, String)>,
     experiment: String,
@@ -81,7 +81,6 @@ impl LocalWorkspace {
         let job = Job {
             display_name: plan.display_name.clone().unwrap_or_else(|| name.clone()),
             name,
-            kind: plan.kind.clone(),
             tags: plan.tags.clone(),
             experiment: experiment.to_owned(),
             artifacts: run.artifacts(),
@@ -202,12 +201,14 @@ impl Recorder {
 }
 
 impl Workspace for LocalWorkspace {
-    fn begin_step(&self, step: &str, job: &str, artifacts: PathBuf) -> Result<Vec<(String, String)>, ServiceError> {
+    fn begin_step(&self, run: &StepRun<'_>) -> Result<Vec<(String, String)>, ServiceError> {
+        let StepRun { step, job, parent, artifacts, parameters } = run;
         let Some(recorder) = self.tracking() else { return Ok(Vec::new()) };
         recorder.begun().insert(job.to_owned(), recorder.store.requests());
-        // A standalone command job is its only step: its MLflow run was created when the run started.
-        if self.job.kind == "pipeline" {
-            let begun = recorder.begin(job, step, Some(&self.job.name), &[], artifacts);
+        // A standalone job is its only step: its MLflow run was created when the run started.
+        if *job != self.job.name {
+            let parent = parent.as_ref().unwrap_or(&self.job.name);
+            let begun = recorder.begin(job, step, Some(parent), &hyperparameters(parameters), artifacts.clone());
             begun.map_err(ServiceError::Permanent)?;
         }
         let pairs = [
@@ -227,7 +228,7 @@ impl Workspace for LocalWorkspace {
     fn end_step(&self, _: &str, job: &str, status: JobStatus) -> Result<Tracked, ServiceError> {
         let Some(Some(recorder)) = self.tracking.get() else { return Ok(Tracked::default()) };
         let store = &recorder.store;
-        if self.job.kind == "pipeline" {
+        if job != self.job.name {
             store.finish_run(job, run_status(status), Timestamp::now()).map_err(ServiceError::permanent)?;
         }
         // Most steps log nothing, so nothing needs to be looked up.
@@ -241,6 +242,22 @@ impl Workspace for LocalWorkspace {
         // Models that the step registered over HTTP have a source; those that the engine registers have none.
         let own = models.iter().filter(|m| m.run.as_deref() == Some(job) && m.source.is_some());
         Ok(Tracked { metrics, models: own.map(|m| format!("{}:{}", m.name, m.version)).collect() })
+    }
+
+    fn metric_history(&self, job: &str, metric: &str) -> Vec<f64> {
+        let Some(recorder) = self.tracking() else { return Vec::new() };
+        let history = recorder.store.history(job, metric).unwrap_or_default();
+        history.into_iter().map(|metric| metric.value).collect()
+    }
+
+    fn metrics_logged(&self) -> Option<watch::Receiver<u64>> {
+        self.tracking().map(|recorder| recorder.store.logged())
+    }
+
+    fn tag(&self, job: &str, tags: &[(String, String)]) {
+        if let Some(recorder) = self.tracking() {
+            let _ = recorder.store.tag(job, tags);
+        }
     }
 
     fn fetch(&self, wanted: &[&Remote], step: &str, stop: &StopWatch) -> Result<Vec<(PathBuf, Moved)>, ServiceError> {
@@ -276,6 +293,15 @@ impl Workspace for LocalWorkspace {
         let asset = registry.register(new).map_err(ServiceError::permanent)?;
         Ok(format!("{}:{}", asset.name, asset.version))
     }
+}
+
+/// The tag with the parameters of a trial, as Azure ML has it.
+fn hyperparameters(parameters: &[(String, serde_json::Value)]) -> Vec<(String, String)> {
+    if parameters.is_empty() {
+        return Vec::new();
+    }
+    let all: serde_json::Map<_, _> = parameters.iter().cloned().collect();
+    vec![("hyperparameters".to_owned(), serde_json::Value::Object(all).to_string())]
 }
 
 /// The error of a transfer, in the form of the engine.

@@ -178,6 +178,7 @@ impl RunSession {
             jobs_of_steps,
             snapshot: run_plan.snapshot,
             decisions: run_plan.decisions,
+            added: engine::AddedSteps::default(),
             force: run_plan.force,
             resumed,
             cancels,

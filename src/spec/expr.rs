@@ -18,6 +18,8 @@ pub enum Expr {
     Input(String),
     /// `outputs.x` (also `outputs.x.path`): an output of the component itself.
     Output(String),
+    /// `search_space.x`: a parameter of a sweep.
+    SearchSpace(String),
     /// `name`: the job's name.
     Name,
     /// `output_name`: the name of the output whose path contains it.
@@ -144,6 +146,8 @@ fn reference(body: &str) -> Expr {
         Expr::Input(own(name))
     } else if let Some(name) = body.strip_prefix("outputs.").and_then(port) {
         Expr::Output(own(name))
+    } else if let Some(name) = body.strip_prefix("search_space.").and_then(port) {
+        Expr::SearchSpace(name)
     } else {
         other()
     }

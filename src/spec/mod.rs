@@ -9,6 +9,7 @@
 pub mod asset_ref;
 pub mod catalog;
 pub mod component;
+pub mod control_flow;
 pub mod data_uri;
 pub mod document;
 pub mod environment;
@@ -16,6 +17,7 @@ pub mod expr;
 pub mod io;
 pub mod job;
 pub mod settings;
+pub mod sweep;
 
 use crate::diagnostic::Span;
 

@@ -28,6 +28,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::watch;
+
 pub use error::{Result, TrackingError};
 pub use model::{NewRun, RunStatus};
 pub use server::Server;
@@ -44,6 +46,8 @@ pub struct Tracking {
     models: PathBuf,
     artifacts: PathBuf,
     requests: AtomicU64,
+    /// The number of requests that logged something.
+    logged: watch::Sender<u64>,
 }
 
 impl Tracking {
@@ -54,7 +58,14 @@ impl Tracking {
     /// # Errors
     /// When the database cannot be opened.
     pub fn open(db: &Path, registry: Arc<Registry>, models: PathBuf, artifacts: PathBuf) -> Result<Self> {
-        Ok(Self { db: Db::open(db)?, registry, models, artifacts, requests: AtomicU64::new(0) })
+        Ok(Self {
+            db: Db::open(db)?,
+            registry,
+            models,
+            artifacts,
+            requests: AtomicU64::new(0),
+            logged: watch::Sender::new(0),
+        })
     }
 
     /// The id of the experiment with this name. It is created if it does not exist, and restored if it was deleted.
@@ -102,6 +113,28 @@ impl Tracking {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Changes whenever a client has logged something.
+    #[must_use]
+    pub fn logged(&self) -> watch::Receiver<u64> {
+        self.logged.subscribe()
+    }
+
+    /// Logs what a client sends.
+    fn log(&self, run_id: &str, batch: &db::Batch) -> Result<()> {
+        self.db.log(run_id, batch)?;
+        self.logged.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Adds tags to a run.
+    ///
+    /// # Errors
+    /// An unknown run, or an error of the database.
+    pub fn tag(&self, run_id: &str, tags: &[(String, String)]) -> Result<()> {
+        let tags = tags.iter().map(|(key, value)| Tag::new(key, value)).collect();
+        self.db.log(run_id, &db::Batch { tags, ..db::Batch::default() })
     }
 
     /// Counts a request of a client.

@@ -93,7 +93,7 @@ fn watched(file: &Path, run: &RunArguments, project: &Project) -> Watched {
 
 fn inputs(plan: &Plan) -> HashSet<PathBuf> {
     let mut all = HashSet::new();
-    for step in &plan.steps {
+    for step in plan.all_steps() {
         if let Some(code) = step.command().and_then(|command| command.code.as_ref()) {
             all.extend(code.root.iter().chain(&code.includes).cloned());
         }

@@ -10,7 +10,8 @@ use std::path::Path;
 use super::decision::{CacheDecision, CachedResult, Decision, Force};
 use super::inputs::InputSnapshot;
 use super::lookup::CacheLookup;
-use crate::plan::{Plan, Substitute};
+use crate::plan::{Plan, StepBody, Substitute};
+use crate::reason::Reason;
 use crate::relative;
 use crate::reuse::Reuse;
 
@@ -59,7 +60,7 @@ pub fn decide(
     // Level by level: steps that depend on nothing undecided are looked up together, much faster than one by one.
     for level in levels(plan, &open) {
         for (index, decision) in lookup.level(&level, &decisions) {
-            decisions[index] = Some(decision);
+            decisions[index] = Some(gated(index, plan, decision));
         }
     }
     // A stub that a chosen step reads is prepared too, even if it was not chosen itself.
@@ -95,6 +96,19 @@ fn levels(plan: &Plan, steps: &[usize]) -> Vec<Vec<usize>> {
     levels
 }
 
+/// The decision for a step that a condition may leave out: its result is reused only if it is to run.
+fn gated(index: usize, plan: &Plan, decision: Decision) -> Decision {
+    let needs = plan.steps[index].needs.iter();
+    let condition = needs.map(|&need| &plan.steps[need]).find(|step| matches!(step.body, StepBody::IfElse(_)));
+    match (condition, &decision.cache) {
+        (Some(condition), CacheDecision::Hit(_)) => {
+            let sentence = format!("the condition '{}' decides first", condition.path);
+            Decision::new(CacheDecision::Pending, vec![Reason::sentence(sentence)])
+        }
+        _ => decision,
+    }
+}
+
 /// Whether the project skips a step.
 fn skipped(step: &crate::plan::Step) -> bool {
     step.substitute == Some(Substitute::Skip)
@@ -105,6 +119,10 @@ fn aside(step: &crate::plan::Step, wanted: bool) -> Option<Decision> {
     match &step.substitute {
         Some(Substitute::Skip) => Some(Decision::new(CacheDecision::Skipped, Vec::new())),
         _ if !wanted => Some(Decision::new(CacheDecision::Skipped, Vec::new())),
+        None if matches!(step.body, StepBody::IfElse(_)) => {
+            Some(Decision::run("a condition is evaluated in every run"))
+        }
+        None if step.body.runs_others() => Some(Decision::run("each of its steps is looked up when its turn comes")),
         _ => None,
     }
 }

@@ -50,6 +50,16 @@ impl Decision {
         Self::new(CacheDecision::Hit(Box::new(cached)), Vec::new())
     }
 
+    /// The step runs, for this reason.
+    pub(in crate::engine) fn miss(because: Reason) -> Self {
+        Self::new(CacheDecision::Miss, vec![because])
+    }
+
+    /// An earlier result is looked up when the step's turn comes.
+    pub(in crate::engine) fn pending() -> Self {
+        Self::new(CacheDecision::Pending, Vec::new())
+    }
+
     /// The step runs, for the reason in `sentence`.
     pub(in crate::engine) fn run(sentence: &str) -> Self {
         Self::new(CacheDecision::Miss, vec![Reason::sentence(sentence)])

@@ -128,7 +128,7 @@ impl InputSnapshot {
     #[must_use]
     pub fn gather(plan: &Plan, workspace: &Path) -> Self {
         let mut snapshot = Self::default();
-        for step in &plan.steps {
+        for step in plan.all_steps() {
             for path in local_paths(step) {
                 if !snapshot.data.contains_key(path) {
                     snapshot.data.insert(path.to_owned(), tree_at(path));

@@ -60,20 +60,8 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// Why a step runs even if an earlier result exists. This does not apply to steps that are only needed by others.
-    pub(crate) fn forced(&self, index: usize) -> Option<Reason> {
-        if !self.is_wanted(index) {
-            return None;
-        }
-        let sentence = if self.force.all || self.force.steps.contains(&index) {
-            "--force-rerun asks for it"
-        } else if self.plan.force_rerun {
-            "settings.force_rerun is true"
-        } else if !self.plan.steps[index].is_deterministic {
-            "its component is not deterministic (is_deterministic: false)"
-        } else {
-            return None;
-        };
-        Some(Reason::sentence(sentence))
+    fn forced(&self, index: usize) -> Option<Reason> {
+        if self.is_wanted(index) { forced(&self.plan.steps[index], index, self.plan, self.force) } else { None }
     }
 
     /// Decides steps that depend on nothing undecided, with one lookup.
@@ -93,7 +81,7 @@ impl<'a> CacheLookup<'a> {
                 answers.push((index, Decision::new(CacheDecision::Miss, vec![because])));
                 continue;
             }
-            match self.key(index, &output) {
+            match self.key(&self.plan.steps[index], &output) {
                 KeyState::Complete(key) => {
                     let hash = key.hash();
                     asked.push((index, key, hash));
@@ -127,7 +115,7 @@ impl<'a> CacheLookup<'a> {
                     check_outputs(entry, &states, &mut refreshed)
                 }
                 None if !self.is_wanted(*index) => self.last_of(*index, key, &mut refreshed),
-                None => Decision::new(CacheDecision::Miss, self.explain(*index, key, &[])),
+                None => Decision::new(CacheDecision::Miss, self.explain(&self.plan.steps[*index], key, &[])),
             };
             answers.push((*index, decision));
         }
@@ -139,13 +127,12 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// The cache key of a step, as far as it is needed.
-    pub(crate) fn key(&self, index: usize, output: &dyn Fn(usize, &str) -> Option<Digest>) -> KeyState {
+    pub(crate) fn key(&self, step: &Step, output: &dyn Fn(usize, &str) -> Option<Digest>) -> KeyState {
         let unreadable = || {
             KeyState::Miss(vec![Reason::sentence(
                 "its inputs or its code cannot be read, or change while they are read",
             )])
         };
-        let step = &self.plan.steps[index];
         if let Some(sentence) = self.unbuilt(step) {
             return match self.reuse.last(self.scope, &step.path) {
                 Ok(Some(_)) => KeyState::Unbuilt(sentence),
@@ -158,7 +145,7 @@ impl<'a> CacheLookup<'a> {
         }
         // Reading and waiting are worth it only if they may save the step.
         if !self.reuse.has_shape(&known.key.shape()).unwrap_or(false) {
-            return KeyState::Miss(self.explain(index, &known.key, &known.unknown));
+            return KeyState::Miss(self.explain(step, &known.key, &known.unknown));
         }
         let read = key::of(step, self.snapshot, self.reuse, true, output);
         match read {
@@ -187,7 +174,7 @@ impl<'a> CacheLookup<'a> {
     }
 
     /// Looks up an earlier result for a complete key.
-    pub(crate) fn ask(&self, index: usize, key: &Key) -> Decision {
+    pub(crate) fn ask(&self, step: &Step, key: &Key) -> Decision {
         match self.reuse.find(&key.hash()) {
             Ok(Some(entry)) => {
                 let states: Vec<_> = entry.outputs.iter().map(reuse::verify).collect();
@@ -198,14 +185,13 @@ impl<'a> CacheLookup<'a> {
                 }
                 decision
             }
-            _ => Decision::new(CacheDecision::Miss, self.explain(index, key, &[])),
+            _ => Decision::new(CacheDecision::Miss, self.explain(step, key, &[])),
         }
     }
 
     /// Why no earlier result can be reused: the difference to the last run of the step.
-    fn explain(&self, index: usize, key: &Key, unknown: &[String]) -> Vec<Reason> {
-        let path = &self.plan.steps[index].path;
-        let Ok(Some(last)) = self.reuse.last(self.scope, path) else {
+    fn explain(&self, step: &Step, key: &Key, unknown: &[String]) -> Vec<Reason> {
+        let Ok(Some(last)) = self.reuse.last(self.scope, &step.path) else {
             return vec![Reason::sentence("it has no earlier result")];
         };
         let (mut before, mut after) = (last.key, key.clone());
@@ -249,6 +235,20 @@ impl reuse::Known for CacheLookup<'_> {
         let known = || now().or_else(|| self.reuse.python(digest).ok().flatten());
         self.pythons.borrow_mut().entry(digest.clone()).or_insert_with(known).clone()
     }
+}
+
+/// Why a step runs even if an earlier result exists. `chosen` is its number, or that of the step that added it.
+pub(in crate::engine) fn forced(step: &Step, chosen: usize, plan: &Plan, force: &Force) -> Option<Reason> {
+    let sentence = if force.all || force.steps.contains(&chosen) {
+        "--force-rerun asks for it"
+    } else if plan.force_rerun {
+        "settings.force_rerun is true"
+    } else if !step.is_deterministic {
+        "its component is not deterministic (is_deterministic: false)"
+    } else {
+        return None;
+    };
+    Some(Reason::sentence(sentence))
 }
 
 /// A cache key, or why none is needed.

@@ -17,5 +17,5 @@ pub use key::windows_scripts;
 
 pub(super) use inputs::{code_listing, local_paths};
 pub(super) use key::machine;
-pub(super) use lookup::{CacheLookup, KeyState, info};
+pub(super) use lookup::{CacheLookup, KeyState, forced, info};
 pub(super) use recorder::Recorder;

@@ -129,7 +129,7 @@ fn entry(completed: CompletedStep, shared: &RunState, trees: &mut Vec<(Digest, M
         None
     };
     let Some(outputs) = kept else { return lost("an output was changed after the step ended") };
-    let step = &request.plan.steps[completed.index];
+    let step = request.step(completed.index);
     let known = |step: usize, name: &str| output_table.kept(step, name).map(|kept| kept.digest.clone());
     let key = match key::of(step, &request.snapshot, reuse, true, &known) {
         Some(known) => Some(known).filter(key::Known::is_complete)?.key,

@@ -95,13 +95,13 @@ struct Body<'a> {
 }
 
 /// The name in `${{parent.jobs.<name>}}`, read as the SDK does: all between the last `.jobs.` and the braces.
-pub(in crate::language) fn body_name(text: &str) -> Option<&str> {
+pub(crate) fn body_name(text: &str) -> Option<&str> {
     scalar::only_binding(text)?;
     Some(text.strip_suffix("}}")?.rsplit_once(".jobs.")?.1)
 }
 
 /// The name of a port of the body, written as it is or as an expression.
-pub(in crate::language) fn port_name<'t>(text: &'t str, body: &str, side: &str) -> &'t str {
+pub(crate) fn port_name<'t>(text: &'t str, body: &str, side: &str) -> &'t str {
     let marker = format!(".{body}.{side}.");
     scalar::only_binding(text)
         .and_then(|_| text.strip_suffix("}}")?.rsplit_once(&marker))

@@ -55,6 +55,7 @@ fn value(value: &Value, path: &str, found: &mut Vec<(Span, Diagnostic)>) {
 fn read_all_the_same(class: &str, key: &str) -> bool {
     key.starts_with('$')
         || grammar().class(class).is("FlowComponent")
+        || class == "PrimitiveOutput" && key == "is_control"
         || class == SETTINGS && matches!(key, "default_datastore" | "continue_run_on_failed_optional_input")
 }
 

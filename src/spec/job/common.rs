@@ -26,7 +26,7 @@ pub struct Common {
 }
 
 impl Common {
-    pub(super) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> Self {
+    pub(in crate::spec) fn of(object: &Object, found: &mut Vec<Diagnostic>) -> Self {
         let text = |field: &str| object.text(field).map(str::to_owned);
         let pairs = |field: &str| {
             let pair = |e: &Entry| (e.key.clone(), e.value.text().map(str::to_owned));

@@ -15,6 +15,8 @@ pub use node::Node;
 pub use pipeline::PipelineJob;
 pub use service::ServiceJob;
 
+use super::sweep::{self, SweepJob};
+
 /// A job file.
 #[derive(Clone, Debug)]
 pub enum Job {
@@ -22,6 +24,8 @@ pub enum Job {
     Command(Box<CommandJob>),
     /// A graph of nodes.
     Pipeline(Box<PipelineJob>),
+    /// Trials of a command.
+    Sweep(Box<SweepJob>),
     /// A job that only a service runs.
     Service(Box<ServiceJob>),
 }
@@ -33,6 +37,7 @@ impl Job {
         match self {
             Self::Command(job) => &job.common,
             Self::Pipeline(job) => &job.common,
+            Self::Sweep(job) => &job.common,
             Self::Service(job) => &job.common,
         }
     }
@@ -43,6 +48,7 @@ impl Job {
         match self {
             Self::Command(_) => "command",
             Self::Pipeline(_) => "pipeline",
+            Self::Sweep(_) => "sweep",
             Self::Service(job) => &job.kind,
         }
     }
@@ -52,6 +58,7 @@ impl Job {
 pub(super) fn of(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Job> {
     match object.class {
         "CommandJob" => command::of(object, found).map(|job| Job::Command(Box::new(job))),
+        "SweepJob" => sweep::job(object, found).map(|job| Job::Sweep(Box::new(job))),
         "PipelineJob" => Some(Job::Pipeline(Box::new(pipeline::of(object, found)))),
         _ => {
             let tag = object.get("type");

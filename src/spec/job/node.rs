@@ -9,7 +9,9 @@ use crate::again::amlrun;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::language::value::{Entry, Object, Origin};
 use crate::spec::component::{self, CommandBody, Component, RunSettings};
+use crate::spec::control_flow::{self, DoWhile, IfElse, ParallelFor};
 use crate::spec::io::{self, Input, Output, Port};
+use crate::spec::sweep::{self, SweepBody};
 use crate::spec::{Pairs, Spanned};
 use crate::yaml::Literal;
 use std::path::PathBuf;
@@ -23,6 +25,14 @@ pub enum NodeBody {
     Inline(Box<CommandBody>),
     /// A pipeline component.
     Pipeline(Arc<PipelineComponent>),
+    /// Trials of a command.
+    Sweep(Box<SweepBody>),
+    /// A condition.
+    IfElse(Box<IfElse>),
+    /// A loop with a condition.
+    DoWhile(Box<DoWhile>),
+    /// A loop over items.
+    ParallelFor(Box<ParallelFor>),
     /// A node that cannot run on this machine.
     Unsupported(Unsupported),
 }
@@ -100,13 +110,18 @@ pub(super) fn nodes(object: &Object, components: &mut Components, found: &mut Ve
 
 /// The component files of a document: each is taken over once.
 #[derive(Default)]
-pub(super) struct Components {
+pub(in crate::spec) struct Components {
     commands: HashMap<Arc<Path>, Option<Arc<Component>>>,
     pipelines: HashMap<Arc<Path>, Arc<PipelineComponent>>,
 }
 
 impl Components {
-    fn command(&mut self, object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Arc<Component>> {
+    pub(in crate::spec) fn command(
+        &mut self,
+        object: &Object,
+        path: &str,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<Arc<Component>> {
         match &object.origin {
             Origin::Inline => component::of(object, path, found).map(Arc::new),
             Origin::File(file) | Origin::Prefixed(file) => self
@@ -149,6 +164,13 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
                 None => return None,
             }
         }
+        ("SweepNode", _) => match sweep::node(object, &path, components, found) {
+            Some(sweep) => NodeBody::Sweep(Box::new(sweep)),
+            None => NodeBody::Unsupported(unsupported(entry, object)),
+        },
+        ("IfElse", _) => NodeBody::IfElse(Box::new(control_flow::if_else(object)?)),
+        ("DoWhile", _) => NodeBody::DoWhile(Box::new(control_flow::do_while(object)?)),
+        ("ParallelFor", _) => NodeBody::ParallelFor(Box::new(control_flow::parallel_for(object)?)),
         ("PipelineNode", Some(named)) => NodeBody::Pipeline(components.pipeline(named, found)),
         _ => NodeBody::Unsupported(unsupported(entry, object)),
     };
@@ -201,7 +223,7 @@ fn unsupported(entry: &Entry, object: &Object) -> Unsupported {
     let (mut help, mut code) = (None, "not-yet");
     let component = object.get("component").or_else(|| object.get("trial"));
     let reference =
-        component.filter(|_| matches!(kind, "command" | "pipeline")).and_then(|c| Some((c.text()?, c.span)));
+        component.filter(|_| matches!(kind, "command" | "pipeline" | "sweep")).and_then(|c| Some((c.text()?, c.span)));
     let (why, span) = match reference {
         Some((name, span)) if name.contains("://") || name.starts_with('/') => {
             (format!("the component '{name}' is not available on this machine"), span)

@@ -112,13 +112,13 @@ fn delete_tag(tracking: &Tracking, args: &Args) -> Result<Value> {
 
 fn log_metric(tracking: &Tracking, args: &Args) -> Result<Value> {
     let batch = Batch { metrics: vec![metric(args)?], ..Batch::default() };
-    tracking.db.log(args.run_id()?, &batch)?;
+    tracking.log(args.run_id()?, &batch)?;
     Ok(json!({}))
 }
 
 fn log_parameter(tracking: &Tracking, args: &Args) -> Result<Value> {
     let batch = Batch { params: vec![param(args)?], ..Batch::default() };
-    tracking.db.log(args.run_id()?, &batch)?;
+    tracking.log(args.run_id()?, &batch)?;
     Ok(json!({}))
 }
 
@@ -152,7 +152,7 @@ fn log_batch(tracking: &Tracking, args: &Args) -> Result<Value> {
     for tag in &batch.tags {
         check_key("tag", &tag.key)?;
     }
-    tracking.db.log(args.run_id()?, &batch)?;
+    tracking.log(args.run_id()?, &batch)?;
     Ok(json!({}))
 }
 

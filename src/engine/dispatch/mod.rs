@@ -1,20 +1,23 @@
 //! The dispatch loop, which owns the state of a run: it starts steps, handles their ends, and reports every event
 //! once.
 
+mod growth;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
 
 use super::cache::{self, CacheDecision, CachedResult, Recorder, info};
+use super::children::{ChildEnd, ChildRequest};
 use super::outputs::OutputTable;
 use super::schedule::{Node, Schedule, Skip};
 use super::state::{CompletedStep, Finished, RunState, warn};
 use super::{Request, Services, collect, staging, step};
 use crate::event::{EventKind, OutputInfo, StepInfo};
 use crate::exec::{Stop, StopWatch};
-use crate::outcome::{JobStatus, SkipReason, StepOutcome};
+use crate::outcome::{Failure, JobStatus, SkipReason, StepOutcome};
 use crate::plan::{Phase, Plan, Step, StepOutput, Substitute};
 use crate::reason::Reason;
 use crate::reuse::Listing;
@@ -37,14 +40,19 @@ pub async fn run(request: Request, services: Services, asked: StopWatch) -> JobS
     let scope = cache::scope(&request.job_file, request.paths.workspace());
     let output_table = OutputTable::new(request.plan.steps.len());
     let slots = Arc::new(tokio::sync::Semaphore::new(request.jobs.max(1)));
-    let shared =
-        Arc::new(RunState { request, services, output_table, scope, slots, pending_uploads: Mutex::default() });
+    let (children, requests) = mpsc::unbounded_channel();
+    let pending_uploads = Mutex::default();
+    let shared = Arc::new(RunState { request, services, output_table, scope, slots, children, pending_uploads });
     let mut run = Dispatch {
         schedule,
         recorder: Recorder::start(shared.clone()),
         shared,
         running: JoinSet::new(),
+        tasks: HashMap::new(),
+        leaves: 0,
         stops: HashMap::new(),
+        requests,
+        parents: HashMap::new(),
         asked: asked.clone(),
         halted: Stop::None,
         status: JobStatus::Completed,
@@ -83,6 +91,8 @@ pub fn step_info(plan: &Plan, step: &Step, job: String) -> StepInfo {
         kind: step.body.kind().to_owned(),
         substitute: step.substitute.as_ref().map(|substitute| substitute.policy().to_owned()),
         needs: step.needs.iter().map(|need| plan.steps[*need].path.clone()).collect(),
+        parent: None,
+        parameters: Vec::new(),
     }
 }
 
@@ -119,9 +129,17 @@ struct Dispatch {
     shared: Arc<RunState>,
     schedule: Schedule,
     recorder: Recorder,
-    running: JoinSet<(usize, Finished)>,
+    running: JoinSet<Finished>,
+    /// The step of each task.
+    tasks: HashMap<Id, usize>,
+    /// How many running steps take slots: those that run others do not.
+    leaves: usize,
     /// Tells each running step to stop.
     stops: HashMap<usize, watch::Sender<Stop>>,
+    /// The requests of steps that run others.
+    requests: mpsc::UnboundedReceiver<ChildRequest>,
+    /// Tells each of these steps how the steps ended that it added.
+    parents: HashMap<usize, mpsc::UnboundedSender<ChildEnd>>,
     /// Whether the run was asked to stop.
     asked: StopWatch,
     /// Whether steps that begin now stop at once. Steps of `on_finalize` are not stopped by an earlier failure.
@@ -144,11 +162,11 @@ impl Dispatch {
                 self.schedule.completed(index);
                 continue;
             }
-            let decision = &shared.request.decisions[index];
+            let decision = &shared.request.decision(index);
             match &decision.cache {
                 // An upload to remote storage takes time, so it is handled as a step.
-                CacheDecision::Hit(cached) if !staging::places_remotely(&shared.request.plan.steps[index]) => {
-                    if shared.request.plan.steps[index].outputs.iter().any(StepOutput::is_published) {
+                CacheDecision::Hit(cached) if !staging::places_remotely(shared.request.step(index)) => {
+                    if shared.request.step(index).outputs.iter().any(StepOutput::is_published) {
                         shared.services.bus.publish_all(std::mem::take(&mut reused));
                     }
                     reused.push(self.apply_cached(index, cached, decision.because.clone()));
@@ -184,9 +202,10 @@ impl Dispatch {
                     Err(_) => listening = false,
                 },
                 () = cancels.notified() => self.cancel_steps(),
-                Some(ended) = self.running.join_next() => match ended {
-                    Ok((index, finished)) => self.ended(index, finished),
-                    Err(broken) => self.broken(&broken.to_string()),
+                Some(request) = self.requests.recv() => self.serve(request),
+                Some(ended) = self.running.join_next_with_id() => match ended {
+                    Ok((task, finished)) => self.over(task, finished),
+                    Err(broken) => self.broken(&broken),
                 },
             }
         }
@@ -199,13 +218,18 @@ impl Dispatch {
     fn start_what_may_start(&mut self) {
         let slots = self.shared.request.jobs.max(1);
         let ahead = if self.shared.request.plan.continue_on_step_failure { slots.min(AHEAD) } else { 0 };
-        while self.running.len() < slots + ahead
-            && let Some(index) = self.schedule.next()
-        {
+        while let Some(index) = self.schedule.peek() {
+            let is_leaf = !self.shared.request.step(index).body.runs_others();
+            if is_leaf && self.leaves >= slots + ahead {
+                break;
+            }
+            self.schedule.next();
+            self.leaves += usize::from(is_leaf);
             let (halt, stop) = watch::channel(if self.is_last(index) { *self.asked.borrow() } else { self.halted });
             self.stops.insert(index, halt);
             let shared = self.shared.clone();
-            self.running.spawn(async move { (index, step::run(index, shared, stop).await) });
+            let task = self.running.spawn(async move { step::run(index, shared, stop).await });
+            self.tasks.insert(task.id(), index);
         }
     }
 
@@ -229,16 +253,12 @@ impl Dispatch {
         }
     }
 
-    fn is_last(&self, index: usize) -> bool {
-        self.shared.request.plan.steps[index].phase == Phase::Finalize
-    }
-
     /// Cancels single steps, as requested in the run's folder. A running step is stopped gracefully, and at once when
     /// it is canceled again. A waiting step is skipped.
     fn cancel_steps(&mut self) {
         let shared = self.shared.clone();
         let request = &shared.request;
-        for index in 0..request.plan.steps.len() {
+        for index in 0..request.count() {
             if !request.paths.real.take_cancel(&request.step_job(index)) {
                 continue;
             }
@@ -247,7 +267,9 @@ impl Dispatch {
             } else if self.schedule.is_waiting(index) {
                 self.say_skipped(index, SkipReason::StepCanceled);
                 let skipped = self.schedule.left_out(index);
-                self.fail();
+                if request.parent(index).is_none() {
+                    self.fail();
+                }
                 self.skip(skipped);
             }
         }
@@ -259,8 +281,19 @@ impl Dispatch {
         }
     }
 
+    /// The task of a step ended.
+    fn over(&mut self, task: Id, finished: Finished) {
+        let Some(index) = self.tasks.remove(&task) else { return };
+        if !self.shared.request.step(index).body.runs_others() {
+            self.leaves -= 1;
+        }
+        self.parents.remove(&index);
+        self.ended(index, finished);
+    }
+
     fn ended(&mut self, index: usize, finished: Finished) {
         self.stops.remove(&index);
+        let parent = self.shared.request.parent(index);
         let completed = finished.outcome == StepOutcome::Completed;
         let mut outcome = finished.outcome;
         if self.status != JobStatus::Canceled
@@ -268,26 +301,38 @@ impl Dispatch {
         {
             outcome = StepOutcome::Skipped { reason: SkipReason::StepCanceled };
         }
+        let (metrics, reused_from) = match &finished.cached {
+            Some(cached) => (cached.metrics.clone(), Some(cached.job.clone())),
+            None => (finished.metrics, None),
+        };
         if let Some(cached) = &finished.cached {
             let reused = self.apply_cached(index, cached, finished.because);
             self.shared.services.bus.publish(reused);
         } else {
             self.shared.services.bus.publish(EventKind::StepFinished {
-                step: self.shared.request.plan.steps[index].path.clone(),
-                outcome,
+                step: self.shared.request.step(index).path.clone(),
+                outcome: outcome.clone(),
                 outputs: finished.outputs.clone(),
             });
         }
         if completed {
             self.shared.output_table.sealed(index, finished.outputs);
-            if let Some(completed) = finished.completed {
-                self.recorder.record(completed);
-            }
-            self.schedule.completed(index);
-            return;
         }
         if let Some(completed) = finished.completed {
             self.recorder.record(completed);
+        }
+        if completed {
+            self.leave_out(index, finished.left_out);
+            self.schedule.completed(index);
+            self.tell_parent(index, StepOutcome::Completed, metrics, reused_from);
+            return;
+        }
+        if parent.is_some() {
+            // Its parent decides what its failure means.
+            let skipped = self.schedule.left_out(index);
+            self.skip(skipped);
+            self.tell_parent(index, outcome, metrics, reused_from);
+            return;
         }
         let skipped = self.schedule.failed(index);
         self.fail();
@@ -301,7 +346,7 @@ impl Dispatch {
     /// the event to record.
     fn apply_cached(&self, index: usize, cached: &CachedResult, because: Vec<Reason>) -> EventKind {
         let RunState { request, services, output_table, .. } = &*self.shared;
-        let step = &request.plan.steps[index];
+        let step = request.step(index);
         let mut outputs: Vec<OutputInfo> = cached.outputs.iter().map(info).collect();
         for output in &step.outputs {
             let Some(made) = outputs.iter_mut().find(|o| o.name == output.name) else { continue };
@@ -340,9 +385,10 @@ impl Dispatch {
     }
 
     /// A step's task panicked, which is a bug of ours. The run still ends in order: all other steps are stopped.
-    fn broken(&mut self, why: &str) {
+    fn broken(&mut self, why: &JoinError) {
         let message = format!("internal error while running a step; please report it: {why}");
         self.shared.services.bus.publish(EventKind::Warning { step: None, message });
+        self.over(why.id(), Finished::failed(Failure::internal(why)));
         self.status = JobStatus::Failed;
         self.halt(Stop::Graceful, true);
         let skipped = self.schedule.stop();
@@ -350,25 +396,24 @@ impl Dispatch {
     }
 
     fn skip(&self, skipped: Vec<(usize, Skip)>) {
-        let name = |index: usize| self.shared.request.plan.steps[index].path.clone();
+        let name = |index: usize| self.shared.request.step(index).path.clone();
         for (index, why) in skipped {
             let reason = self.left_out(index).unwrap_or_else(|| match why {
                 Skip::Needs(step) => SkipReason::DependencyFailed { step: name(step) },
                 Skip::AfterFailure(step) => SkipReason::RunFailed { step: name(step) },
                 Skip::Canceled => SkipReason::RunCanceled,
             });
-            self.say_skipped(index, reason);
+            self.say_skipped(index, reason.clone());
+            self.tell_parent(index, StepOutcome::Skipped { reason }, Vec::new(), None);
         }
     }
 
     /// Why a step is skipped, whatever happens to the steps that it needs.
     fn left_out(&self, index: usize) -> Option<SkipReason> {
         let request = &self.shared.request;
-        matches!(request.decisions[index].cache, CacheDecision::Skipped).then(|| {
-            match request.plan.steps[index].substitute {
-                Some(Substitute::Skip) => SkipReason::LeftOut,
-                _ => SkipReason::NotChosen,
-            }
+        matches!(request.decision(index).cache, CacheDecision::Skipped).then(|| match request.step(index).substitute {
+            Some(Substitute::Skip) => SkipReason::LeftOut,
+            _ => SkipReason::NotChosen,
         })
     }
 
@@ -376,7 +421,7 @@ impl Dispatch {
         if self.shared.request.resumed.as_ref().is_some_and(|resumed| !resumed.open.contains(&index)) {
             return;
         }
-        let step = self.shared.request.plan.steps[index].path.clone();
+        let step = self.shared.request.step(index).path.clone();
         let outcome = StepOutcome::Skipped { reason };
         self.shared.services.bus.publish(EventKind::StepFinished { step, outcome, outputs: Vec::new() });
     }
