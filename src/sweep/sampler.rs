@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn a_parameter_does_not_depend_on_the_other_parameters() {
         let lr = ("lr", Distribution::LogUniform { min: -9.0, max: 0.0 });
-        let (alone, among) = (space(&[lr.clone()]), space(&[("x", Distribution::Randint { upper: 5 }), lr]));
+        let (alone, among) =
+            (space(std::slice::from_ref(&lr)), space(&[("x", Distribution::Randint { upper: 5 }), lr]));
         let of = |space: &SearchSpace, index| {
             propose(space, &random(None, Rule::Random), Goal::Minimize, 0, index, &[]).unwrap().0.pop()
         };
