@@ -12,8 +12,6 @@ mod assignment;
 mod bayesian;
 mod check;
 mod distribution;
-mod features;
-mod gaussian_process;
 mod grid;
 mod normal;
 mod objective;

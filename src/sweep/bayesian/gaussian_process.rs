@@ -3,6 +3,17 @@
 //! The covariance is Matérn's with ν = 5/2 and one length scale for each group of coordinates. Lengths and noise are those
 //! of the largest likelihood, with a prior that keeps them ordinary while there are few points.
 
+/// The prior: usual values, and by how many e-fold they differ from case to case. Coordinates are between 0 and 1, and
+/// the usual length grows with the root of their number, as distances do.
+const USUAL_LENGTH: f64 = 0.5;
+const LENGTH_DEVIATION: f64 = 1.0;
+/// The logarithm of the noise's part of the variance.
+const USUAL_NOISE: f64 = -9.0;
+const NOISE_DEVIATION: f64 = 3.0;
+
+/// The search for the largest likelihood ends after about this many regressions.
+const EVALUATIONS: usize = 150;
+
 /// A regression.
 pub(super) struct Process {
     points: Vec<Vec<f64>>,
@@ -11,9 +22,9 @@ pub(super) struct Process {
     noise: f64,
     mean: f64,
     variance: f64,
-    /// The lower triangle of the covariances' Cholesky factor, by rows.
+    /// The lower triangle of the Cholesky factor of the covariances, by rows.
     factor: Vec<Vec<f64>>,
-    /// The values without the mean, divided by the factor.
+    /// The values without the mean, solved by the factor.
     residuals: Vec<f64>,
 }
 
@@ -67,7 +78,8 @@ impl Process {
         Some(best.1)
     }
 
-    /// The regression with more points, whose values are what it expects there: it is certain about them afterwards.
+    /// The regression with more points, whose values are what it expects there. Its mean stays, and it becomes certain
+    /// near these points.
     pub(super) fn believing(self, more: Vec<Vec<f64>>) -> Option<Self> {
         let mut values: Vec<f64> = self.observed();
         values.extend(more.iter().map(|point| self.predict(point).0));
@@ -113,12 +125,6 @@ impl Process {
     }
 }
 
-const USUAL_LENGTH: f64 = 0.5;
-const LENGTH_DEVIATION: f64 = 1.0;
-const USUAL_NOISE: f64 = -9.0;
-const NOISE_DEVIATION: f64 = 3.0;
-const EVALUATIONS: usize = 150;
-
 /// Matérn's covariance of two points, for a variance of 1.
 fn covariance(rates: &[f64], a: &[f64], b: &[f64]) -> f64 {
     let squares: f64 = a.iter().zip(b).zip(rates).map(|((a, b), rate)| ((a - b) * rate).powi(2)).sum();
@@ -155,4 +161,63 @@ fn solve(factor: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
 /// The sum of products, as long as the shorter of the two.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(x: f64, y: f64) -> f64 {
+        (6.0 * x).sin() + 0.01 * y
+    }
+
+    /// A regression through the points of a lattice.
+    fn lattice(count: u32) -> Process {
+        let coordinate = |number: u32| f64::from(number) / f64::from(count - 1);
+        let points: Vec<Vec<f64>> =
+            (0..count * count).map(|number| vec![coordinate(number / count), coordinate(number % count)]).collect();
+        let values: Vec<f64> = points.iter().map(|point| wave(point[0], point[1])).collect();
+        Process::fit(&points, &values, &[0, 1]).unwrap()
+    }
+
+    #[test]
+    fn smooth_functions_are_learned_from_few_points() {
+        let process = lattice(6);
+        for place in [[0.1, 0.1], [0.33, 0.5], [0.5, 0.9], [0.95, 0.05]] {
+            let (mean, deviation) = process.predict(&place);
+            let error = (mean - wave(place[0], place[1])).abs();
+            assert!(error < 0.05 && error < 4.0 * deviation + 0.01, "{place:?}: {mean} ± {deviation}, off by {error}");
+        }
+        // What matters more has the shorter length scale.
+        assert!(process.rates[0] > 2.0 * process.rates[1], "{:?}", process.rates);
+    }
+
+    #[test]
+    fn uncertainty_grows_with_the_distance_from_the_points() {
+        let points = [vec![0.0], vec![0.1], vec![0.3]];
+        let process = Process::fit(&points, &[0.0, 1.0, 0.5], &[0]).unwrap();
+        let deviations: Vec<f64> = [0.1, 0.4, 0.6, 1.0].iter().map(|x| process.predict(&[*x]).1).collect();
+        assert!(deviations.windows(2).all(|pair| pair[0] < pair[1]), "{deviations:?}");
+    }
+
+    #[test]
+    fn believing_changes_no_mean_and_takes_the_uncertainty() {
+        let more = vec![vec![0.52, 0.47], vec![0.71, 0.13]];
+        let (before, after) = (lattice(4), lattice(4).believing(more.clone()).unwrap());
+        for place in &more {
+            assert!((before.predict(place).0 - after.predict(place).0).abs() < 1e-6);
+            assert!(after.predict(place).1 < before.predict(place).1 / 2.0);
+        }
+        let (expected, found) = (before.predict(&[0.9, 0.6]).0, after.predict(&[0.9, 0.6]).0);
+        assert!((expected - found).abs() < 1e-6, "{expected} {found}");
+    }
+
+    #[test]
+    fn equal_points_and_equal_values_are_no_problem() {
+        let same = vec![vec![0.5, 0.5]; 5];
+        let process = Process::fit(&same, &[1.0; 5], &[0, 1]).unwrap();
+        assert!((process.predict(&[0.5, 0.5]).0 - 1.0).abs() < 1e-6);
+        assert!(Process::fit(&same, &[1.0, 2.0, 3.0, 2.0, 1.0], &[0, 1]).is_some());
+        assert!(Process::fit(&[vec![], vec![]], &[1.0, 2.0], &[]).is_some());
+    }
 }

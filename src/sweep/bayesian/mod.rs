@@ -9,18 +9,21 @@
 //! distributions, and implement tree-structured Parzen estimators, which need several times as many trials on smooth
 //! functions; `egobox` has a Gaussian process, but neither conditional parameters nor few dependencies.
 
+mod features;
+mod gaussian_process;
+
 use std::collections::HashSet;
 use std::f64::consts::PI;
 
-use super::assignment::Assignment;
-use super::distribution::{Distribution, part};
-use super::features::{groups, point};
-use super::gaussian_process::Process;
-use super::objective::Goal;
-use super::sampler::Trial;
-use super::space::{Parameter, SearchSpace};
-use super::stream::Stream;
-use super::{grid, normal, sobol};
+use crate::sweep::assignment::Assignment;
+use crate::sweep::distribution::{Distribution, Real, Shape, part};
+use crate::sweep::objective::Goal;
+use crate::sweep::sampler::Trial;
+use crate::sweep::space::{Parameter, SearchSpace};
+use crate::sweep::stream::Stream;
+use crate::sweep::{grid, normal, sobol};
+use features::{groups, point};
+use gaussian_process::Process;
 
 /// Spaces with up to this many combinations left are searched completely.
 const FEW: usize = 1000;
@@ -32,8 +35,8 @@ const EXPLORING: usize = 8;
 const USED: usize = 100;
 
 /// Candidates anywhere, around each of the best trials, and around the best candidates in each round.
-const ANYWHERE: usize = 500;
-const NEARBY: usize = 60;
+const ANYWHERE: usize = 300;
+const NEARBY: usize = 30;
 const CLIMBING: usize = 10;
 /// How many trials and candidates are searched around.
 const STARTS: usize = 5;
@@ -73,7 +76,7 @@ struct Model<'a> {
     process: Process,
     /// The positions of the best trials.
     starts: Vec<Vec<f64>>,
-    /// The score of the best trial without noise, as the model expects it.
+    /// The best score that the model expects of a trial, those that run included.
     best: f64,
 }
 
@@ -109,8 +112,8 @@ impl<'a> Model<'a> {
 
         let points: Vec<Vec<f64>> = scored.iter().map(|(_, positions)| point(parameters, positions)).collect();
         let process = Process::fit(&points, &standardized(scored.iter().map(|(score, _)| *score)), &groups)?;
-        let process = process.believing(pending)?;
-        let best = points.iter().map(|point| process.predict(point).0).fold(f64::INFINITY, f64::min);
+        let process = process.believing(pending.clone())?;
+        let best = points.iter().chain(&pending).map(|point| process.predict(point).0).fold(f64::INFINITY, f64::min);
         let starts = scored.into_iter().take(STARTS).map(|(_, positions)| positions).collect();
         Some(Self { space, parameters, process, starts, best })
     }
@@ -131,16 +134,15 @@ impl<'a> Model<'a> {
                 places.push(near(self.parameters, start, distance, stream));
             }
         }
-        let mut found: Vec<Candidate> =
-            places.iter().filter_map(|positions| self.candidate(positions, is_new)).collect();
-        found.sort_by(|a, b| b.gain.total_cmp(&a.gain));
-        found.truncate(STARTS);
+        let mut all: Vec<Candidate> = places.iter().filter_map(|positions| self.candidate(positions)).collect();
+        all.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+        let mut found: Vec<Candidate> = all.into_iter().filter(|one| is_new(&one.assignment)).take(STARTS).collect();
         for round in 0..8 {
             let distance = 0.1 / f64::from(1 << round);
             for best in &mut found {
                 for _ in 0..CLIMBING {
-                    let other = self.candidate(&near(self.parameters, &best.positions, distance, stream), is_new);
-                    if let Some(other) = other.filter(|other| other.gain > best.gain) {
+                    let other = self.candidate(&near(self.parameters, &best.positions, distance, stream));
+                    if let Some(other) = other.filter(|other| other.gain > best.gain && is_new(&other.assignment)) {
                         *best = other;
                     }
                 }
@@ -150,8 +152,8 @@ impl<'a> Model<'a> {
     }
 
     /// The candidate at some positions. It is at those of the assignment there: some parameters are rounded.
-    fn candidate(&self, positions: &[f64], is_new: &dyn Fn(&Assignment) -> bool) -> Option<Candidate> {
-        let assignment = self.space.at(positions, None).filter(is_new)?;
+    fn candidate(&self, positions: &[f64]) -> Option<Candidate> {
+        let assignment = self.space.at(positions, None)?;
         let positions = self.space.positions(&assignment, None)?;
         Some(Candidate { gain: self.gain(&positions), positions, assignment })
     }
@@ -202,8 +204,13 @@ fn near(parameters: &[Parameter<'_>], positions: &[f64], distance: f64, stream: 
         match parameter.distribution {
             Distribution::Choice { .. } if stream.uniform() < 0.3 => stream.uniform(),
             Distribution::Choice { .. } => *position,
-            // Normal distributions are infinite at 0 and 1.
-            _ => (position + distance * normal::quantile(stream.uniform())).clamp(1e-9, 1.0 - 1e-9),
+            other => {
+                let moved = position + distance * normal::quantile(stream.uniform());
+                // Normal distributions are infinite at 0 and 1.
+                let is_normal = matches!(other.real(), Some(Real { shape: Shape::Bell { .. }, .. }));
+                let edge = if is_normal { 1e-9 } else { 0.0 };
+                moved.clamp(edge, 1.0 - edge)
+            }
         }
     });
     moved.collect()
@@ -214,66 +221,4 @@ fn one_of(count: usize, stream: &mut Stream) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::samples::space;
-    use super::super::{Algorithm, Drawn, Rule, Scalar, propose};
-    use super::*;
-
-    fn number(assignment: &Assignment, name: &str) -> f64 {
-        let found = assignment.0.iter().find(|(other, _)| other == name);
-        let Some((_, Drawn::Scalar(Scalar::Float(number)))) = found else { panic!("{name} is not a float") };
-        *number
-    }
-
-    /// Branin's function: three optima of 0.397887.
-    fn branin(assignment: &Assignment) -> f64 {
-        let (x, y) = (number(assignment, "x"), number(assignment, "y"));
-        (y - 5.1 / (4.0 * PI * PI) * x * x + 5.0 / PI * x - 6.0).powi(2)
-            + 10.0 * (1.0 - 1.0 / (8.0 * PI)) * x.cos()
-            + 10.0
-    }
-
-    /// How many trials are needed to reach a value, for 20 seeds, sorted; at most 400. `concurrent` trials run at once.
-    fn trials_needed(algorithm: &Algorithm, value: f64, concurrent: usize) -> Vec<usize> {
-        let plane = space(&[
-            ("x", Distribution::Uniform { min: -5.0, max: 10.0 }),
-            ("y", Distribution::Uniform { min: 0.0, max: 15.0 }),
-        ]);
-        let run = |seed| {
-            let mut seen: Vec<Trial> = Vec::new();
-            for index in 0..400_usize {
-                if let Some(finished) = index.checked_sub(concurrent) {
-                    seen[finished].score = Some(branin(&seen[finished].assignment));
-                }
-                let assignment = propose(&plane, algorithm, Goal::Minimize, seed, index, &seen).unwrap();
-                if branin(&assignment) <= value {
-                    return index + 1;
-                }
-                seen.push(Trial { assignment, score: None });
-            }
-            400
-        };
-        let mut needed: Vec<usize> = (0..20).map(run).collect();
-        needed.sort_unstable();
-        needed
-    }
-
-    fn median(sorted: &[usize]) -> f64 {
-        (sorted[sorted.len() / 2 - 1] + sorted[sorted.len() / 2]) as f64 / 2.0
-    }
-
-    #[test]
-    fn branin_needs_far_fewer_trials_than_random_search() {
-        let near = 0.397_887 + 0.5;
-        let random = |rule| Algorithm::Random { seed: None, rule, logbase: None };
-        let row = |name: &str, needed: Vec<usize>| {
-            println!("{name}: median {}, all {needed:?}", median(&needed));
-            median(&needed)
-        };
-        let one_by_one = row("Bayesian", trials_needed(&Algorithm::Bayesian, near, 1));
-        let concurrent = row("Bayesian, 4 concurrent trials", trials_needed(&Algorithm::Bayesian, near, 4));
-        row("Sobol", trials_needed(&random(Rule::Sobol), near, 1));
-        let random = row("Random", trials_needed(&random(Rule::Random), near, 1));
-        assert!(one_by_one <= random / 3.0 && concurrent <= random / 3.0);
-    }
-}
+mod tests;

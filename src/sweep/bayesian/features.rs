@@ -6,9 +6,9 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use super::assignment::Scalar;
-use super::distribution::{Distribution, part};
-use super::space::{Choice, Parameter};
+use crate::sweep::assignment::Scalar;
+use crate::sweep::distribution::{Distribution, part};
+use crate::sweep::space::{Choice, Parameter};
 
 /// The parameter of each coordinate, counted from 0 and without those that are constant.
 pub(super) fn groups(parameters: &[Parameter<'_>]) -> Vec<usize> {
@@ -92,8 +92,8 @@ fn number(value: &Choice) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{ints, space, texts};
     use super::*;
+    use crate::sweep::samples::{ints, space, texts};
 
     #[test]
     fn trials_are_near_each_other_when_they_are_similar() {
