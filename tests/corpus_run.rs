@@ -52,6 +52,10 @@ struct Wanted {
     status: Option<String>,
     /// Every step of the run with what became of it.
     steps: Option<BTreeMap<String, String>>,
+    /// What trials, iterations and items were given, by their paths: all of it, as text.
+    parameters: BTreeMap<String, BTreeMap<String, String>>,
+    /// The best trial of each sweep.
+    best: BTreeMap<String, String>,
     /// Pairs of steps: the first one was over before the second began.
     order: Vec<(String, String)>,
     /// What steps printed. A step of several processes has several files.
@@ -75,6 +79,8 @@ impl Default for Wanted {
             exit: 0,
             status: None,
             steps: None,
+            parameters: BTreeMap::new(),
+            best: BTreeMap::new(),
             order: Vec::new(),
             logs: BTreeMap::new(),
             outputs: BTreeMap::new(),
@@ -166,6 +172,9 @@ fn copy(from: &Path, to: &Path, project: &Project) {
             copy(&entry.path(), &target, project);
         } else {
             let text = std::fs::read_to_string(entry.path()).unwrap();
+            if text.contains("{project}/log_metric.sh") {
+                project.write("log_metric.sh", include_str!("corpus/parts/log_metric.sh"));
+            }
             std::fs::write(&target, in_place(&text, project)).unwrap();
             std::fs::set_permissions(&target, entry.metadata().unwrap().permissions()).unwrap();
         }
@@ -229,6 +238,15 @@ impl Differences<'_> {
         }
         if let Some(steps) = &wanted.steps {
             self.same("steps", steps, &became(&events));
+        }
+        for (step, parameters) in &wanted.parameters {
+            self.same(&format!("parameters of {step}"), &Some(parameters), &given(&events, step).as_ref());
+        }
+        for (sweep, best) in &wanted.best {
+            let scored = |event: &&Value| event["event"] == "step_scored" && event["best"] == true;
+            let is_of = |event: &&Value| sweep == "main" || word(&event["step"]).starts_with(&format!("{sweep}."));
+            let last = events.iter().filter(scored).filter(is_of).last();
+            self.same(&format!("best trial of {sweep}"), best, &last.map(|e| word(&e["step"])).unwrap_or_default());
         }
         for (first, second) in &wanted.order {
             let at = |step: &str, words: &[&str]| {
@@ -305,6 +323,15 @@ impl Differences<'_> {
 
 fn word(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// What an added step was given, as text.
+fn given(events: &[Value], step: &str) -> Option<BTreeMap<String, String>> {
+    let added = events.iter().filter(|event| event["event"] == "steps_added");
+    let info = added.flat_map(|e| e["steps"].as_array().into_iter().flatten()).find(|info| info["path"] == step)?;
+    let pairs = info["parameters"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Some(pairs.map(|pair| (word(&pair[0]), text(&pair[1]))).collect())
 }
 
 /// What became of each step: the last that the record says of it.

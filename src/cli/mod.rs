@@ -29,6 +29,7 @@ mod shell;
 mod show;
 mod signals;
 mod step;
+mod sweep;
 mod validate;
 mod watchdog;
 mod why;
@@ -95,6 +96,8 @@ enum Verb {
     Shell(shell::Args),
     #[command(subcommand)]
     Step(step::Verb),
+    #[command(subcommand)]
+    Sweep(sweep::Verb),
     #[command(subcommand)]
     Job(job::Verb),
     #[command(subcommand)]
@@ -164,6 +167,7 @@ fn execute(verb: Verb, project: &Project, printer: &Printer) -> Result<Exit, Fai
         Verb::Show(args) => show::show(&args, project, printer),
         Verb::Logs(args) => logs::logs(&args, project, printer),
         Verb::Metrics(args) => metrics::metrics(&args, project, printer),
+        Verb::Sweep(verb) => sweep::execute(&verb, project, printer),
         Verb::Job(verb) => job::execute(verb, project, printer),
         Verb::Component(verb) => component::execute(verb, project, printer),
         Verb::Environment(verb) => environment::execute(verb, project, printer),

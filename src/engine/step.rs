@@ -396,6 +396,7 @@ fn finish(
     if !metrics.is_empty() || !models.is_empty() {
         services.bus.publish(EventKind::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
     }
+    finished.metrics.clone_from(&metrics);
     // Also if the upload failed: then another attempt does not have to make the outputs again.
     if made {
         finished.completed = Some(completed(ran, &finished.outputs, metrics, shared));

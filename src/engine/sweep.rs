@@ -19,7 +19,7 @@ use crate::exec::{Stop, StopWatch};
 use crate::outcome::{Failure, StepOutcome};
 use crate::plan::sweep::parameter;
 use crate::plan::{StepBody, Sweep, Value};
-use crate::sweep::{self, Assignment, better, propose, should_stop};
+use crate::sweep::{self, Algorithm, Assignment, better, propose, should_stop};
 
 /// Runs the trials of a sweep to their ends.
 pub(super) async fn run(index: usize, sweep: &Sweep, shared: &Arc<RunState>, stop: &StopWatch) -> Finished {
@@ -145,9 +145,10 @@ impl<'a> Search<'a> {
         let earlier = earlier.and_then(|earlier| serde_json::to_value(&earlier.parameters).ok());
         let earlier = earlier.and_then(|parameters| serde_json::from_value(parameters).ok());
         earlier.or_else(|| {
-            let seen = self.trials.iter();
-            let seen = seen.map(|trial| sweep::Trial { assignment: trial.assignment.clone(), score: trial.score });
             let Sweep { space, algorithm, objective, .. } = self.sweep;
+            // The others do not look back.
+            let seen = self.trials.iter().filter(|_| *algorithm == Algorithm::Bayesian);
+            let seen = seen.map(|trial| sweep::Trial { assignment: trial.assignment.clone(), score: trial.score });
             propose(space, algorithm, objective.goal, self.seed, number, &seen.collect::<Vec<_>>())
         })
     }

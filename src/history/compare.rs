@@ -108,7 +108,8 @@ pub(crate) fn compare(run: &RunFolder, view: &RunView, tracking: Option<&Trackin
         metrics: Vec::new(),
         histories: Vec::new(),
     };
-    for step in &view.steps {
+    // Of trials and iterations, the step that they belong to has the result.
+    for step in view.roots() {
         let full = |name: &str| match view.kind.as_str() {
             "pipeline" => format!("{}.{name}", step.path),
             _ => name.to_owned(),

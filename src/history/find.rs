@@ -26,7 +26,8 @@ impl Job {
     pub(crate) fn step(&self) -> Option<&StepView> {
         match &self.step {
             Some(path) => self.view.step(path),
-            None if self.view.kind != "pipeline" => self.view.steps.first(),
+            // A sweep has its trials beside it.
+            None if self.view.kind != "pipeline" && self.view.steps.len() == 1 => self.view.steps.first(),
             None => None,
         }
     }

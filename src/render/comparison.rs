@@ -127,7 +127,11 @@ pub(crate) fn charts(runs: &[Compared], width: usize) -> String {
         let points =
             |run: &Compared| run.histories.iter().find(|(name, _)| *name == metric).map(|(_, all)| all.clone());
         let lines = runs.iter().zip(&headings).filter_map(|(run, name)| {
-            Some(Line { name: visible(name), points: points(run).filter(|points| !points.is_empty())? })
+            Some(Line {
+                name: visible(name),
+                points: points(run).filter(|points| !points.is_empty())?,
+                is_joined: true,
+            })
         });
         let lines: Vec<Line> = lines.collect();
         if lines.iter().any(|line| line.points.len() > 1) {

@@ -7,4 +7,5 @@ pub(crate) mod comparison;
 pub(crate) mod document;
 pub(crate) mod graph;
 pub(crate) mod job;
+pub(crate) mod sweep;
 pub(crate) mod table;

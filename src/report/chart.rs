@@ -16,6 +16,8 @@ pub struct Line {
     pub name: String,
     /// Its points, sorted by the first number. Points that are not finite are left out.
     pub points: Vec<(f64, f64)>,
+    /// Whether its points are joined.
+    pub is_joined: bool,
 }
 
 /// Draws all lines into one chart of `width` columns, with the scale beside it.
@@ -24,21 +26,22 @@ pub fn chart(lines: &[Line], width: usize) -> String {
     let finite = |line: &Line| -> Vec<(f64, f64)> {
         line.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
     };
-    let lines: Vec<(&str, Vec<(f64, f64)>)> = lines.iter().map(|line| (line.name.as_str(), finite(line))).collect();
-    let all = || lines.iter().flat_map(|(_, points)| points);
+    let lines: Vec<(&str, Vec<(f64, f64)>, bool)> =
+        lines.iter().map(|line| (line.name.as_str(), finite(line), line.is_joined)).collect();
+    let all = || lines.iter().flat_map(|(_, points, _)| points);
     let Some((left, right)) = range(all().map(|point| point.0)) else { return String::new() };
     let Some((low, high)) = range(all().map(|point| point.1)) else { return String::new() };
     let labels = [short(high), short(low)];
     let beside = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     let columns = width.saturating_sub(beside + 3).max(LEAST);
     let mut plane = vec![vec![' '; columns]; HEIGHT];
-    for (number, (_, points)) in lines.iter().enumerate().rev() {
+    for (number, (_, points, is_joined)) in lines.iter().enumerate().rev() {
         let sign = SIGNS[number % SIGNS.len()];
         let at = |(x, y): (f64, f64)| (cell(x, left, right, columns), HEIGHT - 1 - cell(y, low, high, HEIGHT));
         let mut before: Option<(f64, f64)> = None;
         for &point in points {
             // The line between two points is straight.
-            let from = before.unwrap_or(point);
+            let from = before.filter(|_| *is_joined).unwrap_or(point);
             let (first, last) = (at(from).0, at(point).0);
             let mut put = |column: usize, y: f64| plane[at((point.0, y)).1][column] = sign;
             for column in first..=last {
@@ -62,7 +65,7 @@ pub fn chart(lines: &[Line], width: usize) -> String {
     let (first, last) = (short(left), short(right));
     let gap = columns.saturating_sub(first.len() + last.len());
     let _ = writeln!(out, "{:beside$}   {first}{}{last}", "", " ".repeat(gap));
-    let names = lines.iter().enumerate().map(|(number, (name, _))| format!("{} {name}", SIGNS[number % SIGNS.len()]));
+    let names = lines.iter().enumerate().map(|(number, (name, ..))| format!("{} {name}", SIGNS[number % SIGNS.len()]));
     let _ = writeln!(out, "{:beside$}   {}", "", names.collect::<Vec<_>>().join("   "));
     out
 }
@@ -116,8 +119,9 @@ mod tests {
 
     #[test]
     fn lines_fall_and_rise_from_left_to_right() {
-        let falls = Line { name: "falls".into(), points: vec![(0.0, 1.0), (10.0, 0.0)] };
-        let rises = Line { name: "rises".into(), points: vec![(0.0, 0.0), (10.0, 1.0), (11.0, f64::NAN)] };
+        let falls = Line { name: "falls".into(), points: vec![(0.0, 1.0), (10.0, 0.0)], is_joined: true };
+        let rises =
+            Line { name: "rises".into(), points: vec![(0.0, 0.0), (10.0, 1.0), (11.0, f64::NAN)], is_joined: true };
         let text = chart(&[falls, rises], 26);
         let rows: Vec<&str> = text.lines().collect();
         assert_eq!(rows.len(), HEIGHT + 3);
@@ -130,7 +134,7 @@ mod tests {
 
     #[test]
     fn odd_numbers_do_no_harm() {
-        let line = |points: &[(f64, f64)]| Line { name: "x".into(), points: points.to_vec() };
+        let line = |points: &[(f64, f64)]| Line { name: "x".into(), points: points.to_vec(), is_joined: true };
         assert_eq!(chart(&[line(&[(1.0, f64::NAN)])], 40), "");
         assert!(chart(&[line(&[(1.0, 5.0)])], 40).contains('*'), "one point");
         assert!(chart(&[line(&[(0.0, f64::MIN), (1.0, f64::MAX)])], 40).contains('*'));

@@ -1,5 +1,6 @@
 //! The trials of a sweep, the best one first.
 
+use super::chart::short;
 use crate::diagnostic::visible::visible;
 use crate::event::{RunView, StepView};
 use crate::outcome::JobStatus;
@@ -39,11 +40,4 @@ pub fn parameters(trial: &StepView) -> String {
         value => format!("{name}={value}"),
     };
     trial.parameters.iter().map(one).collect::<Vec<_>>().join(" ")
-}
-
-/// A number with four significant digits, for people.
-#[must_use]
-pub fn short(number: f64) -> String {
-    let rounded = format!("{number:.3e}").parse::<f64>().unwrap_or(number);
-    if rounded != 0.0 && !(1e-4..1e6).contains(&rounded.abs()) { format!("{rounded:e}") } else { rounded.to_string() }
 }

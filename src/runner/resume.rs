@@ -255,7 +255,11 @@ impl<'a> Open<'a> {
 
     /// The index of a step.
     pub(crate) fn step(&self, path: &str) -> Result<usize, Failed> {
-        self.plan.step(path).ok_or_else(|| record::no_step(&self.view, path))
+        self.plan.step(path).ok_or_else(|| match self.view.step(path).and_then(|step| step.parent.as_ref()) {
+            Some(parent) => Failed::new(format!("'{path}' is a part of the step '{parent}' and runs only with it"))
+                .hint(format!("run '{parent}' again: {}", amlrun(&format!("step rerun {} {parent}", self.view.run)))),
+            None => record::no_step(&self.view, path),
+        })
     }
 
     fn into_session(

@@ -19,7 +19,7 @@ use crate::exec::StopWatch;
 use crate::exec::process::LocalProcess;
 use crate::id::RunName;
 use crate::outcome::JobStatus;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::relative;
 use crate::runner::options::RunOptions;
 use crate::runner::project::Project;
@@ -192,9 +192,9 @@ fn fits(home: &Home, name: &RunName, plan: &Plan) -> Result<(), Failed> {
     const LONGEST: usize = 255;
     let name_of = |path: PathBuf| path.file_name().map_or(0, std::ffi::OsStr::len);
     for step in &plan.steps {
-        // Leave space for a large attempt number.
-        let outputs = step.outputs.iter().map(|output| name_of(home.output(name, &step.path, &output.name, 1_000_000)));
-        if outputs.chain([step.path.len()]).any(|length| length > LONGEST) {
+        // Leave space for a large attempt number, and for the names of trials and iterations.
+        let outputs = step.outputs.iter().map(|output| name_of(home.output(name, &longest(step), &output.name, 1_000_000)));
+        if outputs.chain([longest(step).len()]).any(|length| length > LONGEST) {
             let message = format!("the names of the run and of '{}' with its outputs are too long together", step.path);
             let hint =
                 format!("they become one name of a folder, which has at most {LONGEST} bytes: shorten one of them");
@@ -202,6 +202,13 @@ fn fits(home: &Home, name: &RunName, plan: &Plan) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// The longest path of a step, or of one that it adds.
+fn longest(step: &Step) -> String {
+    let template = step.body.template().into_iter().flat_map(|template| &template.steps);
+    let added = template.map(|inner| format!("{}.iteration_1000{}", step.path, longest(inner).trim_start_matches(&step.path)));
+    added.max_by_key(String::len).unwrap_or_else(|| step.path.clone())
 }
 
 fn run_name(asked: Option<&str>, document: &Document) -> Result<RunName, Failed> {
