@@ -1,9 +1,9 @@
 //! What in a search space cannot be drawn.
 
 use super::assignment::Scalar;
-use super::distribution::{Distribution, Real, Shape, power};
+use super::real::{Real, Shape, power};
 use super::sampler::{Algorithm, Rule};
-use super::space::{Choice, SearchSpace};
+use super::space::{Choice, Distribution, SearchSpace};
 
 /// What is wrong with a search space or its algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::assignment::{Assignment, Drawn, Scalar};
-use super::distribution::{Distribution, Shape};
-use super::space::{Choice, SearchSpace};
+use super::real::Shape;
+use super::space::{Choice, Distribution, SearchSpace};
 
 /// The first combinations of a space, at most `limit`. `None` if a parameter is continuous or has no bounds.
 pub(super) fn combinations(space: &SearchSpace, limit: usize) -> Option<Vec<Assignment>> {

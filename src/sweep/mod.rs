@@ -11,11 +11,11 @@
 mod assignment;
 mod bayesian;
 mod check;
-mod distribution;
 mod grid;
 mod normal;
 mod objective;
 mod random;
+mod real;
 mod sampler;
 #[cfg(test)]
 mod samples;
@@ -23,11 +23,12 @@ mod sobol;
 mod space;
 mod stopping;
 mod stream;
+mod trial;
 
 pub use assignment::{Assignment, Drawn, Scalar};
 pub use check::{Level, Problem};
-pub use distribution::Distribution;
 pub use objective::{Goal, Objective, better, score};
-pub use sampler::{Algorithm, Rule, Trial, propose};
-pub use space::{Choice, SearchSpace};
+pub use sampler::{Algorithm, Rule, propose};
+pub use space::{Choice, Distribution, SearchSpace};
 pub use stopping::{EarlyTermination, Policy, should_stop};
+pub use trial::Trial;

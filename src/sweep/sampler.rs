@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::assignment::Assignment;
 use super::objective::Goal;
 use super::space::SearchSpace;
+use super::trial::Trial;
 use super::{bayesian, grid, random, sobol};
 
 /// How the trials of a sweep are chosen.
@@ -45,15 +46,6 @@ impl Algorithm {
             Self::Grid | Self::Bayesian => None,
         }
     }
-}
-
-/// A trial that was proposed before.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
-    /// What it runs with.
-    pub assignment: Assignment,
-    /// Its score. `None` if it has none yet, or failed without one.
-    pub score: Option<f64>,
 }
 
 /// The assignment of a sweep's trial with this index, counted from 0. `None` if nothing is left to try: a grid is complete,

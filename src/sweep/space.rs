@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::assignment::{Assignment, Drawn, Scalar};
-use super::distribution::{Distribution, middle, part};
+use super::real::{Real, Shape, middle, part};
 
 /// The parameters of a sweep with their distributions, in the author's order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,57 @@ pub enum Choice {
     Value(Scalar),
     /// A search space of its own.
     Nested(SearchSpace),
+}
+
+/// How one parameter is drawn.
+///
+/// The bounds of `LogUniform` and `QLogUniform` are logarithms of the smallest and the largest value, as in Azure ML.
+/// Those that begin with `Q` round to multiples of `q`, halves to the even multiple, as Python's `round()` does. Rounding
+/// comes last, so a value can be outside of `min` and `max` by up to half of `q`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the fields have the names of the formulas")]
+pub enum Distribution {
+    /// One of some values, all equally probable. A constant is a choice of one value.
+    Choice { values: Vec<Choice> },
+    /// A whole number from 0, and below `upper`.
+    Randint { upper: u64 },
+    /// A number between `min` and `max`.
+    Uniform { min: f64, max: f64 },
+    /// A uniform number, rounded.
+    QUniform { min: f64, max: f64, q: f64 },
+    /// A number with a uniform logarithm.
+    LogUniform { min: f64, max: f64 },
+    /// A number with a uniform logarithm, rounded.
+    QLogUniform { min: f64, max: f64, q: f64 },
+    /// A normal number with the mean `mu` and the standard deviation `sigma`.
+    Normal { mu: f64, sigma: f64 },
+    /// A normal number, rounded.
+    QNormal { mu: f64, sigma: f64, q: f64 },
+    /// A number with a normal logarithm.
+    LogNormal { mu: f64, sigma: f64 },
+    /// A number with a normal logarithm, rounded.
+    QLogNormal { mu: f64, sigma: f64, q: f64 },
+}
+
+impl Distribution {
+    /// What the distribution is made of, if it draws real numbers.
+    pub(super) fn real(&self) -> Option<Real> {
+        let real = |shape, is_log, q| Some(Real { shape, is_log, q });
+        let flat = |min, max| Shape::Flat { min, max };
+        let bell = |mu, sigma| Shape::Bell { mu, sigma };
+        match *self {
+            Self::Choice { .. } | Self::Randint { .. } => None,
+            Self::Uniform { min, max } => real(flat(min, max), false, None),
+            Self::QUniform { min, max, q } => real(flat(min, max), false, Some(q)),
+            Self::LogUniform { min, max } => real(flat(min, max), true, None),
+            Self::QLogUniform { min, max, q } => real(flat(min, max), true, Some(q)),
+            Self::Normal { mu, sigma } => real(bell(mu, sigma), false, None),
+            Self::QNormal { mu, sigma, q } => real(bell(mu, sigma), false, Some(q)),
+            Self::LogNormal { mu, sigma } => real(bell(mu, sigma), true, None),
+            Self::QLogNormal { mu, sigma, q } => real(bell(mu, sigma), true, Some(q)),
+        }
+    }
 }
 
 /// A parameter in the tree of a search space.

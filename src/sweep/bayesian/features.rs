@@ -7,8 +7,8 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use crate::sweep::assignment::Scalar;
-use crate::sweep::distribution::{Distribution, part};
-use crate::sweep::space::{Choice, Parameter};
+use crate::sweep::real::part;
+use crate::sweep::space::{Choice, Distribution, Parameter};
 
 /// The parameter of each coordinate, counted from 0 and without those that are constant.
 pub(super) fn groups(parameters: &[Parameter<'_>]) -> Vec<usize> {

@@ -1,44 +1,10 @@
-//! The distributions of Azure ML, as functions from a position between 0 and 1 to a value and back.
+//! The distributions of real numbers, as functions from a position between 0 and 1 to a value and back.
 //!
 //! All algorithms draw positions and leave the rest to this file: a random number, a coordinate of a Sobol point, or a
 //! coordinate that the Bayesian sampler found. A position is the probability of a smaller value.
 
-use serde::{Deserialize, Serialize};
-
 use super::assignment::Scalar;
 use super::normal;
-use super::space::Choice;
-
-/// How one parameter is drawn.
-///
-/// The bounds of `LogUniform` and `QLogUniform` are logarithms of the smallest and the largest value, as in Azure ML.
-/// Those that begin with `Q` round to multiples of `q`, halves to the even multiple, as Python's `round()` does. Rounding
-/// comes last, so a value can be outside of `min` and `max` by up to half of `q`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the fields have the names of the formulas")]
-pub enum Distribution {
-    /// One of some values, all equally probable. A constant is a choice of one value.
-    Choice { values: Vec<Choice> },
-    /// A whole number from 0, and below `upper`.
-    Randint { upper: u64 },
-    /// A number between `min` and `max`.
-    Uniform { min: f64, max: f64 },
-    /// A uniform number, rounded.
-    QUniform { min: f64, max: f64, q: f64 },
-    /// A number with a uniform logarithm.
-    LogUniform { min: f64, max: f64 },
-    /// A number with a uniform logarithm, rounded.
-    QLogUniform { min: f64, max: f64, q: f64 },
-    /// A normal number with the mean `mu` and the standard deviation `sigma`.
-    Normal { mu: f64, sigma: f64 },
-    /// A normal number, rounded.
-    QNormal { mu: f64, sigma: f64, q: f64 },
-    /// A number with a normal logarithm.
-    LogNormal { mu: f64, sigma: f64 },
-    /// A number with a normal logarithm, rounded.
-    QLogNormal { mu: f64, sigma: f64, q: f64 },
-}
 
 /// What the distributions of real numbers are made of.
 #[derive(Clone, Copy)]
@@ -53,26 +19,6 @@ pub(super) struct Real {
 pub(super) enum Shape {
     Flat { min: f64, max: f64 },
     Bell { mu: f64, sigma: f64 },
-}
-
-impl Distribution {
-    /// What the distribution is made of, if it draws real numbers.
-    pub(super) fn real(&self) -> Option<Real> {
-        let real = |shape, is_log, q| Some(Real { shape, is_log, q });
-        let flat = |min, max| Shape::Flat { min, max };
-        let bell = |mu, sigma| Shape::Bell { mu, sigma };
-        match *self {
-            Self::Choice { .. } | Self::Randint { .. } => None,
-            Self::Uniform { min, max } => real(flat(min, max), false, None),
-            Self::QUniform { min, max, q } => real(flat(min, max), false, Some(q)),
-            Self::LogUniform { min, max } => real(flat(min, max), true, None),
-            Self::QLogUniform { min, max, q } => real(flat(min, max), true, Some(q)),
-            Self::Normal { mu, sigma } => real(bell(mu, sigma), false, None),
-            Self::QNormal { mu, sigma, q } => real(bell(mu, sigma), false, Some(q)),
-            Self::LogNormal { mu, sigma } => real(bell(mu, sigma), true, None),
-            Self::QLogNormal { mu, sigma, q } => real(bell(mu, sigma), true, Some(q)),
-        }
-    }
 }
 
 impl Real {
@@ -141,7 +87,7 @@ mod tests {
         Choice as Choose, LogNormal, LogUniform, Normal, QLogNormal, QLogUniform, QNormal, QUniform, Randint, Uniform,
     };
 
-    use super::super::{Algorithm, Assignment, Drawn, Goal, Rule, SearchSpace, propose};
+    use super::super::{Algorithm, Assignment, Choice, Distribution, Drawn, Goal, Rule, SearchSpace, propose};
     use super::*;
 
     const DRAWS: usize = 4000;
