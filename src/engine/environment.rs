@@ -3,7 +3,7 @@
 use super::outputs::OutputTable;
 use super::prepare::{Prepared, text_of};
 use super::{Request, StepEnvironment};
-use crate::plan::{Command, Step};
+use crate::plan::{Command, Step, StepBody};
 use crate::store::RunFolder;
 
 /// All variables of a step, in addition to the runner's own environment. Later ones override earlier ones, so the
@@ -30,6 +30,11 @@ pub(super) fn variables(
     set("AZUREML_CR_HT_CAP_logs_PATH", &format!("{wd}/logs"));
     set("AZUREML_CR_HT_CAP_user_logs_PATH", &prepared.folder.user_logs().display().to_string());
     ports(step, prepared, &mut set);
+    for name in swept(index, request) {
+        let input = [name.to_owned(), format!("search_space.{name}")];
+        let text = input.iter().rev().find_map(|input| prepared.inputs.get(input));
+        text.iter().for_each(|text| set(&format!("AZUREML_SWEEP_{name}"), text));
+    }
     all.extend(tracking);
     // The name of an input never begins with a dot.
     let links = prepared.folder.inputs().join(".variables");
@@ -37,6 +42,13 @@ pub(super) fn variables(
         all.push((name.clone(), text_of(value, request, output_table, false, &links.join(number.to_string()))?));
     }
     Ok(all)
+}
+
+/// The parameters of a step, if it is a trial of a sweep.
+fn swept(index: usize, request: &Request) -> impl Iterator<Item = &str> {
+    let is_trial = |parent: usize| matches!(request.step(parent).body, StepBody::Sweep(_));
+    let parameters = if request.parent(index).is_some_and(is_trial) { request.parameters(index) } else { &[] };
+    parameters.iter().map(|(name, _)| name.as_str())
 }
 
 /// The variables that all steps of a run share.

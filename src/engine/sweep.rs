@@ -142,8 +142,7 @@ impl<'a> Search<'a> {
     fn assignment(&self, number: usize) -> Option<Assignment> {
         let resumed = self.shared.request.resumed.as_ref();
         let earlier = resumed.and_then(|resumed| resumed.children.get(&self.path(number)));
-        let earlier = earlier.and_then(|earlier| serde_json::to_value(&earlier.parameters).ok());
-        let earlier = earlier.and_then(|parameters| serde_json::from_value(parameters).ok());
+        let earlier = earlier.and_then(|earlier| Assignment::recorded(&earlier.parameters));
         earlier.or_else(|| {
             let Sweep { space, algorithm, objective, .. } = self.sweep;
             // The others do not look back.
@@ -167,7 +166,6 @@ impl<'a> Search<'a> {
         let path = self.path(number);
         let job = format!("{}_{number}", request.step_job(self.index));
         let texts = assignment.texts();
-        let parameters = serde_json::to_value(&assignment).and_then(serde_json::from_value).unwrap_or_default();
         let outputs = &request.step(self.index).outputs;
         let taken = outputs
             .iter()
@@ -181,17 +179,11 @@ impl<'a> Search<'a> {
             let given = parent.inputs.iter().filter_map(|input| Some((input.name.clone(), input.value.clone()?)));
             values.extend(given);
             let StepBody::Sweep(sweep) = &parent.body else { return Vec::new() };
-            let mut steps = sweep.trial.instantiate(&parent.path, &path, first, &|name| values.get(name).cloned());
-            for step in &mut steps {
-                if let StepBody::Command(command) = &mut step.body {
-                    let variables =
-                        texts.iter().map(|(name, text)| (format!("AZUREML_SWEEP_{name}"), Value::text(text)));
-                    command.environment_variables.extend(variables);
-                }
-            }
-            steps
+            sweep.trial.instantiate(&parent.path, &path, first, &|name| values.get(name).cloned())
         };
-        let Some(steps) = self.children.add(Some(job.clone()), parameters, taken, make).await else { return false };
+        let Some(steps) = self.children.add(Some(job.clone()), assignment.record(), taken, make).await else {
+            return false;
+        };
         self.trials.push(Trial {
             step: steps.start,
             job,

@@ -193,7 +193,8 @@ fn fits(home: &Home, name: &RunName, plan: &Plan) -> Result<(), Failed> {
     let name_of = |path: PathBuf| path.file_name().map_or(0, std::ffi::OsStr::len);
     for step in &plan.steps {
         // Leave space for a large attempt number, and for the names of trials and iterations.
-        let outputs = step.outputs.iter().map(|output| name_of(home.output(name, &longest(step), &output.name, 1_000_000)));
+        let outputs =
+            step.outputs.iter().map(|output| name_of(home.output(name, &longest(step), &output.name, 1_000_000)));
         if outputs.chain([longest(step).len()]).any(|length| length > LONGEST) {
             let message = format!("the names of the run and of '{}' with its outputs are too long together", step.path);
             let hint =
@@ -207,7 +208,8 @@ fn fits(home: &Home, name: &RunName, plan: &Plan) -> Result<(), Failed> {
 /// The longest path of a step, or of one that it adds.
 fn longest(step: &Step) -> String {
     let template = step.body.template().into_iter().flat_map(|template| &template.steps);
-    let added = template.map(|inner| format!("{}.iteration_1000{}", step.path, longest(inner).trim_start_matches(&step.path)));
+    let added =
+        template.map(|inner| format!("{}.iteration_1000{}", step.path, longest(inner).trim_start_matches(&step.path)));
     added.max_by_key(String::len).unwrap_or_else(|| step.path.clone())
 }
 

@@ -48,7 +48,50 @@ impl Assignment {
     }
 }
 
+impl Assignment {
+    /// The values for a record: mappings stay mappings.
+    #[must_use]
+    pub fn record(&self) -> Vec<(String, serde_json::Value)> {
+        self.0.iter().map(|(name, drawn)| (name.clone(), drawn.record())).collect()
+    }
+
+    /// The assignment in a record. `None` if it has other values than those that are drawn.
+    #[must_use]
+    pub fn recorded(values: &[(String, serde_json::Value)]) -> Option<Self> {
+        values
+            .iter()
+            .map(|(name, value)| Some((name.clone(), Drawn::recorded(value)?)))
+            .collect::<Option<_>>()
+            .map(Self)
+    }
+}
+
 impl Drawn {
+    fn record(&self) -> serde_json::Value {
+        match self {
+            Self::Scalar(Scalar::Int(number)) => (*number).into(),
+            Self::Scalar(Scalar::Float(number)) => (*number).into(),
+            Self::Scalar(Scalar::Text(text)) => text.as_str().into(),
+            Self::Nested(assignment) => serde_json::Value::Object(assignment.record().into_iter().collect()),
+        }
+    }
+
+    fn recorded(value: &serde_json::Value) -> Option<Self> {
+        use serde_json::Value as Json;
+        Some(match value {
+            Json::String(text) => Scalar::Text(text.clone()).into(),
+            Json::Number(number) => match number.as_i64() {
+                Some(number) => Scalar::Int(number).into(),
+                None => Scalar::Float(number.as_f64()?).into(),
+            },
+            Json::Object(values) => {
+                let values: Vec<_> = values.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                Self::Nested(Assignment::recorded(&values)?)
+            }
+            _ => return None,
+        })
+    }
+
     /// The value as the trial's command gets it.
     #[must_use]
     pub fn text(&self) -> String {
@@ -116,6 +159,19 @@ mod tests {
 
     fn text(text: &str) -> Drawn {
         Scalar::Text(text.to_owned()).into()
+    }
+
+    #[test]
+    fn a_record_gives_the_assignment_again() {
+        let nested = Assignment(vec![
+            ("z".to_owned(), Scalar::Float(5.0).into()),
+            ("a".to_owned(), Scalar::Text("x".to_owned()).into()),
+        ]);
+        let all = Assignment(vec![("n".to_owned(), Scalar::Int(-3).into()), ("m".to_owned(), Drawn::Nested(nested))]);
+        let text = serde_json::to_string(&all.record()).unwrap();
+        assert_eq!(text, r#"[["n",-3],["m",{"z":5.0,"a":"x"}]]"#);
+        let read: Vec<(String, serde_json::Value)> = serde_json::from_str(&text).unwrap();
+        assert_eq!(Assignment::recorded(&read), Some(all));
     }
 
     #[test]
