@@ -4,6 +4,7 @@
 
 mod architecture;
 mod azurite;
+mod bayesian;
 mod between;
 mod blobs;
 mod cancel;
