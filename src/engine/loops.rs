@@ -87,8 +87,16 @@ impl<'a> Loop<'a> {
             let end = self.children.next().await?;
             let number = self.instances.iter().rposition(|instance| instance.first <= end.step)?;
             let instance = &mut self.instances[number];
-            let is_left_out = matches!(end.outcome, StepOutcome::Skipped { reason: SkipReason::BranchNotTaken { .. } });
-            if end.outcome != StepOutcome::Completed && !is_left_out && instance.failed.is_none() {
+            // What is skipped because of another step says nothing new: that step failed, or a condition left it out.
+            let follows = |reason: &SkipReason| {
+                matches!(reason, SkipReason::BranchNotTaken { .. } | SkipReason::DependencyFailed { .. })
+            };
+            let is_fine = match &end.outcome {
+                StepOutcome::Completed => true,
+                StepOutcome::Skipped { reason } => follows(reason),
+                StepOutcome::Failed { .. } | StepOutcome::Canceled => false,
+            };
+            if !is_fine && instance.failed.is_none() {
                 instance.failed = Some((end.step, end.outcome));
             }
             instance.open -= 1;
@@ -357,6 +365,7 @@ fn put_together(
         return std::fs::write(place, serde_json::Value::Array(list).to_string()).map_err(|e| text(&e));
     }
     std::fs::create_dir_all(place).map_err(|e| text(&e))?;
+    // Copies, because a hard link would change the stat of the items' own outputs, by which they are known.
     let mut table = String::from("paths:\n");
     for (name, info) in made {
         let Some(info) = info else { continue };
@@ -365,10 +374,10 @@ fn put_together(
         if from.is_file() {
             std::fs::create_dir_all(&to).map_err(|e| text(&e))?;
             let file = from.file_name().map(|file| to.join(file)).unwrap_or_default();
-            tree::replace_file(&from, &file).map_err(|e| text(&e))?;
+            tree::copy_tree(&from, &file).map_err(|e| text(&e))?;
             table.push_str(&format!("  - file: ./item_{name}/{}\n", info.name));
         } else {
-            tree::merge_tree(&from, &to).map_err(|e| text(&e))?;
+            tree::copy_tree(&from, &to).map_err(|e| text(&e))?;
             table.push_str(&format!("  - folder: ./item_{name}\n"));
         }
     }

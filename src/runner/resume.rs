@@ -135,7 +135,10 @@ fn children(open: &Open<'_>, resumed: &Resumed) -> ResumedChildren {
     let parent_runs = |parent: &str| open.plan.step(parent).is_none_or(|index| resumed.open.contains(&index));
     let added = open.view.steps.iter().filter(|step| step.parent.as_deref().is_some_and(parent_runs));
     let child = |view: &StepView| {
-        let is_done = view.status == JobStatus::Completed && view.outputs.iter().all(|output| open.seals.hold(output));
+        // A condition decides again.
+        let is_done = view.status == JobStatus::Completed
+            && view.kind != "if_else"
+            && view.outputs.iter().all(|output| open.seals.hold(output));
         let child = ResumedChild {
             done: is_done.then(|| open.seals.vouched(view)),
             metrics: view.metrics.clone(),

@@ -106,11 +106,9 @@ impl Dispatch {
         if let Some(stop) = self.stops.get(&index) {
             stop.send_if_modified(|now| std::mem::replace(now, how.max(*now)) < how);
         } else if is_waiting {
-            let reason = SkipReason::StepCanceled;
-            self.say_skipped(index, reason.clone());
+            self.say_skipped(index, SkipReason::StepCanceled);
             let skipped = self.schedule.left_out(index);
             self.skip(skipped);
-            self.tell_parent(index, StepOutcome::Skipped { reason }, Vec::new(), None);
         }
     }
 

@@ -100,7 +100,9 @@ fn started(request: &Request) -> EventKind {
     let plan = &request.plan;
     let amlrun = env!("CARGO_PKG_VERSION").to_owned();
     if let Some(resumed) = &request.resumed {
-        let steps = resumed.open.iter().map(|&index| plan.steps[index].path.clone()).collect();
+        let steps = resumed.open.iter().map(|&index| plan.steps[index].path.clone());
+        let added = resumed.children.iter().filter(|(_, child)| !child.is_over()).map(|(path, _)| path.clone());
+        let steps = steps.chain(added).collect();
         return EventKind::RunResumed { pid: std::process::id(), amlrun, grace: request.grace.as_secs(), steps };
     }
     let steps = plan.steps.iter().enumerate();
@@ -403,8 +405,7 @@ impl Dispatch {
                 Skip::AfterFailure(step) => SkipReason::RunFailed { step: name(step) },
                 Skip::Canceled => SkipReason::RunCanceled,
             });
-            self.say_skipped(index, reason.clone());
-            self.tell_parent(index, StepOutcome::Skipped { reason }, Vec::new(), None);
+            self.say_skipped(index, reason);
         }
     }
 
@@ -417,13 +418,18 @@ impl Dispatch {
         })
     }
 
+    /// Records that a step is skipped, and tells its parent. A step of the plan that keeps its state is not mentioned.
     fn say_skipped(&self, index: usize, reason: SkipReason) {
-        if self.shared.request.resumed.as_ref().is_some_and(|resumed| !resumed.open.contains(&index)) {
+        let request = &self.shared.request;
+        let keeps_state = request.resumed.as_ref().is_some_and(|resumed| !resumed.open.contains(&index));
+        if keeps_state && request.parent(index).is_none() {
             return;
         }
-        let step = self.shared.request.step(index).path.clone();
+        let step = request.step(index).path.clone();
         let outcome = StepOutcome::Skipped { reason };
-        self.shared.services.bus.publish(EventKind::StepFinished { step, outcome, outputs: Vec::new() });
+        let what = EventKind::StepFinished { step, outcome: outcome.clone(), outputs: Vec::new() };
+        self.shared.services.bus.publish(what);
+        self.tell_parent(index, outcome, Vec::new(), None);
     }
 
     fn job_outputs(&self) -> Vec<OutputInfo> {
