@@ -67,8 +67,8 @@ pub(super) fn launch(
     });
     let variables = environment::variables(index, request, output_table, command, &prepared, environment, tracking)
         .map_err(Failure::other)?;
-    let variables = variables.into_iter();
-    let variables = variables.chain(parallel::variables(index, command, &prepared, request).map_err(Failure::other)?);
+    let driver = parallel::variables(index, command, &prepared.folder, &prepared.inputs, request);
+    let variables = variables.into_iter().chain(driver.map_err(Failure::other)?);
     let instances = command.distribution.as_ref().map_or(1, |d| d.instances);
     let distribution = command.distribution.as_ref().and_then(distribution);
     let user_logs = prepared.folder.user_logs();

@@ -54,7 +54,7 @@ pub(super) fn of(
     let (mode, kind) = (inputs[split].mode, inputs[split].kind);
     if !kind.is_data() {
         let message =
-            format!("'{}' is a {kind}, but input_data must be files, a folder or a table", inputs[split].name);
+            format!("'{}' is of type {kind}, but input_data must be a file, a folder or a table", inputs[split].name);
         return context.refuse(
             "wrong-type",
             written.span,
@@ -81,7 +81,7 @@ pub(super) fn of(
         if !body.partition_keys.is_empty() {
             let message = "'mini_batch_size' and 'partition_keys' exclude each other".to_owned();
             let span = body.mini_batch_size.as_ref().map_or(body.span, |size| size.span);
-            return context.refuse("conflict", span, "mini_batch_size", message, "remove one of them");
+            return context.refuse("exclusive-fields", span, "mini_batch_size", message, "remove one of them");
         }
         words.option("--mini-batch-size", &size);
     }

@@ -112,8 +112,8 @@ class Master:
         self.free_gpus, self.workers, self.started = gpus(), [], 0
         self.tries, self.failed, self.retried, self.missing = {}, {}, set(), 0
         self.items, self.init_failures, self.shown = 0, 0, 0
-        self.drawn, self.is_drawn = None, False
-        self.problem = None
+        self.is_drawn = False
+        self.problem, self.tracebacks = None, set()
 
     # ---- Printing
 
@@ -125,7 +125,7 @@ class Master:
     def progress(self, now):
         """Redraws the line of progress: often at first, then less often, so that the log stays small."""
         passed = now - self.began
-        if self.drawn is not None and now - self.drawn < max(1, passed / 100):
+        if now - self.drawn < max(1, passed / 100):
             return
         self.drawn, self.is_drawn = now, True
         print("\r" + self.counts(), end="", flush=True)
@@ -151,7 +151,8 @@ class Master:
         options = self.options
         if not os.path.isfile(options.entry_script):
             raise Refused("the entry script '%s' is not in the code of the step" % options.entry_script)
-        self.began, self.day = time.monotonic(), time.strftime("%Y%m%d")
+        self.began = self.drawn = time.monotonic()
+        self.day = time.strftime("%Y%m%d")
         os.makedirs(self.logs, exist_ok=True)
         self.batches = Batches(options)
         self.inputs = {name: path for name, path in named_paths("AZURE_ML_INPUT_").items() if os.path.exists(path)}
@@ -316,8 +317,11 @@ class Master:
         self.shown += 1
         if self.shown <= SHOWN:
             self.say(text)
-            if message.get("traceback"):
-                self.say(message["traceback"].rstrip())
+            lines = message.get("traceback")
+            # Most failures of a script are the same one.
+            if lines and lines not in self.tracebacks:
+                self.tracebacks.add(lines)
+                self.say(lines.rstrip())
         elif self.shown == SHOWN + 1:
             self.say("further errors are only in logs/user/error")
 

@@ -3,11 +3,11 @@
 //! The driver is written into the step's folder before the step starts. Beside it is its state: the results of finished
 //! mini-batches, which another attempt of the step uses.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Request;
-use super::prepare::Prepared;
 use crate::plan::{Command, PortType, Program, Step, mltable};
 use crate::store::{StepFolder, at};
 
@@ -32,21 +32,22 @@ fn folders(folder: &StepFolder) -> (PathBuf, PathBuf) {
 pub(super) fn variables(
     index: usize,
     command: &Command,
-    prepared: &Prepared,
+    folder: &StepFolder,
+    inputs: &HashMap<String, String>,
     request: &Request,
 ) -> Result<Vec<(String, String)>, String> {
     if command.program != Program::Parallel {
         return Ok(Vec::new());
     }
     let step = &request.plan.steps[index];
-    let (own, state) = folders(&prepared.folder);
+    let (own, state) = folders(folder);
     fs::create_dir_all(&state).map_err(|e| at("create the folder", &state)(e).to_string())?;
     let driver = own.join("driver.py");
     write(&driver, DRIVER)?;
     let slots = step.slots.clamp(1, request.jobs.max(1));
     let mut variables = vec![("DRIVER", driver.display().to_string()), ("STATE", state.display().to_string())];
     variables.push(("SLOTS", slots.to_string()));
-    if let Some(table) = table(step, command, prepared)? {
+    if let Some(table) = table(step, command, inputs)? {
         let file = own.join("table.json");
         write(&file, &table)?;
         variables.push(("TABLE", file.display().to_string()));
@@ -55,11 +56,10 @@ pub(super) fn variables(
 }
 
 /// The MLTable file of the input that is split, as JSON: Python has no parser for YAML.
-fn table(step: &Step, command: &Command, prepared: &Prepared) -> Result<Option<String>, String> {
+fn table(step: &Step, command: &Command, inputs: &HashMap<String, String>) -> Result<Option<String>, String> {
     let split = |name: &str| command.text.contains(&format!(" --input-name {name} "));
     let input = step.inputs.iter().find(|input| input.kind == PortType::Mltable && split(&input.name));
-    let Some(file) = input.and_then(|input| Some(Path::new(prepared.inputs.get(&input.name)?).join(mltable::FILE)))
-    else {
+    let Some(file) = input.and_then(|input| Some(Path::new(inputs.get(&input.name)?).join(mltable::FILE))) else {
         return Ok(None);
     };
     if !file.is_file() {
