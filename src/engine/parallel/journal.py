@@ -107,12 +107,14 @@ def fingerprint(options, inputs, outputs):
     arguments = without_places(json.dumps(arguments, sort_keys=True).replace("\\/", "/"))
     names = (name for name in files_below(".") if name.split("/")[0] not in ("logs", "outputs"))
     code = ((name, digest_of(name)) for name in names if "__pycache__" not in name.split("/"))
-    data = []
+    data, copies = [], os.path.join(os.path.dirname(os.path.realpath(".")), "inputs", "")
     for name, path in sorted(set(inputs.items()) | {("", options.input_data)}):
         tops = [path] if os.path.isfile(path) else [os.path.join(path, inner) for inner in files_below(path)]
         for file in tops:
-            about = os.stat(file)
-            data.append((name, os.path.relpath(file, path), about.st_size, about.st_mtime_ns))
+            about, inner = os.stat(file), os.path.relpath(file, path)
+            # A copy that was made for this attempt has a new time.
+            is_copy = os.path.realpath(file).startswith(copies)
+            data.append((name, inner, about.st_size, digest_of(file) if is_copy else about.st_mtime_ns))
     versions = [sys.version]
     installed = importlib.metadata.distributions()
     versions += sorted("%s %s" % (found.metadata["Name"], found.version) for found in installed)

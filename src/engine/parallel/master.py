@@ -13,7 +13,7 @@ class Worker:
     def __init__(self, number, node, gpu):
         self.name, self.node, self.gpu = "process%03d" % number, str(node), gpu
         self.state, self.batch, self.since, self.deadline = "starting", None, time.monotonic(), None
-        self.unread, self.killed_for, self.finished = bytearray(), None, 0
+        self.unread, self.killed_for, self.process = bytearray(), None, None
 
     def start(self, settings, logs):
         def log(kind):
@@ -288,7 +288,6 @@ class Master:
             else:
                 index, seconds = worker.batch, time.monotonic() - worker.since
                 worker.state, worker.batch, worker.deadline = "idle", None, None
-                worker.finished += 1
                 if event == "failed":
                     self.fail(worker, index, message)
                 else:
@@ -380,9 +379,10 @@ class Master:
             worker.kill()
 
     def end_workers(self):
-        for worker in self.workers:
+        started = [worker for worker in self.workers if worker.process]
+        for worker in started:
             worker.kill()
-        for worker in self.workers:
+        for worker in started:
             worker.process.wait()
 
     def result_file(self):
@@ -422,7 +422,7 @@ def main(words):
     def stop(number, frame):
         # At once, and also in the middle of something.
         for worker in master.workers if master else ():
-            if hasattr(worker, "process"):
+            if worker.process:
                 worker.kill()
         os._exit(128 + number)
 
@@ -433,8 +433,14 @@ def main(words):
         master.prepare()
         master.run()
         return master.finish()
-    except Refused as why:
-        print("the parallel job failed: %s" % why, flush=True)
+    except (Refused, OSError) as why:
+        # An error of the system is, for example, a full disk.
+        text = "the parallel job failed: %s" % why
+        if master:
+            master.end_workers()
+            master.say(text)
+        else:
+            print(text)
         return JOB_FAILED
 
 
