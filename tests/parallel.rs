@@ -247,10 +247,10 @@ fn every_field_becomes_an_option_of_the_driver() {
     let command = plan["steps"][0]["command"].as_str().unwrap();
     assert_eq!(
         command.replace(&marks, "MARKS"),
-        "exec python3 \"$AMLRUN_PARALLEL_DRIVER\" --entry-script score.py --input-data ${{inputs.rows}} --input-name rows \
-         --input-type uri_folder --mini-batch-size 7 --max-concurrency-per-instance 1 --error-threshold 3 \
-         --mini-batch-error-threshold 2 --timeout 5 --max-retries 0 --logging-level WARNING \
-         --append-row-to ${{outputs.scores}} --append-row-type uri_file --variable MODE -- --marks MARKS"
+        "exec python3 \"$AMLRUN_PARALLEL_DRIVER\" --entry-script=score.py --input-data=${{inputs.rows}} --input-name=rows \
+         --input-type=uri_folder --mini-batch-size=7 --max-concurrency-per-instance=1 --error-threshold=3 \
+         --mini-batch-error-threshold=2 --timeout=5 --max-retries=0 --logging-level=WARNING \
+         --append-row-to=${{outputs.scores}} --append-row-type=uri_file --variable=MODE -- --marks MARKS"
     );
 }
 

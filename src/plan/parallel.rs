@@ -206,11 +206,11 @@ struct Words(String);
 impl Words {
     fn option(&mut self, name: &str, value: &str) {
         let word = shlex::try_quote(value).map_or_else(|_| "''".into(), |word| word.into_owned());
-        self.0.push_str(&format!(" {name} {word}"));
+        self.0.push_str(&format!(" {name}={word}"));
     }
 
     /// The path of a port: it is put in before the shell sees the command, and is one plain word.
     fn option_of_port(&mut self, name: &str, expression: &str) {
-        self.0.push_str(&format!(" {name} {}", expression.trim()));
+        self.0.push_str(&format!(" {name}={}", expression.trim()));
     }
 }

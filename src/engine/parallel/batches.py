@@ -8,6 +8,8 @@ class Batches:
     def __init__(self, options):
         self.options, self.table = options, None
         path, keys = options.input_data, options.partition_key
+        if not path:
+            raise Refused("the input '%s' has no value" % options.input_name)
         if options.input_type == "mltable":
             definition = os.environ.get("AMLRUN_PARALLEL_TABLE")
             if not definition:

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Request;
+use crate::digest::Digest;
 use crate::plan::{Command, PortType, Program, Step, mltable};
 use crate::store::{StepFolder, at};
 
@@ -20,6 +21,11 @@ const DRIVER: &str = concat!(
     include_str!("worker.py"),
     include_str!("master.py"),
 );
+
+/// The digest of the driver, for a command that runs it: another driver may give another result.
+pub(super) fn driver(command: &Command) -> Option<String> {
+    (command.program == Program::Parallel).then(|| Digest::of(DRIVER.as_bytes()).to_string())
+}
 
 /// The folder of the driver, and the one of its state, in the folder of a step.
 fn folders(folder: &StepFolder) -> (PathBuf, PathBuf) {
@@ -57,7 +63,7 @@ pub(super) fn variables(
 
 /// The MLTable file of the input that is split, as JSON: Python has no parser for YAML.
 fn table(step: &Step, command: &Command, inputs: &HashMap<String, String>) -> Result<Option<String>, String> {
-    let split = |name: &str| command.text.contains(&format!(" --input-name {name} "));
+    let split = |name: &str| command.text.contains(&format!(" --input-name={name} "));
     let input = step.inputs.iter().find(|input| input.kind == PortType::Mltable && split(&input.name));
     let Some(file) = input.and_then(|input| Some(Path::new(inputs.get(&input.name)?).join(mltable::FILE))) else {
         return Ok(None);

@@ -104,7 +104,7 @@ def result_of(returned, wanted):
 def failure(error):
     """An exception in one line, and with the lines of the script that led to it."""
     lines = traceback.format_exception_only(type(error), error)[-1].strip().splitlines()
-    line = lines[0] if lines else type(error).__name__
+    line = lines[0][:500] if lines else type(error).__name__
     start = error.__traceback__
     while start and start.tb_frame.f_code.co_filename == __file__:
         start = start.tb_next
