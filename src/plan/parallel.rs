@@ -173,7 +173,7 @@ impl Context<'_, '_> {
         let field = field?;
         let path = format!("{}.{name}", self.at);
         let bound = self.scope.template(&field.value, Site { span: field.span, path: &path }, 0, self.found)?;
-        let text = bound.value.as_ref().and_then(|value| value.as_text());
+        let text = bound.value.as_ref().and_then(super::Value::as_text);
         if text.is_none() {
             let message = format!("'{name}' must be known before the run, but it is an output or absent");
             return self.refuse(
@@ -205,7 +205,7 @@ struct Words(String);
 
 impl Words {
     fn option(&mut self, name: &str, value: &str) {
-        let word = shlex::try_quote(value).map_or_else(|_| "''".into(), |word| word.into_owned());
+        let word = shlex::try_quote(value).map_or_else(|_| "''".into(), std::borrow::Cow::into_owned);
         self.0.push_str(&format!(" {name}={word}"));
     }
 
