@@ -86,7 +86,9 @@ pub(super) fn of(
         words.option("--mini-batch-size", &size);
     }
     body.partition_keys.iter().for_each(|key| words.option("--partition-key", key));
-    let instances = context.number(body.instances.as_ref(), "resources.instance_count", 1);
+    let resources = body.resources.clone().unwrap_or_default();
+    let retries = body.retry_settings.clone().unwrap_or_default();
+    let instances = context.number(resources.instance_count.as_ref(), "resources.instance_count", 1);
     let concurrency = context.number(body.max_concurrency_per_instance.as_ref(), "max_concurrency_per_instance", 1);
     for (option, number) in [
         ("--instance-count", instances),
@@ -96,8 +98,8 @@ pub(super) fn of(
             "--mini-batch-error-threshold",
             context.number(body.mini_batch_error_threshold.as_ref(), "mini_batch_error_threshold", -1),
         ),
-        ("--timeout", context.number(body.timeout.as_ref(), "retry_settings.timeout", 1)),
-        ("--max-retries", context.number(body.max_retries.as_ref(), "retry_settings.max_retries", 0)),
+        ("--timeout", context.number(retries.timeout.as_ref(), "retry_settings.timeout", 1)),
+        ("--max-retries", context.number(retries.max_retries.as_ref(), "retry_settings.max_retries", 0)),
     ] {
         if let Some(number) = number {
             words.option(option, &number.to_string());

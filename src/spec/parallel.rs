@@ -20,20 +20,34 @@ pub struct ParallelBody {
     pub mini_batch_size: Option<Spanned<String>>,
     /// The columns whose values a mini-batch has in common.
     pub partition_keys: Vec<String>,
-    /// `resources.instance_count`.
-    pub instances: Option<Spanned<String>>,
+    /// `resources`.
+    pub resources: Option<Resources>,
     /// How many workers an instance has.
     pub max_concurrency_per_instance: Option<Spanned<String>>,
     /// How many items may fail; -1 for any number.
     pub error_threshold: Option<Spanned<String>>,
     /// How many mini-batches may fail; -1 for any number.
     pub mini_batch_error_threshold: Option<Spanned<String>>,
+    /// `retry_settings`.
+    pub retry_settings: Option<RetrySettings>,
+    /// `DEBUG`, `INFO` or `WARNING`.
+    pub logging_level: Option<Spanned<String>>,
+}
+
+/// `resources` of a parallel step.
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    /// How many instances there are.
+    pub instance_count: Option<Spanned<String>>,
+}
+
+/// `retry_settings` of a parallel step.
+#[derive(Clone, Debug, Default)]
+pub struct RetrySettings {
     /// How many seconds one call may take.
     pub timeout: Option<Spanned<String>>,
     /// How often a mini-batch is tried again.
     pub max_retries: Option<Spanned<String>>,
-    /// `DEBUG`, `INFO` or `WARNING`.
-    pub logging_level: Option<Spanned<String>>,
 }
 
 /// `task:` of a parallel step.
@@ -83,40 +97,33 @@ impl ParallelBody {
             input_data: written(object, "input_data"),
             mini_batch_size: written(object, "mini_batch_size"),
             partition_keys: keys.iter().filter_map(Value::text).map(str::to_owned).collect(),
-            instances: inner(object, "resources", "instance_count"),
+            resources: group(object, "resources")
+                .map(|group| Resources { instance_count: written(group, "instance_count") }),
             max_concurrency_per_instance: written(object, "max_concurrency_per_instance"),
             error_threshold: written(object, "error_threshold"),
             mini_batch_error_threshold: written(object, "mini_batch_error_threshold"),
-            timeout: inner(object, "retry_settings", "timeout"),
-            max_retries: inner(object, "retry_settings", "max_retries"),
+            retry_settings: group(object, "retry_settings").map(|group| RetrySettings {
+                timeout: written(group, "timeout"),
+                max_retries: written(group, "max_retries"),
+            }),
             logging_level: written(object, "logging_level"),
         })
     }
 
-    /// This, and a component's for what it leaves open. Azure ML takes `retry_settings` as a whole.
+    /// This, and a component's for what it leaves open. `resources` and `retry_settings` are each taken as a whole.
     fn or(self, component: Self) -> Self {
-        let has_retries = self.timeout.is_some() || self.max_retries.is_some();
-        let (timeout, max_retries) =
-            if has_retries { (self.timeout, self.max_retries) } else { (component.timeout, component.max_retries) };
-        // The two ways to split exclude each other, so a node that sets one replaces the other as well.
-        let splits = self.mini_batch_size.is_some() || !self.partition_keys.is_empty();
-        let (mini_batch_size, partition_keys) = if splits {
-            (self.mini_batch_size, self.partition_keys)
-        } else {
-            (component.mini_batch_size, component.partition_keys)
-        };
+        let own_keys = !self.partition_keys.is_empty();
         Self {
             span: self.span,
             task: self.task.or(component.task),
             input_data: self.input_data.or(component.input_data),
-            mini_batch_size,
-            partition_keys,
-            instances: self.instances.or(component.instances),
+            mini_batch_size: self.mini_batch_size.or(component.mini_batch_size),
+            partition_keys: if own_keys { self.partition_keys } else { component.partition_keys },
+            resources: self.resources.or(component.resources),
             max_concurrency_per_instance: self.max_concurrency_per_instance.or(component.max_concurrency_per_instance),
             error_threshold: self.error_threshold.or(component.error_threshold),
             mini_batch_error_threshold: self.mini_batch_error_threshold.or(component.mini_batch_error_threshold),
-            timeout,
-            max_retries,
+            retry_settings: self.retry_settings.or(component.retry_settings),
             logging_level: self.logging_level.or(component.logging_level),
         }
     }
@@ -161,6 +168,51 @@ fn written(object: &Object, name: &str) -> Option<Spanned<String>> {
     Some(Spanned::new(value.literal()?.python_str(), value.span))
 }
 
-fn inner(object: &Object, field: &str, name: &str) -> Option<Spanned<String>> {
-    written(object.get(field)?.object()?, name)
+/// A field that is a mapping, unless it is empty: Azure ML takes an empty one as absent.
+fn group<'o>(object: &'o Object, name: &str) -> Option<&'o Object> {
+    object.get(name)?.object().filter(|group| !group.fields.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Sources;
+
+    fn body(fields: &[(&str, &str)]) -> ParallelBody {
+        let source = Sources::default().add(std::path::Path::new("job.yml"), "x");
+        let span = Span { source, line: 1, column: 1, end_line: 1, end_column: 2 };
+        let field = |name: &str| {
+            let (_, text) = fields.iter().find(|(known, _)| *known == name)?;
+            Some(Spanned::new((*text).to_owned(), span))
+        };
+        let has_retries = field("timeout").is_some() || field("max_retries").is_some();
+        ParallelBody {
+            span,
+            task: None,
+            input_data: field("input_data"),
+            mini_batch_size: field("mini_batch_size"),
+            partition_keys: field("key").map(|key| key.value).into_iter().collect(),
+            resources: field("instance_count").map(|count| Resources { instance_count: Some(count) }),
+            max_concurrency_per_instance: field("concurrency"),
+            error_threshold: None,
+            mini_batch_error_threshold: None,
+            retry_settings: has_retries
+                .then(|| RetrySettings { timeout: field("timeout"), max_retries: field("max_retries") }),
+            logging_level: None,
+        }
+    }
+
+    #[test]
+    fn a_node_has_its_own_settings_and_those_of_its_component_that_it_leaves_open() {
+        let node = body(&[("timeout", "5"), ("mini_batch_size", "3")]);
+        let component = body(&[("timeout", "9"), ("max_retries", "7"), ("concurrency", "2"), ("key", "k")]);
+        let both = node.or(component);
+        let text = |field: &Option<Spanned<String>>| field.as_ref().map(|text| text.value.clone());
+        assert_eq!(text(&both.mini_batch_size).as_deref(), Some("3"));
+        assert_eq!(text(&both.max_concurrency_per_instance).as_deref(), Some("2"));
+        assert_eq!(both.partition_keys, ["k"]);
+        let retries = both.retry_settings.unwrap();
+        assert_eq!(text(&retries.timeout).as_deref(), Some("5"));
+        assert_eq!(retries.max_retries.map(|text| text.value), None, "retry_settings is taken as a whole");
+    }
 }

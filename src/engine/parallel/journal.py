@@ -33,6 +33,7 @@ class Journal:
         if changed or set(head["fingerprint"]) != set(fingerprint):
             self.discarded = " and ".join(changed) or "the driver"
             return
+        self.earlier_outputs = head["outputs"]
         while True:
             line = self.file.readline()
             try:
@@ -41,6 +42,9 @@ class Journal:
                 entry = None
             if entry is None or self.file.tell() + entry["bytes"] > size:
                 break
+            if "outputs" in entry:
+                self.earlier_outputs, end = entry["outputs"], self.file.tell()
+                continue
             start = self.file.tell()
             result = self.file.read(entry["bytes"])
             if hashlib.sha256(result).hexdigest() != entry["digest"]:
@@ -48,13 +52,18 @@ class Journal:
             self.entries[entry["index"]] = (entry, start)
             end = self.file.tell()
         self.file.truncate(end)
-        self.earlier_outputs = head["outputs"]
 
     def clear(self, fingerprint, outputs):
         """Begins again, without entries."""
         self.entries = {}
         self.file.truncate(0)
         self.file.write(json.dumps({"fingerprint": fingerprint, "outputs": outputs}).encode() + b"\n")
+        self.file.flush()
+
+    def move(self, outputs):
+        """Notes that all files which finished mini-batches wrote are in these outputs now."""
+        self.file.seek(0, os.SEEK_END)
+        self.file.write(json.dumps({"outputs": outputs, "bytes": 0}).encode() + b"\n")
         self.file.flush()
 
     def forget(self, is_unwanted):

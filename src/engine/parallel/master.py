@@ -14,6 +14,7 @@ class Worker:
         self.name, self.node, self.gpu = "process%03d" % number, str(node), gpu
         self.state, self.batch, self.since, self.deadline = "starting", None, time.monotonic(), None
         self.unread, self.killed_for, self.process = bytearray(), None, None
+        self.is_cut_off, self.is_registered = False, False
 
     def start(self, settings, logs):
         def log(kind):
@@ -73,6 +74,7 @@ class Worker:
             except BlockingIOError:
                 break
             if not data:
+                self.is_cut_off = True
                 break
             self.unread += data
         found = []
@@ -194,6 +196,7 @@ class Master:
                 shutil.copytree(earlier, path, symlinks=True, dirs_exist_ok=True)
             else:
                 shutil.copy2(earlier, path)
+        self.journal.move(self.outputs)
         return True
 
     def count(self, entry):
@@ -239,6 +242,7 @@ class Master:
                     os.read(reading, 1 << 10)
                 else:
                     self.receive(key.data)
+                    self.unregister(key.data, key.data.is_cut_off)
             self.reap()
             self.end_overdue()
         self.end_workers()
@@ -257,6 +261,7 @@ class Master:
             open_ones += 1
             worker.start(self.settings, self.logs)
             self.selector.register(worker.replies, selectors.EVENT_READ, worker)
+            worker.is_registered = True
         for worker in self.workers:
             if worker.state == "idle" and not worker.killed_for:
                 self.give(worker)
@@ -297,6 +302,12 @@ class Master:
                     text = "mini-batch %d: %d items, %d succeeded, %.3f s\n"
                     self.log(worker, "sys/node", text % (index, message["items"], message["succeeded"], seconds))
                     self.check()
+
+    def unregister(self, worker, is_over):
+        """No longer waits for messages. The process of a worker may end a little later than its pipe."""
+        if is_over and worker.is_registered:
+            self.selector.unregister(worker.replies)
+            worker.is_registered = False
 
     def fail(self, worker, index, message):
         """Notes a failed try of a mini-batch."""
@@ -352,7 +363,7 @@ class Master:
             self.receive(worker)
             worker.kill()
             code = worker.process.wait()
-            self.selector.unregister(worker.replies)
+            self.unregister(worker, True)
             worker.close()
             self.workers.remove(worker)
             if worker.gpu is not None:
@@ -376,6 +387,8 @@ class Master:
             what = {"running": "run()", "loading": "reading its data", "closing": "shutdown()"}[worker.state]
             limit = worker.deadline - worker.since if worker.state != "closing" else self.options.timeout + CLOSING
             worker.killed_for = {"error": "%s took longer than %g s" % (what, round(limit, 3))}
+            if worker.state == "closing":
+                self.report(worker, "a worker was ended", worker.killed_for)
             worker.kill()
 
     def end_workers(self):

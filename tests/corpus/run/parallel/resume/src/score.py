@@ -7,6 +7,6 @@ def run(mini_batch):
         file.write(name + "\n")
     with open(os.path.join("outputs", name), "w") as file:
         file.write(name)
-    if name == "d.txt" and not os.path.exists(sys.argv[4]):
-        raise OSError("no flag")
+    if name in ("d.txt", "e.txt") and not os.path.exists(sys.argv[4] + name[0]):
+        raise OSError("no flag " + name[0])
     return [name, len(os.listdir("outputs"))]
