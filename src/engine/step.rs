@@ -53,9 +53,7 @@ pub(super) async fn run(index: usize, shared: Arc<RunState>, mut stop: StopWatch
     }
     let first = shared.request.first_attempt(index);
     let last = first + step.retries;
-    if shared.request.force.all || shared.request.force.steps.contains(&index) {
-        parallel::forget(index, &shared.request);
-    }
+    parallel::forget_forced(index, &shared.request);
     let mut attempt = first;
     loop {
         let because = if attempt == first { decision.because.clone() } else { Vec::new() };

@@ -45,7 +45,7 @@ pub(super) fn variables(
     if command.program != Program::Parallel {
         return Ok(Vec::new());
     }
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     let (own, state) = folders(folder);
     fs::create_dir_all(&state).map_err(|e| at("create the folder", &state)(e).to_string())?;
     let driver = own.join("driver.py");
@@ -86,9 +86,17 @@ pub(super) fn keep_outputs(folder: &StepFolder) {
     }
 }
 
-/// Forgets the finished mini-batches of a step: it completed, or all of it is to run again.
+/// Forgets the finished mini-batches of a step, if the user wants all of it, or of the loop that added it, to run again.
+pub(super) fn forget_forced(index: usize, request: &Request) {
+    let is_forced = |index: &usize| request.force.steps.contains(index);
+    if request.force.all || std::iter::successors(Some(index), |index| request.parent(*index)).any(|i| is_forced(&i)) {
+        forget(index, request);
+    }
+}
+
+/// Forgets the finished mini-batches of a step that completed.
 pub(super) fn forget(index: usize, request: &Request) {
-    let step = &request.plan.steps[index];
+    let step = request.step(index);
     if step.command().is_some_and(|command| command.program == Program::Parallel) {
         let (_, state) = folders(&request.paths.step(&step.path).real);
         let _ = fs::remove_dir_all(state);
