@@ -44,10 +44,11 @@ $(INTEROP)/ready: tests/interop/requirements.txt
 	$(INTEROP)/bin/python -m pip install --quiet -r $<
 	touch $@
 
-test-interop: release $(INTEROP)/ready ## Test against the real Python torch and MLflow client (fetches 3 GB once)
+test-interop: release $(INTEROP)/ready ## Test against the real Python torch, pandas and MLflow client (fetches 3 GB once)
 	rm -rf $(INTEROP)/amlrun
 	PATH="$(CURDIR)/$(INTEROP)/bin:$$PATH" $(BIN)/amlrun --home $(INTEROP)/amlrun run --environment host tests/interop/mlflow_client.yml
 	$(INTEROP)/bin/python tests/interop/torch_files.py
+	$(INTEROP)/bin/python tests/interop/parallel_tables.py $(BIN)/amlrun
 	$(INTEROP)/bin/python tests/interop/hostile_models.py $(BIN)/amlrun
 	AMLRUN_STAGE=$(BIN)/amlrun-stage $(INTEROP)/bin/python tests/interop/torch_roads.py
 

@@ -44,6 +44,7 @@ mod names;
 mod no_libtorch;
 mod one_tree;
 mod packages;
+mod parallel;
 mod plan_rest;
 mod protected_inputs;
 mod readme;

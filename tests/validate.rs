@@ -113,9 +113,8 @@ fn what_is_not_run_yet_is_refused_and_not_ignored() {
 
 #[test]
 fn the_verdict_for_this_machine_is_that_of_a_run() {
-    let parallel = "type: pipeline\nsettings: {default_compute: azureml:c}\njobs:\n  s:\n    type: parallel\n    mini_batch_size: '1'\n    \
-        input_data: ${{inputs.d}}\n    inputs: {d: {type: uri_folder, path: .}}\n    \
-        task: {type: run_function, code: ., entry_script: a.py, environment: 'azureml:e@latest'}\n";
+    let auto = "type: pipeline\nsettings: {default_compute: azureml:c}\njobs:\n  s:\n    type: automl\n    task: regression\n    \
+        target_column_name: y\n    primary_metric: r2_score\n    training_data: {type: mltable, path: .}\n";
     let reads = |path: &str| {
         format!(
             "command: ls ${{{{inputs.d}}}}\nenvironment: azureml:e@latest\ninputs: {{d: {{type: uri_folder, path: '{path}'}}}}\n"
@@ -123,7 +122,7 @@ fn the_verdict_for_this_machine_is_that_of_a_run() {
     };
     let replayed = pipeline(&(node("a", "true") + "    compute: azureml:c\n"));
     for (text, local, said) in [
-        (parallel.to_owned(), "", "error[not-yet]"),
+        (auto.to_owned(), "", "error[not-yet]"),
         (reads("azureml:rows@latest"), "", "error[unknown-asset]"),
         (
             pipeline("  a: {type: command, compute: azureml:c, component: azureml:train:1}\n"),
@@ -135,9 +134,9 @@ fn the_verdict_for_this_machine_is_that_of_a_run() {
         (reads("azureml://registries/public/data/rows/versions/1"), "", "error[not-yet]"),
         (replayed.clone(), "[steps.a]\npolicy = 'replay'\n", "no run has a completed step with that name"),
         (replayed, "[steps.a]\npolcy = 'skip'\n", "amlrun.toml:2:1: unknown field `polcy`"),
-        (parallel.to_owned(), "[steps.s]\npolicy = 'skip'\n", ""),
+        (auto.to_owned(), "[steps.s]\npolicy = 'skip'\n", ""),
     ] {
-        let project = Project::new().with("job.yml", &text).with("a.py", "").with("amlrun.toml", local);
+        let project = Project::new().with("job.yml", &text).with("amlrun.toml", local);
         let checked = project.amlrun(&["validate", "job.yml", "--target", "local"]);
         let ran = project.run("job.yml");
         assert_eq!(checked.code, ran.code, "{text}{local}\n{}\n{}", checked.err, ran.err);

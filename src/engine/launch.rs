@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::state::{RunState, warn};
-use super::{Request, Services, StepEnvironment, StepRun, environment, is_file, prepare, protect};
+use super::{Request, Services, StepEnvironment, StepRun, environment, is_file, parallel, prepare, protect};
 use crate::exec::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
 use crate::outcome::Failure;
 use crate::plan::{Command, Part};
@@ -67,6 +67,8 @@ pub(super) fn launch(
     });
     let variables = environment::variables(index, request, output_table, command, &prepared, environment, tracking)
         .map_err(Failure::other)?;
+    let driver = parallel::variables(index, command, &prepared.folder, &prepared.inputs, request);
+    let variables = variables.into_iter().chain(driver.map_err(Failure::other)?);
     let instances = command.distribution.as_ref().map_or(1, |d| d.instances);
     let distribution = command.distribution.as_ref().and_then(distribution);
     let user_logs = prepared.folder.user_logs();
@@ -78,7 +80,7 @@ pub(super) fn launch(
     let launch = Launch {
         command: prepared.command,
         cwd: prepared.folder.wd(),
-        variables,
+        variables: variables.collect(),
         hidden: request.hidden.clone(),
         mounts,
         marker: ("AZUREML_RUN_ID".to_owned(), job),

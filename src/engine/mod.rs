@@ -4,7 +4,8 @@
 //! `amlrun plan` shows the same decisions. [`dispatch`] is the one loop that owns the state of a run; [`schedule`] is
 //! its pure state machine. A step passes `staging` (fetches remote data), `prepare` (folders, code, inputs, command),
 //! `launch`, the executor, and `collect` (outputs are sealed, published and registered). `environment` builds the
-//! variables that Azure ML promises to every step, and `outputs` holds what is known of outputs during the run.
+//! variables that Azure ML promises to every step, `parallel` has the driver of parallel steps, and `outputs` holds what is
+//! known of outputs during the run.
 //!
 //! The engine uses plans, events, executors, the store and the results of earlier runs. It knows the registry, the
 //! tracking server and the environments of steps only through the traits in `services`, which its caller implements.
@@ -21,6 +22,7 @@ mod launch;
 mod loops;
 mod mltable;
 mod outputs;
+mod parallel;
 mod paths;
 mod prepare;
 mod protect;

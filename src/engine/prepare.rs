@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::mltable;
 use super::outputs::OutputTable;
+use super::parallel;
 use super::protect::{self, OwnCopy};
 use super::unchanged::{self, is_copied};
 use super::{Request, is_file, value};
@@ -162,6 +163,7 @@ fn prepared(
 /// Makes room for another attempt. The logs of the attempt before are kept; its working directory and staged inputs
 /// are not.
 fn set_aside(folder: &StepFolder, attempt: u32) -> Result<(), String> {
+    parallel::keep_outputs(folder);
     for old in [folder.wd(), folder.inputs()] {
         match fs::remove_dir_all(&old) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(at("remove", &old)(e).to_string()),

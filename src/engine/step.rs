@@ -9,7 +9,7 @@ use super::collect::Collected;
 use super::launch::{Materialized, PreparedLaunch, materialize};
 use super::protect::OwnCopy;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
-use super::{Request, StepEnvironment, Tracked, cache, collect, loops, protect, staging, sweep, unchanged};
+use super::{Request, StepEnvironment, Tracked, cache, collect, loops, parallel, protect, staging, sweep, unchanged};
 use crate::clock::Timestamp;
 use crate::event::{EventKind, OutputInfo, ProcessLog};
 use crate::exec::{Ended, Ending, Observer, RankProcess, Shown, Stop, StopWatch};
@@ -53,6 +53,7 @@ pub(super) async fn run(index: usize, shared: Arc<RunState>, mut stop: StopWatch
     }
     let first = shared.request.first_attempt(index);
     let last = first + step.retries;
+    parallel::forget_forced(index, &shared.request);
     let mut attempt = first;
     loop {
         let because = if attempt == first { decision.because.clone() } else { Vec::new() };
@@ -397,6 +398,9 @@ fn finish(
         services.bus.publish(EventKind::StepTracked { step: step.to_owned(), metrics: metrics.clone(), models });
     }
     finished.metrics.clone_from(&metrics);
+    if finished.outcome == StepOutcome::Completed {
+        parallel::forget(index, request);
+    }
     // Also if the upload failed: then another attempt does not have to make the outputs again.
     if made {
         finished.completed = Some(completed(ran, &finished.outputs, metrics, shared));

@@ -19,6 +19,7 @@ mod level;
 pub mod local;
 pub mod mltable;
 mod outputs;
+mod parallel;
 pub mod resolve;
 mod site;
 mod step;

@@ -328,8 +328,10 @@ fn without_effect(nodes: &[Node]) -> BTreeMap<&'static str, usize> {
     for node in nodes {
         let mut fields: Vec<&'static str> = match &node.body {
             NodeBody::Pipeline(inner) => without_effect(&inner.nodes).into_keys().collect(),
-            NodeBody::Component(component) => node.settings.or(&component.body.settings).fields(),
-            _ => node.settings.fields(),
+            body => match body.component() {
+                Some(component) => node.settings.or(&component.body.settings).fields(),
+                None => node.settings.fields(),
+            },
         };
         fields.sort_unstable();
         fields.dedup();

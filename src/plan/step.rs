@@ -7,11 +7,12 @@ use super::bind::Scope;
 use super::inputs::{component_inputs, given, step_input};
 use super::level::output_names;
 use super::outputs::{self, Said};
+use super::parallel;
 use super::site::Site;
 use super::sweep::{self, Written};
 use super::{Code, Command, Distribution, Local, Phase, Program, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::spec::component::{CommandBody, RunSettings};
+use crate::spec::component::{CommandBody, Component, RunSettings};
 use crate::spec::expr::{Expr, Template};
 use crate::spec::io::Output;
 use crate::spec::job::Node;
@@ -52,23 +53,21 @@ pub(super) fn of_node(
     let kind = match &node.body {
         NodeBody::Unsupported(other) => &other.kind,
         NodeBody::Sweep(_) => "sweep",
+        NodeBody::Parallel(_) => "parallel",
         _ => "command",
     };
     let (reported, mut aside) = (found, Vec::new());
     // A field that is missing in a node that is not run is not a mistake.
     let found = if local.rules(&path, kind).policy.is_some() { &mut aside } else { &mut *reported };
+    let mut driven = None;
     let (inputs, runs) = match &node.body {
         NodeBody::Component(component) => {
-            let name = component
-                .name
-                .clone()
-                .map(|name| component.version.clone().map_or(name.clone(), |version| format!("{name}:{version}")));
             let inputs = component_inputs(&component.inputs, node, scope, &at, found);
             let runs = Runs {
                 path,
                 kind: "command",
                 display_name: display_name.or_else(|| component.display_name.clone()),
-                component: name,
+                component: named(component),
                 body: Some(&component.body),
                 settings: node.settings.or(&component.body.settings),
                 is_deterministic: component.is_deterministic,
@@ -110,11 +109,44 @@ pub(super) fn of_node(
             let written = Written { path, at: &at, display_name, inputs: inputs_given, outputs: outputs_given };
             return sweep::of(sweep, written, inputs, step_outputs, scope, local, reported);
         }
+        NodeBody::Parallel(parallel) => {
+            let component = parallel.component.as_ref();
+            let mut inputs = match component {
+                Some(component) => component_inputs(&component.inputs, node, scope, &at, found),
+                None => {
+                    let inputs = given(node, scope, &at, found).into_iter();
+                    inputs.map(|(input, bound)| step_input(&input.name.value, bound, None, None)).collect()
+                }
+            };
+            let variables: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
+            let settings = component.map_or_else(|| node.settings.clone(), |c| node.settings.or(&c.body.settings));
+            driven = parallel::of(&parallel.body, &mut inputs, &step_outputs, &variables, scope, &at, found);
+            if let (Some(driven), None) = (&driven, component) {
+                let at = format!("{at}.task.program_arguments");
+                let names: Vec<&str> = node.inputs.iter().map(|input| input.name.value.as_str()).collect();
+                check_inline_command(&driven.body, &names, &node.outputs, &at, scope, found);
+            }
+            let runs = Runs {
+                path,
+                kind,
+                display_name: display_name.or_else(|| component.and_then(|c| c.display_name.clone())),
+                component: component.and_then(named),
+                body: driven.as_ref().map(|driven| &driven.body),
+                // The driver runs all workers: the instances are not processes of their own.
+                settings: RunSettings { instances: None, distribution: None, ..settings },
+                is_deterministic: component.is_none_or(|c| c.is_deterministic),
+            };
+            (inputs, runs)
+        }
         NodeBody::Pipeline(_) | NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => {
             unreachable!("these are laid open")
         }
     };
-    let step = of(runs, inputs, step_outputs, own, scope, local, &at, reported);
+    let mut step = of(runs, inputs, step_outputs, own, scope, local, &at, reported);
+    if let (Some(driven), StepBody::Command(command)) = (&driven, &mut step.body) {
+        command.program = Program::Parallel;
+        step.slots = local.rules(&step.path, kind).slots.unwrap_or(driven.workers).max(1);
+    }
     if let (NodeBody::Unsupported(other), None) = (&node.body, &step.substitute) {
         let policy = || {
             let key = format!("[steps.\"{}\"]", step.path);
@@ -124,6 +156,15 @@ pub(super) fn of_node(
         reported.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
     }
     step
+}
+
+/// A component as people name it.
+fn named(component: &Component) -> Option<String> {
+    let name = component.name.clone()?;
+    Some(match &component.version {
+        Some(version) => format!("{name}:{version}"),
+        None => name,
+    })
 }
 
 /// A step from its parts.

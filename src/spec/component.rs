@@ -95,7 +95,7 @@ pub struct Distribution {
     pub counts: Pairs<Spanned<String>>,
 }
 
-/// A command component.
+/// A command component, or the component of a parallel step.
 #[derive(Clone, Debug)]
 pub struct Component {
     /// Its name; an inline node's component has none.
@@ -134,27 +134,32 @@ pub(super) fn command_body(object: &Object, path: &str, found: &mut Vec<Diagnost
 
 /// A command component in a file, or written where it is used.
 pub(super) fn of(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Component> {
+    Some(of_type(object, command_body(object, path, found)?))
+}
+
+/// A component of any type with what it runs.
+pub(super) fn of_type(object: &Object, body: CommandBody) -> Component {
     let text = |name: &str| object.text(name).map(str::to_owned);
-    Some(Component {
+    Component {
         name: text("name"),
         version: text("version"),
         display_name: text("display_name"),
         is_deterministic: object.get("is_deterministic").and_then(Value::bool).unwrap_or(true),
         inputs: io::ports(object.map("inputs")),
         outputs: io::ports(object.map("outputs")),
-        body: command_body(object, path, found)?,
-    })
+        body,
+    }
 }
 
 /// `code:` as a local file or folder, which is there.
-fn code(object: &Object) -> Option<Spanned<PathBuf>> {
+pub(super) fn code(object: &Object) -> Option<Spanned<PathBuf>> {
     let value = object.get("code")?;
     let place = object.base.join(value.text()?);
     place.exists().then(|| Spanned::new(place.components().collect(), value.span))
 }
 
 /// `code:` in another form (reference, section 1.8).
-fn remote_code(object: &Object) -> Option<Spanned<String>> {
+pub(super) fn remote_code(object: &Object) -> Option<Spanned<String>> {
     let value = object.get("code")?;
     let text = value.text().filter(|text| !object.base.join(text).exists())?;
     Some(Spanned::new(text.to_owned(), value.span))

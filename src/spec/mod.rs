@@ -16,6 +16,7 @@ pub mod environment;
 pub mod expr;
 pub mod io;
 pub mod job;
+pub mod parallel;
 pub mod settings;
 pub mod sweep;
 

@@ -88,6 +88,9 @@ pub(in crate::engine) fn of(
         let given = given(value, name, false, snapshot, reuse, read, output, &mut known)?;
         known.key.variables.insert(name.clone(), given);
     }
+    if let Some(driver) = crate::engine::parallel::driver(command) {
+        known.key.settings.insert("the driver of parallel steps".to_owned(), driver);
+    }
     known.key.environment = command.environment.as_ref().map(|environment| environment.definition().to_owned());
     known.key.distribution = command.distribution.as_ref().map(|d| {
         let counts: Vec<String> = d.counts.iter().map(|(name, count)| format!(", {name} {count}")).collect();

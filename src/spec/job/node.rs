@@ -1,5 +1,5 @@
-//! A node of a pipeline: a command by component or written inline, a pipeline inside the pipeline, or something that only
-//! a service runs (reference, sections 1.5, 2.2, 2.5).
+//! A node of a pipeline: a command by component or written inline, a pipeline inside the pipeline, a parallel step, or
+//! something that only a service runs (reference, sections 1.5, 2.2, 2.5, 2.8).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,6 +11,7 @@ use crate::language::value::{Entry, Object, Origin};
 use crate::spec::component::{self, CommandBody, Component, RunSettings};
 use crate::spec::control_flow::{self, DoWhile, IfElse, ParallelFor};
 use crate::spec::io::{self, Input, Output, Port};
+use crate::spec::parallel::{self, ParallelNode};
 use crate::spec::sweep::{self, SweepBody};
 use crate::spec::{Pairs, Spanned};
 use crate::yaml::Literal;
@@ -33,8 +34,22 @@ pub enum NodeBody {
     DoWhile(Box<DoWhile>),
     /// A loop over items.
     ParallelFor(Box<ParallelFor>),
+    /// A script that is called for each mini-batch of an input.
+    Parallel(Box<ParallelNode>),
     /// A node that cannot run on this machine.
     Unsupported(Unsupported),
+}
+
+impl NodeBody {
+    /// The component of a node that becomes one step; `None` when what it runs is written inline.
+    #[must_use]
+    pub fn component(&self) -> Option<&Component> {
+        match self {
+            Self::Component(component) => Some(component),
+            Self::Parallel(node) => node.component.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// A node of a kind that amlrun does not run.
@@ -172,6 +187,10 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
         ("DoWhile", _) => NodeBody::DoWhile(Box::new(control_flow::do_while(object)?)),
         ("ParallelFor", _) => NodeBody::ParallelFor(Box::new(control_flow::parallel_for(object)?)),
         ("PipelineNode", Some(named)) => NodeBody::Pipeline(components.pipeline(named, found)),
+        ("ParallelNode" | "InlineParallelNode", _) => match parallel::of(object, &path, found) {
+            Some(node) => NodeBody::Parallel(Box::new(node)),
+            None => NodeBody::Unsupported(unsupported(entry, object)),
+        },
         _ => NodeBody::Unsupported(unsupported(entry, object)),
     };
     let inline = matches!(body, NodeBody::Inline(_));
@@ -222,8 +241,9 @@ fn unsupported(entry: &Entry, object: &Object) -> Unsupported {
     let kind = kind(object);
     let (mut help, mut code) = (None, "not-yet");
     let component = object.get("component").or_else(|| object.get("trial"));
-    let reference =
-        component.filter(|_| matches!(kind, "command" | "pipeline" | "sweep")).and_then(|c| Some((c.text()?, c.span)));
+    let reference = component
+        .filter(|_| matches!(kind, "command" | "pipeline" | "sweep" | "parallel"))
+        .and_then(|c| Some((c.text()?, c.span)));
     let (why, span) = match reference {
         Some((name, span)) if name.contains("://") || name.starts_with('/') => {
             (format!("the component '{name}' is not available on this machine"), span)

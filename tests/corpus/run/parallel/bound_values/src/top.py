@@ -1,0 +1,1 @@
+SAID = "from the top "
