@@ -122,9 +122,9 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Json,
     let component = accepted(checked, printer)?;
     let text = |field: &str| component.written(field).filter(|text| !text.is_empty());
     let kind = text("type").unwrap_or_else(|| "command".to_owned());
-    if !matches!(component.class, "CommandComponent" | "PipelineComponent") {
+    if !matches!(component.class, "CommandComponent" | "PipelineComponent" | "SparkComponent") {
         return Err(Failed::new(format!(
-            "{}: components of type '{kind}' cannot be registered yet: only command and pipeline components can",
+            "{}: components of type '{kind}' cannot be registered yet: only command, pipeline and spark components can",
             create.file.display()
         )));
     }

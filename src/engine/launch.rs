@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::state::{RunState, warn};
-use super::{Request, Services, StepEnvironment, StepRun, environment, is_file, prepare, protect};
+use super::{Request, Services, StepEnvironment, StepRun, environment, is_made_by, prepare, protect};
 use crate::exec::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
 use crate::outcome::Failure;
 use crate::plan::{Command, Part};
@@ -99,7 +99,7 @@ fn mounts(index: usize, prepared: &prepare::Prepared, request: &Request) -> Vec<
     let outputs = step.outputs.iter().filter_map(|output| {
         let path = PathBuf::from(prepared.outputs.get(&output.name)?);
         // The file does not exist yet.
-        if is_file(output.kind) { path.parent().map(Path::to_owned) } else { Some(path) }
+        if is_made_by(step, output.kind) { path.parent().map(Path::to_owned) } else { Some(path) }
     });
     let written = std::iter::once(prepared.folder.path.clone()).chain(outputs);
     let read = protect::read_in_place(step, &prepared.copies, request);

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::control_flow::{collected, loop_body};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::expr::{Expr, Template};
-use crate::spec::io::{Output, OutputValue, PortType};
+use crate::spec::io::{Output, OutputValue, Port, PortType};
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
 use crate::spec::job::node::PipelineComponent;
@@ -130,41 +130,38 @@ pub(super) fn bound_to(output: &Output) -> Option<&str> {
     }
 }
 
+/// The outputs that a node's component declares; `None` for a node that has what it runs written inline.
+fn declared(node: &Node) -> Option<&[Port]> {
+    match &node.body {
+        NodeBody::Pipeline(inner) => Some(&inner.outputs),
+        NodeBody::Unsupported(other) => Some(&other.outputs),
+        NodeBody::Sweep(sweep) => match &sweep.trial {
+            Trial::Component(component) => Some(&component.outputs),
+            Trial::Inline(_) => None,
+        },
+        NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => Some(&[]),
+        body => body.component().map(|component| component.outputs.as_slice()),
+    }
+}
+
 /// The type of a node's output, or `None` when it has no such output.
 pub(super) fn output_type(node: &Node, name: &str) -> Option<PortType> {
-    let said = node.outputs.iter().find(|o| o.name.value == name);
-    let own = |output: &Output| match &output.value.value {
+    if let Some(ports) = declared(node) {
+        return ports.iter().find(|port| port.name.value == name).map(|port| port.kind);
+    }
+    let said = node.outputs.iter().find(|output| output.name.value == name);
+    said.map(|output| match &output.value.value {
         OutputValue::Data(data) => data.kind.unwrap_or(PortType::UriFolder),
         OutputValue::Binding(_) => PortType::UriFolder,
-    };
-    match &node.body {
-        NodeBody::Component(component) => component.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
-        NodeBody::Pipeline(inner) => inner.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
-        NodeBody::Unsupported(other) => other.outputs.iter().find(|p| p.name.value == name).map(|port| port.kind),
-        NodeBody::Sweep(sweep) => match &sweep.trial {
-            Trial::Component(component) => component.outputs.iter().find(|p| p.name.value == name).map(|p| p.kind),
-            Trial::Inline(_) => said.map(own),
-        },
-        NodeBody::Inline(_) => said.map(own),
-        NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => None,
-    }
+    })
 }
 
 /// The names of a node's outputs.
 pub(super) fn output_names(node: &Node) -> Vec<&str> {
-    let own = || node.outputs.iter().map(|o| o.name.value.as_str()).collect();
-    let ports = match &node.body {
-        NodeBody::Component(component) => &component.outputs,
-        NodeBody::Pipeline(inner) => &inner.outputs,
-        NodeBody::Unsupported(other) => &other.outputs,
-        NodeBody::Sweep(sweep) => match &sweep.trial {
-            Trial::Component(component) => &component.outputs,
-            Trial::Inline(_) => return own(),
-        },
-        NodeBody::Inline(_) => return own(),
-        NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => return Vec::new(),
-    };
-    ports.iter().map(|p| p.name.value.as_str()).collect()
+    match declared(node) {
+        Some(ports) => ports.iter().map(|port| port.name.value.as_str()).collect(),
+        None => node.outputs.iter().map(|output| output.name.value.as_str()).collect(),
+    }
 }
 
 /// A warning for an output of the pipeline that no node writes.

@@ -21,6 +21,7 @@ pub mod mltable;
 mod outputs;
 pub mod resolve;
 mod site;
+mod spark;
 mod step;
 pub mod sweep;
 pub mod template;

@@ -8,10 +8,11 @@ use super::inputs::{component_inputs, given, step_input};
 use super::level::output_names;
 use super::outputs::{self, Said};
 use super::site::Site;
+use super::spark;
 use super::sweep::{self, Written};
 use super::{Code, Command, Distribution, Local, Phase, Program, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::spec::component::{CommandBody, RunSettings};
+use crate::spec::component::{CommandBody, Component, RunSettings};
 use crate::spec::expr::{Expr, Template};
 use crate::spec::io::Output;
 use crate::spec::job::Node;
@@ -27,6 +28,7 @@ pub(super) struct Runs<'a> {
     pub body: Option<&'a CommandBody>,
     pub settings: RunSettings,
     pub is_deterministic: bool,
+    pub program: Program,
 }
 
 /// The place of a node in the document: `prefix` is the text before its name in the paths of steps.
@@ -51,27 +53,26 @@ pub(super) fn of_node(
     let display_name = node.display_name.clone();
     let kind = match &node.body {
         NodeBody::Unsupported(other) => &other.kind,
+        NodeBody::Spark(_) => "spark",
         NodeBody::Sweep(_) => "sweep",
         _ => "command",
     };
     let (reported, mut aside) = (found, Vec::new());
     // A field that is missing in a node that is not run is not a mistake.
     let found = if local.rules(&path, kind).policy.is_some() { &mut aside } else { &mut *reported };
+    let command;
     let (inputs, runs) = match &node.body {
         NodeBody::Component(component) => {
-            let name = component
-                .name
-                .clone()
-                .map(|name| component.version.clone().map_or(name.clone(), |version| format!("{name}:{version}")));
             let inputs = component_inputs(&component.inputs, node, scope, &at, found);
             let runs = Runs {
                 path,
                 kind: "command",
                 display_name: display_name.or_else(|| component.display_name.clone()),
-                component: name,
+                component: named(component),
                 body: Some(&component.body),
                 settings: node.settings.or(&component.body.settings),
                 is_deterministic: component.is_deterministic,
+                program: Program::Shell,
             };
             (inputs, runs)
         }
@@ -89,6 +90,7 @@ pub(super) fn of_node(
                 body: Some(body),
                 settings,
                 is_deterministic: true,
+                program: Program::Shell,
             };
             (inputs, runs)
         }
@@ -101,8 +103,34 @@ pub(super) fn of_node(
                 body: None,
                 settings: RunSettings::default(),
                 is_deterministic: true,
+                program: Program::Shell,
             };
             (Vec::new(), runs)
+        }
+        NodeBody::Spark(written) => {
+            let component = written.component.as_ref();
+            command = spark::command(&written.body, &node.name.value, &at, found);
+            let mut inputs = match component {
+                Some(component) => component_inputs(&component.inputs, node, scope, &at, found),
+                None => {
+                    let names: Vec<&str> = node.inputs.iter().map(|input| input.name.value.as_str()).collect();
+                    check_inline_command(&command, &names, &node.outputs, &format!("{at}.args"), scope, found);
+                    let inputs = given(node, scope, &at, found).into_iter();
+                    inputs.map(|(input, bound)| step_input(&input.name.value, bound, None, None)).collect()
+                }
+            };
+            spark::read_locally(&mut inputs);
+            let runs = Runs {
+                path,
+                kind,
+                display_name: display_name.or_else(|| component.and_then(|c| c.display_name.clone())),
+                component: component.and_then(named),
+                body: Some(&command),
+                settings: component.map_or_else(|| node.settings.clone(), |c| node.settings.or(&c.body.settings)),
+                is_deterministic: component.is_none_or(|c| c.is_deterministic),
+                program: Program::Spark,
+            };
+            (inputs, runs)
         }
         NodeBody::Sweep(sweep) => {
             let inputs = sweep::inputs_of_node(sweep, node, scope, &at, found);
@@ -124,6 +152,15 @@ pub(super) fn of_node(
         reported.push(Diagnostic::error(other.code, other.span, other.why.clone()).at(at).help(help));
     }
     step
+}
+
+/// A component as people name it.
+fn named(component: &Component) -> Option<String> {
+    let name = component.name.clone()?;
+    Some(match &component.version {
+        Some(version) => format!("{name}:{version}"),
+        None => name,
+    })
 }
 
 /// A step from its parts.
@@ -168,7 +205,7 @@ pub(super) fn of(
     let slots = rules.slots.unwrap_or(processes).max(1);
     let body = match body {
         Some(body) => StepBody::Command(Box::new(Command {
-            program: Program::Shell,
+            program: runs.program,
             text: body.command.value.clone(),
             code: code(body),
             environment: body.environment.as_ref().map(|environment| environment.value.clone()),

@@ -95,7 +95,7 @@ pub struct Distribution {
     pub counts: Pairs<Spanned<String>>,
 }
 
-/// A command component.
+/// A command component, or the component of a parallel or Spark step.
 #[derive(Clone, Debug)]
 pub struct Component {
     /// Its name; an inline node's component has none.
@@ -134,27 +134,32 @@ pub(super) fn command_body(object: &Object, path: &str, found: &mut Vec<Diagnost
 
 /// A command component in a file, or written where it is used.
 pub(super) fn of(object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Component> {
+    Some(of_type(object, command_body(object, path, found)?))
+}
+
+/// A component of any type with what it runs.
+pub(super) fn of_type(object: &Object, body: CommandBody) -> Component {
     let text = |name: &str| object.text(name).map(str::to_owned);
-    Some(Component {
+    Component {
         name: text("name"),
         version: text("version"),
         display_name: text("display_name"),
         is_deterministic: object.get("is_deterministic").and_then(Value::bool).unwrap_or(true),
         inputs: io::ports(object.map("inputs")),
         outputs: io::ports(object.map("outputs")),
-        body: command_body(object, path, found)?,
-    })
+        body,
+    }
 }
 
 /// `code:` as a local file or folder, which is there.
-fn code(object: &Object) -> Option<Spanned<PathBuf>> {
+pub(super) fn code(object: &Object) -> Option<Spanned<PathBuf>> {
     let value = object.get("code")?;
     let place = object.base.join(value.text()?);
     place.exists().then(|| Spanned::new(place.components().collect(), value.span))
 }
 
 /// `code:` in another form (reference, section 1.8).
-fn remote_code(object: &Object) -> Option<Spanned<String>> {
+pub(super) fn remote_code(object: &Object) -> Option<Spanned<String>> {
     let value = object.get("code")?;
     let text = value.text().filter(|text| !object.base.join(text).exists())?;
     Some(Spanned::new(text.to_owned(), value.span))
@@ -182,7 +187,7 @@ pub(super) fn environment_variables(
 }
 
 /// `additional_includes` in their order; `language` has checked that each is there.
-fn includes(object: &Object) -> Vec<PathBuf> {
+pub(super) fn includes(object: &Object) -> Vec<PathBuf> {
     let items = object.get("additional_includes").and_then(Value::list).unwrap_or_default();
     let places = items.iter().filter_map(Value::text).map(|text| object.base.join(text.trim_end_matches('/')));
     places.map(|place| crate::language::tidy(&place)).collect()
@@ -195,6 +200,15 @@ const COUNTED: [&str; 3] = ["instance_count", "docker_args", "shm_size"];
 /// What does not, beside these.
 const RESOURCES: [&str; 4] =
     ["resources.instance_type", "resources.locations", "resources.max_instance_count", "resources.properties"];
+
+/// The same for Spark's properties, each with how its name begins: here, the driver runs everything on all cores.
+const CONF: [(&str, &str); 5] = [
+    ("conf.spark.driver.cores", "spark.driver.cores"),
+    ("conf.spark.dynamicAllocation.*", "spark.dynamicAllocation."),
+    ("conf.spark.executor.*", "spark.executor."),
+    ("conf.spark.master", "spark.master"),
+    ("conf.spark.submit.deployMode", "spark.submit.deployMode"),
+];
 
 /// Where and how the service runs a step: how long, and as how many processes. Scheduling means nothing here.
 pub(super) fn run_settings(object: &Object) -> RunSettings {
@@ -225,7 +239,11 @@ fn without_effect(object: &Object) -> Vec<Spanned<&'static str>> {
         let (_, name) = path.split_once('.')?;
         Some(Spanned::new(*path, counted?.entry(name)?.key_span))
     });
-    fields.chain(below).collect()
+    let conf = CONF.iter().filter_map(|(path, prefix)| {
+        let entry = object.map("conf").iter().find(|entry| entry.key.starts_with(prefix))?;
+        Some(Spanned::new(*path, entry.key_span))
+    });
+    fields.chain(below).chain(conf).collect()
 }
 
 impl RunSettings {

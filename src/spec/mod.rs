@@ -17,6 +17,7 @@ pub mod expr;
 pub mod io;
 pub mod job;
 pub mod settings;
+pub mod spark;
 pub mod sweep;
 
 use crate::diagnostic::Span;

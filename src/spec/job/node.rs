@@ -1,5 +1,5 @@
-//! A node of a pipeline: a command by component or written inline, a pipeline inside the pipeline, or something that only
-//! a service runs (reference, sections 1.5, 2.2, 2.5).
+//! A node of a pipeline: a command by component or written inline, a pipeline inside the pipeline, a Spark step, or
+//! something that only a service runs (reference, sections 1.5, 2.2, 2.5, 2.9).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,6 +11,7 @@ use crate::language::value::{Entry, Object, Origin};
 use crate::spec::component::{self, CommandBody, Component, RunSettings};
 use crate::spec::control_flow::{self, DoWhile, IfElse, ParallelFor};
 use crate::spec::io::{self, Input, Output, Port};
+use crate::spec::spark::{self, SparkNode};
 use crate::spec::sweep::{self, SweepBody};
 use crate::spec::{Pairs, Spanned};
 use crate::yaml::Literal;
@@ -25,6 +26,8 @@ pub enum NodeBody {
     Inline(Box<CommandBody>),
     /// A pipeline component.
     Pipeline(Arc<PipelineComponent>),
+    /// A script for Spark.
+    Spark(Box<SparkNode>),
     /// Trials of a command.
     Sweep(Box<SweepBody>),
     /// A condition.
@@ -35,6 +38,18 @@ pub enum NodeBody {
     ParallelFor(Box<ParallelFor>),
     /// A node that cannot run on this machine.
     Unsupported(Unsupported),
+}
+
+impl NodeBody {
+    /// The component of a node that becomes one step; `None` when what it runs is written inline.
+    #[must_use]
+    pub fn component(&self) -> Option<&Component> {
+        match self {
+            Self::Component(component) => Some(component),
+            Self::Spark(node) => node.component.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// A node of a kind that amlrun does not run.
@@ -164,6 +179,10 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
                 None => return None,
             }
         }
+        ("SparkNode" | "InlineSparkNode", _) => match spark::node(object, &path, found) {
+            Some(node) => NodeBody::Spark(Box::new(node)),
+            None => NodeBody::Unsupported(unsupported(entry, object)),
+        },
         ("SweepNode", _) => match sweep::node(object, &path, components, found) {
             Some(sweep) => NodeBody::Sweep(Box::new(sweep)),
             None => NodeBody::Unsupported(unsupported(entry, object)),
@@ -223,7 +242,7 @@ fn unsupported(entry: &Entry, object: &Object) -> Unsupported {
     let (mut help, mut code) = (None, "not-yet");
     let component = object.get("component").or_else(|| object.get("trial"));
     let reference =
-        component.filter(|_| matches!(kind, "command" | "pipeline" | "sweep")).and_then(|c| Some((c.text()?, c.span)));
+        component.filter(|_| matches!(kind, "command" | "pipeline" | "spark" | "sweep")).and_then(|c| Some((c.text()?, c.span)));
     let (why, span) = match reference {
         Some((name, span)) if name.contains("://") || name.starts_with('/') => {
             (format!("the component '{name}' is not available on this machine"), span)
