@@ -134,8 +134,7 @@ fn plan(
     let plan = document.and_then(|document| project.plan_of(&document, config, &read.sources, found));
     let plan = plan?;
     if target == Some(Target::Local)
-        && let Some(lacking) =
-            tools::first_lacking(plan.commands(), &environments::of(&project.home_of(file), config))
+        && let Some(lacking) = tools::first_lacking(plan.commands(), &environments::of(&project.home_of(file), config))
     {
         let message = format!("the step '{}' cannot run: {}", lacking.step, lacking.what);
         found.push(Diagnostic::without_place("missing-program", message).at("jobs").help(lacking.help()));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::state::{RunState, warn};
-use super::{Request, Services, StepEnvironment, StepRun, environment, is_made_by, prepare, protect};
+use super::{Request, Services, StepEnvironment, StepRun, environment, is_made_by, prepare, protect, ray};
 use crate::exec::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
 use crate::outcome::Failure;
 use crate::plan::{Command, Part};
@@ -67,7 +67,14 @@ pub(super) fn launch(
     });
     let variables = environment::variables(index, request, output_table, command, &prepared, environment, tracking)
         .map_err(Failure::other)?;
-    let instances = command.distribution.as_ref().map_or(1, |d| d.instances);
+    let ray = command.distribution.as_ref().filter(|distribution| distribution.is_ray());
+    let ray = ray.map(|written| ray::cluster(written, &prepared.command)).transpose().map_err(Failure::other)?;
+    let (text, variables) = match ray {
+        // The author's variables override it.
+        Some(ray) => (ray.command, std::iter::once(ray.variable).chain(variables).collect()),
+        None => (prepared.command.clone(), variables),
+    };
+    let instances = command.distribution.as_ref().filter(|d| !d.is_ray()).map_or(1, |d| d.instances);
     let distribution = command.distribution.as_ref().and_then(distribution);
     let user_logs = prepared.folder.user_logs();
     let (launcher, processes) = match &command.distribution {
@@ -76,7 +83,7 @@ pub(super) fn launch(
     };
     let mounts = mounts(index, &prepared, request);
     let launch = Launch {
-        command: prepared.command,
+        command: text,
         cwd: prepared.folder.wd(),
         variables,
         hidden: request.hidden.clone(),

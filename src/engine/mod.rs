@@ -24,6 +24,7 @@ mod outputs;
 mod paths;
 mod prepare;
 mod protect;
+mod ray;
 pub mod schedule;
 mod services;
 mod staging;

@@ -73,7 +73,8 @@ fn check_files(body: &SparkBody, at: &str, found: &mut Vec<Diagnostic>) {
             // `archive.zip#name` is unpacked under that name.
             let name = file.value.split('#').next().unwrap_or_default();
             if !code.value.join(name).exists() {
-                let message = format!("'{name}' in '{field}' does not exist in the code folder {}", code.value.display());
+                let message =
+                    format!("'{name}' in '{field}' does not exist in the code folder {}", code.value.display());
                 let missing = Diagnostic::error("missing-path", file.span, message).at(under(&field));
                 found.push(missing.help("correct the path, which is relative to 'code'"));
             }

@@ -269,7 +269,12 @@ fn distribution(
     };
     let instances = settings.instances.as_ref().and_then(|n| number(n, "resources.instance_count")).unwrap_or(1);
     let Some(written) = &settings.distribution else {
-        return (instances > 1).then(|| Distribution { kind: None, instances, counts: BTreeMap::new() });
+        return (instances > 1).then(|| Distribution {
+            kind: None,
+            instances,
+            counts: BTreeMap::new(),
+            options: BTreeMap::new(),
+        });
     };
     let counts = written.counts.iter().filter(|(name, _)| name.ends_with("_count") || name.contains("count_per"));
     let mut given = BTreeMap::new();
@@ -278,15 +283,15 @@ fn distribution(
         let count = if count.value == "0" { Some(0) } else { number(count, &format!("distribution.{name}")) };
         given.extend(count.map(|count| (name.clone(), count)));
     }
-    if written.kind.value == "ray" {
-        let help =
-            "remove it for a local run: the command then runs as one process, and ray.init() starts its own cluster";
-        let message = "amlrun does not run steps on a Ray cluster yet";
-        found.push(
-            Diagnostic::error("not-yet", written.kind.span, message).at(under(at, "distribution.type")).help(help),
-        );
-    }
-    Some(Distribution { kind: Some(written.kind.value.clone()), instances, counts: given })
+    let is_ray = written.kind.value == "ray";
+    let options = written.counts.iter().filter(|_| is_ray).filter_map(|(name, text)| {
+        let path = under(at, &format!("distribution.{name}"));
+        let bound = scope.template(&text.value, Site { span: text.span, path: &path }, 0, found)?;
+        Some((name.clone(), bound.value.as_ref().and_then(Value::as_text)?.to_owned()))
+    });
+    let options = options.collect();
+    let kind = Some(written.kind.value.clone());
+    Some(Distribution { kind, instances, counts: given, options })
 }
 
 fn under(at: &str, field: &str) -> String {

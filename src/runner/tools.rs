@@ -14,18 +14,27 @@ use crate::plan::{Command, Part, Program};
 enum Tool {
     SparkSubmit,
     Java,
+    Ray,
 }
 
 impl Tool {
     /// Those that a step needs.
     fn of(command: &Command) -> &'static [Self] {
-        if command.program == Program::Spark { &[Self::SparkSubmit, Self::Java] } else { &[] }
+        let ray = command.distribution.as_ref().filter(|distribution| distribution.is_ray());
+        if command.program == Program::Spark {
+            &[Self::SparkSubmit, Self::Java]
+        } else if ray.is_some_and(|ray| !ray.options.contains_key("address")) {
+            &[Self::Ray]
+        } else {
+            &[]
+        }
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::SparkSubmit => "spark-submit",
             Self::Java => "Java",
+            Self::Ray => "ray",
         }
     }
 
@@ -34,6 +43,8 @@ impl Tool {
         match (self, environment) {
             (Self::SparkSubmit, None) => "pip install 'pyspark<4'".to_owned(),
             (Self::SparkSubmit, Some(name)) => format!("add pyspark<4 to the packages of '{name}'"),
+            (Self::Ray, None) => "pip install ray".to_owned(),
+            (Self::Ray, Some(name)) => format!("add ray to the packages of '{name}'"),
             (Self::Java, _) => "apt install default-jre-headless".to_owned(),
         }
     }
@@ -41,6 +52,7 @@ impl Tool {
     fn is_in(self, path: &OsStr) -> bool {
         match self {
             Self::SparkSubmit => on_path("spark-submit", Some(path)).is_some(),
+            Self::Ray => on_path("ray", Some(path)).is_some(),
             // Spark takes the Java of JAVA_HOME first.
             Self::Java => {
                 let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
@@ -67,7 +79,9 @@ impl Lacking {
     pub(crate) fn help(&self) -> String {
         let key = format!("[steps.\"{}\"]", self.step);
         let install = &self.install;
-        format!("install it: {install}; or choose a substitute in amlrun.toml: {key} policy = \"stub\", \"replay\" or \"skip\"")
+        format!(
+            "install it: {install}; or choose a substitute in amlrun.toml: {key} policy = \"stub\", \"replay\" or \"skip\""
+        )
     }
 }
 
@@ -113,7 +127,8 @@ pub(crate) fn first_lacking<'p>(
                 // Packages of pip cannot bring Java; those of conda can.
                 None => {
                     let lacks_java = managed.definition.conda.is_none() && !Tool::Java.is_in(OsStr::new(&own));
-                    let missing = Tool::of(command).iter().copied().filter(|tool| *tool == Tool::Java && lacks_java);
+                    let needed = Tool::of(command).iter().copied();
+                    let missing = needed.filter(|tool| *tool == Tool::Java && lacks_java);
                     report(step, missing.collect(), Some(&managed.name))
                 }
             },
@@ -137,7 +152,11 @@ mod tests {
     fn what_is_missing_is_named_with_how_to_get_it() {
         let both = report("a.b", vec![Tool::SparkSubmit, Tool::Java], None).unwrap();
         assert_eq!(both.what, "its environment has neither spark-submit nor Java");
-        assert!(both.help().contains("pip install 'pyspark<4', and apt install default-jre-headless; or"), "{}", both.help());
+        assert!(
+            both.help().contains("pip install 'pyspark<4', and apt install default-jre-headless; or"),
+            "{}",
+            both.help()
+        );
         assert!(both.help().contains("[steps.\"a.b\"] policy"), "{}", both.help());
         let built = report("a", vec![Tool::SparkSubmit], Some("env")).unwrap();
         assert_eq!(built.what, "its environment 'env' has no spark-submit");

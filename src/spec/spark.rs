@@ -117,7 +117,10 @@ impl SparkBody {
 /// The properties of an object under Spark's own names.
 fn conf(object: &Object) -> Pairs<String> {
     let name = |key: &str| {
-        PROPERTIES.iter().find(|(short, _)| *short == key).map_or_else(|| key.to_owned(), |(_, name)| (*name).to_owned())
+        PROPERTIES
+            .iter()
+            .find(|(short, _)| *short == key)
+            .map_or_else(|| key.to_owned(), |(_, name)| (*name).to_owned())
     };
     let text = |value: &Value| match value.bool() {
         Some(flag) => flag.to_string(),

@@ -241,8 +241,9 @@ fn unsupported(entry: &Entry, object: &Object) -> Unsupported {
     let kind = kind(object);
     let (mut help, mut code) = (None, "not-yet");
     let component = object.get("component").or_else(|| object.get("trial"));
-    let reference =
-        component.filter(|_| matches!(kind, "command" | "pipeline" | "spark" | "sweep")).and_then(|c| Some((c.text()?, c.span)));
+    let reference = component
+        .filter(|_| matches!(kind, "command" | "pipeline" | "spark" | "sweep"))
+        .and_then(|c| Some((c.text()?, c.span)));
     let (why, span) = match reference {
         Some((name, span)) if name.contains("://") || name.starts_with('/') => {
             (format!("the component '{name}' is not available on this machine"), span)
