@@ -8,9 +8,10 @@ use crate::spec::Spanned;
 use crate::spec::component::CommandBody;
 use crate::spec::spark::SparkBody;
 
-/// Properties that a step has unless its author sets them. Nothing listens on the network, and tables are in the step's
-/// working directory.
-const DEFAULTS: [(&str, &str); 3] = [
+/// Properties that a step has unless its author sets them. Tables are in the step's working directory, nothing listens
+/// for browsers, and Spark's own messages do not hide what the script prints.
+const DEFAULTS: [(&str, &str); 4] = [
+    ("spark.log.level", "WARN"),
     ("spark.sql.warehouse.dir", "spark-warehouse"),
     ("spark.ui.enabled", "false"),
     ("spark.ui.showConsoleProgress", "false"),
@@ -89,7 +90,7 @@ fn is_local(text: &str) -> bool {
 
 /// A text as one word of a shell.
 fn word(text: &str) -> String {
-    shlex::try_quote(text).map_or_else(|_| "''".to_owned(), |word| word.into_owned())
+    crate::again::word(Path::new(text))
 }
 
 #[cfg(test)]
@@ -129,9 +130,9 @@ mod tests {
         let body = SparkBody { args, files, ..body(&[("spark.driver.memory", "2g"), ("spark.app.x", "it's")]) };
         assert_eq!(
             text(&body),
-            "spark-submit --master 'local[*]' --name count --conf spark.sql.warehouse.dir=spark-warehouse \
+            "spark-submit --master 'local[*]' --name count --conf spark.log.level=WARN --conf spark.sql.warehouse.dir=spark-warehouse \
              --conf spark.ui.enabled=false --conf spark.ui.showConsoleProgress=false --conf spark.driver.memory=2g \
-             --conf \"spark.app.x=it's\" --py-files 'a.py,b c.zip' main.py --rows ${{inputs.rows}} --name 'a b'"
+             --conf 'spark.app.x=it'\\''s' --py-files 'a.py,b c.zip' main.py --rows ${{inputs.rows}} --name 'a b'"
         );
     }
 

@@ -32,7 +32,7 @@ assert open(args.text).read(1), "a path that Python can open"
 lines = spark.read.text(args.text).rdd.map(lambda row: row[0])
 counts = lines.flatMap(split).map(lambda word: (word, 1)).reduceByKey(lambda a, b: a + b)
 spark.createDataFrame(counts.sortByKey()).coalesce(1).write.csv(args.counts)
-spark.sql("create table kept as select 1 as one")
+spark.sql("create table kept using csv as select 1 as one")
 print("conf", spark.conf.get("spark.sql.shuffle.partitions"), spark.sparkContext.uiWebUrl, spark.sparkContext.master)
 """
 JOB = """\
