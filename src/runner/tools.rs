@@ -94,10 +94,11 @@ pub(crate) fn lacking(step: &str, command: &Command, path: &str, environment: Op
         _ => None,
     });
     let path = OsStr::new(own.unwrap_or(path));
-    report(step, Tool::of(command).iter().copied().filter(|tool| !tool.is_in(path)).collect(), environment)
+    let missing: Vec<Tool> = Tool::of(command).iter().copied().filter(|tool| !tool.is_in(path)).collect();
+    report(step, &missing, environment)
 }
 
-fn report(step: &str, missing: Vec<Tool>, environment: Option<&str>) -> Option<Lacking> {
+fn report(step: &str, missing: &[Tool], environment: Option<&str>) -> Option<Lacking> {
     let names: Vec<&str> = missing.iter().map(|tool| tool.name()).collect();
     let what = match names.as_slice() {
         [] => return None,
@@ -128,8 +129,8 @@ pub(crate) fn first_lacking<'p>(
                 None => {
                     let lacks_java = managed.definition.conda.is_none() && !Tool::Java.is_in(OsStr::new(&own));
                     let needed = Tool::of(command).iter().copied();
-                    let missing = needed.filter(|tool| *tool == Tool::Java && lacks_java);
-                    report(step, missing.collect(), Some(&managed.name))
+                    let missing: Vec<Tool> = needed.filter(|tool| *tool == Tool::Java && lacks_java).collect();
+                    report(step, &missing, Some(&managed.name))
                 }
             },
             // An image has its own programs.
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_how_to_get_it() {
-        let both = report("a.b", vec![Tool::SparkSubmit, Tool::Java], None).unwrap();
+        let both = report("a.b", &[Tool::SparkSubmit, Tool::Java], None).unwrap();
         assert_eq!(both.what, "its environment has neither spark-submit nor Java");
         assert!(
             both.help().contains("pip install 'pyspark<4', and apt install default-jre-headless; or"),
@@ -158,10 +159,10 @@ mod tests {
             both.help()
         );
         assert!(both.help().contains("[steps.\"a.b\"] policy"), "{}", both.help());
-        let built = report("a", vec![Tool::SparkSubmit], Some("env")).unwrap();
+        let built = report("a", &[Tool::SparkSubmit], Some("env")).unwrap();
         assert_eq!(built.what, "its environment 'env' has no spark-submit");
         assert_eq!(built.install, "add pyspark<4 to the packages of 'env'");
-        assert_eq!(report("a", Vec::new(), None), None);
+        assert_eq!(report("a", &[], None), None);
     }
 
     #[test]
