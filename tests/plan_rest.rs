@@ -257,10 +257,9 @@ fn much_data_is_told_before_it_is_fetched() {
 #[test]
 fn data_that_only_a_node_which_cannot_run_reads_does_not_hide_the_plan_of_the_rest() {
     let jobs = node("free", "echo hi")
-        + "  pick:\n    type: automl\n    task: regression\n    target_column_name: y\n    primary_metric: r2_score\n    \
-           training_data: ${{parent.inputs.rows}}\n";
-    let text = pipeline(&jobs).replace("jobs:", "inputs: {rows: {type: mltable, path: azureml:rows:1}}\njobs:");
-    let project = Project::new().with("pipeline.yml", &text).with("x.py", "");
+        + "  pick:\n    type: command\n    component: azureml:pick:1\n    inputs: {rows: \"${{parent.inputs.rows}}\"}\n";
+    let text = pipeline(&jobs).replace("jobs:", "inputs: {rows: {type: uri_folder, path: azureml:rows:1}}\njobs:");
+    let project = Project::new().with("pipeline.yml", &text);
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1);
     assert!(
         planned.out.contains("▶ free  run") && planned.out.contains("✗ pick  cannot"),
