@@ -9,7 +9,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 BIN := target/release
 
-.PHONY: demo demo-container image test test-containers test-runner test-interop conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-reuse campaign-transfers tour tour-check libtorch azurite release clean help
+.PHONY: demo demo-container image test test-containers test-runner test-interop test-extras conformance messages lint fmt bench bench-engine bench-transfer campaign campaign-reuse campaign-transfers tour tour-check libtorch azurite release clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -51,6 +51,14 @@ test-interop: release $(INTEROP)/ready ## Test against the real Python torch, pa
 	$(INTEROP)/bin/python tests/interop/parallel_tables.py $(BIN)/amlrun
 	$(INTEROP)/bin/python tests/interop/hostile_models.py $(BIN)/amlrun
 	AMLRUN_STAGE=$(BIN)/amlrun-stage $(INTEROP)/bin/python tests/interop/torch_roads.py
+
+EXTRAS := .venv-extras
+
+test-extras: release ## Test against the real Spark, Open MPI and Ray (fetches 600 MB once; Debian's Java and Open MPI as root)
+	$(PYTHON) scripts/extras.py $(EXTRAS)
+	PATH="$(CURDIR)/$(EXTRAS)/bin:$$PATH" $(EXTRAS)/bin/python tests/extras/spark.py $(BIN)/amlrun
+	$(EXTRAS)/bin/python tests/extras/mpi.py $(BIN)/amlrun
+	PATH="$(CURDIR)/$(EXTRAS)/bin:$$PATH" $(EXTRAS)/bin/python tests/extras/rays.py $(BIN)/amlrun
 
 # Labels that were made before (a folder with labels.jsonl and cases/) need no SDK; our own corpus is shown to it.
 CONFORMANCE ?= $(AMLRUN_CONFORMANCE)

@@ -5,16 +5,10 @@ use serde_json::Value;
 use crate::stub_blobs::Stub;
 use crate::support::{Project, node, pipeline};
 
-const CONF: &str = "resources: {instance_type: standard_e4s_v3, runtime_version: '3.4'}\n\
-                    conf: {spark.driver.cores: 1, spark.driver.memory: 1g, spark.executor.cores: 1, \
-                    spark.executor.memory: 1g, spark.executor.instances: 1}\n";
-
-/// A Spark job with an output, each line of it behind `indent`.
-fn spark(indent: &str) -> String {
-    let job = format!(
-        "type: spark\ncode: src\nentry: {{file: score.py}}\nargs: ${{{{outputs.o}}}}\n{CONF}\
-         outputs: {{o: {{type: uri_folder, mode: direct}}}}\n"
-    );
+/// An AutoML job with an output, each line of it behind `indent`.
+fn automl(indent: &str) -> String {
+    let job = "type: automl\ntask: regression\ntarget_column_name: y\nprimary_metric: r2_score\n\
+               training_data: {type: mltable, path: .}\noutputs: {o: {type: uri_folder}}\n";
     job.lines().map(|line| format!("{indent}{line}\n")).collect()
 }
 
@@ -31,14 +25,14 @@ fn decisions(project: &Project) -> Vec<(String, String)> {
 
 #[test]
 fn a_node_that_cannot_run_does_not_hide_the_plan_of_the_rest() {
-    let jobs = format!("  score:\n{}", spark("    "))
+    let jobs = format!("  score:\n{}", automl("    "))
         + &node("use", "ls ${{inputs.i}}")
         + "    inputs: {i: \"${{parent.jobs.score.outputs.o}}\"}\n"
         + &node("apart", "echo");
     let project = project(&jobs);
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1);
     for line in [
-        "✗ score  cannot    nodes of type 'spark' are not supported by amlrun yet\n",
+        "✗ score  cannot    nodes of type 'automl' are not supported by amlrun yet\n",
         "✗ use    cannot    it depends on 'score', which cannot run\n",
         "▶ apart  run ",
         "1 to run, 0 reused, 2 cannot run\n",
@@ -114,8 +108,8 @@ fn files_that_are_not_there_do_not_hide_the_plan_of_the_rest() {
 fn nodes_of_an_inner_pipeline_that_cannot_run_do_not_hide_the_plan_of_the_rest() {
     let inner = "name: inner\ntype: pipeline\ninputs: {d: {type: uri_folder}}\noutputs: {o: {type: uri_folder}}\n"
         .to_owned()
-        + &format!("jobs:\n  score:\n{}", spark("    "))
-            .replace("o: {type: uri_folder, mode: direct}", "o: \"${{parent.outputs.o}}\"")
+        + &format!("jobs:\n  score:\n{}", automl("    "))
+            .replace("o: {type: uri_folder}", "o: \"${{parent.outputs.o}}\"")
         + &node("reads", "ls ${{inputs.i}}")
         + "    inputs: {i: \"${{parent.inputs.d}}\"}\n"
         + &node("lacks", "cat ${{inputs.i}}")
@@ -130,7 +124,7 @@ fn nodes_of_an_inner_pipeline_that_cannot_run_do_not_hide_the_plan_of_the_rest()
     let project = project(&jobs).with("inner.yml", &inner);
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1).out;
     for line in [
-        "✗ x.score  cannot    nodes of type 'spark' are not supported by amlrun yet\n",
+        "✗ x.score  cannot    nodes of type 'automl' are not supported by amlrun yet\n",
         "✗ x.reads  cannot    the folder 'none' does not exist\n",
         "✗ x.lacks  cannot    the file 'none.csv' does not exist\n",
         "✗ x.asks   cannot    the component 'zip:1' is not registered in this workspace\n",
@@ -196,21 +190,21 @@ fn a_node_that_samples_stand_in_for_needs_nothing_of_what_it_would_run() {
 
 #[test]
 fn other_mistakes_are_told_as_before() {
-    let jobs = format!("  score:\n{}", spark("    ")) + &node("bad", "ls ${{inputs.none}}");
+    let jobs = format!("  score:\n{}", automl("    ")) + &node("bad", "ls ${{inputs.none}}");
     let refused = project(&jobs).amlrun(&["plan", "pipeline.yml"]).ended(1);
     assert!(refused.out.is_empty() && refused.err.contains("none"), "{}{}", refused.out, refused.err);
 }
 
 #[test]
 fn samples_stand_in_for_a_job_of_its_own_as_for_a_node() {
-    let project = Project::new().with("job.yml", &spark("")).with("src/score.py", "").with("samples/a", "1");
+    let project = Project::new().with("job.yml", &automl("")).with("src/score.py", "").with("samples/a", "1");
     let refused = project.run("job.yml").ended(1);
-    assert!(refused.err.contains("not-yet") && refused.err.contains("[types.spark]"), "{}", refused.err);
-    project.write("amlrun.toml", "[types.spark]\npolicy = \"stub\"\noutputs = { o = \"samples\" }\n");
+    assert!(refused.err.contains("not-yet") && refused.err.contains("[types.automl]"), "{}", refused.err);
+    project.write("amlrun.toml", "[types.automl]\npolicy = \"stub\"\noutputs = { o = \"samples\" }\n");
     let ran = project.run("job.yml").ended(0);
     assert!(ran.out.contains("samples were used instead"), "{}", ran.out);
     let shown = project.shown();
-    assert_eq!((shown["type"].as_str(), shown["substitute"].as_str()), (Some("spark"), Some("stub")));
+    assert_eq!((shown["type"].as_str(), shown["substitute"].as_str()), (Some("automl"), Some("stub")));
     let made = shown["outputs"]["o"]["path"].as_str().unwrap();
     assert_eq!(std::fs::read_to_string(format!("{made}/a")).unwrap(), "1");
 }
@@ -263,12 +257,9 @@ fn much_data_is_told_before_it_is_fetched() {
 #[test]
 fn data_that_only_a_node_which_cannot_run_reads_does_not_hide_the_plan_of_the_rest() {
     let jobs = node("free", "echo hi")
-        + "  pick:\n    type: spark\n    code: .\n    entry: {file: x.py}\n    conf: {spark.driver.cores: 1, spark.driver.memory: 1g, \
-           spark.executor.cores: 1, spark.executor.memory: 1g, spark.executor.instances: 1}\n    \
-           resources: {instance_type: standard_e4s_v3, runtime_version: \"3.4\"}\n    environment: azureml:any@latest\n    \
-           inputs: {rows: \"${{parent.inputs.rows}}\"}\n    args: --x ${{inputs.rows}}\n";
+        + "  pick:\n    type: command\n    component: azureml:pick:1\n    inputs: {rows: \"${{parent.inputs.rows}}\"}\n";
     let text = pipeline(&jobs).replace("jobs:", "inputs: {rows: {type: uri_folder, path: azureml:rows:1}}\njobs:");
-    let project = Project::new().with("pipeline.yml", &text).with("x.py", "");
+    let project = Project::new().with("pipeline.yml", &text);
     let planned = project.amlrun(&["plan", "pipeline.yml"]).ended(1);
     assert!(
         planned.out.contains("▶ free  run") && planned.out.contains("✗ pick  cannot"),

@@ -95,7 +95,6 @@ fn what_is_not_run_yet_is_refused_and_not_ignored() {
         (sweep.to_owned(), "jobs of type 'sweep' are not supported by amlrun yet"),
         (node("{type: pipeline, component: azureml:x:1}"), "the component 'x:1' is not registered"),
         (node("{type: command, component: azureml:x:1}"), "the component 'x:1' is not registered"),
-        (format!("{command}distribution: {{type: ray}}\n"), "amlrun does not run steps on a Ray cluster"),
         (
             format!("{command}inputs: {{d: {{path: https://x.org/y}}}}\n"),
             "'https://x.org/y' is a single file on the web",

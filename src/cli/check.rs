@@ -14,6 +14,7 @@ use crate::runner::environments::{self, Becomes};
 use crate::runner::project::Project;
 use crate::runner::run_plan::replayable;
 use crate::runner::substitutes;
+use crate::runner::tools;
 use crate::spec;
 use crate::yaml::overrides::Override;
 
@@ -132,6 +133,12 @@ fn plan(
     let document = spec::document::of(read, file, found);
     let plan = document.and_then(|document| project.plan_of(&document, config, &read.sources, found));
     let plan = plan?;
+    if target == Some(Target::Local)
+        && let Some(lacking) = tools::first_lacking(plan.commands(), &environments::of(&project.home_of(file), config))
+    {
+        let message = format!("the step '{}' cannot run: {}", lacking.step, lacking.what);
+        found.push(Diagnostic::without_place("missing-program", message).at("jobs").help(lacking.help()));
+    }
     if target == Some(Target::Local)
         && let Err(why) = replayable(&plan, &project.home_of(file))
     {

@@ -122,9 +122,11 @@ fn create(create: &Create, project: &Project, printer: &Printer) -> Result<Json,
     let component = accepted(checked, printer)?;
     let text = |field: &str| component.written(field).filter(|text| !text.is_empty());
     let kind = text("type").unwrap_or_else(|| "command".to_owned());
-    if !matches!(component.class, "CommandComponent" | "PipelineComponent" | "ParallelComponent") {
+    const KINDS: [&str; 4] = ["CommandComponent", "PipelineComponent", "ParallelComponent", "SparkComponent"];
+    if !KINDS.contains(&component.class) {
         return Err(Failed::new(format!(
-            "{}: components of type '{kind}' cannot be registered yet: only command, parallel and pipeline components can",
+            "{}: components of type '{kind}' cannot be registered yet: only command, parallel, pipeline and spark \
+             components can",
             create.file.display()
         )));
     }

@@ -8,8 +8,7 @@ use crate::diagnostic::article::with_article;
 use crate::event::{EventKind, OutputInfo};
 use crate::exec::StopWatch;
 use crate::outcome::Failure;
-use crate::plan::PortType;
-use crate::plan::{DatastorePath, Located, Part, Step, StepOutput};
+use crate::plan::{DatastorePath, Located, Part, PortType, Program, Step, StepOutput};
 use crate::reuse::Listing;
 use crate::store::{seal, tree};
 
@@ -49,7 +48,7 @@ pub(super) fn collect(
             value::read(&path, output.kind)
                 .map_err(|why| Failure::other(format!("its output '{}' cannot be used: {why}", output.name)))?;
         }
-        if let Some(message) = misfit(output, &path) {
+        if let Some(message) = misfit(step, output, &path) {
             warn(services, request, index, message);
         }
         let info = close(index, output, &path, request)?;
@@ -73,9 +72,11 @@ pub(super) fn collect(
 }
 
 /// A warning if an output does not fit its type, because the step that reads it may fail.
-fn misfit(output: &StepOutput, path: &Path) -> Option<String> {
+fn misfit(step: &Step, output: &StepOutput, path: &Path) -> Option<String> {
     let name = &output.name;
     let marker = match output.kind {
+        // Spark writes a folder of parts, and reads it as if it were one file.
+        PortType::UriFile if step.body.kind() == Program::Spark.kind() => return None,
         PortType::UriFile if path.is_dir() => {
             return Some(format!("its output '{name}' is a uri_file, but it wrote a folder there"));
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::outputs::OutputTable;
 use super::protect::OwnCopy;
 use super::state::{RunState, warn};
-use super::{Request, Services, StepEnvironment, StepRun, environment, is_file, parallel, prepare, protect};
+use super::{Request, Services, StepEnvironment, StepRun, environment, is_made_by, parallel, prepare, protect, ray};
 use crate::exec::{Access, LOG_LIMIT, Launch, Launcher, Mount, RankProcess, ranks};
 use crate::outcome::Failure;
 use crate::plan::{Command, Part};
@@ -69,7 +69,15 @@ pub(super) fn launch(
         .map_err(Failure::other)?;
     let driver = parallel::variables(index, command, &prepared.folder, &prepared.inputs, request);
     let variables = variables.into_iter().chain(driver.map_err(Failure::other)?);
-    let instances = command.distribution.as_ref().map_or(1, |d| d.instances);
+    let ray = command.distribution.as_ref().filter(|distribution| distribution.is_ray());
+    let ray = ray.map(|written| ray::cluster(written, &prepared.command)).transpose().map_err(Failure::other)?;
+    // The author's variables override that of Ray.
+    let (text, ray_variable) = match ray {
+        Some(ray) => (ray.command, Some(ray.variable)),
+        None => (prepared.command.clone(), None),
+    };
+    let variables = ray_variable.into_iter().chain(variables);
+    let instances = command.distribution.as_ref().filter(|d| !d.is_ray()).map_or(1, |d| d.instances);
     let distribution = command.distribution.as_ref().and_then(distribution);
     let user_logs = prepared.folder.user_logs();
     let (launcher, processes) = match &command.distribution {
@@ -78,7 +86,7 @@ pub(super) fn launch(
     };
     let mounts = mounts(index, &prepared, request);
     let launch = Launch {
-        command: prepared.command,
+        command: text,
         cwd: prepared.folder.wd(),
         variables: variables.collect(),
         hidden: request.hidden.clone(),
@@ -101,7 +109,7 @@ fn mounts(index: usize, prepared: &prepare::Prepared, request: &Request) -> Vec<
     let outputs = step.outputs.iter().filter_map(|output| {
         let path = PathBuf::from(prepared.outputs.get(&output.name)?);
         // The file does not exist yet.
-        if is_file(output.kind) { path.parent().map(Path::to_owned) } else { Some(path) }
+        if is_made_by(step, output.kind) { path.parent().map(Path::to_owned) } else { Some(path) }
     });
     let written = std::iter::once(prepared.folder.path.clone()).chain(outputs);
     let read = protect::read_in_place(step, &prepared.copies, request);

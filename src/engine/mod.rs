@@ -26,6 +26,7 @@ mod parallel;
 mod paths;
 mod prepare;
 mod protect;
+mod ray;
 pub mod schedule;
 mod services;
 mod staging;
@@ -45,7 +46,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::event::OutputInfo;
-use crate::plan::{Plan, PortType};
+use crate::plan::{Plan, PortType, Program, Step};
 use crate::reuse::Reuse;
 use crate::secret::Secret;
 
@@ -119,17 +120,20 @@ pub struct Resumed {
     pub children: ResumedChildren,
 }
 
-/// Whether an output of a type is a file in its folder: a file, or the text of a value.
-fn is_file(kind: PortType) -> bool {
-    kind == PortType::UriFile || !kind.is_data()
+/// Whether a step makes an output itself, in a folder that exists: a file, or the text of a value. Spark also makes
+/// folders itself: it writes to none that exists.
+fn is_made_by(step: &Step, kind: PortType) -> bool {
+    let is_spark = || step.command().is_some_and(|command| command.program == Program::Spark);
+    kind == PortType::UriFile || !kind.is_data() || is_spark()
 }
 
 impl Request {
     /// The path of a step's output: the folder, or the file in its folder.
     fn output(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
-        let tree = self.paths.output(&self.step(step).path, output, attempt);
-        match self.step(step).outputs.iter().find(|o| o.name == output) {
-            Some(o) if is_file(o.kind) => tree.join(output),
+        let step = self.step(step);
+        let tree = self.paths.output(&step.path, output, attempt);
+        match step.outputs.iter().find(|o| o.name == output) {
+            Some(o) if is_made_by(step, o.kind) => tree.join(output),
             _ => tree,
         }
     }

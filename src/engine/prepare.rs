@@ -9,7 +9,7 @@ use super::outputs::OutputTable;
 use super::parallel;
 use super::protect::{self, OwnCopy};
 use super::unchanged::{self, is_copied};
-use super::{Request, is_file, value};
+use super::{Request, is_made_by, value};
 use crate::plan::PortType;
 use crate::plan::command::{Names, address_word, expand};
 use crate::plan::{Command, InputMode, Part, StepInput, Value};
@@ -37,7 +37,8 @@ pub(super) struct Prepared {
 }
 
 /// Prepares a step. On Azure ML, `outputs/` and `logs/` exist in the working directory before the command starts.
-/// Folders of `uri_folder` outputs exist; files of `uri_file` outputs do not (reference, sections 3.4 and 7.1).
+/// Folders of `uri_folder` outputs exist, except for Spark; files of `uri_file` outputs do not (reference, sections 3.4
+/// and 7.1).
 pub(super) fn prepare(
     index: usize,
     command: &Command,
@@ -84,10 +85,11 @@ fn materialize_code(command: &Command, request: &Request, folder: &StepFolder) -
 /// Makes the folder of each output, and returns the path that the step gets.
 fn outputs(index: usize, request: &Request, tree: &dyn Fn(&str) -> PathBuf) -> Result<HashMap<String, String>, String> {
     let mut outputs = HashMap::new();
-    for output in &request.step(index).outputs {
+    let step = request.step(index);
+    for output in &step.outputs {
         let tree = tree(&output.name);
         make_one(&tree)?;
-        let path = if is_file(output.kind) { tree.join(&output.name) } else { tree };
+        let path = if is_made_by(step, output.kind) { tree.join(&output.name) } else { tree };
         outputs.insert(output.name.clone(), path.display().to_string());
     }
     Ok(outputs)

@@ -8,8 +8,8 @@ use crate::digest::Digest;
 use crate::reuse::Given;
 
 /// Inherited, and not part of the cache key: the user and their folders, network access, and what a version manager
-/// needs to find the interpreter, which is inspected itself.
-const NEUTRAL: [&str; 30] = [
+/// needs to find the interpreter, which is inspected itself; where Spark finds Java.
+const NEUTRAL: [&str; 31] = [
     "PATH",
     "HOME",
     "USER",
@@ -36,6 +36,7 @@ const NEUTRAL: [&str; 30] = [
     "SSH_AUTH_SOCK",
     "VIRTUAL_ENV",
     "LIBTORCH",
+    "JAVA_HOME",
     "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",

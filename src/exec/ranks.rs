@@ -178,6 +178,14 @@ pub(crate) fn mpi_preamble(per_node: u32) -> String {
     )
 }
 
+/// A port that is free now.
+///
+/// # Errors
+/// A message, if this machine has none.
+pub fn free_port() -> Result<u16, String> {
+    Ports::default().free().map_err(|error| format!("no free port on this machine's loopback address: {error}"))
+}
+
 /// Free ports of the loopback address. They are held until all are chosen, so that no port is chosen twice.
 #[derive(Default)]
 struct Ports {

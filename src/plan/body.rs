@@ -233,15 +233,24 @@ pub struct Code {
 /// A step of several processes (reference, section 7.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
-    /// `pytorch`, `mpi`, `tensorflow`; `None` when the command runs once on every instance.
+    /// `pytorch`, `mpi`, `tensorflow`, `ray`; `None` when the command runs once on every instance.
     pub kind: Option<String>,
     /// `resources.instance_count`.
     pub instances: u32,
     /// The numbers that the author gives, by field: `process_count_per_instance`, `worker_count` …
     pub counts: BTreeMap<String, u32>,
+    /// What the author says of a Ray cluster, by field: `port`, `address`, `head_node_additional_args` …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
 }
 
 impl Distribution {
+    /// Whether the command runs beside a Ray cluster.
+    #[must_use]
+    pub fn is_ray(&self) -> bool {
+        self.kind.as_deref() == Some("ray")
+    }
+
     /// How many processes there are in all.
     #[must_use]
     pub fn processes(&self) -> usize {
@@ -250,6 +259,8 @@ impl Distribution {
             Some("tensorflow") => {
                 count("worker_count").unwrap_or(self.instances) + count("parameter_server_count").unwrap_or(0)
             }
+            // The command runs on the head only.
+            Some("ray") => 1,
             Some(_) => self.instances.saturating_mul(count("process_count_per_instance").unwrap_or(1)),
             None => self.instances,
         };

@@ -16,7 +16,7 @@ use super::resolve::{in_order, lay_open};
 use super::site::Site;
 use super::step::{self, Runs};
 use super::template::Template;
-use super::{JobOutput, Part, Phase, PortType, Step, StepBody, StepInput, StepOutput, Value};
+use super::{JobOutput, Part, Phase, PortType, Program, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::Diagnostic;
 use crate::spec::control_flow::{self as spec, Items as Written};
 use crate::spec::io::Port;
@@ -252,6 +252,7 @@ fn template(
                 body: Some(&component.body),
                 settings: body.settings.or(&component.body.settings),
                 is_deterministic: component.is_deterministic,
+                program: Program::Shell,
             };
             let alone = Scope { inputs: HashMap::new(), level: None, base: scope.base, world: scope.world };
             let own = body.environment_variables.as_slice();

@@ -22,6 +22,7 @@ mod outputs;
 mod parallel;
 pub mod resolve;
 mod site;
+mod spark;
 mod step;
 pub mod sweep;
 pub mod template;

@@ -6,18 +6,20 @@ use super::bind::{Bound, Scope, World};
 use super::inputs::{component_inputs, inner, step_input};
 use super::level::{Level, Place, unbound};
 use super::outputs::{self, Said};
+use super::spark;
 use super::step::{self, Runs, check_inline_command};
 use super::sweep::{self, Written};
 use super::{
-    JobInput, JobOutput, Local, Part, Phase, Plan, Step, StepBody, StepInput, StepOutput, Value, control_flow,
+    JobInput, JobOutput, Local, Part, Phase, Plan, Program, Step, StepBody, StepInput, StepOutput, Value, control_flow,
 };
 use crate::diagnostic::{Diagnostic, Severity, Sources};
 use crate::spec::Document;
 use crate::spec::catalog::Catalog;
-use crate::spec::component::RunSettings;
+use crate::spec::component::{CommandBody, RunSettings};
 use crate::spec::io::{Data, Input, Output, OutputValue, PortType};
 use crate::spec::job::node::NodeBody;
-use crate::spec::job::{CommandJob, Job, Node, PipelineJob, ServiceJob};
+use crate::spec::job::{CommandJob, Common, Job, Node, PipelineJob, ServiceJob};
+use crate::spec::spark::SparkJob;
 use crate::spec::sweep::SweepJob;
 use crate::toposort;
 
@@ -32,7 +34,8 @@ pub fn resolve(
     let mut mine = Vec::new();
     let plan = match &document.job {
         Job::Pipeline(job) => pipeline(job, catalog, local, sources, &mut mine),
-        Job::Command(job) => command(job, catalog, local, sources, &mut mine),
+        Job::Command(job) => single(&command(job), catalog, local, sources, &mut mine),
+        Job::Spark(job) => spark(job, catalog, local, sources, &mut mine),
         Job::Sweep(job) => sweep(job, catalog, local, sources, &mut mine),
         Job::Service(job) => service(job, catalog, local, sources, &mut mine),
     };
@@ -44,7 +47,7 @@ pub fn resolve(
 /// The datastore that every workspace has (reference, section 9.5).
 const DEFAULT_DATASTORE: &str = "workspaceblobstore";
 
-fn frame(kind: &str, common: &crate::spec::job::Common) -> Plan {
+fn frame(kind: &str, common: &Common) -> Plan {
     Plan {
         kind: kind.to_owned(),
         display_name: common.display_name.clone(),
@@ -57,30 +60,70 @@ fn frame(kind: &str, common: &crate::spec::job::Common) -> Plan {
     }
 }
 
-fn command(
-    job: &CommandJob,
+/// A job that is one command.
+struct Single<'a> {
+    common: &'a Common,
+    inputs: &'a [Input],
+    outputs: &'a [Output],
+    body: &'a CommandBody,
+    program: Program,
+    /// The field that has the text of its command.
+    field: &'a str,
+}
+
+fn command(job: &CommandJob) -> Single<'_> {
+    let CommandJob { common, inputs, outputs, body } = job;
+    Single { common, inputs, outputs, body, program: Program::Shell, field: "command" }
+}
+
+fn spark(
+    job: &SparkJob,
     catalog: &dyn Catalog,
     local: &Local,
     sources: &Sources,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Plan> {
+    let SparkJob { common, inputs, outputs, body } = job;
+    let mut aside = Vec::new();
+    let is_replaced = local.rules("main", "spark").policy.is_some();
+    let name = common.display_name.as_deref().unwrap_or(&body.entry.value);
+    let body = &spark::command(body, name, "", if is_replaced { &mut aside } else { &mut *found });
+    let job = Single { common, inputs, outputs, body, program: Program::Spark, field: "args" };
+    single(&job, catalog, local, sources, found)
+}
+
+fn single(
+    job: &Single<'_>,
+    catalog: &dyn Catalog,
+    local: &Local,
+    sources: &Sources,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Plan> {
+    let kind = job.program.kind();
     let world = World { catalog, sources, default_datastore: DEFAULT_DATASTORE };
     let scope = Scope { inputs: HashMap::new(), level: None, base: &job.common.base, world: &world };
-    let inputs = own_inputs(&job.inputs, &scope, found);
-    let step_outputs = own_outputs(&job.outputs, &world, found);
+    let (mut aside, is_replaced) = (Vec::new(), local.rules("main", kind).policy.is_some());
+    // What is missing for a job that is not run is not a mistake.
+    let needed = if is_replaced { &mut aside } else { &mut *found };
+    let mut inputs = own_inputs(job.inputs, &scope, needed);
     let names: Vec<&str> = job.inputs.iter().map(|input| input.name.value.as_str()).collect();
-    check_inline_command(&job.body, &names, &job.outputs, "command", &scope, found);
-    let mut plan = frame("command", &job.common);
+    check_inline_command(job.body, &names, job.outputs, job.field, &scope, needed);
+    let step_outputs = own_outputs(job.outputs, &world, found);
+    if job.program == Program::Spark {
+        spark::read_locally(&mut inputs);
+    }
+    let mut plan = frame(kind, job.common);
     plan.inputs = inputs.iter().filter_map(job_input).collect();
     plan.outputs = step_outputs.iter().map(job_output).collect();
     let runs = Runs {
         path: "main".to_owned(),
-        kind: "command",
+        kind,
         display_name: job.common.display_name.clone(),
         component: None,
-        body: Some(&job.body),
+        body: Some(job.body),
         settings: job.body.settings.clone(),
         is_deterministic: true,
+        program: job.program,
     };
     plan.notes = notes(&BTreeMap::from_iter(job.body.settings.without_effect.iter().map(|f| (f.value, 1))), 1);
     plan.steps.push(step::of(runs, inputs, step_outputs, &[], &scope, local, "", found));
@@ -133,6 +176,7 @@ fn service(
         body: None,
         settings: RunSettings::default(),
         is_deterministic: true,
+        program: Program::Shell,
     };
     let step = step::of(runs, Vec::new(), step_outputs, &[], &scope, local, "", found);
     if step.substitute.is_none() {

@@ -9,6 +9,7 @@ use super::level::output_names;
 use super::outputs::{self, Said};
 use super::parallel;
 use super::site::Site;
+use super::spark;
 use super::sweep::{self, Written};
 use super::{Code, Command, Distribution, Local, Phase, Program, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, suggest};
@@ -28,6 +29,7 @@ pub(super) struct Runs<'a> {
     pub body: Option<&'a CommandBody>,
     pub settings: RunSettings,
     pub is_deterministic: bool,
+    pub program: Program,
 }
 
 /// The place of a node in the document: `prefix` is the text before its name in the paths of steps.
@@ -52,6 +54,7 @@ pub(super) fn of_node(
     let display_name = node.display_name.clone();
     let kind = match &node.body {
         NodeBody::Unsupported(other) => &other.kind,
+        NodeBody::Spark(_) => "spark",
         NodeBody::Sweep(_) => "sweep",
         NodeBody::Parallel(_) => "parallel",
         _ => "command",
@@ -60,6 +63,7 @@ pub(super) fn of_node(
     // A field that is missing in a node that is not run is not a mistake.
     let found = if local.rules(&path, kind).policy.is_some() { &mut aside } else { &mut *reported };
     let mut driven = None;
+    let command;
     let (inputs, runs) = match &node.body {
         NodeBody::Component(component) => {
             let inputs = component_inputs(&component.inputs, node, scope, &at, found);
@@ -71,6 +75,7 @@ pub(super) fn of_node(
                 body: Some(&component.body),
                 settings: node.settings.or(&component.body.settings),
                 is_deterministic: component.is_deterministic,
+                program: Program::Shell,
             };
             (inputs, runs)
         }
@@ -88,6 +93,7 @@ pub(super) fn of_node(
                 body: Some(body),
                 settings,
                 is_deterministic: true,
+                program: Program::Shell,
             };
             (inputs, runs)
         }
@@ -100,8 +106,34 @@ pub(super) fn of_node(
                 body: None,
                 settings: RunSettings::default(),
                 is_deterministic: true,
+                program: Program::Shell,
             };
             (Vec::new(), runs)
+        }
+        NodeBody::Spark(written) => {
+            let component = written.component.as_ref();
+            command = spark::command(&written.body, &node.name.value, &at, found);
+            let mut inputs = match component {
+                Some(component) => component_inputs(&component.inputs, node, scope, &at, found),
+                None => {
+                    let names: Vec<&str> = node.inputs.iter().map(|input| input.name.value.as_str()).collect();
+                    check_inline_command(&command, &names, &node.outputs, &format!("{at}.args"), scope, found);
+                    let inputs = given(node, scope, &at, found).into_iter();
+                    inputs.map(|(input, bound)| step_input(&input.name.value, bound, None, None)).collect()
+                }
+            };
+            spark::read_locally(&mut inputs);
+            let runs = Runs {
+                path,
+                kind,
+                display_name: display_name.or_else(|| component.and_then(|c| c.display_name.clone())),
+                component: component.and_then(named),
+                body: Some(&command),
+                settings: component.map_or_else(|| node.settings.clone(), |c| node.settings.or(&c.body.settings)),
+                is_deterministic: component.is_none_or(|c| c.is_deterministic),
+                program: Program::Spark,
+            };
+            (inputs, runs)
         }
         NodeBody::Sweep(sweep) => {
             let inputs = sweep::inputs_of_node(sweep, node, scope, &at, found);
@@ -132,6 +164,7 @@ pub(super) fn of_node(
                 display_name: display_name.or_else(|| component.and_then(|c| c.display_name.clone())),
                 component: component.and_then(named),
                 body: driven.as_ref().map(|driven| &driven.body),
+                program: Program::Parallel,
                 // The driver runs all workers: the instances are not processes of their own.
                 settings: RunSettings { instances: None, distribution: None, ..settings },
                 is_deterministic: component.is_none_or(|c| c.is_deterministic),
@@ -143,8 +176,7 @@ pub(super) fn of_node(
         }
     };
     let mut step = of(runs, inputs, step_outputs, own, scope, local, &at, reported);
-    if let (Some(driven), StepBody::Command(command)) = (&driven, &mut step.body) {
-        command.program = Program::Parallel;
+    if let Some(driven) = &driven {
         step.slots = local.rules(&step.path, kind).slots.unwrap_or(driven.workers).max(1);
     }
     if let (NodeBody::Unsupported(other), None) = (&node.body, &step.substitute) {
@@ -209,7 +241,7 @@ pub(super) fn of(
     let slots = rules.slots.unwrap_or(processes).max(1);
     let body = match body {
         Some(body) => StepBody::Command(Box::new(Command {
-            program: Program::Shell,
+            program: runs.program,
             text: body.command.value.clone(),
             code: code(body),
             environment: body.environment.as_ref().map(|environment| environment.value.clone()),
@@ -273,7 +305,12 @@ fn distribution(
     };
     let instances = settings.instances.as_ref().and_then(|n| number(n, "resources.instance_count")).unwrap_or(1);
     let Some(written) = &settings.distribution else {
-        return (instances > 1).then(|| Distribution { kind: None, instances, counts: BTreeMap::new() });
+        return (instances > 1).then(|| Distribution {
+            kind: None,
+            instances,
+            counts: BTreeMap::new(),
+            options: BTreeMap::new(),
+        });
     };
     let counts = written.counts.iter().filter(|(name, _)| name.ends_with("_count") || name.contains("count_per"));
     let mut given = BTreeMap::new();
@@ -282,15 +319,15 @@ fn distribution(
         let count = if count.value == "0" { Some(0) } else { number(count, &format!("distribution.{name}")) };
         given.extend(count.map(|count| (name.clone(), count)));
     }
-    if written.kind.value == "ray" {
-        let help =
-            "remove it for a local run: the command then runs as one process, and ray.init() starts its own cluster";
-        let message = "amlrun does not run steps on a Ray cluster yet";
-        found.push(
-            Diagnostic::error("not-yet", written.kind.span, message).at(under(at, "distribution.type")).help(help),
-        );
-    }
-    Some(Distribution { kind: Some(written.kind.value.clone()), instances, counts: given })
+    let is_ray = written.kind.value == "ray";
+    let options = written.counts.iter().filter(|_| is_ray).filter_map(|(name, text)| {
+        let path = under(at, &format!("distribution.{name}"));
+        let bound = scope.template(&text.value, Site { span: text.span, path: &path }, 0, found)?;
+        Some((name.clone(), bound.value.as_ref().and_then(Value::as_text)?.to_owned()))
+    });
+    let options = options.collect();
+    let kind = Some(written.kind.value.clone());
+    Some(Distribution { kind, instances, counts: given, options })
 }
 
 fn under(at: &str, field: &str) -> String {

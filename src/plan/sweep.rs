@@ -9,7 +9,7 @@ use super::inputs::{component_inputs, given, step_input};
 use super::local::Local;
 use super::step::{self, Runs, check_inline_command};
 use super::template::Template;
-use super::{InputMode, JobOutput, Part, Phase, PortType, Step, StepBody, StepInput, StepOutput, Value};
+use super::{InputMode, JobOutput, Part, Phase, PortType, Program, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::Diagnostic;
 use crate::spec::expr::{Expr, Piece, Template as Text};
 use crate::spec::io::{Input, Output};
@@ -86,6 +86,7 @@ pub(super) fn of(
         settings: body.settings.clone(),
         body: Some(&body),
         is_deterministic: component.is_none_or(|component| component.is_deterministic),
+        program: Program::Shell,
     };
     let trial_inputs = inputs.iter().map(handed_on).chain(swept_inputs(sweep, &inputs));
     // Only the sweep's own outputs become assets: those of its best trial.

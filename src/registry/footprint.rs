@@ -116,7 +116,9 @@ impl Footprint {
     }
 
     fn code(&mut self, object: &Object, workspace: &Path) -> Result<(), StoreError> {
-        let code = object.text("code").and_then(|text| self.local(object, text));
+        // The code of a Spark component is its own folder, unless it names another.
+        let own_folder = object.class.ends_with("SparkComponent").then_some(".");
+        let code = object.text("code").or(own_folder).and_then(|text| self.local(object, text));
         let items = object.get("additional_includes").and_then(Value::list).unwrap_or_default();
         let mut includes = Vec::new();
         for text in items.iter().filter_map(Value::text) {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::container_environment::ContainerEnvironment;
 use super::overlays::Overlays;
+use super::tools;
 use crate::digest::Digest;
 use crate::engine::{Decision, EnvironmentProvider, Providing, ServiceError, StepEnvironment};
 use crate::environment::managed::BuildError;
@@ -19,7 +20,7 @@ use crate::event::{Bus, EventKind};
 use crate::exec::process::LocalProcess;
 use crate::exec::{Executor, StopWatch};
 use crate::fs::program::on_path;
-use crate::plan::{Command, Plan};
+use crate::plan::{Command, Plan, Program};
 use crate::store::Home;
 
 /// Provides the environments of a run: this machine's own Python, or an environment that is built from its definition.
@@ -191,6 +192,11 @@ impl EnvironmentProvider for LocalEnvironment {
                     return self.containers.provide(step, command, container, stop).await;
                 }
             };
+            // It may have been built just now.
+            let path = environment.search_path.as_deref().unwrap_or_default();
+            if let Some(lacking) = tools::lacking(step, command, path, environment.name.as_deref()) {
+                return Err(ServiceError::Permanent(format!("{}: {}", lacking.what, lacking.install)));
+            }
             self.overlays.over(environment, command).await
         })
     }
@@ -254,7 +260,7 @@ fn python_shim(home: &Home) -> Option<PathBuf> {
 }
 
 fn uses_python(command: &Command) -> bool {
-    command.text.contains("python")
+    command.program != Program::Shell || command.text.contains("python")
 }
 
 /// The runner's `PATH`, followed by other folders.

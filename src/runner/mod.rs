@@ -19,3 +19,4 @@ pub(crate) mod run_plan;
 mod services;
 pub(crate) mod session;
 pub(crate) mod substitutes;
+pub(crate) mod tools;

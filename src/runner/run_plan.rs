@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::options::StepSelection;
+use super::tools;
 use crate::config::Config;
 use crate::container::Images;
 use crate::data::inspection::InspectionOptions;
@@ -157,7 +158,8 @@ impl RunPlan {
     pub(crate) fn startable(&self) -> Result<(), Failed> {
         let may_run = self.plan.steps.iter().zip(&self.decisions).filter(|(_, decision)| decision.may_run());
         let may_run = may_run.filter(|(step, _)| step.substitute.is_none());
-        for step in may_run.flat_map(|(step, _)| step.with_templates()) {
+        let may_run: Vec<&Step> = may_run.flat_map(|(step, _)| step.with_templates()).collect();
+        for step in &may_run {
             let environment = step.command().map(|command| &command.environment);
             if let Some(Err(why)) = environment.map(|environment| self.environments.resolve(environment.as_ref())) {
                 let message = format!("the step '{}' cannot run: {why}", step.path);
@@ -165,6 +167,11 @@ impl RunPlan {
                     "run it with what is installed here: --environment host, or define the environment in amlrun.toml";
                 return Err(Failed::new(message).hint(hint));
             }
+        }
+        let commands = may_run.iter().filter_map(|step| Some((step.path.as_str(), step.command()?)));
+        if let Some(lacking) = tools::first_lacking(commands, &self.environments) {
+            let message = format!("the step '{}' cannot run: {}", lacking.step, lacking.what);
+            return Err(Failed::new(message).hint(lacking.help()));
         }
         for (index, step) in self.plan.steps.iter().enumerate() {
             if !self.decisions[index].may_run() || !self.wanted[index] {

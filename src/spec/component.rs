@@ -95,7 +95,7 @@ pub struct Distribution {
     pub counts: Pairs<Spanned<String>>,
 }
 
-/// A command component, or the component of a parallel step.
+/// A command component, or the component of a parallel or Spark step.
 #[derive(Clone, Debug)]
 pub struct Component {
     /// Its name; an inline node's component has none.
@@ -187,7 +187,7 @@ pub(super) fn environment_variables(
 }
 
 /// `additional_includes` in their order; `language` has checked that each is there.
-fn includes(object: &Object) -> Vec<PathBuf> {
+pub(super) fn includes(object: &Object) -> Vec<PathBuf> {
     let items = object.get("additional_includes").and_then(Value::list).unwrap_or_default();
     let places = items.iter().filter_map(Value::text).map(|text| object.base.join(text.trim_end_matches('/')));
     places.map(|place| crate::language::tidy(&place)).collect()
@@ -200,6 +200,15 @@ const COUNTED: [&str; 3] = ["instance_count", "docker_args", "shm_size"];
 /// What does not, beside these.
 const RESOURCES: [&str; 4] =
     ["resources.instance_type", "resources.locations", "resources.max_instance_count", "resources.properties"];
+
+/// The same for Spark's properties, each with how its name begins: here, the driver runs everything on all cores.
+const CONF: [(&str, &str); 5] = [
+    ("conf.spark.driver.cores", "spark.driver.cores"),
+    ("conf.spark.dynamicAllocation.*", "spark.dynamicAllocation."),
+    ("conf.spark.executor.*", "spark.executor."),
+    ("conf.spark.master", "spark.master"),
+    ("conf.spark.submit.deployMode", "spark.submit.deployMode"),
+];
 
 /// Where and how the service runs a step: how long, and as how many processes. Scheduling means nothing here.
 pub(super) fn run_settings(object: &Object) -> RunSettings {
@@ -230,7 +239,11 @@ fn without_effect(object: &Object) -> Vec<Spanned<&'static str>> {
         let (_, name) = path.split_once('.')?;
         Some(Spanned::new(*path, counted?.entry(name)?.key_span))
     });
-    fields.chain(below).collect()
+    let conf = CONF.iter().filter_map(|(path, prefix)| {
+        let entry = object.map("conf").iter().find(|entry| entry.key.starts_with(prefix))?;
+        Some(Spanned::new(*path, entry.key_span))
+    });
+    fields.chain(below).chain(conf).collect()
 }
 
 impl RunSettings {

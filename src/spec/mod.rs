@@ -18,6 +18,7 @@ pub mod io;
 pub mod job;
 pub mod parallel;
 pub mod settings;
+pub mod spark;
 pub mod sweep;
 
 use crate::diagnostic::Span;

@@ -73,6 +73,7 @@ const PAGES: &[(&str, &str)] = table! {
     "missing-field"
     "missing-input"
     "missing-path"
+    "missing-program"
     "no-compute"
     "no-steps"
     "not-a-document"

@@ -93,7 +93,9 @@ pub(in crate::engine) fn of(
     }
     known.key.environment = command.environment.as_ref().map(|environment| environment.definition().to_owned());
     known.key.distribution = command.distribution.as_ref().map(|d| {
-        let counts: Vec<String> = d.counts.iter().map(|(name, count)| format!(", {name} {count}")).collect();
+        let counts = d.counts.iter().map(|(name, count)| format!(", {name} {count}"));
+        let counts: Vec<String> =
+            counts.chain(d.options.iter().map(|(name, text)| format!(", {name} {text}"))).collect();
         let kind = d.kind.as_deref().unwrap_or("one process an instance");
         format!("{kind}, instances {}{}", d.instances, counts.concat())
     });

@@ -15,6 +15,7 @@ pub use node::Node;
 pub use pipeline::PipelineJob;
 pub use service::ServiceJob;
 
+use super::spark::{self, SparkJob};
 use super::sweep::{self, SweepJob};
 
 /// A job file.
@@ -24,6 +25,8 @@ pub enum Job {
     Command(Box<CommandJob>),
     /// A graph of nodes.
     Pipeline(Box<PipelineJob>),
+    /// A script for Spark.
+    Spark(Box<SparkJob>),
     /// Trials of a command.
     Sweep(Box<SweepJob>),
     /// A job that only a service runs.
@@ -37,6 +40,7 @@ impl Job {
         match self {
             Self::Command(job) => &job.common,
             Self::Pipeline(job) => &job.common,
+            Self::Spark(job) => &job.common,
             Self::Sweep(job) => &job.common,
             Self::Service(job) => &job.common,
         }
@@ -48,6 +52,7 @@ impl Job {
         match self {
             Self::Command(_) => "command",
             Self::Pipeline(_) => "pipeline",
+            Self::Spark(_) => "spark",
             Self::Sweep(_) => "sweep",
             Self::Service(job) => &job.kind,
         }
@@ -58,6 +63,7 @@ impl Job {
 pub(super) fn of(object: &Object, sources: &Sources, found: &mut Vec<Diagnostic>) -> Option<Job> {
     match object.class {
         "CommandJob" => command::of(object, found).map(|job| Job::Command(Box::new(job))),
+        "SparkJob" => spark::job(object, found).map(|job| Job::Spark(Box::new(job))),
         "SweepJob" => sweep::job(object, found).map(|job| Job::Sweep(Box::new(job))),
         "PipelineJob" => Some(Job::Pipeline(Box::new(pipeline::of(object, found)))),
         _ => {

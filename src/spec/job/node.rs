@@ -1,5 +1,5 @@
-//! A node of a pipeline: a command by component or written inline, a pipeline inside the pipeline, a parallel step, or
-//! something that only a service runs (reference, sections 1.5, 2.2, 2.5, 2.8).
+//! A node of a pipeline: a command by component or written inline, a pipeline inside the pipeline, a sweep, a parallel or
+//! Spark step, a condition or loop, or something that only a service runs (reference, sections 1.5, 2.2, 2.5 to 2.12).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,6 +12,7 @@ use crate::spec::component::{self, CommandBody, Component, RunSettings};
 use crate::spec::control_flow::{self, DoWhile, IfElse, ParallelFor};
 use crate::spec::io::{self, Input, Output, Port};
 use crate::spec::parallel::{self, ParallelNode};
+use crate::spec::spark::{self, SparkNode};
 use crate::spec::sweep::{self, SweepBody};
 use crate::spec::{Pairs, Spanned};
 use crate::yaml::Literal;
@@ -26,6 +27,8 @@ pub enum NodeBody {
     Inline(Box<CommandBody>),
     /// A pipeline component.
     Pipeline(Arc<PipelineComponent>),
+    /// A script for Spark.
+    Spark(Box<SparkNode>),
     /// Trials of a command.
     Sweep(Box<SweepBody>),
     /// A condition.
@@ -47,6 +50,7 @@ impl NodeBody {
         match self {
             Self::Component(component) => Some(component),
             Self::Parallel(node) => node.component.as_ref(),
+            Self::Spark(node) => node.component.as_ref(),
             _ => None,
         }
     }
@@ -179,6 +183,10 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
                 None => return None,
             }
         }
+        ("SparkNode" | "InlineSparkNode", _) => match spark::node(object, &path, found) {
+            Some(node) => NodeBody::Spark(Box::new(node)),
+            None => NodeBody::Unsupported(unsupported(entry, object)),
+        },
         ("SweepNode", _) => match sweep::node(object, &path, components, found) {
             Some(sweep) => NodeBody::Sweep(Box::new(sweep)),
             None => NodeBody::Unsupported(unsupported(entry, object)),
@@ -242,7 +250,7 @@ fn unsupported(entry: &Entry, object: &Object) -> Unsupported {
     let (mut help, mut code) = (None, "not-yet");
     let component = object.get("component").or_else(|| object.get("trial"));
     let reference = component
-        .filter(|_| matches!(kind, "command" | "pipeline" | "sweep" | "parallel"))
+        .filter(|_| matches!(kind, "command" | "pipeline" | "spark" | "sweep" | "parallel"))
         .and_then(|c| Some((c.text()?, c.span)));
     let (why, span) = match reference {
         Some((name, span)) if name.contains("://") || name.starts_with('/') => {

@@ -1,0 +1,1 @@
+say() { echo "it says $1"; }
