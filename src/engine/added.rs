@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, Request};
+use super::cache::Decision;
 use crate::event::OutputInfo;
 use crate::plan::Step;
 
@@ -62,63 +62,16 @@ impl AddedSteps {
     pub(super) fn push(&self, step: AddedStep) {
         self.0.push(step);
     }
-}
 
-impl Request {
-    /// A step of the plan, or one that was added.
-    #[must_use]
-    pub fn step(&self, index: usize) -> &Step {
-        self.plan.steps.get(index).unwrap_or_else(|| &self.added_step(index).step)
+    pub(super) fn count(&self) -> usize {
+        self.0.count()
     }
 
-    /// How many steps there are now.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.plan.steps.len() + self.added.0.count()
+    pub(super) fn get(&self, number: usize) -> &AddedStep {
+        &self.0[number]
     }
 
-    /// The job name of a step: the run's own name for a standalone job.
-    #[must_use]
-    pub fn step_job(&self, step: usize) -> String {
-        self.jobs_of_steps.get(step).unwrap_or_else(|| &self.added_step(step).job).clone()
-    }
-
-    /// The step that a step belongs to, if it was added.
-    #[must_use]
-    pub fn parent(&self, step: usize) -> Option<usize> {
-        (step >= self.plan.steps.len()).then(|| self.added_step(step).parent)
-    }
-
-    /// What the parent of a step gave it; nothing for a step of the plan.
-    pub(super) fn parameters(&self, step: usize) -> &[(String, serde_json::Value)] {
-        if step < self.plan.steps.len() { &[] } else { &self.added_step(step).parameters }
-    }
-
-    pub(super) fn decision(&self, step: usize) -> &Decision {
-        self.decisions.get(step).unwrap_or_else(|| &self.added_step(step).decision)
-    }
-
-    /// Whether the parent of an added step takes an output of it.
-    pub(super) fn is_taken(&self, step: usize, output: &str) -> bool {
-        step >= self.plan.steps.len() && self.added_step(step).taken.iter().any(|taken| taken == output)
-    }
-
-    /// The number of a step's first attempt in this run, from 1.
-    pub(super) fn first_attempt(&self, step: usize) -> u32 {
-        if step >= self.plan.steps.len() {
-            return 1 + self.added_step(step).attempts;
-        }
-        1 + self.resumed.as_ref().and_then(|r| r.attempts.get(&step)).copied().unwrap_or(0)
-    }
-
-    /// All steps with their numbers.
-    pub(super) fn steps(&self) -> impl Iterator<Item = (usize, &Step)> {
-        let first = self.plan.steps.len();
-        let added = self.added.0.iter().map(move |(number, added)| (first + number, &added.step));
-        self.plan.steps.iter().enumerate().chain(added)
-    }
-
-    fn added_step(&self, index: usize) -> &AddedStep {
-        &self.added.0[index - self.plan.steps.len()]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &AddedStep> {
+        self.0.iter().map(|(_, added)| added)
     }
 }

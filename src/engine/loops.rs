@@ -11,7 +11,7 @@ use super::{Request, sweep, value};
 use crate::event::{EventKind, OutputInfo};
 use crate::exec::{Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
-use crate::plan::control_flow::{Item, Items, from_json};
+use crate::plan::items::{Item, Items, from_json};
 use crate::plan::{Condition, DoWhile, ParallelFor, Part, PortType, StepOutput, Template, Value};
 use crate::reuse::Listing;
 use crate::store::{seal, tree};

@@ -13,6 +13,7 @@
 
 mod added;
 mod cache;
+mod child_request;
 mod children;
 mod collect;
 pub mod dispatch;
@@ -50,6 +51,7 @@ use crate::plan::{Plan, PortType, Program, Step};
 use crate::reuse::Reuse;
 use crate::secret::Secret;
 
+use added::AddedStep;
 pub use added::{AddedSteps, ResumedChild, ResumedChildren};
 pub use cache::{CacheDecision, CachedResult, Decision, Force, InputSnapshot, Seen, decide, scope, windows_scripts};
 pub use dispatch::{run, step_info};
@@ -128,6 +130,63 @@ fn is_made_by(step: &Step, kind: PortType) -> bool {
 }
 
 impl Request {
+    /// A step of the plan, or one that was added.
+    #[must_use]
+    pub fn step(&self, index: usize) -> &Step {
+        self.plan.steps.get(index).unwrap_or_else(|| &self.added_step(index).step)
+    }
+
+    /// How many steps there are now.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.plan.steps.len() + self.added.count()
+    }
+
+    /// The job name of a step: the run's own name for a standalone job.
+    #[must_use]
+    pub fn step_job(&self, step: usize) -> String {
+        self.jobs_of_steps.get(step).unwrap_or_else(|| &self.added_step(step).job).clone()
+    }
+
+    /// The step that a step belongs to, if it was added.
+    #[must_use]
+    pub fn parent(&self, step: usize) -> Option<usize> {
+        (step >= self.plan.steps.len()).then(|| self.added_step(step).parent)
+    }
+
+    /// What the parent of a step gave it; nothing for a step of the plan.
+    fn parameters(&self, step: usize) -> &[(String, serde_json::Value)] {
+        if step < self.plan.steps.len() { &[] } else { &self.added_step(step).parameters }
+    }
+
+    fn decision(&self, step: usize) -> &Decision {
+        self.decisions.get(step).unwrap_or_else(|| &self.added_step(step).decision)
+    }
+
+    /// Whether the parent of an added step takes an output of it.
+    fn is_taken(&self, step: usize, output: &str) -> bool {
+        step >= self.plan.steps.len() && self.added_step(step).taken.iter().any(|taken| taken == output)
+    }
+
+    /// The number of a step's first attempt in this run, from 1.
+    fn first_attempt(&self, step: usize) -> u32 {
+        if step >= self.plan.steps.len() {
+            return 1 + self.added_step(step).attempts;
+        }
+        1 + self.resumed.as_ref().and_then(|r| r.attempts.get(&step)).copied().unwrap_or(0)
+    }
+
+    /// All steps with their numbers.
+    fn steps(&self) -> impl Iterator<Item = (usize, &Step)> {
+        let first = self.plan.steps.len();
+        let added = (first..).zip(self.added.iter().map(|added| &added.step));
+        self.plan.steps.iter().enumerate().chain(added)
+    }
+
+    fn added_step(&self, index: usize) -> &AddedStep {
+        self.added.get(index - self.plan.steps.len())
+    }
+
     /// The path of a step's output: the folder, or the file in its folder.
     fn output(&self, step: usize, output: &str, attempt: u32) -> PathBuf {
         let step = self.step(step);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::cache::CachedResult;
-use super::children::ChildRequest;
+use super::child_request::ChildRequest;
 use super::outputs::OutputTable;
 use super::{Request, Services};
 use crate::clock::Timestamp;

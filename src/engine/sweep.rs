@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::children::{ChildEnd, Children};
+use super::child_request::ChildEnd;
+use super::children::Children;
 use super::collect;
 use super::services::StepRun;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
@@ -17,7 +18,7 @@ use crate::digest::Digest;
 use crate::event::{EventKind, OutputInfo};
 use crate::exec::{Stop, StopWatch};
 use crate::outcome::{Failure, StepOutcome};
-use crate::plan::sweep::parameter;
+use crate::plan::model::parameter;
 use crate::plan::{StepBody, Sweep, Value};
 use crate::sweep::{self, Algorithm, Assignment, better, propose, should_stop};
 

@@ -3,80 +3,18 @@
 //! A condition is a step that the steps of its two branches need. A loop is a step with a template: the node that it
 //! repeats is no step of its own.
 
-use std::collections::HashMap;
-
-use serde::{Deserialize, Serialize};
-
 use super::bind::{Bound, Scope};
-use super::inputs::{component_inputs, inner};
-use super::level::{Level, output_names};
-use super::local::Local;
+use super::items::{Item, Items, from_json};
+use super::level::{Level, collected, output_names};
 use super::outputs::{self, Said};
-use super::resolve::{in_order, lay_open};
 use super::site::Site;
-use super::step::{self, Runs};
-use super::template::Template;
-use super::{JobOutput, Part, Phase, PortType, Program, Step, StepBody, StepInput, StepOutput, Value};
+use super::step;
+use super::{Condition, Phase, PortType, Step, StepBody, StepOutput, Value};
 use crate::diagnostic::Diagnostic;
 use crate::spec::control_flow::{self as spec, Items as Written};
-use crate::spec::io::Port;
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
 use crate::spec::{Literal, Spanned};
-
-/// A condition.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Condition {
-    /// What decides.
-    pub value: Value,
-    /// The steps that run if it is true, by index.
-    pub if_true: Vec<usize>,
-    /// The steps that run if it is false, by index.
-    pub if_false: Vec<usize>,
-}
-
-/// A loop that goes on while a condition is true.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DoWhile {
-    /// What it repeats.
-    pub body: Template,
-    /// The output that decides whether it goes on.
-    pub condition: Option<String>,
-    /// Each output with the inputs that get it in the next iteration.
-    pub mapping: Vec<(String, Vec<String>)>,
-    /// The most iterations.
-    pub max_iterations: u32,
-}
-
-/// A loop over items.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ParallelFor {
-    /// What it runs for each item.
-    pub body: Template,
-    /// The items.
-    pub items: Items,
-    /// The most items at the same time.
-    pub max_concurrency: Option<usize>,
-}
-
-/// The items of a loop.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Items {
-    /// Each with its name and the inputs that it gives.
-    Known(Vec<Item>),
-    /// JSON that is known when the loop begins.
-    Later(Value),
-}
-
-/// An item of a loop.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
-    /// Its name, or its number from 0.
-    pub name: String,
-    /// The inputs that it gives.
-    pub inputs: Vec<(String, Value)>,
-}
 
 /// The step of a condition. Its branches are found when all nodes of the pipeline have their numbers.
 pub(super) fn condition(
@@ -133,67 +71,8 @@ pub(super) fn gate(steps: &mut [Step]) {
     }
 }
 
-/// The step of a loop.
-pub(super) fn repeated(
-    node: &Node,
-    level: &Level<'_>,
-    scope: &Scope<'_>,
-    outer: &Said,
-    local: &Local,
-    found: &mut Vec<Diagnostic>,
-) -> Option<Step> {
-    let path = format!("{}{}", level.prefix, node.name.value);
-    let at = step::at(&level.prefix, &node.name.value);
-    let body = level.body_of(node)?;
-    let ports: &[Port] = match &body.body {
-        NodeBody::Component(component) => &component.inputs,
-        NodeBody::Pipeline(inner) => &inner.inputs,
-        _ => return None,
-    };
-    let body_at = step::at(&level.prefix, &body.name.value);
-    let inputs = component_inputs(ports, body, scope, &body_at, found);
-    let step_body = match &node.body {
-        NodeBody::DoWhile(written) => {
-            let given: Vec<&str> =
-                written.mapping.iter().flat_map(|(_, inputs)| inputs.iter().map(String::as_str)).collect();
-            StepBody::DoWhile(Box::new(DoWhile {
-                body: template(body, &path, &inputs, &given, level, scope, local, found)?,
-                condition: written.condition.as_ref().map(|condition| condition.value.clone()),
-                mapping: written.mapping.clone(),
-                max_iterations: written.max_iterations,
-            }))
-        }
-        NodeBody::ParallelFor(written) => {
-            let items = items(&written.items.value, written.items.span, &at, scope, found)?;
-            // Which inputs later items give is not known yet: all of them may.
-            let given: Vec<&str> = match &items {
-                Items::Known(items) => {
-                    items.iter().flat_map(|item| item.inputs.iter().map(|(name, _)| name.as_str())).collect()
-                }
-                Items::Later(_) => ports.iter().map(|port| port.name.value.as_str()).collect(),
-            };
-            let body = template(body, &path, &inputs, &given, level, scope, local, found)?;
-            StepBody::ParallelFor(Box::new(ParallelFor { body, items, max_concurrency: written.max_concurrency }))
-        }
-        _ => return None,
-    };
-    let outputs = loop_outputs(node, body, outer, scope, &at, found);
-    let kind = step_body.kind().to_owned();
-    let mut step = Step { inputs, outputs, ..bare(path, node, step_body) };
-    let names: Vec<&str> = step.outputs.iter().map(|output| output.name.as_str()).collect();
-    step.substitute = local.substitute(&local.rules(&step.path, &kind), &names).unwrap_or_else(|why| {
-        let message = format!("the policy for the step '{}' cannot be followed: {why}", step.path);
-        found.push(Diagnostic::without_place("bad-policy", message).at(at));
-        None
-    });
-    if step.substitute.is_none() {
-        step.find_needs();
-    }
-    Some(step)
-}
-
 /// The outputs of a loop: those of its last iteration, or all of them together.
-fn loop_outputs(
+pub(super) fn loop_outputs(
     node: &Node,
     body: &Node,
     outer: &Said,
@@ -214,74 +93,8 @@ fn loop_outputs(
     outputs::of_step(&names, &said, &format!("{at}.outputs"), scope.world, found)
 }
 
-/// The type of the collected outputs of all items.
-pub(super) fn collected(kind: PortType) -> PortType {
-    if kind.is_data() { PortType::Mltable } else { PortType::String }
-}
-
-/// What a loop repeats. `given` are the inputs that get their values from the loop.
-#[expect(clippy::too_many_arguments, reason = "what a node rests on")]
-fn template(
-    body: &Node,
-    path: &str,
-    inputs: &[StepInput],
-    given: &[&str],
-    level: &Level<'_>,
-    scope: &Scope<'_>,
-    local: &Local,
-    found: &mut Vec<Diagnostic>,
-) -> Option<Template> {
-    let handed_on = inputs.iter().map(|input| {
-        let has_value = input.value.is_some() || given.contains(&input.name.as_str());
-        let value = has_value.then(|| Value { parts: vec![Part::Input(input.name.clone())] });
-        StepInput { value, ..input.clone() }
-    });
-    let handed_on: Vec<StepInput> = handed_on.collect();
-    match &body.body {
-        NodeBody::Component(component) => {
-            let said = outputs::of_node(body, &Said::new());
-            let at = step::at(&level.prefix, &body.name.value);
-            let named = outputs::of_step(&output_names(body), &said, &format!("{at}.outputs"), scope.world, found);
-            // The loop registers and uploads its outputs when it is over.
-            let step_outputs = named.into_iter().map(|output| StepOutput { asset: None, place: None, ..output });
-            let runs = Runs {
-                path: path.to_owned(),
-                kind: "command",
-                display_name: body.display_name.clone().or_else(|| component.display_name.clone()),
-                component: component.name.clone(),
-                body: Some(&component.body),
-                settings: body.settings.or(&component.body.settings),
-                is_deterministic: component.is_deterministic,
-                program: Program::Shell,
-            };
-            let alone = Scope { inputs: HashMap::new(), level: None, base: scope.base, world: scope.world };
-            let own = body.environment_variables.as_slice();
-            let step = step::of(runs, handed_on, step_outputs.collect(), own, &alone, local, &at, found);
-            let outputs = step.outputs.iter();
-            let outputs =
-                outputs.map(|o| JobOutput { name: o.name.clone(), step: 0, output: o.name.clone() }).collect();
-            Some(Template { steps: vec![step], outputs })
-        }
-        NodeBody::Pipeline(pipeline) => {
-            let mut count = 0;
-            let inside = Level::of(&pipeline.nodes, &pipeline.base, &format!("{path}."), &mut count);
-            let scope =
-                Scope { inputs: inner(handed_on), level: Some(&inside), base: &pipeline.base, world: scope.world };
-            let mut steps = Vec::with_capacity(count);
-            lay_open(&inside, &scope, &Said::new(), local, &mut steps, found);
-            gate(&mut steps);
-            let outputs = pipeline.outputs.iter().filter_map(|port| {
-                let (step, output, _) = inside.written(&port.name.value)?;
-                Some(JobOutput { name: port.name.value.clone(), step, output })
-            });
-            let (steps, outputs) = in_order(steps, outputs.collect(), found)?;
-            Some(Template { steps, outputs })
-        }
-        _ => None,
-    }
-}
-
-fn items(
+/// The items of a loop, as far as they are known. `None` after a mistake, which has been reported.
+pub(super) fn items(
     written: &Written,
     span: crate::diagnostic::Span,
     at: &str,
@@ -321,58 +134,8 @@ fn items(
     }
 }
 
-/// The items in JSON: a list of objects, or an object of objects.
-///
-/// # Errors
-/// A sentence without its end that says what is wrong.
-pub fn from_json(json: &serde_json::Value) -> Result<Vec<Item>, String> {
-    use serde_json::Value as Json;
-    let item = |name: String, json: &Json| {
-        let fields = json.as_object().ok_or_else(|| format!("the item {name} is no object"))?;
-        let text = |value: &Json| match value {
-            Json::String(text) => text.clone(),
-            Json::Bool(true) => "True".to_owned(),
-            Json::Bool(false) => "False".to_owned(),
-            other => other.to_string(),
-        };
-        let inputs = fields.iter().map(|(name, value)| (name.clone(), Value::text(text(value)).under(name)));
-        Ok(Item { inputs: inputs.collect(), name })
-    };
-    let items: Vec<Item> = match json {
-        Json::Array(all) => all
-            .iter()
-            .enumerate()
-            .map(|(number, json)| item(number.to_string(), json))
-            .collect::<Result<_, String>>()?,
-        Json::Object(all) => all.iter().map(|(name, json)| item(name.clone(), json)).collect::<Result<_, String>>()?,
-        _ => return Err("it is neither a list nor an object".to_owned()),
-    };
-    if items.is_empty() { Err("it is empty".to_owned()) } else { Ok(items) }
-}
-
-impl Items {
-    /// The values in it.
-    pub fn values(&self) -> impl Iterator<Item = &Value> {
-        let (known, later) = match self {
-            Self::Known(items) => (items.as_slice(), None),
-            Self::Later(value) => ([].as_slice(), Some(value)),
-        };
-        known.iter().flat_map(|item| item.inputs.iter().map(|(_, value)| value)).chain(later)
-    }
-
-    /// The values in it, to be replaced.
-    pub(super) fn values_mut(&mut self) -> Vec<&mut Value> {
-        match self {
-            Self::Known(items) => {
-                items.iter_mut().flat_map(|item| item.inputs.iter_mut().map(|(_, value)| value)).collect()
-            }
-            Self::Later(value) => vec![value],
-        }
-    }
-}
-
 /// A step with nothing but a body.
-fn bare(path: String, node: &Node, body: StepBody) -> Step {
+pub(super) fn bare(path: String, node: &Node, body: StepBody) -> Step {
     Step {
         path,
         display_name: node.display_name.clone(),
@@ -394,13 +157,4 @@ fn bare(path: String, node: &Node, body: StepBody) -> Step {
 /// A step in the place of a loop with a mistake.
 pub(super) fn placeholder(node: &Node, level: &Level<'_>) -> Step {
     bare(format!("{}{}", level.prefix, node.name.value), node, StepBody::Unsupported { kind: "loop".to_owned() })
-}
-
-/// The name of the node that a loop repeats.
-pub(super) fn loop_body(node: &Node) -> Option<&str> {
-    match &node.body {
-        NodeBody::DoWhile(written) => Some(&written.body.value),
-        NodeBody::ParallelFor(written) => Some(&written.body.value),
-        _ => None,
-    }
 }

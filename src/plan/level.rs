@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::control_flow::{collected, loop_body};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::expr::{Expr, Template};
 use crate::spec::io::{Output, OutputValue, Port, PortType};
@@ -169,4 +168,18 @@ pub(super) fn unbound(name: &str, span: Span) -> Diagnostic {
     Diagnostic::warning("unbound-output", span, format!("no node writes '{name}'"))
         .at(format!("outputs.{name}"))
         .help(format!("bind an output of a node to it: <output>: ${{{{parent.outputs.{name}}}}}"))
+}
+
+/// The type of the collected outputs of all items.
+pub(super) fn collected(kind: PortType) -> PortType {
+    if kind.is_data() { PortType::Mltable } else { PortType::String }
+}
+
+/// The name of the node that a loop repeats.
+pub(super) fn loop_body(node: &Node) -> Option<&str> {
+    match &node.body {
+        NodeBody::DoWhile(written) => Some(&written.body.value),
+        NodeBody::ParallelFor(written) => Some(&written.body.value),
+        _ => None,
+    }
 }

@@ -13,36 +13,37 @@ mod bind;
 mod body;
 pub mod choice;
 pub mod command;
-pub mod control_flow;
+mod control_flow;
 mod inputs;
+pub mod items;
+mod lay_open;
 mod level;
 pub mod local;
 pub mod mltable;
+pub mod model;
 mod outputs;
 mod parallel;
+mod ports;
 pub mod resolve;
 mod site;
 mod spark;
 mod step;
-pub mod sweep;
-pub mod template;
+mod stored;
+mod sweep;
 mod value;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::spec::catalog::{Form, Located, Remote, Signed};
 pub use crate::spec::environment::Environment;
 pub use crate::spec::io::PortType;
-pub use body::{Code, Command, Distribution, Program, StepBody};
-pub use control_flow::{Condition, DoWhile, ParallelFor};
+pub use body::{Code, Command, Distribution, Program};
 pub use local::Local;
+pub use model::{Condition, DoWhile, ParallelFor, Step, StepBody, Sweep, Template};
+pub use ports::{AssetName, DatastorePath, InputMode, JobInput, JobOutput, Phase, StepInput, StepOutput, Substitute};
 pub use resolve::resolve;
-pub use sweep::Sweep;
-pub use template::Template;
 pub use value::{Part, Value};
 
 use crate::secret::Secret;
@@ -112,211 +113,6 @@ impl Plan {
     }
 }
 
-/// An input of the whole job.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct JobInput {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub kind: PortType,
-    /// Its value.
-    pub value: Value,
-}
-
-/// An output of the whole job.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct JobOutput {
-    /// Its name.
-    pub name: String,
-    /// The step that writes it.
-    pub step: usize,
-    /// That step's name for it.
-    pub output: String,
-}
-
-/// One process to run, or its substitute.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Step {
-    /// Its name in the pipeline; inside of nested pipelines with theirs before it: `prepare.clean`.
-    pub path: String,
-    /// Its name for people.
-    pub display_name: Option<String>,
-    /// The component that it runs, as `name` or `name:version`; `None` for an inline command.
-    pub component: Option<String>,
-    /// What it does.
-    #[serde(flatten)]
-    pub body: StepBody,
-    /// Inputs, in the order of their declaration.
-    pub inputs: Vec<StepInput>,
-    /// Outputs, in the order of their declaration.
-    pub outputs: Vec<StepOutput>,
-    /// How long it may run.
-    pub timeout: Option<Duration>,
-    /// Whether the same inputs always give the same outputs, so that an earlier result can be reused.
-    pub is_deterministic: bool,
-    /// When its turn comes.
-    pub phase: Phase,
-    /// What is used instead of it on this machine.
-    #[serde(alias = "stand_in")]
-    pub substitute: Option<Substitute>,
-    /// How often it is tried again after a failure.
-    pub retries: u32,
-    /// How many of the slots for steps it takes while it runs.
-    pub slots: usize,
-    /// The steps that must complete before it, by index, ascending.
-    pub needs: Vec<usize>,
-    /// Those of them that feed optional inputs only: when one fails the step runs without that input.
-    pub optional_needs: Vec<usize>,
-}
-
-/// When a step's turn comes (reference, section 5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Before all others (`settings.on_init`).
-    Init,
-    /// When what it needs is there.
-    #[default]
-    Main,
-    /// When everything else is over, successful or not (`settings.on_finalize`).
-    Finalize,
-}
-
-/// What is used instead of a step that is not run on this machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "policy")]
-pub enum Substitute {
-    /// Its outputs are copies of these files and folders.
-    Stub {
-        /// By the output's name.
-        outputs: BTreeMap<String, PathBuf>,
-    },
-    /// Its outputs are those of an earlier run.
-    Replay {
-        /// That run; the newest one in which the step completed when nothing is said.
-        run: Option<String>,
-    },
-    /// It is skipped, and with it every step that needs it.
-    Skip,
-}
-
-impl Substitute {
-    /// The policy of `amlrun.toml` that asks for it.
-    #[must_use]
-    pub fn policy(&self) -> &'static str {
-        match self {
-            Self::Stub { .. } => "stub",
-            Self::Replay { .. } => "replay",
-            Self::Skip => "skip",
-        }
-    }
-}
-
-/// An input of a step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StepInput {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub kind: PortType,
-    /// How data is given.
-    pub mode: InputMode,
-    /// Whether it may be absent.
-    pub optional: bool,
-    /// Its value; `None` for an optional input that was left out.
-    pub value: Option<Value>,
-}
-
-/// How data is given to a step (reference, section 3.4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputMode {
-    /// A path that must not be written to.
-    #[default]
-    RoMount,
-    /// A private copy.
-    Download,
-    /// A URI; for local data the path itself.
-    Direct,
-    /// The files that an MLTable selects, where they are.
-    EvalMount,
-    /// A private copy of the files that an MLTable selects.
-    EvalDownload,
-}
-
-/// An output of a step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StepOutput {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub kind: PortType,
-    /// The asset that it becomes when the step succeeds.
-    pub asset: Option<AssetName>,
-    /// The place in a datastore where the author wants it too.
-    pub place: Option<DatastorePath>,
-}
-
-impl StepOutput {
-    /// Whether it is copied from the step's folder: into the registry or into a datastore.
-    #[must_use]
-    pub fn is_published(&self) -> bool {
-        self.asset.is_some() || self.place.is_some()
-    }
-}
-
-/// A path in a datastore, with `${{name}}` and `${{output_name}}` still in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatastorePath {
-    /// The datastore: a local folder that it is mapped to, or a container.
-    pub root: Located,
-    /// The path in it.
-    pub path: String,
-}
-
-impl DatastorePath {
-    /// The same place with names put in.
-    #[must_use]
-    pub fn named(&self, job: &str, output: &str) -> Located {
-        let path = self.path.replace("${{name}}", job).replace("${{output_name}}", output);
-        match &self.root {
-            Located::Here(folder) => Located::Here(folder.join(path)),
-            Located::Remote(remote) => {
-                let below = |root: &str| format!("{}/{path}", root.trim_end_matches('/'));
-                let (uri, address) = (below(&remote.uri), below(&remote.address));
-                Located::Remote(Remote { uri, address, ..remote.clone() })
-            }
-        }
-    }
-
-    /// Whether the data at an address is, or may be, written through this.
-    #[must_use]
-    pub fn covers(&self, address: &str) -> bool {
-        let Located::Remote(root) = &self.root else { return false };
-        let read = address.split('*').next().unwrap_or_default().trim_end_matches('/');
-        let fixed = self.path.split("${{").next().unwrap_or_default();
-        let written = format!("{}/{fixed}", root.address.trim_end_matches('/'));
-        let written = written.trim_end_matches('/');
-        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        below(read, written) || below(written, read)
-    }
-
-    /// Whether it is reached over a network.
-    #[must_use]
-    pub fn is_remote(&self) -> bool {
-        matches!(self.root, Located::Remote(_))
-    }
-}
-
-/// The name, and perhaps the version, under which an output is registered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AssetName {
-    /// The asset's name.
-    pub name: String,
-    /// Its version; the next integer when not given.
-    pub version: Option<String>,
-}
-
 impl Plan {
     /// Its steps, and those of their templates after each.
     #[must_use]
@@ -365,57 +161,6 @@ impl Plan {
     #[must_use]
     pub fn step(&self, path: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.path == path)
-    }
-}
-
-impl Step {
-    /// The step, and those of its template.
-    #[must_use]
-    pub fn with_templates(&self) -> Vec<&Step> {
-        let inner = self.body.template().into_iter().flat_map(|template| &template.steps);
-        std::iter::once(self).chain(inner.flat_map(Step::with_templates)).collect()
-    }
-
-    fn each(&mut self, change: &mut dyn FnMut(&mut Step)) {
-        change(self);
-        if let Some(template) = self.body.template_mut() {
-            template.steps.iter_mut().for_each(|step| step.each(change));
-        }
-    }
-
-    /// The remote data that is fetched before it begins: not what it gets as a URI.
-    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
-        let given = self.inputs.iter().filter(|input| input.mode != InputMode::Direct || !input.kind.is_data());
-        let values = given.filter_map(|input| input.value.as_ref());
-        let values = values.chain(self.environment_variables().iter().map(|(_, value)| value));
-        values.filter(|_| self.substitute.is_none()).flat_map(Value::remotes)
-    }
-
-    /// Every value that it is given: inputs, then those of its body.
-    pub fn values(&self) -> impl Iterator<Item = &Value> {
-        let inputs = self.inputs.iter().filter_map(|i| i.value.as_ref());
-        inputs.chain(self.body.values())
-    }
-
-    /// Its values, to be replaced.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        let inputs = self.inputs.iter_mut().filter_map(|input| input.value.as_mut());
-        inputs.chain(self.body.values_mut())
-    }
-
-    /// Its command, if it runs one.
-    #[must_use]
-    pub fn command(&self) -> Option<&Command> {
-        match &self.body {
-            StepBody::Command(command) => Some(command),
-            _ => None,
-        }
-    }
-
-    /// The variables that its author sets.
-    #[must_use]
-    pub fn environment_variables(&self) -> &[(String, Value)] {
-        self.command().map_or(&[], |command| &command.environment_variables)
     }
 }
 

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::bind::{Bound, Scope, World};
-use super::inputs::{component_inputs, inner, step_input};
-use super::level::{Level, Place, unbound};
+use super::inputs::step_input;
+use super::lay_open::{in_order, lay_open};
+use super::level::{Level, unbound};
 use super::outputs::{self, Said};
 use super::spark;
 use super::step::{self, Runs, check_inline_command};
 use super::sweep::{self, Written};
-use super::{
-    JobInput, JobOutput, Local, Part, Phase, Plan, Program, Step, StepBody, StepInput, StepOutput, Value, control_flow,
-};
+use super::{JobInput, JobOutput, Local, Phase, Plan, Program, Step, StepInput, StepOutput, Value, control_flow};
 use crate::diagnostic::{Diagnostic, Severity, Sources};
 use crate::spec::Document;
 use crate::spec::catalog::Catalog;
@@ -21,7 +20,6 @@ use crate::spec::job::node::NodeBody;
 use crate::spec::job::{CommandJob, Common, Job, Node, PipelineJob, ServiceJob};
 use crate::spec::spark::SparkJob;
 use crate::spec::sweep::SweepJob;
-use crate::toposort;
 
 /// Resolves a document. Every mistake goes into `found`; the plan is `None` when one of them is an error.
 pub fn resolve(
@@ -293,59 +291,6 @@ fn pipeline(
     Some(plan)
 }
 
-/// Puts the steps in running order and lets every index follow. `None` if they need each other in a circle.
-pub(super) fn in_order(
-    steps: Vec<Step>,
-    outputs: Vec<JobOutput>,
-    found: &mut Vec<Diagnostic>,
-) -> Option<(Vec<Step>, Vec<JobOutput>)> {
-    let needs: Vec<Vec<usize>> = steps.iter().map(|s| s.needs.clone()).collect();
-    match toposort::order(&needs) {
-        Ok(order) => Some(reorder(steps, outputs, &order)),
-        Err(cycle) => {
-            let names: Vec<&str> = cycle.iter().map(|&i| steps[i].path.as_str()).collect();
-            let message = format!("these steps depend on each other: {} -> {}", names.join(" -> "), names[0]);
-            let fault = Diagnostic::without_place("cycle", message).at("jobs");
-            found.push(fault.help("remove one of these references, so that no node depends on itself"));
-            None
-        }
-    }
-}
-
-/// Turns every node of a level into its step, or into those of the pipeline that it is.
-pub(super) fn lay_open(
-    level: &Level<'_>,
-    scope: &Scope<'_>,
-    outer: &Said,
-    local: &Local,
-    steps: &mut Vec<Step>,
-    found: &mut Vec<Diagnostic>,
-) {
-    for (node, place) in level.nodes.iter().zip(&level.places) {
-        match place {
-            Place::Repeated(_) => {}
-            Place::Step(_) => match &node.body {
-                NodeBody::IfElse(written) => {
-                    steps.push(control_flow::condition(node, written, level, scope, found));
-                }
-                NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => {
-                    // A placeholder keeps the numbers right after a mistake, which was reported.
-                    let repeated = control_flow::repeated(node, level, scope, outer, local, found);
-                    steps.push(repeated.unwrap_or_else(|| control_flow::placeholder(node, level)));
-                }
-                _ => steps.push(step::of_node(node, scope, outer, local, &level.prefix, found)),
-            },
-            Place::Inside(inside, component) => {
-                let at = step::at(&level.prefix, &node.name.value);
-                let inputs = component_inputs(&component.inputs, node, scope, &at, found);
-                let inputs = inner(inputs);
-                let scope = Scope { inputs, level: Some(inside), base: inside.base, world: scope.world };
-                lay_open(inside, &scope, &outputs::of_node(node, outer), local, steps, found);
-            }
-        }
-    }
-}
-
 /// Gives the steps of `on_init` and `on_finalize` their turn.
 fn phases(settings: &crate::spec::settings::Settings, level: &Level<'_>, steps: &mut [Step]) {
     let named = |name: &Option<String>| name.as_ref().and_then(|n| level.node(n)).map(|node| level.steps(node));
@@ -394,36 +339,4 @@ fn notes(fields: &BTreeMap<&'static str, usize>, steps: usize) -> Vec<String> {
     let verb = if fields.len() == 1 { "has" } else { "have" };
     let whose = if steps == 1 { "the step runs" } else { "all steps run" };
     vec![format!("{names} {verb} no effect here: {whose} on this machine")]
-}
-
-fn reorder(steps: Vec<Step>, mut outputs: Vec<JobOutput>, order: &[usize]) -> (Vec<Step>, Vec<JobOutput>) {
-    let mut position = vec![0; steps.len()];
-    for (new, &old) in order.iter().enumerate() {
-        position[old] = new;
-    }
-    let mut slots: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
-    let mut sorted = Vec::with_capacity(slots.len());
-    for &old in order {
-        let Some(mut step) = slots[old].take() else { continue };
-        for list in [&mut step.needs, &mut step.optional_needs] {
-            list.iter_mut().for_each(|need| *need = position[*need]);
-            list.sort_unstable();
-        }
-        if let StepBody::IfElse(condition) = &mut step.body {
-            let branches = condition.if_true.iter_mut().chain(&mut condition.if_false);
-            branches.for_each(|step| *step = position[*step]);
-        }
-        for value in step.values_mut() {
-            for part in &mut value.parts {
-                if let Part::Output { step, .. } = part {
-                    *step = position[*step];
-                }
-            }
-        }
-        sorted.push(step);
-    }
-    for output in &mut outputs {
-        output.step = position[output.step];
-    }
-    (sorted, outputs)
 }

@@ -10,7 +10,6 @@ use super::outputs::{self, Said};
 use super::parallel;
 use super::site::Site;
 use super::spark;
-use super::sweep::{self, Written};
 use super::{Code, Command, Distribution, Local, Phase, Program, Step, StepBody, StepInput, StepOutput, Value};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::spec::component::{CommandBody, Component, RunSettings};
@@ -55,7 +54,6 @@ pub(super) fn of_node(
     let kind = match &node.body {
         NodeBody::Unsupported(other) => &other.kind,
         NodeBody::Spark(_) => "spark",
-        NodeBody::Sweep(_) => "sweep",
         NodeBody::Parallel(_) => "parallel",
         _ => "command",
     };
@@ -135,12 +133,6 @@ pub(super) fn of_node(
             };
             (inputs, runs)
         }
-        NodeBody::Sweep(sweep) => {
-            let inputs = sweep::inputs_of_node(sweep, node, scope, &at, found);
-            let (inputs_given, outputs_given) = (&node.inputs, &node.outputs);
-            let written = Written { path, at: &at, display_name, inputs: inputs_given, outputs: outputs_given };
-            return sweep::of(sweep, written, inputs, step_outputs, scope, local, reported);
-        }
         NodeBody::Parallel(parallel) => {
             let component = parallel.component.as_ref();
             let mut inputs = match component {
@@ -171,8 +163,12 @@ pub(super) fn of_node(
             };
             (inputs, runs)
         }
-        NodeBody::Pipeline(_) | NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => {
-            unreachable!("these are laid open")
+        NodeBody::Pipeline(_)
+        | NodeBody::Sweep(_)
+        | NodeBody::IfElse(_)
+        | NodeBody::DoWhile(_)
+        | NodeBody::ParallelFor(_) => {
+            unreachable!("they have functions of their own")
         }
     };
     let mut step = of(runs, inputs, step_outputs, own, scope, local, &at, reported);
@@ -271,20 +267,6 @@ pub(super) fn of(
         step.find_needs();
     }
     step
-}
-
-impl Step {
-    /// Finds the steps whose outputs it reads, and those of them that only optional inputs read.
-    pub(super) fn find_needs(&mut self) {
-        let mut needs: Vec<usize> = self.values().flat_map(Value::steps).collect();
-        needs.sort_unstable();
-        needs.dedup();
-        let required = self.inputs.iter().filter(|i| !i.optional).filter_map(|i| i.value.as_ref());
-        let required = required.chain(self.body.values());
-        let required: Vec<usize> = required.flat_map(Value::steps).collect();
-        self.optional_needs = needs.iter().copied().filter(|need| !required.contains(need)).collect();
-        self.needs = needs;
-    }
 }
 
 fn code(body: &CommandBody) -> Option<Code> {

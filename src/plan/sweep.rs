@@ -1,42 +1,21 @@
 //! The step of a sweep: its search, and the template of its trials (reference, section 7.5).
 
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
 use super::bind::Scope;
 use super::inputs::{component_inputs, given, step_input};
+use super::level::output_names;
 use super::local::Local;
+use super::model::parameter;
+use super::outputs::{self, Said};
 use super::step::{self, Runs, check_inline_command};
-use super::template::Template;
-use super::{InputMode, JobOutput, Part, Phase, PortType, Program, Step, StepBody, StepInput, StepOutput, Value};
+use super::{
+    InputMode, JobOutput, Part, Phase, PortType, Program, Step, StepBody, StepInput, StepOutput, Sweep, Template, Value,
+};
 use crate::diagnostic::Diagnostic;
 use crate::spec::expr::{Expr, Piece, Template as Text};
 use crate::spec::io::{Input, Output};
 use crate::spec::job::Node;
 use crate::spec::sweep::{SweepBody, Trial};
-use crate::sweep::{Algorithm, Distribution, EarlyTermination, Level, Objective, SearchSpace};
-
-/// A sweep.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Sweep {
-    /// What each trial runs: one step.
-    pub trial: Template,
-    /// What is tried.
-    pub space: SearchSpace,
-    /// In which order.
-    pub algorithm: Algorithm,
-    /// What is optimized.
-    pub objective: Objective,
-    /// When trials are ended early.
-    pub early_termination: Option<EarlyTermination>,
-    /// The most trials.
-    pub max_total_trials: usize,
-    /// The most trials at the same time.
-    pub max_concurrent_trials: usize,
-    /// How long the sweep may take.
-    pub timeout: Option<Duration>,
-}
+use crate::sweep::{Distribution, Level, SearchSpace};
 
 /// Where a sweep was written.
 pub(super) struct Written<'a> {
@@ -64,8 +43,8 @@ pub(super) fn of(
 ) -> Step {
     let at = |field: &str| if written.at.is_empty() { field.to_owned() } else { format!("{}.{field}", written.at) };
     // A sweep with a substitute needs nothing but its outputs.
-    let mut aside = Vec::new();
-    let found = if local.rules(&written.path, "sweep").policy.is_some() { &mut aside } else { found };
+    let (reported, mut aside) = (found, Vec::new());
+    let found = if local.rules(&written.path, "sweep").policy.is_some() { &mut aside } else { &mut *reported };
     check_space(sweep, &at("search_space"), found);
     let mut body = sweep.trial.body().clone();
     if let Trial::Inline(inline) = &sweep.trial {
@@ -94,7 +73,7 @@ pub(super) fn of(
     // A trial knows nothing of the steps around the sweep: it gets everything through the sweep's inputs.
     let alone = Scope { inputs: std::collections::HashMap::new(), level: None, base: scope.base, world: scope.world };
     let (trial_inputs, trial_outputs) = (trial_inputs.collect(), trial_outputs.collect());
-    let mut trial = step::of(runs, trial_inputs, trial_outputs, &[], &alone, local, &at("trial"), found);
+    let mut trial = step::of(runs, trial_inputs, trial_outputs, &[], &alone, local, &at("trial"), reported);
     trial.timeout = [trial.timeout, sweep.trial_timeout].into_iter().flatten().min();
     let substitute = trial.substitute.take();
     let taken = outputs.iter().map(|o| JobOutput { name: o.name.clone(), step: 0, output: o.name.clone() });
@@ -130,8 +109,30 @@ pub(super) fn of(
     step
 }
 
+/// The step of a sweep that is a node.
+pub(super) fn of_node(
+    node: &Node,
+    sweep: &SweepBody,
+    scope: &Scope<'_>,
+    outer: &Said,
+    local: &Local,
+    prefix: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Step {
+    let at = step::at(prefix, &node.name.value);
+    let said = outputs::of_node(node, outer);
+    let path = format!("{prefix}{}", node.name.value);
+    let step_outputs = outputs::of_step(&output_names(node), &said, &format!("{at}.outputs"), scope.world, found);
+    let mut aside = Vec::new();
+    let of_inputs = if local.rules(&path, "sweep").policy.is_some() { &mut aside } else { &mut *found };
+    let inputs = inputs_of_node(sweep, node, scope, &at, of_inputs);
+    let display_name = node.display_name.clone();
+    let written = Written { path, at: &at, display_name, inputs: &node.inputs, outputs: &node.outputs };
+    of(sweep, written, inputs, step_outputs, scope, local, found)
+}
+
 /// The inputs of a sweep that is a node.
-pub(super) fn inputs_of_node(
+fn inputs_of_node(
     sweep: &SweepBody,
     node: &Node,
     scope: &Scope<'_>,
@@ -186,12 +187,6 @@ fn input_name(parameter: &str, inputs: &[StepInput]) -> String {
     } else {
         parameter.to_owned()
     }
-}
-
-/// The name of a parameter in [`Part::Input`], which no input has.
-#[must_use]
-pub fn parameter(name: &str) -> String {
-    format!("search_space.{name}")
 }
 
 /// A trial's command with `${{search_space.x}}` as an input.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Spanned;
 use super::component::{self, CommandBody, Component};
 use super::job::Common;
-use super::job::node::Components;
 use crate::diagnostic::Diagnostic;
 use crate::language::value::{Data, Entry, Object, Origin, Value};
 use crate::spec::io::{self, Input, Output};
@@ -81,11 +80,11 @@ pub(super) fn job(object: &Object, found: &mut Vec<Diagnostic>) -> Option<SweepJ
     })
 }
 
-/// The sweep of a node. `None` if its trial is a component that is not available here.
+/// The sweep of a node. `component` takes over the component of its trial. `None` if its trial is a component that is not available here.
 pub(super) fn node(
     object: &Object,
     path: &str,
-    components: &mut Components,
+    component: &mut dyn FnMut(&Object, &str, &mut Vec<Diagnostic>) -> Option<Arc<Component>>,
     found: &mut Vec<Diagnostic>,
 ) -> Option<SweepBody> {
     let trial = object.get("trial")?.object()?;
@@ -94,7 +93,7 @@ pub(super) fn node(
     let trial = if matches!(trial.origin, Origin::Inline) && !declares {
         Trial::Inline(Box::new(component::command_body(trial, &path, found)?))
     } else {
-        Trial::Component(components.command(trial, &path, found)?)
+        Trial::Component(component(trial, &path, found)?)
     };
     body(object, trial)
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Dispatch;
 use crate::engine::added::AddedStep;
 use crate::engine::cache::{Decision, forced};
-use crate::engine::children::{ChildEnd, ChildRequest, NewSteps};
+use crate::engine::child_request::{ChildEnd, ChildRequest, NewSteps};
 use crate::engine::schedule::Node;
 use crate::engine::state::CompletedStep;
 use crate::engine::{Request, ResumedChild};

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::cache::{self, CacheDecision, CachedResult, Recorder, info};
-use super::children::{ChildEnd, ChildRequest};
+use super::child_request::{ChildEnd, ChildRequest};
 use super::outputs::OutputTable;
 use super::schedule::{Node, Schedule, Skip};
 use super::state::{CompletedStep, Finished, RunState, warn};

@@ -129,18 +129,13 @@ pub(super) fn nodes(object: &Object, components: &mut Components, found: &mut Ve
 
 /// The component files of a document: each is taken over once.
 #[derive(Default)]
-pub(in crate::spec) struct Components {
+pub(super) struct Components {
     commands: HashMap<Arc<Path>, Option<Arc<Component>>>,
     pipelines: HashMap<Arc<Path>, Arc<PipelineComponent>>,
 }
 
 impl Components {
-    pub(in crate::spec) fn command(
-        &mut self,
-        object: &Object,
-        path: &str,
-        found: &mut Vec<Diagnostic>,
-    ) -> Option<Arc<Component>> {
+    fn command(&mut self, object: &Object, path: &str, found: &mut Vec<Diagnostic>) -> Option<Arc<Component>> {
         match &object.origin {
             Origin::Inline => component::of(object, path, found).map(Arc::new),
             Origin::File(file) | Origin::Prefixed(file) => self
@@ -187,10 +182,12 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
             Some(node) => NodeBody::Spark(Box::new(node)),
             None => NodeBody::Unsupported(unsupported(entry, object)),
         },
-        ("SweepNode", _) => match sweep::node(object, &path, components, found) {
-            Some(sweep) => NodeBody::Sweep(Box::new(sweep)),
-            None => NodeBody::Unsupported(unsupported(entry, object)),
-        },
+        ("SweepNode", _) => {
+            match sweep::node(object, &path, &mut |trial, at, found| components.command(trial, at, found), found) {
+                Some(sweep) => NodeBody::Sweep(Box::new(sweep)),
+                None => NodeBody::Unsupported(unsupported(entry, object)),
+            }
+        }
         ("IfElse", _) => NodeBody::IfElse(Box::new(control_flow::if_else(object)?)),
         ("DoWhile", _) => NodeBody::DoWhile(Box::new(control_flow::do_while(object)?)),
         ("ParallelFor", _) => NodeBody::ParallelFor(Box::new(control_flow::parallel_for(object)?)),
