@@ -9,6 +9,11 @@ use crate::plan::Distribution;
 /// Where Ray says how it started, in the step's working directory.
 const LOG: &str = "logs/ray_head.txt";
 
+/// Ray listens on the network and runs what it is sent. A secret that only the step knows keeps others out; versions
+/// before 2.52 know none.
+const TOKEN: &str = "[ -n \"$RAY_AUTH_MODE\" ] || \
+    export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n'); ";
+
 /// What a step gets that runs beside a Ray cluster.
 pub(super) struct Cluster {
     /// The command, with what comes before it. Its lines keep their numbers.
@@ -35,7 +40,7 @@ fn start(written: &Distribution, port: &str) -> String {
     let option = |name: &str| written.options.get(name).map(String::as_str).filter(|text| !text.is_empty());
     let has_dashboard = option("include_dashboard").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let mut text = format!(
-        "ray start --head --node-ip-address=127.0.0.1 --port={port} --disable-usage-stats \
+        "{TOKEN}ray start --head --node-ip-address=127.0.0.1 --port={port} --disable-usage-stats \
          --include-dashboard={has_dashboard}"
     );
     // Writing to a string cannot fail.
@@ -74,10 +79,10 @@ mod tests {
         let cluster = cluster(&ray(&options), "echo a\necho b").unwrap();
         assert_eq!(cluster.variable, ("RAY_ADDRESS".to_owned(), "127.0.0.1:6380".to_owned()));
         assert!(
-            cluster.command.starts_with(
-                "ray start --head --node-ip-address=127.0.0.1 --port=6380 --disable-usage-stats \
+            cluster.command.starts_with(&format!(
+                "{TOKEN}ray start --head --node-ip-address=127.0.0.1 --port=6380 --disable-usage-stats \
                  --include-dashboard=true --dashboard-host=127.0.0.1 --dashboard-port=8300 --num-cpus 2 > logs/"
-            ),
+            )),
             "{}",
             cluster.command
         );
