@@ -88,11 +88,10 @@ fn a_mistake_is_told_once_and_not_again_where_others_refer_to_it() {
 fn what_is_not_run_yet_is_refused_and_not_ignored() {
     let project = Project::new();
     let command = "command: x\nenvironment: azureml:a:1\n";
-    let sweep = "type: sweep\nlimits: {max_total_trials: 2}\nobjective: {goal: minimize, primary_metric: m}\n\
-        search_space: {x: {type: choice, values: [1, 2]}}\ntrial: {command: echo, environment: azureml:a:1}\n";
+    let automl = "type: automl\ntask: regression\ntarget_column_name: y\ntraining_data: {type: mltable, path: azureml:d:1}\n";
     let node = |text: &str| format!("type: pipeline\njobs:\n  s: {text}\n");
     for (text, said) in [
-        (sweep.to_owned(), "jobs of type 'sweep' are not supported by amlrun yet"),
+        (automl.to_owned(), "jobs of type 'automl' are not supported by amlrun yet"),
         (node("{type: pipeline, component: azureml:x:1}"), "the component 'x:1' is not registered"),
         (node("{type: command, component: azureml:x:1}"), "the component 'x:1' is not registered"),
         (
