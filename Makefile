@@ -99,6 +99,7 @@ conformance: release $(CONFORMANCE_VENV)/$(if $(CONFORMANCE),labels,sdk) ## Comp
 
 campaign: release ## Kill the runner 300 times at random moments and go on; fill its disk (CAMPAIGN=--short: 30 times)
 	$(PYTHON) tests/campaign/campaign.py $(BIN)/amlrun $(CAMPAIGN)
+	$(PYTHON) tests/campaign/growth.py $(BIN)/amlrun $(filter --short,$(CAMPAIGN))
 
 campaign-reuse: release ## Edit a project at random against an oracle: 2,000 rounds (CAMPAIGN=--short: 100)
 	$(PYTHON) tests/campaign/reuse.py $(BIN)/amlrun $(CAMPAIGN)
@@ -147,6 +148,7 @@ bench: release target/spawn target/sink azurite $(INTEROP)/ready $(PEERS)/$(if $
 	$(PYTHON) benches/transfer.py $(BIN)/amlrun target/sink --peers $(PEERS) $(BENCH)
 	$(PYTHON) benches/validate.py $(BIN)/amlrun --sdk $(CONFORMANCE_VENV)/bin/python $(BENCH)
 	$(INTEROP)/bin/python benches/model_files.py $(BIN)/amlrun $(BENCH)
+	$(PYTHON) benches/growth.py $(BIN)/amlrun $(BENCH)
 
 bench-engine: release target/spawn $(PEERS)/$(if $(SMALL),small,ready) ## Measure the engine alone
 	$(PYTHON) benches/engine.py $(BIN)/amlrun target/spawn --peers $(PEERS) $(BENCH)

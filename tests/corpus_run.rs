@@ -245,7 +245,7 @@ impl Differences<'_> {
         for (sweep, best) in &wanted.best {
             let scored = |event: &&Value| event["event"] == "step_scored" && event["best"] == true;
             let is_of = |event: &&Value| sweep == "main" || word(&event["step"]).starts_with(&format!("{sweep}."));
-            let last = events.iter().filter(scored).filter(is_of).last();
+            let last = events.iter().filter(scored).rfind(is_of);
             self.same(&format!("best trial of {sweep}"), best, &last.map(|e| word(&e["step"])).unwrap_or_default());
         }
         for (first, second) in &wanted.order {

@@ -88,7 +88,8 @@ fn a_mistake_is_told_once_and_not_again_where_others_refer_to_it() {
 fn what_is_not_run_yet_is_refused_and_not_ignored() {
     let project = Project::new();
     let command = "command: x\nenvironment: azureml:a:1\n";
-    let automl = "type: automl\ntask: regression\ntarget_column_name: y\ntraining_data: {type: mltable, path: azureml:d:1}\n";
+    let automl =
+        "type: automl\ntask: regression\ntarget_column_name: y\ntraining_data: {type: mltable, path: azureml:d:1}\n";
     let node = |text: &str| format!("type: pipeline\njobs:\n  s: {text}\n");
     for (text, said) in [
         (automl.to_owned(), "jobs of type 'automl' are not supported by amlrun yet"),

@@ -23,25 +23,25 @@ pub struct Line {
 /// Draws all lines into one chart of `width` columns, with the scale beside it.
 #[must_use]
 pub fn chart(lines: &[Line], width: usize) -> String {
-    let finite = |line: &Line| -> Vec<(f64, f64)> {
-        line.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
+    let finite = |line: &Line| {
+        let points = line.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+        Line { points, ..line.clone() }
     };
-    let lines: Vec<(&str, Vec<(f64, f64)>, bool)> =
-        lines.iter().map(|line| (line.name.as_str(), finite(line), line.is_joined)).collect();
-    let all = || lines.iter().flat_map(|(_, points, _)| points);
+    let lines: Vec<Line> = lines.iter().map(finite).collect();
+    let all = || lines.iter().flat_map(|line| &line.points);
     let Some((left, right)) = range(all().map(|point| point.0)) else { return String::new() };
     let Some((low, high)) = range(all().map(|point| point.1)) else { return String::new() };
     let labels = [short(high), short(low)];
     let beside = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     let columns = width.saturating_sub(beside + 3).max(LEAST);
     let mut plane = vec![vec![' '; columns]; HEIGHT];
-    for (number, (_, points, is_joined)) in lines.iter().enumerate().rev() {
+    for (number, line) in lines.iter().enumerate().rev() {
         let sign = SIGNS[number % SIGNS.len()];
         let at = |(x, y): (f64, f64)| (cell(x, left, right, columns), HEIGHT - 1 - cell(y, low, high, HEIGHT));
         let mut before: Option<(f64, f64)> = None;
-        for &point in points {
+        for &point in &line.points {
             // The line between two points is straight.
-            let from = before.filter(|_| *is_joined).unwrap_or(point);
+            let from = before.filter(|_| line.is_joined).unwrap_or(point);
             let (first, last) = (at(from).0, at(point).0);
             let mut put = |column: usize, y: f64| plane[at((point.0, y)).1][column] = sign;
             for column in first..=last {
@@ -65,7 +65,7 @@ pub fn chart(lines: &[Line], width: usize) -> String {
     let (first, last) = (short(left), short(right));
     let gap = columns.saturating_sub(first.len() + last.len());
     let _ = writeln!(out, "{:beside$}   {first}{}{last}", "", " ".repeat(gap));
-    let names = lines.iter().enumerate().map(|(number, (name, ..))| format!("{} {name}", SIGNS[number % SIGNS.len()]));
+    let names = lines.iter().enumerate().map(|(number, line)| format!("{} {}", SIGNS[number % SIGNS.len()], line.name));
     let _ = writeln!(out, "{:beside$}   {}", "", names.collect::<Vec<_>>().join("   "));
     out
 }

@@ -80,11 +80,14 @@ pub(super) fn job(object: &Object, found: &mut Vec<Diagnostic>) -> Option<SweepJ
     })
 }
 
+/// Takes over a component that is written at a path.
+type TakeOver<'a> = dyn FnMut(&Object, &str, &mut Vec<Diagnostic>) -> Option<Arc<Component>> + 'a;
+
 /// The sweep of a node. `component` takes over the component of its trial. `None` if its trial is a component that is not available here.
 pub(super) fn node(
     object: &Object,
     path: &str,
-    component: &mut dyn FnMut(&Object, &str, &mut Vec<Diagnostic>) -> Option<Arc<Component>>,
+    component: &mut TakeOver<'_>,
     found: &mut Vec<Diagnostic>,
 ) -> Option<SweepBody> {
     let trial = object.get("trial")?.object()?;

@@ -55,6 +55,7 @@ const PAGES: &[(&str, &str)] = table! {
     "bad-override"
     "bad-policy"
     "bad-reference"
+    "bad-search-space"
     "bad-table"
     "bad-value"
     "case-clash"
