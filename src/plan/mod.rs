@@ -4,7 +4,7 @@
 //! flattened ([`level`]), defaults are filled in, every binding is resolved to a literal, a path or another step's
 //! output, and the steps are put in topological order. A step that cannot run on a laptop gets the substitute that the
 //! project's `amlrun.toml` names ([`local`]). [`choice`] takes a part of a plan. A plan is not changed afterwards; steps
-//! that are made while it runs come from a [`template`].
+//! that are made while it runs come from a template ([`model`]).
 //!
 //! Pure: no clock, no process, no async. It only checks whether local input paths exist, and looks up registered assets
 //! through [`spec::catalog::Catalog`](crate::spec::catalog::Catalog).

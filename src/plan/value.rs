@@ -26,7 +26,7 @@ pub enum Part {
     Path(PathBuf),
     /// Data that is fetched before the step begins.
     Remote(Remote),
-    /// An input of the parent of a step that is added during the run ([`Template`](super::template::Template)).
+    /// An input of the parent of a step that is added during the run ([`Template`](super::Template)).
     Input(String),
     /// Another step's output.
     Output {
