@@ -97,14 +97,15 @@ impl StepBody {
     }
 
     /// The values in it: variables, conditions, items.
-    #[must_use]
-    pub fn values(&self) -> Vec<&Value> {
-        match self {
-            Self::Command(command) => command.environment_variables.iter().map(|(_, value)| value).collect(),
-            Self::IfElse(condition) => vec![&condition.value],
-            Self::ParallelFor(each) => each.items.values().collect(),
-            Self::Sweep(_) | Self::DoWhile(_) | Self::Unsupported { .. } => Vec::new(),
-        }
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        let (variables, condition, items) = match self {
+            Self::Command(command) => (command.environment_variables.as_slice(), None, None),
+            Self::IfElse(condition) => ([].as_slice(), Some(&condition.value), None),
+            Self::ParallelFor(each) => ([].as_slice(), None, Some(&each.items)),
+            Self::Sweep(_) | Self::DoWhile(_) | Self::Unsupported { .. } => ([].as_slice(), None, None),
+        };
+        let items = items.into_iter().flat_map(Items::values);
+        variables.iter().map(|(_, value)| value).chain(condition).chain(items)
     }
 
     /// The values in it, to be replaced.

@@ -1,5 +1,7 @@
 //! Tests of the seams of the engine: steps with environments, executors and a workspace that are made for the test.
 
+mod growth;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -85,16 +87,29 @@ impl Workspace for Nothing {
 
 /// Runs a chain of steps with these environments, and returns the status and the events.
 async fn run_with(environments: &[&str], provider: ByName, root: &TempDir) -> (JobStatus, Vec<EventKind>) {
-    let home = Home::locate(Some(&root.path().join(".amlrun")), root.path());
-    home.create().unwrap();
-    let (real, record) = home.create_run(&RunName::parse("seams").unwrap()).unwrap();
     let mut plan = chain(environments.len());
     for (step, name) in plan.steps.iter_mut().zip(environments) {
         let environment = Some(Environment::Reference((*name).to_owned()));
         step.body = StepBody::Command(Box::new(Command { text: "true".to_owned(), environment, ..Command::default() }));
     }
+    let (_asking, stop) = watch::channel(Stop::None);
+    run_plan(plan, 1, Arc::new(provider), Arc::new(Nothing), root, stop).await
+}
+
+/// Runs a plan, and returns the status and the events.
+async fn run_plan(
+    plan: Plan,
+    jobs: usize,
+    environments: Arc<dyn EnvironmentProvider>,
+    workspace: Arc<dyn Workspace>,
+    root: &TempDir,
+    stop: StopWatch,
+) -> (JobStatus, Vec<EventKind>) {
+    let home = Home::locate(Some(&root.path().join(".amlrun")), root.path());
+    home.create().unwrap();
+    let (real, record) = home.create_run(&RunName::parse("seams").unwrap()).unwrap();
     let bus = Arc::new(Bus::new(Some(Journal::of(record, home.root()))));
-    let services = Services { workspace: Arc::new(Nothing), environments: Arc::new(provider), bus: bus.clone() };
+    let services = Services { workspace, environments, bus: bus.clone() };
     let events = real.events();
     let request = Request {
         decisions: vec![Decision::run("it is new"); plan.steps.len()],
@@ -104,7 +119,7 @@ async fn run_with(environments: &[&str], provider: ByName, root: &TempDir) -> (J
         paths: RunPaths { real, visible: home.clone() },
         experiment: "seams".to_owned(),
         job_file: root.path().join("job.yml"),
-        jobs: 1,
+        jobs,
         grace: Duration::ZERO,
         log_limit: None,
         environments: None,
@@ -119,7 +134,6 @@ async fn run_with(environments: &[&str], provider: ByName, root: &TempDir) -> (J
         resumed: None,
         cancels: Arc::default(),
     };
-    let (_asking, stop) = watch::channel(Stop::None);
     let status = run(request, services, stop).await;
     bus.close();
     let events = journal::read(&events, home.root()).unwrap().events;
