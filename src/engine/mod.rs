@@ -16,6 +16,7 @@ mod cache;
 mod child_request;
 mod children;
 mod collect;
+mod copy;
 pub mod dispatch;
 mod environment;
 pub mod inspect;

@@ -273,7 +273,8 @@ fn resolve_input(
     Ok(Some(place.display().to_string()))
 }
 
-fn address(part: &Part, request: &Request, output_table: &OutputTable) -> Result<PathBuf, String> {
+/// The place of a part that is data.
+pub(super) fn address(part: &Part, request: &Request, output_table: &OutputTable) -> Result<PathBuf, String> {
     Ok(match part {
         Part::Text(text) | Part::Secret(text) => PathBuf::from(text),
         Part::Path(path) => path.clone(),

@@ -9,7 +9,9 @@ use super::collect::Collected;
 use super::launch::{Materialized, PreparedLaunch, materialize};
 use super::protect::OwnCopy;
 use super::state::{CompletedStep, Finished, RunState, blocking, warn};
-use super::{Request, StepEnvironment, Tracked, cache, collect, loops, parallel, protect, staging, sweep, unchanged};
+use super::{
+    Request, StepEnvironment, Tracked, cache, collect, copy, loops, parallel, protect, staging, sweep, unchanged,
+};
 use crate::clock::Timestamp;
 use crate::event::{EventKind, OutputInfo, ProcessLog};
 use crate::exec::{Ended, Ending, Observer, RankProcess, Shown, Stop, StopWatch};
@@ -86,6 +88,18 @@ async fn attempt_once(index: usize, attempt: u32, shared: &Arc<RunState>, stop: 
         }
         // Steps with another substitute are reused or skipped, unless the user reruns one.
         (_, StepBody::Command(_)) => run_command(index, attempt, shared, stop).await,
+        (_, StepBody::Copy(mode)) => match copy::run(index, attempt, *mode, shared, stop).await {
+            Ok(()) => {
+                let (shared, watch) = (shared.clone(), stop.clone());
+                let collected = blocking(move || {
+                    let unchanged =
+                        !local_paths(shared.request.step(index)).iter().any(|p| unchanged::local(p, &shared.request));
+                    Ok(made(index, attempt, unchanged, &shared, &watch))
+                });
+                collected.await.unwrap_or_else(Finished::failed)
+            }
+            Err(finished) => finished,
+        },
         (_, StepBody::IfElse(condition)) => loops::decide(condition, shared),
         (_, StepBody::DoWhile(written)) => loops::do_while(index, written, shared, stop).await,
         (_, StepBody::ParallelFor(written)) => loops::parallel_for(index, attempt, written, shared, stop).await,
@@ -324,7 +338,7 @@ fn has_changed(index: usize, shared: &RunState) -> bool {
 
 /// Makes the outputs of a step from the samples in `amlrun.toml`.
 fn stub(index: usize, attempt: u32, shared: &RunState, stop: &StopWatch) -> Finished {
-    let RunState { request, services, .. } = shared;
+    let request = &shared.request;
     let step = request.step(index);
     let Some(Substitute::Stub { outputs }) = &step.substitute else {
         return Finished::failed(Failure::internal("a step has no samples"));
@@ -338,6 +352,12 @@ fn stub(index: usize, attempt: u32, shared: &RunState, stop: &StopWatch) -> Fini
         }
     }
     let unchanged = !outputs.values().any(|sample| unchanged::local(sample, request));
+    made(index, attempt, unchanged, shared, stop)
+}
+
+/// Collects the outputs that amlrun itself made for a step.
+fn made(index: usize, attempt: u32, unchanged: bool, shared: &RunState, stop: &StopWatch) -> Finished {
+    let RunState { request, services, .. } = shared;
     match collect::collect(index, attempt, request, services, stop, &|_| {}) {
         Ok(Collected { unsent: Some(failure), outputs }) => {
             Finished { outputs, ..Finished::new(StepOutcome::Failed { failure }) }

@@ -180,7 +180,7 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         because: Vec<Reason>,
     },
-    /// A step that runs other steps has begun: a sweep or a loop.
+    /// A step without a process of its own has begun: a sweep, a loop, or a copy.
     ParentStarted {
         /// The step.
         step: String,

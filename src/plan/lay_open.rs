@@ -12,7 +12,7 @@ use super::outputs::{self, Said};
 use super::step::{self, Runs};
 use super::{
     DoWhile, JobOutput, ParallelFor, Part, Program, Step, StepBody, StepInput, StepOutput, Template, Value,
-    control_flow, sweep,
+    control_flow, copy, sweep,
 };
 use crate::diagnostic::Diagnostic;
 use crate::spec::io::Port;
@@ -40,6 +40,9 @@ pub(super) fn lay_open(
                     // A placeholder keeps the numbers right after a mistake, which was reported.
                     let repeated = repeated(node, level, scope, outer, local, found);
                     steps.push(repeated.unwrap_or_else(|| control_flow::placeholder(node, level)));
+                }
+                NodeBody::Copy(written) => {
+                    steps.push(copy::of_node(node, written, scope, outer, local, &level.prefix, found));
                 }
                 NodeBody::Sweep(written) => {
                     steps.push(sweep::of_node(node, written, scope, outer, local, &level.prefix, found));

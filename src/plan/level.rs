@@ -138,6 +138,7 @@ fn declared(node: &Node) -> Option<&[Port]> {
             Trial::Component(component) => Some(&component.outputs),
             Trial::Inline(_) => None,
         },
+        NodeBody::Copy(copy) => copy.component.as_ref().map(|component| component.outputs.as_slice()),
         NodeBody::IfElse(_) | NodeBody::DoWhile(_) | NodeBody::ParallelFor(_) => Some(&[]),
         body => body.component().map(|component| component.outputs.as_slice()),
     }

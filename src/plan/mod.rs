@@ -14,6 +14,7 @@ mod body;
 pub mod choice;
 pub mod command;
 mod control_flow;
+mod copy;
 mod inputs;
 pub mod items;
 mod lay_open;

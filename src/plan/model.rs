@@ -12,6 +12,7 @@ use super::body::Command;
 use super::items::Items;
 use super::ports::{InputMode, JobOutput, Phase, StepInput, StepOutput, Substitute};
 use super::{Part, Remote, Value};
+use crate::spec::data_transfer::CopyMode;
 use crate::sweep::{Algorithm, EarlyTermination, Objective, SearchSpace};
 
 /// One process to run, or its substitute.
@@ -56,6 +57,8 @@ pub enum StepBody {
     Command(Box<Command>),
     /// It runs trials of a command.
     Sweep(Box<Sweep>),
+    /// It copies its inputs into its output.
+    Copy(CopyMode),
     /// It decides which steps run.
     IfElse(Box<Condition>),
     /// It repeats steps while a condition is true.
@@ -83,7 +86,7 @@ impl StepBody {
             Self::Sweep(sweep) => Some(&sweep.trial),
             Self::DoWhile(repeated) => Some(&repeated.body),
             Self::ParallelFor(each) => Some(&each.body),
-            Self::Command(_) | Self::IfElse(_) | Self::Unsupported { .. } => None,
+            Self::Command(_) | Self::Copy(_) | Self::IfElse(_) | Self::Unsupported { .. } => None,
         }
     }
 
@@ -92,7 +95,7 @@ impl StepBody {
             Self::Sweep(sweep) => Some(&mut sweep.trial),
             Self::DoWhile(repeated) => Some(&mut repeated.body),
             Self::ParallelFor(each) => Some(&mut each.body),
-            Self::Command(_) | Self::IfElse(_) | Self::Unsupported { .. } => None,
+            Self::Command(_) | Self::Copy(_) | Self::IfElse(_) | Self::Unsupported { .. } => None,
         }
     }
 
@@ -102,7 +105,7 @@ impl StepBody {
             Self::Command(command) => (command.environment_variables.as_slice(), None, None),
             Self::IfElse(condition) => ([].as_slice(), Some(&condition.value), None),
             Self::ParallelFor(each) => ([].as_slice(), None, Some(&each.items)),
-            Self::Sweep(_) | Self::DoWhile(_) | Self::Unsupported { .. } => ([].as_slice(), None, None),
+            Self::Sweep(_) | Self::DoWhile(_) | Self::Copy(_) | Self::Unsupported { .. } => ([].as_slice(), None, None),
         };
         let items = items.into_iter().flat_map(Items::values);
         variables.iter().map(|(_, value)| value).chain(condition).chain(items)
@@ -114,7 +117,7 @@ impl StepBody {
             Self::Command(command) => command.environment_variables.iter_mut().map(|(_, value)| value).collect(),
             Self::IfElse(condition) => vec![&mut condition.value],
             Self::ParallelFor(each) => each.items.values_mut(),
-            Self::Sweep(_) | Self::DoWhile(_) | Self::Unsupported { .. } => Vec::new(),
+            Self::Sweep(_) | Self::DoWhile(_) | Self::Copy(_) | Self::Unsupported { .. } => Vec::new(),
         }
     }
 
@@ -123,6 +126,7 @@ impl StepBody {
     pub fn kind(&self) -> &str {
         match self {
             Self::Sweep(_) => "sweep",
+            Self::Copy(_) => "data_transfer",
             Self::IfElse(_) => "if_else",
             Self::DoWhile(_) => "do_while",
             Self::ParallelFor(_) => "parallel_for",

@@ -45,6 +45,7 @@ pub(super) fn of_node(node: &Node, outer: &Said) -> Said {
         // What a component declares holds; an inline command has what its pipeline says.
         data.kind = match &node.body {
             NodeBody::Inline(_) => data.kind.or(output_type(node, name)),
+            NodeBody::Copy(copy) if copy.component.is_none() => data.kind.or(output_type(node, name)),
             NodeBody::Parallel(parallel) if parallel.component.is_none() => data.kind.or(output_type(node, name)),
             NodeBody::Spark(spark) if spark.component.is_none() => data.kind.or(output_type(node, name)),
             _ => output_type(node, name),

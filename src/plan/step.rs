@@ -165,6 +165,7 @@ pub(super) fn of_node(
         }
         NodeBody::Pipeline(_)
         | NodeBody::Sweep(_)
+        | NodeBody::Copy(_)
         | NodeBody::IfElse(_)
         | NodeBody::DoWhile(_)
         | NodeBody::ParallelFor(_) => {

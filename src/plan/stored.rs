@@ -7,6 +7,7 @@ use super::body::{Code, Command, Distribution, Program};
 use super::model::{Condition, DoWhile, ParallelFor, StepBody, Sweep};
 use super::{Environment, Value};
 use crate::spec::component::ContainerSettings;
+use crate::spec::data_transfer::CopyMode;
 
 impl Serialize for StepBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -27,6 +28,7 @@ impl Serialize for StepBody {
                 }
             }
             Self::Sweep(sweep) => fields.serialize_entry("sweep", sweep)?,
+            Self::Copy(mode) => fields.serialize_entry("copy", mode)?,
             Self::IfElse(condition) => fields.serialize_entry("if_else", condition)?,
             Self::DoWhile(repeated) => fields.serialize_entry("do_while", repeated)?,
             Self::ParallelFor(each) => fields.serialize_entry("parallel_for", each)?,
@@ -53,6 +55,7 @@ struct Stored {
     #[serde(default)]
     container: ContainerSettings,
     sweep: Option<Box<Sweep>>,
+    copy: Option<CopyMode>,
     if_else: Option<Box<Condition>>,
     do_while: Option<Box<DoWhile>>,
     parallel_for: Option<Box<ParallelFor>>,
@@ -66,7 +69,7 @@ impl<'de> Deserialize<'de> for StepBody {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let stored = Stored::deserialize(deserializer)?;
         // A component that is not registered here has no command, but a substitute.
-        let other = stored.sweep.map(Self::Sweep).or(stored.if_else.map(Self::IfElse));
+        let other = stored.sweep.map(Self::Sweep).or(stored.copy.map(Self::Copy)).or(stored.if_else.map(Self::IfElse));
         let other = other.or(stored.do_while.map(Self::DoWhile)).or(stored.parallel_for.map(Self::ParallelFor));
         if let Some(other) = other {
             return Ok(other);

@@ -10,6 +10,7 @@ pub mod asset_ref;
 pub mod catalog;
 pub mod component;
 pub mod control_flow;
+pub mod data_transfer;
 pub mod data_uri;
 pub mod document;
 pub mod environment;

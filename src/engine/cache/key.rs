@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::environment::{StepTexts, words};
-use crate::plan::{Command, InputMode, Part, Step, Substitute, Value};
+use crate::plan::{Command, InputMode, Part, Step, StepBody, Substitute, Value};
 use crate::reuse::{Given, Key, Reuse};
 
 use super::inputs::{InputSnapshot, InputTree};
@@ -57,7 +57,17 @@ pub(in crate::engine) fn of(
         }
         return Some(known);
     }
-    let command = step.command()?;
+    let nothing = Command::default();
+    let command = match &step.body {
+        StepBody::Copy(mode) => {
+            // Later inputs win, so their order counts.
+            let order = step.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ");
+            known.key.settings.insert("data_copy_mode".to_owned(), format!("{mode:?}"));
+            known.key.settings.insert("order of inputs".to_owned(), order);
+            &nothing
+        }
+        _ => step.command()?,
+    };
     known.key.command.clone_from(&command.text);
     if let Some(code) = &command.code {
         let tree = snapshot.code(code)?;
@@ -99,7 +109,8 @@ pub(in crate::engine) fn of(
         let kind = d.kind.as_deref().unwrap_or("one process an instance");
         format!("{kind}, instances {}{}", d.instances, counts.concat())
     });
-    if snapshot.host.is_some() {
+    // No program of the machine copies.
+    if snapshot.host.is_some() && !matches!(step.body, StepBody::Copy(_)) {
         known.key.machine = Some(machine(step, snapshot, reuse)?);
     }
     known.steps.sort_unstable();

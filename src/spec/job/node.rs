@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::language::value::{Entry, Object, Origin};
 use crate::spec::component::{self, CommandBody, Component, RunSettings};
 use crate::spec::control_flow::{self, DoWhile, IfElse, ParallelFor};
+use crate::spec::data_transfer::{self, CopyNode};
 use crate::spec::io::{self, Input, Output, Port};
 use crate::spec::parallel::{self, ParallelNode};
 use crate::spec::spark::{self, SparkNode};
@@ -31,6 +32,8 @@ pub enum NodeBody {
     Spark(Box<SparkNode>),
     /// Trials of a command.
     Sweep(Box<SweepBody>),
+    /// A copy of data.
+    Copy(Box<CopyNode>),
     /// A condition.
     IfElse(Box<IfElse>),
     /// A loop with a condition.
@@ -188,6 +191,10 @@ pub(super) fn of(entry: &Entry, components: &mut Components, found: &mut Vec<Dia
                 None => NodeBody::Unsupported(unsupported(entry, object)),
             }
         }
+        ("InlineDataTransferCopyNode" | "DataTransferCopyNode", _) => match data_transfer::copy(object) {
+            Some(copy) => NodeBody::Copy(Box::new(copy)),
+            None => NodeBody::Unsupported(unsupported(entry, object)),
+        },
         ("IfElse", _) => NodeBody::IfElse(Box::new(control_flow::if_else(object)?)),
         ("DoWhile", _) => NodeBody::DoWhile(Box::new(control_flow::do_while(object)?)),
         ("ParallelFor", _) => NodeBody::ParallelFor(Box::new(control_flow::parallel_for(object)?)),
