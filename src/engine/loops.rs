@@ -373,9 +373,10 @@ fn put_together(
         let to = place.join(format!("item_{name}"));
         if from.is_file() {
             std::fs::create_dir_all(&to).map_err(|e| text(&e))?;
-            let file = from.file_name().map(|file| to.join(file)).unwrap_or_default();
+            let file_name = from.file_name().unwrap_or_default();
+            let file = to.join(file_name);
             tree::copy_tree(&from, &file).map_err(|e| text(&e))?;
-            table.push_str(&format!("  - file: ./item_{name}/{}\n", info.name));
+            table.push_str(&format!("  - file: ./item_{name}/{}\n", file_name.to_string_lossy()));
         } else {
             tree::copy_tree(&from, &to).map_err(|e| text(&e))?;
             table.push_str(&format!("  - folder: ./item_{name}\n"));

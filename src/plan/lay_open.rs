@@ -15,7 +15,7 @@ use super::{
     control_flow, copy, sweep,
 };
 use crate::diagnostic::Diagnostic;
-use crate::spec::io::Port;
+use crate::spec::io::{Data, Port};
 use crate::spec::job::Node;
 use crate::spec::job::node::NodeBody;
 use crate::toposort;
@@ -220,7 +220,12 @@ fn template(
             let scope =
                 Scope { inputs: inner(handed_on), level: Some(&inside), base: &pipeline.base, world: scope.world };
             let mut steps = Vec::with_capacity(count);
-            lay_open(&inside, &scope, &Said::new(), local, &mut steps, found);
+            // Its outputs have the types that it declares, and the loop registers and uploads them when it is over.
+            let said = pipeline
+                .outputs
+                .iter()
+                .map(|port| (port.name.value.clone(), Data { kind: Some(port.kind), ..Data::default() }));
+            lay_open(&inside, &scope, &said.collect(), local, &mut steps, found);
             control_flow::gate(&mut steps);
             let outputs = pipeline.outputs.iter().filter_map(|port| {
                 let (step, output, _) = inside.written(&port.name.value)?;
