@@ -31,13 +31,13 @@ fn a_step_that_samples_stand_in_for_does_not_look_as_if_it_had_run() {
     for (name, from) in [("r", ""), ("again", ", the same as for r-score")] {
         let ran = project.amlrun(&["run", "pipeline.yml", "--name", name]).ended(0).out;
         let lines = ran.lines().filter(|line| line.contains("✓ score")).collect::<Vec<_>>();
-        assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("samples were used instead")), "{ran}");
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("stubbed from samples")), "{ran}");
         assert!(ran.contains(": 1 completed, 1 replaced by samples, 1 skipped\n"), "{ran}");
         let why = project.amlrun(&["why", name, "score"]).ended(0).out;
-        let expected = "score did not run: samples were used instead (policy \"stub\" in amlrun.toml)";
+        let expected = "score did not run: stubbed from samples (policy \"stub\" in amlrun.toml)";
         assert_eq!(why, format!("{expected}{from}\n"));
         let logs = project.amlrun(&["logs", name, "score"]).ended(3).err;
-        assert!(logs.contains("samples were used instead"), "{logs}");
+        assert!(logs.contains("stubbed from samples"), "{logs}");
     }
     let shown = project.shown();
     let step = |name: &str| [&shown["jobs"][name]["type"], &shown["jobs"][name]["substitute"]];

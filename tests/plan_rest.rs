@@ -202,7 +202,7 @@ fn samples_stand_in_for_a_job_of_its_own_as_for_a_node() {
     assert!(refused.err.contains("not-yet") && refused.err.contains("[types.automl]"), "{}", refused.err);
     project.write("amlrun.toml", "[types.automl]\npolicy = \"stub\"\noutputs = { o = \"samples\" }\n");
     let ran = project.run("job.yml").ended(0);
-    assert!(ran.out.contains("samples were used instead"), "{}", ran.out);
+    assert!(ran.out.contains("stubbed from samples"), "{}", ran.out);
     let shown = project.shown();
     assert_eq!((shown["type"].as_str(), shown["substitute"].as_str()), (Some("automl"), Some("stub")));
     let made = shown["outputs"]["o"]["path"].as_str().unwrap();

@@ -12,6 +12,7 @@ use crate::history::find;
 use crate::history::record;
 use crate::outcome::{JobStatus, StepOutcome};
 use crate::report::style::wrapped;
+use crate::report::summary::stubbed;
 use crate::runner::project::Project;
 
 /// Explain why a step ran or why its earlier result was reused.
@@ -60,7 +61,8 @@ fn sentences(step: &StepView) -> String {
     }
     if step.substitute.as_deref() == Some("stub") && step.status == JobStatus::Completed {
         let earlier = step.reused_from.as_ref().map(|job| format!(", the same as for {job}")).unwrap_or_default();
-        return format!("{name} did not run: samples were used instead (policy \"stub\" in amlrun.toml){earlier}\n");
+        let stubbed = stubbed(step);
+        return format!("{name} did not run: {stubbed} (policy \"stub\" in amlrun.toml){earlier}\n");
     }
     if let Some(job) = &step.reused_from {
         let mut text = format!("{name} was reused: command, code, inputs and environment are the same as for {job}\n");

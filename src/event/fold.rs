@@ -76,6 +76,8 @@ pub struct StepView {
     pub environment: Option<String>,
     /// The policy that replaces it: `stub`, `replay` or `skip`.
     pub substitute: Option<String>,
+    /// The samples that replace it, if it is a stub.
+    pub samples: Vec<PathBuf>,
     /// The steps that it depends on.
     pub needs: Vec<String>,
     /// Its status.
@@ -373,6 +375,7 @@ impl StepView {
             kind: info.kind.clone(),
             environment: None,
             substitute: info.substitute.clone(),
+            samples: info.samples.clone(),
             needs: info.needs.clone(),
             status: JobStatus::NotStarted,
             started: None,

@@ -52,6 +52,9 @@ pub struct StepInfo {
     /// The policy in `amlrun.toml` that replaces it: `stub`, `replay` or `skip`.
     #[serde(skip_serializing_if = "Option::is_none", default, alias = "stand_in")]
     pub substitute: Option<String>,
+    /// The samples that replace it, if it is a stub.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub samples: Vec<PathBuf>,
     /// The paths of the steps that it depends on.
     pub needs: Vec<String>,
     /// The step that added it while the run went on.
@@ -390,7 +393,10 @@ impl Event {
             outputs.iter_mut().for_each(|output| output.path = change(&output.path));
         };
         match &mut self.what {
-            EventKind::RunStarted { job_file, .. } => *job_file = change(job_file),
+            EventKind::RunStarted { job_file, steps, .. } => {
+                *job_file = change(job_file);
+                steps.iter_mut().flat_map(|step| &mut step.samples).for_each(|sample| *sample = change(sample));
+            }
             EventKind::StepStarted { log, logs, .. } => {
                 *log = change(log);
                 logs.iter_mut().for_each(|process| process.log = change(&process.log));

@@ -111,7 +111,8 @@ fn own(step: &StepView) -> Result<StepLogs, Failed> {
         let why = match (&step.outcome, step.substitute.as_deref()) {
             (Some(StepOutcome::Skipped { reason }), _) => format!("the step '{name}' did not run: {reason}"),
             (_, Some("stub")) => {
-                format!("the step '{name}' did not run: samples were used instead (policy \"stub\" in amlrun.toml)")
+                let stubbed = crate::report::summary::stubbed(step);
+                format!("the step '{name}' did not run: {stubbed} (policy \"stub\" in amlrun.toml)")
             }
             _ => format!("the step '{name}' never started, so it has no log"),
         };

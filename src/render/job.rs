@@ -15,7 +15,8 @@ use crate::plan::{Part, Plan, Step};
 use crate::secret::MASK;
 
 /// What a standalone job takes from its only step.
-const OF_THE_ONLY_STEP: [&str; 13] = [
+const OF_THE_ONLY_STEP: [&str; 14] = [
+    "samples",
     "best_child",
     "children",
     "command",
@@ -106,6 +107,7 @@ fn show_step(view: &RunView, step: &StepView, plan: Option<&Plan>) -> Value {
     let children = children.collect::<Map<_, _>>();
     // Most steps have none of these.
     let more = [
+        ("samples", (!step.samples.is_empty()).then(|| json!(step.samples))),
         ("parameters", (!parameters.is_empty()).then_some(Value::Object(parameters))),
         ("score", step.score.map(number::json)),
         ("stopped_because", step.stopped.as_ref().map(|why| json!(why))),

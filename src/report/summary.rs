@@ -169,11 +169,23 @@ fn counts(view: &RunView) -> String {
 
 /// What replaced a step that did not run.
 #[must_use]
-pub fn substitute_words(step: &StepView) -> Option<&'static str> {
+pub fn substitute_words(step: &StepView) -> Option<String> {
     match step.substitute.as_deref()? {
-        "stub" => Some("samples were used instead (policy \"stub\")"),
-        "replay" => Some("policy \"replay\""),
+        "stub" => Some(stubbed(step)),
+        "replay" => Some("policy \"replay\"".to_owned()),
         _ => None,
+    }
+}
+
+/// Which samples a stub got: `stubbed from samples/model`.
+#[must_use]
+pub fn stubbed(step: &StepView) -> String {
+    let samples: Vec<String> = step.samples.iter().map(|sample| shown(sample)).collect();
+    match samples.as_slice() {
+        [] => "stubbed from samples".to_owned(),
+        [one] => format!("stubbed from {one}"),
+        [one, two] => format!("stubbed from {one} and {two}"),
+        [one, rest @ ..] => format!("stubbed from {one} and {} more", rest.len()),
     }
 }
 
@@ -212,7 +224,7 @@ pub fn step_line(step: &StepView, width: usize, now: Timestamp, paint: Paint) ->
             };
             let why = match outcome {
                 Some(StepOutcome::Failed { failure }) => failure.to_string(),
-                Some(StepOutcome::Completed) => substitute_words(step).unwrap_or_default().to_owned(),
+                Some(StepOutcome::Completed) => substitute_words(step).unwrap_or_default(),
                 _ => String::new(),
             };
             (step.status.to_string(), format!("{time:>8}  {why}"))
@@ -273,6 +285,7 @@ mod tests {
             job: "r-train".into(),
             kind: "command".into(),
             substitute: None,
+            samples: vec![],
             needs: vec![],
             parent: None,
             parameters: vec![],

@@ -226,7 +226,7 @@ impl Screen {
         let text = match &step.outcome {
             Some(StepOutcome::Skipped { .. }) => String::new(),
             Some(_) if step.reused_from.is_some() => "reused".to_owned(),
-            Some(_) if step.substitute.as_deref() == Some("stub") => "samples used".to_owned(),
+            Some(_) if step.substitute.as_deref() == Some("stub") => summary::stubbed(step),
             Some(_) => time.map(|t| format!("{t:>8}")).unwrap_or_default(),
             None if needs.is_empty() || step.status != JobStatus::NotStarted => String::new(),
             None => visible(&format!("for {}", needs.join(", "))),

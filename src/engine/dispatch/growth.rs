@@ -164,6 +164,7 @@ fn info(index: usize, job: String, parent: usize, request: &Request) -> StepInfo
         job,
         kind: step.body.kind().to_owned(),
         substitute: None,
+        samples: Vec::new(),
         needs: step.needs.iter().map(|&need| request.step(need).path.clone()).collect(),
         parent: Some(request.step(parent).path.clone()),
         parameters: request.parameters(index).to_vec(),

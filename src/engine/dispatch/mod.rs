@@ -90,6 +90,10 @@ pub fn step_info(plan: &Plan, step: &Step, job: String) -> StepInfo {
         job,
         kind: step.body.kind().to_owned(),
         substitute: step.substitute.as_ref().map(|substitute| substitute.policy().to_owned()),
+        samples: match &step.substitute {
+            Some(Substitute::Stub { outputs }) => outputs.values().cloned().collect(),
+            _ => Vec::new(),
+        },
         needs: step.needs.iter().map(|need| plan.steps[*need].path.clone()).collect(),
         parent: None,
         parameters: Vec::new(),
