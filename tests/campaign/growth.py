@@ -90,6 +90,11 @@ class Growth:
                 pass
         return found
 
+    def is_complete(self, run):
+        """Whether the runner recorded the end before the signal reached it."""
+        ends = [event for event in self.events(run) if event["event"] in ("run_finished", "run_resumed")]
+        return bool(ends) and ends[-1]["event"] == "run_finished" and ends[-1]["status"] == "Completed"
+
     def end(self, run):
         """The last outcome of each step, the content of the run's outputs, and the best trial."""
         steps, outputs, best = {}, {}, None
@@ -137,7 +142,7 @@ class Growth:
             code, text = self.ended(process)
             if not any(event["event"] == "run_started" for event in self.events(run)):
                 return
-            if code == 0:
+            if code == 0 or self.is_complete(run):
                 break
             if code not in (137, 143, 130, 129):
                 return self.fail(f"round {number}: exit code {code}:\n{text}")
