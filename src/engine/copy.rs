@@ -9,8 +9,8 @@ use super::{Request, is_made_by, prepare};
 use crate::event::EventKind;
 use crate::exec::{Stop, StopWatch};
 use crate::outcome::{Failure, SkipReason, StepOutcome};
+use crate::plan::CopyMode;
 use crate::reuse::Listing;
-use crate::spec::data_transfer::CopyMode;
 use crate::store::tree;
 
 /// Copies the inputs of a step. `Err` is the end of a step that did not get so far.

@@ -38,6 +38,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use crate::spec::catalog::{Form, Located, Remote, Signed};
+pub use crate::spec::data_transfer::CopyMode;
 pub use crate::spec::environment::Environment;
 pub use crate::spec::io::PortType;
 pub use body::{Code, Command, Distribution, Program};
