@@ -7,6 +7,9 @@
 //! variables that Azure ML promises to every step, `parallel` has the driver of parallel steps, and `outputs` holds what is
 //! known of outputs during the run.
 //!
+//! `sweep` and `loops` run steps that run others. Through `children` they ask the loop to add steps while the run goes on;
+//! `added` has these. `copy` runs a step without a process, and `value` reads outputs that are values.
+//!
 //! The engine uses plans, events, executors, the store and the results of earlier runs. It knows the registry, the
 //! tracking server and the environments of steps only through the traits in `services`, which its caller implements.
 //! It knows nothing of terminals and signals.

@@ -15,7 +15,7 @@ use super::{Part, Remote, Value};
 use crate::spec::data_transfer::CopyMode;
 use crate::sweep::{Algorithm, EarlyTermination, Objective, SearchSpace};
 
-/// One process to run, or its substitute.
+/// A step: a process to run, steps that it adds, a copy or a condition, or its substitute.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// Its name in the pipeline; inside of nested pipelines with theirs before it: `prepare.clean`.

@@ -1,4 +1,4 @@
-//! A standalone job that only a service runs: sweep, spark, automl and the like. Here a substitute can be used instead.
+//! A standalone job that only a service runs: automl, finetuning and the like. Here a substitute can be used instead.
 
 use super::common::Common;
 use crate::diagnostic::{Diagnostic, Span};
